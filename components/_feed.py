@@ -1,0 +1,87 @@
+"""Transformed examples as `tf.data`: in memory where they fit, streamed where they do not; an epoch's order hangs on
+seed and epoch alone, so that a training that was killed goes on as if it had not been."""
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from etils import epy
+
+from schemas.artifacts import Features
+
+with epy.lazy_imports():
+    import numpy as np
+    import tensorflow as tf
+
+GROUP = 64  # steps that one call of the compiled training function makes
+BUFFER = 20_000  # examples among which a streamed epoch is shuffled
+
+
+@dataclass(frozen=True)
+class Feed:
+    """The train split in groups of batches. images: float32 [steps, batch, height, width, channels]; labels as transformed."""
+
+    features: Features
+    batch_size: int
+    seed: int
+    memory_mb: int
+
+    @property
+    def count(self) -> int:
+        return self.features.splits["train"].count
+
+    @property
+    def batch(self) -> int:
+        return min(self.batch_size, self.count)
+
+    @cached_property
+    def group(self) -> int:
+        """Steps in a call: the size, up to GROUP, that leaves the fewest examples out of an epoch (others each time)."""
+        steps = self.count // self.batch
+        return min(range(math.ceil(min(GROUP, steps) / 2), min(GROUP, steps) + 1), key=lambda size: (steps % size, -size))
+
+    @property
+    def calls(self) -> int:
+        """Groups in an epoch."""
+        return self.count // (self.batch * self.group)
+
+    def epoch(self, number: int) -> "tf.data.Dataset":
+        """The groups of one epoch, in an order of its own."""
+        size = self.batch * self.group
+        if self._held is None:
+            return self._streamed(number).batch(size, drop_remainder=True).map(self._parsed).map(self._grouped).prefetch(2)
+        images, labels = self._held
+        order = np.random.default_rng([self.seed, number]).permutation(self.count)
+        picks = tf.data.Dataset.from_tensor_slices(order[: self.calls * size].reshape(self.calls, size))
+        taken = picks.map(lambda i: self._grouped(tf.gather(images, i), tf.gather(labels, i)))
+        return taken.apply(tf.data.experimental.assert_cardinality(self.calls)).prefetch(2)
+
+    def validation(self) -> "tf.data.Dataset":
+        """The validation split in plain batches."""
+        records = tf.data.TFRecordDataset([str(path) for _, path, _ in self.features.shards("validation")])
+        batches = math.ceil(self.features.splits["validation"].count / 1000)
+        return records.batch(1000).map(self._parsed).cache().apply(tf.data.experimental.assert_cardinality(batches))
+
+    @cached_property
+    def _held(self) -> "tuple[tf.Tensor, tf.Tensor] | None":
+        if 4 * math.prod(self.features.shape) * self.count > self.memory_mb * 2**20:
+            return None
+        records = tf.data.TFRecordDataset([str(path) for _, path, _ in self.features.shards("train")])
+        batches = list(records.batch(1000).map(self._parsed, num_parallel_calls=2, deterministic=True))
+        with tf.device("CPU"):
+            return tf.concat([images for images, _ in batches], 0), tf.concat([labels for _, labels in batches], 0)
+
+    def _streamed(self, number: int) -> "tf.data.Dataset":
+        shards = [str(path) for _, path, _ in self.features.shards("train")]
+        order = np.random.default_rng([self.seed, number]).permutation(len(shards))
+        return tf.data.TFRecordDataset([shards[i] for i in order]).shuffle(BUFFER, seed=self.seed + number)
+
+    def _parsed(self, records: Any) -> Any:
+        wide = tf.io.FixedLenFeature([self.features.classes], tf.float32)
+        label = wide if self.features.one_hot else tf.io.FixedLenFeature([], tf.int64)
+        columns = tf.io.parse_example(records, {"image": tf.io.FixedLenFeature(self.features.shape, tf.float32), "label": label})
+        return columns["image"], columns["label"]
+
+    def _grouped(self, images: Any, labels: Any) -> Any:
+        return tuple(tf.reshape(t, [self.group, self.batch, *t.shape[1:]]) for t in (images, labels))

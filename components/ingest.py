@@ -1,0 +1,160 @@
+"""ingest: a TFDS data set becomes sharded TFRecords of raw images."""
+
+import functools
+import hashlib
+import importlib
+import math
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from etils import epy
+
+from components import _shards
+from pipeline.component import Run, Unkeyed, component
+from schemas import example
+from schemas.artifacts import Examples, Split
+from schemas.errors import DataError
+from schemas.settings import Source
+
+with epy.lazy_imports():
+    import apache_beam as beam
+    import imagecodecs
+    import numpy as np
+    import tensorflow as tf
+    import tensorflow_datasets as tfds
+
+BATCH = 1000
+
+
+@component
+def ingest(*, source: Source, data_dir: Unkeyed[str | None], manual_dir: Unkeyed[str | None], run: Run) -> Examples:
+    """Raw labelled images in three splits: train, validation (cut from train by a hash of the image) and test.
+
+    A Beam pipeline over slices of the source: each becomes one shard of each split that it feeds. The order of records is
+    TFDS's own, so the same data set gives the same bytes.
+
+    Raises:
+        DataError: the data set cannot be fetched or has no such split, or a split would be empty.
+    """
+    builder = _prepared(source, data_dir, manual_dir, run)
+    slices = [
+        {"split": split, "of": of, "shard": shard, "shards": shards}
+        for split, of in (("train", source.train), ("test", source.test))
+        for shards in [math.ceil(_count(builder, of) / source.shard_size)]
+        for shard in range(shards)
+    ]
+    write = functools.partial(write_slice, out=str(run.out), source=source, data_dir=data_dir)
+    with run.beam(workers=2) as pipeline:
+        written = pipeline | beam.Create(slices) | beam.Reshuffle() | "write" >> beam.FlatMap(write)
+        _shards.leave(written, run.out / "shards.json")
+    splits = _splits(_shards.take(run.out / "shards.json"))
+    for split in ("train", "validation", "test"):
+        if split not in splits or not splits[split].count:
+            raise DataError(f"split {split} of {source.tfds} is empty", "Check source.train, source.test and source.validation.")
+    run.say(", ".join(f"{split.count:,} {name}" for name, split in splits.items()))
+    return Examples(run.out, splits=splits, source=builder.info.full_name.replace("/", ":"))
+
+
+def _splits(written: list[tuple[str, str, int]]) -> dict[str, Split]:
+    found: dict[str, list[tuple[str, int]]] = defaultdict(list)
+    for split, shard, count in sorted(written):
+        found[split].append((shard, count))
+    order = [name for name in ("train", "validation", "test") if name in found]
+    return {name: Split(*map(tuple, zip(*found[name], strict=True))) for name in order}
+
+
+def _prepared(source: Source, data_dir: str | None, manual_dir: str | None, run: Run) -> Any:
+    """The TFDS builder, its data on disk."""
+    try:
+        builder = _builder(source, data_dir)
+    except tfds.core.DatasetNotFoundError:
+        raise DataError(f"TFDS knows no data set {source.tfds}", "Check source.tfds, or name in source.module what registers it.") from None
+    if not builder.is_prepared():
+        run.say(f"preparing {source.tfds}")
+        settings = tfds.download.DownloadConfig(manual_dir=Path(manual_dir).expanduser() if manual_dir else None)
+        try:
+            builder.download_and_prepare(download_config=settings)
+        except Exception as error:
+            # TFDS raises whatever its downloader, checksums or the builder raise.
+            cause = str(error).strip().split("\n")[0]
+            raise DataError(
+                f"data set {source.tfds} cannot be fetched: {cause}",
+                "Either run once where there is network, keeping source.data_dir; or put the original files into a folder\n"
+                "  and name it: --set source.manual_dir=FOLDER (TFDS reads them there and verifies its checksums).",
+            ) from error
+    return builder
+
+
+def _count(builder: Any, split: Any) -> int:
+    try:
+        return int(builder.info.splits[split].num_examples)
+    except (KeyError, ValueError):
+        known = ", ".join(builder.info.splits)
+        raise DataError(f"{builder.info.full_name} has no split {split}", f"It has {known}; see source.train and source.test.") from None
+
+
+def write_slice(slice_: dict[str, Any], *, out: str, source: Source, data_dir: str | None) -> list[tuple[str, str, int]]:
+    """(split, shard's name, records) of each shard written from one slice of the source, of at most `shard_size` images."""
+    builder = _builder(source, data_dir)
+    parts = tfds.even_splits(slice_["of"], slice_["shards"])
+    start = sum(_count(builder, part) for part in parts[: slice_["shard"]])
+    targets = ("train", "validation") if slice_["split"] == "train" else ("test",)
+    shards = [_shards.name(target, slice_["shard"], slice_["shards"]) for target in targets]
+    counts = [0] * len(targets)
+    encode = example.encoder(builder.info.name, str(builder.info.version), slice_["of"])
+    with ExitStack() as stack:
+        writers = [stack.enter_context(_shards.writer(Path(out) / shard)) for shard in shards]
+        for index, (image, label) in enumerate(_images(builder, parts[slice_["shard"]]), start):
+            target = int(len(targets) == 2 and _is_validation(image, source.validation))
+            writers[target].write(encode(image, label, index))
+            counts[target] += 1
+    return list(zip(targets, shards, counts, strict=True))
+
+
+def _builder(source: Source, data_dir: str | None) -> Any:
+    if source.module:
+        importlib.import_module(source.module)
+    return tfds.builder(source.tfds, data_dir=str(Path(data_dir).expanduser()) if data_dir else None)
+
+
+def _is_validation(image: "np.ndarray", share: float) -> bool:
+    """By a hash of the pixels: stable when data is added, and the same image never stands on both sides."""
+    hashed = int.from_bytes(hashlib.blake2b(image.tobytes(), digest_size=8).digest())
+    return hashed < share * 2**64
+
+
+def _images(builder: Any, part: Any) -> Iterator[tuple["np.ndarray", int]]:
+    """(uint8 [height, width, channels], label) in TFDS's order."""
+    image_key, label_key = builder.info.supervised_keys or ("image", "label")
+    feature = builder.info.features[image_key]
+    if builder.info.file_format is tfds.core.FileFormat.TFRECORD:
+        batches = _parsed_in_batches(builder, part, image_key, label_key)
+    else:
+        skip = {image_key: tfds.decode.SkipDecoding()}
+        dataset = builder.as_dataset(split=part, shuffle_files=False, decoders=skip)
+        batches = dataset.map(lambda e: (e[image_key], e[label_key])).batch(BATCH)
+    for encoded, labels in batches.prefetch(2).as_numpy_iterator():
+        for content, label in zip(encoded, labels.tolist(), strict=True):
+            yield _decode(content, feature), label
+
+
+def _parsed_in_batches(builder: Any, part: Any, image_key: str, label_key: str) -> Any:
+    """TFDS's own files, parsed a batch at a time: its reader parses one record at a time, ten times slower."""
+    spec = {image_key: tf.io.FixedLenFeature([], tf.string), label_key: tf.io.FixedLenFeature([], tf.int64)}
+    files = builder.info.splits[part].file_instructions
+    parts = [tf.data.TFRecordDataset(f.filename).skip(f.skip).take(f.take if f.take >= 0 else -1) for f in files]
+    joined = functools.reduce(lambda a, b: a.concatenate(b), parts)
+    return joined.batch(BATCH).map(lambda records: tuple(tf.io.parse_example(records, spec)[k] for k in (image_key, label_key)))
+
+
+def _decode(content: bytes, feature: Any) -> "np.ndarray":
+    """uint8 [height, width, channels]. PNG goes the short way; TensorFlow's decoder takes four times as long."""
+    if content.startswith(b"\x89PNG"):
+        image = imagecodecs.png_decode(content)
+        image = image[:, :, np.newaxis] if image.ndim == 2 else image
+        if image.dtype == np.uint8 and image.shape[2] == feature.shape[2]:
+            return image
+    return np.asarray(tf.io.decode_image(content, feature.shape[2] or 0, expand_animations=False))

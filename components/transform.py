@@ -1,0 +1,112 @@
+"""transform: raw images and labels become what the model reads, by a graph that is served with it."""
+
+import functools
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from etils import epy
+
+from components import _shards
+from pipeline.component import Run, component
+from schemas import example
+from schemas.artifacts import Examples, Features, Verdict
+from schemas.contract import Contract
+from schemas.settings import Transform
+
+with epy.lazy_imports():
+    import apache_beam as beam
+    import numpy as np
+    import pyarrow as pa
+    import tensorflow as tf
+    import tensorflow_transform as tft
+    import tensorflow_transform.beam as tft_beam
+    from tensorflow_transform.beam import tft_beam_io
+    from tensorflow_transform.tf_metadata import dataset_metadata
+    from tfx_bsl.coders import example_coder
+    from tfx_bsl.tfxio import tf_example_record
+
+
+@component
+def transform(examples: Examples, verdict: Verdict, *, contract: Contract, settings: Transform, run: Run) -> Features:
+    """Features of train and validation, and the transform graph, which is learnt from train alone.
+
+    image: float32 [height, width, channels]. label: int64, or float32 [classes] where it is one-hot.
+
+    Raises:
+        DataError: a shard is damaged.
+    """
+    assert verdict.passed
+    with run.beam() as pipeline, tempfile.TemporaryDirectory() as temporary, tft_beam.Context(temporary):
+        train = [(str(path), count) for _, path, count in examples.shards("train")]
+        raw = pipeline | beam.Create(train) | beam.Reshuffle() | "read" >> beam.FlatMap(record_batches)
+        preprocess = functools.partial(preprocessing_fn, shape=contract.shape, classes=contract.classes, settings=settings)
+        graph = (raw, _tensors()) | "analyze" >> tft_beam.AnalyzeDataset(preprocess)
+        graph | "write graph" >> tft_beam.WriteTransformFn(str(run.out))
+        _raw() | "write raw metadata" >> tft_beam_io.WriteMetadata(str(run.out / "raw_metadata"), pipeline=pipeline)
+    shards = [(str(path), count) for _, path, count in examples.shards("train", "validation")]
+    with run.beam(workers=2) as pipeline:
+        transformed = pipeline | beam.Create(shards) | beam.Reshuffle()
+        transformed | "transform" >> beam.Map(transform_shard, str(run.out))
+    splits = {name: examples.splits[name] for name in ("train", "validation")}
+    return Features(run.out, splits=splits, shape=contract.shape, classes=contract.classes, one_hot=settings.label == "one_hot")
+
+
+def preprocessing_fn(inputs: dict[str, Any], *, shape: tuple[int, int, int], classes: int, settings: Transform) -> dict[str, Any]:
+    """The graph. What needs a pass over the data (mean and variance) is an analyzer of tf.Transform."""
+    pixels = tf.cast(tf.io.decode_raw(inputs["image"], tf.uint8), tf.float32)
+    image = tf.reshape(pixels, [-1, *shape])
+    if settings.scale == "unit":
+        image /= 255.0
+    else:
+        by_channel = tf.reshape(image, [-1, shape[2]])
+        mean, variance = tft.mean(by_channel, reduce_instance_dims=False), tft.var(by_channel, reduce_instance_dims=False)
+        image = (image - mean) / tf.sqrt(tf.maximum(variance, 1e-6))
+    label = inputs["label"]
+    return {"image": image, "label": tf.one_hot(label, classes) if settings.label == "one_hot" else label}
+
+
+def record_batches(shard: tuple[str, int]) -> Iterator["pa.RecordBatch"]:
+    """Arrow batches of image and label."""
+    path, count = shard
+    decoder = example_coder.ExamplesToRecordBatchDecoder(_raw().schema.SerializeToString())
+    for records in example.read(Path(path), count):
+        yield decoder.DecodeBatch(records)
+
+
+def transform_shard(shard: tuple[str, int], out: str) -> None:
+    """One shard through the graph that was just learnt: the very graph that is served."""
+    path, count = shard
+    encoder = example_coder.RecordBatchToExamplesEncoder()
+    apply = _graph(out)
+    with _shards.writer(Path(out) / Path(path).name) as records:
+        for batch in example.read(Path(path), count):
+            columns = {name: column.numpy() for name, column in apply(tf.constant(batch)).items()}
+            for record in encoder.encode(pa.RecordBatch.from_pydict({n: _lists(c) for n, c in sorted(columns.items())})):
+                records.write(record)
+
+
+@functools.lru_cache(1)
+def _graph(directory: str) -> Any:
+    """A function (serialized records) -> transformed columns."""
+    output = tft.TFTransformOutput(directory)
+    layer = output.transform_features_layer()
+    spec = {name: example.feature_spec()[name] for name in ("image", "label")}
+    return tf.function(lambda records: layer(tf.io.parse_example(records, spec)))
+
+
+def _lists(column: "np.ndarray") -> "pa.Array":
+    """[batch, ...] as an Arrow list array, a list for each example."""
+    flat = np.ascontiguousarray(column).reshape(-1)
+    width = flat.size // max(1, len(column))
+    return pa.ListArray.from_arrays(np.arange(0, flat.size + 1, width, dtype=np.int32), pa.array(flat))
+
+
+def _raw() -> "dataset_metadata.DatasetMetadata":
+    spec = {"image": tf.io.FixedLenFeature([], tf.string), "label": tf.io.FixedLenFeature([], tf.int64)}
+    return dataset_metadata.DatasetMetadata.from_feature_spec(spec)
+
+
+def _tensors() -> Any:
+    return tf_example_record.TFExampleBeamRecord(physical_format="tfrecord", schema=_raw().schema).TensorAdapterConfig()

@@ -1,0 +1,1 @@
+"""The line: its DAG, how stages are planned, run and remembered, and the commands."""

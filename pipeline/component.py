@@ -1,0 +1,190 @@
+"""`@component` makes a typed function into a stage; calling it makes a node of the DAG, checked at once.
+
+    @component
+    def describe(examples: Examples, *, run: Run) -> Statistics:
+        ...
+        return Statistics(run.out, counts=...)
+
+    statistics = describe(examples=ingest(source=...))   # a Node: nothing has run yet
+
+Artifacts come as ordinary parameters and are the edges; settings are keyword-only and enter the cache key, except
+those marked `Unkeyed` (they say where something is, not what it is). `run` is handed in by the runner.
+"""
+
+import functools
+import importlib
+import inspect
+import sys
+import types
+import typing
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, Protocol, TypeVar
+
+from schemas.artifacts import Artifact
+from schemas.errors import WiringError
+
+T = TypeVar("T")
+Unkeyed = Annotated[T, "unkeyed"]
+
+Kind = Literal["cached", "always", "resolver"]
+
+
+class Run(Protocol):
+    """What the runner lends a stage."""
+
+    @property
+    def out(self) -> Path:
+        """The directory to write to. It becomes the artifact when the stage returns, and vanishes when it fails."""
+
+    @property
+    def scratch(self) -> Path:
+        """A directory that outlives a killed stage, until the stage is done: for checkpoints."""
+
+    @property
+    def lineage(self) -> dict[str, Any]:
+        """What the stage's inputs were made from: each stage's key, digest and facts. And the run's number."""
+
+    @property
+    def ahead(self) -> Any:
+        """What the component's `ahead` started, or None."""
+
+    def beam(self, *, workers: int = 1) -> AbstractContextManager[Any]:
+        """A Beam pipeline on the runner that the user chose."""
+
+    def say(self, text: str) -> None:
+        """One line of progress."""
+
+
+@dataclass(frozen=True)
+class Component:
+    """A stage: the typed function, read once."""
+
+    function: Callable[..., Any]
+    kind: Kind
+    ahead: Callable[[], AbstractContextManager[Any]] | None  # started while the stage's last input is still being made
+
+    @property
+    def name(self) -> str:
+        return self.function.__name__
+
+    @functools.cached_property
+    def hints(self) -> dict[str, Any]:
+        return typing.get_type_hints(self.function, include_extras=True)
+
+    @functools.cached_property
+    def output(self) -> type[Artifact]:
+        return _alternatives(self.hints["return"])[0]
+
+    @functools.cached_property
+    def parameters(self) -> dict[str, inspect.Parameter]:
+        found = dict(inspect.signature(self.function).parameters)
+        found.pop("run", None)
+        return found
+
+    def is_input(self, name: str) -> bool:
+        return self.parameters[name].kind is not inspect.Parameter.KEYWORD_ONLY
+
+    def is_keyed(self, name: str) -> bool:
+        return "unkeyed" not in getattr(self.hints[name], "__metadata__", ())
+
+    def __call__(self, **given: Any) -> "Node":
+        """A node of the DAG.
+
+        Raises:
+            WiringError: a parameter is missing or unknown, or an input is not of the type that it must be.
+        """
+        caller = sys._getframe(1)
+        where = f"({Path(caller.f_code.co_filename).name}:{caller.f_lineno})"
+        if unknown := given.keys() - self.parameters.keys():
+            raise WiringError(f"{self.name}() has no parameter {sorted(unknown)[0]}; it takes {', '.join(self.parameters)} {where}.")
+        for name, parameter in self.parameters.items():
+            if name not in given:
+                if parameter.default is parameter.empty:
+                    raise WiringError(f"{self.name}() lacks {name}: {_words(self.hints[name])} {where}.")
+                given[name] = parameter.default
+            if self.is_input(name):
+                self._check_input(name, given[name], where)
+            elif isinstance(given[name], Node):
+                raise WiringError(f"{self.name}({name}=...) is a setting, but {given[name].name}() makes an artifact {where}.")
+        inputs = {name: given[name] for name in self.parameters if self.is_input(name)}
+        settings = {name: given[name] for name in self.parameters if not self.is_input(name)}
+        return Node(self, inputs, settings)
+
+    def _check_input(self, name: str, value: Any, where: str) -> None:
+        wanted = _alternatives(self.hints[name])
+        if not isinstance(value, Node):
+            raise WiringError(f"{self.name}({name}=...) takes {_words(self.hints[name])}, but got {type(value).__name__} {where}.")
+        if not issubclass(value.component.output, tuple(wanted)):
+            made = value.component.output.__name__
+            raise WiringError(f"{self.name}({name}=...) takes {_words(self.hints[name])}, but {value.name}() makes {made} {where}.")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Beam pickles what it runs: a decorated module-level function goes by its name.
+        return _named, (self.function.__module__, self.function.__qualname__)
+
+
+@dataclass(frozen=True, eq=False)
+class Node:
+    """A stage with its inputs and settings, in a DAG that has not run yet."""
+
+    component: Component
+    inputs: dict[str, "Node"]
+    settings: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        return self.component.name
+
+    def walk(self) -> Iterator["Node"]:
+        """Every node once, inputs first.
+
+        Raises:
+            WiringError: two different nodes are the same stage.
+        """
+        seen: dict[str, Node] = {}
+
+        def visit(node: "Node") -> Iterator["Node"]:
+            if (known := seen.get(node.name)) is node:
+                return
+            for upstream in node.inputs.values():
+                yield from visit(upstream)
+            if known is not None or node.name in seen:
+                raise WiringError(f"{node.name}() stands twice in the line; each stage runs once.")
+            seen[node.name] = node
+            yield node
+
+        yield from visit(self)
+
+
+@typing.overload
+def component(function: Callable[..., Any], /) -> Component: ...
+@typing.overload
+def component(
+    *, kind: Kind = ..., ahead: Callable[[], AbstractContextManager[Any]] | None = ...
+) -> Callable[[Callable[..., Any]], Component]: ...
+def component(function: Any = None, /, *, kind: Kind = "cached", ahead: Any = None) -> Any:
+    """A stage out of a typed function. `kind` says when it runs:
+
+    cached: when no complete artifact has its key. always: every time, and the store keeps nothing of it.
+    resolver: while planning, cheaply; it finds an artifact (or none) that exists already.
+    """
+    if function is None:
+        return functools.partial(component, kind=kind, ahead=ahead)
+    return Component(function, kind, ahead)
+
+
+def _named(module: str, name: str) -> Any:
+    return getattr(importlib.import_module(module), name)
+
+
+def _alternatives(hint: Any) -> list[Any]:
+    if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:
+        return [each for each in typing.get_args(hint) if each is not type(None)]
+    return [hint]
+
+
+def _words(hint: Any) -> str:
+    return " or ".join(getattr(each, "__name__", str(each)) for each in _alternatives(hint))

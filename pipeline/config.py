@@ -1,0 +1,161 @@
+"""Configuration: a profile (YAML), overridden by `--set`, read into types. Everything wrong is refused here, in words.
+
+    config = load(profile="mnist", sets=["train.epochs=3"])
+    config.train.epochs  # 3
+"""
+
+import difflib
+import types
+import typing
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, Field, ValidationError, model_validator
+
+from schemas.errors import ConfigurationError
+from schemas.settings import Gates, Push, Serving, Settings, Source, Train, Transform, Validate
+
+PROFILES = Path(__file__).parent / "profiles"
+
+
+class Config(Settings):
+    """All settings of a run. Sections are named after the stages that read them."""
+
+    source: Source = Field(description="the data set")
+    contract: str = Field(alias="schema", min_length=1, description="the data contract: a path, or the name of a shipped .pbtxt")
+    checks: Validate = Field(Validate(), alias="validate", description="how bad each finding in the data is")
+    transform: Transform = Field(Transform(), description="what becomes of image and label")
+    train: Train = Field(Train(), description="model and training")
+    gates: Gates = Field(description="what the model must reach")
+    check_serving: Serving = Field(Serving(), description="budgets of the serving check")
+    push: Push = Field(Push(), description="where the model goes")
+
+    @model_validator(mode="after")
+    def _loss_and_label_agree(self) -> "Config":
+        wanted = "one_hot" if self.train.loss == "categorical_crossentropy" else "index"
+        if self.transform.label != wanted:
+            raise ValueError(f"train.loss {self.train.loss} needs transform.label: {wanted}, not {self.transform.label}")
+        return self
+
+
+def profiles() -> list[str]:
+    return sorted(p.stem for p in PROFILES.glob("*.yaml"))
+
+
+def load(*, profile: str | None = None, file: Path | None = None, sets: list[str] | None = None) -> Config:
+    """The configuration of a shipped profile or of a file, with `section.key=value` overrides.
+
+    Raises:
+        ConfigurationError: no such profile, broken YAML, an unknown key, a wrong type, or a value out of range.
+    """
+    where = f"file {file}" if file else f"profile {profile}"
+    path = file or PROFILES / f"{profile}.yaml"
+    if not path.is_file():
+        if file:
+            raise ConfigurationError(f"there is no file {file}", "Name another with --config.")
+        raise ConfigurationError(f"there is no profile {profile}", f"The profiles are {', '.join(profiles())}.{_close(profile or '', profiles())}")
+    document = _yaml(path.read_text(), where)
+    if not isinstance(document, dict):
+        raise ConfigurationError(f"{where} holds {_short(document)}, not a mapping of settings", "See pipeline/profiles/sample.yaml.")
+    for override in sets or []:
+        _override(document, override)
+    try:
+        return Config.model_validate(document)
+    except ValidationError as error:
+        lines = [_explain(e) for e in error.errors()]
+        raise ConfigurationError(f"\n{' ' * 15}".join(lines) + f" ({where}{', --set' if sets else ''})") from None
+
+
+def _yaml(text: str, where: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        raise ConfigurationError(f"{where} is not YAML{place}: {getattr(error, 'problem', error)}", "Mend the file and run again.") from None
+
+
+def _override(document: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise ConfigurationError(f"--set {override} is not of the form section.key=value", "For example: --set train.epochs=3")
+    *sections, last = key.split(".")
+    for section in sections:
+        inner = document.setdefault(section, {})
+        if inner is None:
+            inner = document[section] = {}
+        if not isinstance(inner, dict):
+            raise ConfigurationError(f"--set {override}: {section} is a value, not a section", "Run python -m pipeline settings for all settings.")
+        document = inner
+    document[last] = _yaml(text, f"--set {override}")
+
+
+def _explain(error: Any) -> str:
+    """One line: the key, what came, what is allowed, and a close match for a misspelt name."""
+    path = [str(part) for part in error["loc"] if part not in ("mlp", "cnn")]
+    key, kind, came = ".".join(path), error["type"], _short(error["input"])
+    if kind == "extra_forbidden":
+        known = _keys(path[:-1])
+        prefix = ".".join(path[:-1])
+        close = difflib.get_close_matches(path[-1], known, 1)
+        hint = f" Did you mean {f'{prefix}.' if prefix else ''}{close[0]}?" if close else f" Known: {', '.join(known)}."
+        return f"{key} is not a setting.{hint}"
+    if kind == "missing":
+        return f"{key} is missing: it must be stated"
+    context = error.get("ctx", {})
+    if kind == "value_error":
+        return f"{key + ': ' if key else ''}{context['error']}"
+    if kind in ("literal_error", "union_tag_invalid"):
+        expected = context.get("expected") or context.get("expected_tags")
+        allowed = str(expected).replace("'", "").replace(" or ", ", ")
+        return f"{key} is {came}; allowed: {allowed}.{_close(str(error['input']), allowed.split(', '))}"
+    return f"{key} is {came}; {error['msg'][0].lower()}{error['msg'][1:]}"
+
+
+def _keys(path: list[str]) -> list[str]:
+    """Names of the settings in a section."""
+    return sorted({row[0].split(".")[len(path)] for row in describe() if row[0].split(".")[: len(path)] == path and row[0].count(".") >= len(path)})
+
+
+def describe(model: type[BaseModel] = Config, prefix: str = "") -> list[tuple[str, str, str, str]]:
+    """(key, type, default, meaning) of every setting."""
+    rows = []
+    for name, field in model.model_fields.items():
+        key = f"{prefix}{field.alias or name}"
+        for inner in (sections := _models(field.annotation)):
+            rows += describe(inner, f"{key}.")
+        if not sections or len(sections) > 1 or type(None) in typing.get_args(field.annotation):
+            default = "required" if field.is_required() else _short(field.default)
+            rows.append((key, _type(field.annotation), default, field.description or ""))
+    return sorted(set(rows))
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    if isinstance(annotation, types.UnionType) or typing.get_origin(annotation) in (typing.Union, typing.Annotated):
+        return [model for each in typing.get_args(annotation) for model in _models(each)]
+    return []
+
+
+def _type(annotation: Any) -> str:
+    if typing.get_origin(annotation) is typing.Literal:
+        return ", ".join(str(each) for each in typing.get_args(annotation))
+    if isinstance(annotation, types.UnionType):
+        return " or ".join(_type(each) for each in typing.get_args(annotation))
+    if typing.get_origin(annotation) is typing.Annotated:
+        return _type(typing.get_args(annotation)[0])
+    if typing.get_origin(annotation) is list:
+        return f"list of {_type(typing.get_args(annotation)[0])}"
+    return "none" if annotation is type(None) else getattr(annotation, "__name__", str(annotation))
+
+
+def _close(word: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(word, known, 1)
+    return f" Did you mean {close[0]}?" if close else ""
+
+
+def _short(value: Any) -> str:
+    text = "none" if value is None else repr(value) if isinstance(value, str) else str(value)
+    return text if len(text) <= 40 else text[:37] + "..."

@@ -1,0 +1,34 @@
+"""The line, on one screen. Gates are edges: no stage can go round them."""
+
+from pathlib import Path
+
+from components.check_serving import check_serving
+from components.describe import describe
+from components.evaluate import evaluate
+from components.ingest import ingest
+from components.push import push
+from components.served import baseline, served_data
+from components.train import train
+from components.transform import transform
+from components.tune import tune
+from components.validate import validate
+from pipeline.component import Node
+from pipeline.config import Config
+from schemas.contract import Contract
+
+
+def line(c: Config, serving_dir: Path) -> Node:
+    contract = Contract.load(c.contract)
+    shelf = {"serving_dir": serving_dir, "model_name": c.push.model}
+
+    examples = ingest(source=c.source, data_dir=c.source.data_dir, manual_dir=c.source.manual_dir)
+    statistics = describe(examples=examples)
+    before = served_data(statistics=statistics, **shelf)
+    verdict = validate(statistics=statistics, served=before, contract=contract, checks=c.checks)
+    features = transform(examples=examples, verdict=verdict, contract=contract, settings=c.transform)
+    best = tune(features=features, settings=c.train)
+    model = train(features=features, hyperparameters=best)
+    against = baseline(model=model, **shelf)
+    evaluation = evaluate(model=model, examples=examples, baseline=against, contract=contract, gates=c.gates)
+    serving = check_serving(model=model, evaluation=evaluation, budgets=c.check_serving)
+    return push(model=model, evaluation=evaluation, serving=serving, statistics=statistics, **shelf)

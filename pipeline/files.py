@@ -1,0 +1,124 @@
+"""Files that are whole or absent: digests, fsync and the renaming of finished directories."""
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from schemas.errors import GatelineError, StoreError
+
+MANIFEST = "manifest.json"
+
+
+def listing(directory: Path, *, sync: bool = False) -> dict[str, dict[str, Any]]:
+    """{relative path: {size, sha256}} of every file below `directory`, in order of path.
+
+    `sync` also flushes each file and directory to disk.
+
+    Raises:
+        StoreError: there is a symbolic link, which would let a digest mean another file.
+    """
+    paths = sorted(p for p in directory.rglob("*") if p.name != MANIFEST or p.parent != directory)
+    for path in paths:
+        if path.is_symlink():
+            raise StoreError(f"{path} is a symbolic link; artifacts hold plain files only", "Remove it and run again.")
+    files = [p for p in paths if p.is_file()]
+    with ThreadPoolExecutor(4) as pool:
+        digests = list(pool.map(lambda p: _sha256(p, sync), files))
+    if sync:
+        for folder in [directory, *(p for p in paths if p.is_dir())]:
+            sync_directory(folder)
+    return {
+        str(p.relative_to(directory)): {"size": p.stat().st_size, "sha256": digest} for p, digest in zip(files, digests, strict=True)
+    }
+
+
+def digest(files: dict[str, dict[str, Any]]) -> str:
+    """SHA-256 over names and contents: the same files give the same digest wherever they lie."""
+    lines = "".join(f"{entry['sha256']}  {name}\n" for name, entry in sorted(files.items()))
+    return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def differences(directory: Path, files: dict[str, dict[str, Any]], *, contents: bool) -> list[str]:
+    """What differs from a manifest's `files`, in words, a line a file; sizes only unless `contents`."""
+    found = []
+    for name, entry in files.items():
+        path = directory / name
+        if not path.is_file():
+            found.append(f"{name} is missing")
+        elif (size := path.stat().st_size) != entry["size"]:
+            found.append(f"{name} has {size:,} bytes, its manifest says {entry['size']:,}")
+        elif contents and _sha256(path, False) != entry["sha256"]:
+            found.append(f"{name} was altered: its SHA-256 is not the manifest's")
+    return found
+
+
+def write_json(path: Path, value: Any) -> None:
+    """A JSON file, whole or absent, flushed to disk."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    with temporary.open("w") as file:
+        json.dump(value, file, indent=2, sort_keys=True)
+        file.write("\n")
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    sync_directory(path.parent)
+
+
+def commit(staged: Path, final: Path) -> None:
+    """`staged`, a finished directory, appears as `final` by one rename, and is on disk when this returns."""
+    final.parent.mkdir(parents=True, exist_ok=True)
+    staged.rename(final)
+    sync_directory(final.parent)
+    sync_directory(staged.parent)
+
+
+def sync_directory(path: Path) -> None:
+    """Flush a directory's entries to disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def remove(path: Path) -> None:
+    """A directory is gone, or was not there."""
+    shutil.rmtree(path, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def explained(place: Path, what: str) -> Iterator[None]:
+    """Errors of the operating system become one line of cause and one of remedy.
+
+    Raises:
+        StoreError: not allowed, read-only, or not a directory.
+        GatelineError: the disk is full.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise explain(error, place, what) from error
+
+
+def explain(error: OSError, place: Path, what: str) -> GatelineError:
+    """The same, for an error already caught."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return GatelineError(f"{what} {place}: no space left on its disk", "Free some space and run again; finished stages are reused.")
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return StoreError(f"{what} {place}: {error.strerror}", "Name another with --root or --serving-dir, or mend its permissions.")
+    return StoreError(f"{what} {place}: {error.strerror or error}", "Name another with --root or --serving-dir.")
+
+
+def _sha256(path: Path, sync: bool) -> str:
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+        if sync:
+            os.fsync(file.fileno())
+    return found

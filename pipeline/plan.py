@@ -1,0 +1,119 @@
+"""Plan: walk the DAG in order and say of each stage whether it is reused or runs, and why.
+
+    plan = Planner(store, Again(force={"train"})).plan(line(config))
+    [(step.name, step.action, step.why) for step in plan]
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from pipeline.component import Node
+from pipeline.recipe import Recipe
+from pipeline.store import Store
+from schemas.artifacts import Artifact, Gate
+from schemas.errors import ConfigurationError, GatelineError
+
+Action = Literal["reuse", "run", "resolve", "wait", "refused"]
+
+
+@dataclass(frozen=True)
+class Again:
+    """What the user asked to run anew."""
+
+    force: frozenset[str] = frozenset()  # just these stages
+    from_stage: str | None = None  # this one and all behind it
+    no_cache: bool = False  # all
+
+    def reason(self, stage: str, order: list[str]) -> str | None:
+        if self.no_cache:
+            return "--no-cache"
+        if stage in self.force:
+            return "--force"
+        if self.from_stage and order.index(stage) >= order.index(self.from_stage):
+            return f"--from {self.from_stage}"
+        return None
+
+
+@dataclass(frozen=True)
+class Step:
+    """A stage and what is to be done about it. `wait`: decided when its inputs stand."""
+
+    node: Node
+    action: Action
+    why: str
+    recipe: Recipe | None = None
+    artifact: Artifact | None = None
+    refusal: GatelineError | None = field(default=None, compare=False)
+
+    @property
+    def name(self) -> str:
+        return self.node.name
+
+
+@dataclass(frozen=True)
+class Planner:
+    """Decides about stages against a store."""
+
+    store: Store
+    again: Again
+    order: list[str]
+
+    @classmethod
+    def of(cls, store: Store, again: Again, node: Node) -> "Planner":
+        order = [each.name for each in node.walk()]
+        for stage in [*again.force, *([again.from_stage] if again.from_stage else [])]:
+            if stage not in order:
+                raise ConfigurationError(f"{stage} is not a stage", f"The stages are {', '.join(order)}.")
+        return cls(store, again, order)
+
+    def plan(self, node: Node) -> list[Step]:
+        """A step for each node, inputs first. Nothing is run but resolvers."""
+        steps: dict[str, Step] = {}
+        for each in node.walk():
+            upstream = [steps[n.name] for n in each.inputs.values()]
+            if refused := next((s for s in upstream if s.action == "refused"), None):
+                steps[each.name] = Step(each, "refused", refused.why, refusal=refused.refusal)
+            elif pending := [s.name for s in upstream if s.action in ("run", "wait")]:
+                steps[each.name] = Step(each, "wait", f"after {', '.join(pending)}")
+            else:
+                steps[each.name] = self.decide(each, {name: steps[n.name].artifact for name, n in each.inputs.items()})
+        return list(steps.values())
+
+    def decide(self, node: Node, inputs: dict[str, Artifact | None]) -> Step:
+        """What to do about one stage whose inputs stand."""
+        if refusal := _refusal(inputs):
+            return Step(node, "refused", refusal.cause, refusal=refusal)
+        if node.component.kind == "resolver":
+            return Step(node, "resolve", "looked up", artifact=resolve(node, inputs))
+        recipe = Recipe.of(node, inputs)
+        if node.component.kind == "always":
+            return Step(node, "run", "runs every time", recipe)
+        if (asked := self.again.reason(node.name, self.order)) is not None:
+            return Step(node, "run", asked, recipe)
+        if artifact := self.store.find(node.name, recipe.key, node.component.output):
+            return Step(node, "reuse", "nothing changed", recipe, artifact)
+        return Step(node, "run", self._why(recipe), recipe)
+
+    def _why(self, recipe: Recipe) -> str:
+        """What changed since the most similar artifact of this stage."""
+        known = [recipe.differences(m["recipe"]) for m in self.store.manifests(recipe.stage)]
+        if not known:
+            return "first time"
+        nearest = min(reversed(known), key=len)
+        more = len(nearest) - 2
+        return ("; ".join(nearest[:2]) or "its artifact was incomplete") + (f" and {more} more" if more > 0 else "")
+
+
+def resolve(node: Node, inputs: dict[str, Artifact | None]) -> Artifact | None:
+    """What a resolver finds."""
+    function: Callable[..., Any] = node.component.function
+    found: Artifact | None = function(**inputs, **node.settings)
+    return found
+
+
+def _refusal(inputs: dict[str, Artifact | None]) -> GatelineError | None:
+    for artifact in inputs.values():
+        if isinstance(artifact, Gate) and not artifact.passed:
+            return artifact.refusal("\n         ".join(artifact.reasons), artifact.remedy)
+    return None

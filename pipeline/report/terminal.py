@@ -1,0 +1,133 @@
+"""Tables for the terminal."""
+
+import datetime
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from pipeline.plan import Step
+    from pipeline.report.facts import Facts
+    from pipeline.session import Outcome
+
+STYLES = {"pushed": "green", "unchanged": "cyan", "refused": "red", "failed": "red", "killed": "yellow", "interrupted": "yellow"}
+
+
+def _table(*columns: str, right: tuple[str, ...] = ()) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, justify="right" if column in right else "left", overflow="fold")
+    return table
+
+
+def _print(*things: Any) -> None:
+    # A pipe has no width: wrapping there would cut paths in two.
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=200)
+    for thing in things:
+        console.print(thing, soft_wrap=isinstance(thing, Text | str), markup=False)
+
+
+def plan(steps: "list[Step]", *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps([{"stage": s.name, "action": s.action, "why": s.why} for s in steps], indent=2))
+        return
+    table = _table("stage", "action", "why")
+    colours = {"reuse": "cyan", "run": "green", "refused": "red"}
+    for step in steps:
+        table.add_row(step.name, Text(step.action, colours.get(step.action, "dim")), Text(step.why))
+    _print(table)
+
+
+def outcome(found: "Outcome") -> None:
+    """The gates and the path of the pushed model."""
+    evaluation = found.made["evaluate"]
+    assert evaluation is not None
+    gates_ = json.loads((evaluation.path / "gates.json").read_text())
+    _print(gates(gates_))
+    if found.pushed.new:
+        _print(Text.assemble(("pushed", "bold green"), f"  {found.pushed.path}"))
+    else:
+        _print(Text.assemble(("nothing changed", "bold cyan"), f"  {found.pushed.path} already holds this model"))
+    _print(Text(f"report  python -m pipeline report {found.run}", "dim"))
+
+
+def gates(judged: list[dict[str, Any]]) -> Table:
+    table = _table("gate", "on", "required", "came", "margin", "", right=("required", "came", "margin"))
+    for gate in judged:
+        upper = gate["gate"] == "drop"
+        margin = gate["bound"] - gate["came"] if upper else gate["came"] - gate["bound"]
+        verdict = Text("passed", "green") if gate["passed"] else Text("refused", "red")
+        sign = "≤" if upper else "≥"
+        table.add_row(gate["gate"], gate["slice"], f"{sign} {gate['bound']:.4f}", f"{gate['came']:.4f}", f"{margin:+.4f}", verdict)
+    return table
+
+
+def runs(rows: list[dict[str, Any]]) -> None:
+    table = _table("run", "profile", "started", "took", "outcome", "", right=("run", "took"))
+    for row in rows:
+        first = (row["message"] or "").split("\n")[0]
+        table.add_row(str(row["run"]), row["profile"], local(row["started"]), took(row), _state(row["state"]), Text(first, "dim"))
+    _print(table if rows else "no runs yet")
+
+
+def show(run: dict[str, Any], executions: list[dict[str, Any]]) -> None:
+    _print(Text.assemble((f"run {run['run']}  ", "bold"), f"{run['profile']}  {local(run['started'])}  {took(run)}  ", _state(run["state"])))
+    _print(Text(run["command"], "dim"))
+    table = _table("stage", "state", "seconds", "why", "artifact", right=("seconds",))
+    for e in executions:
+        table.add_row(e["stage"], e["state"], f"{e['seconds']:.2f}", Text(e["why"]), Text(e["path"] or "", "dim"))
+    _print(table)
+    tuned = next((e["facts"] for e in executions if e["stage"] == "tune" and e["facts"]), None)
+    if tuned:
+        _print(f"hyperparameters: {tuned['origin']}")
+    if run["message"]:
+        _print(Text(run["message"]))
+
+
+def report(facts: "Facts", path: Path) -> None:
+    _print(Text(facts.verdict, "bold green" if facts.passed else "bold red"))
+    if facts.gates:
+        _print(gates(facts.gates))
+    if "candidate" in facts.metrics:
+        _print(_confusion(facts.metrics["candidate"]["confusion"]))
+    for anomaly in facts.anomalies:
+        _print(Text(f"{anomaly['severity']}: {anomaly['words']}", "yellow"))
+    _print(Text(f"report  {path}"))
+
+
+def settings(rows: list[tuple[str, str, str, str]]) -> None:
+    table = _table("setting", "type", "default", "meaning")
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    _print(table)
+
+
+def _confusion(matrix: list[list[int]]) -> Table:
+    labels = [str(i) for i in range(len(matrix))]
+    table = _table("label \\ predicted", *labels, right=tuple(labels))
+    for label, row in zip(labels, matrix, strict=True):
+        cells = [Text(str(n) if n else "·", "bold" if str(j) == label else "red" if n else "dim") for j, n in enumerate(row)]
+        table.add_row(label, *cells)
+    return table
+
+
+def _state(state: str) -> Text:
+    return Text(state, STYLES.get(state, ""))
+
+
+def local(moment: str) -> str:
+    return datetime.datetime.fromisoformat(moment).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def took(row: dict[str, Any]) -> str:
+    if not row["finished"]:
+        return ""
+    seconds = (datetime.datetime.fromisoformat(row["finished"]) - datetime.datetime.fromisoformat(row["started"])).total_seconds()
+    return f"{seconds:.1f} s"

@@ -1,0 +1,210 @@
+"""Run what the plan leaves to be done: the DAG becomes a Beam pipeline, a step for each stage, its inputs as side inputs.
+
+Beam orchestrates the order in this one process; a data-parallel stage opens a Beam pipeline of its own, on the runner that
+the user chose. If only light stages remain, Beam is not even imported.
+"""
+
+import contextlib
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from etils import epy
+
+from pipeline import files
+from pipeline.component import Node
+from pipeline.lineage import Lineage, now
+from pipeline.plan import Planner, Step
+from pipeline.recipe import Recipe
+from pipeline.store import Store, facts
+from schemas.artifacts import Artifact
+from schemas.errors import ConfigurationError
+
+with epy.lazy_imports():
+    import apache_beam as beam
+    from apache_beam.options import pipeline_options
+    from apache_beam.runners.portability import fn_api_runner
+
+
+class Progress(Protocol):
+    """Who watches a run."""
+
+    def started(self, stage: str) -> None: ...
+    def said(self, stage: str, text: str) -> None: ...
+    def ended(self, stage: str, state: str, why: str, seconds: float) -> None: ...
+
+
+@dataclass(frozen=True)
+class Beam:
+    """Where data-parallel stages run."""
+
+    runner: str = "DirectRunner"
+    arguments: tuple[str, ...] = ()
+
+    def pipeline(self, workers: int) -> "beam.Pipeline":
+        if self.runner == "DirectRunner":
+            # FnApiRunner, not Beam's DirectRunner: the latter first downloads Prism, an executable, unverified.
+            own = [f"--direct_num_workers={workers}", "--direct_running_mode=" + ("multi_threading" if workers > 1 else "in_memory")]
+            return beam.Pipeline(fn_api_runner.FnApiRunner(), options=self._options(own))
+        return beam.Pipeline(self.runner, options=self._options([]))
+
+    def _options(self, own: list[str]) -> "pipeline_options.PipelineOptions":
+        return pipeline_options.PipelineOptions([*own, *self.arguments])
+
+
+@dataclass
+class StageRun:
+    """What a stage is lent: `pipeline.component.Run`."""
+
+    out: Path
+    scratch: Path
+    lineage: dict[str, Any]
+    beam_on: Beam
+    ahead: Any
+    _say: Any
+
+    @contextlib.contextmanager
+    def beam(self, *, workers: int = 1) -> Iterator["beam.Pipeline"]:
+        with self.beam_on.pipeline(workers) as pipeline:
+            yield pipeline
+
+    def say(self, text: str) -> None:
+        self._say(text)
+
+
+@dataclass
+class Execution:
+    """One run of the line: makes artifacts, and writes down what it did."""
+
+    number: int
+    node: Node
+    planner: Planner
+    store: Store
+    lineage: Lineage
+    beam_on: Beam
+    progress: Progress
+    made: dict[str, Artifact | None] = field(default_factory=dict)
+    failure: BaseException | None = None
+    _origins: dict[str, dict[str, Any]] = field(default_factory=dict)
+    _ahead: dict[str, Any] = field(default_factory=dict)
+    _handles: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
+
+    def run(self, steps: list[Step]) -> Artifact | None:
+        """The last stage's artifact.
+
+        Raises:
+            GatelineError: refused, or a stage failed in a way that it could explain. Finished stages stay in the store.
+        """
+        with self._handles:
+            if any(step.action == "run" and step.node.component.kind == "cached" for step in steps):
+                self._run_on_beam(steps)
+            else:
+                for step in steps:
+                    self.make(step.node)
+        return self.made[self.node.name]
+
+    def _run_on_beam(self, steps: list[Step]) -> None:
+        global _current
+        _current = self
+        try:
+            with beam.Pipeline(fn_api_runner.FnApiRunner(), options=pipeline_options.PipelineOptions([])) as pipeline:
+                done: dict[str, beam.PCollection] = {}
+                for step in steps:
+                    after = {name: beam.pvalue.AsSingleton(done[n.name]) for name, n in step.node.inputs.items()}
+                    start = pipeline | f"start {step.name}" >> beam.Create([step.name])
+                    done[step.name] = start | step.name >> beam.Map(_make, **after)
+        except Exception:
+            if self.failure is not None:  # as the stage raised it, not as Beam wrapped it
+                raise self.failure from None
+            raise
+        finally:
+            _current = None
+
+    def make(self, node: Node) -> Artifact | None:
+        """A node's artifact, reused or made now."""
+        started = time.monotonic()
+        inputs = {name: self.made[n.name] for name, n in node.inputs.items()}
+        step = self.planner.decide(node, inputs)
+        if step.refusal is not None:
+            raise step.refusal
+        artifact = step.artifact
+        if step.action == "run":
+            self.progress.started(node.name)
+            try:
+                artifact = self._perform(step, inputs)
+            except BaseException as error:
+                self._record(step, "failed", time.monotonic() - started, None, f"{error}")
+                raise
+        self.made[node.name] = artifact
+        self._remember(step, artifact)
+        if step.action != "resolve":
+            self._record(step, "ran" if step.action == "run" else "reused", time.monotonic() - started, artifact, step.why)
+        return artifact
+
+    def _perform(self, step: Step, inputs: dict[str, Artifact | None]) -> Artifact:
+        assert step.recipe is not None
+        self._start_ahead(step.node)
+        with files.explained(self.store.root, f"stage {step.name} cannot write to"), self.store.staging(step.name, step.recipe.key) as out:
+            run = StageRun(
+                out=out,
+                scratch=self.store.scratch(step.name, step.recipe.key),
+                lineage={"run": self.number, "stages": self._upstream(step.node)},
+                beam_on=self.beam_on,
+                ahead=self._ahead.get(step.name),
+                _say=lambda text: self.progress.said(step.name, text),
+            )
+            artifact: Artifact = step.node.component.function(**inputs, **step.node.settings, run=run)
+            if step.node.component.kind == "always":
+                files.remove(run.scratch)
+                return artifact
+            return self.store.commit(artifact, step.name, step.recipe.key, step.recipe.ingredients, now())
+
+    def _start_ahead(self, node: Node) -> None:
+        """Start what later stages asked to be started while their last input is being made."""
+        for later in self.node.walk():
+            upstream = list(later.inputs.values())
+            if later.component.ahead and upstream and max(upstream, key=lambda n: self.planner.order.index(n.name)) is node:
+                self._ahead[later.name] = self._handles.enter_context(later.component.ahead())
+
+    def _upstream(self, node: Node) -> dict[str, dict[str, Any]]:
+        return {n.name: self._origins[n.name] for n in node.walk() if n is not node}
+
+    def _remember(self, step: Step, artifact: Artifact | None) -> None:
+        recipe: Recipe | None = step.recipe
+        self._origins[step.name] = {
+            "key": recipe.key if recipe else None,
+            "digest": artifact.digest if artifact else None,
+            "settings": recipe.ingredients["settings"] if recipe else None,
+            "versions": recipe.ingredients["versions"] if recipe else None,
+            "facts": facts(artifact) if artifact else None,
+        }
+
+    def _record(self, step: Step, state: str, seconds: float, artifact: Artifact | None, why: str) -> None:
+        key = step.recipe.key if step.recipe else None
+        place = {"path": str(artifact.path), "digest": artifact.digest, "facts": facts(artifact)} if artifact else {}
+        self.lineage.executed(self.number, step.name, state=state, why=why, seconds=seconds, key=key, **place)
+        self.progress.ended(step.name, state, why, seconds)
+
+
+_current: Execution | None = None  # the steps of the outer pipeline run in this process and find their execution here
+
+
+def _make(stage: str, **_inputs: Any) -> Artifact | None:
+    assert _current is not None
+    node = next(n for n in _current.node.walk() if n.name == stage)
+    try:
+        return _current.make(node)
+    except BaseException as error:
+        _current.failure = error
+        raise
+
+
+def checked(runner: str, arguments: list[str]) -> Beam:
+    """The user's choice of runner. Options that Beam does not know are refused by the runner itself."""
+    for argument in arguments:
+        if not argument.startswith("--"):
+            raise ConfigurationError(f"--beam-arg {argument} is not of the form --name=value", "For example: --beam-arg=--direct_num_workers=4")
+    return Beam(runner, tuple(arguments))
+

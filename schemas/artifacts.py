@@ -1,0 +1,149 @@
+"""What each stage leaves: a directory and the few facts that other stages need.
+
+    examples = Examples(path, splits={"train": Split(shards=("train-00000-of-00001.tfrecord",), counts=(4000,))})
+    examples.splits["train"].count  # 4000
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar
+
+from schemas.errors import DataError, GatelineError, Refused
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A directory that is complete. `digest` is over the SHA-256 of its files; the store fills it in."""
+
+    path: Path
+    digest: str = field(default="", kw_only=True)
+
+
+@dataclass(frozen=True)
+class Gate(Artifact):
+    """An artifact that may refuse: no stage receives one that did not pass."""
+
+    refusal: ClassVar[type[GatelineError]] = Refused
+
+    passed: bool = field(kw_only=True)
+    reasons: tuple[str, ...] = field(default=(), kw_only=True)  # a sentence for each refusal
+    remedy: str = field(default="", kw_only=True)
+
+
+@dataclass(frozen=True)
+class Split:
+    """The shards of one split, in order, with the number of records in each."""
+
+    shards: tuple[str, ...]
+    counts: tuple[int, ...]
+
+    @property
+    def count(self) -> int:
+        return sum(self.counts)
+
+
+@dataclass(frozen=True)
+class Sharded(Artifact):
+    """Splits in TFRecord shards. Files: `<split>-<i>-of-<n>.tfrecord`."""
+
+    splits: dict[str, Split]
+
+    def shards(self, *splits: str) -> Iterator[tuple[str, Path, int]]:
+        """(split, path, records) of each shard that has records; all splits if none is named."""
+        for split in splits or self.splits:
+            for name, count in zip(self.splits[split].shards, self.splits[split].counts, strict=True):
+                if count:
+                    yield split, self.path / name, count
+
+
+@dataclass(frozen=True)
+class Examples(Sharded):
+    """Raw labelled images, as `schemas.example` records."""
+
+    source: str  # data set and version, e.g. "mnist:3.0.1"
+
+
+@dataclass(frozen=True)
+class Statistics(Artifact):
+    """Statistics of every split. Files: `stats.tfrecord`, one `DatasetFeatureStatisticsList` with a data set per split."""
+
+    counts: dict[str, int]  # records in each split
+
+
+@dataclass(frozen=True)
+class Verdict(Gate):
+    """The data against its contract. Files: `anomalies.pbtxt` (an `Anomalies` proto), `anomalies.json`."""
+
+    refusal: ClassVar[type[GatelineError]] = DataError
+
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Features(Sharded):
+    """Transformed examples of train and validation, and the graph that made them.
+
+    Files: `transform_fn/`, `transformed_metadata/` and `raw_metadata/` (a tf.Transform output), and the shards.
+    """
+
+    shape: tuple[int, int, int]  # height, width, channels
+    classes: int
+    one_hot: bool
+
+
+@dataclass(frozen=True)
+class Hyperparameters(Artifact):
+    """The settings that training uses. Files: `hyperparameters.json`."""
+
+    origin: str  # "configured", or the tuning run that found them
+
+
+@dataclass(frozen=True)
+class Model(Artifact):
+    """A trained classifier.
+
+    Files: `saved_model/` (signatures `serving_default` and `images`), `model.keras`, `history.json`, `curves.svg`,
+    `logs/` (TensorBoard).
+    """
+
+    epochs: int
+    validation_accuracy: float  # of the weights that were kept, in [0, 1]
+
+
+@dataclass(frozen=True)
+class Served(Artifact):
+    """A version that stands in the serving directory."""
+
+    version: int
+
+
+@dataclass(frozen=True)
+class Evaluation(Gate):
+    """What the accuracy gates saw and said.
+
+    Files: `tfma/` (a complete TFMA output), `predictions/*.parquet` (index, label, probabilities, and the baseline's),
+    `probes.tfrecord` and `probes.npy` (a few raw records and the probabilities given to them), `gates.json`, `metrics.json`.
+    """
+
+    accuracy: float  # on the test split, in [0, 1]
+    loss: float
+    saved_model: str  # digest of the SavedModel that was evaluated
+    baseline: int | None = None  # the version it was compared with
+
+
+@dataclass(frozen=True)
+class ServingCheck(Gate):
+    """The model loaded by a process that has nothing of this project. Files: `serving.json`, the measurements."""
+
+    load_seconds: float
+    latency_ms: float  # of one image, median
+    difference: float  # largest difference to the evaluator's probabilities
+
+
+@dataclass(frozen=True)
+class Pushed(Artifact):
+    """A version in the serving directory; `path` is that version. `new` is false where the same model already stood there."""
+
+    version: int
+    new: bool

@@ -1,0 +1,94 @@
+"""The data contract: a curated `tensorflow_metadata` Schema, and what the line reads out of it.
+
+    contract = Contract.load("mnist.pbtxt")
+    contract.shape, contract.classes   # (28, 28, 1), 10
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from etils import epy
+
+from schemas.errors import ConfigurationError
+
+with epy.lazy_imports():
+    from google.protobuf import text_format
+    from tensorflow_metadata.proto.v0 import schema_pb2
+
+SHIPPED = Path(__file__).parent
+DRAFT = "# DRAFT"
+
+
+@dataclass(frozen=True)
+class Contract:
+    """Image size, number of classes and limits of drift, all read from one Schema."""
+
+    name: str
+    text: str  # the file as it was read; part of the cache keys
+
+    @classmethod
+    def load(cls, name: str) -> "Contract":
+        """The contract at the path `name`, or the shipped one of that name.
+
+        Raises:
+            ConfigurationError: no such file, not a Schema, or without a fixed image size and number of classes.
+        """
+        candidates = [Path(name).expanduser(), SHIPPED / name]
+        path = next((p for p in candidates if p.is_file()), None)
+        if path is None:
+            shipped = ", ".join(sorted(p.name for p in SHIPPED.glob("*.pbtxt")))
+            raise ConfigurationError(
+                f"schema {name} is neither a file nor a shipped schema ({shipped})",
+                "Draft one with: python -m pipeline schema infer --profile PROFILE",
+            )
+        contract = cls(path.name, path.read_text())
+        if contract.text.startswith(DRAFT):
+            raise ConfigurationError(f"schema {name} is still a draft", "Read it, correct what chance put there, and remove its first line.")
+        if contract.encoding != "raw":
+            raise ConfigurationError(f"schema {name}: image must carry the annotation tag 'encoding=raw'", "See schemas/mnist.pbtxt.")
+        assert contract.shape and contract.classes
+        return contract
+
+    @cached_property
+    def proto(self) -> "schema_pb2.Schema":
+        try:
+            return text_format.Parse(self.text, schema_pb2.Schema())
+        except text_format.ParseError as error:
+            raise ConfigurationError(f"schema {self.name} is not a tensorflow_metadata Schema: {error}", "See schemas/mnist.pbtxt.") from None
+
+    def feature(self, name: str) -> "schema_pb2.Feature":
+        for feature in self.proto.feature:
+            if feature.name == name:
+                return feature
+        raise ConfigurationError(f"schema {self.name} has no feature {name}", "See schemas/mnist.pbtxt.")
+
+    @property
+    def encoding(self) -> str:
+        tags = [tag.removeprefix("encoding=") for tag in self.feature("image").annotation.tag if tag.startswith("encoding=")]
+        return tags[0] if tags else ""
+
+    @cached_property
+    def shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of every image."""
+        height, width, channels = (self._fixed(f"image/{side}") for side in ("height", "width", "channels"))
+        return height, width, channels
+
+    def _fixed(self, name: str) -> int:
+        domain = self.feature(name).int_domain
+        if not 0 < domain.min == domain.max:
+            raise ConfigurationError(
+                f"schema {self.name}: {name} must have one size, int_domain {{ min: N max: N }}, not {domain.min} to {domain.max}",
+                "Images of several sizes must be resized before they are ingested.",
+            )
+        return int(domain.min)
+
+    @cached_property
+    def classes(self) -> int:
+        """How many labels there are: 0 to classes - 1."""
+        domain = self.feature("label").int_domain
+        if domain.min != 0 or domain.max < 1:
+            raise ConfigurationError(
+                f"schema {self.name}: label must have int_domain {{ min: 0 max: N }}, N at least 1, not {domain.min} to {domain.max}"
+            )
+        return int(domain.max) + 1

@@ -1,0 +1,60 @@
+"""The errors a user may see: one line of cause, one of remedy, and an exit code.
+
+    raise DataError("train-00002-of-00004.tfrecord ends in the middle of record 8,113", "Run again with --force ingest.")
+"""
+
+
+class GatelineError(Exception):
+    """A failure with a known cause. `cause` says what came and what was expected; `remedy` the way out."""
+
+    exit_code = 1
+    kind = "error"
+
+    def __init__(self, cause: str, remedy: str = "") -> None:
+        super().__init__(cause, remedy)
+        self.cause, self.remedy = cause, remedy
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.cause}" + (f"\n  {self.remedy}" if self.remedy else "")
+
+
+class ConfigurationError(GatelineError):
+    """Configuration or usage: refused before anything runs."""
+
+    exit_code = 2
+    kind = "configuration"
+
+
+class WiringError(GatelineError):
+    """The DAG does not fit together: refused before anything runs."""
+
+    exit_code = 2
+    kind = "wiring"
+
+
+class Refused(GatelineError):
+    """A gate refused the model."""
+
+    exit_code = 3
+    kind = "refused"
+
+
+class DataError(GatelineError):
+    """The data is damaged, absent, or breaks its contract."""
+
+    exit_code = 4
+    kind = "data"
+
+
+class Locked(GatelineError):
+    """Another run holds the lock."""
+
+    exit_code = 5
+    kind = "locked"
+
+
+class StoreError(GatelineError):
+    """The store or the serving directory cannot be read or written."""
+
+    exit_code = 2
+    kind = "store"

@@ -1,0 +1,117 @@
+"""The record: a `tf.Example` of one raw image, its label, and where it came from.
+
+    image           bytes   uint8 pixels, row by row, channels last, no compression (encoding "raw")
+    image/height, image/width, image/channels   int64
+    label           int64
+    source/dataset, source/version, source/split   bytes
+    source/index    int64   position in the source's split
+"""
+
+import functools
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from etils import epy
+
+from schemas.errors import DataError
+
+with epy.lazy_imports():
+    import numpy as np
+    import tensorflow as tf
+
+ENCODING = "raw"
+
+
+def encoder(dataset: str, version: str, split: str) -> Callable[["np.ndarray", int, int], bytes]:
+    """A function (image uint8 [height, width, channels], label, index) -> serialized record, for one source split.
+
+    One message is reused, since only three of its nine features change from record to record; map entries are
+    serialized in the order of their keys, so that the same input gives the same bytes.
+    """
+    message = tf.train.Example()
+    feature = message.features.feature
+    for name, value in (("dataset", dataset), ("version", version), ("split", split)):
+        feature[f"source/{name}"].bytes_list.value.append(value.encode())
+    for name in ("image/height", "image/width", "image/channels", "label", "source/index"):
+        feature[name].int64_list.value.append(0)
+    feature["image"].bytes_list.value.append(b"")
+    height, width, channels, label_, index_ = (
+        feature[name].int64_list.value for name in ("image/height", "image/width", "image/channels", "label", "source/index")
+    )
+    pixels = feature["image"].bytes_list.value
+
+    def encode(image: "np.ndarray", label: int, index: int) -> bytes:
+        height[0], width[0], channels[0] = image.shape
+        label_[0], index_[0], pixels[0] = label, index, image.tobytes()
+        return message.SerializeToString(deterministic=True)
+
+    return encode
+
+
+def read(path: Path, count: int, batch: int = 1000) -> Iterator[list[bytes]]:
+    """Serialized records of one shard that holds `count` of them, in batches.
+
+    Raises:
+        DataError: the shard is missing, cut short or altered; names the record.
+    """
+    done = 0
+    try:
+        for records in tf.data.TFRecordDataset(str(path)).batch(batch).as_numpy_iterator():
+            yield records.tolist()
+            done += len(records)
+    except (tf.errors.DataLossError, tf.errors.NotFoundError) as error:
+        raise _damaged(path, count) from error
+    if done != count:
+        raise _damaged(path, count)
+
+
+def _damaged(path: Path, count: int) -> DataError:
+    """What is wrong with a shard, in words: the first record that cannot be read."""
+    remedy = "Run again with --force ingest to make it anew."
+    if not path.exists():
+        return DataError(f"shard {path} is missing", remedy)
+    intact, what = 0, "ends after"
+    try:
+        for _ in tf.data.TFRecordDataset(str(path)):
+            intact += 1
+    except tf.errors.DataLossError as error:
+        what = "ends in the middle of" if "truncated" in error.message else "is damaged (a checksum does not match) at"
+        intact += 1
+    return DataError(f"shard {path} {what} record {intact:,} of {count:,}", remedy)
+
+
+def parse(records: list[bytes], path: Path) -> dict[str, "np.ndarray"]:
+    """Columns of a batch of records: `image` object [batch] of bytes; the other features int64 or bytes [batch].
+
+    A feature that a record lacks is -1, or empty bytes.
+
+    Raises:
+        DataError: a record is no tf.Example, or a feature has another type.
+    """
+    try:
+        columns = tf.io.parse_example(tf.constant(records, tf.string), feature_spec())
+    except tf.errors.InvalidArgumentError as error:
+        cause = error.message.split("\n")[0]
+        raise DataError(f"shard {path} holds a record that does not parse: {cause}", "Run again with --force ingest.") from error
+    return {name: column.numpy() for name, column in columns.items()}
+
+
+@functools.cache
+def feature_spec() -> dict[str, "tf.io.FixedLenFeature"]:
+    """How TensorFlow parses a record."""
+    integers = ("image/height", "image/width", "image/channels", "label", "source/index")
+    texts = ("image", "source/dataset", "source/version", "source/split")
+    spec = {name: tf.io.FixedLenFeature([], tf.int64, -1) for name in integers}
+    return spec | {name: tf.io.FixedLenFeature([], tf.string, b"") for name in texts}
+
+
+def to_bytes(images: "tf.Tensor") -> "tf.Tensor":
+    """uint8 [batch, height, width, channels] as the records' string [batch], inside a TensorFlow graph.
+
+    The inverse of `tf.io.decode_raw`, which TensorFlow lacks: a serialized tensor ends in its content, row after row.
+    """
+    shape = tf.shape(images)
+    count, size = shape[0], tf.reduce_prod(shape[1:])
+    content = tf.io.serialize_tensor(images)
+    first = tf.strings.length(content) - count * size
+    return tf.strings.substr(content, first + tf.range(count) * size, tf.fill([count], size))

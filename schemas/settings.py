@@ -1,0 +1,135 @@
+"""The settings that configuration and stages share, typed: what is allowed stands in the type.
+
+    Train(epochs=3, loss="sparse_categorical_crossentropy").batch_size  # 32
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+
+Fraction = Annotated[FiniteFloat, Field(ge=0, le=1)]
+Floor = Annotated[FiniteFloat, Field(gt=0, le=1)]  # a gate of 0 would pass anything
+Split = Annotated[str, Field(min_length=1)]
+Severity = Literal["ignore", "warning", "error"]
+
+
+class Settings(BaseModel):
+    """Unknown keys are refused; values are not coerced from other types, and never change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Source(Settings):
+    """A TFDS image-classification data set."""
+
+    tfds: str = Field(min_length=1, description="name of the TFDS data set, e.g. mnist or mnist:3.0.1")
+    module: str | None = Field(None, description="Python module to import first, where it registers the builder")
+    data_dir: str | None = Field(None, description="where TFDS keeps prepared data; TFDS's own default if absent")
+    manual_dir: str | None = Field(None, description="folder of the original files, for machines without network")
+    train: Split = Field("train", description="the split to learn from; validation is cut from it")
+    test: Split = Field("test", description="the split that the evaluator alone reads")
+    validation: Annotated[FiniteFloat, Field(gt=0, lt=1)] = Field(0.1, description="share of train that becomes validation")
+    shard_size: PositiveInt = Field(10_000, description="records of a source split that become one shard")
+
+
+class Validate(Settings):
+    """How bad each finding is that the schema itself does not judge."""
+
+    skew: Severity = Field("error", description="a split differs from train by more than the schema's skew_comparator")
+    drift: Severity = Field("warning", description="train differs from the served model's by more than the schema's drift_comparator")
+    leakage: Severity = Field("warning", description="the same image in train or validation and in test")
+    duplicates: Severity = Field("warning", description="the same image twice in one split")
+    constant: Severity = Field("warning", description="images of one colour")
+
+
+class Transform(Settings):
+    """What tf.Transform does to image and label."""
+
+    scale: Literal["unit", "standardize"] = Field("unit", description="divide by 255, or mean 0 and variance 1 per channel over train")
+    label: Literal["index", "one_hot"] = Field("index", description="what the loss wants")
+
+
+class Mlp(Settings):
+    """Flatten, dense layers, softmax."""
+
+    kind: Literal["mlp"] = "mlp"
+    layers: Annotated[list[PositiveInt], Field(max_length=20)] = Field([128, 64], description="units of each hidden layer")
+    activation: Literal["relu", "gelu", "silu", "elu", "tanh", "sigmoid"] = Field("relu", description="after each hidden layer")
+    dropout: Annotated[FiniteFloat, Field(ge=0, lt=1)] = Field(0.0, description="share of units dropped after each hidden layer")
+
+
+class Cnn(Settings):
+    """Blocks of a 3x3 convolution, batch normalisation and max pooling, then a dense layer and softmax."""
+
+    kind: Literal["cnn"] = "cnn"
+    filters: Annotated[list[PositiveInt], Field(min_length=1, max_length=6)] = Field([32, 64], description="filters of each block")
+    dense: PositiveInt = Field(128, description="units of the dense layer")
+    activation: Literal["relu", "gelu", "silu", "elu", "tanh"] = Field("relu", description="after each layer")
+    dropout: Annotated[FiniteFloat, Field(ge=0, lt=1)] = Field(0.0, description="share of units dropped after each block and the dense layer")
+
+
+class Optimizer(Settings):
+    """A Keras optimizer."""
+
+    name: Literal["adam", "adamw", "sgd", "rmsprop"] = Field("adam", description="which one")
+    learning_rate: PositiveFloat = Field(0.001, description="at the start")
+    schedule: Literal["constant", "cosine"] = Field("constant", description="cosine decays to 0 at the last step")
+    momentum: Annotated[FiniteFloat, Field(ge=0, lt=1)] = Field(0.0, description="of sgd and rmsprop")
+
+
+class EarlyStopping(Settings):
+    """Stop when validation accuracy no longer rises, and keep the best weights."""
+
+    patience: PositiveInt = Field(3, description="epochs without a rise")
+    min_delta: Annotated[FiniteFloat, Field(ge=0)] = Field(0.0, description="the smallest rise that counts")
+
+
+class Train(Settings):
+    """How the model is trained."""
+
+    model: Annotated[Mlp | Cnn, Field(discriminator="kind")] = Field(Mlp(), description="the architecture")
+    optimizer: Optimizer = Field(Optimizer(), description="how weights change")
+    loss: Literal["sparse_categorical_crossentropy", "categorical_crossentropy"] = Field(
+        "sparse_categorical_crossentropy", description="categorical_crossentropy wants transform.label: one_hot"
+    )
+    label_smoothing: Annotated[FiniteFloat, Field(ge=0, lt=1)] = Field(0.0, description="of categorical_crossentropy")
+    epochs: PositiveInt = Field(10, description="passes over train")
+    batch_size: PositiveInt = Field(32, description="images a step")
+    seed: NonNegativeInt = Field(1, description="of weights, order and dropout")
+    early_stopping: EarlyStopping | None = Field(None, description="absent: train all epochs and keep the last weights")
+    memory_mb: PositiveInt = Field(1024, description="a train split up to this size is kept in memory, a larger one is streamed")
+
+    @model_validator(mode="after")
+    def _smoothing_has_a_loss(self) -> "Train":
+        if self.label_smoothing and self.loss != "categorical_crossentropy":
+            raise ValueError("label_smoothing needs loss: categorical_crossentropy")
+        return self
+
+
+class Gates(Settings):
+    """What a model must reach on the test split. Each gate must be stated: there is no default that passes."""
+
+    accuracy: Floor = Field(description="smallest accuracy overall")
+    per_class: Floor = Field(description="smallest accuracy on each class")
+    drop: Fraction = Field(description="largest drop of accuracy against the model now served")
+
+    @model_validator(mode="after")
+    def _refuses_something(self) -> "Gates":
+        if self.drop >= 1:
+            raise ValueError("drop of 1 would pass any model")
+        return self
+
+
+class Serving(Settings):
+    """Budgets of the serving check."""
+
+    load_seconds: PositiveFloat = Field(20.0, description="longest time to load the SavedModel, TensorFlow's import not counted")
+    latency_ms: PositiveFloat = Field(50.0, description="longest median time of one image through serving_default")
+    tolerance: PositiveFloat = Field(1e-4, description="largest difference to the evaluator's probabilities")
+    timeout_seconds: PositiveFloat = Field(300.0, description="after which the check is a refusal")
+
+
+class Push(Settings):
+    """How a model reaches the serving directory."""
+
+    model: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")] = Field("mnist", description="folder below the serving directory")

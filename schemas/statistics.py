@@ -1,0 +1,120 @@
+"""Statistics as `tensorflow_metadata` protos: what describe writes, and what validate and the report read.
+
+TFDV and Facets read the standard fields; what they have no field for stands in `custom_stats` of the feature `image`.
+"""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from etils import epy
+
+with epy.lazy_imports():
+    import tensorflow as tf
+    from tensorflow_metadata.proto.v0 import statistics_pb2 as pb
+
+QUANTILES = 10
+SERVED = "assets.extra/statistics.tfrecord"  # where a version in the serving directory keeps the statistics of its data
+
+
+def write(path: Path, datasets: "Iterable[pb.DatasetFeatureStatistics]") -> None:
+    """A TFRecord of one `DatasetFeatureStatisticsList`, as TFDV writes it."""
+    with tf.io.TFRecordWriter(str(path)) as records:
+        records.write(pb.DatasetFeatureStatisticsList(datasets=datasets).SerializeToString(deterministic=True))
+
+
+def read(path: Path) -> "dict[str, pb.DatasetFeatureStatistics]":
+    """Data sets by name, the splits in their order."""
+    record = next(tf.data.TFRecordDataset(str(path)).as_numpy_iterator())
+    return {dataset.name: dataset for dataset in pb.DatasetFeatureStatisticsList.FromString(record).datasets}
+
+
+def encode(split: str, found: Any, duplicates: int, leaked: Mapping[str, int]) -> "pb.DatasetFeatureStatistics":
+    """One split's `components._statistics.ImageStatistics` as a proto. `leaked`: images that stand in another split."""
+    dataset = pb.DatasetFeatureStatistics(name=split, num_examples=found.records)
+    _image(dataset, found, duplicates, leaked)
+    for i, side in enumerate(("height", "width", "channels")):
+        _categorical(dataset, f"image/{side}", _marginal(found.sizes, i), found.records)
+    _categorical(dataset, "label", found.labels, found.records)
+    for i, part in enumerate(("dataset", "version", "split")):
+        _categorical(dataset, f"source/{part}", _marginal(found.sources, i), found.records, pb.FeatureNameStatistics.BYTES)
+    return dataset
+
+
+def custom(dataset: "pb.DatasetFeatureStatistics", name: str) -> float:
+    """A number of `custom_stats` of the image; 0 where it is absent."""
+    return next((s.num for s in feature(dataset, "image").custom_stats if s.name == name), 0.0)
+
+
+def leaked(dataset: "pb.DatasetFeatureStatistics") -> dict[str, int]:
+    """How many images of this split stand in each other split."""
+    found = feature(dataset, "image").custom_stats
+    return {s.name.removeprefix("also in "): int(s.num) for s in found if s.name.startswith("also in ") and s.num}
+
+
+def pixels(dataset: "pb.DatasetFeatureStatistics") -> list[float]:
+    """How often each of the 256 pixel values occurs."""
+    found = next(s.histogram for s in feature(dataset, "image").custom_stats if s.name == "pixel histogram")
+    return [bucket.sample_count for bucket in found.buckets]
+
+
+def values(dataset: "pb.DatasetFeatureStatistics", name: str) -> dict[str, int]:
+    """How often each value of a categorical feature occurs."""
+    buckets = feature(dataset, name).string_stats.rank_histogram.buckets
+    return {bucket.label: int(bucket.sample_count) for bucket in buckets}
+
+
+def feature(dataset: "pb.DatasetFeatureStatistics", name: str) -> "pb.FeatureNameStatistics":
+    """Raises KeyError where the data set has no such feature."""
+    for each in dataset.features:
+        if list(each.path.step) == [name]:
+            return each
+    raise KeyError(name)
+
+
+def _image(dataset: Any, found: Any, duplicates: int, leaked: Mapping[str, int]) -> None:
+    stats = dataset.features.add(type=pb.FeatureNameStatistics.BYTES)
+    stats.path.step.append("image")
+    _common(stats.bytes_stats.common_stats, found.records, found.no_image)
+    stats.bytes_stats.avg_num_bytes = found.image_bytes / max(1, found.records - found.no_image)
+    numbers = {
+        "pixel mean": found.pixels.mean,
+        "pixel std": found.pixels.std,
+        "malformed": found.malformed,
+        "constant": found.constant,
+        "duplicates": duplicates,
+    } | {f"also in {split}": count for split, count in sorted(leaked.items())}
+    for name, number in numbers.items():
+        stats.custom_stats.add(name=name, num=number)
+    whole = stats.custom_stats.add(name="pixel histogram").histogram
+    for value, count in enumerate(found.pixels.counts):
+        whole.buckets.add(low_value=value, high_value=value + 1, sample_count=count)
+    quantiles = stats.custom_stats.add(name="pixel quantiles").histogram
+    quantiles.type = pb.Histogram.QUANTILES
+    for i in range(QUANTILES):
+        low, high = (found.pixels.quantile(q / QUANTILES) for q in (i, i + 1))
+        quantiles.buckets.add(low_value=low, high_value=high, sample_count=found.pixels.total / QUANTILES)
+
+
+def _categorical(dataset: Any, name: str, counts: Mapping[Any, int], records: int, kind: Any = None) -> None:
+    stats = dataset.features.add(type=pb.FeatureNameStatistics.INT if kind is None else kind)
+    stats.path.step.append(name)
+    _common(stats.string_stats.common_stats, records, records - sum(counts.values()))
+    stats.string_stats.unique = len(counts)
+    for value, count in sorted(counts.items()):
+        stats.string_stats.rank_histogram.buckets.add(label=str(value), sample_count=count)
+
+
+def _common(common: Any, records: int, missing: int) -> None:
+    common.num_non_missing, common.num_missing = records - missing, missing
+    common.min_num_values = common.max_num_values = 1
+    common.avg_num_values = 1
+    common.tot_num_values = records - missing
+
+
+def _marginal(counts: Mapping[tuple[Any, ...], int], position: int) -> dict[Any, int]:
+    found: dict[Any, int] = {}
+    for key, count in counts.items():
+        if key[position] not in (-1, ""):  # what parsing gives where a record lacks the feature
+            found[key[position]] = found.get(key[position], 0) + count
+    return found
