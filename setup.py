@@ -1,0 +1,53 @@
+"""The package. Beam ships it to workers with `--beam-arg=--setup_file=./setup.py`."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+
+setup(
+    name="gateline",
+    version="0.1.0",
+    description="A production pipeline for image classifiers: data in at one end, a model in a serving directory at the other, if it passed every gate.",
+    long_description=(HERE / "README.md").read_text() if (HERE / "README.md").exists() else "",
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.11,<3.14",
+    packages=find_packages(include=["pipeline", "pipeline.*", "components", "components.*", "schemas"]),
+    package_data={
+        "pipeline": ["profiles/*.yaml", "report/*.j2"],
+        "components.mnist_sample": ["*.gz", "*.md", "*.bib", "*.txt"],
+        "schemas": ["*.pbtxt"],
+    },
+    install_requires=[
+        "apache-beam>=2.77",
+        "click",
+        "etils[epath,epy]",
+        "filelock",
+        "imagecodecs",
+        "importlib_resources",  # tensorflow-datasets needs it and does not say so
+        "jinja2",
+        "keras>=3.15",
+        "keras-tuner>=1.4.8",
+        "markupsafe",
+        "matplotlib",
+        "numpy",
+        "protobuf",
+        "pyarrow",
+        "pydantic>=2",
+        "pyyaml",
+        "rich",
+        "sqlalchemy>=2",
+        "tensorboard",  # keras-tuner needs it and does not say so
+        "tensorflow>=2.21",
+        "tensorflow-datasets>=4.9.10",
+        "tensorflow-metadata>=1.21",
+        "tensorflow-model-analysis>=0.52",
+        "tensorflow-transform>=1.21",
+        "tfx-bsl>=1.21",
+        "typer",
+    ],
+    extras_require={"dev": ["hypothesis", "mypy", "pytest", "ruff", "scikit-learn"]},
+    entry_points={"console_scripts": ["gateline = pipeline.cli:main"]},
+)
