@@ -9,7 +9,7 @@ HERE = Path(__file__).parent
 setup(
     name="gateline",
     version="0.1.0",
-    description="A production pipeline for image classifiers: data in at one end, a model in a serving directory at the other, if it passed every gate.",
+    description="A production pipeline for image classifiers: a model reaches the serving directory only if it passed every gate.",
     long_description=(HERE / "README.md").read_text() if (HERE / "README.md").exists() else "",
     long_description_content_type="text/markdown",
     license="Apache-2.0",

@@ -33,7 +33,7 @@ def main() -> dict[str, object]:
     images = np.stack([np.frombuffer(image, np.uint8).reshape(shape[1:]) for image in raw])
     by_images = signatures["images"](images=tf.constant(images))
     answers = [found["probabilities"].numpy() for found in (by_records, by_images)]
-    for name, found in zip(signatures, (by_records, by_images)):
+    for name, found in zip(signatures, (by_records, by_images), strict=True):
         if not np.array_equal(found["class"].numpy(), found["probabilities"].numpy().argmax(-1)):
             return {"error": f"signature {name}: class is not the most probable one"}
     return {

@@ -1,7 +1,6 @@
 """Shards: written under a temporary name, renamed when whole; results that workers leave for the driver as JSON."""
 
 import json
-import os
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,7 +25,7 @@ def writer(path: Path) -> Iterator["tf.io.TFRecordWriter"]:
     try:
         with tf.io.TFRecordWriter(str(temporary)) as records:
             yield records
-        os.replace(temporary, path)
+        temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -1,7 +1,7 @@
 """Statistics of images as monoids: `Cls()` is neutral, `merge` is associative and commutative, exact in integers.
 
-    a, b = ImageStatistics.of(columns), ImageStatistics.of(others)
-    a.merge(b).pixels.mean
+a, b = ImageStatistics.of(columns), ImageStatistics.of(others)
+a.merge(b).pixels.mean
 """
 
 import functools

@@ -53,7 +53,7 @@ def check_serving(model: Model, evaluation: Evaluation, *, budgets: Serving, run
         run.out,
         passed=not reasons,
         reasons=tuple(f"serving check: {reason}" for reason in reasons),
-        remedy="The budgets stand in check_serving of the configuration. The serving directory is as it was.",
+        remedy="The budgets stand in check_serving of the configuration. Nothing was pushed.",
         load_seconds=found.get("load_seconds", 0.0),
         latency_ms=found.get("latency_ms", 0.0),
         difference=found.get("difference", 0.0),
@@ -80,7 +80,8 @@ def _ask(process: "subprocess.Popen[str]", model: Model, evaluation: Evaluation,
 def _over(found: dict[str, Any], budgets: Serving) -> Iterator[str]:
     """What is over its budget, in words."""
     if not math.isfinite(found["difference"]) or found["difference"] > budgets.tolerance:
-        yield f"probabilities differ from the evaluator's by {found['difference']:.2g}; check_serving.tolerance allows {budgets.tolerance:g}"
+        differ = f"probabilities differ from the evaluator's by {found['difference']:.2g}"
+        yield f"{differ}; check_serving.tolerance allows {budgets.tolerance:g}"
     if found["load_seconds"] > budgets.load_seconds:
         yield f"loading took {found['load_seconds']:.2f} s; check_serving.load_seconds allows {budgets.load_seconds:g}"
     slowest = max(found["latency_ms"], found["images_latency_ms"])

@@ -69,7 +69,7 @@ def evaluate(model: Model, examples: Examples, baseline: Served | None, *, contr
         run.out,
         passed=all(gate.passed for gate in judged),
         reasons=tuple(gate.words for gate in judged if not gate.passed),
-        remedy="See python -m pipeline report. Train better, or lower the gate if that is what you want. The serving directory is as it was.",
+        remedy="See python -m pipeline report. Train better, or lower the gate if that is what you want. Nothing was pushed.",
         accuracy=overall["accuracy"],
         loss=overall["loss"],
         baseline=baseline.version if baseline else None,
@@ -107,7 +107,7 @@ def judge(gates: Gates, classes: int, metrics: dict[str, Any]) -> list[Judged]:
     if BASELINE in metrics:
         before = metrics[BASELINE]["overall"]["accuracy"]
         drop = before - candidate["overall"]["accuracy"]
-        words = f"accuracy {candidate['overall']['accuracy']:.4f} is {drop:.4f} below the served model's {before:.4f}; gates.drop allows {gates.drop:.4f}"
+        words = f"accuracy {before - drop:.4f} is {drop:.4f} below the served model's {before:.4f}; gates.drop allows {gates.drop:.4f}"
         found.append(Judged("drop", "overall", gates.drop, drop, candidate["overall"]["accuracy"] - before >= -gates.drop, words))
     return found + [_floor("per_class", f"class {k}", gates.per_class, candidate["classes"].get(str(k))) for k in range(classes)]
 
@@ -134,9 +134,7 @@ def _metrics(output: Path, model: str, classes: int) -> dict[str, Any]:
     """TFMA's record as JSON values: overall and by class count, accuracy and loss; the confusion matrix by rows of labels."""
     result = tfma.load_eval_result(str(output), model_name=model)
     slices = {key: {name: next(iter(v.values())) for name, v in values[""][""].items()} for key, values in result.slicing_metrics}
-    rows = {
-        key: {"count": int(v[_tfma.EXAMPLE_COUNT]), "accuracy": v[_tfma.ACCURACY], "loss": v[_tfma.LOSS]} for key, v in slices.items()
-    }
+    rows = {key: {"count": int(v[_tfma.EXAMPLE_COUNT]), "accuracy": v[_tfma.ACCURACY], "loss": v[_tfma.LOSS]} for key, v in slices.items()}
     confusion = np.zeros((classes, classes), int)
     plots = dict(result.plots)[()][""][""]["multiClassConfusionMatrixAtThresholds"]
     for cell in plots["matrices"][0]["entries"]:

@@ -1,6 +1,6 @@
 """Keras builders of the architectures that a profile may name.
 
-    network = build(Mlp(layers=[128, 64]), shape=(28, 28, 1), classes=10)   # float32 images -> probabilities
+network = build(Mlp(layers=[128, 64]), shape=(28, 28, 1), classes=10)   # float32 images -> probabilities
 """
 
 from etils import epy
@@ -35,7 +35,12 @@ def cnn(settings: Cnn) -> "list[keras.layers.Layer]":
             keras.layers.MaxPooling2D(padding="same"),
             *_dropout(settings.dropout / 2),  # convolutions share weights and want less
         ]
-    return [*layers, keras.layers.Flatten(), keras.layers.Dense(settings.dense, activation=settings.activation), *_dropout(settings.dropout)]
+    return [
+        *layers,
+        keras.layers.Flatten(),
+        keras.layers.Dense(settings.dense, activation=settings.activation),
+        *_dropout(settings.dropout),
+    ]
 
 
 def _dropout(rate: float) -> "list[keras.layers.Layer]":

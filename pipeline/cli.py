@@ -27,11 +27,25 @@ schema_app = typer.Typer(help="Data contracts.", no_args_is_help=True)
 app.add_typer(schema_app, name="schema")
 
 Root = Annotated[Path, typer.Option("--root", envvar="GATELINE_ROOT", help="Where artifacts and lineage are kept.")]
-ServingDir = Annotated[Path | None, typer.Option("--serving-dir", envvar="GATELINE_SERVING_DIR", help="Where models are pushed. [default: ROOT/serving]", show_default=False)]
-Database = Annotated[str | None, typer.Option("--database", envvar="GATELINE_DATABASE", help="SQLAlchemy URL of the lineage. [default: SQLite in ROOT]", show_default=False)]
+ServingDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--serving-dir", envvar="GATELINE_SERVING_DIR", help="Where models are pushed. [default: ROOT/serving]", show_default=False
+    ),
+]
+Database = Annotated[
+    str | None,
+    typer.Option(
+        "--database", envvar="GATELINE_DATABASE", help="SQLAlchemy URL of the lineage. [default: SQLite in ROOT]", show_default=False
+    ),
+]
 Profile = Annotated[str, typer.Option("--profile", "-p", help="A shipped profile: cnn, mnist, sample, seed_adam, seed_sgd.")]
-ConfigFile = Annotated[Path | None, typer.Option("--config", "-c", help="A configuration file of your own, instead of a profile.", show_default=False)]
-Sets = Annotated[list[str] | None, typer.Option("--set", help="Override a setting: train.epochs=3. May be given several times.", show_default=False)]
+ConfigFile = Annotated[
+    Path | None, typer.Option("--config", "-c", help="A configuration file of your own, instead of a profile.", show_default=False)
+]
+Sets = Annotated[
+    list[str] | None, typer.Option("--set", help="Override a setting: train.epochs=3. May be given several times.", show_default=False)
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs to read.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show all logs, and a traceback on failure.")]
 RunNumber = Annotated[int | None, typer.Argument(help="The run's number. [default: the last]", show_default=False)]
@@ -85,7 +99,12 @@ def run(
 
 
 @app.command()
-def runs(root: Root = DEFAULT_ROOT, database: Database = None, limit: Annotated[int, typer.Option(min=1, help="How many.")] = 20, as_json: Json = False) -> None:
+def runs(
+    root: Root = DEFAULT_ROOT,
+    database: Database = None,
+    limit: Annotated[int, typer.Option(min=1, help="How many.")] = 20,
+    as_json: Json = False,
+) -> None:
     """List runs, the newest first."""
     from pipeline.report import terminal
 
@@ -173,7 +192,9 @@ def _lineage(root: Path, database: str | None) -> Any:
 def _found(lineage: Any, number: int | None, root: Path) -> dict[str, Any]:
     found: dict[str, Any] | None = lineage.run(number)
     if found is None:
-        raise ConfigurationError(f"there is no run {'yet' if number is None else number} in {root}", "List them with python -m pipeline runs.")
+        raise ConfigurationError(
+            f"there is no run {'yet' if number is None else number} in {root}", "List them with python -m pipeline runs."
+        )
     return found
 
 

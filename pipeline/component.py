@@ -76,7 +76,8 @@ class Component:
 
     @functools.cached_property
     def output(self) -> type[Artifact]:
-        return _alternatives(self.hints["return"])[0]
+        output: type[Artifact] = _alternatives(self.hints["return"])[0]
+        return output
 
     @functools.cached_property
     def parameters(self) -> dict[str, inspect.Parameter]:

@@ -1,7 +1,7 @@
 """Configuration: a profile (YAML), overridden by `--set`, read into types. Everything wrong is refused here, in words.
 
-    config = load(profile="mnist", sets=["train.epochs=3"])
-    config.train.epochs  # 3
+config = load(profile="mnist", sets=["train.epochs=3"])
+config.train.epochs  # 3
 """
 
 import difflib
@@ -54,7 +54,9 @@ def load(*, profile: str | None = None, file: Path | None = None, sets: list[str
     if not path.is_file():
         if file:
             raise ConfigurationError(f"there is no file {file}", "Name another with --config.")
-        raise ConfigurationError(f"there is no profile {profile}", f"The profiles are {', '.join(profiles())}.{_close(profile or '', profiles())}")
+        raise ConfigurationError(
+            f"there is no profile {profile}", f"The profiles are {', '.join(profiles())}.{_close(profile or '', profiles())}"
+        )
     document = _yaml(path.read_text(), where)
     if not isinstance(document, dict):
         raise ConfigurationError(f"{where} holds {_short(document)}, not a mapping of settings", "See pipeline/profiles/sample.yaml.")
@@ -73,7 +75,9 @@ def _yaml(text: str, where: str) -> Any:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise ConfigurationError(f"{where} is not YAML{place}: {getattr(error, 'problem', error)}", "Mend the file and run again.") from None
+        raise ConfigurationError(
+            f"{where} is not YAML{place}: {getattr(error, 'problem', error)}", "Mend the file and run again."
+        ) from None
 
 
 def _override(document: dict[str, Any], override: str) -> None:
@@ -86,7 +90,9 @@ def _override(document: dict[str, Any], override: str) -> None:
         if inner is None:
             inner = document[section] = {}
         if not isinstance(inner, dict):
-            raise ConfigurationError(f"--set {override}: {section} is a value, not a section", "Run python -m pipeline settings for all settings.")
+            raise ConfigurationError(
+                f"--set {override}: {section} is a value, not a section", "Run python -m pipeline settings for all settings."
+            )
         document = inner
     document[last] = _yaml(text, f"--set {override}")
 
@@ -115,7 +121,9 @@ def _explain(error: Any) -> str:
 
 def _keys(path: list[str]) -> list[str]:
     """Names of the settings in a section."""
-    return sorted({row[0].split(".")[len(path)] for row in describe() if row[0].split(".")[: len(path)] == path and row[0].count(".") >= len(path)})
+    return sorted(
+        {row[0].split(".")[len(path)] for row in describe() if row[0].split(".")[: len(path)] == path and row[0].count(".") >= len(path)}
+    )
 
 
 def describe(model: type[BaseModel] = Config, prefix: str = "") -> list[tuple[str, str, str, str]]:

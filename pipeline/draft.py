@@ -42,7 +42,9 @@ def write(source: Source, root: Path, path: Path, *, verbose: bool) -> None:
                 statistics = execution.run(planner.plan(node))
             assert statistics is not None
             train = stats.read(statistics.path / "stats.tfrecord")["train"]
-            path.write_text(f"{DRAFT}: inferred from the train split of {source.tfds}. Read it, correct it, remove this line.\n\n" + text(train))
+            path.write_text(
+                f"{DRAFT}: inferred from the train split of {source.tfds}. Read it, correct it, remove this line.\n\n" + text(train)
+            )
         lineage.finish(number, state="drafted", exit_code=0)
 
 
@@ -67,4 +69,4 @@ def text(train: "stats.pb.DatasetFeatureStatistics") -> str:
     for feature in schema.feature:
         feature.presence.min_fraction = 1.0
         feature.shape.SetInParent()
-    return text_format.MessageToString(schema)
+    return str(text_format.MessageToString(schema))

@@ -34,9 +34,7 @@ def listing(directory: Path, *, sync: bool = False) -> dict[str, dict[str, Any]]
     if sync:
         for folder in [directory, *(p for p in paths if p.is_dir())]:
             sync_directory(folder)
-    return {
-        str(p.relative_to(directory)): {"size": p.stat().st_size, "sha256": digest} for p, digest in zip(files, digests, strict=True)
-    }
+    return {str(p.relative_to(directory)): {"size": p.stat().st_size, "sha256": digest} for p, digest in zip(files, digests, strict=True)}
 
 
 def digest(files: dict[str, dict[str, Any]]) -> str:

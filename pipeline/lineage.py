@@ -1,9 +1,9 @@
 """Runs, the executions of their stages, and pushes, in SQL: SQLite in ROOT unless another SQLAlchemy URL is given.
 
-    lineage = Lineage.open("sqlite:///.../lineage.db")
-    run = lineage.start(profile="sample", command="...", config={...})
-    lineage.executed(run, "ingest", state="ran", why="first time", seconds=1.2, key=..., digest=...)
-    lineage.finish(run, state="pushed", exit_code=0, message="")
+lineage = Lineage.open("sqlite:///.../lineage.db")
+run = lineage.start(profile="sample", command="...", config={...})
+lineage.executed(run, "ingest", state="ran", why="first time", seconds=1.2, key=..., digest=...)
+lineage.finish(run, state="pushed", exit_code=0, message="")
 """
 
 import datetime
@@ -79,7 +79,7 @@ class Lineage:
         with self.engine.begin() as c:
             c.execute(_runs.update().where(_runs.c.state == "running").values(state="killed", finished=now()))
             row = _runs.insert().values(profile=profile, command=command, config=config, started=now(), state="running")
-            return int(c.execute(row).inserted_primary_key[0])
+            return int(c.execute(row.returning(_runs.c.run)).scalar_one())
 
     def executed(self, run: int, stage: str, **columns: Any) -> None:
         with self.engine.begin() as c:

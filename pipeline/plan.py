@@ -1,7 +1,7 @@
 """Plan: walk the DAG in order and say of each stage whether it is reused or runs, and why.
 
-    plan = Planner(store, Again(force={"train"})).plan(line(config))
-    [(step.name, step.action, step.why) for step in plan]
+plan = Planner(store, Again(force={"train"})).plan(line(config))
+[(step.name, step.action, step.why) for step in plan]
 """
 
 from collections.abc import Callable

@@ -79,7 +79,12 @@ class Board:
 
     def _render(self) -> Group:
         table = Table(box=None, pad_edge=False, show_header=False)
-        for column in ({"min_width": 14}, {"min_width": 8}, {"justify": "right", "min_width": 8}, {"overflow": "ellipsis", "no_wrap": True}):
+        for column in (
+            {"min_width": 14},
+            {"min_width": 8},
+            {"justify": "right", "min_width": 8},
+            {"overflow": "ellipsis", "no_wrap": True},
+        ):
             table.add_column(**column)  # type: ignore[arg-type]
         for stage, row in self.rows.items():
             if row.state == "waiting":

@@ -1,8 +1,8 @@
 """What a stage's output depends on, and so its cache key: code, settings, inputs and library versions.
 
-    recipe = Recipe.of(node, {"examples": examples})
-    recipe.key                     # "3f9a0c..."
-    recipe.differences(older)      # ["epochs changed from 5 to 10"]
+recipe = Recipe.of(node, {"examples": examples})
+recipe.key                     # "3f9a0c..."
+recipe.differences(older)      # ["epochs changed from 5 to 10"]
 """
 
 import ast

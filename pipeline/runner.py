@@ -205,6 +205,7 @@ def checked(runner: str, arguments: list[str]) -> Beam:
     """The user's choice of runner. Options that Beam does not know are refused by the runner itself."""
     for argument in arguments:
         if not argument.startswith("--"):
-            raise ConfigurationError(f"--beam-arg {argument} is not of the form --name=value", "For example: --beam-arg=--direct_num_workers=4")
+            raise ConfigurationError(
+                f"--beam-arg {argument} is not of the form --name=value", "For example: --beam-arg=--direct_num_workers=4"
+            )
     return Beam(runner, tuple(arguments))
-

@@ -1,8 +1,8 @@
 """The serving directory, in TensorFlow Serving's layout: `SERVING/<model>/<version>/`, each version complete or absent.
 
-    shelf = Shelf(serving_dir, "mnist")
-    version = shelf.publish(saved_model, provenance)   # staged beside, flushed, renamed
-    shelf.latest()                                     # Version(number=3, ...)
+shelf = Shelf(serving_dir, "mnist")
+version = shelf.publish(saved_model, provenance)   # staged beside, flushed, renamed
+shelf.latest()                                     # Version(number=3, ...)
 """
 
 import contextlib
@@ -69,7 +69,9 @@ class Shelf:
             provenance = json.loads((path / PROVENANCE).read_text())
             return Version(path, int(path.name), {**provenance, "model": provenance["model"]})
         except (OSError, ValueError, KeyError, TypeError):
-            raise StoreError(f"{path} in the serving directory has no readable {PROVENANCE}: it was not pushed by gateline", remedy) from None
+            raise StoreError(
+                f"{path} in the serving directory has no readable {PROVENANCE}: it was not pushed by gateline", remedy
+            ) from None
 
     def publish(self, saved_model: Path, extra: dict[str, Path], provenance: dict[str, Any], expected: str) -> Version:
         """The new version, or the latest one if it holds the same model. `expected`: the digest that the gates saw.

@@ -49,10 +49,13 @@ class Session:
             serving.writable(self.serving_dir)
             lineage = Lineage.at(self.root, self.database)
             number = lineage.start(profile=name, command=command, config=config.model_dump(mode="json", by_alias=True))
-            with self._recorded(lineage, number), logs.quiet(self.log(number), verbose=self.verbose) as terminal:
-                with progress.watch(Console(file=terminal, highlight=False), planner.order) as watching:
-                    execution = runner.Execution(number, node, planner, store, lineage, self.beam_on, watching)
-                    pushed = execution.run(planner.plan(node))
+            with (
+                self._recorded(lineage, number),
+                logs.quiet(self.log(number), verbose=self.verbose) as terminal,
+                progress.watch(Console(file=terminal, highlight=False), planner.order) as watching,
+            ):
+                execution = runner.Execution(number, node, planner, store, lineage, self.beam_on, watching)
+                pushed = execution.run(planner.plan(node))
             assert isinstance(pushed, Pushed)
             lineage.finish(number, state="pushed" if pushed.new else "unchanged", exit_code=0)
             return Outcome(number, pushed, dict(execution.made))
@@ -88,4 +91,10 @@ class Outcome:
 
     def as_json(self) -> dict[str, Any]:
         stages = {name: facts(a) | {"path": str(a.path), "digest": a.digest} for name, a in self.made.items() if a}
-        return {"run": self.run, "pushed": str(self.pushed.path), **dataclasses.asdict(self.pushed), "path": str(self.pushed.path), "stages": stages}
+        return {
+            "run": self.run,
+            "pushed": str(self.pushed.path),
+            **dataclasses.asdict(self.pushed),
+            "path": str(self.pushed.path),
+            "stages": stages,
+        }

@@ -1,16 +1,15 @@
 """Artifacts on disk: `ROOT/artifacts/<stage>/<key>/`, each complete or absent.
 
-    store = Store(root)
-    with store.lock(wait=False):
-        with store.staging("ingest", key) as out:          # a directory beside the artifacts
-            ...
-            artifact = store.commit(out, Examples(out, ...), recipe)
-    store.find("ingest", key, Examples)                    # the artifact, or None
+store = Store(root)
+with store.lock(wait=False):
+    with store.staging("ingest", key) as out:          # a directory beside the artifacts
+        ...
+        artifact = store.commit(out, Examples(out, ...), recipe)
+store.find("ingest", key, Examples)                    # the artifact, or None
 """
 
 import contextlib
 import dataclasses
-import functools
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -119,7 +118,7 @@ class Store:
     def commit(self, artifact: Artifact, stage: str, key: str, recipe: dict[str, Any], made: str) -> Artifact:
         """The artifact at its final place: files flushed, manifest written last, then one rename."""
         found = files.listing(artifact.path, sync=True)
-        manifest = {
+        manifest: dict[str, Any] = {
             "stage": stage,
             "key": key,
             "made": made,
@@ -138,8 +137,7 @@ class Store:
         return dataclasses.replace(artifact, path=final, digest=manifest["digest"])
 
 
-@functools.cache
-def _adapter(kind: type[Artifact]) -> Any:
+def _adapter(kind: Any) -> Any:
     from pydantic import TypeAdapter  # only where an artifact is read back
 
     return TypeAdapter(kind)

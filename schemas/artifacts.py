@@ -1,7 +1,7 @@
 """What each stage leaves: a directory and the few facts that other stages need.
 
-    examples = Examples(path, splits={"train": Split(shards=("train-00000-of-00001.tfrecord",), counts=(4000,))})
-    examples.splits["train"].count  # 4000
+examples = Examples(path, splits={"train": Split(shards=("train-00000-of-00001.tfrecord",), counts=(4000,))})
+examples.splits["train"].count  # 4000
 """
 
 from collections.abc import Iterator

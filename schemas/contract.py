@@ -1,7 +1,7 @@
 """The data contract: a curated `tensorflow_metadata` Schema, and what the line reads out of it.
 
-    contract = Contract.load("mnist.pbtxt")
-    contract.shape, contract.classes   # (28, 28, 1), 10
+contract = Contract.load("mnist.pbtxt")
+contract.shape, contract.classes   # (28, 28, 1), 10
 """
 
 from dataclasses import dataclass
@@ -44,7 +44,9 @@ class Contract:
             )
         contract = cls(path.name, path.read_text())
         if contract.text.startswith(DRAFT):
-            raise ConfigurationError(f"schema {name} is still a draft", "Read it, correct what chance put there, and remove its first line.")
+            raise ConfigurationError(
+                f"schema {name} is still a draft", "Read it, correct what chance put there, and remove its first line."
+            )
         if contract.encoding != "raw":
             raise ConfigurationError(f"schema {name}: image must carry the annotation tag 'encoding=raw'", "See schemas/mnist.pbtxt.")
         assert contract.shape and contract.classes
@@ -55,7 +57,9 @@ class Contract:
         try:
             return text_format.Parse(self.text, schema_pb2.Schema())
         except text_format.ParseError as error:
-            raise ConfigurationError(f"schema {self.name} is not a tensorflow_metadata Schema: {error}", "See schemas/mnist.pbtxt.") from None
+            raise ConfigurationError(
+                f"schema {self.name} is not a tensorflow_metadata Schema: {error}", "See schemas/mnist.pbtxt."
+            ) from None
 
     def feature(self, name: str) -> "schema_pb2.Feature":
         for feature in self.proto.feature:

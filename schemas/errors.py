@@ -1,6 +1,6 @@
 """The errors a user may see: one line of cause, one of remedy, and an exit code.
 
-    raise DataError("train-00002-of-00004.tfrecord ends in the middle of record 8,113", "Run again with --force ingest.")
+raise DataError("train-00002-of-00004.tfrecord ends in the middle of record 8,113", "Run again with --force ingest.")
 """
 
 

@@ -1,10 +1,10 @@
 """The record: a `tf.Example` of one raw image, its label, and where it came from.
 
-    image           bytes   uint8 pixels, row by row, channels last, no compression (encoding "raw")
-    image/height, image/width, image/channels   int64
-    label           int64
-    source/dataset, source/version, source/split   bytes
-    source/index    int64   position in the source's split
+image           bytes   uint8 pixels, row by row, channels last, no compression (encoding "raw")
+image/height, image/width, image/channels   int64
+label           int64
+source/dataset, source/version, source/split   bytes
+source/index    int64   position in the source's split
 """
 
 import functools
@@ -43,7 +43,8 @@ def encoder(dataset: str, version: str, split: str) -> Callable[["np.ndarray", i
     def encode(image: "np.ndarray", label: int, index: int) -> bytes:
         height[0], width[0], channels[0] = image.shape
         label_[0], index_[0], pixels[0] = label, index, image.tobytes()
-        return message.SerializeToString(deterministic=True)
+        serialized: bytes = message.SerializeToString(deterministic=True)
+        return serialized
 
     return encode
 

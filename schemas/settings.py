@@ -1,6 +1,6 @@
 """The settings that configuration and stages share, typed: what is allowed stands in the type.
 
-    Train(epochs=3, loss="sparse_categorical_crossentropy").batch_size  # 32
+Train(epochs=3, loss="sparse_categorical_crossentropy").batch_size  # 32
 """
 
 from typing import Annotated, Literal
@@ -65,7 +65,9 @@ class Cnn(Settings):
     filters: Annotated[list[PositiveInt], Field(min_length=1, max_length=6)] = Field([32, 64], description="filters of each block")
     dense: PositiveInt = Field(128, description="units of the dense layer")
     activation: Literal["relu", "gelu", "silu", "elu", "tanh"] = Field("relu", description="after each layer")
-    dropout: Annotated[FiniteFloat, Field(ge=0, lt=1)] = Field(0.0, description="share of units dropped after each block and the dense layer")
+    dropout: Annotated[FiniteFloat, Field(ge=0, lt=1)] = Field(
+        0.0, description="share of units dropped after each block and the dense layer"
+    )
 
 
 class Optimizer(Settings):

@@ -78,7 +78,9 @@ def runs(rows: list[dict[str, Any]]) -> None:
 
 
 def show(run: dict[str, Any], executions: list[dict[str, Any]]) -> None:
-    _print(Text.assemble((f"run {run['run']}  ", "bold"), f"{run['profile']}  {local(run['started'])}  {took(run)}  ", _state(run["state"])))
+    _print(
+        Text.assemble((f"run {run['run']}  ", "bold"), f"{run['profile']}  {local(run['started'])}  {took(run)}  ", _state(run["state"]))
+    )
     _print(Text(run["command"], "dim"))
     table = _table("stage", "state", "seconds", "why", "artifact", right=("seconds",))
     for e in executions:
