@@ -17,7 +17,7 @@ lint: $(READY)
 	$(BIN)/mypy
 
 bench: $(READY)
-	$(BIN)/python -m tests.benchmarks
+	$(BIN)/python -m tests.benchmarks $(if $(MNIST),--mnist $(MNIST))
 
 # Exact versions with their hashes, so that nothing is resolved and nothing is built; then this project itself.
 $(READY): requirements.lock setup.py

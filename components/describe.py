@@ -30,7 +30,7 @@ def describe(examples: Examples, *, run: Run) -> Statistics:
         DataError: a shard is damaged or a record does not parse; names the shard and the record.
     """
     total = sum(split.count for split in examples.splits.values())
-    with run.beam(workers=2) as pipeline:
+    with run.beam() as pipeline:
         shards = [(split, str(path), count) for split, path, count in examples.shards()]
         batches = pipeline | beam.Create(shards) | beam.Reshuffle() | "read" >> beam.FlatMap(read)
         described = (

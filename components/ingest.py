@@ -1,11 +1,13 @@
 """ingest: a TFDS data set becomes sharded TFRecords of raw images."""
 
+import contextlib
 import functools
 import hashlib
 import importlib
 import math
+import sys
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -47,7 +49,7 @@ def ingest(*, source: Source, data_dir: Unkeyed[str | None], manual_dir: Unkeyed
         for shard in range(shards)
     ]
     write = functools.partial(write_slice, out=str(run.out), source=source, data_dir=data_dir)
-    with run.beam(workers=2) as pipeline:
+    with run.beam() as pipeline:
         written = pipeline | beam.Create(slices) | beam.Reshuffle() | "write" >> beam.FlatMap(write)
         _shards.leave(written, run.out / "shards.json")
     splits = _splits(_shards.take(run.out / "shards.json"))
@@ -76,7 +78,8 @@ def _prepared(source: Source, data_dir: str | None, manual_dir: str | None, run:
         run.say(f"preparing {source.tfds}")
         settings = tfds.download.DownloadConfig(manual_dir=Path(manual_dir).expanduser() if manual_dir else None)
         try:
-            builder.download_and_prepare(download_config=settings)
+            with contextlib.redirect_stdout(sys.stderr):  # TFDS prints; stdout is for what the user asked for
+                builder.download_and_prepare(download_config=settings)
         except Exception as error:
             # TFDS raises whatever its downloader, checksums or the builder raise.
             cause = str(error).strip().split("\n")[0]
@@ -136,9 +139,9 @@ def _images(builder: Any, part: Any) -> Iterator[tuple["np.ndarray", int]]:
         skip = {image_key: tfds.decode.SkipDecoding()}
         dataset = builder.as_dataset(split=part, shuffle_files=False, decoders=skip)
         batches = dataset.map(lambda e: (e[image_key], e[label_key])).batch(BATCH)
-    for encoded, labels in batches.prefetch(2).as_numpy_iterator():
-        for content, label in zip(encoded, labels.tolist(), strict=True):
-            yield _decode(content, feature), label
+    decode = _decoder(feature.shape[2] or 0)
+    for contents, labels in batches.prefetch(2).as_numpy_iterator():
+        yield from zip(map(decode, contents), labels.tolist(), strict=True)
 
 
 def _parsed_in_batches(builder: Any, part: Any, image_key: str, label_key: str) -> Any:
@@ -150,11 +153,20 @@ def _parsed_in_batches(builder: Any, part: Any, image_key: str, label_key: str) 
     return joined.batch(BATCH).map(lambda records: tuple(tf.io.parse_example(records, spec)[k] for k in (image_key, label_key)))
 
 
-def _decode(content: bytes, feature: Any) -> "np.ndarray":
-    """uint8 [height, width, channels]. PNG goes the short way; TensorFlow's decoder takes four times as long."""
-    if content.startswith(b"\x89PNG"):
-        image = imagecodecs.png_decode(content)
-        image = image[:, :, np.newaxis] if image.ndim == 2 else image
-        if image.dtype == np.uint8 and image.shape[2] == feature.shape[2]:
-            return image
-    return np.asarray(tf.io.decode_image(content, feature.shape[2] or 0, expand_animations=False))
+def _decoder(channels: int) -> Callable[[bytes], "np.ndarray"]:
+    """A function from an encoded image to uint8 [height, width, channels]; 0 channels: as many as it has.
+
+    PNG goes the short way: TensorFlow's decoder takes three times as long.
+    """
+    png_decode, uint8 = imagecodecs.png_decode, np.dtype("uint8")
+
+    def decode(content: bytes) -> "np.ndarray":
+        if content.startswith(b"\x89PNG"):
+            image: np.ndarray = png_decode(content)
+            if image.ndim == 2:
+                image = image[:, :, None]
+            if image.dtype == uint8 and image.shape[2] == channels:
+                return image
+        return np.asarray(tf.io.decode_image(content, channels, expand_animations=False))
+
+    return decode

@@ -22,8 +22,7 @@ with epy.lazy_imports():
     import tensorflow as tf
     import tensorflow_transform as tft
     import tensorflow_transform.beam as tft_beam
-    from tensorflow_transform.beam import tft_beam_io
-    from tensorflow_transform.tf_metadata import dataset_metadata
+    from tensorflow_transform.tf_metadata import dataset_metadata, metadata_io
     from tfx_bsl.coders import example_coder
     from tfx_bsl.tfxio import tf_example_record
 
@@ -44,7 +43,7 @@ def transform(examples: Examples, verdict: Verdict, *, contract: Contract, setti
         preprocess = functools.partial(preprocessing_fn, shape=contract.shape, classes=contract.classes, settings=settings)
         graph = (raw, _tensors()) | "analyze" >> tft_beam.AnalyzeDataset(preprocess)
         graph | "write graph" >> tft_beam.WriteTransformFn(str(run.out))
-        _raw() | "write raw metadata" >> tft_beam_io.WriteMetadata(str(run.out / "raw_metadata"), pipeline=pipeline)
+    metadata_io.write_metadata(_raw(), str(run.out / "raw_metadata"))  # tf.Transform asks for it when the graph is loaded
     shards = [(str(path), count) for _, path, count in examples.shards("train", "validation")]
     with run.beam(workers=2) as pipeline:
         transformed = pipeline | beam.Create(shards) | beam.Reshuffle()

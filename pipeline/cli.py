@@ -3,10 +3,12 @@
 Exit codes: 0 done, 1 unexpected error, 2 configuration or usage, 3 model refused by a gate, 4 data refused, 5 locked.
 """
 
+import contextlib
 import json
 import os
 import shlex
 import sys
+import traceback
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -202,30 +204,31 @@ def main() -> None:
     """Run a command; every failure becomes a line of cause, one of remedy, and an exit code."""
     verbose = any(argument in ("-v", "--verbose") for argument in sys.argv[1:])
     try:
-        sys.exit(typer.main.get_command(app).main(prog_name="gateline", standalone_mode=False) or 0)
+        typer.main.get_command(app).main(prog_name="gateline", standalone_mode=False)
+        code = 0
     except click.ClickException as error:
         error.show()
-        sys.exit(error.exit_code)
-    except click.Abort:
-        _fail("interrupted", 130, verbose)
+        code = error.exit_code
     except GatelineError as error:
-        _fail(str(error), error.exit_code, verbose)
-    except KeyboardInterrupt:
-        _fail("interrupted: finished stages are kept, and the next run goes on from them", 130, verbose)
+        code = _failed(str(error), error.exit_code, verbose)
+    except (KeyboardInterrupt, click.Abort):
+        code = _failed("interrupted: finished stages are kept, and the next run goes on from them", 130, verbose)
     except BrokenPipeError:
-        os._exit(141)
+        code = 141
     except Exception as error:
+        first = (str(error).strip().splitlines() or [""])[0]
         notes = "\n  ".join(["Run again with -v for the traceback.", *getattr(error, "__notes__", [])])
-        lines = str(error).strip().splitlines() or [""]
-        _fail(f"error: {type(error).__name__}: {lines[0]}\n  {notes}", 1, verbose)
+        code = _failed(f"error: {type(error).__name__}: {first}\n  {notes}", 1, verbose)
+    with contextlib.suppress(BrokenPipeError):
+        sys.stdout.flush()
+    sys.stderr.flush()
+    # Everything is written and closed. TensorFlow would take two seconds to take itself apart, and a stopped Beam leaves
+    # threads that would be waited for.
+    os._exit(code)
 
 
-def _fail(text: str, code: int, verbose: bool) -> None:
+def _failed(text: str, code: int, verbose: bool) -> int:
     if verbose:
-        import traceback
-
         traceback.print_exc()
     print(text, file=sys.stderr)
-    sys.stderr.flush()
-    sys.stdout.flush()
-    os._exit(code)  # a stopped Beam leaves threads that would be waited for
+    return code

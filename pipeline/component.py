@@ -64,7 +64,7 @@ class Component:
 
     function: Callable[..., Any]
     kind: Kind
-    ahead: Callable[[], AbstractContextManager[Any]] | None  # started while the stage's last input is still being made
+    ahead: Callable[[], AbstractContextManager[Any]] | None  # started while an input of the stage is being made
 
     @property
     def name(self) -> str:

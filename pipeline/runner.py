@@ -5,6 +5,7 @@ the user chose. If only light stages remain, Beam is not even imported.
 """
 
 import contextlib
+import gc
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -99,6 +100,7 @@ class Execution:
         """
         with self._handles:
             if any(step.action == "run" and step.node.component.kind == "cached" for step in steps):
+                gc.set_threshold(50_000, 20, 20)  # importing TensorFlow and Beam makes millions of objects that stay
                 self._run_on_beam(steps)
             else:
                 for step in steps:
@@ -162,10 +164,9 @@ class Execution:
             return self.store.commit(artifact, step.name, step.recipe.key, step.recipe.ingredients, now())
 
     def _start_ahead(self, node: Node) -> None:
-        """Start what later stages asked to be started while their last input is being made."""
+        """Start what later stages asked to be started while an input of theirs is being made."""
         for later in self.node.walk():
-            upstream = list(later.inputs.values())
-            if later.component.ahead and upstream and max(upstream, key=lambda n: self.planner.order.index(n.name)) is node:
+            if later.component.ahead and later.name not in self._ahead and node in later.inputs.values():
                 self._ahead[later.name] = self._handles.enter_context(later.component.ahead())
 
     def _upstream(self, node: Node) -> dict[str, dict[str, Any]]:

@@ -1,0 +1,101 @@
+"""`make bench`: the line against a bare Keras script of the same training, side by side, alternating, in one call.
+
+Needs MNIST: fetched by TFDS, or from a folder of its original files: make bench MNIST=/folder
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+GATELINE = [sys.executable, "-m", "pipeline"]
+PREPARE = """
+import sys, numpy as np, tensorflow_datasets as tfds
+builder = tfds.builder("mnist", data_dir=sys.argv[1])
+builder.download_and_prepare(download_config=tfds.download.DownloadConfig(manual_dir=sys.argv[3] or None))
+arrays = {}
+for split in ("train", "test"):
+    batch = next(builder.as_dataset(split=split).batch(60000).as_numpy_iterator())
+    arrays |= {f"x_{split}": batch["image"][..., 0], f"y_{split}": batch["label"]}
+np.savez(sys.argv[2], **arrays)
+"""
+
+
+def timed(command: list[str]) -> tuple[float, float, str]:
+    """Wall seconds, peak memory in GB of the largest process, and stdout of a cold process."""
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+        started = time.perf_counter()
+        process = subprocess.Popen(command, stdout=out, stderr=err)
+        _, status, usage = os.wait4(process.pid, 0)
+        seconds = time.perf_counter() - started
+        process.returncode = os.waitstatus_to_exitcode(status)
+        out.seek(0)
+        err.seek(0)
+        if process.returncode:
+            sys.exit(f"{' '.join(command)} exited with {process.returncode}:\n{err.read()[-3000:]}")
+        return seconds, usage.ru_maxrss / 2**20, out.read()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--mnist", default="", help="a folder of the original MNIST files")
+    parser.add_argument("--runs", type=int, default=3)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        bench(Path(temporary), options.mnist, options.runs)
+
+
+def bench(work: Path, mnist: str, runs: int) -> None:
+    data, arrays = str(work / "tfds"), str(work / "mnist.npz")
+    timed([sys.executable, "-c", PREPARE, data, arrays, mnist])
+    lines, bares, memory = [], [], []
+    for i in range(runs):
+        line = [*GATELINE, "run", "--profile", "seed_adam", "--set", f"source.data_dir={data}", "--root", str(work / f"root{i}"), "--json"]
+        seconds, peak, found = timed(line)
+        lines.append(seconds)
+        memory.append(peak)
+        accuracy = json.loads(found)["stages"]["evaluate"]["accuracy"]
+        bare, _, said = timed([sys.executable, "-m", "tests.benchmarks.bare", arrays])
+        bares.append(bare)
+        print(
+            f"line {seconds:.1f} s ({accuracy:.4f})   bare {bare:.1f} s ({float(said.split()[-1]):.4f})   ratio {seconds / bare:.2f}",
+            flush=True,
+        )
+    cached = statistics.median(timed(line)[0] for _ in range(5))
+    help_ = statistics.median(timed([*GATELINE, "--help"])[0] for _ in range(5))
+    rates = json.loads(timed([sys.executable, "-m", "tests.benchmarks.rates", data, str(work / "rates")])[2].splitlines()[-1])
+    ratio = statistics.median(a / b for a, b in zip(lines, bares, strict=True))
+    show(
+        [
+            ("whole line / bare Keras script", f"{ratio:.2f}", "at most 0.60", ratio <= 0.6),
+            ("  the line, cold", f"{statistics.median(lines):.1f} s", "", None),
+            ("  the bare script", f"{statistics.median(bares):.1f} s", "", None),
+            ("cached re-run", f"{cached:.2f} s", "at most 1.5 s", cached <= 1.5),
+            ("--help", f"{help_:.2f} s", "at most 0.4 s", help_ <= 0.4),
+            *(
+                (f"{stage}, images/s", f"{rate:,.0f}", f"at least {floor:,}", rate >= floor)
+                for stage, rate in rates.items()
+                for floor in [15_000 if "transform" in stage else 30_000]
+            ),
+            ("peak memory of the line", f"{max(memory):.2f} GB", "at most 2.5 GB", max(memory) <= 2.5),
+        ]
+    )
+
+
+def show(rows: list[tuple[str, str, str, bool | None]]) -> None:
+    table = Table("figure", "measured", "to reach", "")
+    for name, measured, reach, reached in rows:
+        table.add_row(name, measured, reach, "" if reached is None else "reached" if reached else "MISSED")
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()
