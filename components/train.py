@@ -36,8 +36,8 @@ def train(features: Features, hyperparameters: Hyperparameters, *, run: Run) -> 
     tf.config.experimental.enable_op_determinism()
     feed = Feed(features, settings.batch_size, settings.seed, settings.memory_mb)
     network = models.build(settings.model, features.shape, features.classes)
-    # XLA makes small dense steps cheap; its convolutions on a CPU are the slower ones.
-    trainer = _trainer(network, compiled=settings.model.kind == "mlp")
+    # XLA makes small dense steps cheap. Its convolutions on a CPU are the slower ones, and so is, tenfold, its dropout.
+    trainer = _trainer(network, compiled=settings.model.kind == "mlp" and not settings.model.dropout)
     trainer.compile(
         optimizer=models.optimizer(settings.optimizer, settings.epochs * feed.calls * feed.group),
         loss=_loss(settings),

@@ -12,7 +12,6 @@ import traceback
 from pathlib import Path
 from typing import Annotated, Any
 
-import click
 import typer
 
 from schemas.errors import ConfigurationError, GatelineError
@@ -106,6 +105,7 @@ def runs(
     database: Database = None,
     limit: Annotated[int, typer.Option(min=1, help="How many.")] = 20,
     as_json: Json = False,
+    verbose: Verbose = False,
 ) -> None:
     """List runs, the newest first."""
     from pipeline.report import terminal
@@ -118,7 +118,9 @@ def runs(
 
 
 @app.command()
-def show(number: RunNumber = None, root: Root = DEFAULT_ROOT, database: Database = None, as_json: Json = False) -> None:
+def show(
+    number: RunNumber = None, root: Root = DEFAULT_ROOT, database: Database = None, as_json: Json = False, verbose: Verbose = False
+) -> None:
     """Show a run: its stages, what was reused and why, and what came of it."""
     from pipeline.report import terminal
 
@@ -132,7 +134,9 @@ def show(number: RunNumber = None, root: Root = DEFAULT_ROOT, database: Database
 
 
 @app.command()
-def report(number: RunNumber = None, root: Root = DEFAULT_ROOT, database: Database = None, as_json: Json = False) -> None:
+def report(
+    number: RunNumber = None, root: Root = DEFAULT_ROOT, database: Database = None, as_json: Json = False, verbose: Verbose = False
+) -> None:
     """Write a run's report: one self-contained HTML file, and a summary in the terminal."""
     from pipeline.report import html, terminal
     from pipeline.report.facts import gather
@@ -148,7 +152,7 @@ def report(number: RunNumber = None, root: Root = DEFAULT_ROOT, database: Databa
 
 
 @app.command()
-def settings(as_json: Json = False) -> None:
+def settings(as_json: Json = False, verbose: Verbose = False) -> None:
     """List every setting of a configuration: what it is, what is allowed, and its default."""
     from pipeline.config import describe
     from pipeline.report import terminal
@@ -203,16 +207,13 @@ def _found(lineage: Any, number: int | None, root: Path) -> dict[str, Any]:
 def main() -> None:
     """Run a command; every failure becomes a line of cause, one of remedy, and an exit code."""
     verbose = any(argument in ("-v", "--verbose") for argument in sys.argv[1:])
+    code = 0
     try:
-        typer.main.get_command(app).main(prog_name="gateline", standalone_mode=False)
-        code = 0
-    except click.ClickException as error:
-        error.show()
-        code = error.exit_code
+        app(prog_name="gateline")
+    except SystemExit as exit_:
+        code = exit_.code if isinstance(exit_.code, int) else 0
     except GatelineError as error:
         code = _failed(str(error), error.exit_code, verbose)
-    except (KeyboardInterrupt, click.Abort):
-        code = _failed("interrupted: finished stages are kept, and the next run goes on from them", 130, verbose)
     except BrokenPipeError:
         code = 141
     except Exception as error:

@@ -5,6 +5,7 @@ config.train.epochs  # 3
 """
 
 import difflib
+import re
 import types
 import typing
 from pathlib import Path
@@ -14,9 +15,10 @@ import yaml
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from schemas.errors import ConfigurationError
-from schemas.settings import Gates, Push, Serving, Settings, Source, Train, Transform, Validate
+from schemas.settings import Cnn, Gates, Mlp, Push, Serving, Settings, Source, Train, Transform, Validate
 
 PROFILES = Path(__file__).parent / "profiles"
+MODELS: dict[str, type[BaseModel]] = {"mlp": Mlp, "cnn": Cnn}  # by their `kind`
 
 
 class Config(Settings):
@@ -51,13 +53,16 @@ def load(*, profile: str | None = None, file: Path | None = None, sets: list[str
     """
     where = f"file {file}" if file else f"profile {profile}"
     path = file or PROFILES / f"{profile}.yaml"
-    if not path.is_file():
+    if not path.is_file() or not (file or profile in profiles()):
         if file:
             raise ConfigurationError(f"there is no file {file}", "Name another with --config.")
         raise ConfigurationError(
             f"there is no profile {profile}", f"The profiles are {', '.join(profiles())}.{_close(profile or '', profiles())}"
         )
-    document = _yaml(path.read_text(), where)
+    try:
+        document = _yaml(path.read_text(), where)
+    except UnicodeDecodeError:
+        raise ConfigurationError(f"{where} is not a text file", "Name a YAML file with --config.") from None
     if not isinstance(document, dict):
         raise ConfigurationError(f"{where} holds {_short(document)}, not a mapping of settings", "See pipeline/profiles/sample.yaml.")
     for override in sets or []:
@@ -69,15 +74,27 @@ def load(*, profile: str | None = None, file: Path | None = None, sets: list[str
         raise ConfigurationError(f"\n{' ' * 15}".join(lines) + f" ({where}{', --set' if sets else ''})") from None
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML's safe subset, where a key stands once and 1e-3 is a number (as in YAML 1.2)."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]  # type: ignore[no-untyped-call]
+        for (key, _), value in zip(node.value, keys, strict=True):
+            if keys.count(value) > 1:
+                raise yaml.constructor.ConstructorError(None, None, f"{value} is given twice", key.start_mark)
+        return super().construct_mapping(node, deep)
+
+
+_Loader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789"))
+
+
 def _yaml(text: str, where: str) -> Any:
     try:
-        return yaml.safe_load(text)
+        return yaml.load(text, _Loader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise ConfigurationError(
-            f"{where} is not YAML{place}: {getattr(error, 'problem', error)}", "Mend the file and run again."
-        ) from None
+        raise ConfigurationError(f"{where} is not good YAML{place}: {getattr(error, 'problem', error)}", "Mend it and run again.") from None
 
 
 def _override(document: dict[str, Any], override: str) -> None:
@@ -99,10 +116,11 @@ def _override(document: dict[str, Any], override: str) -> None:
 
 def _explain(error: Any) -> str:
     """One line: the key, what came, what is allowed, and a close match for a misspelt name."""
-    path = [str(part) for part in error["loc"] if part not in ("mlp", "cnn")]
+    path = [str(part) for part in error["loc"] if part not in MODELS]
     key, kind, came = ".".join(path), error["type"], _short(error["input"])
     if kind == "extra_forbidden":
-        known = _keys(path[:-1])
+        chosen = next((model for name, model in MODELS.items() if name in error["loc"]), None)
+        known = sorted(chosen.model_fields) if chosen else _keys(path[:-1])
         prefix = ".".join(path[:-1])
         close = difflib.get_close_matches(path[-1], known, 1)
         hint = f" Did you mean {f'{prefix}.' if prefix else ''}{close[0]}?" if close else f" Known: {', '.join(known)}."
@@ -112,6 +130,8 @@ def _explain(error: Any) -> str:
     context = error.get("ctx", {})
     if kind == "value_error":
         return f"{key + ': ' if key else ''}{context['error']}"
+    if kind == "union_tag_not_found":
+        return f"{key}.kind is missing; allowed: {', '.join(MODELS)}"
     if kind in ("literal_error", "union_tag_invalid"):
         expected = context.get("expected") or context.get("expected_tags")
         allowed = str(expected).replace("'", "").replace(" or ", ", ")

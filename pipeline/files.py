@@ -14,6 +14,8 @@ from typing import Any
 from schemas.errors import GatelineError, StoreError
 
 MANIFEST = "manifest.json"
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 def listing(directory: Path, *, sync: bool = False) -> dict[str, dict[str, Any]]:
@@ -37,10 +39,10 @@ def listing(directory: Path, *, sync: bool = False) -> dict[str, dict[str, Any]]
     return {str(p.relative_to(directory)): {"size": p.stat().st_size, "sha256": digest} for p, digest in zip(files, digests, strict=True)}
 
 
-def digest(files: dict[str, dict[str, Any]]) -> str:
-    """SHA-256 over names and contents: the same files give the same digest wherever they lie."""
+def digest(files: dict[str, dict[str, Any]], facts: Any = None) -> str:
+    """SHA-256 over names and contents (and `facts`, JSON values): the same files give the same digest wherever they lie."""
     lines = "".join(f"{entry['sha256']}  {name}\n" for name, entry in sorted(files.items()))
-    return hashlib.sha256(lines.encode()).hexdigest()
+    return hashlib.sha256((lines + (json.dumps(facts, sort_keys=True) if facts else "")).encode()).hexdigest()
 
 
 def differences(directory: Path, files: dict[str, dict[str, Any]], *, contents: bool) -> list[str]:
@@ -105,11 +107,32 @@ def explained(place: Path, what: str) -> Iterator[None]:
         raise explain(error, place, what) from error
 
 
+@contextlib.contextmanager
+def full_disk_explained(place: Path, what: str) -> Iterator[None]:
+    """The same for errors of writing below `place` that other libraries' code meets, and for no others.
+
+    Raises:
+        GatelineError: the disk is full.
+        StoreError: it is read-only, or permission is lacking.
+    """
+    try:
+        yield
+    except OSError as error:
+        below = error.filename is None or Path(str(error.filename)).is_relative_to(place)
+        if below and error.errno in (*FULL, *FORBIDDEN):
+            raise explain(error, place, what) from error
+        raise
+    except Exception as error:
+        if any(os.strerror(code) in str(error) for code in FULL):  # TensorFlow and Arrow have errors of their own
+            raise explain(OSError(FULL[0], os.strerror(FULL[0])), place, what) from error
+        raise
+
+
 def explain(error: OSError, place: Path, what: str) -> GatelineError:
     """The same, for an error already caught."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+    if error.errno in FULL:
         return GatelineError(f"{what} {place}: no space left on its disk", "Free some space and run again; finished stages are reused.")
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+    if error.errno in FORBIDDEN:
         return StoreError(f"{what} {place}: {error.strerror}", "Name another with --root or --serving-dir, or mend its permissions.")
     return StoreError(f"{what} {place}: {error.strerror or error}", "Name another with --root or --serving-dir.")
 

@@ -67,7 +67,7 @@ class Lineage:
             _metadata.create_all(engine)
         except (sql.exc.SQLAlchemyError, ImportError) as error:
             cause = str(getattr(error, "orig", None) or error).split("\n")[0]
-            raise StoreError(f"cannot open the lineage database {url}: {cause}", "Check the store's database setting.") from error
+            raise StoreError(f"cannot open the lineage database {_shown(url)}: {cause}", "Name another with --database.") from None
         return cls(engine)
 
     @classmethod
@@ -107,6 +107,14 @@ class Lineage:
         query = _executions.select().where(_executions.c.run == run).order_by(_executions.c.id)
         with self.engine.connect() as c:
             return [dict(row) for row in c.execute(query).mappings()]
+
+
+def _shown(url: str) -> str:
+    """The URL without its password."""
+    try:
+        return sql.make_url(url).render_as_string(hide_password=True)
+    except sql.exc.ArgumentError:
+        return "(not a URL)"
 
 
 def now() -> str:

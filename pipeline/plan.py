@@ -25,12 +25,12 @@ class Again:
     from_stage: str | None = None  # this one and all behind it
     no_cache: bool = False  # all
 
-    def reason(self, stage: str, order: list[str]) -> str | None:
+    def reason(self, node: Node) -> str | None:
         if self.no_cache:
             return "--no-cache"
-        if stage in self.force:
+        if node.name in self.force:
             return "--force"
-        if self.from_stage and order.index(stage) >= order.index(self.from_stage):
+        if any(each.name == self.from_stage for each in node.walk()):
             return f"--from {self.from_stage}"
         return None
 
@@ -89,7 +89,7 @@ class Planner:
         recipe = Recipe.of(node, inputs)
         if node.component.kind == "always":
             return Step(node, "run", "runs every time", recipe)
-        if (asked := self.again.reason(node.name, self.order)) is not None:
+        if (asked := self.again.reason(node)) is not None:
             return Step(node, "run", asked, recipe)
         if artifact := self.store.find(node.name, recipe.key, node.component.output):
             return Step(node, "reuse", "nothing changed", recipe, artifact)
@@ -97,12 +97,14 @@ class Planner:
 
     def _why(self, recipe: Recipe) -> str:
         """What changed since the most similar artifact of this stage."""
+        if self.store.path(recipe.stage, recipe.key).exists():
+            return "its artifact was incomplete"
         known = [recipe.differences(m["recipe"]) for m in self.store.manifests(recipe.stage)]
         if not known:
             return "first time"
         nearest = min(reversed(known), key=len)
         more = len(nearest) - 2
-        return ("; ".join(nearest[:2]) or "its artifact was incomplete") + (f" and {more} more" if more > 0 else "")
+        return "; ".join(nearest[:2]) + (f" and {more} more" if more > 0 else "")
 
 
 def resolve(node: Node, inputs: dict[str, Artifact | None]) -> Artifact | None:

@@ -148,7 +148,8 @@ class Execution:
     def _perform(self, step: Step, inputs: dict[str, Artifact | None]) -> Artifact:
         assert step.recipe is not None
         self._start_ahead(step.node)
-        with files.explained(self.store.root, f"stage {step.name} cannot write to"), self.store.staging(step.name, step.recipe.key) as out:
+        written = files.full_disk_explained(self.store.root, f"stage {step.name} cannot write to")
+        with written, self.store.staging(step.name, step.recipe.key) as out:
             run = StageRun(
                 out=out,
                 scratch=self.store.scratch(step.name, step.recipe.key),

@@ -86,7 +86,8 @@ class Shelf:
                 return last
             if files.digest(files.listing(saved_model)) != expected:
                 raise Refused(f"{saved_model} is not the model that was evaluated: its digest changed", "Run again with --force train.")
-            number = last.number + 1 if last else 1
+            highest = self.path / ".highest"  # a number is not given out again, even if its version was removed since
+            number = max(last.number if last else 0, int(highest.read_text()) if highest.exists() else 0) + 1
             staged = self.path / f".staging-{number}"
             try:
                 shutil.copytree(saved_model, staged)
@@ -96,6 +97,7 @@ class Shelf:
                 found = files.listing(staged, sync=True)
                 files.write_json(staged / PROVENANCE, {**provenance, "version": number, "files": found})
                 files.commit(staged, self.path / str(number))
+                highest.write_text(str(number))
             except BaseException:
                 files.remove(staged)
                 raise

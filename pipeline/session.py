@@ -16,7 +16,7 @@ from pipeline.lineage import Lineage
 from pipeline.plan import Again, Planner, Step
 from pipeline.store import Store, facts
 from schemas.artifacts import Artifact, Pushed
-from schemas.errors import GatelineError
+from schemas.errors import GatelineError, Interrupted
 
 
 @dataclass(frozen=True)
@@ -73,8 +73,9 @@ class Session:
             lineage.finish(number, state=state, exit_code=error.exit_code, message=str(error))
             raise
         except KeyboardInterrupt:
-            lineage.finish(number, state="interrupted", exit_code=130, message="interrupted")
-            raise
+            stopped = Interrupted("finished stages are kept", "The next run goes on from them.")
+            lineage.finish(number, state="interrupted", exit_code=stopped.exit_code, message=str(stopped))
+            raise stopped from None
         except BaseException as error:
             lineage.finish(number, state="failed", exit_code=1, message=f"{type(error).__name__}: {error}"[:2000])
             error.add_note(f"log: {self.log(number)}")

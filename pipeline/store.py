@@ -57,11 +57,16 @@ class Store:
         """
         lock = filelock.FileLock(self.root / "lock")
         try:
-            with files.explained(self.root, "cannot lock"), lock.acquire(timeout=-1 if wait else 0):
-                self._sweep()
-                yield
+            lock.acquire(timeout=-1 if wait else 0)
         except filelock.Timeout:
             raise Locked(f"another run holds {self.root / 'lock'}", "Wait for it with --wait, or name another --root.") from None
+        except OSError as error:
+            raise files.explain(error, self.root, "cannot lock") from error
+        try:
+            self._sweep()
+            yield
+        finally:
+            lock.release()
 
     def _sweep(self) -> None:
         for leftover in (self.root / "staging").iterdir():
@@ -123,10 +128,11 @@ class Store:
             "key": key,
             "made": made,
             "recipe": recipe,
-            "facts": _to_json(artifact),
+            "facts": facts(artifact),
             "files": found,
-            "digest": files.digest(found),
         }
+        # Facts count, since later stages read them too.
+        manifest["digest"] = files.digest(found, manifest["facts"])
         files.write_json(artifact.path / files.MANIFEST, manifest)
         final = self.path(stage, key)
         if final.exists():  # forced, or left without a manifest: the old one makes room
@@ -148,11 +154,7 @@ def _from_json(kind: type[Artifact], path: Path, facts: dict[str, Any]) -> Artif
     return found
 
 
-def _to_json(artifact: Artifact) -> dict[str, Any]:
-    facts: dict[str, Any] = json.loads(_adapter(type(artifact)).dump_json(artifact))
-    return {name: value for name, value in facts.items() if name not in ("path", "digest")}
-
-
 def facts(artifact: Artifact) -> dict[str, Any]:
     """The facts of an artifact as JSON values."""
-    return _to_json(artifact)
+    found: dict[str, Any] = json.loads(_adapter(type(artifact)).dump_json(artifact))
+    return {name: value for name, value in found.items() if name not in ("path", "digest")}

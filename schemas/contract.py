@@ -42,7 +42,10 @@ class Contract:
                 f"schema {name} is neither a file nor a shipped schema ({shipped})",
                 "Draft one with: python -m pipeline schema infer --profile PROFILE",
             )
-        contract = cls(path.name, path.read_text())
+        try:
+            contract = cls(path.name, path.read_text())
+        except UnicodeDecodeError:
+            raise ConfigurationError(f"schema {name} is not a text file", "See schemas/mnist.pbtxt.") from None
         if contract.text.startswith(DRAFT):
             raise ConfigurationError(
                 f"schema {name} is still a draft", "Read it, correct what chance put there, and remove its first line."

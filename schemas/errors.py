@@ -53,6 +53,13 @@ class Locked(GatelineError):
     kind = "locked"
 
 
+class Interrupted(GatelineError):
+    """The user pressed Ctrl-C, or the process was asked to end."""
+
+    exit_code = 130
+    kind = "interrupted"
+
+
 class StoreError(GatelineError):
     """The store or the serving directory cannot be read or written."""
 

@@ -5,9 +5,10 @@ Train(epochs=3, loss="sparse_categorical_crossentropy").batch_size  # 32
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, NonNegativeInt, PositiveInt, model_validator
 
 Fraction = Annotated[FiniteFloat, Field(ge=0, le=1)]
+Positive = Annotated[FiniteFloat, Field(gt=0)]
 Floor = Annotated[FiniteFloat, Field(gt=0, le=1)]  # a gate of 0 would pass anything
 Split = Annotated[str, Field(min_length=1)]
 Severity = Literal["ignore", "warning", "error"]
@@ -31,6 +32,12 @@ class Source(Settings):
     validation: Annotated[FiniteFloat, Field(gt=0, lt=1)] = Field(0.1, description="share of train that becomes validation")
     shard_size: PositiveInt = Field(10_000, description="records of a source split that become one shard")
 
+    @model_validator(mode="after")
+    def _test_is_not_train(self) -> "Source":
+        if self.train == self.test:
+            raise ValueError(f"train and test are both {self.test}: a model must be tested on images that it did not see")
+        return self
+
 
 class Validate(Settings):
     """How bad each finding is that the schema itself does not judge."""
@@ -52,7 +59,7 @@ class Transform(Settings):
 class Mlp(Settings):
     """Flatten, dense layers, softmax."""
 
-    kind: Literal["mlp"] = "mlp"
+    kind: Literal["mlp"] = Field("mlp", description="mlp or cnn; what else may stand here depends on it")
     layers: Annotated[list[PositiveInt], Field(max_length=20)] = Field([128, 64], description="units of each hidden layer")
     activation: Literal["relu", "gelu", "silu", "elu", "tanh", "sigmoid"] = Field("relu", description="after each hidden layer")
     dropout: Annotated[FiniteFloat, Field(ge=0, lt=1)] = Field(0.0, description="share of units dropped after each hidden layer")
@@ -61,7 +68,7 @@ class Mlp(Settings):
 class Cnn(Settings):
     """Blocks of a 3x3 convolution, batch normalisation and max pooling, then a dense layer and softmax."""
 
-    kind: Literal["cnn"] = "cnn"
+    kind: Literal["cnn"] = Field("cnn", description="mlp or cnn; what else may stand here depends on it")
     filters: Annotated[list[PositiveInt], Field(min_length=1, max_length=6)] = Field([32, 64], description="filters of each block")
     dense: PositiveInt = Field(128, description="units of the dense layer")
     activation: Literal["relu", "gelu", "silu", "elu", "tanh"] = Field("relu", description="after each layer")
@@ -74,7 +81,7 @@ class Optimizer(Settings):
     """A Keras optimizer."""
 
     name: Literal["adam", "adamw", "sgd", "rmsprop"] = Field("adam", description="which one")
-    learning_rate: PositiveFloat = Field(0.001, description="at the start")
+    learning_rate: Positive = Field(0.001, description="at the start")
     schedule: Literal["constant", "cosine"] = Field("constant", description="cosine decays to 0 at the last step")
     momentum: Annotated[FiniteFloat, Field(ge=0, lt=1)] = Field(0.0, description="of sgd and rmsprop")
 
@@ -125,10 +132,10 @@ class Gates(Settings):
 class Serving(Settings):
     """Budgets of the serving check."""
 
-    load_seconds: PositiveFloat = Field(20.0, description="longest time to load the SavedModel, TensorFlow's import not counted")
-    latency_ms: PositiveFloat = Field(50.0, description="longest median time of one image through serving_default")
-    tolerance: PositiveFloat = Field(1e-4, description="largest difference to the evaluator's probabilities")
-    timeout_seconds: PositiveFloat = Field(300.0, description="after which the check is a refusal")
+    load_seconds: Positive = Field(20.0, description="longest time to load the SavedModel, TensorFlow's import not counted")
+    latency_ms: Positive = Field(50.0, description="longest median time of one image through serving_default")
+    tolerance: Positive = Field(1e-4, description="largest difference to the evaluator's probabilities")
+    timeout_seconds: Positive = Field(300.0, description="after which the check is a refusal")
 
 
 class Push(Settings):

@@ -1,0 +1,5 @@
+# wiring: double() stands twice in the line; each stage runs once.
+from tests.pipeline.tiny_line import double, pick
+
+node = double(number=double(number=pick(value=1)))
+list(node.walk())

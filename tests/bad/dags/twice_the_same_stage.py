@@ -1,0 +1,5 @@
+# wiring: pick() stands twice in the line; each stage runs once.
+from tests.pipeline.tiny_line import compare, double, pick
+
+node = compare(number=double(number=pick(value=1)), other=pick(value=2))
+list(node.walk())

@@ -1,0 +1,117 @@
+"""Tests' own data: a small TFDS data set in odd variants, and `Examples` of any images and labels."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_datasets as tfds
+
+from components import _shards
+from schemas import example
+from schemas.artifacts import Examples, Split
+from schemas.contract import Contract
+
+SHAPE, CLASSES = (8, 10, 3), 3
+COUNTS = {"train": 90, "test": 30}
+
+
+class Pictures(tfds.core.GeneratorBasedBuilder):
+    """Colour images 8 x 10 x 3 in 3 classes, each class brighter in a channel of its own.
+
+    png, jpeg: how the images are encoded. label_ten: grey images of MNIST's size, one of them with label 10.
+    """
+
+    VERSION = tfds.core.Version("1.2.3")
+    BUILDER_CONFIGS = [tfds.core.BuilderConfig(name=name) for name in ("png", "jpeg", "label_ten")]  # noqa: RUF012
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        variant = self.builder_config.name
+        shape, classes = ((28, 28, 1), 11) if variant == "label_ten" else (SHAPE, CLASSES)
+        image = tfds.features.Image(shape=shape, encoding_format="jpeg" if variant == "jpeg" else "png")
+        features = tfds.features.FeaturesDict({"image": image, "label": tfds.features.ClassLabel(num_classes=classes)})
+        return self.dataset_info_from_configs(features=features, supervised_keys=("image", "label"))
+
+    def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
+        del dl_manager  # nothing to download
+        return {split: self._generate_examples(split) for split in COUNTS}
+
+    def _generate_examples(self, split: str) -> Any:
+        shape, classes = ((28, 28, 1), 10) if self.builder_config.name == "label_ten" else (SHAPE, CLASSES)
+        images, labels = pictures(COUNTS[split], seed=len(split), shape=shape, classes=classes)
+        if self.builder_config.name == "label_ten" and split == "train":
+            labels[7] = 10
+        for index, (image, label) in enumerate(zip(images, labels, strict=True)):
+            yield index, {"image": image, "label": int(label)}
+
+
+def pictures(count: int, *, seed: int, shape: tuple[int, int, int] = SHAPE, classes: int = CLASSES) -> tuple[np.ndarray, np.ndarray]:
+    """(uint8 [count, height, width, channels], labels int64 [count])."""
+    random = np.random.default_rng(seed)
+    labels = np.arange(count) % classes
+    images = random.integers(0, 120, (count, *shape), np.uint8)
+    for i, label in enumerate(labels):
+        images[i, ..., label % shape[2]] += np.uint8(100)
+    return images, labels
+
+
+def examples(path: Path, shards: int = 1, **splits: tuple[Any, Any]) -> Examples:
+    """Records of each split's (images, labels)."""
+    path.mkdir(parents=True)
+    made = {}
+    for split, (images, labels) in splits.items():
+        encode = example.encoder("own", "1.0.0", split)
+        records = [encode(image, int(label), i) for i, (image, label) in enumerate(zip(images, labels, strict=True))]
+        made[split] = write(path, split, records, shards)
+    return Examples(path, splits=made, source="own:1.0.0")
+
+
+def write(path: Path, split: str, records: list[bytes], shards: int = 1) -> Split:
+    parts = [list(part) for part in np.array_split(np.array(records, object), shards)]
+    names = [_shards.name(split, i, shards) for i in range(shards)]
+    for name, part in zip(names, parts, strict=True):
+        with _shards.writer(path / name) as writer:
+            for record in part:
+                writer.write(record)
+    return Split(tuple(names), tuple(map(len, parts)))
+
+
+def records(of: Examples, split: str) -> list[bytes]:
+    """All records of a split, in order."""
+    return [record for _, path, count in of.shards(split) for batch in example.read(path, count) for record in batch]
+
+
+def columns(of: Examples, split: str) -> dict[str, np.ndarray]:
+    return example.parse(records(of, split), Path("a shard"))
+
+
+def images(of: Examples, split: str) -> np.ndarray:
+    """uint8 [count, height, width, channels] of a split whose images have one size."""
+    found = columns(of, split)
+    shape = [int(found[f"image/{side}"][0]) for side in ("height", "width", "channels")]
+    return np.frombuffer(b"".join(found["image"].tolist()), np.uint8).reshape(-1, *shape)
+
+
+def without(record: bytes, feature: str) -> bytes:
+    """The record, without one of its features."""
+    message = tf.train.Example.FromString(record)
+    del message.features.feature[feature]
+    return message.SerializeToString(deterministic=True)
+
+
+def contract(shape: tuple[int, int, int] = SHAPE, classes: int = CLASSES) -> Contract:
+    """MNIST's contract, for images of another size."""
+    text = Contract.load("mnist.pbtxt").text
+    for side, old, new in zip(("height", "width", "channels"), (28, 28, 1), shape, strict=True):
+        text = text.replace(
+            f'"image/{side}" type: INT presence {{ min_fraction: 1.0 }} shape {{}} int_domain {{ min: {old} max: {old} }}',
+            f'"image/{side}" type: INT presence {{ min_fraction: 1.0 }} shape {{}} int_domain {{ min: {new} max: {new} }}',
+        )
+    made = Contract("own.pbtxt", text.replace("min: 0 max: 9", f"min: 0 max: {classes - 1}"))
+    assert (made.shape, made.classes) == (shape, classes)
+    return made
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder."""
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}

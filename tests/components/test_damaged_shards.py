@@ -1,0 +1,115 @@
+"""Damaged shards: every stage that reads them says which record of which shard, and the way out.
+
+The broken shards stand in tests/bad/shards, one fault a file; `make.py` there made them.
+"""
+
+from pathlib import Path
+
+import pytest
+
+from components.describe import describe
+from components.evaluate import evaluate
+from components.transform import transform
+from schemas import example
+from schemas.artifacts import Examples, Split
+from schemas.errors import DataError
+from schemas.settings import Gates, Transform
+from tests.bad.shards.make import COUNT, boundaries, flipped
+from tests.components import pictures
+
+BAD = Path(__file__).parent.parent / "bad" / "shards"
+WORDS = {
+    "truncated": "ends in the middle of record 4 of 5",
+    "cut_between_records": "ends after record 3 of 5",
+    "flipped_bit": "is damaged (a checksum does not match) at record 3 of 5",
+    "flipped_bit_in_a_length": "is damaged (a checksum does not match) at record 3 of 5",
+    "one_too_many": "holds 6 records instead of 5",
+    "empty": "ends after record 0 of 5",
+    "not_there": "is missing",
+}
+REMEDY = "Run again with --force ingest to make it anew."
+
+
+@pytest.mark.parametrize("fault", WORDS)
+@pytest.mark.parametrize("batch", [1, 2, 1000])
+def test_a_damaged_shard_is_named_with_its_first_unreadable_record(fault, batch):
+    path = BAD / f"{fault}.tfrecord"
+    with pytest.raises(DataError) as refused:
+        list(example.read(path, COUNT, batch))
+    assert refused.value.cause == f"shard {path} {WORDS[fault]}"
+    assert refused.value.remedy == REMEDY
+
+
+def test_every_broken_shard_of_the_folder_is_tested():
+    assert {path.stem for path in BAD.glob("*.tfrecord")} == WORDS.keys() - {"not_there"} | {"sound"}
+
+
+@pytest.mark.parametrize("batch", [1, 2, 5, 1000])
+def test_a_sound_shard_gives_its_records_in_batches(batch):
+    batches = list(example.read(BAD / "sound.tfrecord", COUNT, batch))
+    assert [len(records) for records in batches] == [min(batch, COUNT - done) for done in range(0, COUNT, batch)]
+    parsed = example.parse([record for records in batches for record in records], BAD)
+    assert parsed["label"].tolist() == [0, 1, 2, 3, 4]
+    assert parsed["image"].tolist() == [bytes([i]) * 16 for i in range(5)]
+
+
+def test_numbers_of_thousands_have_separators(sample, tmp_path):
+    split = sample.splits["train"]
+    content = (sample.path / split.shards[0]).read_bytes()
+    path = tmp_path / split.shards[0]
+    path.write_bytes(content[: boundaries(content)[1999] + 40])
+    with pytest.raises(DataError) as refused:
+        list(example.read(path, split.count))
+    assert refused.value.cause == f"shard {path} ends in the middle of record 2,000 of {split.count:,}"
+
+
+def test_a_record_that_is_no_example_is_refused(tmp_path):
+    path = tmp_path / "train-00000-of-00001.tfrecord"
+    with pytest.raises(DataError) as refused:
+        example.parse([b"\xff\xff no protobuf"], path)
+    assert refused.value.cause.startswith(f"shard {path} holds a record that does not parse: ")
+    assert "\n" not in refused.value.cause
+    assert refused.value.remedy.startswith("Run again with --force ingest")
+
+
+def test_a_record_that_lacks_a_feature_gives_minus_one_or_nothing():
+    whole = example.encoder("own", "1.0.0", "train")(pictures.pictures(1, seed=1)[0][0], 2, 0)
+    parsed = example.parse([pictures.without(whole, "label"), pictures.without(whole, "image")], Path("a shard"))
+    assert parsed["label"].tolist() == [-1, 2]
+    assert parsed["image"].tolist()[1] == b""
+
+
+@pytest.fixture
+def damaged(few, tmp_path) -> Examples:
+    """`few` with one flipped bit in the second record of train and of test."""
+    for split in few.splits.values():
+        for name in split.shards:
+            content = (few.path / name).read_bytes()
+            at = boundaries(content)[1] + 200
+            (tmp_path / name).write_bytes(content if name.startswith("validation") else flipped(content, at))
+    return Examples(tmp_path, splits=few.splits, source=few.source)
+
+
+def test_describe_names_the_damaged_record(damaged, lend):
+    with pytest.raises(DataError, match=r"shard .*-00000-of-00001.tfrecord is damaged \(a checksum does not match\) at record 2 of"):
+        describe.function(damaged, run=lend())
+
+
+def test_transform_names_the_damaged_record(damaged, verdict, mnist, lend):
+    with pytest.raises(DataError, match=r"shard .*/train-00000-of-00001.tfrecord is damaged \(a checksum does not match\) at record 2 of"):
+        transform.function(damaged, verdict, contract=mnist, settings=Transform(), run=lend())
+
+
+def test_evaluate_names_the_damaged_record(damaged, model, mnist, lend):
+    gates = Gates(accuracy=0.5, per_class=0.1, drop=0.1)
+    with pytest.raises(
+        DataError, match=r"shard .*/test-00000-of-00001.tfrecord is damaged \(a checksum does not match\) at record 2 of 400"
+    ):
+        evaluate.function(model, damaged, None, contract=mnist, gates=gates, run=lend())
+
+
+def test_a_shard_of_another_count_than_the_manifest_says_is_refused(few, lend):
+    name, count = few.splits["test"].shards[0], few.splits["test"].count
+    wrong = Examples(few.path, splits=few.splits | {"test": Split((name,), (count + 1,))}, source=few.source)
+    with pytest.raises(DataError, match=f"ends after record {count} of {count + 1}"):
+        describe.function(wrong, run=lend())

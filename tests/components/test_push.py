@@ -1,0 +1,113 @@
+"""push and the resolvers: a blessed model appears in the serving directory, and what it is compared with stays the same."""
+
+import dataclasses
+import json
+
+import pytest
+
+from components.push import push
+from components.served import baseline, served_data
+from pipeline.files import digest, listing
+from schemas import statistics as stats
+from schemas.artifacts import Evaluation, Model, ServingCheck, Statistics
+from schemas.errors import Refused
+from tests.components import pictures
+
+
+@pytest.fixture
+def shelf(tmp_path):
+    return {"serving_dir": tmp_path / "serving", "model_name": "own"}
+
+
+def made(path, name):
+    """A model called `name`, its data and its verdicts, with digests as the store would give them."""
+    saved_model = path / name / "saved_model"
+    (saved_model / "variables").mkdir(parents=True)
+    (saved_model / "saved_model.pb").write_text(f"the graph of {name}")
+    (saved_model / "variables" / "variables.index").write_text(f"the weights of {name}")
+    (path / name / "gates.json").write_text('[{"gate": "accuracy"}]')
+    (path / name / "stats.tfrecord").write_text(f"the data of {name}")
+    folder = path / name
+    return {
+        "model": Model(folder, digest=f"model-{name}", epochs=1, validation_accuracy=0.9),
+        "evaluation": Evaluation(folder, passed=True, accuracy=0.9, loss=0.3, saved_model=digest(listing(saved_model))),
+        "serving": ServingCheck(folder, passed=True, load_seconds=0.1, latency_ms=1.0, difference=0.0),
+        "statistics": Statistics(folder, digest=f"data-{name}", counts={"train": 1}),
+    }
+
+
+def pushed(parts, shelf, lend, number):
+    """As the line does it: the resolvers first, and what they found stands in the lineage."""
+    against, before = baseline.function(parts["model"], **shelf), served_data.function(parts["statistics"], **shelf)
+    stages = {
+        "train": {"digest": parts["model"].digest},
+        "describe": {"digest": parts["statistics"].digest},
+        "baseline": {"digest": against.digest if against else None},
+        "served_data": {"digest": before.digest if before else None},
+    }
+    run = lend(lineage={"run": number, "stages": stages})
+    return push.function(**parts, **shelf, run=run), against, before, run
+
+
+def test_the_first_push_has_nothing_to_compare_with_and_makes_version_one(tmp_path, shelf, lend):
+    parts = made(tmp_path, "a")
+    version, against, before, run = pushed(parts, shelf, lend, 1)
+    assert (against, before) == (None, None)
+    assert (version.version, version.new, version.path) == (1, True, shelf["serving_dir"] / "own" / "1")
+    assert run.said == ["version 1"]
+    found = pictures.contents(version.path)
+    assert found.pop("assets.extra/statistics.tfrecord") == b"the data of a"
+    provenance = json.loads(found.pop("provenance.json"))
+    assert found == pictures.contents(parts["model"].path / "saved_model")
+    assert (provenance["model"], provenance["accuracy"], provenance["run"]) == ("model-a", 0.9, 1)
+    assert provenance["gates"] == [{"gate": "accuracy"}]
+    assert provenance["files"].keys() == {*found, stats.SERVED}
+
+
+def test_a_second_model_is_compared_with_the_first_and_stays_compared_with_it(tmp_path, shelf, lend):
+    pushed(made(tmp_path, "a"), shelf, lend, 1)
+    second = made(tmp_path, "b")
+    version, against, before, _ = pushed(second, shelf, lend, 2)
+    assert (against.version, before.version) == (1, 1)
+    assert against.path == shelf["serving_dir"] / "own" / "1"
+    assert (version.version, version.new) == (2, True)
+    again, against, before, run = pushed(second, shelf, lend, 3)
+    assert (against.version, before.version) == (1, 1)
+    assert (again.version, again.new) == (2, False)
+    assert run.said == ["version 2 already holds this model"]
+    assert sorted(p.name for p in (shelf["serving_dir"] / "own").iterdir() if not p.name.startswith(".")) == ["1", "2"]
+
+
+def test_the_first_model_stays_compared_with_nothing(tmp_path, shelf, lend):
+    first = made(tmp_path, "a")
+    pushed(first, shelf, lend, 1)
+    again, against, before, _ = pushed(first, shelf, lend, 2)
+    assert (against, before, again.new) == (None, None, False)
+
+
+def test_a_model_that_was_served_before_another_is_compared_with_the_newest(tmp_path, shelf, lend):
+    first = made(tmp_path, "a")
+    pushed(first, shelf, lend, 1)
+    pushed(made(tmp_path, "b"), shelf, lend, 2)
+    version, against, _, _ = pushed(first, shelf, lend, 3)
+    assert against.version == 2
+    assert (version.version, version.new) == (3, True)
+
+
+def test_a_model_that_changed_since_it_was_evaluated_is_refused(tmp_path, shelf, lend):
+    parts = made(tmp_path, "a")
+    (parts["model"].path / "saved_model" / "saved_model.pb").write_text("another graph")
+    with pytest.raises(Refused) as refused:
+        pushed(parts, shelf, lend, 1)
+    assert refused.value.cause == f"{parts['model'].path / 'saved_model'} is not the model that was evaluated: its digest changed"
+    assert refused.value.remedy == "Run again with --force train."
+    assert [p for p in (shelf["serving_dir"] / "own").iterdir() if p.is_dir()] == []
+
+
+@pytest.mark.parametrize("gate", ["evaluation", "serving"])
+def test_a_refused_model_is_never_pushed(gate, tmp_path, shelf, lend):
+    parts = made(tmp_path, "a")
+    parts[gate] = dataclasses.replace(parts[gate], passed=False)
+    with pytest.raises(AssertionError):
+        pushed(parts, shelf, lend, 1)
+    assert not shelf["serving_dir"].exists()

@@ -1,0 +1,112 @@
+"""The monoids that describe counts with: laws, and agreement with numpy."""
+
+import hypothesis
+import hypothesis.strategies as st
+import numpy as np
+import pytest
+
+from components._statistics import Duplicates, Histogram, ImageStatistics, merged
+
+SPLITS = ("train", "validation", "test")
+
+pixels = st.binary(max_size=40).map(lambda b: np.frombuffer(b, np.uint8))
+record = st.fixed_dictionaries(
+    {
+        "image": st.one_of(st.binary(max_size=8), st.integers(0, 255).map(lambda v: bytes([v]) * 6)),
+        "image/height": st.integers(-1, 3),
+        "image/width": st.integers(-1, 3),
+        "image/channels": st.sampled_from([-1, 1, 3]),
+        "label": st.integers(-1, 4),
+        "source/dataset": st.sampled_from([b"", b"mnist", b"own"]),
+        "source/version": st.sampled_from([b"1.0.0", b"2.0.0"]),
+        "source/split": st.sampled_from([b"train", b"test"]),
+    }
+)
+batches = st.lists(record, min_size=1, max_size=8)
+digests = st.lists(st.tuples(st.sampled_from([bytes([i]) for i in range(6)]), st.sampled_from(SPLITS)), max_size=20)
+
+
+def columns(records):
+    """As `schemas.example.parse` gives them."""
+    return {name: np.array([r[name] for r in records], object if isinstance(records[0][name], bytes) else np.int64) for name in records[0]}
+
+
+def statistics(records):
+    return ImageStatistics.of(columns(records))
+
+
+@hypothesis.given(batches, batches, batches)
+def test_image_statistics_merge_in_any_order_and_grouping(one, two, three):
+    a, b, c = statistics(one), statistics(two), statistics(three)
+    assert a.merge(b) == b.merge(a)
+    assert a.merge(b).merge(c) == a.merge(b.merge(c))
+
+
+@hypothesis.given(batches)
+def test_empty_image_statistics_are_neutral(records):
+    assert ImageStatistics().merge(statistics(records)) == statistics(records) == statistics(records).merge(ImageStatistics())
+
+
+@hypothesis.given(st.lists(batches, min_size=1, max_size=5))
+def test_any_partition_of_a_batch_agrees_with_the_whole(parts):
+    assert merged(ImageStatistics, map(statistics, parts)) == statistics([record for part in parts for record in part])
+
+
+@hypothesis.given(batches)
+def test_image_statistics_count_what_is_there(records):
+    found = statistics(records)
+    images = [r["image"] for r in records]
+    sides = [r["image/height"] * r["image/width"] * r["image/channels"] for r in records]
+    assert found.records == len(records)
+    assert found.no_image == images.count(b"")
+    assert found.no_label == sum(r["label"] < 0 for r in records)
+    assert found.malformed == sum(len(image) not in (0, size) for image, size in zip(images, sides, strict=True))
+    assert found.constant == sum(len(set(image)) == 1 for image in images)
+    assert found.image_bytes == sum(map(len, images))
+    assert found.labels.total() == len(records) - found.no_label
+    assert found.pixels.total == found.image_bytes
+
+
+@hypothesis.given(pixels, pixels, pixels)
+def test_histograms_merge_in_any_order_and_grouping(one, two, three):
+    a, b, c = map(Histogram.of, (one, two, three))
+    assert a.merge(b) == b.merge(a) == Histogram.of(np.concatenate([one, two]))
+    assert a.merge(b).merge(c) == a.merge(b.merge(c))
+    assert Histogram().merge(a) == a == a.merge(Histogram())
+
+
+@hypothesis.given(pixels.filter(len), st.integers(0, 100))
+def test_mean_deviation_and_quantiles_are_those_of_the_pixels(values, percent):
+    found = Histogram.of(values)
+    assert found.total == len(values)
+    assert found.mean == pytest.approx(values.mean())
+    assert found.std == pytest.approx(values.std(), abs=1e-5)
+    assert found.quantile(percent / 100) == np.quantile(values, percent / 100, method="inverted_cdf")
+
+
+def test_no_pixels_have_mean_deviation_and_quantile_zero():
+    assert (Histogram().total, Histogram().mean, Histogram().std, Histogram().quantile(0.5)) == (0, 0.0, 0.0, 0)
+
+
+@hypothesis.given(digests, digests, digests)
+def test_duplicates_merge_in_any_order_and_grouping(one, two, three):
+    a, b, c = map(Duplicates.of, (one, two, three))
+    assert a.merge(b) == b.merge(a)
+    assert a.merge(b).merge(c) == a.merge(b.merge(c))
+    assert Duplicates().merge(a) == a == a.merge(Duplicates())
+
+
+@hypothesis.given(digests, st.integers(1, 4))
+def test_duplicates_by_buckets_of_digests_agree_with_the_whole(pairs, buckets):
+    parts = [[pair for pair in pairs if pair[0][0] % buckets == i] for i in range(buckets)]
+    assert merged(Duplicates, map(Duplicates.of, parts)) == Duplicates.of(pairs)
+
+
+@hypothesis.given(digests)
+def test_duplicates_count_copies_within_a_split_and_images_that_stand_in_another(pairs):
+    found = Duplicates.of(pairs)
+    by_split = {split: [digest for digest, s in pairs if s == split] for split in SPLITS}
+    for split, members in by_split.items():
+        assert found.within[split] == len(members) - len(set(members))
+        for other in set(SPLITS) - {split}:
+            assert found.across[split, other] == sum(digest in by_split[other] for digest in members)

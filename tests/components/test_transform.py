@@ -1,0 +1,130 @@
+"""transform: raw images and labels become what the model reads, by a graph that is served with it."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_transform as tft
+
+from components.transform import transform
+from schemas import example
+from schemas.artifacts import Verdict
+from schemas.settings import Transform
+from tests.components import pictures
+
+OWN = pictures.contract()
+
+
+def transformed(examples, run, *, contract=OWN, **settings):
+    passed = Verdict(run.out, passed=True)
+    return transform.function(examples, passed, contract=contract, settings=Transform(**settings), run=run)
+
+
+def columns(features, split):
+    """(images, labels) of the transformed shards, read by the spec that tf.Transform wrote."""
+    spec = tft.TFTransformOutput(str(features.path)).transformed_feature_spec()
+    records = [record for _, path, count in features.shards(split) for batch in example.read(path, count) for record in batch]
+    found = tf.io.parse_example(records, spec)
+    return found["image"].numpy(), found["label"].numpy()
+
+
+@pytest.fixture(scope="module")
+def colour(tmp_path_factory):
+    """Colour images whose validation and test splits are far brighter than train."""
+    splits = {}
+    for seed, split in enumerate(("train", "validation", "test")):
+        images, labels = pictures.pictures(50, seed=seed)
+        splits[split] = (images if split == "train" else 255 - images // 2, labels)
+    return pictures.examples(tmp_path_factory.mktemp("colour") / "examples", 2, **splits)
+
+
+@pytest.fixture(scope="module")
+def standardized(colour, tmp_path_factory):
+    from tests.conftest import lent
+
+    return transformed(colour, lent(tmp_path_factory.mktemp("standardized")), scale="standardize", label="one_hot")
+
+
+def test_unit_scale_is_pixels_over_255(few, features):
+    for split in ("train", "validation"):
+        images, labels = columns(features, split)
+        assert images.dtype == np.float32
+        np.testing.assert_allclose(images, pictures.images(few, split) / 255, atol=1e-7)
+        np.testing.assert_array_equal(labels, pictures.columns(few, split)["label"])
+
+
+def test_standardized_train_has_mean_zero_and_variance_one_in_each_channel(standardized):
+    images, _ = columns(standardized, "train")
+    by_channel = images.reshape(-1, 3).astype(np.float64)
+    np.testing.assert_allclose(by_channel.mean(0), 0, atol=1e-5)
+    np.testing.assert_allclose(by_channel.var(0), 1, atol=1e-4)
+
+
+def test_validation_is_scaled_by_what_was_learnt_from_train_alone(colour, standardized):
+    train = pictures.images(colour, "train").reshape(-1, 3).astype(np.float64)
+    expected = (pictures.images(colour, "validation") - train.mean(0)) / train.std(0)
+    images, _ = columns(standardized, "validation")
+    np.testing.assert_allclose(images, expected, atol=1e-4)
+    assert abs(images.mean()) > 0.5  # it would be 0, had validation been looked at
+
+
+def test_constant_images_standardize_to_numbers(tmp_path, lend):
+    images, labels = np.full((6, 8, 10, 3), 9, np.uint8), np.arange(6) % 3
+    made = pictures.examples(tmp_path / "constant", train=(images, labels), validation=(images, labels), test=(images, labels))
+    found, _ = columns(transformed(made, lend(), scale="standardize"), "train")
+    np.testing.assert_allclose(found, 0, atol=1e-3)
+
+
+def test_labels_are_one_hot_or_an_index_as_asked(colour, standardized, features):
+    _, labels = columns(standardized, "train")
+    expected = pictures.columns(colour, "train")["label"]
+    assert labels.dtype == np.float32
+    np.testing.assert_array_equal(labels, np.eye(3, dtype=np.float32)[expected])
+    assert (standardized.one_hot, standardized.shape, standardized.classes) == (True, (8, 10, 3), 3)
+    assert (features.one_hot, features.shape, features.classes) == (False, (28, 28, 1), 10)
+
+
+def test_tf_transform_reads_its_output(standardized):
+    output = tft.TFTransformOutput(str(standardized.path))
+    assert output.raw_feature_spec() == {"image": tf.io.FixedLenFeature([], tf.string), "label": tf.io.FixedLenFeature([], tf.int64)}
+    spec = output.transformed_feature_spec()
+    assert (list(spec["image"].shape), spec["image"].dtype) == ([8, 10, 3], tf.float32)
+    assert (list(spec["label"].shape), spec["label"].dtype) == ([3], tf.float32)
+
+
+def test_the_graph_gives_what_stands_in_the_shards(colour, standardized):
+    layer = tft.TFTransformOutput(str(standardized.path)).transform_features_layer()
+    raw = pictures.columns(colour, "validation")
+    found = layer({"image": tf.constant(raw["image"].tolist()), "label": tf.constant(raw["label"])})
+    np.testing.assert_array_equal(found["image"], columns(standardized, "validation")[0])
+
+
+def test_test_images_are_not_there(standardized, colour):
+    assert list(standardized.splits) == ["train", "validation"]
+    assert {split: found.count for split, found in standardized.splits.items()} == {"train": 50, "validation": 50}
+    assert standardized.splits["train"] == colour.splits["train"]
+    assert not [name for name in pictures.contents(standardized.path) if name.startswith("test")]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_the_same_examples_give_the_same_shards_however_many_workers(workers, colour, standardized, lend):
+    again = transformed(colour, lend(workers=workers), scale="standardize", label="one_hot")
+    shards = [{n: c for n, c in pictures.contents(f.path).items() if n.endswith(".tfrecord")} for f in (again, standardized)]
+    assert len(shards[1]) == 4
+    assert shards[0] == shards[1]
+
+
+def test_the_same_examples_in_other_shards_give_the_same_features(colour, standardized, tmp_path, lend):
+    whole = {split: pictures.write(tmp_path, split, pictures.records(colour, split), 1) for split in colour.splits}
+    other = transformed(dataclasses.replace(colour, path=tmp_path, splits=whole), lend(), scale="standardize", label="one_hot")
+    for split in ("train", "validation"):
+        for one, two in zip(columns(standardized, split), columns(other, split), strict=True):
+            np.testing.assert_allclose(one, two, atol=1e-5)
+
+
+def test_a_refused_verdict_is_never_transformed(few, mnist, lend):
+    run = lend()
+    with pytest.raises(AssertionError):
+        transform.function(few, Verdict(run.out, passed=False), contract=mnist, settings=Transform(), run=run)
+    assert pictures.contents(run.out) == {}

@@ -1,0 +1,116 @@
+"""What tests share: a fake `Run`, and the shipped sample of MNIST taken through the line's stages once a session.
+
+examples = ingest.function(source=SAMPLE, data_dir=..., manual_dir=None, run=lend())
+"""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from components.describe import describe
+from components.ingest import ingest
+from components.train import train
+from components.transform import transform
+from components.tune import tune
+from components.validate import validate
+from pipeline.runner import Beam
+from schemas.artifacts import Examples, Features, Hyperparameters, Model, Statistics, Verdict
+from schemas.contract import Contract
+from schemas.settings import Mlp, Source, Train, Transform, Validate
+
+SAMPLE = Source(tfds="mnist_sample", module="components.mnist_sample")
+# Real digits, few of them: TFDS shuffles, so that each slice holds all ten.
+FEW = SAMPLE.model_copy(update={"train": "train[:1000]", "test": "test[:400]", "validation": 0.2})
+
+
+@dataclass
+class Lent:
+    """A `pipeline.component.Run` over a folder; what the stage said is in `said`."""
+
+    out: Path
+    scratch: Path
+    lineage: dict[str, Any] = field(default_factory=dict)
+    ahead: Any = None
+    workers: int | None = None  # instead of what the stage asks for
+    said: list[str] = field(default_factory=list)
+
+    @contextlib.contextmanager
+    def beam(self, *, workers: int = 1) -> Iterator[Any]:
+        with Beam().pipeline(self.workers or workers) as pipeline:
+            yield pipeline
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
+
+
+def lent(folder: Path, **given: Any) -> Lent:
+    out, scratch = folder / "out", folder / "scratch"
+    out.mkdir(parents=True)
+    scratch.mkdir(exist_ok=True)
+    return Lent(out, scratch, **given)
+
+
+Lend = Callable[..., Lent]
+
+
+@pytest.fixture
+def lend(tmp_path: Path) -> Lend:
+    """A factory of `Lent`, each over a folder of its own."""
+    numbers = iter(range(1000))
+    return lambda **given: lent(tmp_path / f"run-{next(numbers)}", **given)
+
+
+@pytest.fixture(scope="session")
+def data_dir(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Where TFDS keeps what it prepares; never the user's own."""
+    return str(tmp_path_factory.mktemp("tensorflow_datasets"))
+
+
+@pytest.fixture(scope="session")
+def mnist() -> Contract:
+    return Contract.load("mnist.pbtxt")
+
+
+@pytest.fixture(scope="session")
+def sample(data_dir: str, tmp_path_factory: pytest.TempPathFactory) -> Examples:
+    """All of the sample: 4,000 train images, of which a tenth is validation, and 1,000 test images."""
+    return ingest.function(source=SAMPLE, data_dir=data_dir, manual_dir=None, run=lent(tmp_path_factory.mktemp("ingest")))
+
+
+@pytest.fixture(scope="session")
+def sample_statistics(sample: Examples, tmp_path_factory: pytest.TempPathFactory) -> Statistics:
+    return describe.function(sample, run=lent(tmp_path_factory.mktemp("describe")))
+
+
+@pytest.fixture(scope="session")
+def verdict(sample_statistics: Statistics, mnist: Contract, tmp_path_factory: pytest.TempPathFactory) -> Verdict:
+    run = lent(tmp_path_factory.mktemp("validate"))
+    return validate.function(sample_statistics, None, contract=mnist, checks=Validate(), run=run)
+
+
+@pytest.fixture(scope="session")
+def few(sample: Examples, data_dir: str, tmp_path_factory: pytest.TempPathFactory) -> Examples:
+    """About 800 train, 200 validation and 400 test images of the sample (which has been prepared by then)."""
+    return ingest.function(source=FEW, data_dir=data_dir, manual_dir=None, run=lent(tmp_path_factory.mktemp("few")))
+
+
+@pytest.fixture(scope="session")
+def features(few: Examples, verdict: Verdict, mnist: Contract, tmp_path_factory: pytest.TempPathFactory) -> Features:
+    run = lent(tmp_path_factory.mktemp("transform"))
+    return transform.function(few, verdict, contract=mnist, settings=Transform(), run=run)
+
+
+@pytest.fixture(scope="session")
+def model(features: Features, tmp_path_factory: pytest.TempPathFactory) -> Model:
+    """A small trained model, right on most digits."""
+    settings = Train(model=Mlp(layers=[32]), epochs=5)
+    folder = tmp_path_factory.mktemp("model")
+    return train.function(features, configured(features, settings, folder / "tune"), run=lent(folder / "train"))
+
+
+def configured(features: Features, settings: Train, folder: Path) -> Hyperparameters:
+    return tune.function(features, settings=settings, run=lent(folder))

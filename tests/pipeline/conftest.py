@@ -1,0 +1,78 @@
+"""What the tests of the pipeline share: a store, and a way to run a tiny line in it."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.component import Node
+from pipeline.lineage import Lineage
+from pipeline.plan import Again, Planner, Step
+from pipeline.runner import Beam, Execution
+from pipeline.store import Store
+from tests.pipeline import tiny_line
+
+
+@dataclass
+class Watcher:
+    """Progress that is written down."""
+
+    lines: list[tuple[str, ...]] = field(default_factory=list)
+
+    def started(self, stage: str) -> None:
+        self.lines.append(("started", stage))
+
+    def said(self, stage: str, text: str) -> None:
+        self.lines.append(("said", stage, text))
+
+    def ended(self, stage: str, state: str, why: str, seconds: float) -> None:
+        self.lines.append((state, stage, why))
+
+
+@dataclass
+class Line:
+    """Runs lines in one store, as the command `run` does."""
+
+    store: Store
+    lineage: Lineage
+    watcher: Watcher = field(default_factory=Watcher)
+
+    def plan(self, node: Node, again: Again = Again()) -> list[Step]:
+        return Planner.of(self.store, again, node).plan(node)
+
+    def run(self, node: Node, again: Again = Again()) -> Any:
+        tiny_line.EVENTS.clear()
+        self.watcher.lines.clear()
+        number = self.lineage.start(profile="tiny", command="", config={})
+        planner = Planner.of(self.store, again, node)
+        with self.store.lock(wait=False):
+            return Execution(number, node, planner, self.store, self.lineage, Beam(), self.watcher).run(planner.plan(node))
+
+    def actions(self, node: Node, again: Again = Again()) -> dict[str, str]:
+        return {step.name: f"{step.action}: {step.why}" for step in self.plan(node, again)}
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "root")
+
+
+@pytest.fixture
+def opened() -> Iterator[Callable[[str], Lineage]]:
+    """Lineage.open, closed again at the test's end."""
+    lineages: list[Lineage] = []
+
+    def open_(url: str) -> Lineage:
+        lineages.append(Lineage.open(url))
+        return lineages[-1]
+
+    yield open_
+    for lineage in lineages:
+        lineage.engine.dispose()
+
+
+@pytest.fixture
+def tiny(store: Store, opened: Callable[[str], Lineage]) -> Line:
+    return Line(store, opened(f"sqlite:///{store.root / 'lineage.db'}"))

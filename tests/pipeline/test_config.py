@@ -1,0 +1,151 @@
+"""Configuration: what is wrong is refused, in words; what is right is read into types."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from pipeline.config import PROFILES, describe, load, profiles
+from schemas.errors import ConfigurationError
+from tests.pipeline.cases import cases, expected
+
+SMALLEST = "source: {tfds: mnist}\nschema: mnist.pbtxt\ngates: {accuracy: 0.9, per_class: 0.8, drop: 0.01}\n"
+
+
+def refused(**how: object) -> str:
+    with pytest.raises(ConfigurationError) as error:
+        load(**how)
+    assert error.value.exit_code == 2
+    return str(error.value)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "mine.yaml"
+    path.write_text(SMALLEST)
+    return path
+
+
+@pytest.mark.parametrize("case", cases("configs", "*.yaml"))
+def test_a_bad_configuration_is_refused_in_these_words(case: Path) -> None:
+    assert refused(file=case) == expected(case).replace("FILE", str(case))
+
+
+def test_the_smallest_configuration_is_read(file: Path) -> None:
+    config = load(file=file)
+    assert (config.source.tfds, config.contract, config.gates.per_class) == ("mnist", "mnist.pbtxt", 0.8)
+    assert config.train.model.kind == "mlp"
+
+
+def test_what_was_read_never_changes(file: Path) -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        load(file=file).train.epochs = 3
+
+
+def test_an_empty_file_is_refused_like_one_of_comments(tmp_path: Path) -> None:
+    (tmp_path / "empty.yaml").touch()
+    assert refused(file=tmp_path / "empty.yaml").startswith(f"configuration: file {tmp_path}/empty.yaml holds none, not a mapping")
+
+
+def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "absent.yaml"
+    assert refused(file=path) == f"configuration: there is no file {path}\n  Name another with --config."
+
+
+def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "image.yaml").write_bytes(b"\x89PNG\r\n\x1a\n\xff\x00")
+    assert str(tmp_path / "image.yaml") in refused(file=tmp_path / "image.yaml")
+
+
+def test_a_key_given_twice_is_refused(file: Path) -> None:
+    file.write_text(SMALLEST + "gates: {accuracy: 0.1, per_class: 0.1, drop: 0.9}\n")
+    assert "gates" in refused(file=file)
+
+
+def test_a_setting_of_another_kind_of_model_is_not_proposed_as_itself(file: Path) -> None:
+    file.write_text(SMALLEST + "train: {model: {kind: mlp, filters: [32]}}\n")
+    words = refused(file=file)
+    assert words.startswith("configuration: train.model.filters is not a setting")
+    assert "Did you mean train.model.filters" not in words
+
+
+def test_a_model_without_its_kind_is_refused_in_our_words(file: Path) -> None:
+    file.write_text(SMALLEST + "train: {model: {layers: [32]}}\n")
+    words = refused(file=file)
+    assert "kind" in words
+    assert "discriminator" not in words
+
+
+@pytest.mark.parametrize("key", ["train.optimizer.learning_rate", "check_serving.latency_ms", "check_serving.tolerance"])
+def test_infinity_is_refused(key: str) -> None:
+    assert refused(profile="mnist", sets=[f"{key}=.inf"]).startswith(f"configuration: {key} is inf; ")
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("train", "configuration: --set train is not of the form section.key=value\n  For example: --set train.epochs=3"),
+        ("=3", "configuration: --set =3 is not of the form section.key=value\n  For example: --set train.epochs=3"),
+        ("train.epoch=3", "configuration: train.epoch is not a setting. Did you mean train.epochs? (profile mnist, --set)"),
+        (
+            "train.epochs.deep=3",
+            "configuration: --set train.epochs.deep=3: epochs is a value, not a section\n"
+            "  Run python -m pipeline settings for all settings.",
+        ),
+        ("gates.accuracy=90", "configuration: gates.accuracy is 90; input should be less than or equal to 1 (profile mnist, --set)"),
+        ("train.epochs=", "configuration: train.epochs is none; input should be a valid integer (profile mnist, --set)"),
+        (
+            "train.epochs=[3",
+            "configuration: --set train.epochs=[3 is not good YAML at line 1, column 3: expected ',' or ']', but got '<stream end>'\n"
+            "  Mend it and run again.",
+        ),
+    ],
+)
+def test_a_bad_override_is_refused_in_these_words(override: str, words: str) -> None:
+    assert refused(profile="mnist", sets=[override]) == words
+
+
+def test_overrides_set_values_and_the_last_one_counts(file: Path) -> None:
+    sets = ["train.epochs=3", "train.model.kind=cnn", "train.model.filters=[8, 16]", "train.early_stopping.patience=2", "train.epochs=4"]
+    train = load(file=file, sets=sets).train
+    assert (train.epochs, train.model.filters, train.early_stopping.patience) == (4, [8, 16], 2)
+
+
+def test_an_override_leaves_its_neighbours_alone() -> None:
+    before, after = load(profile="mnist"), load(profile="mnist", sets=["train.optimizer.learning_rate=0.01"])
+    assert after.train.optimizer.learning_rate == 0.01
+    assert after.train.optimizer.schedule == before.train.optimizer.schedule == "cosine"
+
+
+def test_a_number_with_an_exponent_and_no_point_is_a_number() -> None:
+    assert load(profile="mnist", sets=["train.optimizer.learning_rate=1e-3"]).train.optimizer.learning_rate == 0.001
+
+
+@pytest.mark.parametrize(("name", "hint"), [("mnst", " Did you mean mnist?"), ("seed-adam", " Did you mean seed_adam?"), ("zzz", "")])
+def test_an_unknown_profile_is_refused_with_a_close_match(name: str, hint: str) -> None:
+    known = ", ".join(profiles())
+    assert refused(profile=name) == f"configuration: there is no profile {name}\n  The profiles are {known}.{hint}"
+
+
+def test_these_profiles_are_shipped() -> None:
+    assert {"cnn", "mnist", "sample", "seed_adam", "seed_sgd"} <= set(profiles())
+
+
+@pytest.mark.parametrize("name", profiles())
+def test_every_shipped_profile_loads_and_its_head_states_its_command(name: str) -> None:
+    config = load(profile=name)
+    assert 0.5 < config.gates.per_class < config.gates.accuracy < 1
+    assert (PROFILES / f"{name}.yaml").read_text().splitlines()[0] == f"# python -m pipeline run --profile {name}"
+
+
+@pytest.mark.parametrize("row", describe(), ids=lambda row: row[0])
+def test_every_setting_is_documented(row: tuple[str, str, str, str]) -> None:
+    key, type_, default, meaning = row
+    assert len(meaning) > 5, f"{key} lacks a description"
+    assert type_
+    assert default
+
+
+def test_the_settings_that_must_be_stated_are_said_to_be_required() -> None:
+    required = [key for key, _, default, _ in describe() if default == "required"]
+    assert required == ["gates.accuracy", "gates.drop", "gates.per_class", "schema", "source.tfds"]

@@ -1,0 +1,48 @@
+"""Quiet: what libraries have to say goes to the log file, not to the terminal."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROGRAM = """
+import logging, os, sys, warnings
+from pathlib import Path
+from pipeline.logs import quiet
+
+try:
+    with quiet(Path(sys.argv[1]), verbose=sys.argv[2] == "verbose") as terminal:
+        os.write(2, b"native code\\n")
+        logging.getLogger("library").warning("a warning of a library")
+        warnings.warn("a warning of Python")
+        print("for the user", file=terminal, flush=True)
+        raise ZeroDivisionError
+except ZeroDivisionError:
+    print("after", file=sys.stderr)
+"""
+NOISE = ("native code", "a warning of a library", "a warning of Python")
+
+
+def stderr(log: Path, how: str) -> str:
+    done = subprocess.run([sys.executable, "-c", PROGRAM, log, how], capture_output=True, text=True, check=True)
+    assert done.stdout == ""
+    return done.stderr
+
+
+def test_only_the_line_reaches_the_terminal_and_the_rest_is_logged(tmp_path: Path) -> None:
+    assert stderr(tmp_path / "log", "quiet") == "for the user\nafter\n"
+    assert all(words in (tmp_path / "log").read_text() for words in NOISE)
+    assert "for the user" not in (tmp_path / "log").read_text()
+
+
+def test_a_log_is_continued_and_not_written_over(tmp_path: Path) -> None:
+    for _ in range(2):
+        stderr(tmp_path / "log", "quiet")
+    assert (tmp_path / "log").read_text().count("native code") == 2
+
+
+@pytest.mark.parametrize("words", [*NOISE, "for the user", "after"])
+def test_verbose_hides_nothing(tmp_path: Path, words: str) -> None:
+    assert words in stderr(tmp_path / "log", "verbose")
+    assert not (tmp_path / "log").exists()

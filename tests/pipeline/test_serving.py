@@ -1,0 +1,189 @@
+"""The serving directory: each version complete or absent, and nobody else's files touched."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipeline import files
+from pipeline.serving import Shelf, Version, writable
+from schemas.errors import Refused, StoreError
+
+KILLED = """
+import os, shutil, signal, sys
+from pathlib import Path
+from pipeline import files
+from pipeline.serving import Shelf
+
+def copies_one_file(source, staged):
+    staged.mkdir()
+    shutil.copy(source / "saved_model.pb", staged)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+shutil.copytree = copies_one_file
+model = Path(sys.argv[2])
+Shelf(Path(sys.argv[1]), "mnist").publish(model, {}, {"model": "killed"}, files.digest(files.listing(model)))
+"""
+
+
+@pytest.fixture
+def shelf(tmp_path: Path) -> Shelf:
+    return Shelf(tmp_path / "serving", "mnist")
+
+
+def model(tmp_path: Path, name: str) -> Path:
+    path = tmp_path / name
+    (path / "variables").mkdir(parents=True, exist_ok=True)
+    (path / "saved_model.pb").write_text(f"graph of {name}")
+    (path / "variables" / "variables.index").write_text(f"weights of {name}")
+    return path
+
+
+def publish(shelf: Shelf, saved: Path, **extra: Path) -> Version:
+    return shelf.publish(saved, extra, {"model": saved.name, "run": 7}, files.digest(files.listing(saved)))
+
+
+def seen(directory: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(directory)): p.read_bytes() for p in sorted(directory.rglob("*")) if p.is_file() and p.name != ".lock"}
+
+
+def test_an_empty_shelf_has_no_versions(shelf: Shelf) -> None:
+    assert shelf.versions() == []
+    assert shelf.latest() is None
+    assert not shelf.root.exists()
+
+
+def test_models_become_versions_one_and_two(shelf: Shelf, tmp_path: Path) -> None:
+    one, two = (publish(shelf, model(tmp_path, name)) for name in ("one", "two"))
+    assert [(v.number, v.digest) for v in shelf.versions()] == [(1, "one"), (2, "two")]
+    assert [one, two] == shelf.versions()
+    assert shelf.latest() == two
+    assert (two.path / "variables" / "variables.index").read_text() == "weights of two"
+
+
+def test_a_version_says_what_it_was_made_from_and_of_which_files_it_is(shelf: Shelf, tmp_path: Path) -> None:
+    statistics = tmp_path / "stats.tfrecord"
+    statistics.write_text("statistics")
+    version = publish(shelf, model(tmp_path, "one"), **{"data/stats.tfrecord": statistics})
+    provenance = json.loads((version.path / "provenance.json").read_text())
+    assert provenance == version.provenance
+    assert (provenance["model"], provenance["run"], provenance["version"]) == ("one", 7, 1)
+    names = {"saved_model.pb", "variables/variables.index", "data/stats.tfrecord"}
+    assert set(provenance["files"]) == names
+    assert files.differences(version.path, provenance["files"], contents=True) == []
+    assert set(seen(version.path)) == names | {"provenance.json"}
+
+
+def test_the_same_model_again_is_the_same_version(shelf: Shelf, tmp_path: Path) -> None:
+    first = publish(shelf, model(tmp_path, "one"))
+    before = seen(shelf.path)
+    assert publish(shelf, model(tmp_path, "one")) == first
+    assert seen(shelf.path) == before
+
+
+def test_a_model_that_comes_back_is_a_new_version(shelf: Shelf, tmp_path: Path) -> None:
+    numbers = [publish(shelf, model(tmp_path, name)).number for name in ("one", "two", "one")]
+    assert numbers == [1, 2, 3]
+
+
+def test_versions_grow_past_gaps_and_past_nine(shelf: Shelf, tmp_path: Path) -> None:
+    for name in "abcdefghij":
+        publish(shelf, model(tmp_path, name))
+    files.remove(shelf.path / "3")
+    assert publish(shelf, model(tmp_path, "k")).number == 11
+    assert [v.number for v in shelf.versions()] == [1, 2, 4, 5, 6, 7, 8, 9, 10, 11]
+
+
+def test_models_of_other_names_are_apart(shelf: Shelf, tmp_path: Path) -> None:
+    publish(shelf, model(tmp_path, "one"))
+    assert publish(Shelf(shelf.root, "other"), model(tmp_path, "two")).number == 1
+
+
+@pytest.mark.parametrize("foreign", ["notes.txt", "7", "latest"])
+def test_a_foreign_file_is_refused_and_nothing_is_changed(shelf: Shelf, tmp_path: Path, foreign: str) -> None:
+    publish(shelf, model(tmp_path, "one"))
+    (shelf.path / foreign).write_text("mine")
+    before = seen(shelf.root)
+    with pytest.raises(StoreError) as error:
+        publish(shelf, model(tmp_path, "two"))
+    assert str(error.value) == (
+        f"store: {shelf.path / foreign} in the serving directory is no version of gateline's\n"
+        "  Move it away, or name another --serving-dir. Nothing was changed."
+    )
+    assert error.value.exit_code == 2
+    assert seen(shelf.root) == before
+
+
+@pytest.mark.parametrize("provenance", [None, "", "[]", "{}", '{"run": 3}', '{"model": '])
+def test_a_version_of_somebody_else_is_refused_and_nothing_is_changed(shelf: Shelf, tmp_path: Path, provenance: str | None) -> None:
+    (shelf.path / "3").mkdir(parents=True)
+    (shelf.path / "3" / "saved_model.pb").write_text("theirs")
+    if provenance is not None:
+        (shelf.path / "3" / "provenance.json").write_text(provenance)
+    before = seen(shelf.root)
+    with pytest.raises(StoreError) as error:
+        publish(shelf, model(tmp_path, "two"))
+    assert (
+        error.value.cause == f"{shelf.path / '3'} in the serving directory has no readable provenance.json: it was not pushed by gateline"
+    )
+    assert seen(shelf.root) == before
+
+
+def test_a_link_to_a_version_is_refused(shelf: Shelf, tmp_path: Path) -> None:
+    first = publish(shelf, model(tmp_path, "one"))
+    (shelf.path / "2").symlink_to(first.path)
+    with pytest.raises(StoreError, match="2 in the serving directory is no version of gateline's"):
+        shelf.versions()
+
+
+def test_a_model_that_was_altered_since_its_evaluation_is_refused_and_nothing_is_changed(shelf: Shelf, tmp_path: Path) -> None:
+    publish(shelf, model(tmp_path, "one"))
+    before = seen(shelf.root)
+    altered = model(tmp_path, "two")
+    expected = files.digest(files.listing(altered))
+    (altered / "variables" / "variables.index").write_text("weights of zwo")
+    with pytest.raises(Refused) as error:
+        shelf.publish(altered, {}, {"model": "two"}, expected)
+    assert str(error.value) == (
+        f"refused: {altered} is not the model that was evaluated: its digest changed\n  Run again with --force train."
+    )
+    assert error.value.exit_code == 3
+    assert seen(shelf.root) == before
+
+
+def test_a_push_that_fails_midway_leaves_nothing(shelf: Shelf, tmp_path: Path) -> None:
+    first = publish(shelf, model(tmp_path, "one"))
+    with pytest.raises(StoreError):
+        publish(shelf, model(tmp_path, "two"), **{"stats.tfrecord": tmp_path / "absent"})
+    assert [p.name for p in shelf.path.iterdir() if p.name != ".lock"] == ["1"]
+    assert shelf.latest() == first
+
+
+def test_a_push_killed_midway_is_never_seen_and_the_next_one_cleans_up(shelf: Shelf, tmp_path: Path) -> None:
+    first = publish(shelf, model(tmp_path, "one"))
+    command = [sys.executable, "-c", KILLED, shelf.root, model(tmp_path, "two")]
+    assert subprocess.run(command, check=False).returncode == -9
+    (leftover,) = shelf.path.glob(".staging-*")
+    assert [p.name for p in leftover.iterdir()] == ["saved_model.pb"]
+    assert shelf.versions() == [first]
+    assert publish(shelf, model(tmp_path, "two")).number == 2
+    assert not leftover.exists()
+    assert set(seen(shelf.path / "2")) == {"saved_model.pb", "variables/variables.index", "provenance.json"}
+
+
+def test_a_serving_directory_below_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    root = tmp_path / "file" / "serving"
+    for use in (lambda: writable(root), lambda: publish(Shelf(root, "mnist"), model(tmp_path, "one"))):
+        with pytest.raises(StoreError) as error:
+            use()
+        assert str(error.value) == (
+            f"store: cannot write to the serving directory {root}: Not a directory\n  Name another with --root or --serving-dir."
+        )
+
+
+def test_asking_whether_a_directory_is_writable_leaves_nothing_in_it(tmp_path: Path) -> None:
+    writable(tmp_path / "deep" / "serving")
+    assert list((tmp_path / "deep" / "serving").iterdir()) == []

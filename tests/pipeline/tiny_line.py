@@ -1,0 +1,122 @@
+"""Seven tiny stages of every kind, for tests that need a line and no learning.
+
+pick -> double -> judge -> deliver        `parity` forgets most of what it is given; `shelved` is looked up while planning.
+"""
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.component import Node, Run, Unkeyed, component
+from schemas.artifacts import Artifact, Gate
+from schemas.errors import DataError
+
+EVENTS: list[str] = []  # what ran in this process, in order
+
+
+@dataclass(frozen=True)
+class Number(Artifact):
+    """Files: `number.txt`."""
+
+    value: int
+
+
+@dataclass(frozen=True)
+class Judgement(Gate):
+    """Files: `judgement.txt`. Its refusals are the data's fault."""
+
+    refusal = DataError
+
+
+@dataclass(frozen=True)
+class Delivered(Artifact):
+    """Files: none of its own."""
+
+
+@component
+def pick(*, value: int, place: Unkeyed[str] = "", run: Run) -> Number:
+    EVENTS.append("pick")
+    return _written(run, value)
+
+
+@component
+def parity(number: Number, *, run: Run) -> Number:
+    EVENTS.append("parity")
+    return _written(run, number.value % 2)
+
+
+@component
+def double(number: Number, *, factor: int = 2, run: Run) -> Number:
+    EVENTS.append("double")
+    return _written(run, number.value * factor)
+
+
+@component
+def judge(number: Number, *, most: int = 100, run: Run) -> Judgement:
+    EVENTS.append("judge")
+    (run.out / "judgement.txt").write_text(f"{number.value} of {most}\n")
+    reasons = () if number.value <= most else (f"{number.value} is over {most}", "which is a lot")
+    return Judgement(run.out, passed=not reasons, reasons=reasons, remedy="Pick less.")
+
+
+@component(kind="resolver")
+def shelved(number: Number, *, shelf: Unkeyed[Path | None] = None) -> Number | None:
+    EVENTS.append("shelved")
+    found = int((shelf / "number.txt").read_text()) if shelf and shelf.exists() else None
+    return None if found is None else Number(shelf, digest=f"digest of {found}", value=found)
+
+
+@component
+def compare(number: Number, other: Number | None, *, run: Run) -> Number:
+    EVENTS.append("compare")
+    return _written(run, number.value - (other.value if other else 0))
+
+
+@contextlib.contextmanager
+def door() -> Iterator[str]:
+    EVENTS.append("door opens")
+    try:
+        yield "an open door"
+    finally:
+        EVENTS.append("door closes")
+
+
+@component(ahead=door)
+def walk_through(number: Number, *, run: Run) -> Number:
+    EVENTS.append(f"walk through {run.ahead}")
+    return _written(run, number.value)
+
+
+@component
+def stumble(number: Number, *, over: str = "", run: Run) -> Number:
+    """Fails as `over` says, after it has written something; later it goes on from its scratch."""
+    EVENTS.append("stumble")
+    (run.out / "half.txt").write_text("half")
+    with (run.scratch / "steps.txt").open("a") as file:
+        file.write("a step\n")
+    if over == "a bug":
+        raise ZeroDivisionError("one stone over no stones")
+    if over == "the network":
+        raise ConnectionRefusedError("nobody answers")
+    if over == "data":
+        raise DataError("number 3 is damaged", "Pick another.")
+    return _written(run, len((run.scratch / "steps.txt").read_text().splitlines()))
+
+
+@component(kind="always")
+def deliver(number: Number, judgement: Judgement, *, to: Unkeyed[Path], run: Run) -> Delivered:
+    EVENTS.append("deliver")
+    to.mkdir(exist_ok=True)
+    (to / "number.txt").write_text(str(number.value))
+    return Delivered(to, digest=number.digest)
+
+
+def line(to: Path, *, value: int = 1, factor: int = 2, most: int = 100, place: str = "") -> Node:
+    number = double(number=pick(value=value, place=place), factor=factor)
+    return deliver(number=number, judgement=judge(number=number, most=most), to=to)
+
+
+def _written(run: Run, value: int) -> Number:
+    (run.out / "number.txt").write_text(str(value))
+    return Number(run.out, value=value)

@@ -1,0 +1,121 @@
+"""The data contract: what is read out of it, and what is refused."""
+
+from pathlib import Path
+
+import pytest
+
+from schemas.contract import SHIPPED, Contract
+from schemas.errors import ConfigurationError
+
+MNIST = (SHIPPED / "mnist.pbtxt").read_text()
+
+
+def edited(tmp_path: Path, old: str, new: str) -> Path:
+    assert MNIST.count(old) == 1
+    path = tmp_path / "mine.pbtxt"
+    path.write_text(MNIST.replace(old, new))
+    return path
+
+
+def refused(name: object) -> str:
+    with pytest.raises(ConfigurationError) as error:
+        Contract.load(str(name))
+    assert error.value.exit_code == 2
+    return str(error.value)
+
+
+def test_image_size_and_number_of_classes_are_read_from_the_shipped_contract() -> None:
+    contract = Contract.load("mnist.pbtxt")
+    assert (contract.name, contract.shape, contract.classes, contract.encoding) == ("mnist.pbtxt", (28, 28, 1), 10, "raw")
+
+
+def test_a_contract_of_ones_own_is_read_by_its_path(tmp_path: Path) -> None:
+    path = tmp_path / "colour.pbtxt"
+    sides = {"height": 32, "width": 48, "channels": 3}
+    features = "".join(f'feature {{ name: "image/{side}" type: INT int_domain {{ min: {n} max: {n} }} }}\n' for side, n in sides.items())
+    path.write_text(
+        features
+        + 'feature { name: "image" type: BYTES annotation { tag: "encoding=raw" } }\n'
+        + 'feature { name: "label" type: INT int_domain { min: 0 max: 1 } }\n'
+    )
+    contract = Contract.load(str(path))
+    assert (contract.shape, contract.classes) == ((32, 48, 3), 2)
+    assert contract.text == path.read_text()
+
+
+def test_a_home_directory_is_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "mine.pbtxt").write_text(MNIST)
+    assert Contract.load("~/mine.pbtxt").classes == 10
+
+
+def test_a_contract_that_is_not_there_is_refused() -> None:
+    shipped = ", ".join(sorted(p.name for p in SHIPPED.glob("*.pbtxt")))
+    assert "mnist.pbtxt" in shipped
+    assert refused("minst.pbtxt") == (
+        f"configuration: schema minst.pbtxt is neither a file nor a shipped schema ({shipped})\n"
+        "  Draft one with: python -m pipeline schema infer --profile PROFILE"
+    )
+
+
+def test_a_file_that_is_no_schema_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "poem.pbtxt").write_text("feature {\n  nmae: 'image'\n}\n")
+    words = refused(tmp_path / "poem.pbtxt")
+    assert words.startswith("configuration: schema poem.pbtxt is not a tensorflow_metadata Schema: 2:3 : ")
+    assert "nmae" in words
+    assert words.endswith("\n  See schemas/mnist.pbtxt.")
+
+
+def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "image.pbtxt").write_bytes(b"\x89PNG\r\n\x1a\n\xff\x00")
+    assert "image.pbtxt" in refused(tmp_path / "image.pbtxt")
+
+
+def test_a_draft_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "draft.pbtxt").write_text(f"# DRAFT: inferred. Read it.\n\n{MNIST}")
+    assert refused(tmp_path / "draft.pbtxt") == (
+        f"configuration: schema {tmp_path}/draft.pbtxt is still a draft\n"
+        "  Read it, correct what chance put there, and remove its first line."
+    )
+
+
+@pytest.mark.parametrize(
+    ("domain", "words"),
+    [("int_domain { min: 28 max: 32 }", "28 to 32"), ("int_domain { min: 0 max: 0 }", "0 to 0"), ("", "0 to 0")],
+)
+def test_images_of_several_sizes_are_refused(tmp_path: Path, domain: str, words: str) -> None:
+    line = 'feature { name: "image/height" type: INT presence { min_fraction: 1.0 } shape {} '
+    path = edited(tmp_path, line + "int_domain { min: 28 max: 28 }", line + domain)
+    assert refused(path) == (
+        f"configuration: schema mine.pbtxt: image/height must have one size, int_domain {{ min: N max: N }}, not {words}\n"
+        "  Images of several sizes must be resized before they are ingested."
+    )
+
+
+@pytest.mark.parametrize(("low", "high"), [(1, 10), (0, 0), (-1, 9)])
+def test_labels_that_do_not_count_from_zero_are_refused(tmp_path: Path, low: int, high: int) -> None:
+    path = edited(tmp_path, "int_domain { min: 0 max: 9 is_categorical: true }", f"int_domain {{ min: {low} max: {high} }}")
+    assert refused(path) == (
+        f"configuration: schema mine.pbtxt: label must have int_domain {{ min: 0 max: N }}, N at least 1, not {low} to {high}"
+    )
+
+
+@pytest.mark.parametrize("tag", ['tag: "encoding=png" ', ""])
+def test_images_that_are_not_raw_are_refused(tmp_path: Path, tag: str) -> None:
+    path = edited(tmp_path, 'tag: "encoding=raw" ', tag)
+    assert refused(path) == (
+        f"configuration: schema {path}: image must carry the annotation tag 'encoding=raw'\n  See schemas/mnist.pbtxt."
+    )
+
+
+@pytest.mark.parametrize("feature", ["image", "image/width", "label"])
+def test_a_contract_without_a_feature_that_the_line_needs_is_refused(tmp_path: Path, feature: str) -> None:
+    path = edited(tmp_path, f'name: "{feature}"', 'name: "other"')
+    assert refused(path) == f"configuration: schema mine.pbtxt has no feature {feature}\n  See schemas/mnist.pbtxt."
+
+
+@pytest.mark.parametrize("path", sorted(SHIPPED.glob("*.pbtxt")), ids=lambda path: path.stem)
+def test_every_shipped_contract_is_whole(path: Path) -> None:
+    contract = Contract.load(path.name)
+    assert all(side > 0 for side in contract.shape)
+    assert contract.classes >= 2
