@@ -82,7 +82,8 @@ class _Loader(yaml.SafeLoader):
         for (key, _), value in zip(node.value, keys, strict=True):
             if keys.count(value) > 1:
                 raise yaml.constructor.ConstructorError(None, None, f"{value} is given twice", key.start_mark)
-        return super().construct_mapping(node, deep)
+        found: dict[Any, Any] = super().construct_mapping(node, deep)
+        return found
 
 
 _Loader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789"))

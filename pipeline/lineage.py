@@ -114,7 +114,7 @@ def _shown(url: str) -> str:
     try:
         return sql.make_url(url).render_as_string(hide_password=True)
     except sql.exc.ArgumentError:
-        return "(not a URL)"
+        return url if "@" not in url else "(not a URL)"
 
 
 def now() -> str:
