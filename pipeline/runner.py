@@ -137,7 +137,8 @@ class Execution:
             try:
                 artifact = self._perform(step, inputs)
             except BaseException as error:
-                self._record(step, "failed", time.monotonic() - started, None, f"{error}")
+                why = (str(error) or type(error).__name__).split("\n")[0]
+                self._record(step, "failed", time.monotonic() - started, None, why)
                 raise
         self.made[node.name] = artifact
         self._remember(step, artifact)

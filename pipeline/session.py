@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,6 +46,7 @@ class Session:
         node = line(config, self.serving_dir)
         store = Store(self.root)
         planner = Planner.of(store, self.again, node)
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # asked to end: as clean a stop as Ctrl-C
         with store.lock(wait=self.wait):
             serving.writable(self.serving_dir)
             lineage = Lineage.at(self.root, self.database)

@@ -67,7 +67,7 @@ def lend(tmp_path: Path) -> Lend:
 @pytest.fixture(scope="session")
 def data_dir(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Where TFDS keeps what it prepares; never the user's own."""
-    return str(tmp_path_factory.mktemp("tensorflow_datasets"))
+    return str(tmp_path_factory.mktemp("prepared"))
 
 
 @pytest.fixture(scope="session")
