@@ -50,7 +50,8 @@ class Feed:
         """The groups of one epoch, in an order of its own."""
         size = self.batch * self.group
         if self._held is None:
-            return self._streamed(number).batch(size, drop_remainder=True).map(self._parsed).map(self._grouped).prefetch(2)
+            streamed = self._streamed(number).batch(size, drop_remainder=True).map(self._parsed).map(self._grouped)
+            return streamed.apply(tf.data.experimental.assert_cardinality(self.calls)).prefetch(2)
         images, labels = self._held
         order = np.random.default_rng([self.seed, number]).permutation(self.count)
         picks = tf.data.Dataset.from_tensor_slices(order[: self.calls * size].reshape(self.calls, size))

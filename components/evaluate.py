@@ -26,6 +26,7 @@ with epy.lazy_imports():
 
 CANDIDATE, BASELINE = "candidate", "baseline"
 PROBES = 32
+ROUNDING = 1e-9  # a drop of just what is allowed passes, however its floats were rounded
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ def eval_config(gates: Gates, classes: int, *, with_baseline: bool) -> "config_p
     overall = accuracy.per_slice_thresholds.add(slicing_specs=[pb.SlicingSpec()]).threshold
     overall.value_threshold.lower_bound.value = gates.accuracy
     if with_baseline:
-        overall.change_threshold.absolute.value = -gates.drop
+        overall.change_threshold.absolute.value = -gates.drop - ROUNDING
         overall.change_threshold.direction = pb.MetricDirection.HIGHER_IS_BETTER
     for label in range(classes):
         spec = pb.SlicingSpec(feature_values={_tfma.LABEL: str(label)})
@@ -108,7 +109,7 @@ def judge(gates: Gates, classes: int, metrics: dict[str, Any]) -> list[Judged]:
         before = metrics[BASELINE]["overall"]["accuracy"]
         drop = before - candidate["overall"]["accuracy"]
         words = f"accuracy {before - drop:.4f} is {drop:.4f} below the served model's {before:.4f}; gates.drop allows {gates.drop:.4f}"
-        found.append(Judged("drop", "overall", gates.drop, drop, candidate["overall"]["accuracy"] - before >= -gates.drop, words))
+        found.append(Judged("drop", "overall", gates.drop, drop, drop <= gates.drop + ROUNDING, words))
     return found + [_floor("per_class", f"class {k}", gates.per_class, candidate["classes"].get(str(k))) for k in range(classes)]
 
 
@@ -134,7 +135,11 @@ def _metrics(output: Path, model: str, classes: int) -> dict[str, Any]:
     """TFMA's record as JSON values: overall and by class count, accuracy and loss; the confusion matrix by rows of labels."""
     result = tfma.load_eval_result(str(output), model_name=model)
     slices = {key: {name: next(iter(v.values())) for name, v in values[""][""].items()} for key, values in result.slicing_metrics}
-    rows = {key: {"count": int(v[_tfma.EXAMPLE_COUNT]), "accuracy": v[_tfma.ACCURACY], "loss": v[_tfma.LOSS]} for key, v in slices.items()}
+    rows = {
+        # TFMA gives what is not a number as the string "NaN".
+        key: {"count": int(v[_tfma.EXAMPLE_COUNT]), "accuracy": float(v[_tfma.ACCURACY]), "loss": float(v[_tfma.LOSS])}
+        for key, v in slices.items()
+    }
     confusion = np.zeros((classes, classes), int)
     plots = dict(result.plots)[()][""][""]["multiClassConfusionMatrixAtThresholds"]
     for cell in plots["matrices"][0]["entries"]:

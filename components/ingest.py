@@ -27,6 +27,7 @@ with epy.lazy_imports():
     import numpy as np
     import tensorflow as tf
     import tensorflow_datasets as tfds
+    from tensorflow_datasets.core.download import downloader
 
 BATCH = 1000
 
@@ -74,8 +75,14 @@ def _prepared(source: Source, data_dir: str | None, manual_dir: str | None, run:
         builder = _builder(source, data_dir)
     except tfds.core.DatasetNotFoundError:
         raise DataError(f"TFDS knows no data set {source.tfds}", "Check source.tfds, or name in source.module what registers it.") from None
+    except ModuleNotFoundError as error:
+        raise DataError(f"source.module {source.module} cannot be imported: {error}", "Install it, or check its name.") from None
+    except (ValueError, AssertionError) as error:
+        cause = str(error).strip().split("\n")[0]
+        raise DataError(f"TFDS has no such variant or version of {source.tfds}: {cause}", "Check source.tfds.") from None
     if not builder.is_prepared():
         run.say(f"preparing {source.tfds}")
+        downloader.MAX_RETRIES = 3  # TFDS would try for minutes, in silence, to find out that there is no network
         settings = tfds.download.DownloadConfig(manual_dir=Path(manual_dir).expanduser() if manual_dir else None)
         try:
             with contextlib.redirect_stdout(sys.stderr):  # TFDS prints; stdout is for what the user asked for

@@ -43,7 +43,9 @@ def transform(examples: Examples, verdict: Verdict, *, contract: Contract, setti
         preprocess = functools.partial(preprocessing_fn, shape=contract.shape, classes=contract.classes, settings=settings)
         graph = (raw, _tensors()) | "analyze" >> tft_beam.AnalyzeDataset(preprocess)
         graph | "write graph" >> tft_beam.WriteTransformFn(str(run.out))
-    metadata_io.write_metadata(_raw(), str(run.out / "raw_metadata"))  # tf.Transform asks for it when the graph is loaded
+    metadata_io.write_metadata(
+        _raw(), str(run.out / tft.TFTransformOutput.RAW_METADATA_DIR)
+    )  # tf.Transform asks for it when the graph is loaded
     shards = [(str(path), count) for _, path, count in examples.shards("train", "validation")]
     with run.beam(workers=2) as pipeline:
         transformed = pipeline | beam.Create(shards) | beam.Reshuffle()
@@ -54,16 +56,26 @@ def transform(examples: Examples, verdict: Verdict, *, contract: Contract, setti
 
 def preprocessing_fn(inputs: dict[str, Any], *, shape: tuple[int, int, int], classes: int, settings: Transform) -> dict[str, Any]:
     """The graph. What needs a pass over the data (mean and variance) is an analyzer of tf.Transform."""
-    pixels = tf.cast(tf.io.decode_raw(inputs["image"], tf.uint8), tf.float32)
-    image = tf.reshape(pixels, [-1, *shape])
+    pixels = tf.reshape(tf.io.decode_raw(inputs["image"], tf.uint8), [-1, *shape])
+    image = tf.cast(pixels, tf.float32)
     if settings.scale == "unit":
         image /= 255.0
     else:
-        by_channel = tf.reshape(image, [-1, shape[2]])
-        mean, variance = tft.mean(by_channel, reduce_instance_dims=False), tft.var(by_channel, reduce_instance_dims=False)
+        mean, variance = _moments(pixels)
         image = (image - mean) / tf.sqrt(tf.maximum(variance, 1e-6))
     label = inputs["label"]
     return {"image": image, "label": tf.one_hot(label, classes) if settings.label == "one_hot" else label}
+
+
+def _moments(pixels: Any) -> tuple[Any, Any]:
+    """Mean and variance per channel over all images, float32 [channels].
+
+    From sums of integers, which are exact: `tft.mean` adds floats in the order that Beam happens to merge them.
+    """
+    wide = tf.cast(pixels, tf.int64)
+    count = tft.sum(tf.reduce_sum(tf.ones_like(wide[..., 0]), [1, 2]))
+    mean, square = (tft.sum(tf.reduce_sum(x, [1, 2]), reduce_instance_dims=False) / count for x in (wide, wide * wide))
+    return tf.cast(mean, tf.float32), tf.cast(square - mean * mean, tf.float32)
 
 
 def record_batches(shard: tuple[str, int]) -> Iterator["pa.RecordBatch"]:
@@ -83,7 +95,8 @@ def transform_shard(shard: tuple[str, int], out: str) -> None:
         for batch in example.read(Path(path), count):
             columns = {name: column.numpy() for name, column in apply(tf.constant(batch)).items()}
             for record in encoder.encode(pa.RecordBatch.from_pydict({n: _lists(c) for n, c in sorted(columns.items())})):
-                records.write(record)
+                # The encoder writes features in any order; the same input must give the same bytes.
+                records.write(tf.train.Example.FromString(record).SerializeToString(deterministic=True))
 
 
 @functools.lru_cache(1)

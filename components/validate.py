@@ -96,7 +96,8 @@ def _outside(contract: Contract, dataset: Any, feature: Any) -> Iterator[Anomaly
         examples = ", ".join(f"{value} ({count:,} times)" for value, count in sorted(wrong.items())[:3])
         allowed = f"{domain.min}" if domain.min == domain.max else f"{domain.min} to {domain.max}"
         words = f"{dataset.name}: {feature.name} is {examples}; {contract.name} allows {allowed}"
-        yield Anomaly(dataset.name, feature.name, "OUT_OF_RANGE_INT", words)
+        kind = "INT_TYPE_BIG_INT" if any(int(value) > highest for value in wrong) else "INT_TYPE_SMALL_INT"
+        yield Anomaly(dataset.name, feature.name, kind, words)
 
 
 def _oddities(dataset: Any, checks: Validate) -> Iterator[Anomaly]:
@@ -104,7 +105,7 @@ def _oddities(dataset: Any, checks: Validate) -> Iterator[Anomaly]:
     name = dataset.name
     if malformed := int(stats.custom(dataset, "malformed")):
         words = f"{name}: {malformed:,} images do not hold height x width x channels bytes"
-        yield Anomaly(name, "image", "INVALID_IMAGE", words)
+        yield Anomaly(name, "image", "LOW_SUPPORTED_IMAGE_FRACTION", words)
     if copies := int(stats.custom(dataset, "duplicates")):
         yield Anomaly(name, "image", "UNKNOWN_TYPE", f"{name}: {copies:,} images are copies of another one", checks.duplicates)
     if constant := int(stats.custom(dataset, "constant")):

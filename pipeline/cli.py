@@ -217,7 +217,8 @@ def main() -> None:
     except BrokenPipeError:
         code = 141
     except Exception as error:
-        first = (str(error).strip().splitlines() or [""])[0]
+        lines = str(error).strip().splitlines() or [""]
+        first = f"{lines[0]} {lines[-1].strip()}" if lines[0].endswith(":") else lines[0]
         notes = "\n  ".join(["Run again with -v for the traceback.", *getattr(error, "__notes__", [])])
         code = _failed(f"error: {type(error).__name__}: {first}\n  {notes}", 1, verbose)
     with contextlib.suppress(BrokenPipeError):

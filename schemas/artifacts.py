@@ -84,7 +84,7 @@ class Verdict(Gate):
 class Features(Sharded):
     """Transformed examples of train and validation, and the graph that made them.
 
-    Files: `transform_fn/`, `transformed_metadata/` and `raw_metadata/` (a tf.Transform output), and the shards.
+    Files: `transform_fn/`, `transformed_metadata/` and `metadata/` (a tf.Transform output), and the shards.
     """
 
     shape: tuple[int, int, int]  # height, width, channels

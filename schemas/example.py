@@ -78,6 +78,8 @@ def _damaged(path: Path, count: int) -> DataError:
     except tf.errors.DataLossError as error:
         what = "ends in the middle of" if "truncated" in error.message else "is damaged (a checksum does not match) at"
         intact += 1
+    if intact > count:
+        return DataError(f"shard {path} holds {intact:,} records instead of {count:,}", remedy)
     return DataError(f"shard {path} {what} record {intact:,} of {count:,}", remedy)
 
 
@@ -91,8 +93,8 @@ def parse(records: list[bytes], path: Path) -> dict[str, "np.ndarray"]:
     """
     try:
         columns = tf.io.parse_example(tf.constant(records, tf.string), feature_spec())
-    except tf.errors.InvalidArgumentError as error:
-        cause = error.message.split("\n")[0]
+    except (tf.errors.InvalidArgumentError, UnicodeDecodeError) as error:  # TensorFlow cannot always word its own error
+        cause = str(getattr(error, "message", "it is no tf.Example")).split("\n")[0]
         raise DataError(f"shard {path} holds a record that does not parse: {cause}", "Run again with --force ingest.") from error
     return {name: column.numpy() for name, column in columns.items()}
 

@@ -220,7 +220,7 @@ def test_the_configuration_for_tfma_states_every_gate():
     accuracy = next(m for m in spec.metrics if m.class_name == "SparseCategoricalAccuracy")
     overall, *classes = accuracy.per_slice_thresholds
     assert overall.threshold.value_threshold.lower_bound.value == 0.9
-    assert overall.threshold.change_threshold.absolute.value == -0.03125
+    assert overall.threshold.change_threshold.absolute.value == pytest.approx(-0.03125)
     assert [dict(c.slicing_specs[0].feature_values) for c in classes] == [{"label": "0"}, {"label": "1"}, {"label": "2"}]
     assert {c.threshold.value_threshold.lower_bound.value for c in classes} == {0.8}
     alone = eval_config(GATES, 3, with_baseline=False).metrics_specs[0].metrics[0]
