@@ -1,7 +1,6 @@
 """transform: raw images and labels become what the model reads, by a graph that is served with it."""
 
 import functools
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -37,15 +36,14 @@ def transform(examples: Examples, verdict: Verdict, *, contract: Contract, setti
         DataError: a shard is damaged.
     """
     assert verdict.passed
-    with run.beam() as pipeline, tempfile.TemporaryDirectory() as temporary, tft_beam.Context(temporary):
+    with run.beam() as pipeline, tft_beam.Context(str(run.scratch)):
         train = [(str(path), count) for _, path, count in examples.shards("train")]
         raw = pipeline | beam.Create(train) | beam.Reshuffle() | "read" >> beam.FlatMap(record_batches)
         preprocess = functools.partial(preprocessing_fn, shape=contract.shape, classes=contract.classes, settings=settings)
         graph = (raw, _tensors()) | "analyze" >> tft_beam.AnalyzeDataset(preprocess)
         graph | "write graph" >> tft_beam.WriteTransformFn(str(run.out))
-    metadata_io.write_metadata(
-        _raw(), str(run.out / tft.TFTransformOutput.RAW_METADATA_DIR)
-    )  # tf.Transform asks for it when the graph is loaded
+    # tf.Transform asks for it when the graph is loaded.
+    metadata_io.write_metadata(_raw(), str(run.out / tft.TFTransformOutput.RAW_METADATA_DIR))
     shards = [(str(path), count) for _, path, count in examples.shards("train", "validation")]
     with run.beam(workers=2) as pipeline:
         transformed = pipeline | beam.Create(shards) | beam.Reshuffle()

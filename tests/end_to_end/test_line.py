@@ -239,7 +239,7 @@ def test_data_that_breaks_its_contract_is_refused_with_exit_code_4(fresh):
     source = ("source.tfds=pictures/label_ten", "source.module=tests.components.pictures", "source.validation=0.3")
     found = fresh("--json", sets=(*source, "validate.skew=ignore"))
     assert found.returncode == 4, found.stderr
-    assert "data: train: label is 10 (1 times); mnist.pbtxt allows 0 to 9" in found.stderr
+    assert "data: validation: label is 10 (1 times); mnist.pbtxt allows 0 to 9" in found.stderr
     assert "Nothing was trained." in found.stderr
     assert found.stdout == ""
     assert fresh.versions() == []
