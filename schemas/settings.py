@@ -75,6 +75,7 @@ class Cnn(Settings):
     dropout: Annotated[FiniteFloat, Field(ge=0, lt=1)] = Field(
         0.0, description="share of units dropped after each block and the dense layer"
     )
+    shift: NonNegativeInt = Field(0, description="largest random shift, in pixels, of each training image")
 
 
 class Optimizer(Settings):
