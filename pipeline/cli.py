@@ -96,7 +96,7 @@ def run(
     if as_json:
         print(json.dumps(outcome.as_json(), indent=2))
     else:
-        terminal.outcome(outcome)
+        terminal.outcome(outcome, "" if root == DEFAULT_ROOT else f" --root {shlex.quote(str(root))}")
 
 
 @app.command()

@@ -46,6 +46,7 @@ class Session:
         node = line(config, self.serving_dir)
         store = Store(self.root)
         planner = Planner.of(store, self.again, node)
+        stages = [each.name for each in node.walk() if each.component.kind != "resolver"]
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # asked to end: as clean a stop as Ctrl-C
         with store.lock(wait=self.wait):
             serving.writable(self.serving_dir)
@@ -54,7 +55,7 @@ class Session:
             with (
                 self._recorded(lineage, number),
                 logs.quiet(self.log(number), verbose=self.verbose) as terminal,
-                progress.watch(Console(file=terminal, highlight=False), planner.order) as watching,
+                progress.watch(Console(file=terminal, highlight=False), stages) as watching,
             ):
                 execution = runner.Execution(number, node, planner, store, lineage, self.beam_on, watching)
                 pushed = execution.run(planner.plan(node))

@@ -45,8 +45,8 @@ def plan(steps: "list[Step]", *, as_json: bool) -> None:
     _print(table)
 
 
-def outcome(found: "Outcome") -> None:
-    """The gates and the path of the pushed model."""
+def outcome(found: "Outcome", where: str) -> None:
+    """The gates and the path of the pushed model. `where`: options that the next command needs to find this run."""
     evaluation = found.made["evaluate"]
     assert evaluation is not None
     gates_ = json.loads((evaluation.path / "gates.json").read_text())
@@ -55,7 +55,7 @@ def outcome(found: "Outcome") -> None:
         _print(Text.assemble(("pushed", "bold green"), f"  {found.pushed.path}"))
     else:
         _print(Text.assemble(("nothing changed", "bold cyan"), f"  {found.pushed.path} already holds this model"))
-    _print(Text(f"report  python -m pipeline report {found.run}", "dim"))
+    _print(Text(f"report  python -m pipeline report {found.run}{where}", "dim"))
 
 
 def gates(judged: list[dict[str, Any]]) -> Table:
