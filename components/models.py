@@ -13,8 +13,16 @@ with epy.lazy_imports():
 
 def build(settings: Mlp | Cnn, shape: tuple[int, int, int], classes: int) -> "keras.Sequential":
     """float32 [batch, height, width, channels] to probabilities [batch, classes]."""
-    layers = mlp(settings) if isinstance(settings, Mlp) else [*_shifted(settings.shift, shape), *cnn(settings)]
+    layers = mlp(settings) if isinstance(settings, Mlp) else cnn(settings)
     return keras.Sequential([keras.Input(shape), *layers, keras.layers.Dense(classes, activation="softmax")], name=settings.kind)
+
+
+def augmentation(settings: Mlp | Cnn, shape: tuple[int, int, int]) -> "keras.layers.Layer | None":
+    """What training alone does to images: move each by up to `shift` pixels each way. It is no part of the network."""
+    if isinstance(settings, Mlp) or not settings.shift:
+        return None
+    share = (settings.shift / shape[0], settings.shift / shape[1])
+    return keras.layers.RandomTranslation(*share, fill_mode="constant", interpolation="nearest")
 
 
 def mlp(settings: Mlp) -> "list[keras.layers.Layer]":
@@ -41,12 +49,6 @@ def cnn(settings: Cnn) -> "list[keras.layers.Layer]":
         keras.layers.Dense(settings.dense, activation=settings.activation),
         *_dropout(settings.dropout),
     ]
-
-
-def _shifted(pixels: int, shape: tuple[int, int, int]) -> "list[keras.layers.Layer]":
-    """Training alone sees images moved by up to so many pixels each way."""
-    share = (pixels / shape[0], pixels / shape[1])
-    return [keras.layers.RandomTranslation(*share, fill_mode="constant", interpolation="nearest")] if pixels else []
 
 
 def _dropout(rate: float) -> "list[keras.layers.Layer]":

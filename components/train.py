@@ -37,7 +37,8 @@ def train(features: Features, hyperparameters: Hyperparameters, *, run: Run) -> 
     feed = Feed(features, settings.batch_size, settings.seed, settings.memory_mb)
     network = models.build(settings.model, features.shape, features.classes)
     # XLA makes small dense steps cheap. Its convolutions on a CPU are the slower ones, and so is, tenfold, its dropout.
-    trainer = _trainer(network, compiled=settings.model.kind == "mlp" and not settings.model.dropout)
+    compiled = settings.model.kind == "mlp" and not settings.model.dropout
+    trainer = _trainer(network, models.augmentation(settings.model, features.shape), compiled=compiled)
     trainer.compile(
         optimizer=models.optimizer(settings.optimizer, settings.epochs * feed.calls * feed.group),
         loss=_loss(settings),
@@ -131,8 +132,8 @@ class _Progress:
 
 
 def _variables(trainer: Any) -> list[Any]:
-    """All state of a training: weights, optimizer, and the random generators of dropout."""
-    return [*trainer.network.variables, *trainer.optimizer.variables]
+    """All state of a training: weights, optimizer, and the random generators of dropout and augmentation."""
+    return [*trainer.network.variables, *trainer.optimizer.variables, *(trainer.augmentation.variables if trainer.augmentation else ())]
 
 
 def _loss(settings: Train) -> Any:
@@ -141,7 +142,7 @@ def _loss(settings: Train) -> Any:
     return keras.losses.SparseCategoricalCrossentropy()
 
 
-def _trainer(network: "keras.Model", *, compiled: bool) -> "keras.Model":
+def _trainer(network: "keras.Model", augmentation: "keras.layers.Layer | None", *, compiled: bool) -> "keras.Model":
     """A Keras model whose training step makes a whole group of steps inside one call, which XLA compiles if `compiled`.
 
     Each call from Python, and each element from `tf.data`, costs more than a step of a small network does. Keras's own
@@ -151,9 +152,11 @@ def _trainer(network: "keras.Model", *, compiled: bool) -> "keras.Model":
     class Trainer(keras.Model):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
-            self.network = network
+            self.network, self.augmentation = network, augmentation
 
         def call(self, images: Any, training: bool = False) -> Any:
+            if training and self.augmentation is not None:
+                images = self.augmentation(images, training=True)
             return self.network(images, training=training)
 
         def train_step(self, data: Any) -> dict[str, Any]:

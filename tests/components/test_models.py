@@ -20,7 +20,8 @@ def test_probabilities_of_every_architecture_add_up_to_one():
 
 
 def test_images_are_moved_by_at_most_the_shift_and_only_while_training():
-    shift = models.build(Cnn(filters=[4], dense=8, shift=2), SHAPE, 10).layers[0]
+    assert models.augmentation(Cnn(), SHAPE) is None
+    shift = models.augmentation(Cnn(shift=2), SHAPE)
     images = np.zeros((200, *SHAPE), np.float32)
     images[:, 14, 14] = 1
     np.testing.assert_array_equal(shift(images, training=False), images)
