@@ -53,16 +53,15 @@ def evaluate(model: Model, examples: Examples, baseline: Served | None, *, contr
     models = {CANDIDATE: model.path / "saved_model"} | ({BASELINE: baseline.path} if baseline else {})
     shards = [str(path) for _, path, _ in examples.shards("test")]
     for _, path, count in examples.shards("test"):
-        for _ in example.read(path, count):
-            pass  # a damaged shard is named here, before TFMA reads it
+        example.check(path, count)  # a damaged shard is named here, before TFMA reads it
     config = eval_config(gates, contract.classes, with_baseline=baseline is not None)
     with run.beam() as pipeline:
         _tfma.evaluate(pipeline, config, shards, models, BASELINE if baseline else None, contract.classes, run.out)
     metrics = {name: _metrics(run.out / "tfma", name if baseline else "", contract.classes) for name in models}
     judged = judge(gates, contract.classes, metrics)
     _agree(judged, tfma.load_validation_result(str(run.out / "tfma")).validation_ok)
-    (run.out / "metrics.json").write_text(json.dumps(metrics, indent=1))
-    (run.out / "gates.json").write_text(json.dumps([asdict(gate) for gate in judged], indent=2))
+    (run.out / "metrics.json").write_text(json.dumps(_finite(metrics), indent=1))
+    (run.out / "gates.json").write_text(json.dumps(_finite([asdict(gate) for gate in judged]), indent=2))
     _leave_probes(examples, run.out)
     overall = metrics[CANDIDATE]["overall"]
     run.say(f"accuracy {overall['accuracy']:.4f}, loss {overall['loss']:.4f} on {overall['count']:,} test images")
@@ -120,12 +119,12 @@ def _floor(gate: str, slice_: str, bound: float, found: dict[str, float] | None)
     subject = "accuracy" if slice_ == "overall" else f"accuracy on {slice_}"
     words = f"{subject} is {came:.4f}; gates.{gate} asks for {bound:.4f}, {bound - came:.4f} more"
     if not math.isfinite(found["loss"]):
-        return Judged(gate, slice_, bound, came, False, f"{slice_}: the model's probabilities are not numbers")
+        return Judged(gate, slice_, bound, math.nan, False, f"{slice_}: the model's probabilities are not numbers")
     return Judged(gate, slice_, bound, came, came >= bound, words)
 
 
 def _agree(judged: list[Judged], validation_ok: bool) -> None:
-    if validation_ok and not all(gate.passed for gate in judged) and not any("not numbers" in gate.words for gate in judged):
+    if validation_ok and not all(gate.passed for gate in judged if math.isfinite(gate.came)):
         raise GatelineError("TFMA's validation passed what its metrics refuse", "This is a defect of gateline: please report it.")
     if not validation_ok and all(gate.passed for gate in judged):
         raise GatelineError("TFMA's validation refused what its metrics pass", "This is a defect of gateline: please report it.")
@@ -146,6 +145,15 @@ def _metrics(output: Path, model: str, classes: int) -> dict[str, Any]:
         confusion[cell.get("actualClassId", 0), cell.get("predictedClassId", 0)] = cell["numWeightedExamples"]
     by_class = {str(key[0][1]): row for key, row in rows.items() if key}
     return {"overall": rows[()], "classes": by_class, "confusion": confusion.tolist()}
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no number for what is not a number: null."""
+    if isinstance(value, dict):
+        return {k: _finite(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_finite(v) for v in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _leave_probes(examples: Examples, out: Path) -> None:

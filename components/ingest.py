@@ -43,6 +43,11 @@ def ingest(*, source: Source, data_dir: Unkeyed[str | None], manual_dir: Unkeyed
         DataError: the data set cannot be fetched or has no such split, or a split would be empty.
     """
     builder = _prepared(source, data_dir, manual_dir, run)
+    if _overlap(builder, source.train, source.test):
+        raise DataError(
+            f"source.train {source.train} and source.test {source.test} share images of {source.tfds}",
+            "A model must be tested on images that it did not see: name splits that do not overlap.",
+        )
     slices = [
         {"split": split, "of": of, "shard": shard, "shards": shards}
         for split, of in (("train", source.train), ("test", source.test))
@@ -77,9 +82,10 @@ def _prepared(source: Source, data_dir: str | None, manual_dir: str | None, run:
         raise DataError(f"TFDS knows no data set {source.tfds}", "Check source.tfds, or name in source.module what registers it.") from None
     except ModuleNotFoundError as error:
         raise DataError(f"source.module {source.module} cannot be imported: {error}", "Install it, or check its name.") from None
-    except (ValueError, AssertionError) as error:
+    except Exception as error:
+        # TFDS and a module of the user's own raise what they like.
         cause = str(error).strip().split("\n")[0]
-        raise DataError(f"TFDS has no such variant or version of {source.tfds}: {cause}", "Check source.tfds.") from None
+        raise DataError(f"{source.tfds} has no such variant or version, or its builder fails: {cause}", "Check source.tfds.") from error
     if not builder.is_prepared():
         run.say(f"preparing {source.tfds}")
         downloader.MAX_RETRIES = 3  # TFDS would try for minutes, in silence, to find out that there is no network
@@ -104,6 +110,12 @@ def _count(builder: Any, split: Any) -> int:
     except (KeyError, ValueError):
         known = ", ".join(builder.info.splits)
         raise DataError(f"{builder.info.full_name} has no split {split}", f"It has {known}; see source.train and source.test.") from None
+
+
+def _overlap(builder: Any, one: str, other: str) -> bool:
+    """Whether two splits read a record of the same file."""
+    spans = [[(f.filename, f.skip, f.skip + f.take) for f in builder.info.splits[split].file_instructions] for split in (one, other)]
+    return any(a[0] == b[0] and a[1] < b[2] and b[1] < a[2] for a in spans[0] for b in spans[1])
 
 
 def write_slice(slice_: dict[str, Any], *, out: str, source: Source, data_dir: str | None) -> list[tuple[str, str, int]]:

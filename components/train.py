@@ -11,6 +11,7 @@ from etils import epy
 from components import _servable, models
 from components._feed import Feed
 from pipeline.component import Run, component
+from schemas import example
 from schemas.artifacts import Features, Hyperparameters, Model
 from schemas.errors import Refused
 from schemas.settings import EarlyStopping, Train
@@ -34,6 +35,8 @@ def train(features: Features, hyperparameters: Hyperparameters, *, run: Run) -> 
     settings = Train.model_validate_json((hyperparameters.path / "hyperparameters.json").read_text())
     keras.utils.set_random_seed(settings.seed)
     tf.config.experimental.enable_op_determinism()
+    for _, path, count in features.shards():
+        example.check(path, count)
     feed = Feed(features, settings.batch_size, settings.seed, settings.memory_mb)
     network = models.build(settings.model, features.shape, features.classes)
     # XLA makes small dense steps cheap. Its convolutions on a CPU are the slower ones, and so is, tenfold, its dropout.
@@ -113,11 +116,14 @@ class _Progress:
         arrays = {f"{kind}{i}": value for kind, values in state.items() for i, value in enumerate(values)}
         sizes = {f"{kind}s": len(values) for kind, values in state.items()}
         temporary = self.path.with_suffix(".part")
-        with temporary.open("wb") as file:
-            np.savez(file, history=json.dumps(self.history), **sizes, **arrays)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(self.path)
+        try:
+            with temporary.open("wb") as file:
+                np.savez(file, history=json.dumps(self.history), **sizes, **arrays)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(self.path)
+        finally:
+            temporary.unlink(missing_ok=True)  # on a full disk half a checkpoint would stand in the way
 
     def stalled(self, stopping: EarlyStopping | None) -> bool:
         """No rise of validation accuracy for as many epochs as early stopping allows."""

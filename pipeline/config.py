@@ -92,6 +92,8 @@ _Loader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9
 def _yaml(text: str, where: str) -> Any:
     try:
         return yaml.load(text, _Loader)
+    except (ValueError, RecursionError) as error:  # a date that is none; brackets without end
+        raise ConfigurationError(f"{where} is not good YAML: {error}", "Mend it and run again.") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""

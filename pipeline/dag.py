@@ -19,11 +19,12 @@ from schemas.contract import Contract
 
 def line(c: Config, serving_dir: Path) -> Node:
     contract = Contract.load(c.contract)
+    c.gates.check(contract.classes)
     shelf = {"serving_dir": serving_dir, "model_name": c.push.model}
 
     examples = ingest(source=c.source, data_dir=c.source.data_dir, manual_dir=c.source.manual_dir)
     statistics = describe(examples=examples)
-    before = served_data(statistics=statistics, **shelf)
+    before = served_data(statistics=statistics, contract=contract, **shelf)
     verdict = validate(statistics=statistics, served=before, contract=contract, checks=c.checks)
     features = transform(examples=examples, verdict=verdict, contract=contract, settings=c.transform)
     best = tune(features=features, settings=c.train)

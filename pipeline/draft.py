@@ -10,6 +10,7 @@ from components.ingest import ingest
 from pipeline import logs, progress, runner
 from pipeline.lineage import Lineage
 from pipeline.plan import Again, Planner
+from pipeline.session import recorded
 from pipeline.store import Store
 from schemas import statistics as stats
 from schemas.contract import DRAFT
@@ -30,13 +31,16 @@ def write(source: Source, root: Path, path: Path, *, verbose: bool) -> None:
     """
     if path.exists():
         raise ConfigurationError(f"{path} is there already", "Name another file with --out.")
+    if not path.absolute().parent.is_dir():
+        raise ConfigurationError(f"there is no folder {path.parent} to write {path.name} to", "Make it, or name another file with --out.")
     node = describe(examples=ingest(source=source, data_dir=source.data_dir, manual_dir=source.manual_dir))
     store = Store(root)
     planner = Planner.of(store, Again(), node)
     with store.lock(wait=False):
         lineage = Lineage.at(root, None)
         number = lineage.start(profile=f"schema infer {source.tfds}", command="schema infer", config={})
-        with logs.quiet(root / "logs" / f"run-{number}.log", verbose=verbose) as terminal:
+        log = root / "logs" / f"run-{number}.log"
+        with recorded(lineage, number, log), logs.quiet(log, verbose=verbose) as terminal:
             with progress.watch(Console(file=terminal, highlight=False), planner.order) as watching:
                 execution = runner.Execution(number, node, planner, store, lineage, runner.Beam(), watching)
                 statistics = execution.run(planner.plan(node))

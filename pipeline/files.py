@@ -117,6 +117,8 @@ def full_disk_explained(place: Path, what: str) -> Iterator[None]:
     """
     try:
         yield
+    except GatelineError:
+        raise
     except OSError as error:
         below = error.filename is None or Path(str(error.filename)).is_relative_to(place)
         if below and error.errno in (*FULL, *FORBIDDEN):
@@ -130,7 +132,8 @@ def full_disk_explained(place: Path, what: str) -> Iterator[None]:
 
 def explain(error: OSError, place: Path, what: str) -> GatelineError:
     """The same, for an error already caught."""
-    if error.errno in FULL:
+    # What `shutil.copytree` raises has no number: it is a list of errors, in words.
+    if error.errno in FULL or (error.errno is None and any(os.strerror(code) in str(error) for code in FULL)):
         return GatelineError(f"{what} {place}: no space left on its disk", "Free some space and run again; finished stages are reused.")
     if error.errno in FORBIDDEN:
         return StoreError(f"{what} {place}: {error.strerror}", "Name another with --root or --serving-dir, or mend its permissions.")

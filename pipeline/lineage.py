@@ -1,4 +1,4 @@
-"""Runs, the executions of their stages, and pushes, in SQL: SQLite in ROOT unless another SQLAlchemy URL is given.
+"""Runs, and the executions of their stages, push among them, in SQL: SQLite in ROOT unless another SQLAlchemy URL is given.
 
 lineage = Lineage.open("sqlite:///.../lineage.db")
 run = lineage.start(profile="sample", command="...", config={...})
@@ -6,14 +6,16 @@ lineage.executed(run, "ingest", state="ran", why="first time", seconds=1.2, key=
 lineage.finish(run, state="pushed", exit_code=0, message="")
 """
 
+import contextlib
 import datetime
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sql
 
-from schemas.errors import StoreError
+from schemas.errors import GatelineError, StoreError
 
 _metadata = sql.MetaData()
 
@@ -76,19 +78,30 @@ class Lineage:
 
     def start(self, *, profile: str, command: str, config: dict[str, Any]) -> int:
         """The number of a new run. Runs that were still marked as running were killed: the lock is ours now."""
-        with self.engine.begin() as c:
+        with self._writing() as c:
             c.execute(_runs.update().where(_runs.c.state == "running").values(state="killed", finished=now()))
             row = _runs.insert().values(profile=profile, command=command, config=config, started=now(), state="running")
             return int(c.execute(row.returning(_runs.c.run)).scalar_one())
 
     def executed(self, run: int, stage: str, **columns: Any) -> None:
-        with self.engine.begin() as c:
+        with self._writing() as c:
             c.execute(_executions.insert().values(run=run, stage=stage, **columns))
 
     def finish(self, run: int, *, state: str, exit_code: int, message: str = "") -> None:
-        with self.engine.begin() as c:
+        with self._writing() as c:
             done = {"state": state, "exit_code": exit_code, "message": message, "finished": now()}
             c.execute(_runs.update().where(_runs.c.run == run).values(**done))
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[sql.Connection]:
+        try:
+            with self.engine.begin() as connection:
+                yield connection
+        except sql.exc.OperationalError as error:
+            if not any(words in str(error.orig) for words in ("full", "I/O", "readonly", "locked")):
+                raise
+            place = self.engine.url.render_as_string(hide_password=True)
+            raise GatelineError(f"cannot write the lineage database {place}: {error.orig}", "Is its disk full? Free some space.") from error
 
     def runs(self, limit: int | None = None) -> list[dict[str, Any]]:
         """The newest first."""

@@ -5,6 +5,7 @@ the user chose. If only light stages remain, Beam is not even imported.
 """
 
 import contextlib
+import difflib
 import gc
 import time
 from collections.abc import Iterator
@@ -21,12 +22,15 @@ from pipeline.plan import Planner, Step
 from pipeline.recipe import Recipe
 from pipeline.store import Store, facts
 from schemas.artifacts import Artifact
-from schemas.errors import ConfigurationError
+from schemas.errors import ConfigurationError, GatelineError
 
 with epy.lazy_imports():
     import apache_beam as beam
     from apache_beam.options import pipeline_options
     from apache_beam.runners.portability import fn_api_runner
+
+
+RUNNERS = ("DirectRunner", "PrismRunner", "FlinkRunner", "SparkRunner", "DataflowRunner", "PortableRunner")
 
 
 class Progress(Protocol):
@@ -52,7 +56,10 @@ class Beam:
         return beam.Pipeline(self.runner, options=self._options([]))
 
     def _options(self, own: list[str]) -> "pipeline_options.PipelineOptions":
-        return pipeline_options.PipelineOptions([*own, *self.arguments])
+        try:
+            return pipeline_options.PipelineOptions([*own, *self.arguments])
+        except SystemExit:  # argparse's way of saying no
+            raise ConfigurationError(f"Beam refuses {' '.join(self.arguments)}", "Check the values of --beam-arg.") from None
 
 
 @dataclass
@@ -138,7 +145,8 @@ class Execution:
                 artifact = self._perform(step, inputs)
             except BaseException as error:
                 why = (str(error) or type(error).__name__).split("\n")[0]
-                self._record(step, "failed", time.monotonic() - started, None, why)
+                with contextlib.suppress(GatelineError):  # what failed is what the user must hear of
+                    self._record(step, "failed", time.monotonic() - started, None, why)
                 raise
         self.made[node.name] = artifact
         self._remember(step, artifact)
@@ -205,7 +213,11 @@ def _make(stage: str, **_inputs: Any) -> Artifact | None:
 
 
 def checked(runner: str, arguments: list[str]) -> Beam:
-    """The user's choice of runner. Options that Beam does not know are refused by the runner itself."""
+    """The user's choice of runner, checked before anything runs."""
+    if runner not in RUNNERS and "." not in runner:
+        close = difflib.get_close_matches(runner, RUNNERS, 1)
+        hint = f"Did you mean {close[0]}?" if close else f"It knows {', '.join(RUNNERS)}, or a runner's dotted path."
+        raise ConfigurationError(f"Beam knows no runner {runner}", hint)
     for argument in arguments:
         if not argument.startswith("--"):
             raise ConfigurationError(

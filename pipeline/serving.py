@@ -87,7 +87,7 @@ class Shelf:
             if files.digest(files.listing(saved_model)) != expected:
                 raise Refused(f"{saved_model} is not the model that was evaluated: its digest changed", "Run again with --force train.")
             highest = self.path / ".highest"  # a number is not given out again, even if its version was removed since
-            number = max(last.number if last else 0, int(highest.read_text()) if highest.exists() else 0) + 1
+            number = max(last.number if last else 0, _number(highest)) + 1
             staged = self.path / f".staging-{number}"
             try:
                 shutil.copytree(saved_model, staged)
@@ -96,8 +96,8 @@ class Shelf:
                     shutil.copy(source, staged / name)
                 found = files.listing(staged, sync=True)
                 files.write_json(staged / PROVENANCE, {**provenance, "version": number, "files": found})
+                files.write_json(highest, number)
                 files.commit(staged, self.path / str(number))
-                highest.write_text(str(number))
             except BaseException:
                 files.remove(staged)
                 raise
@@ -110,6 +110,13 @@ class Shelf:
             for leftover in self.path.glob(".staging-*"):
                 files.remove(leftover)  # of a killed push: the lock is ours
             yield
+
+
+def _number(path: Path) -> int:
+    try:
+        return int(path.read_text())
+    except (OSError, ValueError):
+        return 0
 
 
 def writable(root: Path) -> None:

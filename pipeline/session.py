@@ -47,13 +47,12 @@ class Session:
         store = Store(self.root)
         planner = Planner.of(store, self.again, node)
         stages = [each.name for each in node.walk() if each.component.kind != "resolver"]
-        signal.signal(signal.SIGTERM, signal.default_int_handler)  # asked to end: as clean a stop as Ctrl-C
         with store.lock(wait=self.wait):
             serving.writable(self.serving_dir)
             lineage = Lineage.at(self.root, self.database)
             number = lineage.start(profile=name, command=command, config=config.model_dump(mode="json", by_alias=True))
             with (
-                self._recorded(lineage, number),
+                recorded(lineage, number, self.log(number)),
                 logs.quiet(self.log(number), verbose=self.verbose) as terminal,
                 progress.watch(Console(file=terminal, highlight=False), stages) as watching,
             ):
@@ -66,23 +65,30 @@ class Session:
     def log(self, number: int) -> Path:
         return self.root / "logs" / f"run-{number}.log"
 
-    @contextlib.contextmanager
-    def _recorded(self, lineage: Lineage, number: int) -> Iterator[None]:
-        """However a run ends, its end is written down."""
-        try:
-            yield
-        except GatelineError as error:
-            state = "refused" if error.exit_code in (3, 4) else "failed"
-            lineage.finish(number, state=state, exit_code=error.exit_code, message=str(error))
-            raise
-        except KeyboardInterrupt:
-            stopped = Interrupted("finished stages are kept", "The next run goes on from them.")
-            lineage.finish(number, state="interrupted", exit_code=stopped.exit_code, message=str(stopped))
-            raise stopped from None
-        except BaseException as error:
-            lineage.finish(number, state="failed", exit_code=1, message=f"{type(error).__name__}: {error}"[:2000])
-            error.add_note(f"log: {self.log(number)}")
-            raise
+
+@contextlib.contextmanager
+def recorded(lineage: Lineage, number: int, log: Path) -> Iterator[None]:
+    """However a run ends, its end is written down; that it cannot be written down hides nothing."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # asked to end: as clean a stop as Ctrl-C
+
+    def finish(state: str, error: BaseException, exit_code: int) -> None:
+        with contextlib.suppress(GatelineError):
+            words = str(error) if isinstance(error, GatelineError) else f"{type(error).__name__}: {error}"
+            lineage.finish(number, state=state, exit_code=exit_code, message=words[:2000])
+
+    try:
+        yield
+    except GatelineError as error:
+        finish("refused" if error.exit_code in (3, 4) else "failed", error, error.exit_code)
+        raise
+    except KeyboardInterrupt:
+        stopped = Interrupted("finished stages are kept", "The next run goes on from them.")
+        finish("interrupted", stopped, stopped.exit_code)
+        raise stopped from None
+    except BaseException as error:
+        finish("failed", error, 1)
+        error.add_note(f"log: {log}")
+        raise
 
 
 @dataclass(frozen=True)

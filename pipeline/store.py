@@ -95,7 +95,10 @@ class Store:
             found = json.loads((self.path(stage, key) / files.MANIFEST).read_text())
         except (OSError, ValueError):
             return None
-        whole = isinstance(found, dict) and {"files", "facts", "digest", "recipe", "made"} <= found.keys()
+        try:
+            whole = found["digest"] == files.digest(found["files"], found["facts"]) and {"recipe", "made"} <= found.keys()
+        except (KeyError, TypeError, AttributeError):
+            return None
         return found if whole else None
 
     def manifests(self, stage: str) -> Iterator[dict[str, Any]]:

@@ -19,8 +19,6 @@ with epy.lazy_imports():
     import numpy as np
     import tensorflow as tf
 
-ENCODING = "raw"
-
 
 def encoder(dataset: str, version: str, split: str) -> Callable[["np.ndarray", int, int], bytes]:
     """A function (image uint8 [height, width, channels], label, index) -> serialized record, for one source split.
@@ -66,9 +64,25 @@ def read(path: Path, count: int, batch: int = 1000) -> Iterator[list[bytes]]:
         raise _damaged(path, count)
 
 
+def check(path: Path, count: int) -> None:
+    """Read a shard of `count` records through, whatever they hold; quick, since nothing leaves TensorFlow.
+
+    Raises:
+        DataError: the shard is missing, cut short or altered; names the record.
+    """
+    records = tf.data.TFRecordDataset(str(path)).batch(1000)
+    try:
+        found = int(records.reduce(np.int64(0), lambda total, batch: total + tf.shape(batch, tf.int64)[0]))
+    except (tf.errors.DataLossError, tf.errors.NotFoundError) as error:
+        raise _damaged(path, count) from error
+    if found != count:
+        raise _damaged(path, count)
+
+
 def _damaged(path: Path, count: int) -> DataError:
     """What is wrong with a shard, in words: the first record that cannot be read."""
-    remedy = "Run again with --force ingest to make it anew."
+    stage = path.parent.parent.name if path.parent.parent.parent.name == "artifacts" else "ingest"
+    remedy = f"Run again with --force {stage} to make it anew."
     if not path.exists():
         return DataError(f"shard {path} is missing", remedy)
     intact, what = 0, "ends after"

@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, NonNegativeInt, PositiveInt, model_validator
 
+from schemas.errors import ConfigurationError
+
 Fraction = Annotated[FiniteFloat, Field(ge=0, le=1)]
 Positive = Annotated[FiniteFloat, Field(gt=0)]
 Floor = Annotated[FiniteFloat, Field(gt=0, le=1)]  # a gate of 0 would pass anything
@@ -103,9 +105,9 @@ class Train(Settings):
         "sparse_categorical_crossentropy", description="categorical_crossentropy wants transform.label: one_hot"
     )
     label_smoothing: Annotated[FiniteFloat, Field(ge=0, lt=1)] = Field(0.0, description="of categorical_crossentropy")
-    epochs: PositiveInt = Field(10, description="passes over train")
+    epochs: Annotated[int, Field(ge=1, le=100_000)] = Field(10, description="passes over train")
     batch_size: PositiveInt = Field(32, description="images a step")
-    seed: NonNegativeInt = Field(1, description="of weights, order and dropout")
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = Field(1, description="of weights, order and dropout")
     early_stopping: EarlyStopping | None = Field(None, description="absent: train all epochs and keep the last weights")
     memory_mb: PositiveInt = Field(1024, description="a train split up to this size is kept in memory, a larger one is streamed")
 
@@ -128,6 +130,13 @@ class Gates(Settings):
         if self.drop >= 1:
             raise ValueError("drop of 1 would pass any model")
         return self
+
+    def check(self, classes: int) -> None:
+        """Raises ConfigurationError if guessing among so many classes would pass."""
+        for name in ("accuracy", "per_class"):
+            if getattr(self, name) <= 1 / classes:
+                cause = f"gates.{name} is {getattr(self, name):g}; guessing among {classes} classes reaches {1 / classes:.3g}"
+                raise ConfigurationError(cause, "Ask for more: a gate must be able to refuse.")
 
 
 class Serving(Settings):

@@ -20,7 +20,7 @@ class Facts:
     serving: dict[str, Any]
     pushed: dict[str, Any]
     curves: str  # SVG
-    missing: list[str]  # artifacts that are no longer in the store
+    missing: list[str]  # stages whose artifacts are gone from the store, or were made anew since
 
     @property
     def verdict(self) -> str:
@@ -33,6 +33,11 @@ class Facts:
         return f"{self.run['state'].capitalize()}{': ' + first.split(': ', 1)[-1] if first else '.'}"
 
     @property
+    def judged(self) -> list[dict[str, str]]:
+        """The gates in words, a row each: gate, slice, required, came, margin, verdict."""
+        return [rows(gate) for gate in self.gates]
+
+    @property
     def passed(self) -> bool:
         return self.run["state"] in ("pushed", "unchanged", "drafted")
 
@@ -41,9 +46,34 @@ class Facts:
         return {"verdict": self.verdict} | {name: getattr(self, name) for name in names}
 
 
+def rows(gate: dict[str, Any]) -> dict[str, str]:
+    """One gate as a reader sees it."""
+    upper = gate["gate"] == "drop"
+    came, bound = gate["came"], gate["bound"]
+    return {
+        "gate": gate["gate"],
+        "slice": gate["slice"],
+        "required": f"{'≤' if upper else '≥'} {bound:.4f}",
+        "came": "none" if came is None else f"{came:.4f}",
+        "margin": "" if came is None else f"{bound - came if upper else came - bound:+.4f}",
+        "verdict": "passed" if gate["passed"] else "refused",
+    }
+
+
+def _stands(stage: dict[str, Any]) -> bool:
+    """Whether the artifact that a run left is still there, and still the same one."""
+    path = Path(stage["path"])
+    if stage["stage"] == "push":
+        return path.exists()
+    try:
+        return bool(json.loads((path / "manifest.json").read_text())["digest"] == stage["digest"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
 def gather(run: dict[str, Any], stages: list[dict[str, Any]]) -> Facts:
     """The facts of a run and its executions."""
-    paths = {s["stage"]: Path(s["path"]) for s in stages if s["path"]}
+    paths = {s["stage"]: Path(s["path"]) for s in stages if s["path"] and _stands(s)}
     facts = {s["stage"]: s["facts"] or {} for s in stages}
 
     def load(stage: str, name: str, default: Any) -> Any:
@@ -62,5 +92,5 @@ def gather(run: dict[str, Any], stages: list[dict[str, Any]]) -> Facts:
         serving=load("check_serving", "serving.json", {}),
         pushed=facts.get("push", {}),
         curves=curves.read_text() if "train" in paths and curves.is_file() else "",
-        missing=[stage for stage, path in paths.items() if not path.exists()],
+        missing=[s["stage"] for s in stages if s["path"] and s["stage"] not in paths],
     )

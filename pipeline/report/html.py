@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from pipeline import files
 from pipeline.report.facts import Facts
-from pipeline.report.terminal import local, took
+from pipeline.report.terminal import local
 
 
 def write(facts: Facts, path: Path) -> Path:
@@ -16,7 +16,7 @@ def write(facts: Facts, path: Path) -> Path:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
     )
-    environment.filters |= {"local": local, "took": took}
+    environment.filters |= {"local": local, "number": lambda value: "none" if value is None else f"{value:.4f}"}
     curves = Markup(facts.curves[facts.curves.find("<svg") :]) if facts.curves else ""
     page = environment.get_template("report.html.j2").render(facts=facts, curves=curves)
     with files.explained(path.parent, "cannot write the report to"):

@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from pipeline.report.facts import rows
+
 if TYPE_CHECKING:
     from pipeline.plan import Step
     from pipeline.report.facts import Facts
@@ -60,21 +62,18 @@ def outcome(found: "Outcome", where: str) -> None:
 
 def gates(judged: list[dict[str, Any]]) -> Table:
     table = _table("gate", "on", "required", "came", "margin", "", right=("required", "came", "margin"))
-    for gate in judged:
-        upper = gate["gate"] == "drop"
-        margin = gate["bound"] - gate["came"] if upper else gate["came"] - gate["bound"]
-        verdict = Text("passed", "green") if gate["passed"] else Text("refused", "red")
-        sign = "≤" if upper else "≥"
-        table.add_row(gate["gate"], gate["slice"], f"{sign} {gate['bound']:.4f}", f"{gate['came']:.4f}", f"{margin:+.4f}", verdict)
+    for row in map(rows, judged):
+        *cells, verdict = row.values()
+        table.add_row(*cells, Text(verdict, "green" if verdict == "passed" else "red"))
     return table
 
 
-def runs(rows: list[dict[str, Any]]) -> None:
+def runs(found: list[dict[str, Any]]) -> None:
     table = _table("run", "profile", "started", "took", "outcome", "", right=("run", "took"))
-    for row in rows:
+    for row in found:
         first = (row["message"] or "").split("\n")[0]
         table.add_row(str(row["run"]), row["profile"], local(row["started"]), took(row), _state(row["state"]), Text(first, "dim"))
-    _print(table if rows else "no runs yet")
+    _print(table if found else "no runs yet")
 
 
 def show(run: dict[str, Any], executions: list[dict[str, Any]]) -> None:
@@ -95,6 +94,8 @@ def show(run: dict[str, Any], executions: list[dict[str, Any]]) -> None:
 
 def report(facts: "Facts", path: Path) -> None:
     _print(Text(facts.verdict, "bold green" if facts.passed else "bold red"))
+    if facts.missing:
+        _print(Text(f"gone from the store, or made anew since: {', '.join(facts.missing)}", "yellow"))
     if facts.gates:
         _print(gates(facts.gates))
     if "candidate" in facts.metrics:
@@ -104,9 +105,9 @@ def report(facts: "Facts", path: Path) -> None:
     _print(Text(f"report  {path}"))
 
 
-def settings(rows: list[tuple[str, str, str, str]]) -> None:
+def settings(found: list[tuple[str, str, str, str]]) -> None:
     table = _table("setting", "type", "default", "meaning")
-    for row in rows:
+    for row in found:
         table.add_row(*(Text(cell) for cell in row))
     _print(table)
 
