@@ -43,17 +43,17 @@ def ingest(*, source: Source, data_dir: Unkeyed[str | None], manual_dir: Unkeyed
         DataError: the data set cannot be fetched or has no such split, or a split would be empty.
     """
     builder = _prepared(source, data_dir, manual_dir, run)
-    if _overlap(builder, source.train, source.test):
-        raise DataError(
-            f"source.train {source.train} and source.test {source.test} share images of {source.tfds}",
-            "A model must be tested on images that it did not see: name splits that do not overlap.",
-        )
     slices = [
         {"split": split, "of": of, "shard": shard, "shards": shards}
         for split, of in (("train", source.train), ("test", source.test))
         for shards in [math.ceil(_count(builder, of) / source.shard_size)]
         for shard in range(shards)
     ]
+    if _overlap(builder, source.train, source.test):
+        raise DataError(
+            f"source.train {source.train} and source.test {source.test} share images of {source.tfds}",
+            "A model must be tested on images that it did not see: name splits that do not overlap.",
+        )
     write = functools.partial(write_slice, out=str(run.out), source=source, data_dir=data_dir)
     with run.beam() as pipeline:
         written = pipeline | beam.Create(slices) | beam.Reshuffle() | "write" >> beam.FlatMap(write)

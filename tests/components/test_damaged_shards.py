@@ -3,19 +3,23 @@
 The broken shards stand in tests/bad/shards, one fault a file; `make.py` there made them.
 """
 
+import dataclasses
+import shutil
 from pathlib import Path
 
 import pytest
 
 from components.describe import describe
 from components.evaluate import evaluate
+from components.train import train
 from components.transform import transform
 from schemas import example
 from schemas.artifacts import Examples, Split
 from schemas.errors import DataError
-from schemas.settings import Gates, Transform
+from schemas.settings import Gates, Train, Transform
 from tests.bad.shards.make import COUNT, boundaries, flipped
 from tests.components import pictures
+from tests.conftest import configured
 
 BAD = Path(__file__).parent.parent / "bad" / "shards"
 WORDS = {
@@ -113,3 +117,16 @@ def test_a_shard_of_another_count_than_the_manifest_says_is_refused(few, lend):
     wrong = Examples(few.path, splits=few.splits | {"test": Split((name,), (count + 1,))}, source=few.source)
     with pytest.raises(DataError, match=f"ends after record {count} of {count + 1}"):
         describe.function(wrong, run=lend())
+
+
+def test_train_names_the_damaged_record_and_the_stage_that_makes_it_anew(features, tmp_path, lend):
+    folder = tmp_path / "artifacts" / "transform" / "key"
+    shutil.copytree(features.path, folder)
+    shard = folder / features.splits["validation"].shards[0]
+    content = shard.read_bytes()
+    shard.write_bytes(flipped(content, boundaries(content)[1] + 200))
+    run = lend()
+    with pytest.raises(DataError) as refused:
+        train.function(dataclasses.replace(features, path=folder), configured(features, Train(), tmp_path / "tune"), run=run)
+    assert "is damaged (a checksum does not match) at record 2 of" in refused.value.cause
+    assert refused.value.remedy == "Run again with --force transform to make it anew."

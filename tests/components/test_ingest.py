@@ -173,3 +173,14 @@ def test_a_version_or_variant_that_is_not_there_is_refused(name, data_dir, lend)
 def test_a_module_that_is_not_there_is_refused(data_dir, lend):
     with pytest.raises(DataError, match=r"source\.module"):
         ingested(SAMPLE.model_copy(update={"module": "no_such_module"}), data_dir, lend())
+
+
+@pytest.mark.parametrize(("train", "test"), [("train+test", "test"), ("train", "train[:500]"), ("train[:60%]", "train[50%:]")])
+def test_splits_that_share_images_are_refused(train, test, data_dir, lend):
+    with pytest.raises(DataError, match=r"share images of mnist_sample"):
+        ingested(SAMPLE.model_copy(update={"train": train, "test": test}), data_dir, lend())
+
+
+def test_parts_of_one_split_that_share_no_images_are_taken(data_dir, lend):
+    found = ingested(SAMPLE.model_copy(update={"train": "train[:80%]", "test": "train[80%:]"}), data_dir, lend())
+    assert found.splits["test"].count == 800

@@ -10,7 +10,8 @@ from components.served import baseline, served_data
 from pipeline.files import digest, listing
 from schemas import statistics as stats
 from schemas.artifacts import Evaluation, Model, ServingCheck, Statistics
-from schemas.errors import Refused
+from schemas.contract import Contract
+from schemas.errors import ConfigurationError, Refused, StoreError
 from tests.components import pictures
 
 
@@ -36,12 +37,16 @@ def made(path, name):
     }
 
 
+MNIST = Contract.load("mnist.pbtxt")
+
+
 def pushed(parts, shelf, lend, number):
     """As the line does it: the resolvers first, and what they found stands in the lineage."""
-    against, before = baseline.function(parts["model"], **shelf), served_data.function(parts["statistics"], **shelf)
+    against, before = baseline.function(parts["model"], **shelf), served_data.function(parts["statistics"], contract=MNIST, **shelf)
     stages = {
         "train": {"digest": parts["model"].digest},
         "describe": {"digest": parts["statistics"].digest},
+        "transform": {"digest": "features", "facts": {"shape": [28, 28, 1], "classes": 10}},
         "baseline": {"digest": against.digest if against else None},
         "served_data": {"digest": before.digest if before else None},
     }
@@ -111,3 +116,28 @@ def test_a_refused_model_is_never_pushed(gate, tmp_path, shelf, lend):
     with pytest.raises(AssertionError):
         pushed(parts, shelf, lend, 1)
     assert not shelf["serving_dir"].exists()
+
+
+def test_a_model_of_other_images_is_not_what_is_served(tmp_path, shelf, lend):
+    version, *_ = pushed(made(tmp_path, "a"), shelf, lend, 1)
+    colour = Contract("colour.pbtxt", MNIST.text.replace("{ min: 1 max: 1 }", "{ min: 3 max: 3 }"))
+    with pytest.raises(ConfigurationError) as refused:
+        served_data.function(made(tmp_path, "b")["statistics"], contract=colour, **shelf)
+    assert refused.value.cause == f"{version.path} serves images of 28x28x1 in 10 classes; colour.pbtxt says 28x28x3 in 10 classes"
+    assert refused.value.remedy == "Name another push.model."
+
+
+def test_a_served_version_that_was_altered_is_no_baseline(tmp_path, shelf, lend):
+    version, *_ = pushed(made(tmp_path, "a"), shelf, lend, 1)
+    (version.path / "saved_model.pb").write_text("the graph of A")
+    with pytest.raises(StoreError) as refused:
+        baseline.function(made(tmp_path, "b")["model"], **shelf)
+    altered = "saved_model.pb was altered: its SHA-256 is not the manifest's"
+    assert refused.value.cause == f"{version.path} was altered since it was pushed: {altered}"
+
+
+def test_a_version_that_does_not_say_what_it_was_made_from_is_refused(tmp_path, shelf, lend):
+    version, *_ = pushed(made(tmp_path, "a"), shelf, lend, 1)
+    (version.path / "provenance.json").write_text('{"model": "x", "files": {}, "stages": []}')
+    with pytest.raises(StoreError, match=r"provenance\.json does not say what the model was made from"):
+        baseline.function(made(tmp_path, "b")["model"], **shelf)

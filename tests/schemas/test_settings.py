@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from schemas.errors import ConfigurationError
 from schemas.settings import Cnn, Gates, Mlp, Train
 
 
@@ -39,3 +40,10 @@ def test_the_kind_of_a_model_chooses_its_settings(given_: dict[str, str], kind: 
 def test_settings_survive_their_json() -> None:
     train = Train(model=Cnn(filters=[8]), epochs=3, early_stopping={"patience": 2})
     assert Train.model_validate_json(train.model_dump_json()) == train
+
+
+def test_a_gate_that_guessing_would_pass_is_refused():
+    Gates(accuracy=0.9, per_class=0.2, drop=0.1).check(10)
+    with pytest.raises(ConfigurationError) as refused:
+        Gates(accuracy=0.9, per_class=0.1, drop=0.1).check(10)
+    assert refused.value.cause == "gates.per_class is 0.1; guessing among 10 classes reaches 0.1"
