@@ -126,11 +126,12 @@ def write_slice(slice_: dict[str, Any], *, out: str, source: Source, data_dir: s
     targets = ("train", "validation") if slice_["split"] == "train" else ("test",)
     shards = [_shards.name(target, slice_["shard"], slice_["shards"]) for target in targets]
     counts = [0] * len(targets)
+    bound = source.validation * 2**64 if len(targets) > 1 else 0
     encode = example.encoder(builder.info.name, str(builder.info.version), slice_["of"])
     with ExitStack() as stack:
         writers = [stack.enter_context(_shards.writer(Path(out) / shard)) for shard in shards]
         for index, (image, label) in enumerate(_images(builder, parts[slice_["shard"]]), start):
-            target = int(len(targets) == 2 and _is_validation(image, source.validation))
+            target = int(image_hash(image) < bound)
             writers[target].write(encode(image, label, index))
             counts[target] += 1
     return list(zip(targets, shards, counts, strict=True))
@@ -142,10 +143,9 @@ def _builder(source: Source, data_dir: str | None) -> Any:
     return tfds.builder(source.tfds, data_dir=str(Path(data_dir).expanduser()) if data_dir else None)
 
 
-def _is_validation(image: "np.ndarray", share: float) -> bool:
-    """By a hash of the pixels: stable when data is added, and the same image never stands on both sides."""
-    hashed = int.from_bytes(hashlib.blake2b(image.tobytes(), digest_size=8).digest())
-    return hashed < share * 2**64
+def image_hash(image: "np.ndarray") -> int:
+    """64 bits of the pixels: stable when data is added, and the same image never falls on both sides of a bound."""
+    return int.from_bytes(hashlib.blake2b(image, digest_size=8).digest())
 
 
 def _images(builder: Any, part: Any) -> Iterator[tuple["np.ndarray", int]]:

@@ -1,6 +1,7 @@
 """transform: raw images and labels become what the model reads, by a graph that is served with it."""
 
 import functools
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ with epy.lazy_imports():
     from tfx_bsl.coders import example_coder
     from tfx_bsl.tfxio import tf_example_record
 
+BATCH_BYTES = 4_000_000  # of raw pixels in a batch: enough that its fixed costs vanish
+
 
 @component
 def transform(examples: Examples, verdict: Verdict, *, contract: Contract, settings: Transform, run: Run) -> Features:
@@ -36,9 +39,10 @@ def transform(examples: Examples, verdict: Verdict, *, contract: Contract, setti
         DataError: a shard is damaged.
     """
     assert verdict.passed
+    batch = max(1, min(5000, BATCH_BYTES // math.prod(contract.shape)))
     with run.beam() as pipeline, tft_beam.Context(str(run.scratch)):
         train = [(str(path), count) for _, path, count in examples.shards("train")]
-        raw = pipeline | beam.Create(train) | beam.Reshuffle() | "read" >> beam.FlatMap(record_batches)
+        raw = pipeline | beam.Create(train) | beam.Reshuffle() | "read" >> beam.FlatMap(record_batches, batch)
         preprocess = functools.partial(preprocessing_fn, shape=contract.shape, classes=contract.classes, settings=settings)
         graph = (raw, _tensors()) | "analyze" >> tft_beam.AnalyzeDataset(preprocess)
         graph | "write graph" >> tft_beam.WriteTransformFn(str(run.out))
@@ -47,7 +51,7 @@ def transform(examples: Examples, verdict: Verdict, *, contract: Contract, setti
     shards = [(str(path), count) for _, path, count in examples.shards("train", "validation")]
     with run.beam(workers=2) as pipeline:
         transformed = pipeline | beam.Create(shards) | beam.Reshuffle()
-        transformed | "transform" >> beam.Map(transform_shard, str(run.out))
+        transformed | "transform" >> beam.Map(transform_shard, str(run.out), batch)
     splits = {name: examples.splits[name] for name in ("train", "validation")}
     return Features(run.out, splits=splits, shape=contract.shape, classes=contract.classes, one_hot=settings.label == "one_hot")
 
@@ -70,28 +74,30 @@ def _moments(pixels: Any) -> tuple[Any, Any]:
 
     From sums of integers, which are exact: `tft.mean` adds floats in the order that Beam happens to merge them.
     """
-    wide = tf.cast(pixels, tf.int64)
-    count = tft.sum(tf.reduce_sum(tf.ones_like(wide[..., 0]), [1, 2]))
-    mean, square = (tft.sum(tf.reduce_sum(x, [1, 2]), reduce_instance_dims=False) / count for x in (wide, wide * wide))
+    _, height, width, _ = pixels.shape
+    count = tft.sum(tf.ones_like(pixels[:, 0, 0, 0], tf.int64)) * (height * width)
+    narrow = tf.cast(pixels, tf.int32)  # holds the sum of a row; a whole image needs more
+    rows = [tf.cast(tf.reduce_sum(x, 2), tf.int64) for x in (narrow, narrow * narrow)]
+    mean, square = (tft.sum(tf.reduce_sum(row, 1), reduce_instance_dims=False) / count for row in rows)
     return tf.cast(mean, tf.float32), tf.cast(square - mean * mean, tf.float32)
 
 
-def record_batches(shard: tuple[str, int]) -> Iterator["pa.RecordBatch"]:
+def record_batches(shard: tuple[str, int], batch: int) -> Iterator["pa.RecordBatch"]:
     """Arrow batches of image and label."""
     path, count = shard
     decoder = example_coder.ExamplesToRecordBatchDecoder(_raw().schema.SerializeToString())
-    for records in example.read(Path(path), count):
+    for records in example.read(Path(path), count, batch):
         yield decoder.DecodeBatch(records)
 
 
-def transform_shard(shard: tuple[str, int], out: str) -> None:
+def transform_shard(shard: tuple[str, int], out: str, batch: int) -> None:
     """One shard through the graph that was just learnt: the very graph that is served."""
     path, count = shard
     encoder = example_coder.RecordBatchToExamplesEncoder()
     apply = _graph(out)
     with _shards.writer(Path(out) / Path(path).name) as records:
-        for batch in example.read(Path(path), count):
-            columns = {name: column.numpy() for name, column in apply(tf.constant(batch)).items()}
+        for raw in example.read(Path(path), count, batch):
+            columns = {name: column.numpy() for name, column in apply(tf.constant(raw)).items()}
             for record in encoder.encode(pa.RecordBatch.from_pydict({n: _lists(c) for n, c in sorted(columns.items())})):
                 # The encoder writes features in any order; the same input must give the same bytes.
                 records.write(tf.train.Example.FromString(record).SerializeToString(deterministic=True))

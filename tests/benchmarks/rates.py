@@ -32,7 +32,7 @@ class Bench:
     """The runner's part, without store and lineage."""
 
     out: Path
-    scratch: Path = Path()
+    scratch: Path
     lineage: dict[str, Any] = field(default_factory=dict)
     ahead: None = None
 
@@ -45,9 +45,11 @@ class Bench:
 
 
 def timed(out: Path, stage: Callable[[Bench], Any], images: Callable[[Any], int]) -> tuple[Any, float]:
-    out.mkdir(parents=True)
+    scratch = out.with_name(f"{out.name}-scratch")
+    for folder in (out, scratch):
+        folder.mkdir(parents=True)
     started = time.perf_counter()
-    made = stage(Bench(out))
+    made = stage(Bench(out, scratch))
     return made, images(made) / (time.perf_counter() - started)
 
 
