@@ -49,7 +49,7 @@ Sets = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs to read.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show all logs, and a traceback on failure.")]
-RunNumber = Annotated[int | None, typer.Argument(help="The run's number. [default: the last]", show_default=False)]
+RunNumber = Annotated[int | None, typer.Argument(min=1, max=2**31, help="The run's number. [default: the last]", show_default=False)]
 
 DEFAULT_ROOT = Path("gateline")
 
@@ -191,8 +191,9 @@ def _lineage(root: Path, database: str | None) -> Any:
     if not (root / "store.json").exists():
         raise ConfigurationError(f"there is no store at {root}", "Run the line first, or name the store with --root.")
     from pipeline.lineage import Lineage
+    from pipeline.store import Store
 
-    return Lineage.at(root, database)
+    return Lineage.at(Store(root).root, database)  # a store of another format is refused there
 
 
 def _found(lineage: Any, number: int | None, root: Path) -> dict[str, Any]:

@@ -216,3 +216,16 @@ def test_where_the_remedy_is_v_the_command_takes_it(name: str, broken: Path) -> 
     done = gateline(name, "--root", broken)
     assert done.returncode == 1
     assert "-v" not in done.stderr or "no such column" in gateline(name, "--root", broken, "-v").stderr
+
+
+@pytest.mark.parametrize("name", ["runs", "show", "report"])
+def test_a_store_of_a_newer_version_is_not_read(name: str, root: Path) -> None:
+    (root / "store.json").write_text('{"format": 2}')
+    found = gateline(name, "--root", root)
+    assert found.returncode == 2
+    assert f"the store {root} has format 2, this program reads format 1" in found.stderr
+    assert "Upgrade gateline" in found.stderr
+
+
+def test_the_number_of_a_run_has_an_end(root: Path) -> None:
+    assert gateline("show", "9" * 30, "--root", root).returncode == 2
