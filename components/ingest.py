@@ -56,9 +56,8 @@ def ingest(*, source: Source, data_dir: Unkeyed[str | None], manual_dir: Unkeyed
         )
     write = functools.partial(write_slice, out=str(run.out), source=source, data_dir=data_dir)
     with run.beam() as pipeline:
-        written = pipeline | beam.Create(slices) | beam.Reshuffle() | "write" >> beam.FlatMap(write)
-        _shards.leave(written, run.out / "shards.json")
-    splits = _splits(_shards.take(run.out / "shards.json"))
+        pipeline | beam.Create(slices) | beam.Reshuffle() | "write" >> beam.Map(write)
+    splits = _splits(_shards.take(run.out))
     for split in ("train", "validation", "test"):
         if split not in splits or not splits[split].count:
             raise DataError(f"split {split} of {source.tfds} is empty", "Check source.train, source.test and source.validation.")
@@ -66,10 +65,10 @@ def ingest(*, source: Source, data_dir: Unkeyed[str | None], manual_dir: Unkeyed
     return Examples(run.out, splits=splits, source=builder.info.full_name.replace("/", ":"))
 
 
-def _splits(written: list[tuple[str, str, int]]) -> dict[str, Split]:
+def _splits(counts: dict[str, int]) -> dict[str, Split]:
     found: dict[str, list[tuple[str, int]]] = defaultdict(list)
-    for split, shard, count in sorted(written):
-        found[split].append((shard, count))
+    for shard, count in counts.items():
+        found[shard.split("-")[0]].append((shard, count))
     order = [name for name in ("train", "validation", "test") if name in found]
     return {name: Split(*map(tuple, zip(*found[name], strict=True))) for name in order}
 
@@ -118,8 +117,8 @@ def _overlap(builder: Any, one: str, other: str) -> bool:
     return any(a[0] == b[0] and a[1] < b[2] and b[1] < a[2] for a in spans[0] for b in spans[1])
 
 
-def write_slice(slice_: dict[str, Any], *, out: str, source: Source, data_dir: str | None) -> list[tuple[str, str, int]]:
-    """(split, shard's name, records) of each shard written from one slice of the source, of at most `shard_size` images."""
+def write_slice(slice_: dict[str, Any], *, out: str, source: Source, data_dir: str | None) -> None:
+    """A shard of each split that one slice of the source feeds, of at most `shard_size` images together."""
     builder = _builder(source, data_dir)
     parts = tfds.even_splits(slice_["of"], slice_["shards"])
     start = sum(_count(builder, part) for part in parts[: slice_["shard"]])
@@ -134,9 +133,11 @@ def write_slice(slice_: dict[str, Any], *, out: str, source: Source, data_dir: s
             target = int(image_hash(image) < bound)
             writers[target].write(encode(image, label, index))
             counts[target] += 1
-    return list(zip(targets, shards, counts, strict=True))
+    for shard, count in zip(shards, counts, strict=True):
+        _shards.leave(Path(out) / shard, count)
 
 
+@functools.lru_cache(1)
 def _builder(source: Source, data_dir: str | None) -> Any:
     if source.module:
         importlib.import_module(source.module)
