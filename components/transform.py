@@ -26,7 +26,7 @@ with epy.lazy_imports():
     from tfx_bsl.coders import example_coder
     from tfx_bsl.tfxio import tf_example_record
 
-BATCH_BYTES = 4_000_000  # of raw pixels in a batch: enough that its fixed costs vanish
+BATCH_BYTES = 1_000_000  # of raw pixels in a batch: enough that its fixed costs vanish
 
 
 @component
