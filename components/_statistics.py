@@ -70,7 +70,6 @@ class ImageStatistics:
 
     records: int = 0
     no_image: int = 0
-    no_label: int = 0
     malformed: int = 0  # pixels do not fill height x width x channels
     constant: int = 0  # one colour all over
     image_bytes: int = 0
@@ -92,7 +91,6 @@ class ImageStatistics:
         return cls(
             records=len(images),
             no_image=int((lengths == 0).sum()),
-            no_label=int((columns["label"] < 0).sum()),
             malformed=int(((lengths != sides.prod(axis=1)) & (lengths > 0)).sum()),
             constant=_constant(joined, lengths),
             image_bytes=int(lengths.sum()),
