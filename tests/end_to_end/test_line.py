@@ -24,9 +24,9 @@ NOISE = re.compile(r"tensorflow|absl|oneDNN|cuda|XLA|WARNING|Traceback|\bWarning
 
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory):
-    """A home of its own, so that nothing is written to the user's."""
+    """A home and a temporary directory of its own, so that nothing is written to the user's."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("GATELINE", "TF_", "TFDS"))}
-    return kept | {"HOME": str(tmp_path_factory.mktemp("home"))}
+    return kept | {"HOME": str(tmp_path_factory.mktemp("home")), "TMPDIR": str(tmp_path_factory.mktemp("temporary"))}
 
 
 class Line:
@@ -179,8 +179,10 @@ def test_a_run_again_imports_nothing_heavy(line):
 
 def test_a_model_below_a_gate_is_refused_with_exit_code_3_and_the_serving_directory_stays(line):
     before = contents(line.root / "serving")
+    temporary = sorted(Path(line.environment["TMPDIR"]).iterdir())
     found = line(sets=(*REACHABLE, "gates.accuracy=0.999"))
     assert found.returncode == 3
+    assert sorted(Path(line.environment["TMPDIR"]).iterdir()) == temporary
     assert contents(line.root / "serving") == before
     words = re.search(r"^refused: accuracy is (0\.\d{4}); gates\.accuracy asks for 0\.9990, (0\.\d{4}) more$", found.stderr, re.MULTILINE)
     assert words, found.stderr
