@@ -48,6 +48,6 @@ setup(
         "tfx-bsl>=1.21",
         "typer",
     ],
-    extras_require={"dev": ["hypothesis", "mypy", "pytest", "ruff", "scikit-learn"]},
+    extras_require={"dev": ["hypothesis", "mypy", "playwright", "pytest", "ruff", "scikit-learn"]},
     entry_points={"console_scripts": ["gateline = pipeline.cli:main"]},
 )

@@ -7,13 +7,38 @@ from etils import epy
 
 from schemas import example
 from schemas.artifacts import Features
+from schemas.errors import ConfigurationError, StoreError
 
 with epy.lazy_imports():
     import tensorflow as tf
     import tensorflow_transform as tft
+    from google.protobuf import message
+    from tensorflow.core.protobuf import saved_model_pb2
 
 if TYPE_CHECKING:
     import keras
+
+
+def check_signature(path: Path, classes: int) -> None:
+    """Whether a SavedModel that is served answers in the form of `save`, found without running it.
+
+    Raises:
+        StoreError: it cannot be read.
+        ConfigurationError: it answers in another form, or knows other classes.
+    """
+    remedy = "Move that version away, or name another push.model."
+    try:
+        graphs = saved_model_pb2.SavedModel.FromString((path / "saved_model.pb").read_bytes()).meta_graphs
+        signature = graphs[0].signature_def["serving_default"]
+    except (OSError, message.DecodeError, IndexError) as error:
+        raise StoreError(f"the served model {path} cannot be loaded: {error}", remedy) from None
+    inputs, found = sorted(signature.inputs), signature.outputs["probabilities"].tensor_shape.dim
+    if inputs != ["examples"] or not found:
+        answers = ", ".join(sorted(name for name in signature.outputs if signature.outputs[name].name)) or "nothing"
+        cause = f"the served model {path} takes {', '.join(inputs) or 'nothing'} and answers {answers}"
+        raise ConfigurationError(f"{cause}; examples and probabilities were expected", remedy)
+    if found[-1].size != classes:
+        raise ConfigurationError(f"the served model {path} knows {found[-1].size} classes; the contract says {classes}", remedy)
 
 
 def save(network: "keras.Model", features: Features, path: Path) -> None:

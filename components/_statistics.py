@@ -123,13 +123,17 @@ class Duplicates:
 
     within: Counter[str] = field(default_factory=Counter)  # split: images beyond the first of their kind
     across: Counter[tuple[str, str]] = field(default_factory=Counter)  # (split, other): images of split that stand in other
+    leaked: frozenset[int] = frozenset()  # positions of test images that stand in another split
 
     @classmethod
-    def of(cls, digests: Iterable[tuple[bytes, str]]) -> Self:
-        """Of (digest, split) of images; all copies of an image must be in the same call."""
+    def of(cls, digests: Iterable[tuple[bytes, str, int]]) -> Self:
+        """Of (digest, split, position) of images; all copies of an image must be in the same call."""
         copies: dict[bytes, Counter[str]] = {}
-        for digest, split in digests:
+        tested: dict[bytes, list[int]] = {}
+        for digest, split, index in digests:
             copies.setdefault(digest, Counter())[split] += 1
+            if split == "test":
+                tested.setdefault(digest, []).append(index)
         within: Counter[str] = Counter()
         across: Counter[tuple[str, str]] = Counter()
         for counts in copies.values():
@@ -139,10 +143,11 @@ class Duplicates:
                 for other in counts:
                     if other != split:
                         across[split, other] += count
-        return cls(within, across)
+        leaked = frozenset(index for digest, indices in tested.items() if len(copies[digest]) > 1 for index in indices)
+        return cls(within, across, leaked)
 
     def merge(self, other: Self) -> Self:
-        return type(self)(self.within + other.within, self.across + other.across)
+        return type(self)(self.within + other.within, self.across + other.across, self.leaked | other.leaked)
 
 
 def merged(kind: type[M], parts: Iterable[M]) -> M:

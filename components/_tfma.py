@@ -1,16 +1,21 @@
 """TensorFlow Model Analysis with the Python work done per batch instead of per example.
 
-An ordinary EvalConfig with stock metrics goes through TFMA's own extractors, slicer, threshold validation and writers; only
-the evaluator is ours. Stock TFMA hands each example to each slice it belongs to, as a Python object; here a batch and a
-slice are one confusion matrix and one sum of losses, which is a monoid, and all metrics follow from them.
+An ordinary EvalConfig goes through TFMA's own predictions, threshold validation and writers; only the evaluator is ours.
+Stock TFMA hands each example to each slice it belongs to, as a Python object; here a batch and a slice are one row of sums,
+which is a monoid, and all metrics follow from them (`components._metrics`).
 """
 
 import uuid
+from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from etils import epy
+
+from components import _corruptions, _measures, _metrics
+from schemas import example
 
 with epy.lazy_imports():
     import apache_beam as beam
@@ -18,110 +23,154 @@ with epy.lazy_imports():
     import pyarrow as pa
     import pyarrow.parquet as pq
     import tensorflow_model_analysis as tfma
-    from tensorflow_metadata.proto.v0 import schema_pb2
     from tensorflow_model_analysis import constants
     from tensorflow_model_analysis.evaluators import metrics_validator
     from tensorflow_model_analysis.metrics import metric_specs
     from tensorflow_model_analysis.proto import metrics_for_slice_pb2
-    from tensorflow_model_analysis.slicer import slicer_lib
     from tensorflow_model_analysis.utils import config_util
-    from tfx_bsl.public import tfxio
 
 LABEL, INDEX, PROBABILITIES = "label", "source/index", "probabilities"
 INPUT = "examples"  # the signature's parameter: TFMA then calls it by keyword; by position TensorFlow first formats an error
 ORIGIN = "origin"
 PREDICTIONS = "predictions"
-EXAMPLE_COUNT, ACCURACY, LOSS, CONFUSION = "example_count", "accuracy", "loss", "multi_class_confusion_matrix_plot"
-EPSILON = 1e-7  # Keras clips probabilities there
-BATCH = 1000
+CORRUPTION, LEAKED = "corruption", "leaked"  # features of test images that no figure of the test split counts
+CONFUSION, CALIBRATION = "confusion_matrix_plot", "calibration_plot"  # plots of these names TFMA joins; of others it would load one
+SPREAD = 2654435761  # Knuth's multiplicative hash: spreads indices over 32 bits
+
+
+@dataclass(frozen=True)
+class Look:
+    """What is looked at, and how."""
+
+    shape: tuple[int, int, int]
+    classes: int
+    slicings: tuple[tuple[str, ...], ...]  # features of each
+    derived: dict[str, list[float]]  # edges by measure
+    corruptions: tuple[str, ...]
+    corrupted: float  # share of test images
+    leaked: frozenset[int]  # source indices
+    confidence: float
+    min_examples: int
 
 
 def evaluate(
-    pipeline: "beam.Pipeline", config: Any, shards: list[str], models: dict[str, Path], baseline: str | None, classes: int, out: Path
+    pipeline: "beam.Pipeline",
+    config: Any,
+    shards: list[tuple[str, int]],
+    models: dict[str, Path],
+    baseline: str | None,
+    look: Look,
+    out: Path,
 ) -> None:
     """Evaluate the SavedModels `models`, by name, on raw records: TFMA's output in `out/tfma`, rows in `out/predictions`.
 
     `config` names the same models and has no change threshold without a baseline.
     """
     config = config_util.update_eval_config_with_defaults(config, has_baseline=baseline is not None)
-    found = {key.name for key, *_ in metric_specs.keys_and_metrics_from_specs(config, config.metrics_specs)}
-    assert found == {EXAMPLE_COUNT, ACCURACY, LOSS, CONFUSION}, found
     specs = config.model_specs  # TFMA calls a single model "" from here on
     paths = dict(zip((s.name for s in specs), models.values(), strict=True)) if len(specs) == 1 else models
     shared = [
         tfma.default_eval_shared_model(str(paths[s.name]), model_name=s.name, eval_config=config, include_default_metrics=False)
         for s in specs
     ]
-    extractors = [tfma.extractors.FeaturesExtractor(config), tfma.extractors.PredictionsExtractor(config, shared)]
+    extractors = [tfma.extractors.PredictionsExtractor(config, shared)]
     names = [s.name for s in specs]
-    evaluators = [tfma.evaluators.Evaluator("Evaluate", extractors[-1].stage_name, _compute(config, names, baseline, classes))]
+    evaluators = [tfma.evaluators.Evaluator("Evaluate", extractors[-1].stage_name, _compute(config, names, baseline, look))]
     writers = [
         *tfma.default_writers(str(out / "tfma"), shared, config, display_only_data_location="test"),
         tfma.writers.Writer("WritePredictions", _write_predictions(str(out / PREDICTIONS))),
     ]
-    batches = pipeline | beam.Create(shards) | beam.Reshuffle() | "read" >> beam.FlatMap(read_batches)
+    batches = pipeline | beam.Create(shards) | beam.Reshuffle() | "read" >> beam.FlatMap(read_batches, look)
     _ = batches | tfma.ExtractEvaluateAndWriteResults(
         eval_shared_model=shared, eval_config=config, extractors=extractors, evaluators=evaluators, writers=writers
     )
 
 
-def read_batches(path: str) -> Iterator[dict[str, Any]]:
-    """A shard as TFMA's batched extracts; the raw records stay whole, since the signature parses them."""
-    schema = schema_pb2.Schema(feature=[schema_pb2.Feature(name=f, type=schema_pb2.INT) for f in (LABEL, INDEX)])
-    source = tfxio.TFExampleRecord([path], schema=schema, raw_record_column_name=tfma.ARROW_INPUT_COLUMN)
-    options = tfxio.RecordBatchesOptions(BATCH, num_epochs=1, shuffle=False)
-    for number, batch in enumerate(source.RecordBatches(options)):
-        raw = np.asarray(batch.column(tfma.ARROW_INPUT_COLUMN).flatten())
-        origin = np.array([(path, number)] * len(raw), object)  # TFMA wants a row per example in every extract
-        yield {tfma.ARROW_RECORD_BATCH_KEY: batch, tfma.FEATURES_KEY: {INPUT: raw}, ORIGIN: origin}
+def read_batches(shard: tuple[str, int], look: Look) -> Iterator[dict[str, Any]]:
+    """A shard as TFMA's batched extracts, and its corrupted images; the raw records stay whole, since the signature parses
+    them.
+
+    Raises:
+        DataError: the shard is damaged.
+    """
+    path, count = shard
+    for number, records in enumerate(example.read(Path(path), count)):
+        columns = example.parse(records, Path(path))
+        images = np.frombuffer(b"".join(columns["image"].tolist()), np.uint8).reshape(-1, *look.shape)
+        for measure in look.derived:
+            columns[measure] = _measures.binned(_measures.MEASURES[measure](images), look.derived[measure])
+        del columns["image"]
+        columns[LEAKED] = np.isin(columns[INDEX], list(look.leaked))
+        columns[CORRUPTION] = np.full(len(records), "", object)
+        yield _extracts(records, columns, path, number)
+        chosen = np.flatnonzero((columns[INDEX] * SPREAD % 2**32 < look.corrupted * 2**32) & ~columns[LEAKED])
+        if look.corruptions and len(chosen):
+            yield _extracts(*_corrupted(images[chosen], columns[LABEL][chosen], columns[INDEX][chosen], look.corruptions), path, number)
 
 
-def _compute(config: Any, models: list[str], baseline: str | None, classes: int) -> "beam.PTransform":
+def _corrupted(
+    images: "np.ndarray", labels: "np.ndarray", index: "np.ndarray", names: tuple[str, ...]
+) -> tuple[list[bytes], dict[str, "np.ndarray"]]:
+    """Records and columns of the same images, corrupted in each way."""
+    encode = example.encoder("", "", "")
+    corrupted = [_corruptions.corrupt(name, images, index) for name in names]
+    records = [encode(*one) for each in corrupted for one in zip(each, labels.tolist(), index.tolist(), strict=True)]
+    columns = {LABEL: np.tile(labels, len(names)), INDEX: np.tile(index, len(names)), LEAKED: np.zeros(len(records), bool)}
+    return records, columns | {CORRUPTION: np.repeat(np.array(names, object), len(images))}
+
+
+def _extracts(records: list[bytes], columns: dict[str, "np.ndarray"], path: str, number: int) -> dict[str, Any]:
+    origin = np.array([(path, number)] * len(records), object)  # TFMA wants a row per example in every extract
+    raw = np.array(records, object)
+    return {tfma.INPUT_KEY: raw, tfma.FEATURES_KEY: {INPUT: raw, **columns}, ORIGIN: origin}
+
+
+def _compute(config: Any, models: list[str], baseline: str | None, look: Look) -> "beam.PTransform":
     """What TFMA's own evaluator returns (metrics, plots, validations), and the predictions."""
+    wanted = {key.name for key, *_ in metric_specs.keys_and_metrics_from_specs(config, config.metrics_specs)}
 
     def expand(batches: "beam.PCollection") -> dict[str, "beam.PCollection"]:
-        sliced = (
-            batches
-            | "sums by slice" >> beam.FlatMap(sums_by_slice, list(config.slicing_specs), models, classes)
-            | "merge" >> beam.CombinePerKey(sum)
-        )
-        metrics = sliced | "metrics" >> beam.Map(to_metrics, models, baseline, classes)
+        sliced = batches | "sums by slice" >> beam.FlatMap(sums_by_slice, models, look) | "merge" >> beam.CombinePerKey(sum)
+        metrics = sliced | "metrics" >> beam.Map(to_metrics, models, baseline, look, wanted)
         return {
             constants.METRICS_KEY: metrics,
-            constants.PLOTS_KEY: sliced | "plots" >> beam.Map(to_plots, models, classes),
+            constants.PLOTS_KEY: sliced | "plots" >> beam.Map(to_plots, models, look.classes),
             constants.VALIDATIONS_KEY: metrics | "validate" >> beam.Map(metrics_validator.validate_metrics, config),
-            PREDICTIONS: batches | "predictions" >> beam.Map(to_table, models),
+            PREDICTIONS: batches | "predictions" >> beam.FlatMap(to_table, models),
         }
 
     return beam.ptransform_fn(expand)()
 
 
-def sums(labels: "np.ndarray", probabilities: "np.ndarray", classes: int) -> "np.ndarray":
-    """[confusion matrix, flattened, row = label; sum of losses], float64. The loss is Keras's categorical cross-entropy."""
-    p = np.clip(probabilities.astype(np.float64), EPSILON, 1 - EPSILON)
-    known = np.clip(labels, 0, classes - 1)
-    loss = np.log(p.sum(1)) - np.log(p[np.arange(len(p)), known])
-    confusion = np.bincount(known * classes + probabilities.argmax(1), minlength=classes**2)
-    return np.append(confusion.astype(np.float64), loss.sum())
+def sums_by_slice(batch: dict[str, Any], models: list[str], look: Look) -> Iterator[tuple[Any, "np.ndarray"]]:
+    """(TFMA's slice key, float64 [models, sums]) of each slice that a batch has examples of."""
+    features = batch[tfma.FEATURES_KEY]
+    probabilities = _by_model(batch, models).values()
+    counted = (features[CORRUPTION] == "") & ~features[LEAKED]
+    groups: dict[Any, list[int]] = defaultdict(list)
+    for row in np.flatnonzero(counted).tolist():
+        groups[()].append(row)
+        for slicing in look.slicings:
+            groups[tuple((name, _value(features[name][row])) for name in sorted(slicing))].append(row)
+    for row in np.flatnonzero(~counted).tolist():
+        apart = (LEAKED, "yes") if features[LEAKED][row] else (CORRUPTION, features[CORRUPTION][row])
+        groups[(apart,)].append(row)
+    for key, rows in groups.items():
+        yield key, np.stack([_metrics.sums(features[LABEL][rows], p[rows], look.classes) for p in probabilities])
 
 
-def sums_by_slice(batch: dict[str, Any], specs: list[Any], models: list[str], classes: int) -> Iterator[tuple[Any, "np.ndarray"]]:
-    """(slice key, float64 [models, classes**2 + 1]) of each slice that a batch has examples of."""
-    labels = _integers(batch, LABEL)
-    slices = [slicer_lib.SingleSliceSpec(spec=spec) for spec in specs]
-    for label in np.unique(labels):
-        rows = np.flatnonzero(labels == label)
-        found = np.stack([sums(labels[rows], p[rows], classes) for p in _by_model(batch, models).values()])
-        for key in slicer_lib.get_slices_for_features_dicts([], {LABEL: np.array([label])}, slices):
-            yield key, found
+def _value(value: Any) -> int | str:
+    return value.decode() if isinstance(value, bytes) else value if isinstance(value, str) else int(value)
 
 
-def to_metrics(sliced: tuple[Any, "np.ndarray"], models: list[str], baseline: str | None, classes: int) -> tuple[Any, dict[Any, float]]:
+def to_metrics(
+    sliced: tuple[Any, "np.ndarray"], models: list[str], baseline: str | None, look: Look, wanted: set[str]
+) -> tuple[Any, dict[Any, float]]:
     """(slice key, sums) to (slice key, metrics by TFMA's keys), differences to the baseline included."""
     found: dict[str, dict[str, float]] = {}
     for model, row in zip(models, sliced[1], strict=True):
-        count, correct = row[:-1].sum(), row[: -1 : classes + 1].sum()
-        found[model] = {EXAMPLE_COUNT: float(count), ACCURACY: float(correct / count), LOSS: float(row[-1] / count)}
+        values = _metrics.figures(row, look.classes, look.confidence, look.min_examples)
+        found[model] = {name: value for name, value in values.items() if name in wanted}
     key = tfma.metrics.MetricKey
     out = {key(name, model_name=model): value for model, values in found.items() for name, value in values.items()}
     for model, values in found.items() if baseline else ():
@@ -131,25 +180,33 @@ def to_metrics(sliced: tuple[Any, "np.ndarray"], models: list[str], baseline: st
 
 
 def to_plots(sliced: tuple[Any, "np.ndarray"], models: list[str], classes: int) -> tuple[Any, dict[Any, Any]]:
-    """(slice key, sums) to (slice key, confusion matrices as TFMA draws them)."""
+    """(slice key, sums) to (slice key, confusion matrix and calibration as TFMA draws them)."""
     out = {}
     for model, row in zip(models, sliced[1], strict=True):
         plot = metrics_for_slice_pb2.MultiClassConfusionMatrixAtThresholds()
-        matrix = plot.matrices.add(threshold=0.0)
-        for cell in np.flatnonzero(row[:-1]):
-            matrix.entries.add(actual_class_id=cell // classes, predicted_class_id=cell % classes, num_weighted_examples=row[cell])
+        matrix, cells = plot.matrices.add(threshold=0.0), _metrics.confusion(row, classes)
+        for label, predicted in zip(*np.nonzero(cells), strict=True):
+            matrix.entries.add(actual_class_id=label, predicted_class_id=predicted, num_weighted_examples=cells[label, predicted])
         out[tfma.metrics.PlotKey(CONFUSION, model_name=model)] = plot
+        buckets = metrics_for_slice_pb2.CalibrationHistogramBuckets()
+        for i, (count, confidence, right) in enumerate(_metrics.bins(row, classes).T):
+            bucket = buckets.buckets.add(lower_threshold_inclusive=i / _metrics.BINS, upper_threshold_exclusive=(i + 1) / _metrics.BINS)
+            bucket.num_weighted_examples.value, bucket.total_weighted_label.value = count, right
+            bucket.total_weighted_refined_prediction.value = confidence
+        out[tfma.metrics.PlotKey(CALIBRATION, model_name=model)] = buckets
     return sliced[0], out
 
 
-def to_table(batch: dict[str, Any], models: list[str]) -> tuple[str, tuple[int, "pa.Table"]]:
-    """(shard, (batch number, rows of index, label and each model's probabilities))."""
-    path, number = batch[ORIGIN][0]
-    columns = {"index": _integers(batch, INDEX), "label": _integers(batch, LABEL)}
+def to_table(batch: dict[str, Any], models: list[str]) -> Iterator[tuple[str, tuple[int, "pa.Table"]]]:
+    """(shard, (batch number, rows of index, label and each model's probabilities)) of images that are not corrupted."""
+    features, (path, number) = batch[tfma.FEATURES_KEY], batch[ORIGIN][0]
+    if features[CORRUPTION][0]:
+        return
+    columns = {"index": features[INDEX], "label": features[LABEL]}
     for model, p in _by_model(batch, models).items():
-        name = f"{PROBABILITIES}_{model}" if model == "baseline" else PROBABILITIES
+        name = PROBABILITIES if model in ("", "candidate") else f"{PROBABILITIES}_{model}"
         columns[name] = pa.FixedSizeListArray.from_arrays(p.astype(np.float32).reshape(-1), p.shape[1])
-    return path, (number, pa.table(columns))
+    yield path, (number, pa.table(columns))
 
 
 def write_shard(shard: tuple[str, Any], out: str) -> str:
@@ -169,10 +226,6 @@ def _write_predictions(out: str) -> "beam.PTransform":
         return evaluation[PREDICTIONS] | "by shard" >> beam.GroupByKey() | "write shard" >> beam.Map(write_shard, out)
 
     return beam.ptransform_fn(expand)()
-
-
-def _integers(batch: dict[str, Any], name: str) -> "np.ndarray":
-    return batch[tfma.FEATURES_KEY][name].reshape(-1).astype(np.int64)
 
 
 def _by_model(batch: dict[str, Any], models: list[str]) -> dict[str, "np.ndarray"]:

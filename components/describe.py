@@ -2,6 +2,7 @@
 
 import functools
 import hashlib
+import json
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,7 +25,8 @@ BUCKET = 50_000  # images whose digests one worker holds at a time, while it loo
 def describe(examples: Examples, *, run: Run) -> Statistics:
     """Statistics of images and labels per split, and duplicates within and across splits.
 
-    Leaves `stats.tfrecord`: one `DatasetFeatureStatisticsList` with a data set per split, readable by TFDV and Facets.
+    Leaves `stats.tfrecord`: one `DatasetFeatureStatisticsList` with a data set per split, readable by TFDV and Facets; and
+    `leaked.json`, the test images that also stand in another split.
 
     Raises:
         DataError: a shard is damaged or a record does not parse; names the shard and the record.
@@ -45,7 +47,7 @@ def describe(examples: Examples, *, run: Run) -> Statistics:
             | "count copies" >> beam.MapTuple(copies)
             | "merge copies" >> beam.CombineGlobally(functools.partial(merged, Duplicates))
         )
-        one = pipeline | "one" >> beam.Create([str(run.out / "stats.tfrecord")])
+        one = pipeline | "one" >> beam.Create([str(run.out)])
         one | "write" >> beam.Map(write, beam.pvalue.AsDict(described), beam.pvalue.AsSingleton(duplicates), list(examples.splits))
     return Statistics(run.out, counts={name: split.count for name, split in examples.splits.items()})
 
@@ -57,23 +59,24 @@ def read(shard: tuple[str, str, int]) -> Iterator[tuple[str, dict[str, Any]]]:
         yield split, example.parse(records, Path(path))
 
 
-def digests(batch: tuple[str, dict[str, Any]], buckets: int) -> Iterator[tuple[int, tuple[str, list[bytes]]]]:
-    """The images' digests, by bucket: all copies of an image meet in one, and no bucket grows with the data."""
+def digests(batch: tuple[str, dict[str, Any]], buckets: int) -> Iterator[tuple[int, tuple[str, list[tuple[bytes, int]]]]]:
+    """The images' digests and positions, by bucket: all copies of an image meet in one, and no bucket grows with the data."""
     split, columns = batch
-    found: dict[int, list[bytes]] = {}
-    for image in columns["image"].tolist():
+    found: dict[int, list[tuple[bytes, int]]] = {}
+    for image, index in zip(columns["image"].tolist(), columns["source/index"].tolist(), strict=True):
         digest = hashlib.blake2b(image, digest_size=16).digest()
-        found.setdefault(int.from_bytes(digest[:4]) % buckets, []).append(digest)
+        found.setdefault(int.from_bytes(digest[:4]) % buckets, []).append((digest, index))
     for bucket, members in found.items():
         yield bucket, (split, members)
 
 
 def copies(_bucket: int, groups: Any) -> Duplicates:
-    return Duplicates.of((digest, split) for split, members in groups for digest in members)
+    return Duplicates.of((digest, split, index) for split, members in groups for digest, index in members)
 
 
-def write(path: str, described: dict[str, ImageStatistics], duplicates: Duplicates, splits: list[str]) -> None:
-    """`stats.tfrecord`, the splits in their order."""
+def write(out: str, described: dict[str, ImageStatistics], duplicates: Duplicates, splits: list[str]) -> None:
+    """`stats.tfrecord`, the splits in their order, and `leaked.json`."""
     across = {split: Counter({b: n for (a, b), n in duplicates.across.items() if a == split}) for split in splits}
     found = [statistics.encode(split, described[split], duplicates.within[split], across[split]) for split in splits]
-    statistics.write(Path(path), found)
+    statistics.write(Path(out) / "stats.tfrecord", found)
+    (Path(out) / "leaked.json").write_text(json.dumps(sorted(duplicates.leaked)))

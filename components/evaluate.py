@@ -1,21 +1,22 @@
-"""evaluate: TensorFlow Model Analysis on the raw test examples, and the accuracy gates."""
+"""evaluate: TensorFlow Model Analysis on the raw test examples, the comparison with what is served, and the accuracy gates."""
 
 import json
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from etils import epy
 
-from components import _tfma
+from components import _comparison, _gallery, _metrics, _paired, _servable, _tfma
+from components._gates import BASELINE, BEST, CANDIDATE, ROUNDING, Judged, judge
 from pipeline.component import Run, component
 from pipeline.files import digest, listing
 from schemas import example
-from schemas.artifacts import Evaluation, Examples, Model, Served
+from schemas.artifacts import Best, Evaluation, Examples, Model, Served, Statistics
 from schemas.contract import Contract
 from schemas.errors import GatelineError
-from schemas.settings import Gates
+from schemas.settings import Evaluate, Gates
 
 with epy.lazy_imports():
     import numpy as np
@@ -24,47 +25,59 @@ with epy.lazy_imports():
     import tensorflow_model_analysis as tfma
     from tensorflow_model_analysis.proto import config_pb2
 
-CANDIDATE, BASELINE = "candidate", "baseline"
 PROBES = 32
-ROUNDING = 1e-9  # a drop of just what is allowed passes, however its floats were rounded
-
-
-@dataclass(frozen=True)
-class Judged:
-    """One gate: what was required and what came. `bound` and `came` in the unit of accuracy."""
-
-    gate: str  # the setting
-    slice: str  # "overall", or "class 3"
-    bound: float
-    came: float
-    passed: bool
-    words: str
+BY_TFMA = ("accuracy", "per_class", "slices", "corruptions", "ece", "brier", "drop")
 
 
 @component
-def evaluate(model: Model, examples: Examples, baseline: Served | None, *, contract: Contract, gates: Gates, run: Run) -> Evaluation:
-    """Passes if accuracy overall, on each class, and against the model now served reach the gates. The thresholds are
-    TFMA's, and its validation is what decides.
+def evaluate(
+    model: Model,
+    examples: Examples,
+    statistics: Statistics,
+    baseline: Served | None,
+    best: Best | None,
+    *,
+    contract: Contract,
+    gates: Gates,
+    settings: Evaluate,
+    run: Run,
+) -> Evaluation:
+    """Passes if the model reaches every gate: floors overall, on slices and under corruptions, calibration, and how it
+    compares with the model now served and with the best ever served, on the same images.
+
+    What TFMA can express is its thresholds, and its validation is what decides; comparisons come on top.
 
     Raises:
+        StoreError: a served model cannot be read.
+        ConfigurationError: a served model answers in another form.
         GatelineError: TFMA's verdict and its metrics contradict each other.
     """
     saved_model = digest(listing(model.path / "saved_model"))
     models = {CANDIDATE: model.path / "saved_model"} | ({BASELINE: baseline.path} if baseline else {})
-    shards = [str(path) for _, path, _ in examples.shards("test")]
-    for _, path, count in examples.shards("test"):
-        example.check(path, count)  # a damaged shard is named here, before TFMA reads it
-    config = eval_config(gates, contract.classes, with_baseline=baseline is not None)
+    if best and best.kept and not (baseline and baseline.digest == best.digest):
+        models[BEST] = best.path
+    for path in [path for name, path in models.items() if name != CANDIDATE]:
+        _servable.check_signature(path, contract.classes)
+    shards = [(str(path), count) for _, path, count in examples.shards("test")]
+    for path, count in shards:
+        example.check(Path(path), count)  # a damaged shard is named here, before TFMA reads it
+    leaked = frozenset(json.loads((statistics.path / "leaked.json").read_text()))
+    look = _look(contract, gates, settings, examples.splits["test"].count, leaked)
+    config = eval_config(gates, look, list(models))
     with run.beam() as pipeline:
-        _tfma.evaluate(pipeline, config, shards, models, BASELINE if baseline else None, contract.classes, run.out)
-    metrics = {name: _metrics(run.out / "tfma", name if baseline else "", contract.classes) for name in models}
-    judged = judge(gates, contract.classes, metrics)
+        _tfma.evaluate(pipeline, config, shards, models, BASELINE if baseline else None, look, run.out)
+    metrics = {name: _metrics_of(run.out / "tfma", name if len(models) > 1 else "", look) for name in models}
+    comparisons = _comparison.compare(run.out / _tfma.PREDICTIONS, leaked, gates, baseline, best, metrics[CANDIDATE]["overall"]["accuracy"])
+    judged = judge(gates, contract.classes, metrics, comparisons)
     _agree(judged, tfma.load_validation_result(str(run.out / "tfma")).validation_ok)
-    (run.out / "metrics.json").write_text(json.dumps(_finite(metrics), indent=1))
-    (run.out / "gates.json").write_text(json.dumps(_finite([asdict(gate) for gate in judged]), indent=2))
+    for name, content in (("metrics", metrics), ("comparisons", comparisons), ("gates", [asdict(gate) for gate in judged])):
+        (run.out / f"{name}.json").write_text(json.dumps(_finite(content), indent=1))
+    _gallery.leave(examples, run.out / _tfma.PREDICTIONS, run.out, contract.classes)
     _leave_probes(examples, run.out)
     overall = metrics[CANDIDATE]["overall"]
-    run.say(f"accuracy {overall['accuracy']:.4f}, loss {overall['loss']:.4f} on {overall['count']:,} test images")
+    beside = next((f"; {c['verdict']} than version {c['version']}" for c in comparisons if c["with"] == BASELINE), "")
+    beside = beside.replace("equivalent than", "equivalent to").replace("undecided than", "undecided against")
+    run.say(f"accuracy {overall['accuracy']:.4f}, loss {overall['loss']:.4f} on {overall['count']:,} test images{beside}")
     return Evaluation(
         run.out,
         passed=all(gate.passed for gate in judged),
@@ -77,81 +90,132 @@ def evaluate(model: Model, examples: Examples, baseline: Served | None, *, contr
     )
 
 
-def eval_config(gates: Gates, classes: int, *, with_baseline: bool) -> "config_pb2.EvalConfig":
+def _look(contract: Contract, gates: Gates, settings: Evaluate, test: int, leaked: frozenset[int]) -> "_tfma.Look":
+    return _tfma.Look(
+        shape=contract.shape,
+        classes=contract.classes,
+        slicings=tuple(settings.features),
+        derived={measure: edges for measure, edges in settings.derived.items() if any(measure in s for s in settings.features)},
+        corruptions=tuple(settings.corruptions),
+        corrupted=min(1.0, settings.corrupted / test),
+        leaked=leaked,
+        confidence=gates.confidence,
+        min_examples=gates.min_examples,
+    )
+
+
+def eval_config(gates: Gates, look: "_tfma.Look", models: list[str]) -> "config_pb2.EvalConfig":
     """The gates as TFMA's thresholds."""
     pb = config_pb2
-    config = pb.EvalConfig(slicing_specs=[pb.SlicingSpec(), pb.SlicingSpec(feature_keys=[_tfma.LABEL])])
+    config = pb.EvalConfig(slicing_specs=[pb.SlicingSpec(), *(pb.SlicingSpec(feature_keys=features) for features in look.slicings)])
+    config.slicing_specs.extend(pb.SlicingSpec(feature_keys=[name]) for name in (_tfma.CORRUPTION, _tfma.LEAKED))
     config.options.include_default_metrics.value = False
-    for name in [CANDIDATE, BASELINE] if with_baseline else [CANDIDATE]:
+    for name in models:
         spec = config.model_specs.add(name=name, signature_name="serving_default", model_type="tf_generic", is_baseline=name == BASELINE)
         spec.label_key, spec.prediction_key = _tfma.LABEL, _tfma.PROBABILITIES
-    accuracy = pb.MetricConfig(class_name="SparseCategoricalAccuracy", config=json.dumps({"name": _tfma.ACCURACY}))
+    accuracy, upper, brier, ece, *others = _metric_configs(look)
     overall = accuracy.per_slice_thresholds.add(slicing_specs=[pb.SlicingSpec()]).threshold
     overall.value_threshold.lower_bound.value = gates.accuracy
-    if with_baseline:
+    if BASELINE in models and gates.drop is not None:
         overall.change_threshold.absolute.value = -gates.drop - ROUNDING
         overall.change_threshold.direction = pb.MetricDirection.HIGHER_IS_BETTER
-    for label in range(classes):
-        spec = pb.SlicingSpec(feature_values={_tfma.LABEL: str(label)})
-        accuracy.per_slice_thresholds.add(slicing_specs=[spec]).threshold.value_threshold.lower_bound.value = gates.per_class
-    loss = pb.MetricConfig(class_name="SparseCategoricalCrossentropy", config=json.dumps({"name": _tfma.LOSS}))
-    others = [pb.MetricConfig(class_name="ExampleCount"), loss, pb.MetricConfig(class_name="MultiClassConfusionMatrixPlot")]
-    config.metrics_specs.add(metrics=[accuracy, *others])
+    floors = [({_tfma.LABEL: str(label)}, gates.per_class) for label in range(look.classes)]
+    floors += [(dict([*part.split("="), ""][:2] for part in name.split(", ")), floor) for name, floor in gates.slices.items()]
+    floors += [({_tfma.CORRUPTION: name}, floor) for name, floor in gates.corruptions.items()]
+    for features, floor in floors:
+        values, keys = {k: v for k, v in features.items() if v}, [k for k, v in features.items() if not v]
+        threshold = upper.per_slice_thresholds.add(slicing_specs=[pb.SlicingSpec(feature_keys=keys, feature_values=values)]).threshold
+        threshold.value_threshold.lower_bound.value = floor
+    for metric, ceiling in ((brier, gates.brier), (ece, gates.ece)):
+        if ceiling is not None:
+            bound = metric.per_slice_thresholds.add(slicing_specs=[pb.SlicingSpec()]).threshold
+            bound.value_threshold.upper_bound.value = ceiling
+    judged = [name for name in models if name != BEST]
+    config.metrics_specs.add(metrics=[accuracy, upper, brier, ece, *others], model_names=judged)
+    if BEST in models:
+        config.metrics_specs.add(metrics=_metric_configs(look), model_names=[BEST])
     return config
 
 
-def judge(gates: Gates, classes: int, metrics: dict[str, Any]) -> list[Judged]:
-    """Each gate with its verdict in words."""
-    candidate = metrics[CANDIDATE]
-    found = [_floor("accuracy", "overall", gates.accuracy, candidate["overall"])]
-    if BASELINE in metrics:
-        before = metrics[BASELINE]["overall"]["accuracy"]
-        drop = before - candidate["overall"]["accuracy"]
-        words = f"accuracy {before - drop:.4f} is {drop:.4f} below the served model's {before:.4f}; gates.drop allows {gates.drop:.4f}"
-        found.append(Judged("drop", "overall", gates.drop, drop, drop <= gates.drop + ROUNDING, words))
-    return found + [_floor("per_class", f"class {k}", gates.per_class, candidate["classes"].get(str(k))) for k in range(classes)]
-
-
-def _floor(gate: str, slice_: str, bound: float, found: dict[str, float] | None) -> Judged:
-    if found is None:
-        return Judged(gate, slice_, bound, math.nan, False, f"{slice_} has no test examples, so gates.{gate} cannot be judged")
-    came = found["accuracy"]
-    subject = "accuracy" if slice_ == "overall" else f"accuracy on {slice_}"
-    words = f"{subject} is {came:.4f}; gates.{gate} asks for {bound:.4f}, {bound - came:.4f} more"
-    if not math.isfinite(found["loss"]):
-        return Judged(gate, slice_, bound, math.nan, False, f"{slice_}: the model's probabilities are not numbers")
-    return Judged(gate, slice_, bound, came, came >= bound, words)
+def _metric_configs(look: "_tfma.Look") -> "list[config_pb2.MetricConfig]":
+    """Accuracy, its upper bound, Brier score, expected calibration error, and what no gate is on."""
+    own = {"module": "components._tfma_metrics"}
+    settings = {"classes": look.classes, "confidence": look.confidence, "min_examples": look.min_examples}
+    found = [
+        ("SparseCategoricalAccuracy", {"name": _metrics.ACCURACY}, {}),
+        ("AccuracyUpperBound", {"name": _metrics.UPPER} | settings, own),
+        ("BrierScore", {"name": _metrics.BRIER} | settings, own),
+        ("ExpectedCalibrationError", {"name": _metrics.ECE} | settings, own),
+        ("SparseCategoricalCrossentropy", {"name": _metrics.LOSS}, {}),
+        ("ExampleCount", {}, {}),
+        ("MultiClassConfusionMatrixPlot", {}, {}),
+    ]
+    return [config_pb2.MetricConfig(class_name=name, config=json.dumps(config), **module) for name, config, module in found]
 
 
 def _agree(judged: list[Judged], validation_ok: bool) -> None:
-    if validation_ok and not all(gate.passed for gate in judged if math.isfinite(gate.came)):
+    shared = [gate for gate in judged if gate.gate.split(".")[0] in BY_TFMA]
+    if validation_ok and not all(gate.passed for gate in shared if gate.value is not None):
         raise GatelineError("TFMA's validation passed what its metrics refuse", "This is a defect of gateline: please report it.")
-    if not validation_ok and all(gate.passed for gate in judged):
+    if not validation_ok and all(gate.passed for gate in shared):
         raise GatelineError("TFMA's validation refused what its metrics pass", "This is a defect of gateline: please report it.")
 
 
-def _metrics(output: Path, model: str, classes: int) -> dict[str, Any]:
-    """TFMA's record as JSON values: overall and by class count, accuracy and loss; the confusion matrix by rows of labels."""
+def _metrics_of(output: Path, model: str, look: "_tfma.Look") -> dict[str, Any]:
+    """TFMA's record of one model as JSON values."""
     result = tfma.load_eval_result(str(output), model_name=model)
-    slices = {key: {name: next(iter(v.values())) for name, v in values[""][""].items()} for key, values in result.slicing_metrics}
-    rows = {
-        # TFMA gives what is not a number as the string "NaN".
-        key: {"count": int(v[_tfma.EXAMPLE_COUNT]), "accuracy": float(v[_tfma.ACCURACY]), "loss": float(v[_tfma.LOSS])}
-        for key, v in slices.items()
-    }
-    confusion = np.zeros((classes, classes), int)
-    plots = dict(result.plots)[()][""][""]["multiClassConfusionMatrixAtThresholds"]
-    for cell in plots["matrices"][0]["entries"]:
+    rows = {key: _row({name: next(iter(v.values())) for name, v in values[""][""].items()}) for key, values in result.slicing_metrics}
+    plots = dict(result.plots)[()][""][""]
+    confusion = np.zeros((look.classes, look.classes), int)
+    for cell in plots["multiClassConfusionMatrixAtThresholds"]["matrices"][0]["entries"]:
         confusion[cell.get("actualClassId", 0), cell.get("predictedClassId", 0)] = cell["numWeightedExamples"]
-    by_class = {str(key[0][1]): row for key, row in rows.items() if key}
-    return {"overall": rows[()], "classes": by_class, "confusion": confusion.tolist()}
+    apart = (_tfma.CORRUPTION, _tfma.LEAKED)
+    named = {_slice_name(key, look): row for key, row in sorted(rows.items(), key=str) if key and key[0][0] not in apart}
+    leaked = rows.get(((_tfma.LEAKED, "yes"),))
+    return {
+        "overall": rows[()],
+        "slices": named,
+        "corruptions": {c: rows[((_tfma.CORRUPTION, c),)] for c in look.corruptions if ((_tfma.CORRUPTION, c),) in rows},
+        "with_leaked": _joined(rows[()], leaked) if leaked else None,
+        "confusion": confusion.tolist(),
+        "calibration": [_bucket(bucket) for bucket in plots["calibrationHistogramBuckets"]["buckets"]],
+    }
+
+
+def _row(values: dict[str, Any]) -> dict[str, Any]:
+    """TFMA gives what is not a number as the string "NaN"."""
+    count, accuracy = int(values[_metrics.EXAMPLE_COUNT]), float(values[_metrics.ACCURACY])
+    names = {"loss": _metrics.LOSS, "brier": _metrics.BRIER, "ece": _metrics.ECE, "upper": _metrics.UPPER}
+    interval = _paired.interval(round(accuracy * count), count)
+    return {"count": count, "accuracy": accuracy, "interval": list(interval)} | {k: float(values[v]) for k, v in names.items()}
+
+
+def _joined(row: dict[str, Any], leaked: dict[str, Any]) -> dict[str, Any]:
+    """Count and means of two sets together; what is no mean (calibration error, bounds) is left out."""
+    count = row["count"] + leaked["count"]
+    means = {k: (row[k] * row["count"] + leaked[k] * leaked["count"]) / count for k in ("accuracy", "loss", "brier")}
+    return {"count": count, **means, "interval": list(_paired.interval(round(means["accuracy"] * count), count)), "ece": None}
+
+
+def _bucket(bucket: dict[str, Any]) -> dict[str, Any]:
+    count = float(bucket.get("numWeightedExamples", 0))
+    mean = lambda name: float(bucket.get(name, 0)) / count if count else None  # noqa: E731
+    edges = {"low": bucket.get("lowerThresholdInclusive", 0.0), "high": bucket["upperThresholdExclusive"]}
+    return {**edges, "count": int(count), "confidence": mean("totalWeightedRefinedPrediction"), "accuracy": mean("totalWeightedLabel")}
+
+
+def _slice_name(key: tuple[tuple[str, Any], ...], look: "_tfma.Look") -> str:
+    """Features in the order of the configuration: label=3, ink=below 0.1."""
+    values = dict(key)
+    features = next(features for features in look.slicings if set(features) == set(values))
+    return ", ".join(f"{name}={values[name]}" for name in features)
 
 
 def _finite(value: Any) -> Any:
     """JSON has no number for what is not a number: null."""
     if isinstance(value, dict):
         return {k: _finite(v) for k, v in value.items()}
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return [_finite(v) for v in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from pipeline import files
 from pipeline.component import Unkeyed, component
 from pipeline.serving import PROVENANCE, Shelf, Version
-from schemas.artifacts import Artifact, Model, Served, Statistics
+from schemas.artifacts import Artifact, Best, Model, Served, Statistics
 from schemas.contract import Contract
 from schemas.errors import ConfigurationError, StoreError
 
@@ -47,6 +47,28 @@ def baseline(model: Model, *, serving_dir: Unkeyed[Path], model_name: str) -> Se
     return _against("train", "baseline", model, Shelf(serving_dir, model_name))
 
 
+@component(kind="resolver")
+def best(model: Model, *, serving_dir: Unkeyed[Path], model_name: str) -> Best | None:
+    """The most accurate version ever served, by what was recorded when it was pushed, or none.
+
+    Raises:
+        StoreError: it was altered since it was pushed.
+    """
+    shelf = Shelf(serving_dir, model_name)
+    history = shelf.history()
+    latest = shelf.latest()
+    if latest is not None:
+        with _readable(latest):
+            if latest.provenance["stages"]["train"]["digest"] == model.digest:
+                history = [record for record in history if record["version"] < latest.number]
+    if not history:
+        return None
+    found = max(history, key=lambda record: (record["accuracy"], record["version"]))
+    kept = next((v for v in shelf.versions() if v.digest == found["model"]), None)
+    path = _intact(kept) if kept else shelf.path / str(found["version"])
+    return Best(path, digest=found["model"], version=found["version"], accuracy=found["accuracy"], kept=kept is not None)
+
+
 def _against(stage: str, resolver: str, candidate: Artifact, shelf: Shelf) -> Served | None:
     versions = shelf.versions()
     if not versions:
@@ -57,9 +79,13 @@ def _against(stage: str, resolver: str, candidate: Artifact, shelf: Shelf) -> Se
     found = next((v for v in versions if v.digest == then), None)
     if found is None:
         return None
-    if wrong := files.differences(found.path, found.provenance["files"], contents=True):
-        raise StoreError(f"{found.path} was altered since it was pushed: {wrong[0]}", "Move that version away and run again.")
-    return Served(found.path, digest=found.digest, version=found.number)
+    return Served(_intact(found), digest=found.digest, version=found.number)
+
+
+def _intact(version: Version) -> Path:
+    if wrong := files.differences(version.path, version.provenance["files"], contents=True):
+        raise StoreError(f"{version.path} was altered since it was pushed: {wrong[0]}", "Move that version away and run again.")
+    return version.path
 
 
 @contextlib.contextmanager

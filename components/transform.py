@@ -51,7 +51,7 @@ def transform(examples: Examples, verdict: Verdict, *, contract: Contract, setti
     # tf.Transform asks for it when the graph is loaded.
     metadata_io.write_metadata(_raw(), str(run.out / tft.TFTransformOutput.RAW_METADATA_DIR))
     shards = [(str(path), count) for _, path, count in examples.shards("train", "validation")]
-    with run.beam(workers=2) as pipeline:
+    with run.beam() as pipeline:
         transformed = pipeline | beam.Create(shards) | beam.Reshuffle()
         transformed | "transform" >> beam.Map(transform_shard, str(run.out), batch)
     splits = {name: examples.splits[name] for name in ("train", "validation")}

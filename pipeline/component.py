@@ -51,7 +51,7 @@ class Run(Protocol):
     def ahead(self) -> Any:
         """What the component's `ahead` started, or None."""
 
-    def beam(self, *, workers: int = 1) -> AbstractContextManager[Any]:
+    def beam(self) -> AbstractContextManager[Any]:
         """A Beam pipeline on the runner that the user chose."""
 
     def say(self, text: str) -> None:

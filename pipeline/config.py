@@ -15,7 +15,7 @@ import yaml
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from schemas.errors import ConfigurationError
-from schemas.settings import Cnn, Gates, Mlp, Push, Serving, Settings, Source, Train, Transform, Validate
+from schemas.settings import Cnn, Evaluate, Gates, Mlp, Push, Serving, Settings, Source, Train, Transform, Validate
 
 PROFILES = Path(__file__).parent / "profiles"
 MODELS: dict[str, type[BaseModel]] = {"mlp": Mlp, "cnn": Cnn}  # by their `kind`
@@ -29,6 +29,7 @@ class Config(Settings):
     checks: Validate = Field(Validate(), alias="validate", description="how bad each finding in the data is")
     transform: Transform = Field(Transform(), description="what becomes of image and label")
     train: Train = Field(Train(), description="model and training")
+    evaluate: Evaluate = Field(Evaluate(), description="what is looked at beside the whole test split")
     gates: Gates = Field(description="what the model must reach")
     check_serving: Serving = Field(Serving(), description="budgets of the serving check")
     push: Push = Field(Push(), description="where the model goes")

@@ -7,7 +7,7 @@ from components.describe import describe
 from components.evaluate import evaluate
 from components.ingest import ingest
 from components.push import push
-from components.served import baseline, served_data
+from components.served import baseline, best, served_data
 from components.train import train
 from components.transform import transform
 from components.tune import tune
@@ -19,7 +19,7 @@ from schemas.contract import Contract
 
 def line(c: Config, serving_dir: Path) -> Node:
     contract = Contract.load(c.contract)
-    c.gates.check(contract.classes)
+    c.gates.check(contract.classes, c.evaluate)
     shelf = {"serving_dir": serving_dir, "model_name": c.push.model}
 
     examples = ingest(source=c.source, data_dir=c.source.data_dir, manual_dir=c.source.manual_dir)
@@ -27,9 +27,10 @@ def line(c: Config, serving_dir: Path) -> Node:
     before = served_data(statistics=statistics, contract=contract, **shelf)
     verdict = validate(statistics=statistics, served=before, contract=contract, checks=c.checks)
     features = transform(examples=examples, verdict=verdict, contract=contract, settings=c.transform)
-    best = tune(features=features, settings=c.train)
-    model = train(features=features, hyperparameters=best)
-    against = baseline(model=model, **shelf)
-    evaluation = evaluate(model=model, examples=examples, baseline=against, contract=contract, gates=c.gates)
+    tuned = tune(features=features, settings=c.train)
+    model = train(features=features, hyperparameters=tuned)
+    now, peak = baseline(model=model, **shelf), best(model=model, **shelf)
+    seen = {"model": model, "examples": examples, "statistics": statistics}
+    evaluation = evaluate(**seen, baseline=now, best=peak, contract=contract, gates=c.gates, settings=c.evaluate)
     serving = check_serving(model=model, evaluation=evaluation, budgets=c.check_serving)
     return push(model=model, evaluation=evaluation, serving=serving, statistics=statistics, **shelf)

@@ -48,10 +48,11 @@ class Beam:
     runner: str = "DirectRunner"
     arguments: tuple[str, ...] = ()
 
-    def pipeline(self, workers: int) -> "beam.Pipeline":
+    def pipeline(self) -> "beam.Pipeline":
         if self.runner == "DirectRunner":
             # FnApiRunner, not Beam's DirectRunner: the latter first downloads Prism, an executable, unverified.
-            own = [f"--direct_num_workers={workers}", "--direct_running_mode=" + ("multi_threading" if workers > 1 else "in_memory")]
+            # In this process and thread: Beam's threads talk gRPC, which costs more than they give, and hide what was raised.
+            own = ["--direct_num_workers=1", "--direct_running_mode=in_memory"]
             return beam.Pipeline(fn_api_runner.FnApiRunner(), options=self._options(own))
         return beam.Pipeline(self.runner, options=self._options([]))
 
@@ -74,8 +75,8 @@ class StageRun:
     _say: Any
 
     @contextlib.contextmanager
-    def beam(self, *, workers: int = 1) -> Iterator["beam.Pipeline"]:
-        with self.beam_on.pipeline(workers) as pipeline:
+    def beam(self) -> Iterator["beam.Pipeline"]:
+        with self.beam_on.pipeline() as pipeline:
             yield pipeline
 
     def say(self, text: str) -> None:

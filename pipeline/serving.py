@@ -61,6 +61,24 @@ class Shelf:
         """The version that TensorFlow Serving serves by default: the one of the highest number."""
         return next(reversed(self.versions()), None)
 
+    def history(self) -> list[dict[str, Any]]:
+        """`version`, `model` (its digest) and `accuracy` of every version ever published here, the oldest first.
+
+        Versions that were removed since are remembered in `.history`, which the next publication brings up to date.
+        """
+        found = {v.number: _record(v) for v in self.versions()}
+        with files.explained(self.root, "cannot read the serving directory"):
+            for path in self.path.glob(".history/*.json"):
+                found.setdefault(int(path.stem), json.loads(path.read_text()))
+        return [found[number] for number in sorted(found)]
+
+    def _remember(self) -> None:
+        for version in self.versions():
+            path = self.path / ".history" / f"{version.number}.json"
+            if not path.exists():
+                path.parent.mkdir(exist_ok=True)
+                files.write_json(path, _record(version))
+
     def _version(self, path: Path) -> Version:
         remedy = "Move it away, or name another --serving-dir. Nothing was changed."
         if not (path.is_dir() and path.name.isdigit() and not path.is_symlink()):
@@ -81,6 +99,7 @@ class Shelf:
             StoreError: the serving directory cannot be written, or holds foreign content.
         """
         with files.explained(self.root, "cannot write to the serving directory"), self._lock():
+            self._remember()
             last = self.latest()
             if last is not None and last.digest == provenance["model"]:
                 return last
@@ -101,6 +120,7 @@ class Shelf:
             except BaseException:
                 files.remove(staged)
                 raise
+            self._remember()
             return self._version(self.path / str(number))
 
     @contextlib.contextmanager
@@ -110,6 +130,10 @@ class Shelf:
             for leftover in self.path.glob(".staging-*"):
                 files.remove(leftover)  # of a killed push: the lock is ours
             yield
+
+
+def _record(version: Version) -> dict[str, Any]:
+    return {"version": version.number, "model": version.digest, "accuracy": version.provenance.get("accuracy", 0.0)}
 
 
 def _number(path: Path) -> int:

@@ -66,7 +66,11 @@ class Examples(Sharded):
 
 @dataclass(frozen=True)
 class Statistics(Artifact):
-    """Statistics of every split. Files: `stats.tfrecord`, one `DatasetFeatureStatisticsList` with a data set per split."""
+    """Statistics of every split.
+
+    Files: `stats.tfrecord`, one `DatasetFeatureStatisticsList` with a data set per split; `leaked.json`, positions (`source/index`)
+    of test images that also stand in another split.
+    """
 
     counts: dict[str, int]  # records in each split
 
@@ -119,11 +123,21 @@ class Served(Artifact):
 
 
 @dataclass(frozen=True)
+class Best(Artifact):
+    """The most accurate version ever served. `path` is there only if it is still kept."""
+
+    version: int
+    accuracy: float  # as recorded when it was pushed
+    kept: bool
+
+
+@dataclass(frozen=True)
 class Evaluation(Gate):
     """What the accuracy gates saw and said.
 
-    Files: `tfma/` (a complete TFMA output), `predictions/*.parquet` (index, label, probabilities, and the baseline's),
-    `probes.tfrecord` and `probes.npy` (a few raw records and the probabilities given to them), `gates.json`, `metrics.json`.
+    Files: `tfma/` (a complete TFMA output), `predictions/*.parquet` (index, label, probabilities, and those of the models it
+    was compared with), `metrics.json`, `comparisons.json`, `gates.json`, `gallery.json` and `gallery.npy` (images worth seeing),
+    `probes.tfrecord` and `probes.npy` (a few raw records and the probabilities given to them).
     """
 
     accuracy: float  # on the test split, in [0, 1]

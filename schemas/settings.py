@@ -3,17 +3,32 @@
 Train(epochs=3, loss="sparse_categorical_crossentropy").batch_size  # 32
 """
 
-from typing import Annotated, Literal
+from difflib import get_close_matches
+from typing import Annotated, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, NonNegativeInt, PositiveInt, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, NonNegativeInt, PositiveInt, model_validator
 
 from schemas.errors import ConfigurationError
+
+
+def _rising(edges: list[float]) -> list[float]:
+    if sorted(set(edges)) != edges:
+        raise ValueError("edges must rise")
+    return edges
+
 
 Fraction = Annotated[FiniteFloat, Field(ge=0, le=1)]
 Positive = Annotated[FiniteFloat, Field(gt=0)]
 Floor = Annotated[FiniteFloat, Field(gt=0, le=1)]  # a gate of 0 would pass anything
 Split = Annotated[str, Field(min_length=1)]
 Severity = Literal["ignore", "warning", "error"]
+Policy = Literal["pass", "refuse"]
+Measure = Literal["ink", "stroke"]
+Corruption = Literal["shift", "rotation", "noise", "blur", "contrast"]
+CORRUPTIONS: tuple[Corruption, ...] = get_args(Corruption)
+FEATURES = ("label", "image/height", "image/width", "image/channels", "source/dataset", "source/version", "source/split")
+Edges = Annotated[list[Annotated[FiniteFloat, Field(gt=0)]], Field(min_length=1, max_length=9), AfterValidator(_rising)]
+Slice = Annotated[str, Field(min_length=1)] | Annotated[list[str], Field(min_length=2, max_length=3)]
 
 
 class Settings(BaseModel):
@@ -118,25 +133,93 @@ class Train(Settings):
         return self
 
 
-class Gates(Settings):
-    """What a model must reach on the test split. Each gate must be stated: there is no default that passes."""
+class Evaluate(Settings):
+    """What is looked at beside the whole test split and each class. Cheap: it costs a second or two."""
 
-    accuracy: Floor = Field(description="smallest accuracy overall")
-    per_class: Floor = Field(description="smallest accuracy on each class")
-    drop: Fraction = Field(description="largest drop of accuracy against the model now served")
+    slices: list[Slice] = Field([], description="features to slice by, e.g. ink, source/dataset; [label, ink] crosses two")
+    derived: dict[Measure, Edges] = Field({}, description="features measured on the image: edges between slices, e.g. ink: [0.1, 0.16]")
+    corruptions: list[Corruption] = Field(list(CORRUPTIONS), description="how test images are corrupted, to see what a model bears")
+    corrupted: NonNegativeInt = Field(1000, description="how many test images are corrupted, each in every way")
+
+    @property
+    def features(self) -> list[tuple[str, ...]]:
+        """The features of each slicing, label first."""
+        return [("label",), *((s,) if isinstance(s, str) else tuple(s) for s in self.slices)]
 
     @model_validator(mode="after")
-    def _refuses_something(self) -> "Gates":
-        if self.drop >= 1:
-            raise ValueError("drop of 1 would pass any model")
+    def _slices_are_known(self) -> "Evaluate":
+        known = (*FEATURES, *self.derived)
+        for feature in (feature for features in self.features for feature in features):
+            if feature in get_args(Measure) and feature not in self.derived:
+                raise ValueError(f"slices names {feature}, whose edges are not stated; add derived: {{{feature}: [edge, edge]}}")
+            if feature not in known:
+                close = get_close_matches(feature, known, 1)
+                raise ValueError(
+                    f"slices names {feature}, which no record has; {'did you mean ' + close[0] if close else ', '.join(known)}"
+                )
         return self
 
-    def check(self, classes: int) -> None:
-        """Raises ConfigurationError if guessing among so many classes would pass."""
-        for name in ("accuracy", "per_class"):
-            if getattr(self, name) <= 1 / classes:
-                cause = f"gates.{name} is {getattr(self, name):g}; guessing among {classes} classes reaches {1 / classes:.3g}"
+
+class Paired(Settings):
+    """The candidate beside the served model, on the same images: McNemar's test, and what follows from its verdict."""
+
+    margin: Annotated[FiniteFloat, Field(gt=0, lt=1)] = Field(0.004, description="the largest loss of accuracy that counts as equivalent")
+    alpha: Annotated[FiniteFloat, Field(gt=0, lt=0.5)] = Field(0.05, description="level of the test; the interval covers 1 - 2 alpha")
+    better: Policy = Field("pass", description="what follows from this verdict")
+    equivalent: Policy = Field("pass", description="no worse than the margin, at this level")
+    worse: Policy = Field("refuse", description="what follows from this verdict")
+    undecided: Policy = Field("refuse", description="too few test images to tell")
+
+
+class Gates(Settings):
+    """What a model must reach on the test split. Two must be stated, accuracy and per_class: there is no default that passes."""
+
+    accuracy: Floor = Field(description="smallest accuracy overall")
+    per_class: Floor = Field(description="smallest accuracy on each class: refused if even the upper confidence bound lies below")
+    slices: dict[str, Floor] = Field({}, description="the same for other slices: ink, or one of them: ink=below 0.1")
+    corruptions: dict[Corruption, Floor] = Field({}, description="smallest accuracy on images corrupted so")
+    ece: Annotated[FiniteFloat, Field(gt=0, lt=1)] | None = Field(None, description="largest expected calibration error")
+    brier: Annotated[FiniteFloat, Field(gt=0, lt=2)] | None = Field(None, description="largest Brier score, 0 to 2")
+    paired: Paired = Field(Paired(), description="the comparison with the model now served")
+    budget: Annotated[FiniteFloat, Field(gt=0, lt=1)] = Field(
+        0.01, description="largest loss of accuracy against the best model ever served, however many versions it took"
+    )
+    drop: Annotated[FiniteFloat, Field(ge=0, lt=1)] | None = Field(
+        None, description="largest drop of accuracy against the served model, luck included; absent: paired alone decides"
+    )
+    confidence: Annotated[FiniteFloat, Field(gt=0.5, lt=1)] = Field(0.95, description="of the bounds of slices and corruptions, one-sided")
+    min_examples: PositiveInt = Field(30, description="a slice of fewer images is shown, not judged")
+
+    @model_validator(mode="after")
+    def _budget_can_be_met(self) -> "Gates":
+        if self.budget < self.paired.margin:
+            raise ValueError(
+                f"budget {self.budget:g} is smaller than paired.margin {self.paired.margin:g}: one equivalent model would use it up"
+            )
+        return self
+
+    def check(self, classes: int, evaluate: Evaluate) -> None:
+        """Raises ConfigurationError if guessing among so many classes would pass, or if a gate is on what is not evaluated."""
+        floors = {"accuracy": self.accuracy, "per_class": self.per_class}
+        floors |= {f"slices.{name}": floor for name, floor in self.slices.items()}
+        for name, floor in floors.items():
+            if floor <= 1 / classes:
+                cause = f"gates.{name} is {floor:g}; guessing among {classes} classes reaches {1 / classes:.3g}"
                 raise ConfigurationError(cause, "Ask for more: a gate must be able to refuse.")
+        slicings = [", ".join(features) for features in evaluate.features]
+        for name in self.slices:
+            features = ", ".join(part.split("=")[0] for part in name.split(", "))
+            if features not in slicings:
+                hint = f"evaluate.slices knows {'; '.join(slicings)}. Add it there, or correct the gate."
+                raise ConfigurationError(f"gates.slices names {name}, but the evaluation has no such slice", hint)
+            for part in name.split(", "):
+                feature, _, value = part.partition("=")
+                if feature == "label" and value and not (value.isdecimal() and int(value) < classes):
+                    raise ConfigurationError(f"gates.slices names {name}; labels are 0 to {classes - 1}", "Correct the gate.")
+        for corruption in self.corruptions:
+            if corruption not in evaluate.corruptions or not evaluate.corrupted:
+                hint = "Add it to evaluate.corruptions, or remove the gate."
+                raise ConfigurationError(f"gates.corruptions names {corruption}, but test images are not corrupted so", hint)
 
 
 class Serving(Settings):

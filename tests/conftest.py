@@ -35,12 +35,13 @@ class Lent:
     scratch: Path
     lineage: dict[str, Any] = field(default_factory=dict)
     ahead: Any = None
-    workers: int | None = None  # instead of what the stage asks for
+    workers: int = 1
     said: list[str] = field(default_factory=list)
 
     @contextlib.contextmanager
-    def beam(self, *, workers: int = 1) -> Iterator[Any]:
-        with Beam().pipeline(self.workers or workers) as pipeline:
+    def beam(self) -> Iterator[Any]:
+        threads = (f"--direct_num_workers={self.workers}", "--direct_running_mode=multi_threading")
+        with Beam(arguments=threads if self.workers > 1 else ()).pipeline() as pipeline:
             yield pipeline
 
     def say(self, text: str) -> None:

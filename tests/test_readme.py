@@ -10,8 +10,12 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import pytest
+
+from pipeline.config import load
+from schemas.settings import Gates, Measure
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -26,7 +30,7 @@ def home(tmp_path_factory):
     (folder / ".venv/bin").mkdir(parents=True)
     (folder / ".venv/bin/activate").write_text("")
     (folder / "fashion.yaml").write_text(
-        block("yaml").replace("{tfds: fashion_mnist}", "{tfds: mnist_sample, module: components.mnist_sample}")
+        block("yaml", 1).replace("{tfds: fashion_mnist}", "{tfds: mnist_sample, module: components.mnist_sample}")
     )
     return folder
 
@@ -74,6 +78,16 @@ def test_every_program_of_the_readme_runs(home, number):
     (home / "program.py").write_text(block("python", number).replace("/KEY/", f"/{evaluated}/"))
     found = shell(home, "python program.py")
     assert found.returncode == 0, found.stderr
+
+
+def test_the_gates_shown_are_a_configuration(tmp_path):
+    file = tmp_path / "gates.yaml"
+    file.write_text("source: {tfds: mnist}\nschema: mnist.pbtxt\n" + block("yaml", 0))
+    config = load(file=file)
+    config.gates.check(10, config.evaluate)
+    assert set(config.evaluate.derived) == set(get_args(Measure))
+    stated = set(config.gates.model_fields_set)
+    assert {name for name, field in Gates.model_fields.items() if field.annotation not in (float, int)} - stated <= {"drop"}
 
 
 def test_every_command_is_documented():

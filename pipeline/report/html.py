@@ -1,27 +1,127 @@
-"""A run's report as one self-contained HTML file."""
+"""A run's report in three files: one self-contained page, its figures as JSON, and a model card in Markdown."""
 
+import json
 import os
+import re
 from pathlib import Path
+from typing import Any
 
 import jinja2
+import yaml
 from markupsafe import Markup
 
 from pipeline import files
+from pipeline.report import plots, views
 from pipeline.report.facts import Facts
-from pipeline.report.terminal import local
+from pipeline.report.pictures import Pictures
+from pipeline.report.terminal import local, took
+
+MOST_CLASSES = 24  # of a confusion matrix that is drawn; of more, the commonest mistakes are listed
 
 
-def write(facts: Facts, path: Path) -> Path:
-    """The page at `path`, whole or absent. Everything in it is escaped but the training curves, which are our own SVG."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
-    )
-    environment.filters |= {"local": local, "number": lambda value: "none" if value is None else f"{value:.4f}"}
-    curves = Markup(facts.curves[facts.curves.find("<svg") :]) if facts.curves else ""
-    page = environment.get_template("report.html.j2").render(facts=facts, curves=curves)
+def write(facts: Facts, folder: Path) -> dict[str, Path]:
+    """`run-N.html`, `run-N.json` and `run-N.md` in `folder`, by what they are: html, json, card."""
+    name = f"run-{facts.run['run']}"
+    texts = {"json": json.dumps(facts.as_json(), indent=2) + "\n", "card": card(facts), "html": page(facts)}
+    endings = {"card": "md"}
+    return {kind: save(folder / f"{name}.{endings.get(kind, kind)}", text) for kind, text in texts.items()}
+
+
+def save(path: Path, text: str) -> Path:
+    """A file of text, whole or absent.
+
+    Raises:
+        StoreError: it cannot be written.
+    """
     with files.explained(path.parent, "cannot write the report to"):
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        temporary.write_text(page)
+        temporary.write_text(text, encoding="utf-8")
         temporary.replace(path)
     return path
+
+
+def page(facts: Facts) -> str:
+    """The page. Everything in it is escaped but the plots, which are our own SVG."""
+    drawn = {name: Markup(svg) for name, svg in _plots(facts).items()}
+    pictures = Pictures.of(facts.images)
+    return environment().get_template("report.html.j2").render(facts=facts, plots=drawn, pictures=pictures, most_classes=MOST_CLASSES)
+
+
+def card(facts: Facts) -> str:
+    """The model card, by the headings of Mitchell et al. 2019."""
+    text = environment().get_template("card.md.j2").render(facts=facts)
+    return re.sub(r"\n{3,}", "\n\n", text)
+
+
+def environment() -> jinja2.Environment:
+    """What the templates of this folder need; every value is escaped."""
+    found = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    found.filters |= {
+        "local": local,
+        "took": took,
+        "number": number,
+        "interval": interval,
+        "signed": lambda value: "" if value is None else f"{value:+.4f}".replace("-", "−"),
+        "grouped": lambda value: f"{value:,}",
+        "percent": percent,
+        "sentence": sentence,
+        "yaml": lambda value: yaml.safe_dump(value, sort_keys=False, allow_unicode=True),
+        "plain": plain,
+        "indented": lambda text: Markup("\n".join(f"    {line}" for line in str(text).splitlines())),
+    }
+    found.globals["views"] = views
+    return found
+
+
+def number(value: float | None) -> str:
+    return "none" if value is None else f"{value:.4f}"
+
+
+def interval(ends: Any) -> str:
+    return f"{ends[0]:.4f} – {ends[1]:.4f}" if views.known(ends) else ""
+
+
+def percent(share: float | None) -> str:
+    """A probability; what is not quite nothing or all does not look as if it were."""
+    if share is None:
+        return "not a number"
+    return "< 0.1 %" if 0 < share < 0.0005 else "> 99.9 %" if 0.9995 <= share < 1 else f"{100 * share:.1f} %"
+
+
+def sentence(words: str) -> str:
+    """With a capital, a full stop, and no line broken before a per cent sign."""
+    return (words[:1].upper() + words[1:].rstrip(".") + ".").replace(" %", "\u00a0%") if words else ""
+
+
+def plain(value: object) -> Markup:
+    """Text on one line that Markdown shows as it is, whatever stands in it."""
+    flat = re.sub(r"([\\`*_{}\[\]|#~$])", r"\\\1", " ".join(str(value).split()))
+    return Markup(flat.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;"))
+
+
+def _plots(facts: Facts) -> dict[str, str]:
+    """The SVGs for which there are figures."""
+    drawn: dict[str, str] = {}
+    found = facts.candidate
+    if found and found["overall"]["accuracy"] is not None:
+        drawn["accuracies"] = plots.accuracies([(row["name"], row["candidate"], row["baseline"]) for row in views.classes(facts)])
+        corrupted = {name: row for name, row in found["corruptions"].items() if row["accuracy"] is not None}
+        if corrupted:
+            baseline = facts.metrics.get("baseline", {}).get("corruptions", {})
+            drawn["robustness"] = plots.robustness(found["overall"], corrupted, baseline)
+        if any(each["count"] for each in found["calibration"]):
+            drawn["reliability"] = plots.reliability(found["calibration"])
+    labels = {name: split["labels"] for name, split in views.in_order(facts.splits).items() if split["labels"]}
+    if labels:
+        drawn["labels"] = plots.labels(labels)
+    for name in ("loss", "accuracy"):
+        if facts.history:
+            drawn[name] = plots.curve(facts.history, name)
+    return drawn

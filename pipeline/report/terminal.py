@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.report.facts import rows
+from pipeline.report.facts import gate_in_words
 
 if TYPE_CHECKING:
     from pipeline.plan import Step
@@ -62,9 +62,10 @@ def outcome(found: "Outcome", where: str) -> None:
 
 def gates(judged: list[dict[str, Any]]) -> Table:
     table = _table("gate", "on", "required", "came", "margin", "", right=("required", "came", "margin"))
-    for row in map(rows, judged):
-        *cells, verdict = row.values()
-        table.add_row(*cells, Text(verdict, "green" if verdict == "passed" else "red"))
+    for gate in map(gate_in_words, judged):
+        cells = (gate[name] for name in ("gate", "slice", "required", "came", "margin"))
+        colour = "red" if not gate["passed"] else "green" if gate["verdict"] == "passed" else "yellow"
+        table.add_row(*map(Text, cells), Text(gate["verdict"], colour))
     return table
 
 
@@ -92,17 +93,22 @@ def show(run: dict[str, Any], executions: list[dict[str, Any]]) -> None:
         _print(Text(run["message"]))
 
 
-def report(facts: "Facts", path: Path) -> None:
+def report(facts: "Facts", written: dict[str, Path]) -> None:
+    """The report in short, and where its files are: the page last."""
     _print(Text(facts.verdict, "bold green" if facts.passed else "bold red"))
     if facts.missing:
         _print(Text(f"gone from the store, or made anew since: {', '.join(facts.missing)}", "yellow"))
     if facts.gates:
         _print(gates(facts.gates))
-    if "candidate" in facts.metrics:
-        _print(_confusion(facts.metrics["candidate"]["confusion"]))
+    for comparison in facts.comparisons:
+        _print(Text(("against the best ever served: " if comparison["with"] == "best" else "") + comparison["words"]))
+    if likely := len(facts.label_errors):
+        _print(
+            Text(f"{facts.label_errors_counted} test image{'s'[: likely != 1]} may be labelled wrongly: the report shows them", "yellow")
+        )
     for anomaly in facts.anomalies:
         _print(Text(f"{anomaly['severity']}: {anomaly['words']}", "yellow"))
-    _print(Text(f"report  {path}"))
+    _print(Text(f"card    {written['card']}", "dim"), Text(f"figures {written['json']}", "dim"), Text(f"report  {written['html']}"))
 
 
 def settings(found: list[tuple[str, str, str, str]]) -> None:
@@ -110,15 +116,6 @@ def settings(found: list[tuple[str, str, str, str]]) -> None:
     for row in found:
         table.add_row(*(Text(cell) for cell in row))
     _print(table)
-
-
-def _confusion(matrix: list[list[int]]) -> Table:
-    labels = [str(i) for i in range(len(matrix))]
-    table = _table("label \\ predicted", *labels, right=tuple(labels))
-    for label, row in zip(labels, matrix, strict=True):
-        cells = [Text(str(n) if n else "·", "bold" if str(j) == label else "red" if n else "dim") for j, n in enumerate(row)]
-        table.add_row(label, *cells)
-    return table
 
 
 def _state(state: str) -> Text:

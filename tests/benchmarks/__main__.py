@@ -72,6 +72,7 @@ def bench(work: Path, mnist: str, runs: int) -> None:
     cached = statistics.median(timed(line)[0] for _ in range(5))
     help_ = statistics.median(timed([*GATELINE, "--help"])[0] for _ in range(5))
     rates = json.loads(timed([sys.executable, "-m", "tests.benchmarks.rates", data, str(work / "rates")])[2].splitlines()[-1])
+    judged = json.loads(timed([sys.executable, "-m", "tests.benchmarks.evaluation", data, str(work / "root0")])[2].splitlines()[-1])
     ratio = statistics.median(a / b for a, b in zip(lines, bares, strict=True))
     show(
         [
@@ -85,6 +86,7 @@ def bench(work: Path, mnist: str, runs: int) -> None:
                 for stage, rate in rates.items()
                 for floor in [15_000 if "transform" in stage else 30_000]
             ),
+            ("evaluation of two models on 10,000 images", f"{judged['first']:.1f} s", "at most 8 s", judged["first"] <= 8),
             ("peak memory of the line", f"{max(memory):.2f} GB", "at most 2.5 GB", max(memory) <= 2.5),
         ]
     )

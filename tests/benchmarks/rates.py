@@ -36,8 +36,8 @@ class Bench:
     ahead: None = None
 
     @contextlib.contextmanager
-    def beam(self, *, workers: int = 1) -> Iterator[Any]:
-        with Beam().pipeline(workers) as pipeline:
+    def beam(self) -> Iterator[Any]:
+        with Beam().pipeline() as pipeline:
             yield pipeline
 
     def say(self, text: str) -> None: ...

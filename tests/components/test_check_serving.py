@@ -13,7 +13,8 @@ import pytest
 from components import check_serving as module
 from components.check_serving import check_serving, clean_process
 from components.evaluate import evaluate
-from schemas.settings import Gates, Serving
+from schemas.artifacts import Statistics
+from schemas.settings import Evaluate, Gates, Serving
 from tests.conftest import lent
 
 BUDGETS = Serving(latency_ms=5000, load_seconds=100)
@@ -22,8 +23,10 @@ REMEDY = "The budgets stand in check_serving of the configuration. Nothing was p
 
 @pytest.fixture(scope="module")
 def evaluation(model, few, mnist, tmp_path_factory):
-    gates = Gates(accuracy=0.2, per_class=0.01, drop=0.5)
-    return evaluate.function(model, few, None, contract=mnist, gates=gates, run=lent(tmp_path_factory.mktemp("evaluation")))
+    statistics = Statistics(tmp_path_factory.mktemp("statistics"), counts={})
+    (statistics.path / "leaked.json").write_text("[]")
+    rest = {"contract": mnist, "gates": Gates(accuracy=0.2, per_class=0.15), "settings": Evaluate(corrupted=0)}
+    return evaluate.function(model, few, statistics, None, None, **rest, run=lent(tmp_path_factory.mktemp("evaluation")))
 
 
 def checked(model, evaluation, run, budgets=BUDGETS):

@@ -14,9 +14,9 @@ from components.evaluate import evaluate
 from components.train import train
 from components.transform import transform
 from schemas import example
-from schemas.artifacts import Examples, Split
+from schemas.artifacts import Examples, Split, Statistics
 from schemas.errors import DataError
-from schemas.settings import Gates, Train, Transform
+from schemas.settings import Evaluate, Gates, Train, Transform
 from tests.bad.shards.make import COUNT, boundaries, flipped
 from tests.components import pictures
 from tests.conftest import configured
@@ -105,11 +105,13 @@ def test_transform_names_the_damaged_record(damaged, verdict, mnist, lend):
 
 
 def test_evaluate_names_the_damaged_record(damaged, model, mnist, lend):
-    gates = Gates(accuracy=0.5, per_class=0.1, drop=0.1)
+    rest = {"contract": mnist, "gates": Gates(accuracy=0.5, per_class=0.1), "settings": Evaluate()}
+    run = lend()
+    statistics = Statistics(run.scratch, counts={})
     with pytest.raises(
         DataError, match=r"shard .*/test-00000-of-00001.tfrecord is damaged \(a checksum does not match\) at record 2 of 400"
     ):
-        evaluate.function(model, damaged, None, contract=mnist, gates=gates, run=lend())
+        evaluate.function(model, damaged, statistics, None, None, **rest, run=run)
 
 
 def test_a_shard_of_another_count_than_the_manifest_says_is_refused(few, lend):

@@ -16,18 +16,29 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from tfx_bsl.public import tfxio
 
 from components import _servable
-from components.evaluate import eval_config, evaluate, judge
+from components._tfma import Look
+from components.evaluate import eval_config, evaluate
 from components.train import train
-from schemas.artifacts import Served
-from schemas.settings import Gates, Mlp, Train
+from schemas.artifacts import Best, Served, Statistics
+from schemas.errors import ConfigurationError, StoreError
+from schemas.settings import Evaluate, Gates, Mlp, Paired, Train
 from tests.components import pictures
 from tests.conftest import configured, lent
 
-LOW = Gates(accuracy=0.2, per_class=0.01, drop=0.9)
+ANY = Paired(better="pass", equivalent="pass", worse="pass", undecided="pass")
+LOW = Gates(accuracy=0.2, per_class=0.15, paired=ANY, budget=0.9)
+PLAIN = Evaluate(corrupted=0)
+TO_SEE = Evaluate(slices=["ink", ["label", "ink"], "source/dataset"], derived={"ink": [0.09, 0.14]}, corrupted=200)
 
 
-def evaluated(model, examples, run, mnist, *, baseline=None, gates=LOW):
-    return evaluate.function(model, examples, baseline, contract=mnist, gates=gates, run=run)
+def evaluated(model, examples, run, mnist, *, baseline=None, best=None, gates=LOW, settings=PLAIN, leaked=()):
+    statistics = Statistics(run.scratch, counts={})
+    (run.scratch / "leaked.json").write_text(json.dumps(list(leaked)))
+    return evaluate.function(model, examples, statistics, baseline, best, contract=mnist, gates=gates, settings=settings, run=run)
+
+
+def read(evaluation, name):
+    return json.loads((evaluation.path / f"{name}.json").read_text())
 
 
 @pytest.fixture(scope="module")
@@ -42,12 +53,21 @@ def worse(features, tmp_path_factory):
 @pytest.fixture(scope="module")
 def compared(model, few, worse, mnist, tmp_path_factory):
     """The model's evaluation with the worse one as its baseline."""
-    return evaluated(model, few, lent(tmp_path_factory.mktemp("compared")), mnist, baseline=worse)
+    best = Best(worse.path, digest="d", version=4, accuracy=0.5, kept=True)
+    return evaluated(model, few, lent(tmp_path_factory.mktemp("compared")), mnist, baseline=worse, best=best, settings=TO_SEE)
+
+
+@pytest.fixture(scope="module")
+def plainly_compared(model, few, worse, mnist, tmp_path_factory):
+    return evaluated(model, few, lent(tmp_path_factory.mktemp("plain")), mnist, baseline=worse)
 
 
 @pytest.fixture(scope="module")
 def alone(model, few, mnist, tmp_path_factory):
     return evaluated(model, few, lent(tmp_path_factory.mktemp("alone")), mnist)
+
+
+LOOK = Look((28, 28, 1), 10, (("label",),), {}, (), 0.0, frozenset(), confidence=0.95, min_examples=30)
 
 
 def predicted(evaluation, column="probabilities"):
@@ -62,9 +82,9 @@ def by_slice(output, model):
     return {key: {name: next(iter(v.values())) for name, v in values[""][""].items()} for key, values in result.slicing_metrics}
 
 
-def test_metrics_are_those_of_stock_tfma(compared, model, few, worse, tmp_path):
+def test_metrics_are_those_of_stock_tfma(plainly_compared, model, few, worse, tmp_path):
     """The same configuration, and nothing of ours but that."""
-    config = eval_config(LOW, 10, with_baseline=True)
+    config = eval_config(LOW, LOOK, ["candidate", "baseline"])
     paths = {"candidate": model.path / "saved_model", "baseline": worse.path}
     shared = [
         tfma.default_eval_shared_model(str(path), model_name=name, eval_config=config, include_default_metrics=False)
@@ -74,14 +94,14 @@ def test_metrics_are_those_of_stock_tfma(compared, model, few, worse, tmp_path):
     with beam.Pipeline(runner=FnApiRunner()) as pipeline:
         _ = pipeline | source.BeamSource() | tfma.ExtractEvaluateAndWriteResults(shared, config, output_path=str(tmp_path / "stock"))
     for name in paths:
-        ours, stock = by_slice(compared.path / "tfma", name), by_slice(tmp_path / "stock", name)
+        ours, stock = by_slice(plainly_compared.path / "tfma", name), by_slice(tmp_path / "stock", name)
         assert ours.keys() == stock.keys()
         assert len(ours) == 11
         for key, metrics in stock.items():
             assert ours[key].keys() == metrics.keys()
             for metric, value in metrics.items():
                 assert ours[key][metric] == pytest.approx(value, abs=1e-6), (name, key, metric)
-    verdicts = [tfma.load_validation_result(str(path)) for path in (compared.path / "tfma", tmp_path / "stock")]
+    verdicts = [tfma.load_validation_result(str(path)) for path in (plainly_compared.path / "tfma", tmp_path / "stock")]
     assert verdicts[0].validation_ok == verdicts[1].validation_ok
 
 
@@ -95,9 +115,31 @@ def test_metrics_are_those_of_scikit_learn(name, column, compared):
     normal = probabilities.astype(np.float64) / probabilities.sum(1, keepdims=True, dtype=np.float64)
     assert found["overall"]["loss"] == pytest.approx(sklearn.metrics.log_loss(labels, normal, labels=range(10)), abs=1e-6)
     assert found["confusion"] == sklearn.metrics.confusion_matrix(labels, answers, labels=range(10)).tolist()
+    one_hot = np.eye(10)[labels]
+    assert found["overall"]["brier"] == pytest.approx(((probabilities.astype(np.float64) - one_hot) ** 2).sum(1).mean(), abs=1e-6)
+    assert found["overall"]["ece"] == pytest.approx(calibration_error(labels, probabilities.astype(np.float64)), abs=1e-6)
     recalls = sklearn.metrics.recall_score(labels, answers, labels=range(10), average=None)
-    assert [found["classes"][str(k)]["accuracy"] for k in range(10)] == pytest.approx(recalls.tolist(), abs=1e-6)
-    assert [found["classes"][str(k)]["count"] for k in range(10)] == np.bincount(labels, minlength=10).tolist()
+    assert [found["slices"][f"label={k}"]["accuracy"] for k in range(10)] == pytest.approx(recalls.tolist(), abs=1e-6)
+    assert [found["slices"][f"label={k}"]["count"] for k in range(10)] == np.bincount(labels, minlength=10).tolist()
+
+
+def calibration_error(labels, probabilities):
+    """Bin by bin, as Guo et al. (2017) write it."""
+    confidence, right = probabilities.max(1), probabilities.argmax(1) == labels
+    edges = np.linspace(0, 1, 16)
+    inside = [(confidence >= low) & (confidence < high) for low, high in zip(edges, [*edges[1:-1], 2], strict=False)]
+    return sum(rows.mean() * abs(right[rows].mean() - confidence[rows].mean()) for rows in inside if rows.any())
+
+
+def test_the_reliability_diagram_counts_every_image_once(alone):
+    labels, probabilities = predicted(alone)
+    bins = read(alone, "metrics")["candidate"]["calibration"]
+    assert len(bins) == 15
+    assert (bins[0]["low"], bins[-1]["high"]) == (0, 1)
+    counts = np.histogram(probabilities.max(1), [b["low"] for b in bins] + [1.1])[0]
+    assert [b["count"] for b in bins] == counts.tolist()
+    right = sum(b["count"] * b["accuracy"] for b in bins if b["count"])
+    assert right == pytest.approx((probabilities.argmax(1) == labels).sum())
 
 
 def test_predictions_are_the_models_answers_in_the_order_of_the_test_split(alone, model, few):
@@ -120,23 +162,75 @@ def test_probes_are_the_first_test_records_and_their_probabilities(alone, few):
 def test_tfma_reads_its_output(alone, compared):
     for evaluation, model in ((alone, None), (compared, "candidate"), (compared, "baseline")):
         result = tfma.load_eval_result(str(evaluation.path / "tfma"), **({"model_name": model} if model else {}))
-        assert len(result.slicing_metrics) == 11
-        assert len(result.plots) == 11
+        assert len(result.slicing_metrics) == len(result.plots) >= 11
         assert tfma.load_validation_result(str(evaluation.path / "tfma")).validation_ok
 
 
-def test_a_good_model_passes(alone, compared):
+def test_slices_beyond_the_label_add_up_to_the_whole(compared, few):
+    metrics = read(compared, "metrics")["candidate"]
+    ink = pictures.images(few, "test").mean((1, 2, 3)) / 255
+    counts = {name: row["count"] for name, row in metrics["slices"].items()}
+    assert counts["ink=below 0.09"] == (ink < 0.09).sum() > 0
+    assert counts["ink=from 0.14"] == (ink >= 0.14).sum() > 0
+    assert counts["source/dataset=mnist_sample"] == 400
+    for features in ("label=", "ink="):
+        assert sum(n for name, n in counts.items() if name.startswith(features) and ", " not in name) == 400
+    crossed = {name: n for name, n in counts.items() if ", " in name}
+    assert sum(crossed.values()) == 400
+    labels = pictures.columns(few, "test")["label"]
+    assert crossed["label=1, ink=below 0.09"] == ((labels == 1) & (ink < 0.09)).sum()
+
+
+def test_corrupted_images_are_apart_from_the_test_figures(compared, plainly_compared):
+    metrics, plain = (read(e, "metrics")["candidate"] for e in (compared, plainly_compared))
+    assert metrics["overall"] == plain["overall"]
+    assert metrics["confusion"] == plain["confusion"]
+    counts = {row["count"] for row in metrics["corruptions"].values()}
+    assert list(metrics["corruptions"]) == ["shift", "rotation", "noise", "blur", "contrast"]
+    assert len(counts) == 1
+    assert 150 < counts.pop() < 250  # of 400, every second is asked for
+    assert plain["corruptions"] == {}
+    assert min(row["accuracy"] for row in metrics["corruptions"].values()) < metrics["overall"]["accuracy"]
+
+
+def test_images_that_leaked_are_counted_out_and_both_figures_shown(alone, model, few, mnist, lend):
+    labels, probabilities = predicted(alone)
+    wrong = np.flatnonzero(probabilities.argmax(1) != labels)[:20]
+    index = pictures.columns(few, "test")["source/index"][wrong].tolist()
+    found = read(evaluated(model, few, lend(), mnist, leaked=index), "metrics")["candidate"]
+    right = (probabilities.argmax(1) == labels).sum()
+    assert found["overall"]["count"] == 380
+    assert found["overall"]["accuracy"] == pytest.approx(right / 380)
+    assert found["with_leaked"]["count"] == 400
+    assert found["with_leaked"]["accuracy"] == pytest.approx(right / 400)
+    assert read(alone, "metrics")["candidate"]["with_leaked"] is None
+
+
+def test_the_comparison_is_that_of_who_was_right(compared):
+    (labels, candidate), (_, baseline) = predicted(compared), predicted(compared, "probabilities_baseline")
+    right, before = candidate.argmax(1) == labels, baseline.argmax(1) == labels
+    paired, budget = read(compared, "comparisons")
+    assert (paired["with"], paired["version"], paired["verdict"]) == ("baseline", 4, "better")
+    assert [paired[k] for k in ("both", "only_candidate", "only_other", "neither")] == [
+        int(n.sum()) for n in (right & before, right & ~before, before & ~right, ~right & ~before)
+    ]
+    assert paired["difference"] == pytest.approx(right.mean() - before.mean())
+    assert (budget["with"], budget["by"], budget["margin"]) == ("best", "paired", 0.9)
+    assert budget["difference"] == paired["difference"]  # the best ever served is the one that is served
+
+
+def test_a_better_model_passes(alone, compared):
     for evaluation in (alone, compared):
         assert evaluation.passed
         assert evaluation.reasons == ()
     assert (alone.baseline, compared.baseline) == (None, 4)
-    gates = [(g["gate"], g["slice"], g["passed"]) for g in json.loads((alone.path / "gates.json").read_text())]
-    assert gates == [("accuracy", "overall", True), *(("per_class", f"class {k}", True) for k in range(10))]
-    assert [g["gate"] for g in json.loads((compared.path / "gates.json").read_text())][:2] == ["accuracy", "drop"]
+    gates = [(g["gate"], g["slice"], g["passed"]) for g in read(alone, "gates")]
+    assert gates == [("accuracy", "overall", True), *(("per_class", f"label={k}", True) for k in range(10))]
+    assert [g["gate"] for g in read(compared, "gates")][-2:] == ["paired", "budget"]
 
 
 def test_accuracy_below_the_gate_refuses(alone, model, few, mnist, lend):
-    found = evaluated(model, few, lend(), mnist, gates=Gates(accuracy=0.999, per_class=0.01, drop=0.1))
+    found = evaluated(model, few, lend(), mnist, gates=LOW.model_copy(update={"accuracy": 0.999}))
     assert not found.passed
     assert found.reasons == (f"accuracy is {alone.accuracy:.4f}; gates.accuracy asks for 0.9990, {0.999 - alone.accuracy:.4f} more",)
     assert "python -m pipeline report" in found.remedy
@@ -144,27 +238,71 @@ def test_accuracy_below_the_gate_refuses(alone, model, few, mnist, lend):
     assert not tfma.load_validation_result(str(found.path / "tfma")).validation_ok
 
 
-def test_a_class_below_the_gate_refuses_and_is_named(alone, model, few, mnist, lend):
-    classes = json.loads((alone.path / "metrics.json").read_text())["candidate"]["classes"]
-    floor = sorted(row["accuracy"] for row in classes.values())[1]  # all but the worst reach it
-    worst = min(classes, key=lambda k: classes[k]["accuracy"])
-    assert classes[worst]["accuracy"] < floor
-    found = evaluated(model, few, lend(), mnist, gates=Gates(accuracy=0.2, per_class=floor, drop=0.1))
-    came = classes[worst]["accuracy"]
-    assert found.reasons == (f"accuracy on class {worst} is {came:.4f}; gates.per_class asks for {floor:.4f}, {floor - came:.4f} more",)
+def test_each_kind_of_gate_refuses_by_the_evaluation_itself(compared, model, worse, few, mnist, lend):
+    """TFMA's validation and ours are compared in the stage: it raises if they differ."""
+    metrics = read(compared, "metrics")["candidate"]
+    slices = {name: row["upper"] for name, row in metrics["slices"].items() if name.startswith("ink=")}
+    worst = min(slices, key=slices.get)
+    shaken = metrics["corruptions"]["noise"]["upper"]
+    gates = LOW.model_copy(
+        update={
+            "slices": {"ink": slices[worst] + 1e-6, worst: slices[worst] + 1e-6},
+            "corruptions": {"noise": shaken + 1e-6, "shift": 0.11},
+            "ece": metrics["overall"]["ece"] - 1e-6,
+            "brier": metrics["overall"]["brier"] - 1e-6,
+        }
+    )
+    found = evaluated(model, few, lend(), mnist, gates=gates, settings=TO_SEE)
+    assert [g["gate"] for g in read(found, "gates") if not g["passed"]] == [
+        "slices.ink",
+        f"slices.{worst}",
+        "corruptions.noise",
+        "ece",
+        "brier",
+    ]
 
 
-def test_a_drop_against_the_served_model_refuses(compared, model, worse, few, mnist, lend):
-    """The worse one as the candidate, the better one served."""
+def test_a_worse_model_is_refused(compared, model, worse, few, mnist, lend):
+    """The worse one as the candidate, the better one served: by comparison, by drop and by budget."""
     candidate = dataclasses.replace(model, path=worse.path.parent)
     better = Served(model.path / "saved_model", digest="d", version=9)
-    found = evaluated(candidate, few, lend(), mnist, baseline=better, gates=Gates(accuracy=0.01, per_class=1e-9, drop=0.01))
+    best = Best(better.path, digest="d", version=9, accuracy=0.9, kept=True)
+    gates = Gates(accuracy=0.11, per_class=0.11, min_examples=1000, drop=0.01)
+    found = evaluated(candidate, few, lend(), mnist, baseline=better, best=best, gates=gates)
     drop = compared.accuracy - found.accuracy
     assert drop > 0.01
-    assert not found.passed
+    refused = {g["gate"]: g["words"] for g in read(found, "gates") if not g["passed"]}
+    assert list(refused) == ["drop", "paired", "budget"]
+    assert found.reasons == tuple(refused.values())
     words = f"accuracy {found.accuracy:.4f} is {drop:.4f} below the served model's {compared.accuracy:.4f}; gates.drop allows 0.0100"
-    assert words in found.reasons
+    assert refused["drop"] == words
+    assert refused["paired"].startswith(f"{100 * drop:.2f} points worse than version 9 (90 % interval -")
+    assert refused["paired"].endswith("; gates.paired lets pass: better, equivalent")
+    assert refused["budget"].endswith("; gates.budget allows to lose 1.00 points of the best model ever served")
     assert found.baseline == 9
+
+
+def test_the_best_ever_served_is_a_third_model(compared, alone, model, worse, few, mnist, lend):
+    """The same model as candidate and baseline; the better one was served before."""
+    candidate = dataclasses.replace(model, path=worse.path.parent)
+    now = Served(worse.path, digest="now", version=9)
+    best = Best(model.path / "saved_model", digest="then", version=2, accuracy=0.9, kept=True)
+    found = evaluated(
+        candidate, few, lend(), mnist, baseline=now, best=best, gates=LOW.model_copy(update={"budget": 0.01, "min_examples": 1000})
+    )
+    assert [g["gate"] for g in read(found, "gates") if not g["passed"]] == ["budget"]
+    paired, budget = read(found, "comparisons")
+    assert (paired["verdict"], paired["difference"], paired["version"]) == ("equivalent", 0, 9)
+    assert budget["difference"] == pytest.approx(found.accuracy - alone.accuracy)
+    assert read(found, "metrics")["best"]["overall"]["accuracy"] == alone.accuracy
+
+
+def test_a_best_model_that_is_gone_is_compared_by_what_was_recorded(alone, model, few, mnist, lend, tmp_path):
+    gone = Best(tmp_path / "gone", digest="then", version=2, accuracy=alone.accuracy + 0.011, kept=False)
+    found = evaluated(model, few, lend(), mnist, best=gone, gates=LOW.model_copy(update={"budget": 0.01}))
+    before = f"{gone.accuracy:.4f}, recorded for version 2, which is no longer kept"
+    allows = "gates.budget allows to lose 1.00 points of the best model ever served"
+    assert found.reasons == (f"accuracy {alone.accuracy:.4f} against {before}; {allows}",)
 
 
 def test_a_class_without_test_examples_refuses(model, few, mnist, tmp_path, lend):
@@ -172,56 +310,63 @@ def test_a_class_without_test_examples_refuses(model, few, mnist, tmp_path, lend
     without_eights = dataclasses.replace(few, path=tmp_path, splits={"test": pictures.write(tmp_path, "test", kept)})
     found = evaluated(model, without_eights, lend(), mnist)
     assert not found.passed
-    assert found.reasons == ("class 8 has no test examples, so gates.per_class cannot be judged",)
+    assert found.reasons == ("label=8 has no test examples, so gates.per_class cannot be judged",)
 
 
 def test_a_model_whose_weights_are_no_numbers_is_refused(model, features, few, mnist, tmp_path, lend):
     network = keras.models.load_model(model.path / "model.keras")
     network.set_weights([np.full_like(w, math.nan) for w in network.get_weights()])
     _servable.save(network, features, tmp_path / "model" / "saved_model")
-    found = evaluated(dataclasses.replace(model, path=tmp_path / "model"), few, lend(), mnist)
+    found = evaluated(dataclasses.replace(model, path=tmp_path / "model"), few, lend(), mnist, settings=TO_SEE)
     assert not found.passed
     assert found.reasons[0] == "overall: the model's probabilities are not numbers"
 
 
-def metrics(accuracy, *, loss=0.1, classes=None, before=None):
-    row = {"count": 10, "accuracy": accuracy, "loss": loss}
-    candidate = {"overall": row, "classes": classes or {"0": row, "1": row}}
-    return {"candidate": candidate} | ({"baseline": {"overall": {"count": 10, "accuracy": before, "loss": 0.1}}} if before else {})
+def test_a_served_model_that_cannot_be_read_stops_before_anything_is_evaluated(model, few, mnist, tmp_path, lend):
+    (tmp_path / "saved_model.pb").write_bytes(b"\xff not a model")
+    run = lend()
+    with pytest.raises(StoreError, match=f"the served model {tmp_path} cannot be loaded"):
+        evaluated(model, few, run, mnist, baseline=Served(tmp_path, digest="x", version=1))
+    assert pictures.contents(run.out) == {}
 
 
-GATES = Gates(accuracy=0.9, per_class=0.8, drop=0.03125)
+def test_a_served_model_of_another_form_is_named(model, few, mnist, tmp_path, lend):
+    module = tf.Module()
+    module.f = tf.function(lambda x: {"scores": 2 * x}, input_signature=[tf.TensorSpec([None, 3], name="x")])
+    tf.saved_model.save(module, str(tmp_path), signatures=module.f)
+    with pytest.raises(ConfigurationError, match="takes x and answers scores; examples and probabilities were expected"):
+        evaluated(model, few, lend(), mnist, baseline=Served(tmp_path, digest="x", version=1))
 
 
-@pytest.mark.parametrize(
-    ("given", "refused"),
-    [
-        (metrics(0.9), []),
-        (metrics(0.8999), ["accuracy"]),
-        (metrics(math.nan), ["accuracy", "per_class", "per_class"]),
-        (metrics(0.95, loss=math.nan), ["accuracy", "per_class", "per_class"]),
-        (metrics(0.95, loss=math.inf), ["accuracy", "per_class", "per_class"]),
-        (metrics(0.9375, before=0.96875), []),
-        (metrics(0.9375, before=0.9688), ["drop"]),
-        (metrics(math.nan, before=0.97), ["accuracy", "drop", "per_class", "per_class"]),
-        (metrics(0.95, before=math.nan), ["drop"]),
-        (metrics(0.95, classes={"0": {"count": 1, "accuracy": 0.8, "loss": 0.1}}), ["per_class"]),
-        (metrics(0.95, classes={"0": {"count": 1, "accuracy": 0.79, "loss": 0.1}}), ["per_class", "per_class"]),
-    ],
-)
-def test_each_gate_refuses_what_lies_beyond_its_bound_and_nothing_else(given, refused):
-    found = judge(GATES, 2, given)
-    assert sorted(gate.gate for gate in found if not gate.passed) == refused
+def test_a_served_model_of_other_classes_is_named(model, few, lend):
+    five = pictures.contract((28, 28, 1), 5)
+    with pytest.raises(ConfigurationError, match="knows 10 classes; the contract says 5"):
+        evaluated(model, few, lend(), five, baseline=Served(model.path / "saved_model", digest="x", version=1))
+
+
+def test_probes_and_gallery_are_left_for_those_who_look(compared):
+    gallery = read(compared, "gallery")
+    assert len(np.load(compared.path / "gallery.npy", allow_pickle=False)) >= len(gallery["mistakes"]) > 0
 
 
 def test_the_configuration_for_tfma_states_every_gate():
-    config = eval_config(GATES, 3, with_baseline=True)
-    (spec,) = config.metrics_specs
-    accuracy = next(m for m in spec.metrics if m.class_name == "SparseCategoricalAccuracy")
-    overall, *classes = accuracy.per_slice_thresholds
+    gates = Gates(accuracy=0.9, per_class=0.8, drop=0.03125, ece=0.1, slices={"ink": 0.7, "label=2, ink": 0.6}, corruptions={"blur": 0.5})
+    look = dataclasses.replace(LOOK, classes=3, slicings=(("label",), ("ink",), ("label", "ink")))
+    config = eval_config(gates, look, ["candidate", "baseline", "best"])
+    judged, best = config.metrics_specs
+    assert (list(judged.model_names), list(best.model_names)) == (["candidate", "baseline"], ["best"])
+    accuracy, upper, brier, ece = judged.metrics[:4]
+    (overall,) = accuracy.per_slice_thresholds
     assert overall.threshold.value_threshold.lower_bound.value == 0.9
     assert overall.threshold.change_threshold.absolute.value == pytest.approx(-0.03125)
-    assert [dict(c.slicing_specs[0].feature_values) for c in classes] == [{"label": "0"}, {"label": "1"}, {"label": "2"}]
-    assert {c.threshold.value_threshold.lower_bound.value for c in classes} == {0.8}
-    alone = eval_config(GATES, 3, with_baseline=False).metrics_specs[0].metrics[0]
+    floors = [
+        (dict(t.slicing_specs[0].feature_values), list(t.slicing_specs[0].feature_keys), t.threshold.value_threshold.lower_bound.value)
+        for t in upper.per_slice_thresholds
+    ]
+    labels = [({"label": str(k)}, [], 0.8) for k in range(3)]
+    assert floors == [*labels, ({}, ["ink"], 0.7), ({"label": "2"}, ["ink"], 0.6), ({"corruption": "blur"}, [], 0.5)]
+    assert ece.per_slice_thresholds[0].threshold.value_threshold.upper_bound.value == 0.1
+    assert not brier.per_slice_thresholds
+    assert not any(m.per_slice_thresholds for m in best.metrics)
+    alone = eval_config(gates, look, ["candidate"]).metrics_specs[0].metrics[0]
     assert not alone.per_slice_thresholds[0].threshold.HasField("change_threshold")

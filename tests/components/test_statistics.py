@@ -23,7 +23,7 @@ record = st.fixed_dictionaries(
     }
 )
 batches = st.lists(record, min_size=1, max_size=8)
-digests = st.lists(st.tuples(st.sampled_from([bytes([i]) for i in range(6)]), st.sampled_from(SPLITS)), max_size=20)
+digests = st.lists(st.tuples(st.sampled_from([bytes([i]) for i in range(6)]), st.sampled_from(SPLITS), st.integers(0, 99)), max_size=20)
 
 
 def columns(records):
@@ -104,8 +104,10 @@ def test_duplicates_by_buckets_of_digests_agree_with_the_whole(pairs, buckets):
 @hypothesis.given(digests)
 def test_duplicates_count_copies_within_a_split_and_images_that_stand_in_another(pairs):
     found = Duplicates.of(pairs)
-    by_split = {split: [digest for digest, s in pairs if s == split] for split in SPLITS}
+    by_split = {split: [digest for digest, s, _ in pairs if s == split] for split in SPLITS}
     for split, members in by_split.items():
         assert found.within[split] == len(members) - len(set(members))
         for other in set(SPLITS) - {split}:
             assert found.across[split, other] == sum(digest in by_split[other] for digest in members)
+    elsewhere = {digest for digest, split, _ in pairs if split != "test"}
+    assert found.leaked == {index for digest, split, index in pairs if split == "test" and digest in elsewhere}

@@ -14,7 +14,7 @@ from pipeline.cli import app
 from pipeline.lineage import Lineage
 from pipeline.store import Store
 
-COMMANDS = ("run", "runs", "show", "report", "settings", "schema infer")
+COMMANDS = ("run", "runs", "show", "report", "compare", "settings", "schema infer")
 ENVIRONMENT = {
     **{name: value for name, value in os.environ.items() if not name.startswith("GATELINE_")},
     "COLUMNS": "200",

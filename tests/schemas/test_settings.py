@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from schemas.errors import ConfigurationError
-from schemas.settings import Cnn, Gates, Mlp, Train
+from schemas.settings import Cnn, Evaluate, Gates, Mlp, Train
 
 
 @given(st.floats())
@@ -27,8 +27,8 @@ def test_a_drop_is_at_least_0_and_under_1(drop: float) -> None:
             Gates(accuracy=0.9, per_class=0.8, drop=drop)
 
 
-def test_every_gate_must_be_stated() -> None:
-    with pytest.raises(ValidationError, match="3 validation errors"):
+def test_the_two_floors_must_be_stated() -> None:
+    with pytest.raises(ValidationError, match="2 validation errors"):
         Gates()
 
 
@@ -43,7 +43,26 @@ def test_settings_survive_their_json() -> None:
 
 
 def test_a_gate_that_guessing_would_pass_is_refused():
-    Gates(accuracy=0.9, per_class=0.2, drop=0.1).check(10)
+    Gates(accuracy=0.9, per_class=0.2).check(10, Evaluate())
     with pytest.raises(ConfigurationError) as refused:
-        Gates(accuracy=0.9, per_class=0.1, drop=0.1).check(10)
+        Gates(accuracy=0.9, per_class=0.1).check(10, Evaluate())
     assert refused.value.cause == "gates.per_class is 0.1; guessing among 10 classes reaches 0.1"
+
+
+@pytest.mark.parametrize(
+    ("gates", "cause"),
+    [
+        ({"slices": {"ink": 0.5}}, "gates.slices names ink, but the evaluation has no such slice"),
+        ({"slices": {"label=3, stroke": 0.5}}, "gates.slices names label=3, stroke, but the evaluation has no such slice"),
+        ({"slices": {"label=10": 0.5}}, "gates.slices names label=10; labels are 0 to 9"),
+        ({"slices": {"label=three": 0.5}}, "gates.slices names label=three; labels are 0 to 9"),
+        ({"slices": {"stroke": 0.05}}, "gates.slices.stroke is 0.05; guessing among 10 classes reaches 0.1"),
+        ({"corruptions": {"blur": 0.5}}, "gates.corruptions names blur, but test images are not corrupted so"),
+    ],
+)
+def test_a_gate_on_what_is_not_evaluated_is_refused(gates, cause):
+    evaluate = Evaluate(slices=["stroke"], derived={"stroke": [2.0, 3.0]}, corruptions=["shift"])
+    with pytest.raises(ConfigurationError) as refused:
+        Gates(accuracy=0.9, per_class=0.8, **gates).check(10, evaluate)
+    assert refused.value.cause == cause
+    Gates(accuracy=0.9, per_class=0.8, slices={"stroke": 0.5, "label=3": 0.5}, corruptions={"shift": 0.5}).check(10, evaluate)

@@ -1,0 +1,56 @@
+"""The candidate beside the model now served and the best ever served, image by image."""
+
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+from etils import epy
+
+from components import _paired
+from components._gates import BASELINE, BEST
+from schemas.artifacts import Best, Served
+from schemas.settings import Gates
+
+with epy.lazy_imports():
+    import numpy as np
+    import pyarrow.parquet as pq
+
+
+def compare(
+    predictions: Path, leaked: frozenset[int], gates: Gates, baseline: Served | None, best: Best | None, accuracy: float
+) -> list[dict[str, Any]]:
+    """A comparison as JSON values with each, where there is one. Images that also stand in train are left out.
+
+    The best model is compared image by image where it is still kept, and by its recorded accuracy otherwise.
+    """
+    table = pq.read_table(predictions)
+    counted = ~np.isin(table["index"].to_numpy(), list(leaked))
+    labels = table["label"].to_numpy()[counted]
+
+    def right(column: str) -> "np.ndarray":
+        probabilities = table[column].combine_chunks()
+        answers = probabilities.values.to_numpy().reshape(len(probabilities), -1)[counted].argmax(1)
+        found: np.ndarray = answers == labels
+        return found
+
+    def paired(other: str, version: int, column: str, margin: float) -> dict[str, Any]:
+        found = _paired.compare(right("probabilities"), right(column), margin=margin, alpha=gates.paired.alpha)
+        words = found.words(f"version {version}")
+        return {"with": other, "version": version, "by": "paired", "words": words, **asdict(found), "interval": list(found.interval)}
+
+    found = []
+    if baseline:
+        found.append(paired(BASELINE, baseline.version, "probabilities_baseline", gates.paired.margin))
+    if best and best.kept:
+        same = baseline is not None and baseline.digest == best.digest
+        found.append(paired(BEST, best.version, f"probabilities_{BASELINE if same else BEST}", gates.budget))
+    elif best:
+        found.append(_recorded(best, accuracy))
+    return found
+
+
+def _recorded(best: Best, accuracy: float) -> dict[str, Any]:
+    difference = accuracy - best.accuracy
+    words = f"accuracy {accuracy:.4f} against {best.accuracy:.4f}, recorded for version {best.version}, which is no longer kept"
+    unknown = dict.fromkeys(field.name for field in fields(_paired.Comparison))
+    return unknown | {"with": BEST, "version": best.version, "by": "recorded", "difference": difference, "words": words}

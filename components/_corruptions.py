@@ -1,0 +1,119 @@
+"""Test images as a camera, a scanner or a clerk might spoil them: a small fixed set, one severity each.
+
+In the manner of MNIST-C (Mu and Gilmer 2019) and ImageNet-C (Hendrycks and Dietterich 2019): a person still reads every
+digit. What differs from image to image follows from the image's index alone, so batches and shards make no difference.
+
+corrupt("shift", images, index)     # uint8 [n, height, width, channels], as it came
+"""
+
+import math
+from typing import Any
+
+from etils import epy
+
+with epy.lazy_imports():
+    import numpy as np
+    from scipy import ndimage
+
+NAMES = ("shift", "rotation", "noise", "blur", "contrast")
+
+SHIFT = 0.1  # of the side, in one of eight directions: 3 pixels of 28, where MNIST leaves a margin of about 4
+ROTATION = 20  # degrees to either side: more than a hand's slant, less than makes a 1 of a 7
+NOISE = 0.25  # standard deviation as a share of 255: about ImageNet-C's severity 4
+BLUR = 0.04  # standard deviation as a share of the shorter side: 1.1 pixels of 28, less than half of MNIST's median stroke
+CONTRAST = 0.3  # of what it was, about the image's mean: ImageNet-C's severity 2
+
+AT_ONCE = 2**20  # pixels: noise needs 30 bytes for each, and the processor's cache is small
+DIRECTIONS = [(y, x) for y in (-1, 0, 1) for x in (-1, 0, 1) if y or x]
+
+
+def corrupt(name: str, images: "np.ndarray", index: "np.ndarray") -> "np.ndarray":
+    """uint8 [n, height, width, channels] of uint8 [n, height, width, channels] and int64 [n], positions in the source split.
+
+    Beyond its border an image goes on as its border, so that no edge appears that was not there.
+
+    Raises:
+        KeyError: `name` is none of NAMES.
+    """
+    spoil, out = _CORRUPTIONS[name], np.empty_like(images)
+    step = max(1, AT_ONCE // math.prod(images.shape[1:]))
+    for i in range(0, len(images), step):
+        out[i : i + step] = spoil(images[i : i + step], index[i : i + step])
+    return out
+
+
+def _shift(images: "np.ndarray", index: "np.ndarray") -> "np.ndarray":
+    out, (height, width) = np.empty_like(images), images.shape[1:3]
+    direction = _random(index, 1)[:, 0] % len(DIRECTIONS)
+    for i, (down, right) in enumerate(DIRECTIONS):
+        rows = np.clip(np.arange(height) - down * max(1, round(SHIFT * height)), 0, height - 1)
+        columns = np.clip(np.arange(width) - right * max(1, round(SHIFT * width)), 0, width - 1)
+        chosen = np.flatnonzero(direction == i)
+        out[chosen] = images[chosen[:, None, None], rows[:, None], columns]
+    return out
+
+
+def _rotation(images: "np.ndarray", index: "np.ndarray") -> "np.ndarray":
+    out, clockwise = np.empty_like(images), _random(index, 1)[:, 0] % 2 == 1
+    for chosen, degrees in ((clockwise, -ROTATION), (~clockwise, ROTATION)):
+        out[chosen] = _rotated(images[chosen], math.radians(degrees))
+    return out
+
+
+def _rotated(images: "np.ndarray", angle: float) -> "np.ndarray":
+    """About the centre, anticlockwise, bilinear. All images share the angle, so each pixel has the same four sources."""
+    count, height, width, channels = images.shape
+    flat = images.reshape(count, height * width, channels)
+    y, x = np.indices((height, width)).reshape(2, -1) - [[(height - 1) / 2], [(width - 1) / 2]]
+    rows = np.clip(math.cos(angle) * y + math.sin(angle) * x + (height - 1) / 2, 0, height - 1)
+    columns = np.clip(math.cos(angle) * x - math.sin(angle) * y + (width - 1) / 2, 0, width - 1)
+    top, left = rows.astype(int), columns.astype(int)
+    bottom, right = np.minimum(top + 1, height - 1), np.minimum(left + 1, width - 1)
+    total = np.zeros(flat.shape, np.float32)
+    for row, share_of_row in ((top, 1 - (rows - top)), (bottom, rows - top)):
+        for column, share_of_column in ((left, 1 - (columns - left)), (right, columns - left)):
+            total += flat.take(row * width + column, 1) * (share_of_row * share_of_column).astype(np.float32)[:, None]
+    return _pixels(total).reshape(images.shape)
+
+
+def _noise(images: "np.ndarray", index: "np.ndarray") -> "np.ndarray":
+    # The ones among 64 random bits have mean 32 and deviation 4, and are near enough to normal (de Moivre 1733). They are
+    # whole numbers: the same on every machine and in every version of numpy, which its generators do not promise.
+    bits = _random(index, math.prod(images.shape[1:]))
+    normal = (np.bitwise_count(bits).astype(np.float32) - 32) / 4
+    return _pixels(images + 255 * NOISE * normal.reshape(images.shape))
+
+
+def _blur(images: "np.ndarray", index: "np.ndarray") -> "np.ndarray":
+    sigma = BLUR * min(images.shape[1:3])
+    return _pixels(ndimage.gaussian_filter(images, (0, sigma, sigma, 0), output=np.float32, mode="nearest"))
+
+
+def _contrast(images: "np.ndarray", index: "np.ndarray") -> "np.ndarray":
+    mean = images.mean((1, 2), np.float64, keepdims=True)  # sums of integers, exact in any order
+    return _pixels(mean + CONTRAST * (images - mean))
+
+
+def _pixels(values: "np.ndarray") -> "np.ndarray":
+    rounded: np.ndarray = np.rint(values).clip(0, 255).astype(np.uint8)
+    return rounded
+
+
+def _random(index: "np.ndarray", count: int) -> "np.ndarray":
+    """uint64 [n, count]: the first numbers of a SplitMix64 generator for each index (Steele, Lea and Flood 2014).
+
+    A generator of numpy's for each image would cost ten times as much as what is done with it.
+    """
+    golden = np.uint64(0x9E3779B97F4A7C15)
+    start = _mixed(index.astype(np.uint64))  # neighbours in the split start far apart
+    return _mixed(start[:, None] + golden * np.arange(1, count + 1, dtype=np.uint64))
+
+
+def _mixed(bits: "np.ndarray") -> "np.ndarray":
+    bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    mixed: np.ndarray = bits ^ (bits >> np.uint64(31))
+    return mixed
+
+
+_CORRUPTIONS: dict[str, Any] = dict(zip(NAMES, (_shift, _rotation, _noise, _blur, _contrast), strict=True))

@@ -1,0 +1,158 @@
+"""The images worth looking at: the most confident mistakes, what the baseline had right or wrong, samples of each class.
+
+leave(examples, out / "predictions", out, classes=10)     # gallery.json, gallery.npy
+"""
+
+import json
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Self
+
+from etils import epy
+
+from schemas import example
+from schemas.artifacts import Examples
+from schemas.errors import GatelineError
+
+with epy.lazy_imports():
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+SHOWN = 32  # of mistakes, of lost and of gained: what one person looks through
+SAMPLES = 8  # of each class
+TOP = 3  # classes of highest probability
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Test images with the answers they were given, a row each. Rows of several batches join."""
+
+    index: "np.ndarray"  # int64 [n]
+    label: "np.ndarray"  # int64 [n]
+    probabilities: "np.ndarray"  # float32 [n, classes]
+    baseline: "np.ndarray"  # float32 [n, classes], or [n, 0] where there is no baseline
+    shape: "np.ndarray"  # int64 [n, 3]: height, width, channels
+    image: "np.ndarray"  # object [n], bytes
+
+    def __getitem__(self, rows: "np.ndarray") -> Self:
+        return type(self)(*(getattr(self, field.name)[rows] for field in fields(self)))
+
+    def join(self, other: Self) -> Self:
+        return type(self)(*(np.concatenate([getattr(self, f.name), getattr(other, f.name)]) for f in fields(self)))
+
+
+def leave(examples: Examples, predictions: Path, out: Path, classes: int) -> None:
+    """Write `gallery.npy`, uint8 [n, height, width, channels], and `gallery.json`, what to show of it and why:
+
+    mistakes: wrong answers, the most confident first, since those are the likely label errors (Northcutt et al. 2021);
+    lost and gained: right with the baseline alone, and with the candidate alone, in the same order; samples: of each class
+    those of lowest index. Answers that are not numbers are wrong, with confidence 0, and null. An image that does not fill
+    its height x width x channels is left out. Holds one batch of records at a time, and what is shown.
+
+    Raises:
+        DataError: a shard is damaged.
+        GatelineError: a file of predictions is not about the rows of its shard.
+    """
+    best: dict[str, Rows] = {}
+    for _, path, count in examples.shards("test"):
+        for rows in _read(path, count, predictions / f"{path.stem}.parquet", classes):
+            for name, choose in _CHOICES.items():
+                both = best[name].join(rows) if name in best else rows
+                best[name] = both[choose(both)]
+    pixels: dict[bytes, int] = {}  # an image that stands in two lists is stored once
+    entries = {name: _entries(best[name], pixels) if name in best else [] for name in _CHOICES}
+    shape = next((tuple(rows.shape[0].tolist()) for rows in best.values() if len(rows.shape)), (0, 0, 0))
+    np.save(out / "gallery.npy", np.frombuffer(b"".join(pixels), np.uint8).reshape(len(pixels), *shape))
+    (out / "gallery.json").write_text(json.dumps(entries, indent=1, allow_nan=False))
+
+
+def _read(path: Path, count: int, predictions: Path, classes: int) -> Iterator[Rows]:
+    table = pq.read_table(predictions)
+    first = 0
+    for records in example.read(path, count):
+        columns = example.parse(records, path)
+        answers = table.slice(first, len(records))
+        first += len(records)
+        if not np.array_equal(answers["index"].to_numpy(), columns["source/index"]):
+            raise GatelineError(f"{predictions} is not about the rows of {path}", "This is a defect of gateline: please report it.")
+        candidate, baseline = (_matrix(answers, name, classes) for name in ("probabilities", "probabilities_baseline"))
+        shape = np.stack([columns[f"image/{side}"] for side in ("height", "width", "channels")], 1)
+        rows = Rows(columns["source/index"], columns["label"], candidate, baseline, shape, columns["image"])
+        yield rows[
+            np.array([min(sides) > 0 and len(image) == math.prod(sides) for image, sides in zip(rows.image, shape.tolist(), strict=True)])
+        ]
+
+
+def _matrix(table: "pa.Table", name: str, classes: int) -> "np.ndarray":
+    if name not in table.column_names:
+        return np.zeros((len(table), 0), np.float32)
+    matrix: np.ndarray = table[name].combine_chunks().flatten().to_numpy().reshape(-1, classes)
+    return matrix
+
+
+def _answers(probabilities: "np.ndarray") -> tuple["np.ndarray", "np.ndarray"]:
+    """(predicted int64 [n], confidence [n]): confidence is 0 where a probability is not a number."""
+    comparable = np.nan_to_num(probabilities, nan=-1.0)
+    return comparable.argmax(1), np.where(np.isfinite(probabilities).all(1), comparable.max(1), 0.0)
+
+
+def _right(rows: Rows, probabilities: "np.ndarray") -> "np.ndarray":
+    predicted, confidence = _answers(probabilities)
+    right: np.ndarray = (predicted == rows.label) & (confidence > 0)
+    return right
+
+
+def _only(rows: Rows, right: "np.ndarray", wrong: "np.ndarray") -> "np.ndarray":
+    """Row numbers where the one's probabilities are right and the other's wrong."""
+    if not rows.baseline.shape[1]:
+        return np.zeros(0, int)
+    return _confident(rows, _right(rows, right) & ~_right(rows, wrong))
+
+
+def _confident(rows: Rows, chosen: "np.ndarray") -> "np.ndarray":
+    """Row numbers of the most confident of `chosen`, bool [n]; of equals the one of lower index first."""
+    order = np.lexsort((rows.index, -_answers(rows.probabilities)[1]))
+    shown: np.ndarray = order[chosen[order]][:SHOWN]
+    return shown
+
+
+def _samples(rows: Rows) -> "np.ndarray":
+    """Row numbers of the first images of each class, class by class."""
+    order = np.lexsort((rows.index, rows.label))
+    labels = rows.label[order]
+    place = np.arange(len(order)) - np.searchsorted(labels, labels)  # in its class
+    shown: np.ndarray = order[place < SAMPLES]
+    return shown
+
+
+_CHOICES: "dict[str, Callable[[Rows], np.ndarray]]" = {
+    "mistakes": lambda rows: _confident(rows, ~_right(rows, rows.probabilities)),
+    "lost": lambda rows: _only(rows, rows.baseline, rows.probabilities),
+    "gained": lambda rows: _only(rows, rows.probabilities, rows.baseline),
+    "samples": _samples,
+}
+
+
+def _entries(rows: Rows, pixels: dict[bytes, int]) -> list[dict[str, Any]]:
+    """JSON values for each row; `pixels` gains the images that it lacks, with their place in the gallery."""
+    predicted, _ = _answers(rows.probabilities)
+    baseline = _answers(rows.baseline)[0].tolist() if rows.baseline.shape[1] else [None] * len(rows.index)
+    return [
+        {
+            "image": pixels.setdefault(rows.image[i], len(pixels)),
+            "index": int(rows.index[i]),
+            "label": int(rows.label[i]),
+            "predicted": int(predicted[i]),
+            "top": _top(rows.probabilities[i]),
+            "baseline": baseline[i],
+        }
+        for i in range(len(rows.index))
+    ]
+
+
+def _top(probabilities: "np.ndarray") -> list[list[float | None]]:
+    order = np.argsort(-np.nan_to_num(probabilities, nan=-1.0), kind="stable")[:TOP].tolist()
+    return [[k, round(float(probabilities[k]), 6) if np.isfinite(probabilities[k]) else None] for k in order]

@@ -1,0 +1,65 @@
+"""What TFMA's stock metrics lack, as TFMA metrics: an EvalConfig that names them runs in TFMA wherever this package is.
+
+The line computes them a batch at a time (`components._tfma`); these definitions compute the same an example at a time.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+import tensorflow_model_analysis as tfma
+from tensorflow_model_analysis.metrics import metric_types, metric_util
+
+from components import _metrics
+
+
+class Figure(beam.CombineFn):
+    """One of `_metrics.figures` over a slice."""
+
+    def __init__(self, key: Any, eval_config: Any, classes: int, confidence: float, min_examples: int) -> None:
+        self.key, self.eval_config = key, eval_config
+        self.classes, self.confidence, self.min_examples = classes, confidence, min_examples
+
+    def create_accumulator(self) -> np.ndarray:
+        return np.zeros(_metrics.size(self.classes))
+
+    def add_input(self, accumulator: np.ndarray, element: Any) -> np.ndarray:
+        found = metric_util.to_label_prediction_example_weight(element, self.eval_config, self.key.model_name, flatten=False)
+        for label, prediction, _ in found:
+            accumulator = accumulator + _metrics.sums(label.reshape(-1).astype(np.int64), prediction.reshape(1, -1), self.classes)
+        return accumulator
+
+    def merge_accumulators(self, accumulators: Iterable[np.ndarray]) -> np.ndarray:
+        return np.sum(list(accumulators), 0)
+
+    def extract_output(self, accumulator: np.ndarray) -> dict[Any, float]:
+        return {self.key: _metrics.figures(accumulator, self.classes, self.confidence, self.min_examples)[self.key.name]}
+
+
+def _computations(
+    name: str, classes: int, confidence: float, min_examples: int, eval_config: Any = None, model_name: str = ""
+) -> list[Any]:
+    key = metric_types.MetricKey(name, model_name=model_name)
+    combiner = Figure(key, eval_config, classes, confidence, min_examples)
+    return [metric_types.MetricComputation(keys=[key], preprocessors=None, combiner=combiner)]
+
+
+class OfSums(tfma.metrics.Metric):
+    """A metric that `_metrics.figures` gives under `name`."""
+
+    def __init__(self, name: str, classes: int, confidence: float = 0.95, min_examples: int = 1) -> None:
+        settings = {"name": name, "classes": classes, "confidence": confidence, "min_examples": min_examples}
+        super().__init__(metric_util.merge_per_key_computations(_computations), **settings)
+
+
+class BrierScore(OfSums):
+    """Mean squared distance of the probabilities to the one-hot label, 0 to 2 (Brier 1950)."""
+
+
+class ExpectedCalibrationError(OfSums):
+    """Mean distance between confidence and accuracy, over bins of confidence (Guo et al. 2017)."""
+
+
+class AccuracyUpperBound(OfSums):
+    """One-sided upper confidence bound of accuracy (Wilson 1927); 1 where there are too few examples."""

@@ -1,0 +1,52 @@
+"""Options that commands share, and what they name."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from schemas.errors import ConfigurationError
+
+Root = Annotated[Path, typer.Option("--root", envvar="GATELINE_ROOT", help="Where artifacts and lineage are kept.")]
+ServingDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--serving-dir", envvar="GATELINE_SERVING_DIR", help="Where models are pushed. [default: ROOT/serving]", show_default=False
+    ),
+]
+Database = Annotated[
+    str | None,
+    typer.Option(
+        "--database", envvar="GATELINE_DATABASE", help="SQLAlchemy URL of the lineage. [default: SQLite in ROOT]", show_default=False
+    ),
+]
+Profile = Annotated[str, typer.Option("--profile", "-p", help="A shipped profile: cnn, mnist, sample, seed_adam, seed_sgd.")]
+ConfigFile = Annotated[
+    Path | None, typer.Option("--config", "-c", help="A configuration file of your own, instead of a profile.", show_default=False)
+]
+Sets = Annotated[
+    list[str] | None, typer.Option("--set", help="Override a setting: train.epochs=3. May be given several times.", show_default=False)
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs to read.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show all logs, and a traceback on failure.")]
+RunNumber = Annotated[int | None, typer.Argument(min=1, max=2**31, help="The run's number. [default: the last]", show_default=False)]
+
+DEFAULT_ROOT = Path("gateline")
+
+
+def lineage_at(root: Path, database: str | None) -> Any:
+    if not (root / "store.json").exists():
+        raise ConfigurationError(f"there is no store at {root}", "Run the line first, or name the store with --root.")
+    from pipeline.lineage import Lineage
+    from pipeline.store import Store
+
+    return Lineage.at(Store(root).root, database)  # a store of another format is refused there
+
+
+def run_of(lineage: Any, number: int | None, root: Path) -> dict[str, Any]:
+    found: dict[str, Any] | None = lineage.run(number)
+    if found is None:
+        raise ConfigurationError(
+            f"there is no run {'yet' if number is None else number} in {root}", "List them with python -m pipeline runs."
+        )
+    return found

@@ -1,0 +1,102 @@
+"""The commands that look back: `runs`, `show`, `report`, `compare`."""
+
+import json
+import webbrowser
+from typing import Annotated
+
+import typer
+
+from pipeline.commands.options import DEFAULT_ROOT, Database, Json, Root, RunNumber, ServingDir, Verbose, lineage_at, run_of
+from schemas.errors import ConfigurationError
+
+
+def runs(
+    root: Root = DEFAULT_ROOT,
+    database: Database = None,
+    limit: Annotated[int, typer.Option(min=1, help="How many.")] = 20,
+    as_json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """List runs, the newest first."""
+    from pipeline.report import terminal
+
+    rows = lineage_at(root, database).runs(limit)
+    if as_json:
+        print(json.dumps(rows, indent=2))
+    else:
+        terminal.runs(rows)
+
+
+def show(
+    number: RunNumber = None, root: Root = DEFAULT_ROOT, database: Database = None, as_json: Json = False, verbose: Verbose = False
+) -> None:
+    """Show a run: its stages, what was reused and why, and what came of it."""
+    from pipeline.report import terminal
+
+    lineage = lineage_at(root, database)
+    found = run_of(lineage, number, root)
+    executions = lineage.executions(found["run"])
+    if as_json:
+        print(json.dumps({**found, "stages": executions}, indent=2))
+    else:
+        terminal.show(found, executions)
+
+
+def report(
+    number: RunNumber = None,
+    root: Root = DEFAULT_ROOT,
+    database: Database = None,
+    index: Annotated[bool, typer.Option("--index", help="Write the page over all runs instead.")] = False,
+    serving_dir: ServingDir = None,
+    open_: Annotated[bool, typer.Option("--open", help="Open the report in the browser.")] = False,
+    as_json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Write a run's report: one self-contained HTML file, its figures as JSON, a model card, and a summary in the terminal."""
+    from pipeline.report import html, terminal
+    from pipeline.report import index as pages
+    from pipeline.report.facts import gather
+    from pipeline.store import Store
+
+    lineage = lineage_at(root, database)
+    if index:
+        if number is not None:
+            raise ConfigurationError("--index is over all runs", f"Leave out {number}, or --index.")
+        every = pages.gather(Store(root), lineage, serving_dir or root / "serving")
+        written = pages.write(every, root / "reports")
+        summary = every.as_json()
+    else:
+        found = run_of(lineage, number, root)
+        gathered = gather(found, lineage.executions(found["run"]))
+        written = html.write(gathered, root / "reports")
+        summary = gathered.as_json()
+    if as_json:
+        print(json.dumps({**{kind: str(path) for kind, path in written.items()}, **summary}, indent=2))
+    elif index:
+        print(f"{every.headline}\nreport  {written['html']}")
+    else:
+        terminal.report(gathered, written)
+    if open_:
+        webbrowser.open(written["html"].absolute().as_uri())
+
+
+def compare(
+    old: Annotated[int, typer.Argument(min=1, max=2**31, metavar="RUN", help="The run to compare with.", show_default=False)],
+    new: Annotated[int, typer.Argument(min=1, max=2**31, metavar="RUN", help="The run that is compared.", show_default=False)],
+    root: Root = DEFAULT_ROOT,
+    database: Database = None,
+    as_json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Compare two runs: settings, data and figures side by side, and which model is better on the same images."""
+    from pipeline.report import compare as comparison
+    from pipeline.store import Store
+
+    lineage = lineage_at(root, database)
+    found = comparison.beside(Store(root), lineage, *(run_of(lineage, number, root) for number in (old, new)))
+    if as_json:
+        print(json.dumps(found.as_json(), indent=2))
+    else:
+        comparison.show(found)
+    if found.refusal:
+        raise found.refusal

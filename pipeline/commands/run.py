@@ -1,0 +1,58 @@
+"""The command `run`."""
+
+import json
+import shlex
+import sys
+from typing import Annotated
+
+import typer
+
+from pipeline.commands.options import DEFAULT_ROOT, ConfigFile, Database, Json, Profile, Root, ServingDir, Sets, Verbose
+
+
+def run(
+    profile: Profile = "sample",
+    config: ConfigFile = None,
+    sets: Sets = None,
+    root: Root = DEFAULT_ROOT,
+    serving_dir: ServingDir = None,
+    database: Database = None,
+    runner: Annotated[str, typer.Option(help="A Beam runner. DirectRunner runs in this process.")] = "DirectRunner",
+    beam_arg: Annotated[list[str] | None, typer.Option(help="Passed on to Beam: --beam-arg=--name=value.", show_default=False)] = None,
+    from_stage: Annotated[str | None, typer.Option("--from", help="Run this stage and all behind it anew.", show_default=False)] = None,
+    force: Annotated[list[str] | None, typer.Option(help="Run just this stage anew.", show_default=False)] = None,
+    no_cache: Annotated[bool, typer.Option("--no-cache", help="Run every stage anew.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would run, what would be reused, and why.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait while another run holds the lock, instead of exiting with 5.")] = False,
+    as_json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Run the line: ingest, describe, validate, transform, tune, train, evaluate, check serving, push."""
+    from pipeline.config import load
+    from pipeline.plan import Again
+    from pipeline.report import terminal
+    from pipeline.runner import checked
+    from pipeline.session import Session
+
+    loaded = load(profile=None if config else profile, file=config, sets=sets)
+    session = Session(
+        root=root,
+        serving_dir=serving_dir or root / "serving",
+        database=database,
+        again=Again(frozenset(force or ()), from_stage, no_cache),
+        beam_on=checked(runner, beam_arg or []),
+        wait=wait,
+        verbose=verbose,
+    )
+    if dry_run:
+        terminal.plan(session.plan(loaded), as_json=as_json)
+        return
+    outcome = session.run(loaded, name=str(config) if config else profile, command=_command())
+    if as_json:
+        print(json.dumps(outcome.as_json(), indent=2))
+    else:
+        terminal.outcome(outcome, "" if root == DEFAULT_ROOT else f" --root {shlex.quote(str(root))}")
+
+
+def _command() -> str:
+    return shlex.join(["python", "-m", "pipeline", *sys.argv[1:]])

@@ -1,0 +1,219 @@
+"""Two runs side by side: what differs in configuration and data, what in the figures is more than noise, and, image by image,
+which model is better.
+
+found = beside(Store(root), lineage, lineage.run(3), lineage.run(7))
+found.paired["words"]    # "0.31 points better than run 3 (...)"
+"""
+
+import dataclasses
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from etils import epy
+from rich.text import Text
+
+from components import _paired
+from pipeline.lineage import Lineage
+from pipeline.report import terminal
+from pipeline.report.index import standing
+from pipeline.store import Store
+from schemas.errors import ConfigurationError
+from schemas.settings import Paired
+
+with epy.lazy_imports():
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+Json = dict[str, Any]
+FIGURES = ("accuracy", "loss", "brier", "ece")
+
+
+@dataclass(frozen=True)
+class Beside:
+    """Two runs, `old` the one named first. Each row of a list has `old` and `new`, None where a run has no such thing."""
+
+    runs: tuple[Json, Json]  # run, profile, state, started
+    configuration: list[Json]  # `key`, dotted; only what differs
+    data: list[Json]  # `what`: source, digests, counts
+    overall: list[Json]  # `figure`
+    slices: list[Json]  # `slice`, `difference` (new minus old), `interval`, `beyond_noise`
+    paired: Json | None  # `components._paired.Comparison` of new with old, and its words
+    refusal: ConfigurationError | None  # why there is no paired comparison
+
+    def as_json(self) -> Json:
+        found = {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name != "refusal"}
+        return {**found, "unpaired": self.refusal.cause if self.refusal else None}
+
+
+def beside(store: Store, lineage: Lineage, old: Json, new: Json) -> Beside:
+    """The comparison of two runs of one store.
+
+    Raises:
+        ConfigurationError: they are the same run.
+    """
+    if old["run"] == new["run"]:
+        raise ConfigurationError(f"run {old['run']} stands on both sides", "Name two runs; python -m pipeline runs lists them.")
+    stages = [{e["stage"]: e for e in lineage.executions(run["run"])} for run in (old, new)]
+    before, after = (_figures(store, each) for each in stages)
+    overall = [{name: each["overall"][name] for name in FIGURES if name in each["overall"]} for each in (before, after)]
+    try:
+        paired, refusal = _in_pairs(store, (old, new), stages), None
+    except ConfigurationError as error:
+        paired, refusal = None, error
+    keys = ("run", "profile", "state", "started")
+    return Beside(
+        runs=({key: old[key] for key in keys}, {key: new[key] for key in keys}),
+        configuration=[row for row in _rows("key", _dotted(old["config"]), _dotted(new["config"])) if row["old"] != row["new"]],
+        data=_rows("what", *map(_data, stages)),
+        overall=_rows("figure", *overall),
+        slices=[_slice(name, row, after["slices"][name]) for name, row in before["slices"].items() if name in after["slices"]],
+        paired=paired,
+        refusal=refusal,
+    )
+
+
+def newcombe(old: Json, new: Json) -> tuple[float, float]:
+    """The 95 % interval of the difference of two accuracies, from the Wilson interval of each (Newcombe 1998, method 10).
+
+    It takes the two for independent. On the same images they are not, and the interval is too wide rather than too narrow.
+    """
+    before, (low, high) = old["accuracy"], old["interval"]
+    after, (lowest, highest) = new["accuracy"], new["interval"]
+    difference = after - before
+    return difference - math.hypot(after - lowest, high - before), difference + math.hypot(highest - after, before - low)
+
+
+def _slice(name: str, old: Json, new: Json) -> Json:
+    row = {"slice": name, "old": old["accuracy"], "new": new["accuracy"], "difference": None, "interval": None, "beyond_noise": False}
+    known = all(each["accuracy"] is not None and None not in (each.get("interval") or [None]) for each in (old, new))
+    if not known:
+        return row
+    low, high = newcombe(old, new)
+    return row | {"difference": new["accuracy"] - old["accuracy"], "interval": [low, high], "beyond_noise": not low <= 0 <= high}
+
+
+def _figures(store: Store, stages: Json) -> Json:
+    """The candidate's metrics; without the artifact, what the lineage recorded."""
+    artifact = standing(store, stages.get("evaluate"))
+    facts = (stages.get("evaluate") or {}).get("facts") or {}
+    path = artifact / "metrics.json" if artifact else None
+    metrics = json.loads(path.read_text()).get("candidate", {}) if path and path.is_file() else {}
+    return {"overall": metrics.get("overall") or facts, "slices": metrics.get("slices") or {}}
+
+
+def _data(stages: Json) -> Json:
+    facts = {name: stage["facts"] or {} for name, stage in stages.items()}
+    digests = {name: (stages.get(stage, {}).get("digest") or "")[:12] or None for name, stage in _DIGESTS.items()}
+    counts = {f"{split} images": count for split, count in facts.get("describe", {}).get("counts", {}).items()}
+    return {"source": facts.get("ingest", {}).get("source"), **digests, **counts}
+
+
+_DIGESTS = {"examples": "ingest", "statistics": "describe"}
+
+
+def _rows(name: str, old: Json, new: Json) -> list[Json]:
+    return [{name: key, "old": old.get(key), "new": new.get(key)} for key in dict.fromkeys([*old, *new])]
+
+
+def _dotted(config: Json, prefix: str = "") -> Json:
+    found: Json = {}
+    for key, value in config.items():
+        found |= _dotted(value, f"{prefix}{key}.") if isinstance(value, dict) and value else {f"{prefix}{key}": value}
+    return found
+
+
+def _in_pairs(store: Store, runs: tuple[Json, Json], stages: list[Json]) -> Json:
+    """The paired comparison as JSON values, on the test images that neither run saw in train.
+
+    Raises:
+        ConfigurationError: an evaluation is absent, gone or damaged, or they are of other test images.
+    """
+    predictions = [_predictions(store, run, each) for run, each in zip(runs, stages, strict=True)]
+    numbers = f"runs {runs[0]['run']} and {runs[1]['run']}"
+    other = ConfigurationError(f"{numbers} were not evaluated on the same test images", "Compare runs of the same data set and splits.")
+    if not _same_test_data(store, *stages):
+        raise other
+    leaked = [index for each in stages for index in _leaked(store, each)]
+    (images, before), (again, after) = (_right(run, path, leaked) for run, path in zip(runs, predictions, strict=True))
+    if not len(images) or not np.array_equal(images, again):
+        raise other
+    settings = Paired.model_validate((runs[1]["config"].get("gates") or {}).get("paired") or {})
+    found = _paired.compare(after, before, margin=settings.margin, alpha=settings.alpha)
+    return {**dataclasses.asdict(found), "interval": list(found.interval), "words": found.words(f"run {runs[0]['run']}")}
+
+
+def _predictions(store: Store, run: Json, stages: Json) -> Path:
+    stage = stages.get("evaluate")
+    if stage is None or not stage["key"]:
+        raise ConfigurationError(f"run {run['run']} has no evaluation: it ended as {run['state']}", "Name a run that came to the gates.")
+    path = standing(store, stage)
+    if path is None or not (path / "predictions").is_dir():
+        cause = f"the evaluation of run {run['run']} is gone from the store, or was made anew since"
+        raise ConfigurationError(cause, f"Make it again: {run['command']}")
+    return path / "predictions"
+
+
+def _same_test_data(store: Store, old: Json, new: Json) -> bool:
+    """Whether the shards of test are the same, byte for byte; of artifacts that are gone, whether all of the data is."""
+    if not ("ingest" in old and "ingest" in new):
+        return False
+    manifests = [store.manifest("ingest", each["ingest"]["key"]) if standing(store, each["ingest"]) else None for each in (old, new)]
+    shards = [[f["sha256"] for name, f in sorted((m or {}).get("files", {}).items()) if name.startswith("test-")] for m in manifests]
+    return shards[0] == shards[1] if all(shards) else bool(old["ingest"]["digest"] == new["ingest"]["digest"])
+
+
+def _leaked(store: Store, stages: Json) -> list[int]:
+    artifact = standing(store, stages.get("describe"))
+    path = artifact / "leaked.json" if artifact else None
+    found: list[int] = json.loads(path.read_text()) if path and path.is_file() else []
+    return found
+
+
+def _right(run: Json, predictions: Path, leaked: list[int]) -> "tuple[np.ndarray, np.ndarray]":
+    """Indices of the images in order, int64 [n], and whether the answer was right, bool [n]."""
+    try:
+        table = pq.read_table(predictions, columns=["index", "label", "probabilities"])
+    except (OSError, pa.ArrowException) as error:
+        cause = f"the predictions of run {run['run']} cannot be read: {str(error).splitlines()[0]}"
+        raise ConfigurationError(cause, f"Make them again: {run['command']} --force evaluate") from None
+    indices, column = table["index"].to_numpy(), table["probabilities"].combine_chunks()
+    probabilities = column.values.to_numpy(zero_copy_only=False).reshape(len(indices), -1)
+    right = (probabilities.argmax(1) == table["label"].to_numpy()) & np.isfinite(probabilities).all(1)
+    order = np.argsort(indices)
+    order = order[~np.isin(indices[order], leaked)]
+    return indices[order], right[order]
+
+
+def show(found: Beside) -> None:
+    """The comparison in the terminal."""
+    old, new = found.runs
+    names = [f"run {run['run']}" for run in (old, new)]
+    if found.paired:
+        colour = {"better": "bold green", "worse": "bold red"}.get(found.paired["verdict"], "bold")
+        terminal._print(Text.assemble((f"{names[1]}: {found.paired['words']}", colour)))
+    run = {key: (old[key], new[key]) for key in ("profile", "state")} | {"started": tuple(terminal.local(r["started"]) for r in (old, new))}
+    rows = [("run", name, *values) for name, values in run.items()]
+    rows += [("settings", row["key"], row["old"], row["new"]) for row in found.configuration]
+    rows += [("data", row["what"], row["old"], row["new"]) for row in found.data]
+    rows += [("model", row["figure"], row["old"], row["new"]) for row in found.overall]
+    beyond = [row for row in found.slices if row["beyond_noise"]]
+    rows += [("slices", row["slice"], row["old"], row["new"]) for row in beyond]
+    table = terminal._table("", " ", *names)
+    for n, (group, name, *values) in enumerate(rows):
+        style = "dim" if values[0] == values[1] else ""
+        table.add_row("" if n and rows[n - 1][0] == group else group, *(Text(text, style) for text in (name, *map(_shown, values))))
+    terminal._print(table)
+    if not found.configuration:
+        terminal._print(Text("settings do not differ", "dim"))
+    if found.slices:
+        terminal._print(Text(f"{len(beyond)} of {len(found.slices)} slices differ by more than noise (95 % interval)", "dim"))
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "none"
+    return f"{value:.4f}" if isinstance(value, float) and 0 < abs(value) < 10 and f"{value:.4f}" != "0.0000" else str(value)

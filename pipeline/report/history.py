@@ -1,0 +1,106 @@
+"""Accuracy and gates over all runs of one model, as one inline SVG.
+
+svg = plot(rows)   # rows of `pipeline.report.index`, the oldest first
+"""
+
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from etils import epy
+
+from pipeline.report.plots import ACCENT, BAD, DIM, STYLE, svg
+
+with epy.lazy_imports():
+    import matplotlib as mpl
+    from matplotlib import figure as figures
+    from matplotlib import ticker
+
+if TYPE_CHECKING:
+    from pipeline.report.index import Row
+
+WIDTH, ACCURACY, GATE = 680, 150, 13  # points: of the drawing; of the axes of accuracy, of one gate
+LEFT, RIGHT, BETWEEN, BELOW, ABOVE = 70, 12, 14, 30, 6  # points around the axes
+MARK = 5  # points: the widest mark of one run
+LABELS = 24  # as many pushed versions are named on the plot
+
+
+def plot(rows: "Sequence[Row]") -> str:
+    """Above, accuracy: pushed models as filled marks, refused ones as hollow ones, the served one as a line. Below, a row for
+    each gate: a thin line where it passed, a tall mark where it refused, nothing where it could not judge. Both over the
+    numbers of the runs; at least one run has an accuracy."""
+    gates = list(dict.fromkeys(gate for row in rows for gate in row.gates))
+    strip = GATE * max(len(gates), 1)
+    height = ABOVE + ACCURACY + BETWEEN + strip + BELOW
+    inner = (WIDTH - LEFT - RIGHT) / WIDTH
+    with mpl.rc_context(STYLE):
+        figure = figures.Figure(figsize=(WIDTH / 72, height / 72))
+        above = figure.add_axes((LEFT / WIDTH, (BELOW + strip + BETWEEN) / height, inner, ACCURACY / height))
+        below = figure.add_axes((LEFT / WIDTH, BELOW / height, inner, strip / height), sharex=above)
+        _accuracy(above, rows)
+        _gates(below, rows, gates)
+        first, last = rows[0].run, rows[-1].run
+        room = 0.5 + 0.01 * (last - first)
+        above.set_xlim(first - room, last + room)
+        for axes in (above, below):
+            axes.patch.set_visible(False)
+            axes.spines["left"].set_visible(False)
+            axes.tick_params(length=0)
+        above.tick_params(labelbottom=False)
+        above.grid(axis="x", visible=False)
+        below.grid(visible=False)
+        below.xaxis.set_major_locator(ticker.MaxNLocator(10, integer=True, min_n_ticks=1))
+        below.set_xlabel("run")
+        return svg(figure, _words(rows))
+
+
+def _accuracy(axes: Any, rows: "Sequence[Row]") -> None:
+    seen = [(row, row.accuracy) for row in rows if row.accuracy is not None]
+    values = sorted(accuracy for _, accuracy in seen)
+    # A model that failed altogether would press all others into one line: it is drawn at the lower edge.
+    usual, top = values[len(values) // 10], values[-1]
+    low = max(values[0], usual - max(top - usual, 0.005))
+    room = max(top - low, 0.005)
+    axes.set_ylim(low - 0.12 * room, top + 0.2 * room)
+    axes.set_ylabel("accuracy")
+    pushed = [(row, accuracy) for row, accuracy in seen if row.state == "pushed"]
+    if pushed:
+        steps = [*((row.run, accuracy) for row, accuracy in pushed), (rows[-1].run, pushed[-1][1])]
+        axes.step(*zip(*steps, strict=True), where="post", color=ACCENT, linewidth=1)
+    size = 26 if len(seen) <= 100 else 12
+    hollow = {"facecolors": "none", "edgecolors": BAD, "s": size}
+    looks: dict[str, Any] = {"pushed": {"color": ACCENT, "s": size}, "unchanged": {"color": DIM, "s": size / 5}}
+    for state in ("unchanged", *sorted({row.state for row, _ in seen} - looks.keys()), "pushed"):
+        points = [(row.run, accuracy) for row, accuracy in seen if row.state == state]
+        for marker, places in (("o", [p for p in points if p[1] >= low]), ("v", [(x, low - 0.05 * room) for x, y in points if y < low])):
+            if places:
+                axes.scatter(*zip(*places, strict=True), marker=marker, zorder=3, **looks.get(state, hollow))
+    for n, (row, accuracy) in list(enumerate(pushed))[0 if len(pushed) <= LABELS else -1 :]:
+        falls = n > 0 and accuracy < pushed[n - 1][1]  # then the line comes from above
+        place = {"xytext": (0, -6 if falls else 5), "textcoords": "offset points", "ha": "center", "va": "top" if falls else "bottom"}
+        axes.annotate(f"v{row.version}", (row.run, max(accuracy, low)), color=ACCENT, fontsize=8, **place)
+
+
+def _gates(axes: Any, rows: "Sequence[Row]", gates: list[str]) -> None:
+    axes.set_ylim(max(len(gates), 1) - 0.5, -0.5)
+    axes.set_yticks(range(len(gates)), [gate.replace("_", " ") for gate in gates])
+    mark = min(1.0, MARK * (rows[-1].run - rows[0].run + 1) / (WIDTH - LEFT - RIGHT))
+    for y, gate in enumerate(gates):
+        for verdict, colour, tall, wide, edge in (("passed", DIM, 0.12, 1.0, 0.0), ("refused", BAD, 0.76, mark, 0.8)):
+            bars = [(start - wide / 2, length - 1 + wide) for start, length in _stretches(rows, gate, verdict)]
+            axes.broken_barh(bars, (y - tall / 2, tall), facecolors=colour, edgecolors=colour, linewidth=edge)
+
+
+def _stretches(rows: "Sequence[Row]", gate: str, verdict: str) -> Iterator[tuple[int, int]]:
+    """(first run, how many) of the stretches of runs, one number after the other, in which a gate gave this verdict."""
+    same = [row.run for row in rows if row.gates.get(gate) == verdict]
+    for _, stretch in itertools.groupby(enumerate(same), lambda pair: pair[1] - pair[0]):
+        found = [run for _, run in stretch]
+        yield found[0], len(found)
+
+
+def _words(rows: "Sequence[Row]") -> str:
+    seen = [row.accuracy for row in rows if row.accuracy is not None]
+    pushed, refused = (sum(row.state == state for row in rows) for state in ("pushed", "refused"))
+    span = f"accuracy from {min(seen):.4f} to {max(seen):.4f}"
+    return f"runs {rows[0].run} to {rows[-1].run}: {span}, {pushed} pushed, {refused} refused; below, the gates that refused"

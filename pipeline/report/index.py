@@ -1,0 +1,198 @@
+"""The page over all runs: what is served, how accuracy and gates went, every run in a table. A JSON beside it says the same.
+
+write(gather(Store(root), lineage, root / "serving"), root / "reports")["html"]
+"""
+
+import dataclasses
+import datetime
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+
+from pipeline.lineage import Lineage, now
+from pipeline.report import history
+from pipeline.report.html import environment, save, sentence
+from pipeline.report.terminal import local
+from pipeline.serving import Shelf
+from pipeline.store import Store
+from schemas.errors import StoreError
+
+NEWEST = 50  # runs that stand in the open; the older ones are folded
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A run in one line. What it did not come to is None or empty."""
+
+    run: int
+    profile: str
+    model: str  # the name it would be served under
+    state: str
+    started: str
+    seconds: float | None
+    accuracy: float | None  # on the test split, in [0, 1]
+    version: int | None  # pushed, or found to hold this model already
+    gates: dict[str, str]  # by gate: "passed", "refused" or "too few examples"
+    why: str  # one sentence
+    report: str | None  # the run's page, beside this one
+
+    @property
+    def refused(self) -> list[str]:
+        return [gate for gate, verdict in self.gates.items() if verdict == "refused"]
+
+
+@dataclass(frozen=True)
+class Served:
+    """What the serving directory offers under one name. `since` and `run` are None where this store did not push it."""
+
+    model: str
+    version: int | None
+    accuracy: float | None
+    since: str | None
+    run: int | None
+    trouble: str = ""  # why it cannot be read
+
+
+@dataclass(frozen=True)
+class Index:
+    """All runs, the newest first."""
+
+    served: list[Served]
+    rows: list[Row]
+    written: str
+
+    @property
+    def headline(self) -> str:
+        standing = [each for each in self.served if each.version is not None]
+        if not standing:
+            return "Nothing is served yet."
+        if len(standing) == 1:
+            since = f", since {local(standing[0].since)[:10]}" if standing[0].since else ""
+            return f"{standing[0].model} serves version {standing[0].version}{since}."
+        return f"{len(standing)} models are served."
+
+    def count(self, state: str) -> int:
+        return sum(row.state == state for row in self.rows)
+
+    def as_json(self) -> Json:
+        return {"headline": self.headline} | dataclasses.asdict(self)
+
+
+def gather(store: Store, lineage: Lineage, serving_dir: Path) -> Index:
+    """The facts of all runs, from the lineage, the evaluations that still stand, and the serving directory."""
+    runs = lineage.runs()
+    stages = {run["run"]: {e["stage"]: e for e in lineage.executions(run["run"])} for run in runs}
+    rows = [_row(run, stages[run["run"]], store) for run in runs]
+    return Index(list(_served(serving_dir, runs, stages)), rows, now())
+
+
+def _row(run: Json, stages: Json, store: Store) -> Row:
+    facts = {name: stage["facts"] or {} for name, stage in stages.items()}
+    finished = run["finished"]
+    report = store.root / "reports" / f"run-{run['run']}.html"
+    evaluation = standing(store, stages.get("evaluate"))
+    version = facts.get("push", {}).get("version")
+    return Row(
+        run=run["run"],
+        profile=run["profile"],
+        model=_model(run),
+        state=run["state"],
+        started=run["started"],
+        seconds=_seconds(run["started"], finished) if finished else None,
+        accuracy=facts.get("evaluate", {}).get("accuracy"),
+        version=version,
+        gates=_gates(facts, _read(evaluation, "gates.json")),
+        why=_why(run, version, _read(evaluation, "comparisons.json")),
+        report=report.name if report.exists() else None,
+    )
+
+
+def _seconds(started: str, finished: str) -> float:
+    return (datetime.datetime.fromisoformat(finished) - datetime.datetime.fromisoformat(started)).total_seconds()
+
+
+def standing(store: Store, stage: Json | None) -> Path | None:
+    """The directory of the artifact that a stage left, if it is still there and still the same one."""
+    if not stage or not stage["key"]:
+        return None
+    manifest = store.manifest(stage["stage"], stage["key"])
+    return store.path(stage["stage"], stage["key"]) if manifest and manifest["digest"] == stage["digest"] else None
+
+
+def _read(artifact: Path | None, name: str) -> list[Json]:
+    path = artifact / name if artifact else None
+    return json.loads(path.read_text()) if path and path.is_file() else []
+
+
+def _gates(facts: Json, judged: list[Json]) -> dict[str, str]:
+    """The verdict of each gate: refused if it refused any slice. The data's gate stands before the evaluation's, serving's behind."""
+    verdicts: dict[str, set[str]] = {}
+    for gate in judged:
+        verdicts.setdefault(gate["gate"], set()).add(gate.get("verdict") or ("passed" if gate["passed"] else "refused"))
+    order = ("refused", "passed", "too few examples")
+    found = {name: next((verdict for verdict in order if verdict in seen), "passed") for name, seen in verdicts.items()}
+    ends = {name: facts.get(stage, {}).get("passed") for name, stage in (("data", "validate"), ("serving", "check_serving"))}
+    first, last = ({n: "passed" if ends[n] else "refused"} if ends[n] is not None else {} for n in ("data", "serving"))
+    return first | found | last
+
+
+def _why(run: Json, version: int | None, comparisons: list[Json]) -> str:
+    if run["message"]:
+        return sentence(run["message"].split("\n")[0].split(": ", 1)[-1])
+    if run["state"] == "unchanged":
+        return f"Version {version} already holds this model."
+    if run["state"] == "pushed":
+        return sentence(next((each["words"] for each in comparisons if each["with"] == "baseline"), "every gate passed"))
+    return ""
+
+
+def _model(run: Json) -> str:
+    return str((run["config"].get("push") or {}).get("model") or run["profile"])
+
+
+def _served(serving_dir: Path, runs: list[Json], stages: dict[int, Json]) -> Iterator[Served]:
+    """The latest version of each model, and the run of this store that pushed it: one of the same model, number and digest."""
+    pushed = {}
+    for run in runs:
+        push = stages[run["run"]].get("push")
+        if push and (push["facts"] or {}).get("new"):
+            pushed[_model(run), push["facts"]["version"], push["digest"]] = run
+    folders = sorted(p.name for p in serving_dir.iterdir() if not p.name.startswith(".")) if serving_dir.is_dir() else []
+    for name in folders:
+        try:
+            version = Shelf(serving_dir, name).latest()
+        except StoreError as error:
+            yield Served(name, None, None, None, None, error.cause)
+            continue
+        if version is not None:
+            by = pushed.get((name, version.number, version.digest), {})
+            since = by.get("finished") or by.get("started")
+            yield Served(name, version.number, version.provenance.get("accuracy"), since, by.get("run"))
+
+
+def write(index: Index, folder: Path) -> dict[str, Path]:
+    """`index.html` and `index.json` in `folder`, by what they are: html, json. All is escaped but the plots, which are our own SVG."""
+    page = environment()
+    page.filters |= {"local": lambda moment: local(moment)[:16], "lasted": lasted}  # to the minute
+    models = dict.fromkeys(row.model for row in index.rows if row.accuracy is not None)
+    plots = {model: Markup(history.plot([row for row in reversed(index.rows) if row.model == model])) for model in models}
+    texts = {
+        "html": page.get_template("index.html.j2").render(index=index, plots=plots, newest=NEWEST),
+        "json": json.dumps(index.as_json(), indent=2) + "\n",
+    }
+    return {kind: save(folder / f"index.{kind}", text) for kind, text in texts.items()}
+
+
+def lasted(seconds: float | None) -> str:
+    """A duration for people: "0.7 s", "1 min 3 s", "2 h 5 min"; nothing for None."""
+    if seconds is None:
+        return ""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

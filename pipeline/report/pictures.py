@@ -1,0 +1,71 @@
+"""Images of the gallery as `data:` URLs.
+
+pictures = Pictures.of(Path("gallery.npy"))
+pictures.url(3)      # "data:image/png;base64,..."
+pictures.width       # on the page, in CSS pixels
+"""
+
+import base64
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from etils import epy
+
+with epy.lazy_imports():
+    import imagecodecs
+    import numpy as np
+
+BUDGET = 1_200_000  # bytes of all pixels together; a page stays below 3 MB, which in base64 is four thirds of that
+SIDE = 84  # CSS pixels, about; three times an MNIST digit
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """uint8 [n, height, width, channels], each shown at a whole multiple of its size if it is small."""
+
+    images: Any
+
+    @classmethod
+    def of(cls, path: Path | None) -> "Pictures | None":
+        """The images of a gallery, or None where there is none that can be read."""
+        try:
+            found = np.load(path, allow_pickle=False) if path else None
+        except (OSError, ValueError):
+            return None
+        return cls(found) if found is not None and found.ndim == 4 and found.size else None
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def scale(self) -> float:
+        """CSS pixels of the page for each pixel of the image."""
+        side = max(self.images.shape[1:3])
+        return float(SIDE // side if side <= SIDE else SIDE / side)
+
+    @property
+    def width(self) -> int:
+        return max(1, round(float(self.images.shape[2]) * self.scale))
+
+    @property
+    def height(self) -> int:
+        return max(1, round(float(self.images.shape[1]) * self.scale))
+
+    def url(self, row: int) -> str:
+        return self._urls[row]
+
+    @cached_property
+    def _urls(self) -> list[str]:
+        return ["data:image/png;base64," + base64.b64encode(imagecodecs.png_encode(image)).decode() for image in self._small]
+
+    @property
+    def _small(self) -> Any:
+        """Grey or RGB, and no larger than the budget allows: blocks of pixels become their mean."""
+        n, height, width, channels = self.images.shape
+        images = self.images[..., :3] if channels >= 3 else self.images[..., :1]
+        step = min(math.ceil(math.sqrt(max(1.0, images.size / BUDGET))), height, width)
+        blocks = images[:, : height // step * step, : width // step * step].reshape(n, height // step, step, width // step, step, -1)
+        return np.squeeze(blocks.mean((2, 4)).astype(np.uint8), -1) if images.shape[-1] == 1 else blocks.mean((2, 4)).astype(np.uint8)

@@ -1,0 +1,191 @@
+"""The plots of a page, each from figures to an inline SVG whose colours are the page's own variables.
+
+svg = accuracies([("overall", {"accuracy": 0.98, "interval": [0.97, 0.99]}, None)])
+
+Sized for a telephone: 4.4 inches are the width of one, and on larger screens they grow.
+"""
+
+import io
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from etils import epy
+
+with epy.lazy_imports():
+    import matplotlib as mpl
+    from matplotlib import figure as figures
+    from matplotlib import ticker
+
+# Stand-ins that no plot uses otherwise; in the SVG they become the variables of `_style.css.j2`.
+INK, DIM, LINE, PAPER, ACCENT, OTHER, BAD = "#010203", "#010204", "#010205", "#010206", "#010207", "#010208", "#010209"
+VARIABLES = {INK: "ink", DIM: "dim", LINE: "line", PAPER: "paper", ACCENT: "accent", OTHER: "other", BAD: "bad"}
+WIDTH = 4.4
+MOST_ROWS = 40  # of a plot with a row for each class
+FEW = 10  # images in a bin of confidence; fewer say little, and are drawn hollow
+STYLE: Any = {
+    "svg.fonttype": "none",  # text stays text, in the page's font
+    "svg.hashsalt": "gateline",  # the same figures give the same file
+    "text.parse_math": False,  # a dollar is a dollar
+    "font.size": 10,
+    "legend.fontsize": 9.5,
+    "text.color": INK,
+    "axes.labelcolor": DIM,
+    "axes.edgecolor": LINE,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "axes.grid": True,
+    "grid.color": LINE,
+    "grid.linewidth": 0.5,
+    "xtick.color": LINE,
+    "xtick.labelcolor": DIM,
+    "ytick.color": LINE,
+    "ytick.labelcolor": DIM,
+    "legend.frameon": False,
+    "legend.labelcolor": DIM,
+}
+
+Row = dict[str, Any]
+
+
+def accuracies(rows: Sequence[tuple[str, Row, Row | None]]) -> str:
+    """Accuracy with its interval, a row for each (name, candidate, baseline or None); of many rows the lowest, the first always."""
+    first, *rest = [row for row in rows if row[1]["accuracy"] is not None]
+    if len(rest) > MOST_ROWS:
+        rest = sorted(rest, key=lambda row: float(row[1]["accuracy"]))[:MOST_ROWS]
+    shown = [first, *rest]
+    both = any(baseline for _, _, baseline in shown)
+    with _figure("accuracy with its 95 % interval, by slice", 0.7 + 0.25 * len(shown)) as (figure, finish):
+        axes = figure.subplots()
+        _dots(axes, [(y - 0.14 * both, row) for y, (_, row, _) in enumerate(shown)], ACCENT, hollow=False, label="candidate")
+        served = [(y + 0.14, row) for y, (_, _, row) in enumerate(shown) if row and row["accuracy"] is not None]
+        _dots(axes, served, OTHER, hollow=True, label="served")
+        axes.set_yticks(range(len(shown)), [name for name, _, _ in shown])
+        axes.set_ylim(len(shown) - 0.4, -0.6)
+        axes.tick_params(axis="y", length=0, labelcolor=INK)
+        axes.grid(axis="y", visible=False)
+        axes.spines["left"].set_visible(False)
+        axes.axhline(0.5, color=LINE, linewidth=0.8)
+        axes.set_xlabel("accuracy")
+        if both:
+            _legend(axes, 2)
+        return finish()
+
+
+def robustness(clean: Row, corrupted: dict[str, Row], baseline: dict[str, Row]) -> str:
+    """Accuracy under each corruption, the candidate's and the baseline's; the line is the candidate's on clean images."""
+    names = list(corrupted)
+    with _figure("accuracy under each corruption beside clean images", 0.8 + 0.32 * len(names)) as (figure, finish):
+        axes = figure.subplots()
+        axes.axvline(clean["accuracy"], color=ACCENT, linewidth=1, linestyle=(0, (4, 3)), label="candidate, clean")
+        both = bool(baseline)
+        candidate = [(y - 0.14 * both, corrupted[name]) for y, name in enumerate(names)]
+        _dots(axes, candidate, ACCENT, hollow=False, label="candidate")
+        _dots(axes, [(y + 0.14, baseline[name]) for y, name in enumerate(names) if name in baseline], OTHER, hollow=True, label="served")
+        axes.set_yticks(range(len(names)), names)
+        axes.set_ylim(len(names) - 0.4, -0.6)
+        axes.tick_params(axis="y", length=0, labelcolor=INK)
+        axes.grid(axis="y", visible=False)
+        axes.spines["left"].set_visible(False)
+        axes.set_xlabel("accuracy")
+        _legend(axes, 3)
+        return finish()
+
+
+def reliability(bins: list[Row]) -> str:
+    """Accuracy against confidence, with the number of images below (Guo et al. 2017). On the diagonal a model is calibrated."""
+    held = [b for b in bins if b["count"] and b["confidence"] is not None and b["accuracy"] is not None]
+    with _figure("accuracy against confidence, and the number of images at each confidence", 4.4) as (figure, finish):
+        above, below = figure.subplots(2, 1, height_ratios=(3, 1), sharex=True)
+        above.plot([0, 1], [0, 1], color=DIM, linewidth=1, linestyle=(0, (4, 3)))
+        for b in held:
+            above.plot([b["confidence"]] * 2, [b["confidence"], b["accuracy"]], color=ACCENT, linewidth=1, alpha=0.5)
+        xs, ys = [b["confidence"] for b in held], [b["accuracy"] for b in held]
+        faces = [PAPER if b["count"] < FEW else ACCENT for b in held]
+        above.scatter(xs, ys, s=26, c=faces, edgecolors=ACCENT, linewidths=1.2, zorder=3, clip_on=False)
+        above.set(xlim=(0, 1), ylim=(0, 1.02), ylabel="accuracy")
+        widths = [b["high"] - b["low"] for b in held]
+        below.bar([b["low"] for b in held], [b["count"] for b in held], width=widths, align="edge", color=ACCENT, edgecolor=PAPER)
+        below.set(ylabel="images", xlabel="confidence", yscale="log", ylim=(0.7, None))
+        below.yaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:,.0f}"))
+        below.yaxis.set_minor_locator(ticker.NullLocator())
+        figure.align_ylabels()
+        return finish()
+
+
+def labels(splits: dict[str, dict[str, int]]) -> str:
+    """The share of each label in each split."""
+    names = sorted({label for counts in splits.values() for label in counts}, key=lambda label: (len(label), label))
+    width = 0.8 / max(1, len(splits))
+    with _figure("share of each label, by split", 2.5) as (figure, finish):
+        axes = figure.subplots()
+        for i, (split, counts) in enumerate(splits.items()):
+            total = max(1, sum(counts.values()))
+            shares = [100 * counts.get(label, 0) / total for label in names]
+            xs = [x + (i - (len(splits) - 1) / 2) * width for x in range(len(names))]
+            axes.bar(xs, shares, width=width * 0.92, color=(ACCENT, (ACCENT, 0.45), OTHER, DIM)[i % 4], label=split)
+        axes.set_xticks(range(len(names)), names)
+        if len(names) > MOST_ROWS:
+            axes.xaxis.set_major_locator(ticker.MaxNLocator(10, integer=True))
+        axes.tick_params(axis="x", length=0)
+        axes.grid(axis="x", visible=False)
+        axes.set(xlabel="label", ylabel="share, %")
+        _legend(axes, 4)
+        return finish()
+
+
+def curve(history: list[dict[str, float]], name: str) -> str:
+    """`loss` or `accuracy` over the epochs, of train and of validation."""
+    epochs = range(1, len(history) + 1)
+    with _figure(f"{name} over the epochs, train and validation", 2.6) as (figure, finish):
+        axes = figure.subplots()
+        for key, colour, label in ((name, OTHER, "train"), (f"val_{name}", ACCENT, "validation")):
+            axes.plot(epochs, [row.get(key) for row in history], color=colour, linewidth=1.6, marker="o", markersize=3, label=label)
+        axes.xaxis.set_major_locator(ticker.MaxNLocator(integer=True))
+        axes.set(xlabel="epoch", ylabel=name)
+        _legend(axes, 2)
+        return finish()
+
+
+def _dots(axes: Any, points: list[tuple[float, Row]], colour: str, *, hollow: bool, label: str) -> None:
+    for y, row in points:
+        if _known(row["interval"]):
+            axes.plot(row["interval"], [y, y], color=colour, linewidth=1.4, solid_capstyle="butt")
+    if points:
+        ys, xs = zip(*((y, row["accuracy"]) for y, row in points), strict=True)
+        axes.scatter(xs, ys, s=22, c=PAPER if hollow else colour, edgecolors=colour, linewidths=1.2, zorder=3, label=label)
+
+
+def _known(interval: Any) -> bool:
+    return bool(interval) and None not in interval
+
+
+def _legend(axes: Any, columns: int) -> None:
+    where = {"loc": "lower left", "bbox_to_anchor": (0, 1), "borderaxespad": 0, "handlelength": 1.2, "columnspacing": 1.2}
+    axes.legend(ncols=columns, **where)
+
+
+@contextmanager
+def _figure(words: str, height: float) -> Iterator[tuple[Any, Callable[[], str]]]:
+    """A figure of `height` inches in the page's style, and what makes it an SVG. `words`: for those who do not see it."""
+    with mpl.rc_context(STYLE):
+        figure = figures.Figure(figsize=(WIDTH, height), layout="constrained")
+        yield figure, lambda: svg(figure, words)
+
+
+def svg(figure: Any, words: str) -> str:
+    drawn = io.StringIO()
+    nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+    figure.savefig(drawn, format="svg", transparent=True, metadata=nothing)
+    text = drawn.getvalue()
+    text = text[text.index("<svg") :]
+    for colour, name in VARIABLES.items():
+        text = text.replace(colour, f"var(--{name})")
+    # Names are local to a drawing, but a page holds many.
+    own = re.sub(r"\W+", "-", words)
+    text = re.sub(r'\bid="', f'id="{own}-', text)
+    text = re.sub(r'((?:xlink:)?href="|url\()#', rf"\g<1>#{own}-", text)
+    text = re.sub(r' (?:width|height)="[\d.]+pt"', "", text, count=2)
+    return text.replace("<svg", f'<svg role="img" aria-label="{words}"', 1)

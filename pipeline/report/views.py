@@ -1,0 +1,201 @@
+"""From facts to what a reader sees: rows in the order in which they matter, and sentences.
+
+classes(facts)      # [{"name": "overall", "candidate": ROW, "baseline": ROW or None, "difference": 0.0012}, ...]
+limits(facts)       # ["Slice label=8, ink=below 0.1 has too few test images to judge (12).", ...]
+"""
+
+import re
+from pathlib import Path
+from typing import Any
+
+from pipeline.report.facts import Facts
+
+SPLITS = ("train", "validation", "test")
+_CLASS = re.compile(r"label=(\d+)")
+
+
+def in_order(splits: dict[str, Any]) -> dict[str, Any]:
+    """Train, validation, test, then any other."""
+    return {name: splits[name] for name in sorted(splits, key=lambda s: (SPLITS.index(s) if s in SPLITS else len(SPLITS), s))}
+
+
+def gates(facts: Facts) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """(shown, folded): refused gates first, then those that could not be judged. Classes are folded when all of them pass."""
+    order = {"refused": 0, "too few examples": 1}
+    rows = sorted(facts.gates, key=lambda gate: 0 if not gate["passed"] else order.get(gate["verdict"], 2))
+    classes = [gate for gate in rows if gate["gate"] == "per_class"]
+    if all(gate["verdict"] == "passed" for gate in classes) and len(classes) > 1:
+        return [gate for gate in rows if gate["gate"] != "per_class"], classes
+    return rows, []
+
+
+def narrowest(rows: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """The gate that passed with the least to spare."""
+    spare = [row for row in rows if row["margin"]]
+    return min(spare, key=lambda row: _number(row["margin"]), default=None)
+
+
+def classes(facts: Facts) -> list[dict[str, Any]]:
+    """Overall, then each class, of candidate and baseline."""
+    found = facts.metrics["candidate"]["slices"]
+    labels = sorted(int(match[1]) for name in found if (match := _CLASS.fullmatch(name)))
+    return [_beside(facts, "overall"), *(_beside(facts, f"label={label}", str(label)) for label in labels)]
+
+
+def lowest(facts: Facts) -> dict[str, Any] | None:
+    """The class of lowest accuracy."""
+    rows = [row for row in classes(facts)[1:] if row["candidate"]["accuracy"] is not None]
+    return min(rows, key=lambda row: float(row["candidate"]["accuracy"]), default=None)
+
+
+def slices(facts: Facts) -> list[dict[str, Any]]:
+    """Slices beyond the label, the lowest accuracy first within each slicing; `few`: too few images to judge."""
+    few = {gate["slice"] for gate in facts.gates if gate["verdict"] == "too few examples"}
+    rows = [
+        _beside(facts, name) | {"few": name in few, "features": features(name)}
+        for name in facts.metrics["candidate"]["slices"]
+        if not _CLASS.fullmatch(name)
+    ]
+    lowest = [(row, 1.0 if row["candidate"]["accuracy"] is None else row["candidate"]["accuracy"]) for row in rows]
+    return [row for row, _ in sorted(lowest, key=lambda pair: (pair[0]["features"], pair[1]))]
+
+
+def features(name: str) -> tuple[int, str]:
+    """How many features a slice has, and which: "label=3, ink=below 0.1" is (2, "label, ink")."""
+    parts = name.split(", ")
+    return len(parts), ", ".join(part.split("=")[0] for part in parts)
+
+
+def corruptions(facts: Facts) -> list[dict[str, Any]]:
+    """Clean images, then each corruption."""
+    baseline = facts.metrics.get("baseline", {}).get("corruptions", {})
+    found = facts.metrics["candidate"]["corruptions"]
+    return [{"name": name, "candidate": row, "baseline": baseline.get(name)} for name, row in found.items()]
+
+
+def confused(facts: Facts, most: int = 6) -> list[tuple[int, int, int]]:
+    """(label, prediction, images) of the commonest mistakes."""
+    matrix = facts.metrics["candidate"]["confusion"]
+    wrong = [(label, other, n) for label, row in enumerate(matrix) for other, n in enumerate(row) if n and other != label]
+    return sorted(wrong, key=lambda cell: -cell[2])[:most]
+
+
+def heat(matrix: list[list[int]]) -> list[list[float]]:
+    """How strongly each cell is coloured, 0 to 1: mistakes by their share of the label, the commonest 1; what is right 0."""
+    shares = [[0 if i == j else n / (sum(row) or 1) for j, n in enumerate(row)] for i, row in enumerate(matrix)]
+    highest = max((share for row in shares for share in row), default=0) or 1
+    return [[round((share / highest) ** 0.5, 3) for share in row] for row in shares]  # a root, or one bad pair would hide the rest
+
+
+def leaked(facts: Facts) -> dict[str, Any] | None:
+    """Accuracy without and with the test images that the model may have learnt from, or None where there are none."""
+    found = facts.candidate
+    if not found or not found["with_leaked"]:
+        return None
+    without, with_ = found["overall"], found["with_leaked"]
+    return {"images": with_["count"] - without["count"], "without": without, "with": with_}
+
+
+def samples(facts: Facts) -> dict[int, list[dict[str, Any]]]:
+    """The sample images by label."""
+    found: dict[int, list[dict[str, Any]]] = {}
+    for entry in facts.gallery["samples"]:
+        found.setdefault(entry["label"], []).append(entry)
+    return dict(sorted(found.items()))
+
+
+def compared(facts: Facts, model: str) -> dict[str, Any] | None:
+    """What was found beside "baseline" or "best"."""
+    return next((found for found in facts.comparisons if found["with"] == model), None)
+
+
+def served(facts: Facts) -> int | None:
+    """The version that the candidate was compared with."""
+    found = compared(facts, "baseline") or {}
+    evaluated = next((stage["facts"] or {} for stage in facts.stages if stage["stage"] == "evaluate"), {})
+    version: int | None = found.get("version") or evaluated.get("baseline")
+    return version
+
+
+def lineage(facts: Facts) -> list[dict[str, str]]:
+    """Each artifact on the way from the data to the served version."""
+    left = [stage for stage in facts.stages if stage["digest"]]
+    return [
+        {"stage": s["stage"], "what": _what(s), "digest": s["digest"], "path": "/".join(Path(s["path"] or "").parts[-3:])} for s in left
+    ]
+
+
+def seed(facts: Facts) -> int | None:
+    found: int | None = (facts.run["config"] or {}).get("train", {}).get("seed")
+    return found
+
+
+def limits(facts: Facts) -> list[str]:
+    """What this evaluation does not show."""
+    found = facts.candidate
+    if not found:
+        return ["The run did not come to an evaluation: nothing is known of this model."]
+    said = []
+    if known(interval := found["overall"]["interval"]):
+        words = f"accuracy is known to within {interval[1] - interval[0]:.4f} (the width of its 95 % interval)"
+        said.append(f"With {found['overall']['count']:,} test images, {words}; smaller slices are known less well.")
+    few = [gate["slice"] for gate in facts.gates if gate["verdict"] == "too few examples"]
+    if few:
+        said.append(f"Too few test images to judge: {'; '.join(few)}. These are shown, and no gate holds for them.")
+    if rest := leaked(facts):
+        said.append(f"{rest['images']:,} test images also stand in train or validation. The figures leave them out.")
+    if not slices(facts):
+        said.append("No slices beyond the label were looked at.")
+    if found["corruptions"]:
+        said.append(f"Robustness was measured under {', '.join(found['corruptions'])}, one severity each, and under nothing else.")
+    else:
+        said.append("Robustness under corruptions was not measured.")
+    if "baseline" not in facts.metrics:
+        said.append("Nothing was served yet, so there was no model to compare with.")
+    said.append("All figures are of one test split. Images of another origin, or of none of these classes, were not tested.")
+    return said
+
+
+def known(interval: Any) -> bool:
+    """Whether an interval has both ends."""
+    return bool(interval) and None not in interval
+
+
+def _beside(facts: Facts, name: str, shown: str | None = None) -> dict[str, Any]:
+    def row(model: str) -> dict[str, Any] | None:
+        found = facts.metrics.get(model)
+        every: dict[str, Any] = found["slices"] | {"overall": found["overall"]} if found else {}
+        return every.get(name)
+
+    candidate, baseline = row("candidate"), row("baseline")
+    assert candidate is not None
+    both = baseline is not None and None not in (candidate["accuracy"], baseline["accuracy"])
+    difference = candidate["accuracy"] - baseline["accuracy"] if both and baseline else None
+    return {"name": shown or name, "few": False, "candidate": candidate, "baseline": baseline, "difference": difference}
+
+
+def _what(stage: dict[str, Any]) -> str:
+    """What an artifact holds, from its facts."""
+    found = stage["facts"] or {}
+    said = "" if found.get("passed", True) else "refused"
+    match stage["stage"]:
+        case "ingest":
+            said = str(found.get("source", ""))
+        case "describe":
+            said = ", ".join(f"{count:,} {split}" for split, count in in_order(found.get("counts", {})).items())
+        case "tune" if "origin" in found:
+            said = f"hyperparameters, {found['origin']}"
+        case "train" if "epochs" in found:
+            said = f"{found['epochs']} epochs, validation accuracy {found['validation_accuracy']:.4f}"
+        case "evaluate" if found.get("accuracy") is not None:
+            said = f"accuracy {found['accuracy']:.4f}{', beside version ' + str(found['baseline']) if found.get('baseline') else ''}"
+        case "push" if "version" in found:
+            said = f"version {found['version']}{'' if found.get('new') else ', which stood there already'}"
+    return said
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text.replace("−", "-").split()[0])
+    except ValueError:
+        return 0.0

@@ -1,0 +1,125 @@
+"""`python -m tests.benchmarks.gates --data-dir FOLDER`: what the gates let pass and refuse, beside a plain change threshold.
+
+Models are trained on a third of MNIST's train split; the rest is the population, on which their true accuracy is known and
+from which test sets are drawn. FOLDER holds MNIST as TFDS prepares it. --quick: imagined models, in seconds, to see that it runs.
+"""
+
+import argparse
+import os
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from tests.benchmarks.__main__ import show
+from tests.benchmarks.gates.population import CLOSE, Model, digits, imagined, trained
+from tests.benchmarks.gates.simulation import ALPHA, BUDGET, COUNT, MARGIN, Gate, Lost, chain, draws, pair, paired, threshold
+
+EFFECTS = (0.005, 0.002, 0.0, -0.001, -0.002, -0.003, -0.005, -0.01)
+KINDS = ("the same, with noise", "fewer epochs", "another seed")
+SEEDS = 3
+
+
+def related(kind: str, models: list[tuple[Model, Model]], rng: np.random.Generator) -> list[tuple[Model, Model]]:
+    """Candidate and baseline of each seed, before one is made worse."""
+    if kind == KINDS[0]:
+        return [(late.worse(0.001, rng), late.worse(0.001, rng)) for _, late in models]
+    if kind == KINDS[1]:
+        return list(models)
+    return [(models[i - 1][1], late) for i, (_, late) in enumerate(models)]
+
+
+def measure(models: list[tuple[Model, Model]], gates: dict[str, Gate], number: int) -> dict[tuple[str, float], dict[str, float]]:
+    """Share of test sets on which each gate pushes the candidate, by kind and effect, and the pair's `discordance`."""
+    rng, found = np.random.default_rng(0), {}
+    for kind in KINDS:
+        starts = related(kind, models, rng)
+        for effect in EFFECTS:
+            pairs = [pair(*start, effect, rng) for start in starts]
+            tests = np.concatenate([draws(a.right, b.right, -(-number // len(pairs)), rng) for a, b in pairs])
+            found[kind, effect] = {name: float(np.mean([gate(row) for row in tests])) for name, gate in gates.items()}
+            found[kind, effect]["discordance"] = float(np.mean([(a.right != b.right).mean() for a, b in pairs]))
+    return found
+
+
+def table(found: dict[tuple[str, float], dict[str, float]], gates: dict[str, Gate], number: int) -> Table:
+    """Errors: how often what is worse was pushed, and what is not worse was refused."""
+    drawn = Table("candidate and baseline", "truly", "discordant", "error", *gates, title=f"{number:,} test sets of {COUNT:,} images")
+    for (kind, effect), row in found.items():
+        errors = [row[name] if effect < 0 else 1 - row[name] for name in gates]
+        said = [f"{100 * error:.1f} ± {100 * (error * (1 - error) / number) ** 0.5:.1f} %" for error in errors]
+        named = kind if effect == EFFECTS[0] else ""
+        drawn.add_row(
+            named,
+            f"{100 * effect:+.1f}",
+            f"{100 * row['discordance']:.2f} %",
+            "pushed" if effect < 0 else "refused",
+            *said,
+            end_section=effect == EFFECTS[-1],
+        )
+    return drawn
+
+
+Rules = dict[str, tuple[Gate, Gate | None]]
+
+
+def lines(models: list[tuple[Model, Model]], rules: Rules, number: int, generations: int) -> dict[str, list[Lost]]:
+    """By rule, what each chain lost. Chain by chain, all rules see the same test set."""
+
+    def ends(gate: Gate, budget: Gate | None) -> list[Lost]:
+        starts = [models[i % len(models)][1] for i in range(number)]
+        return [chain(first, np.random.default_rng(i), gate, budget, generations=generations) for i, first in enumerate(starts)]
+
+    return {name: ends(*rule) for name, rule in rules.items()}
+
+
+def line_table(lost: dict[str, list[Lost]], generations: int) -> Table:
+    title = f"{generations} generations, each truly 0.1 point worse than what is served"
+    drawn = Table("gates", "points lost, mean", "worst", "pushed, mean", "chains within budget", title=title)
+    for name, ends in lost.items():
+        points = [100 * end.accuracy for end in ends]
+        within = f"{sum(end.accuracy <= BUDGET + CLOSE for end in ends)} of {len(ends)}"
+        drawn.add_row(name, f"{np.mean(points):.2f}", f"{max(points):.2f}", f"{np.mean([end.pushed for end in ends]):.1f}", within)
+    return drawn
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data-dir", default=None, help="where TFDS keeps or puts MNIST")
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--margin", type=float, default=MARGIN)
+    parser.add_argument("--alpha", type=float, default=ALPHA)
+    options = parser.parse_args()
+    bench(options.data_dir, options.quick, options.margin, options.alpha)
+
+
+def bench(data_dir: str | None, quick: bool, margin: float, alpha: float) -> None:
+    console, (number, chains, generations) = Console(width=120), (90, 3, 10) if quick else (2001, 24, 50)
+    given = None if quick else digits(data_dir)
+    models = []
+    for seed in range(SEEDS):
+        early, late = trained(given, seed) if given else imagined(seed)
+        models.append((early, late))
+        console.print(f"seed {seed}: accuracy {early.accuracy:.4f}, with more epochs {late.accuracy:.4f}")
+    ours, budget, plain = f"paired, {margin:g}", f"paired, {margin:g}, and budget, {BUDGET:g}", "drop ≤ 0.002"
+    gates = {ours: paired(margin, alpha), plain: threshold(0.002), "drop ≤ 0.004": threshold(0.004)}
+    found = measure(models, gates, number)
+    console.print(table(found, gates, number))
+    rules: Rules = {budget: (gates[ours], paired(BUDGET, alpha)), ours: (gates[ours], None), plain: (gates[plain], None)}
+    lost = lines(models, rules, chains, generations)
+    console.print(line_table(lost, generations))
+    pushed = max(found[kind, -0.005][ours] for kind in KINDS)
+    refused = max(1 - found[kind, 0.0][ours] for kind in KINDS)
+    most = max(end.accuracy for end in lost[budget])
+    show(
+        [
+            ("0.5 points worse, yet pushed (worst kind)", f"{100 * pushed:.1f} %", "at most 1 %", pushed <= 0.01),
+            ("as good, yet refused (worst kind)", f"{100 * refused:.1f} %", "at most 5 %", refused <= 0.05),
+            ("points lost by the worst chain", f"{100 * most:.2f}", f"at most {100 * BUDGET:g}", most <= BUDGET + CLOSE),
+        ]
+    )
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    main()

@@ -1,0 +1,153 @@
+"""The report of a run and the page over all runs, as a real browser shows them."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.browser.conftest import HOSTILE, PAGES, Open
+
+RUN_SECTIONS = (
+    "verdict",
+    "gates",
+    "comparison",
+    "slices",
+    "confusion",
+    "calibration",
+    "robustness",
+    "mistakes",
+    "data",
+    "training",
+    "stages",
+    "lineage",
+    "reproduce",
+)
+SECTIONS = {name: ("served", "history", "runs") if "index" in name else RUN_SECTIONS for name in PAGES}
+MOST_BYTES = 3_000_000
+WIDTHS = (360, 820, 1400)
+UNFOLD = "document.querySelectorAll('details').forEach(e => e.open = true)"
+
+# The contrast of every text that is seen, by the formulas of WCAG 2.1; backgrounds are laid over each other as the browser does.
+CONTRASTS = """() => {
+  const pen = new OffscreenCanvas(1, 1).getContext("2d", { willReadFrequently: true });
+  const known = new Map();
+  const colour = (text) => {
+    if (known.has(text)) return known.get(text);
+    pen.clearRect(0, 0, 1, 1); pen.fillStyle = text; pen.fillRect(0, 0, 1, 1);
+    const [r, g, b, a] = pen.getImageData(0, 0, 1, 1).data;
+    known.set(text, [r, g, b, a / 255]);
+    return known.get(text);
+  };
+  const over = (top, below) => [0, 1, 2].map((i) => top[i] * top[3] + below[i] * (1 - top[3])).concat(1);
+  const ground = (element) => {
+    const layers = [];
+    for (let e = element; e; e = e.parentElement) layers.push(colour(getComputedStyle(e).backgroundColor));
+    return layers.reverse().reduce((below, layer) => over(layer, below), [255, 255, 255, 1]);
+  };
+  const light = (c) => [0.2126, 0.7152, 0.0722].reduce((sum, weight, i) => {
+    const v = c[i] / 255;
+    return sum + weight * (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+  }, 0);
+  const found = [];
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (walker.nextNode()) {
+    const element = walker.currentNode.parentElement, text = walker.currentNode.data.trim();
+    if (!text || !element.checkVisibility() || element.closest(".skip, style")) continue;
+    const style = getComputedStyle(element), below = ground(element);
+    const ink = colour(element instanceof SVGElement ? style.fill : style.color);
+    const [high, low] = [light(over(ink, below)), light(below)].sort((a, b) => b - a);
+    found.push([(high + 0.05) / (low + 0.05), text.slice(0, 60)]);
+  }
+  return found;
+}"""
+
+
+@pytest.fixture(params=PAGES)
+def name(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+def test_a_page_asks_for_nothing_says_nothing_and_has_every_section(open_page: Open, pages: dict[str, Path], name: str) -> None:
+    visit = open_page(name)
+    assert visit.said == []
+    assert visit.asked == [pages[name].as_uri()]
+    found = visit.page.evaluate("[...document.querySelectorAll('section')].map(e => e.id)")
+    assert tuple(found) == SECTIONS[name]
+    assert pages[name].stat().st_size < MOST_BYTES
+
+
+def test_nothing_runs_over_the_edge(open_page: Open, name: str) -> None:
+    page = open_page(name).page
+    for prepare in ("0", UNFOLD):
+        page.evaluate(prepare)
+        for width in WIDTHS:
+            page.set_viewport_size({"width": width, "height": 900})
+            has, sees = page.evaluate("[document.documentElement.scrollWidth, document.documentElement.clientWidth]")
+            assert (width, has) == (sees, sees)
+
+
+def test_every_link_leads_somewhere_and_every_name_stands_once(open_page: Open, pages: dict[str, Path], name: str) -> None:
+    page = open_page(name).page
+    links = page.evaluate("[...document.querySelectorAll('a[href]')].map(e => e.getAttribute('href'))")
+    ids = page.evaluate("[...document.querySelectorAll('[id]')].map(e => e.id)")
+    assert sorted(ids) == sorted(set(ids))
+    assert len(links) >= len(SECTIONS[name])
+    assert [link for link in links if link.startswith("#") and link[1:] not in ids] == []
+    assert [link for link in links if not link.startswith("#") and not (pages[name].parent / link).is_file()] == []
+
+
+def test_tab_reaches_every_link_the_skip_link_first(open_page: Open, name: str) -> None:
+    page = open_page(name).page
+    seen = "e => e.checkVisibility() && !e.closest('details:not([open]) > :not(summary)')"
+    wanted = page.evaluate(f"[...document.querySelectorAll('a[href], summary')].filter({seen}).length")
+    reached: list[str] = []
+    describe = (
+        "() => { const e = document.activeElement; return e === document.body ? '' : e.tagName + ' ' + (e.getAttribute('href') || '') }"
+    )
+    for _ in range(wanted + page.locator("[tabindex]").count()):
+        page.keyboard.press("Tab")
+        reached.append(page.evaluate(describe))
+    assert reached[0].startswith("A #")
+    assert page.locator("a[href]").first.get_attribute("class") == "skip"
+    assert len([each for each in reached if each.startswith(("A ", "SUMMARY"))]) >= wanted
+
+
+def test_what_is_a_picture_has_words_and_what_scrolls_has_a_name(open_page: Open, name: str) -> None:
+    page = open_page(name).page
+    assert page.evaluate("[...document.images].filter(e => !e.alt.trim()).length") == 0
+    assert page.evaluate("[...document.querySelectorAll('svg')].filter(e => e.role !== 'img' || !e.ariaLabel).length") == 0
+    assert page.evaluate("[...document.querySelectorAll('[tabindex]')].filter(e => !e.ariaLabel).length") == 0
+    assert page.evaluate("[...document.querySelectorAll('table')].filter(e => !e.caption).length") == 0
+    assert page.evaluate("[...document.querySelectorAll('th')].filter(e => !e.scope).length") == 0
+    if name in ("passed", "refused"):
+        assert page.locator("svg").count() >= 5
+        assert page.locator("img").count() >= 1
+
+
+def test_text_can_be_read_in_both_schemes(open_page: Open, name: str) -> None:
+    page = open_page(name).page
+    page.evaluate(UNFOLD)
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        ground = page.evaluate("getComputedStyle(document.body).backgroundColor.match(/\\d+/g).slice(0, 3).map(Number)")
+        assert max(ground) < 60 if scheme == "dark" else min(ground) > 200
+        found = page.evaluate(CONTRASTS)
+        assert len(found) > 20
+        assert [(scheme, round(ratio, 2), text) for ratio, text in found if ratio < 4.5] == []
+
+
+def test_on_paper_no_part_is_hidden(open_page: Open, name: str) -> None:
+    page = open_page(name, scheme="dark").page
+    page.emulate_media(media="print")
+    hidden = "[...document.querySelectorAll('section, section :is(p, table, figure, img, svg, pre)')].filter(e => !e.checkVisibility())"
+    assert page.evaluate(f"{hidden}.map(e => e.outerHTML.slice(0, 80))") == []
+    assert page.evaluate("[...document.querySelectorAll('section')].every(e => e.getBoundingClientRect().height > 0)")
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+
+
+@pytest.mark.parametrize("strange", ["hostile", "hostile_index"])
+def test_hostile_words_are_shown_and_run_nothing(open_page: Open, strange: str) -> None:
+    visit = open_page(strange)
+    shown = visit.page.evaluate("document.body.textContent")
+    assert shown.count(HOSTILE.strip()) >= 2  # at the least in the sentence why, and as the profile
+    assert visit.page.locator("script, img[src='x'], [onclick], [onerror]").count() == 0
+    assert visit.said == []

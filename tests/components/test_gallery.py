@@ -1,0 +1,177 @@
+"""The gallery against the same choice made in plain Python over all rows at once, and the odd cases."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from components._gallery import leave
+from schemas import example
+from schemas.artifacts import Examples
+from schemas.errors import GatelineError
+from tests.components import pictures
+
+CLASSES, SHAPE = 5, (3, 4, 2)
+
+
+def answers(count: int, seed: int, right: float = 0.5) -> np.ndarray:
+    """float32 [count, CLASSES]; few values, so that there are ties. Class i % CLASSES is likely for a share of `right`."""
+    random = np.random.default_rng(seed)
+    p = random.integers(1, 9, (count, CLASSES))
+    chosen = np.flatnonzero(random.random(count) < right)
+    p[chosen, chosen % CLASSES] += 12
+    return (p / p.sum(1, keepdims=True)).astype(np.float32)
+
+
+class Split:
+    """A test split of `count` images, label i % CLASSES, in shuffled order of index, and what models said of it."""
+
+    def __init__(self, folder: Path, count: int, shards: int = 1, **answers: np.ndarray) -> None:
+        self.out, self.answers = folder / "out", answers
+        self.images, self.labels = pictures.pictures(count, seed=1, shape=SHAPE, classes=CLASSES)
+        self.index = np.random.default_rng(2).permutation(3 * count)[:count]
+        encode = example.encoder("own", "1.0.0", "test")
+        records = [encode(*row) for row in zip(self.images, self.labels.tolist(), self.index.tolist(), strict=True)]
+        (folder / "examples").mkdir(parents=True)
+        self.out.mkdir()
+        self.examples = Examples(
+            folder / "examples", splits={"test": pictures.write(folder / "examples", "test", records, shards)}, source="own:1.0.0"
+        )
+        self.predict()
+
+    def predict(self) -> None:
+        """Predictions as stage evaluate leaves them."""
+        (self.out / "predictions").mkdir(exist_ok=True)
+        columns = {"index": pa.array(self.index), "label": pa.array(self.labels)}
+        for name, p in self.answers.items():
+            columns[name] = pa.FixedSizeListArray.from_arrays(p.reshape(-1), p.shape[1])
+        table, first = pa.table(columns), 0
+        for _, path, count in self.examples.shards("test"):
+            pq.write_table(table.slice(first, count), self.out / "predictions" / f"{path.stem}.parquet", row_group_size=700)
+            first += count
+
+    def gallery(self) -> tuple[dict[str, list[dict[str, Any]]], np.ndarray]:
+        leave(self.examples, self.out / "predictions", self.out, self.answers["probabilities"].shape[1])
+        entries = json.loads((self.out / "gallery.json").read_text(), parse_constant=pytest.fail)
+        return entries, np.load(self.out / "gallery.npy")
+
+    def rows(self, entries: list[dict[str, Any]]) -> list[int]:
+        place = {index: row for row, index in enumerate(self.index.tolist())}
+        return [place[entry["index"]] for entry in entries]
+
+
+@pytest.mark.parametrize("shards", [1, 3])
+@pytest.mark.parametrize("count", [1, 40, 2300])
+def test_the_gallery_is_what_plain_python_chooses(tmp_path, count, shards):
+    candidate, baseline = answers(count, 3), answers(count, 4)
+    split = Split(tmp_path, count, shards, probabilities=candidate, probabilities_baseline=baseline)
+    entries, images = split.gallery()
+    said, before, labels = candidate.argmax(1).tolist(), baseline.argmax(1).tolist(), split.labels.tolist()
+    by_confidence = sorted(range(count), key=lambda i: (-candidate[i].max(), split.index[i]))
+    by_index = sorted(range(count), key=lambda i: split.index[i])
+    assert split.rows(entries["mistakes"]) == [i for i in by_confidence if said[i] != labels[i]][:32]
+    assert split.rows(entries["lost"]) == [i for i in by_confidence if said[i] != labels[i] == before[i]][:32]
+    assert split.rows(entries["gained"]) == [i for i in by_confidence if said[i] == labels[i] != before[i]][:32]
+    assert split.rows(entries["samples"]) == [i for k in range(CLASSES) for i in [j for j in by_index if labels[j] == k][:8]]
+    for entry in (entry for name in entries for entry in entries[name]):
+        [row] = split.rows([entry])
+        np.testing.assert_array_equal(images[entry["image"]], split.images[row])
+        top = sorted(range(CLASSES), key=lambda k: (-candidate[row][k], k))[:3]
+        assert entry["top"] == [[k, pytest.approx(candidate[row][k], abs=1e-6)] for k in top]
+        assert (entry["label"], entry["predicted"], entry["baseline"]) == (labels[row], said[row], before[row])
+    assert images.dtype == np.uint8
+    assert len(images) == len({entry["index"] for name in entries for entry in entries[name]})
+
+
+def test_without_a_baseline_nothing_is_lost_or_gained(tmp_path):
+    entries, _ = Split(tmp_path, 50, probabilities=answers(50, 3)).gallery()
+    assert entries["lost"] == entries["gained"] == []
+    assert {entry["baseline"] for entry in entries["mistakes"] + entries["samples"]} == {None}
+
+
+def test_answers_that_are_not_numbers_are_mistakes_and_come_last(tmp_path):
+    candidate, baseline = answers(20, 3, right=1), answers(20, 4, right=1)
+    candidate[7] = np.nan
+    candidate[5, 0] = np.nan  # the label's own, so that no other answer is right by chance
+    baseline[9] = np.nan
+    candidate[3] = (0.1, 0.1, 0.1, 0.1, 0.6)
+    split = Split(tmp_path, 20, 2, probabilities=candidate, probabilities_baseline=baseline)
+    entries, _ = split.gallery()
+    assert split.rows(entries["mistakes"]) == [3, *sorted((5, 7), key=split.index.__getitem__)]
+    assert split.rows(entries["lost"]) == split.rows(entries["mistakes"])
+    assert split.rows(entries["gained"]) == [9]
+    tops = dict(zip(split.rows(entries["mistakes"]), (entry["top"] for entry in entries["mistakes"]), strict=True))
+    assert tops[7] == [[0, None], [1, None], [2, None]]
+    assert None not in [p for _, p in tops[5]]  # the numbers among them come first
+
+
+def test_an_answer_is_wrong_though_its_other_probabilities_are_no_numbers(tmp_path):
+    candidate = answers(5, 3, right=1)
+    candidate[2, 4] = np.inf
+    candidate[3, 0] = -np.inf
+    split = Split(tmp_path, 5, probabilities=candidate)
+    entries, _ = split.gallery()
+    assert sorted(split.rows(entries["mistakes"])) == [2, 3]
+
+
+def test_an_image_that_does_not_fill_its_size_is_left_out(tmp_path):
+    split = Split(tmp_path, 30, probabilities=answers(30, 3, right=0))
+    whole, _ = split.gallery()
+    [(_, path, count)] = split.examples.shards("test")
+    [records] = example.read(path, count)
+    for row, change in ((0, b"short"), (1, b""), (2, None)):
+        message = pictures.tf.train.Example.FromString(records[row])
+        if change is None:
+            message.features.feature["image/height"].int64_list.value[0] = -SHAPE[0]
+            message.features.feature["image/width"].int64_list.value[0] = -SHAPE[1]
+        else:
+            message.features.feature["image"].bytes_list.value[0] = change
+        records[row] = message.SerializeToString(deterministic=True)
+    pictures.write(split.examples.path, "test", records)
+    entries, images = split.gallery()
+    for name in ("mistakes", "samples"):
+        assert split.rows(entries[name]) == [row for row in split.rows(whole[name]) if row > 2]
+    assert images.shape[1:] == SHAPE
+
+
+def test_a_model_without_mistakes_leaves_samples_alone(tmp_path):
+    split = Split(tmp_path, 7, probabilities=np.eye(CLASSES, dtype=np.float32)[np.arange(7) % CLASSES])
+    entries, images = split.gallery()
+    assert [len(entries[name]) for name in ("mistakes", "lost", "gained", "samples")] == [0, 0, 0, 7]
+    assert images.shape == (7, *SHAPE)
+
+
+def test_a_split_without_images_leaves_an_empty_gallery(tmp_path):
+    entries, images = Split(tmp_path, 0, probabilities=answers(0, 3)).gallery()
+    assert entries == {"mistakes": [], "lost": [], "gained": [], "samples": []}
+    assert images.shape == (0, 0, 0, 0)
+
+
+def test_of_two_classes_both_are_the_top(tmp_path):
+    split = Split(tmp_path, 4, probabilities=np.full((4, 2), 0.5, np.float32))
+    entries, _ = split.gallery()
+    assert entries["samples"][0]["top"] == [[0, 0.5], [1, 0.5]]
+
+
+def test_images_of_the_same_pixels_are_stored_once(tmp_path):
+    split = Split(tmp_path / "a", 10, probabilities=answers(10, 3, right=0))
+    _, images = split.gallery()
+    assert len(images) == 10
+    same = pictures.examples(tmp_path / "b", test=(split.images[[0] * 10], split.labels))
+    split.examples, split.index = same, np.arange(10)
+    split.predict()
+    entries, images = split.gallery()
+    assert len(images) == 1
+    assert len(entries["samples"]) == 10
+
+
+def test_predictions_of_other_rows_are_refused(tmp_path):
+    split = Split(tmp_path, 10, probabilities=answers(10, 3))
+    split.index = split.index[::-1].copy()
+    split.predict()
+    with pytest.raises(GatelineError, match=r"test-00000-of-00001\.parquet is not about the rows of .*test-00000-of-00001\.tfrecord"):
+        split.gallery()

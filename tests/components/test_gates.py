@@ -1,0 +1,121 @@
+"""The accuracy gates: each refuses what lies beyond its bound, and nothing else."""
+
+import math
+
+import pytest
+
+from components import _paired
+from components._gates import judge
+from schemas.settings import Gates
+
+GATES = Gates(accuracy=0.9, per_class=0.8, drop=0.03125, ece=0.05, brier=0.3, min_examples=5)
+
+
+def row(accuracy, *, count=100, **given):
+    upper = _paired.upper_bound(round(accuracy * count), count, 0.95) if math.isfinite(accuracy) else math.nan
+    return {"count": count, "accuracy": accuracy, "loss": 0.1, "ece": 0.01, "brier": 0.1, "upper": upper} | given
+
+
+def metrics(accuracy, *, slices=None, before=None, corruptions=None, **given):
+    both = {"label=0": row(0.9), "label=1": row(0.9)}
+    found = {"candidate": {"overall": row(accuracy, **given), "slices": both | (slices or {}), "corruptions": corruptions or {}}}
+    return found | ({"baseline": {"overall": row(before)}} if before else {})
+
+
+def refused(given, gates=GATES, comparisons=()):
+    return [(gate.gate, gate.slice) for gate in judge(gates, 2, given, list(comparisons)) if not gate.passed]
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (metrics(0.9), []),
+        (metrics(0.8999), ["accuracy"]),
+        (metrics(math.nan), ["accuracy"]),
+        (metrics(0.95, loss=math.nan), ["accuracy"]),
+        (metrics(0.95, loss=math.inf), ["accuracy"]),
+        (metrics(0.9375, before=0.96875), []),
+        (metrics(0.9375, before=0.9688), ["drop"]),
+        (metrics(0.95, before=math.nan), ["drop"]),
+        (metrics(0.95, ece=0.05), []),
+        (metrics(0.95, ece=0.0501), ["ece"]),
+        (metrics(0.95, ece=math.nan), ["ece"]),
+        (metrics(0.95, brier=0.3001), ["brier"]),
+        (metrics(0.95, slices={"label=1": row(0.8, loss=math.nan)}), ["per_class"]),
+    ],
+)
+def test_each_gate_refuses_what_lies_beyond_its_bound_and_nothing_else(given, expected):
+    assert [gate for gate, _ in refused(given)] == expected
+
+
+@pytest.mark.parametrize(
+    ("right", "count", "passes"),
+    [(80, 100, True), (74, 100, True), (72, 100, False), (7, 10, True), (6, 10, True), (3, 10, False), (0, 4, True), (720, 1000, False)],
+)
+def test_a_slice_is_refused_by_its_upper_bound(right, count, passes):
+    """Floor 0.8: 74 of 100 may be the luck of the draw, 72 are not; fewer than 5 are not judged."""
+    given = metrics(0.95, slices={"label=1": row(right / count, count=count)})
+    assert refused(given) == ([] if passes else [("per_class", "label=1")])
+    verdict = next(gate.verdict for gate in judge(GATES, 2, given, []) if gate.slice == "label=1")
+    assert verdict == ("too few examples" if count < 5 else "passed" if passes else "refused")
+
+
+def test_a_slice_that_no_example_has_is_refused_by_name():
+    gates = GATES.model_copy(update={"slices": {"ink": 0.5, "ink=heavy": 0.5, "label=1, ink": 0.5}})
+    given = metrics(0.95, slices={"ink=light": row(0.3)})
+    assert refused(given, gates) == [
+        ("slices.ink", "ink=light"),
+        ("slices.ink=heavy", "ink=heavy"),
+        ("slices.label=1, ink", "label=1, ink"),
+    ]
+    words = [gate.words for gate in judge(gates, 2, given, []) if gate.slice == "ink=heavy"]
+    assert words == ["ink=heavy has no test examples, so gates.slices.ink=heavy cannot be judged"]
+
+
+def test_a_gate_on_a_cross_is_on_all_of_its_slices():
+    slices = {"label=0, ink=light": row(0.2), "label=1, ink=light": row(0.2), "label=1, ink=heavy": row(0.9), "ink=light": row(0.2)}
+    gates = GATES.model_copy(update={"slices": {"label=1, ink": 0.5}})
+    assert refused(metrics(0.95, slices=slices), gates) == [("slices.label=1, ink", "label=1, ink=light")]
+
+
+def test_a_floor_under_a_corruption_refuses():
+    gates = GATES.model_copy(update={"corruptions": {"blur": 0.8}})
+    assert refused(metrics(0.95, corruptions={"blur": row(0.6)}), gates) == [("corruptions.blur", "corruption=blur")]
+    assert refused(metrics(0.95, corruptions={"blur": row(0.8)}), gates) == []
+
+
+def comparison(other, verdict, difference=0.0, low=-0.001, **given):
+    interval = [low, low + 0.02]
+    return {
+        "with": other,
+        "verdict": verdict,
+        "difference": difference,
+        "interval": interval,
+        "by": "paired",
+        "margin": 0.004,
+        "words": "w",
+    } | given
+
+
+@pytest.mark.parametrize("verdict", ["better", "equivalent", "worse", "undecided"])
+def test_what_follows_from_a_verdict_is_the_policy(verdict):
+    found = [comparison("baseline", verdict)]
+    assert refused(metrics(0.95), comparisons=found) == ([] if verdict in ("better", "equivalent") else [("paired", "overall")])
+    turned = GATES.paired.model_copy(update={verdict: "refuse" if verdict in ("better", "equivalent") else "pass"})
+    gates = GATES.model_copy(update={"paired": turned})
+    assert refused(metrics(0.95), gates, found) == ([("paired", "overall")] if verdict in ("better", "equivalent") else [])
+
+
+@pytest.mark.parametrize(
+    ("found", "passes"),
+    [
+        (comparison("best", "better"), True),
+        (comparison("best", "equivalent"), True),
+        (comparison("best", "undecided"), False),
+        (comparison("best", "worse"), False),
+        (comparison("best", None, -0.01, by="recorded", interval=None), True),
+        (comparison("best", None, -0.0101, by="recorded", interval=None), False),
+    ],
+)
+def test_the_budget_is_against_the_best_ever_served(found, passes):
+    assert refused(metrics(0.95), comparisons=[found]) == ([] if passes else [("budget", "overall")])

@@ -1,0 +1,81 @@
+"""How often the gates err, on models whose true accuracy is known. With trained ones: python -m tests.benchmarks.gates"""
+
+import numpy as np
+import pytest
+
+from tests.benchmarks.gates.__main__ import bench
+from tests.benchmarks.gates.population import imagined
+from tests.benchmarks.gates.simulation import ALPHA, BUDGET, COUNT, MARGIN, chain, counts, draws, pair, paired, threshold
+
+TESTS = 2000
+# Candidate minus baseline, and images on which just one is right, as measured between trained models of 98 %.
+NOISE, EPOCHS, SEEDS = {0.0: 0.0054, -0.005: 0.0122}, {0.0: 0.0129, -0.005: 0.0102}, {0.0: 0.0111, -0.005: 0.0163}
+
+
+def answers(effect, discordance, size=40_000):
+    """bool [size] of candidate and baseline."""
+    won, lost, both = (round(share * size) for share in ((discordance + effect) / 2, (discordance - effect) / 2, 0.97))
+    shares = [both, won, lost, size - both - won - lost]
+    return np.repeat([True, True, False, False], shares), np.repeat([True, False, True, False], shares)
+
+
+def pushed(gate, effect, discordance):
+    return np.mean([gate(row) for row in draws(*answers(effect, discordance), TESTS, np.random.default_rng(0))])
+
+
+@pytest.mark.parametrize("discordance", [NOISE, EPOCHS, SEEDS])
+def test_half_a_point_worse_is_pushed_once_in_a_hundred_at_most(discordance):
+    assert pushed(paired(), -0.005, discordance[-0.005]) <= 0.01
+
+
+@pytest.mark.parametrize("discordance", [NOISE, EPOCHS, SEEDS])
+def test_an_equal_model_is_refused_once_in_twenty_at_most(discordance):
+    assert pushed(paired(), 0.0, discordance[0.0]) >= 0.95
+
+
+def test_a_threshold_as_wide_as_the_margin_pushes_what_is_worse_much_more_often():
+    assert pushed(threshold(MARGIN), -0.005, SEEDS[-0.005]) > 0.15
+
+
+def test_at_the_margin_itself_the_error_is_alpha():
+    standard_error = (ALPHA * (1 - ALPHA) / TESTS) ** 0.5
+    assert pushed(paired(), -MARGIN, 0.014) == pytest.approx(ALPHA, abs=4 * standard_error)
+
+
+def test_drawn_counts_are_those_of_drawing_images():
+    candidate, baseline = answers(-0.005, 0.0163)
+    rng = np.random.default_rng(0)
+    drawn = draws(candidate, baseline, TESTS, rng)
+    tests = (rng.integers(0, len(candidate), COUNT) for _ in range(TESTS))
+    images = np.array([counts(candidate[test], baseline[test]) for test in tests])
+    assert (drawn.sum(1) == COUNT).all()
+    assert drawn.mean(0) == pytest.approx(images.mean(0), abs=4 * (images.std(0).max() / TESTS**0.5))
+    assert drawn.std(0) == pytest.approx(images.std(0), rel=0.1)
+
+
+def test_counts_are_both_the_candidate_the_other_neither():
+    candidate, other = np.array([True, True, True, False, False, False]), np.array([True, True, False, True, False, False])
+    assert counts(candidate, other).tolist() == [2, 1, 1, 2]
+
+
+@pytest.mark.parametrize("effect", [0.005, 0.0, -0.003])
+def test_pairs_differ_by_just_the_effect(effect):
+    _, one = imagined(0)
+    _, other = imagined(1)
+    candidate, baseline = pair(one, other, effect, np.random.default_rng(0))
+    assert candidate.accuracy - baseline.accuracy == pytest.approx(effect, abs=0.0001)
+
+
+def test_the_budget_stops_what_a_threshold_lets_add_up():
+    _, model = imagined(0)
+    with_budget = [chain(model, np.random.default_rng(i), paired(), paired(BUDGET), generations=20).accuracy for i in range(4)]
+    plain = [chain(model, np.random.default_rng(i), threshold(0.002), generations=20).accuracy for i in range(4)]
+    assert max(with_budget) < 0.01 < 0.015 < min(plain)
+
+
+def test_the_benchmark_prints_its_tables(capsys):
+    bench(None, quick=True, margin=MARGIN, alpha=ALPHA)
+    said = capsys.readouterr().out
+    assert "another seed" in said
+    assert "10 generations" in said
+    assert "0.5 points worse, yet pushed" in said

@@ -1,0 +1,88 @@
+"""Plots as inline SVG, and images as `data:` URLs."""
+
+import base64
+import re
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import imagecodecs
+import numpy as np
+import pytest
+
+from pipeline.report import plots
+from pipeline.report.pictures import BUDGET, Pictures
+
+ROW = {"count": 100, "accuracy": 0.9, "interval": [0.85, 0.94]}
+BINS = [{"low": i / 15, "high": (i + 1) / 15, "count": 5 * i, "confidence": (i + 0.5) / 15, "accuracy": i / 15} for i in range(15)]
+HISTORY = [{"loss": 1 / e, "val_loss": 1.2 / e, "accuracy": 1 - 0.1 / e, "val_accuracy": 1 - 0.2 / e} for e in (1, 2, 3)]
+DRAWN = {
+    "accuracies": lambda: plots.accuracies([("overall", ROW, ROW), ("0", ROW, None)]),
+    "robustness": lambda: plots.robustness(ROW, {"shift": ROW, "$n_1$ <b>": {**ROW, "interval": None}}, {"shift": ROW}),
+    "reliability": lambda: plots.reliability(BINS),
+    "labels": lambda: plots.labels({"train": {"0": 3, "10": 4}, "test": {"$2$": 1}}),
+    "curve": lambda: plots.curve(HISTORY, "loss"),
+}
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_a_plot_is_well_formed_in_the_colours_of_the_page_and_the_same_each_time(name: str) -> None:
+    svg = DRAWN[name]()
+    root = ET.fromstring(svg)
+    assert root.get("role") == "img"
+    assert len(root.get("aria-label") or "") > 10
+    assert svg == DRAWN[name]()
+    assert "var(--accent)" in svg
+    colours = set(re.findall(r"#[0-9a-f]{6}\b", svg))
+    assert colours <= {"#ffffff", "#000000"}, "a colour that does not follow the page into the dark"
+    assert "http" not in re.sub(r'xmlns(:\w+)?="[^"]*"', "", svg)
+
+
+def test_names_in_a_plot_are_text() -> None:
+    assert "$n_1$ &lt;b&gt;" in DRAWN["robustness"]()
+    assert "$2$" in DRAWN["labels"]()
+
+
+def test_plots_on_one_page_share_no_names() -> None:
+    ids = [set(re.findall(r'\bid="([^"]*)"', draw())) for draw in DRAWN.values()]
+    assert sum(map(len, ids)) == len(set().union(*ids))
+
+
+def test_of_many_classes_the_lowest_are_drawn_and_overall() -> None:
+    rows = [("overall", ROW, None), *((f"class {k}", {**ROW, "accuracy": k / 100}, None) for k in range(99, -1, -1))]
+    svg = plots.accuracies(rows)
+    assert all(f">{name}<" in svg for name in ("overall", "class 0", "class 39"))
+    assert ">class 40<" not in svg
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_small_picture_keeps_every_pixel(channels: int) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (4, 28, 20, channels), np.uint8)
+    pictures = Pictures(images)
+    assert (pictures.width, pictures.height) == (60, 84)
+    kind, encoded = pictures.url(2).split(",")
+    assert kind == "data:image/png;base64"
+    np.testing.assert_array_equal(imagecodecs.png_decode(base64.b64decode(encoded)).reshape(28, 20, channels), images[2])
+
+
+@pytest.mark.parametrize("shape", [(50, 300, 200, 3), (900, 64, 64, 3), (3, 1, 5000, 1), (5, 28, 28, 2), (5, 40, 40, 6)])
+def test_large_pictures_are_shrunk_to_the_budget(shape: tuple[int, ...]) -> None:
+    pictures = Pictures(np.random.default_rng(0).integers(0, 256, shape, np.uint8))
+    assert sum(len(pictures.url(row)) for row in range(len(pictures))) < 1.6 * BUDGET
+    assert max(pictures.width, pictures.height) <= 84
+    assert min(pictures.width, pictures.height) >= 1
+
+
+def test_blocks_of_pixels_become_their_mean() -> None:
+    images = np.zeros((2, 2000, 2000, 1), np.uint8)
+    images[:, :, 1000:] = 200
+    small = imagecodecs.png_decode(base64.b64decode(Pictures(images).url(0).split(",")[1]))
+    assert small.shape == (666, 666)
+    assert (small[0, 0], small[0, -1]) == (0, 200)
+    assert 60 < small.mean() < 140
+
+
+def test_where_there_is_no_gallery_there_are_no_pictures(tmp_path: Path) -> None:
+    (tmp_path / "broken.npy").write_bytes(b"\x93NUMPY")
+    np.save(tmp_path / "empty.npy", np.zeros((0, 28, 28, 1), np.uint8))
+    found = [Pictures.of(path) for path in (None, tmp_path / "gone.npy", tmp_path / "broken.npy", tmp_path / "empty.npy")]
+    assert found == [None] * 4
