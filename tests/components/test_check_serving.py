@@ -9,12 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from components import check_serving as module
 from components.check_serving import check_serving, clean_process
 from components.evaluate import evaluate
 from schemas.artifacts import Statistics
 from schemas.settings import Evaluate, Gates, Serving
+from tests.components import pictures
 from tests.conftest import lent
 
 BUDGETS = Serving(latency_ms=5000, load_seconds=100)
@@ -65,6 +67,25 @@ def test_other_probabilities_than_the_evaluators_are_refused(model, evaluation, 
     assert not found.passed
     assert found.reasons == ("serving check: probabilities differ from the evaluator's by 0.25; check_serving.tolerance allows 0.0001",)
     assert found.remedy == REMEDY
+
+
+def test_a_model_that_answers_in_another_order_is_refused(model, evaluation, few, tmp_path, lend):
+    """It answers the probes in their order; of others, the first image gets the last one's answer."""
+    sound = tf.saved_model.load(str(model.path / "saved_model"))
+    first = tf.constant(pictures.records(few, "test")[0])
+    confused = tf.Module()
+    confused.sound, answer = sound, sound.signatures["serving_default"]
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "examples")])
+    def serving_default(examples):
+        in_order = examples[0] == first
+        return {k: tf.cond(in_order, lambda v=v: v, lambda v=v: tf.reverse(v, [0])) for k, v in answer(examples=examples).items()}
+
+    signatures = {"serving_default": serving_default, "images": sound.signatures["images"]}
+    tf.saved_model.save(confused, str(tmp_path / "saved_model"), signatures=signatures)
+    found = checked(dataclasses.replace(model, path=tmp_path), evaluation, lend())
+    assert not found.passed
+    assert found.reasons[0].startswith("serving check: probabilities differ from the evaluator's by 0.")
 
 
 @pytest.mark.parametrize("file", ["saved_model.pb", "variables/variables.data-00000-of-00001"])
