@@ -171,6 +171,16 @@ class Paired(Settings):
     undecided: Policy = Field("refuse", description="too few test images to tell")
 
 
+class Budget(Settings):
+    """The candidate beside the best model ever served. Each candidate of a long line is one more try on the same test images, so
+    the level of this test is far stricter than that of the paired one: with the defaults, 50 tries stay within the margin."""
+
+    margin: Annotated[FiniteFloat, Field(gt=0, lt=1)] = Field(
+        0.01, description="the largest loss of accuracy, however many versions it took"
+    )
+    alpha: Annotated[FiniteFloat, Field(gt=0, lt=0.5)] = Field(0.0005, description="level of the test")
+
+
 class Gates(Settings):
     """What a model must reach on the test split. Two must be stated, accuracy and per_class: there is no default that passes."""
 
@@ -181,9 +191,7 @@ class Gates(Settings):
     ece: Annotated[FiniteFloat, Field(gt=0, lt=1)] | None = Field(None, description="largest expected calibration error")
     brier: Annotated[FiniteFloat, Field(gt=0, lt=2)] | None = Field(None, description="largest Brier score, 0 to 2")
     paired: Paired = Field(Paired(), description="the comparison with the model now served")
-    budget: Annotated[FiniteFloat, Field(gt=0, lt=1)] = Field(
-        0.01, description="largest loss of accuracy against the best model ever served, however many versions it took"
-    )
+    budget: Budget = Field(Budget(), description="what may be lost against the best model ever served")
     drop: Annotated[FiniteFloat, Field(ge=0, lt=1)] | None = Field(
         None, description="largest drop of accuracy against the served model, luck included; absent: paired alone decides"
     )
@@ -192,10 +200,9 @@ class Gates(Settings):
 
     @model_validator(mode="after")
     def _budget_can_be_met(self) -> "Gates":
-        if self.budget < self.paired.margin:
-            raise ValueError(
-                f"budget {self.budget:g} is smaller than paired.margin {self.paired.margin:g}: one equivalent model would use it up"
-            )
+        if self.budget.margin < self.paired.margin:
+            cause = f"budget.margin {self.budget.margin:g} is smaller than paired.margin {self.paired.margin:g}"
+            raise ValueError(f"{cause}: one equivalent model would use it up")
         return self
 
     def check(self, classes: int, evaluate: Evaluate) -> None:

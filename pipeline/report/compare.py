@@ -15,7 +15,7 @@ from typing import Any
 from etils import epy
 from rich.text import Text
 
-from components import _paired
+from components._evaluation import paired
 from pipeline.lineage import Lineage
 from pipeline.report import terminal
 from pipeline.report.index import standing
@@ -41,7 +41,7 @@ class Beside:
     data: list[Json]  # `what`: source, digests, counts
     overall: list[Json]  # `figure`
     slices: list[Json]  # `slice`, `difference` (new minus old), `interval`, `beyond_noise`
-    paired: Json | None  # `components._paired.Comparison` of new with old, and its words
+    paired: Json | None  # `components._evaluation.paired.Comparison` of new with old, and its words
     refusal: ConfigurationError | None  # why there is no paired comparison
 
     def as_json(self) -> Json:
@@ -142,7 +142,7 @@ def _in_pairs(store: Store, runs: tuple[Json, Json], stages: list[Json]) -> Json
     if not len(images) or not np.array_equal(images, again):
         raise other
     settings = Paired.model_validate((runs[1]["config"].get("gates") or {}).get("paired") or {})
-    found = _paired.compare(after, before, margin=settings.margin, alpha=settings.alpha)
+    found = paired.compare(after, before, margin=settings.margin, alpha=settings.alpha)
     return {**dataclasses.asdict(found), "interval": list(found.interval), "words": found.words(f"run {runs[0]['run']}")}
 
 

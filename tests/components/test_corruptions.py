@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from components import _corruptions
-from components._corruptions import NAMES, corrupt
+from components._evaluation import corruptions
+from components._evaluation.corruptions import NAMES, corrupt
 from schemas.settings import CORRUPTIONS
 
 every = pytest.mark.parametrize("name", NAMES)
@@ -54,7 +54,7 @@ def test_every_image_changes_and_the_original_does_not(name):
 def test_large_images_are_corrupted_a_few_at_a_time_and_alike(name, monkeypatch):
     images, index = random_images((7, 9, 8, 3)), np.arange(7)
     whole = corrupt(name, images, index)
-    monkeypatch.setattr(_corruptions, "AT_ONCE", 2 * images[0].size)
+    monkeypatch.setattr(corruptions, "AT_ONCE", 2 * images[0].size)
     np.testing.assert_array_equal(corrupt(name, images, index), whole)
 
 
@@ -117,7 +117,7 @@ def test_the_noise_of_an_index_never_changes():
 def test_a_blurred_point_is_a_normal_density_that_grows_with_the_image(side):
     point = np.zeros((1, side, side, 1), np.uint8)
     point[:, side // 2, side // 2] = 255
-    sigma = _corruptions.BLUR * side
+    sigma = corruptions.BLUR * side
     blurred = corrupt("blur", point, np.arange(1))[0, :, :, 0]
     assert blurred.max() == pytest.approx(255 / (2 * np.pi * sigma**2), rel=0.1)
     np.testing.assert_array_equal(blurred, blurred.T)

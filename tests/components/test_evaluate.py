@@ -16,17 +16,18 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from tfx_bsl.public import tfxio
 
 from components import _servable
-from components._tfma import Look
-from components.evaluate import eval_config, evaluate
+from components._evaluation.evaluator import Look
+from components._evaluation.thresholds import eval_config
+from components.evaluate import evaluate
 from components.train import train
 from schemas.artifacts import Best, Served, Statistics
 from schemas.errors import ConfigurationError, StoreError
-from schemas.settings import Evaluate, Gates, Mlp, Paired, Train
+from schemas.settings import Budget, Evaluate, Gates, Mlp, Paired, Train
 from tests.components import pictures
 from tests.conftest import configured, lent
 
-ANY = Paired(better="pass", equivalent="pass", worse="pass", undecided="pass")
-LOW = Gates(accuracy=0.2, per_class=0.15, paired=ANY, budget=0.9)
+ANY = Paired(margin=0.05, better="pass", equivalent="pass", worse="pass", undecided="pass")
+LOW = Gates(accuracy=0.2, per_class=0.15, paired=ANY, budget=Budget(margin=0.9))
 PLAIN = Evaluate(corrupted=0)
 TO_SEE = Evaluate(slices=["ink", ["label", "ink"], "source/dataset"], derived={"ink": [0.09, 0.14]}, corrupted=200)
 
@@ -175,6 +176,7 @@ def test_slices_beyond_the_label_add_up_to_the_whole(compared, few):
     assert counts["source/dataset=mnist_sample"] == 400
     for features in ("label=", "ink="):
         assert sum(n for name, n in counts.items() if name.startswith(features) and ", " not in name) == 400
+    assert list(counts)[:13] == [*(f"label={k}" for k in range(10)), "ink=below 0.09", "ink=0.09 to 0.14", "ink=from 0.14"]
     crossed = {name: n for name, n in counts.items() if ", " in name}
     assert sum(crossed.values()) == 400
     labels = pictures.columns(few, "test")["label"]
@@ -288,7 +290,7 @@ def test_the_best_ever_served_is_a_third_model(compared, alone, model, worse, fe
     now = Served(worse.path, digest="now", version=9)
     best = Best(model.path / "saved_model", digest="then", version=2, accuracy=0.9, kept=True)
     found = evaluated(
-        candidate, few, lend(), mnist, baseline=now, best=best, gates=LOW.model_copy(update={"budget": 0.01, "min_examples": 1000})
+        candidate, few, lend(), mnist, baseline=now, best=best, gates=LOW.model_copy(update={"budget": Budget(), "min_examples": 1000})
     )
     assert [g["gate"] for g in read(found, "gates") if not g["passed"]] == ["budget"]
     paired, budget = read(found, "comparisons")
@@ -299,7 +301,7 @@ def test_the_best_ever_served_is_a_third_model(compared, alone, model, worse, fe
 
 def test_a_best_model_that_is_gone_is_compared_by_what_was_recorded(alone, model, few, mnist, lend, tmp_path):
     gone = Best(tmp_path / "gone", digest="then", version=2, accuracy=alone.accuracy + 0.011, kept=False)
-    found = evaluated(model, few, lend(), mnist, best=gone, gates=LOW.model_copy(update={"budget": 0.01}))
+    found = evaluated(model, few, lend(), mnist, best=gone, gates=LOW.model_copy(update={"budget": Budget()}))
     before = f"{gone.accuracy:.4f}, recorded for version 2, which is no longer kept"
     allows = "gates.budget allows to lose 1.00 points of the best model ever served"
     assert found.reasons == (f"accuracy {alone.accuracy:.4f} against {before}; {allows}",)

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from components._gallery import leave
+from components._evaluation.gallery import leave
 from schemas import example
 from schemas.artifacts import Examples
 from schemas.errors import GatelineError

@@ -4,15 +4,15 @@ import math
 
 import pytest
 
-from components import _paired
-from components._gates import judge
+from components._evaluation import paired
+from components._evaluation.gates import judge
 from schemas.settings import Gates
 
 GATES = Gates(accuracy=0.9, per_class=0.8, drop=0.03125, ece=0.05, brier=0.3, min_examples=5)
 
 
 def row(accuracy, *, count=100, **given):
-    upper = _paired.upper_bound(round(accuracy * count), count, 0.95) if math.isfinite(accuracy) else math.nan
+    upper = paired.upper_bound(round(accuracy * count), count, 0.95) if math.isfinite(accuracy) else math.nan
     return {"count": count, "accuracy": accuracy, "loss": 0.1, "ece": 0.01, "brier": 0.1, "upper": upper} | given
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from tests.benchmarks.gates.__main__ import bench
 from tests.benchmarks.gates.population import imagined
-from tests.benchmarks.gates.simulation import ALPHA, BUDGET, COUNT, MARGIN, chain, counts, draws, pair, paired, threshold
+from tests.benchmarks.gates.simulation import BUDGET, COUNT, PAIRED, chain, counts, draws, pair, paired, threshold
 
 TESTS = 2000
 # Candidate minus baseline, and images on which just one is right, as measured between trained models of 98 %.
@@ -34,12 +34,12 @@ def test_an_equal_model_is_refused_once_in_twenty_at_most(discordance):
 
 
 def test_a_threshold_as_wide_as_the_margin_pushes_what_is_worse_much_more_often():
-    assert pushed(threshold(MARGIN), -0.005, SEEDS[-0.005]) > 0.15
+    assert pushed(threshold(PAIRED.margin), -0.005, SEEDS[-0.005]) > 0.15
 
 
 def test_at_the_margin_itself_the_error_is_alpha():
-    standard_error = (ALPHA * (1 - ALPHA) / TESTS) ** 0.5
-    assert pushed(paired(), -MARGIN, 0.014) == pytest.approx(ALPHA, abs=4 * standard_error)
+    standard_error = (PAIRED.alpha * (1 - PAIRED.alpha) / TESTS) ** 0.5
+    assert pushed(paired(), -PAIRED.margin, 0.014) == pytest.approx(PAIRED.alpha, abs=4 * standard_error)
 
 
 def test_drawn_counts_are_those_of_drawing_images():
@@ -68,13 +68,15 @@ def test_pairs_differ_by_just_the_effect(effect):
 
 def test_the_budget_stops_what_a_threshold_lets_add_up():
     _, model = imagined(0)
-    with_budget = [chain(model, np.random.default_rng(i), paired(), paired(BUDGET), generations=20).accuracy for i in range(4)]
+    with_budget = [
+        chain(model, np.random.default_rng(i), paired(), paired(BUDGET.margin, BUDGET.alpha), generations=20).accuracy for i in range(4)
+    ]
     plain = [chain(model, np.random.default_rng(i), threshold(0.002), generations=20).accuracy for i in range(4)]
-    assert max(with_budget) < 0.01 < 0.015 < min(plain)
+    assert max(with_budget) < BUDGET.margin < 0.015 < min(plain)
 
 
 def test_the_benchmark_prints_its_tables(capsys):
-    bench(None, quick=True, margin=MARGIN, alpha=ALPHA)
+    bench(quick=True)
     said = capsys.readouterr().out
     assert "another seed" in said
     assert "10 generations" in said

@@ -7,7 +7,7 @@ import hypothesis.strategies as st
 import numpy as np
 import pytest
 
-from components._measures import MEASURES, binned, ink, stroke
+from components._evaluation.measures import MEASURES, binned, ink, stroke
 
 shapes = st.tuples(st.integers(1, 3), st.integers(1, 6), st.integers(1, 6), st.integers(1, 3))
 images = shapes.flatmap(

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom, binomtest
 
-from components._paired import Comparison, compare, compare_counts, interval, upper_bound
+from components._evaluation.paired import Comparison, compare, compare_counts, interval, upper_bound
 
 counts = st.tuples(*[st.integers(0, 60)] * 4).filter(any)
 large = st.tuples(st.integers(5000, 9000), st.integers(0, 200), st.integers(0, 200), st.integers(0, 200))

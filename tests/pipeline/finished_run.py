@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from tensorflow_metadata.proto.v0 import statistics_pb2 as pb
 
-from components import _paired
+from components._evaluation import paired
 from pipeline.lineage import Lineage, now
 from pipeline.store import Store
 from schemas.artifacts import Artifact
@@ -121,7 +121,7 @@ def _row(labels: np.ndarray, p: np.ndarray) -> dict[str, Any]:
     return {
         "count": n,
         "accuracy": right / n,
-        "interval": list(_paired.interval(right, n)),
+        "interval": list(paired.interval(right, n)),
         "loss": float(-np.log(p[np.arange(n), labels]).mean()),
         "brier": float(((p - np.eye(CLASSES)[labels]) ** 2).sum(1).mean()),
         "ece": sum(b["count"] / n * abs(b["confidence"] - b["accuracy"]) for b in bins if b["count"]),
@@ -162,7 +162,7 @@ def _metrics(answers: Answers, model: str, p: np.ndarray, leaked: int) -> dict[s
 
 def _compared(answers: Answers) -> dict[str, Any]:
     right = [p.argmax(1) == answers.labels for p in (answers.candidate, answers.baseline)]
-    found = _paired.compare(*right, margin=0.004, alpha=0.05)
+    found = paired.compare(*right, margin=0.004, alpha=0.05)
     words = found.words("version 1")
     return {"with": "baseline", "version": 1, "by": "paired", "words": words, **dataclasses.asdict(found), "interval": list(found.interval)}
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from components import _paired
+from components._evaluation import paired
 from pipeline.lineage import Lineage, now
 from pipeline.report import compare
 from pipeline.store import Store
@@ -76,7 +76,7 @@ def predict(folder: Path, right: np.ndarray, indices: np.ndarray, ends: int) -> 
 
 def metrics(right: np.ndarray) -> dict[str, Any]:
     def row(some: np.ndarray) -> dict[str, Any]:
-        interval = _paired.interval(int(some.sum()), len(some))
+        interval = paired.interval(int(some.sum()), len(some))
         return {"count": len(some), "accuracy": float(some.mean()), "interval": list(interval), "loss": 0.1, "brier": 0.02, "ece": None}
 
     return {"overall": row(right), "slices": {f"label={k}": row(right[k == LABELS]) for k in range(10)}}
@@ -180,7 +180,7 @@ def test_slices_differ_where_the_interval_leaves_out_zero(tmp_path: Path) -> Non
 
 def test_newcombe_agrees_with_his_example() -> None:
     # Newcombe 1998, table II: 56/70 against 48/80, method 10 gives 0.0524 to 0.3339.
-    rows = [{"accuracy": k / n, "interval": list(_paired.interval(k, n))} for k, n in ((48, 80), (56, 70))]
+    rows = [{"accuracy": k / n, "interval": list(paired.interval(k, n))} for k, n in ((48, 80), (56, 70))]
     assert compare.newcombe(*rows) == pytest.approx((0.0524, 0.3339), abs=5e-5)
 
 

@@ -54,7 +54,7 @@ class Model:
         return found
 
 
-def digits(data_dir: str) -> Digits:
+def digits(data_dir: str | None) -> Digits:
     """MNIST's train split. The test split is for final figures; nothing is chosen by it, gates included."""
     batch = next(tfds.builder("mnist", data_dir=data_dir).as_dataset(split="train").batch(60_000).as_numpy_iterator())
     return batch["image"].reshape(-1, 784) / np.float32(255), batch["label"]

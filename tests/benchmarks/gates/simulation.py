@@ -1,7 +1,7 @@
 """What gates do to models of known accuracy: to one candidate, often, and to a long line of them.
 
 np.mean([paired()(row) for row in draws(candidate.right, baseline.right, 2000, rng)])   # how often the candidate is pushed
-chain(model, rng, paired(), paired(BUDGET)).accuracy                                    # truly lost after 50 generations
+chain(model, rng, paired(), paired(BUDGET.margin, BUDGET.alpha)).accuracy               # truly lost after 50 generations
 """
 
 from collections.abc import Callable
@@ -9,16 +9,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from components._paired import compare_counts
+from components._evaluation.paired import compare_counts
+from schemas.settings import Budget, Paired
 from tests.benchmarks.gates.population import Model
 
 COUNT = 10_000  # images in a test set
-MARGIN, ALPHA, BUDGET = 0.004, 0.05, 0.005
+PAIRED, BUDGET = Paired(), Budget()  # what is shipped is what is measured
 
 Gate = Callable[[np.ndarray], bool]  # of the four `counts`
 
 
-def paired(margin: float = MARGIN, alpha: float = ALPHA) -> Gate:
+def paired(margin: float = PAIRED.margin, alpha: float = PAIRED.alpha) -> Gate:
     """Passes what is better or equivalent; against the best model ever served, with the budget as margin, it is the budget's gate."""
     return lambda counts: compare_counts(*map(int, counts), margin=margin, alpha=alpha).verdict in ("better", "equivalent")
 

@@ -2,7 +2,7 @@
 
 An ordinary EvalConfig goes through TFMA's own predictions, threshold validation and writers; only the evaluator is ours.
 Stock TFMA hands each example to each slice it belongs to, as a Python object; here a batch and a slice are one row of sums,
-which is a monoid, and all metrics follow from them (`components._metrics`).
+which is a monoid, and all metrics follow from them (`components._evaluation.metrics`).
 """
 
 import uuid
@@ -14,7 +14,7 @@ from typing import Any
 
 from etils import epy
 
-from components import _corruptions, _measures, _metrics
+from components._evaluation import corruptions, measures, metrics
 from schemas import example
 
 with epy.lazy_imports():
@@ -98,7 +98,7 @@ def read_batches(shard: tuple[str, int], look: Look) -> Iterator[dict[str, Any]]
         columns = example.parse(records, Path(path))
         images = np.frombuffer(b"".join(columns["image"].tolist()), np.uint8).reshape(-1, *look.shape)
         for measure in look.derived:
-            columns[measure] = _measures.binned(_measures.MEASURES[measure](images), look.derived[measure])
+            columns[measure] = measures.binned(measures.MEASURES[measure](images), look.derived[measure])
         del columns["image"]
         columns[LEAKED] = np.isin(columns[INDEX], list(look.leaked))
         columns[CORRUPTION] = np.full(len(records), "", object)
@@ -113,7 +113,7 @@ def _corrupted(
 ) -> tuple[list[bytes], dict[str, "np.ndarray"]]:
     """Records and columns of the same images, corrupted in each way."""
     encode = example.encoder("", "", "")
-    corrupted = [_corruptions.corrupt(name, images, index) for name in names]
+    corrupted = [corruptions.corrupt(name, images, index) for name in names]
     records = [encode(*one) for each in corrupted for one in zip(each, labels.tolist(), index.tolist(), strict=True)]
     columns = {LABEL: np.tile(labels, len(names)), INDEX: np.tile(index, len(names)), LEAKED: np.zeros(len(records), bool)}
     return records, columns | {CORRUPTION: np.repeat(np.array(names, object), len(images))}
@@ -156,7 +156,7 @@ def sums_by_slice(batch: dict[str, Any], models: list[str], look: Look) -> Itera
         apart = (LEAKED, "yes") if features[LEAKED][row] else (CORRUPTION, features[CORRUPTION][row])
         groups[(apart,)].append(row)
     for key, rows in groups.items():
-        yield key, np.stack([_metrics.sums(features[LABEL][rows], p[rows], look.classes) for p in probabilities])
+        yield key, np.stack([metrics.sums(features[LABEL][rows], p[rows], look.classes) for p in probabilities])
 
 
 def _value(value: Any) -> int | str:
@@ -169,7 +169,7 @@ def to_metrics(
     """(slice key, sums) to (slice key, metrics by TFMA's keys), differences to the baseline included."""
     found: dict[str, dict[str, float]] = {}
     for model, row in zip(models, sliced[1], strict=True):
-        values = _metrics.figures(row, look.classes, look.confidence, look.min_examples)
+        values = metrics.figures(row, look.classes, look.confidence, look.min_examples)
         found[model] = {name: value for name, value in values.items() if name in wanted}
     key = tfma.metrics.MetricKey
     out = {key(name, model_name=model): value for model, values in found.items() for name, value in values.items()}
@@ -184,13 +184,13 @@ def to_plots(sliced: tuple[Any, "np.ndarray"], models: list[str], classes: int) 
     out = {}
     for model, row in zip(models, sliced[1], strict=True):
         plot = metrics_for_slice_pb2.MultiClassConfusionMatrixAtThresholds()
-        matrix, cells = plot.matrices.add(threshold=0.0), _metrics.confusion(row, classes)
+        matrix, cells = plot.matrices.add(threshold=0.0), metrics.confusion(row, classes)
         for label, predicted in zip(*np.nonzero(cells), strict=True):
             matrix.entries.add(actual_class_id=label, predicted_class_id=predicted, num_weighted_examples=cells[label, predicted])
         out[tfma.metrics.PlotKey(CONFUSION, model_name=model)] = plot
         buckets = metrics_for_slice_pb2.CalibrationHistogramBuckets()
-        for i, (count, confidence, right) in enumerate(_metrics.bins(row, classes).T):
-            bucket = buckets.buckets.add(lower_threshold_inclusive=i / _metrics.BINS, upper_threshold_exclusive=(i + 1) / _metrics.BINS)
+        for i, (count, confidence, right) in enumerate(metrics.bins(row, classes).T):
+            bucket = buckets.buckets.add(lower_threshold_inclusive=i / metrics.BINS, upper_threshold_exclusive=(i + 1) / metrics.BINS)
             bucket.num_weighted_examples.value, bucket.total_weighted_label.value = count, right
             bucket.total_weighted_refined_prediction.value = confidence
         out[tfma.metrics.PlotKey(CALIBRATION, model_name=model)] = buckets

@@ -118,12 +118,14 @@ def _paired(gates: Gates, comparison: dict[str, Any]) -> Judged:
 def _budget(gates: Gates, comparison: dict[str, Any]) -> Judged:
     """Against the best model ever served: by the lower bound where both saw the same images, by the figures otherwise."""
     paired = comparison["by"] == "paired"
-    passed = comparison["verdict"] in ("better", "equivalent") if paired else comparison["difference"] >= -gates.budget - ROUNDING
+    passed = comparison["verdict"] in ("better", "equivalent") if paired else comparison["difference"] >= -gates.budget.margin - ROUNDING
     lowest = comparison["interval"][0] if paired else comparison["difference"]
-    words = f"{comparison['words']}; gates.budget allows to lose {_points(gates.budget).lstrip('+')} of the best model ever served"
+    words = f"{comparison['words']}; gates.budget allows to lose {_points(gates.budget.margin).lstrip('+')} of the best model ever served"
     came = f"{_points(comparison['difference'])}" + (f", at least {_points(lowest)}" if paired else ", as recorded")
-    required = f"≥ {_points(-gates.budget)}"
-    return Judged("budget", "overall", required, came, passed, words, -gates.budget, lowest, margin=f"{lowest + gates.budget:+.4f}")
+    required = f"≥ {_points(-gates.budget.margin)}"
+    return Judged(
+        "budget", "overall", required, came, passed, words, -gates.budget.margin, lowest, margin=f"{lowest + gates.budget.margin:+.4f}"
+    )
 
 
 def _points(difference: float) -> str:

@@ -1,6 +1,6 @@
 """What TFMA's stock metrics lack, as TFMA metrics: an EvalConfig that names them runs in TFMA wherever this package is.
 
-The line computes them a batch at a time (`components._tfma`); these definitions compute the same an example at a time.
+The line computes them a batch at a time (`components._evaluation.evaluator`); these definitions compute the same an example at a time.
 """
 
 from collections.abc import Iterable
@@ -11,30 +11,30 @@ import numpy as np
 import tensorflow_model_analysis as tfma
 from tensorflow_model_analysis.metrics import metric_types, metric_util
 
-from components import _metrics
+from components._evaluation import metrics
 
 
 class Figure(beam.CombineFn):
-    """One of `_metrics.figures` over a slice."""
+    """One of `metrics.figures` over a slice."""
 
     def __init__(self, key: Any, eval_config: Any, classes: int, confidence: float, min_examples: int) -> None:
         self.key, self.eval_config = key, eval_config
         self.classes, self.confidence, self.min_examples = classes, confidence, min_examples
 
     def create_accumulator(self) -> np.ndarray:
-        return np.zeros(_metrics.size(self.classes))
+        return np.zeros(metrics.size(self.classes))
 
     def add_input(self, accumulator: np.ndarray, element: Any) -> np.ndarray:
         found = metric_util.to_label_prediction_example_weight(element, self.eval_config, self.key.model_name, flatten=False)
         for label, prediction, _ in found:
-            accumulator = accumulator + _metrics.sums(label.reshape(-1).astype(np.int64), prediction.reshape(1, -1), self.classes)
+            accumulator = accumulator + metrics.sums(label.reshape(-1).astype(np.int64), prediction.reshape(1, -1), self.classes)
         return accumulator
 
     def merge_accumulators(self, accumulators: Iterable[np.ndarray]) -> np.ndarray:
         return np.sum(list(accumulators), 0)
 
     def extract_output(self, accumulator: np.ndarray) -> dict[Any, float]:
-        return {self.key: _metrics.figures(accumulator, self.classes, self.confidence, self.min_examples)[self.key.name]}
+        return {self.key: metrics.figures(accumulator, self.classes, self.confidence, self.min_examples)[self.key.name]}
 
 
 def _computations(
@@ -46,7 +46,7 @@ def _computations(
 
 
 class OfSums(tfma.metrics.Metric):
-    """A metric that `_metrics.figures` gives under `name`."""
+    """A metric that `metrics.figures` gives under `name`."""
 
     def __init__(self, name: str, classes: int, confidence: float = 0.95, min_examples: int = 1) -> None:
         settings = {"name": name, "classes": classes, "confidence": confidence, "min_examples": min_examples}

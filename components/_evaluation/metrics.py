@@ -6,7 +6,7 @@ figures(row, classes)["expected_calibration_error"]
 
 from etils import epy
 
-from components import _paired
+from components._evaluation import paired
 
 with epy.lazy_imports():
     import numpy as np
@@ -51,7 +51,7 @@ def figures(row: "np.ndarray", classes: int, confidence: float = 0.95, min_examp
         LOSS: float(loss / count),
         BRIER: float(brier / count),
         ECE: float(np.abs(confident - right).sum() / count),
-        UPPER: _paired.upper_bound(int(correct), int(count), confidence) if count >= min_examples else 1.0,
+        UPPER: paired.upper_bound(int(correct), int(count), confidence) if count >= min_examples else 1.0,
     }
 
 

@@ -6,10 +6,10 @@ from typing import Any
 
 from etils import epy
 
-from components import _paired
-from components._gates import BASELINE, BEST
+from components._evaluation import paired
+from components._evaluation.gates import BASELINE, BEST
 from schemas.artifacts import Best, Served
-from schemas.settings import Gates
+from schemas.settings import Budget, Gates, Paired
 
 with epy.lazy_imports():
     import numpy as np
@@ -33,17 +33,17 @@ def compare(
         found: np.ndarray = answers == labels
         return found
 
-    def paired(other: str, version: int, column: str, margin: float) -> dict[str, Any]:
-        found = _paired.compare(right("probabilities"), right(column), margin=margin, alpha=gates.paired.alpha)
+    def beside(other: str, version: int, column: str, gate: Paired | Budget) -> dict[str, Any]:
+        found = paired.compare(right("probabilities"), right(column), margin=gate.margin, alpha=gate.alpha)
         words = found.words(f"version {version}")
         return {"with": other, "version": version, "by": "paired", "words": words, **asdict(found), "interval": list(found.interval)}
 
     found = []
     if baseline:
-        found.append(paired(BASELINE, baseline.version, "probabilities_baseline", gates.paired.margin))
+        found.append(beside(BASELINE, baseline.version, "probabilities_baseline", gates.paired))
     if best and best.kept:
         same = baseline is not None and baseline.digest == best.digest
-        found.append(paired(BEST, best.version, f"probabilities_{BASELINE if same else BEST}", gates.budget))
+        found.append(beside(BEST, best.version, f"probabilities_{BASELINE if same else BEST}", gates.budget))
     elif best:
         found.append(_recorded(best, accuracy))
     return found
@@ -52,5 +52,5 @@ def compare(
 def _recorded(best: Best, accuracy: float) -> dict[str, Any]:
     difference = accuracy - best.accuracy
     words = f"accuracy {accuracy:.4f} against {best.accuracy:.4f}, recorded for version {best.version}, which is no longer kept"
-    unknown = dict.fromkeys(field.name for field in fields(_paired.Comparison))
+    unknown = dict.fromkeys(field.name for field in fields(paired.Comparison))
     return unknown | {"with": BEST, "version": best.version, "by": "recorded", "difference": difference, "words": words}
