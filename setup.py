@@ -22,6 +22,7 @@ setup(
     },
     install_requires=[
         "apache-beam>=2.77",
+        "apscheduler>=3.11,<4",
         "click",
         "etils[epath,epy]",
         "filelock",
@@ -33,11 +34,13 @@ setup(
         "markupsafe",
         "matplotlib",
         "numpy>=2",
+        "prometheus-client",
         "protobuf",
         "pyarrow",
         "pydantic>=2",
         "pyyaml",
         "rich",
+        "scikit-learn",  # keras-tuner's Bayesian optimisation needs it and does not say so
         "scipy",
         "sqlalchemy>=2",
         "tensorboard",  # keras-tuner needs it and does not say so
@@ -49,6 +52,6 @@ setup(
         "tfx-bsl>=1.21",
         "typer",
     ],
-    extras_require={"dev": ["hypothesis", "mypy", "playwright", "pytest", "ruff", "scikit-learn"]},
+    extras_require={"dev": ["aiosmtpd", "hypothesis", "mypy", "playwright", "pytest", "ruff"]},
     entry_points={"console_scripts": ["gateline = pipeline.cli:main"]},
 )

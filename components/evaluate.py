@@ -16,6 +16,7 @@ from pipeline.files import digest, listing
 from schemas import example
 from schemas.artifacts import Best, Evaluation, Examples, Model, Served, Statistics
 from schemas.contract import Contract
+from schemas.errors import ConfigurationError, DataError
 from schemas.settings import Evaluate, Gates
 
 with epy.lazy_imports():
@@ -48,15 +49,12 @@ def evaluate(
 
     Raises:
         StoreError: a served model cannot be read.
-        ConfigurationError: a served model answers in another form.
+        DataError: nothing is left to test on.
+        ConfigurationError: a served model answers in another form, or knows other labels.
         GatelineError: TFMA's verdict and its metrics contradict each other.
     """
     saved_model = digest(listing(model.path / "saved_model"))
-    models = {CANDIDATE: model.path / "saved_model"} | ({BASELINE: baseline.path} if baseline else {})
-    if best and best.kept and not (baseline and baseline.digest == best.digest):
-        models[BEST] = best.path
-    for path in [path for name, path in models.items() if name != CANDIDATE]:
-        _servable.check_signature(path, contract.classes)
+    models = _models(model, baseline, best, contract.classes)
     shards = [(str(path), count) for _, path, count in examples.shards("test")]
     for path, count in shards:
         example.check(Path(path), count)  # a damaged shard is named here, before TFMA reads it
@@ -67,12 +65,14 @@ def evaluate(
         evaluator.evaluate(pipeline, config, shards, models, BASELINE if baseline else None, look, run.out)
     figures = {name: record.figures(run.out / "tfma", name if len(models) > 1 else "", look) for name in models}
     overall = figures[CANDIDATE]["overall"]
+    if baseline:
+        _knows_more_than_guessing(baseline, figures[BASELINE]["overall"]["accuracy"], contract.classes)
     compared = comparison.compare(run.out / evaluator.PREDICTIONS, leaked, gates, baseline, best, overall["accuracy"])
     judged = judge(gates, contract.classes, figures, compared)
     thresholds.check_agreement(judged, tfma.load_validation_result(str(run.out / "tfma")).validation_ok)
     for name, content in (("metrics", figures), ("comparisons", compared), ("gates", [asdict(gate) for gate in judged])):
         (run.out / f"{name}.json").write_text(json.dumps(_finite(content), indent=1))
-    gallery.leave(examples, run.out / evaluator.PREDICTIONS, run.out, contract.classes)
+    gallery.leave(examples, run.out / evaluator.PREDICTIONS, run.out, contract.classes, leaked)
     _leave_probes(examples, run.out)
     beside = next((f"; {SAID[c['verdict']]} version {c['version']}" for c in compared if c["with"] == BASELINE), "")
     run.say(f"accuracy {overall['accuracy']:.4f}, loss {overall['loss']:.4f} on {overall['count']:,} test images{beside}")
@@ -85,10 +85,31 @@ def evaluate(
         loss=overall["loss"],
         baseline=baseline.version if baseline else None,
         saved_model=saved_model,
+        test=examples.test,
     )
 
 
+def _models(model: Model, baseline: Served | None, best: Best | None, classes: int) -> dict[str, Path]:
+    """SavedModels by name; the best ever served only where it is kept and is not the baseline itself."""
+    served = {BASELINE: baseline.path} if baseline else {}
+    if best and best.kept and not (baseline and baseline.version == best.version):
+        served[BEST] = best.path
+    for path in served.values():
+        _servable.check_signature(path, classes)
+    return {CANDIDATE: model.path / "saved_model"} | served
+
+
+def _knows_more_than_guessing(baseline: Served, accuracy: float, classes: int) -> None:
+    """Or any candidate would be better."""
+    if accuracy <= 1 / classes:
+        cause = f"the served model {baseline.path} is no better than guessing on these test images"
+        remedy = "Move that version away, or name another push.model."
+        raise ConfigurationError(f"{cause}: its labels are others, or in another order", remedy)
+
+
 def _look(contract: Contract, gates: Gates, settings: Evaluate, test: int, leaked: frozenset[int]) -> "evaluator.Look":
+    if len(leaked) >= test:
+        raise DataError("every test image also stands in train or validation", "Name another source.test. Nothing was pushed.")
     return evaluator.Look(
         shape=contract.shape,
         classes=contract.classes,

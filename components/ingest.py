@@ -16,6 +16,7 @@ from typing import Any
 from etils import epy
 
 from components import _shards
+from pipeline import files
 from pipeline.component import Run, Unkeyed, component
 from schemas import example
 from schemas.artifacts import Examples, Split
@@ -63,7 +64,8 @@ def ingest(*, source: Source, data_dir: Unkeyed[str | None], manual_dir: Unkeyed
         if split not in splits or not splits[split].count:
             raise DataError(f"split {split} of {source.tfds} is empty", "Check source.train, source.test and source.validation.")
     run.say(", ".join(f"{split.count:,} {name}" for name, split in splits.items()))
-    return Examples(run.out, splits=splits, source=builder.info.full_name.replace("/", ":"))
+    test = files.digest({name: found for name, found in files.listing(run.out).items() if name.startswith("test-")})
+    return Examples(run.out, splits=splits, source=builder.info.full_name.replace("/", ":"), test=test)
 
 
 def _splits(counts: dict[str, int]) -> dict[str, Split]:

@@ -5,13 +5,15 @@ that running again on the same inputs changes nothing.
 """
 
 import contextlib
+import hashlib
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
 from pipeline import files
 from pipeline.component import Unkeyed, component
 from pipeline.serving import PROVENANCE, Shelf, Version
-from schemas.artifacts import Artifact, Best, Model, Served, Statistics
+from schemas.artifacts import Artifact, Best, Examples, Model, Served, Statistics
 from schemas.contract import Contract
 from schemas.errors import ConfigurationError, StoreError
 
@@ -48,25 +50,30 @@ def baseline(model: Model, *, serving_dir: Unkeyed[Path], model_name: str) -> Se
 
 
 @component(kind="resolver")
-def best(model: Model, *, serving_dir: Unkeyed[Path], model_name: str) -> Best | None:
+def best(model: Model, examples: Examples, *, serving_dir: Unkeyed[Path], model_name: str) -> Best | None:
     """The most accurate version ever served, by what was recorded when it was pushed, or none.
 
+    Accuracies compare only on the same test images: versions measured on them come first, then those that are kept and can be
+    measured anew. So a new test split starts the count anew, from the first version that was measured on it.
+
     Raises:
-        StoreError: it was altered since it was pushed.
+        StoreError: it, or the record of it, was altered since it was pushed.
     """
     shelf = Shelf(serving_dir, model_name)
-    history = shelf.history()
-    latest = shelf.latest()
-    if latest is not None:
+    history, versions = shelf.history(), {v.number: v for v in shelf.versions()}
+    if latest := shelf.latest():
         with _readable(latest):
             if latest.provenance["stages"]["train"]["digest"] == model.digest:
                 history = [record for record in history if record["version"] < latest.number]
-    if not history:
+    same = [record for record in history if record["test"] == examples.test]
+    among = same or [record for record in history if record["version"] in versions] or history
+    if not among:
         return None
-    found = max(history, key=lambda record: (record["accuracy"], record["version"]))
-    kept = next((v for v in shelf.versions() if v.digest == found["model"]), None)
-    path = _intact(kept) if kept else shelf.path / str(found["version"])
-    return Best(path, digest=found["model"], version=found["version"], accuracy=found["accuracy"], kept=kept is not None)
+    found = max(among, key=lambda record: (record["accuracy"], record["version"]))
+    kept = versions.get(found["version"])
+    facts = {"version": found["version"], "accuracy": found["accuracy"], "kept": kept is not None, "same_test": bool(same)}
+    digest = hashlib.sha256(json.dumps([found["model"], facts]).encode()).hexdigest()
+    return Best(_intact(kept) if kept else shelf.path / str(found["version"]), digest=digest, **facts)
 
 
 def _against(stage: str, resolver: str, candidate: Artifact, shelf: Shelf) -> Served | None:

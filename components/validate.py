@@ -112,8 +112,11 @@ def _oddities(dataset: Any, checks: Validate) -> Iterator[Anomaly]:
         yield Anomaly(name, "image", "UNKNOWN_TYPE", f"{name}: {constant:,} images are of one colour", checks.constant)
     if name == "test":
         for other, count in stats.leaked(dataset).items():
-            words = f"test: {count:,} images also stand in {other}, so the test figures flatter the model"
-            yield Anomaly(name, "image", "UNKNOWN_TYPE", words, checks.leakage)
+            if count == dataset.num_examples:
+                yield Anomaly(name, "image", "UNKNOWN_TYPE", f"test: every image also stands in {other}, so nothing is left to test on")
+            else:
+                words = f"test: {count:,} images also stand in {other}; they are left out of the test figures"
+                yield Anomaly(name, "image", "UNKNOWN_TYPE", words, checks.leakage)
 
 
 def _apart(contract: Contract, one: Any, other: Any, what: str, split: str, comparator: str, severity: Severity) -> Iterator[Anomaly]:

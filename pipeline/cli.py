@@ -11,7 +11,8 @@ import traceback
 
 import typer
 
-from pipeline.commands import configure, review, run
+from pipeline.commands import configure, review, run, schedule
+from pipeline.commands.tune import tune
 from schemas.errors import GatelineError
 
 app = typer.Typer(
@@ -22,11 +23,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-for command in (run.run, review.runs, review.show, review.report, review.compare, configure.settings):
+for command in (run.run, tune, review.runs, review.show, review.report, review.compare, configure.settings):
     app.command()(command)
 schema = typer.Typer(help="Data contracts.", no_args_is_help=True)
 schema.command()(configure.infer)
 app.add_typer(schema, name="schema")
+app.add_typer(schedule.app, name="schedule")
 
 
 def main() -> None:

@@ -15,10 +15,13 @@ import yaml
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from schemas.errors import ConfigurationError
+from schemas.notify import Notify
 from schemas.settings import Cnn, Evaluate, Gates, Mlp, Push, Serving, Settings, Source, Train, Transform, Validate
+from schemas.tuning import Range, Tune
 
 PROFILES = Path(__file__).parent / "profiles"
 MODELS: dict[str, type[BaseModel]] = {"mlp": Mlp, "cnn": Cnn}  # by their `kind`
+SHAPES = MODELS | {"range": Range}  # what may stand in one place, by the name that pydantic's errors give it
 
 
 class Config(Settings):
@@ -28,11 +31,18 @@ class Config(Settings):
     contract: str = Field(alias="schema", min_length=1, description="the data contract: a path, or the name of a shipped .pbtxt")
     checks: Validate = Field(Validate(), alias="validate", description="how bad each finding in the data is")
     transform: Transform = Field(Transform(), description="what becomes of image and label")
+    tune: Tune = Field(Tune(), description="the search for hyperparameters, by the command tune")
     train: Train = Field(Train(), description="model and training")
     evaluate: Evaluate = Field(Evaluate(), description="what is looked at beside the whole test split")
     gates: Gates = Field(description="what the model must reach")
     check_serving: Serving = Field(Serving(), description="budgets of the serving check")
     push: Push = Field(Push(), description="where the model goes")
+    notify: list[Notify] = Field([], description="who is told what became of a run")
+
+    @model_validator(mode="after")
+    def _space_fits_the_model(self) -> "Config":
+        self.tune.over(self.train).check(self.train)
+        return self
 
     @model_validator(mode="after")
     def _loss_and_label_agree(self) -> "Config":
@@ -76,7 +86,12 @@ def load(*, profile: str | None = None, file: Path | None = None, sets: list[str
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML's safe subset, where a key stands once and 1e-3 is a number (as in YAML 1.2)."""
+    """YAML's safe subset, where a key stands once, and as in YAML 1.2 1e-3 is a number and `on` a word."""
+
+    yaml_implicit_resolvers: typing.ClassVar = {
+        letter: [(tag, pattern) for tag, pattern in each if tag != "tag:yaml.org,2002:bool"]
+        for letter, each in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
         keys = [self.construct_object(key, deep=True) for key, _ in node.value]  # type: ignore[no-untyped-call]
@@ -87,6 +102,7 @@ class _Loader(yaml.SafeLoader):
         return found
 
 
+_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(true|True|TRUE|false|False|FALSE)$"), list("tTfF"))
 _Loader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789"))
 
 
@@ -120,10 +136,10 @@ def _override(document: dict[str, Any], override: str) -> None:
 
 def _explain(error: Any) -> str:
     """One line: the key, what came, what is allowed, and a close match for a misspelt name."""
-    path = [str(part) for part in error["loc"] if part not in MODELS]
+    path = [str(part) for part in error["loc"] if part not in (*SHAPES, "choices")]
     key, kind, came = ".".join(path), error["type"], _short(error["input"])
     if kind == "extra_forbidden":
-        chosen = next((model for name, model in MODELS.items() if name in error["loc"]), None)
+        chosen = next((model for name, model in SHAPES.items() if name in error["loc"]), None)
         known = sorted(chosen.model_fields) if chosen else _keys(path[:-1])
         prefix = ".".join(path[:-1])
         close = difflib.get_close_matches(path[-1], known, 1)
@@ -144,29 +160,31 @@ def _explain(error: Any) -> str:
 
 
 def _keys(path: list[str]) -> list[str]:
-    """Names of the settings in a section."""
+    """Names of the settings in a section; its place in a list does not matter."""
+    path = re.sub(r"\.\d+(?=\.|$)", "[]", ".".join(path)).split(".") if path else []
     return sorted(
         {row[0].split(".")[len(path)] for row in describe() if row[0].split(".")[: len(path)] == path and row[0].count(".") >= len(path)}
     )
 
 
-def describe(model: type[BaseModel] = Config, prefix: str = "") -> list[tuple[str, str, str, str]]:
-    """(key, type, default, meaning) of every setting."""
+def describe(model: type[BaseModel] = Config, prefix: str = "", required: str = "required") -> list[tuple[str, str, str, str]]:
+    """(key, type, default, meaning) of every setting; `key[]` is any item of a list. `required`: how to say that one must be stated."""
     rows = []
     for name, field in model.model_fields.items():
         key = f"{prefix}{field.alias or name}"
+        listed = typing.get_origin(field.annotation) is list
         for inner in (sections := _models(field.annotation)):
-            rows += describe(inner, f"{key}.")
-        if not sections or len(sections) > 1 or type(None) in typing.get_args(field.annotation):
-            default = "required" if field.is_required() else _short(field.default)
+            rows += describe(inner, f"{key}[]." if listed else f"{key}.", "required there" if listed else required)
+        if not sections or listed or len(sections) > 1 or type(None) in typing.get_args(field.annotation):
+            default = required if field.is_required() else _short(field.default)
             rows.append((key, _type(field.annotation), default, field.description or ""))
     return sorted(set(rows))
 
 
 def _models(annotation: Any) -> list[type[BaseModel]]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    if isinstance(annotation, types.UnionType) or typing.get_origin(annotation) in (typing.Union, typing.Annotated):
+        return [] if issubclass(annotation, Range) else [annotation]
+    if isinstance(annotation, types.UnionType) or typing.get_origin(annotation) in (typing.Union, typing.Annotated, list):
         return [model for each in typing.get_args(annotation) for model in _models(each)]
     return []
 
@@ -174,8 +192,10 @@ def _models(annotation: Any) -> list[type[BaseModel]]:
 def _type(annotation: Any) -> str:
     if typing.get_origin(annotation) is typing.Literal:
         return ", ".join(str(each) for each in typing.get_args(annotation))
-    if isinstance(annotation, types.UnionType):
+    if isinstance(annotation, types.UnionType) or typing.get_origin(annotation) is typing.Union:
         return " or ".join(_type(each) for each in typing.get_args(annotation))
+    if isinstance(annotation, type) and issubclass(annotation, Range):
+        return "{" + ", ".join(annotation.model_fields) + "}"
     if typing.get_origin(annotation) is typing.Annotated:
         return _type(typing.get_args(annotation)[0])
     if typing.get_origin(annotation) is list:

@@ -24,7 +24,7 @@ from pipeline.component import Node
 from schemas.artifacts import Artifact
 
 _OURS = ("components", "schemas")
-_DISTRIBUTIONS = {"google": "protobuf"}  # where the import's name is not the distribution's
+_DISTRIBUTIONS = {"google": "protobuf", "grpc": "grpcio"}  # where the import's name is not the distribution's
 _SHAPELESS = {"etils", "pydantic"}  # they hand values on and shape no output
 
 

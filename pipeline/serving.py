@@ -62,14 +62,21 @@ class Shelf:
         return next(reversed(self.versions()), None)
 
     def history(self) -> list[dict[str, Any]]:
-        """`version`, `model` (its digest) and `accuracy` of every version ever published here, the oldest first.
+        """`version`, `model` (its digest), `accuracy` and `test` (what it was measured on) of every version ever published here,
+        the oldest first.
 
         Versions that were removed since are remembered in `.history`, which the next publication brings up to date.
+
+        Raises:
+            StoreError: a record is damaged, or says something else than the version itself.
         """
         found = {v.number: _record(v) for v in self.versions()}
         with files.explained(self.root, "cannot read the serving directory"):
             for path in self.path.glob(".history/*.json"):
-                found.setdefault(int(path.stem), json.loads(path.read_text()))
+                record = _remembered(path)
+                if found.setdefault(record["version"], record) != record:
+                    cause = f"{self.path / str(record['version']) / PROVENANCE} and {path} differ"
+                    raise StoreError(cause, "One was altered: put back what was, or remove the other.")
         return [found[number] for number in sorted(found)]
 
     def _remember(self) -> None:
@@ -91,11 +98,15 @@ class Shelf:
                 f"{path} in the serving directory has no readable {PROVENANCE}: it was not pushed by gateline", remedy
             ) from None
 
-    def publish(self, saved_model: Path, extra: dict[str, Path], provenance: dict[str, Any], expected: str) -> Version:
-        """The new version, or the latest one if it holds the same model. `expected`: the digest that the gates saw.
+    def publish(
+        self, saved_model: Path, extra: dict[str, Path], provenance: dict[str, Any], *, expected: str, compared: str | None
+    ) -> Version:
+        """The new version, or the latest one if it holds the same model.
+
+        `expected`: the digest that the gates saw. `compared`: the digest of the served model that it was compared with.
 
         Raises:
-            Refused: the model on disk is not the one that was evaluated.
+            Refused: the model on disk is not the one that was evaluated, or another was pushed since it was compared.
             StoreError: the serving directory cannot be written, or holds foreign content.
         """
         with files.explained(self.root, "cannot write to the serving directory"), self._lock():
@@ -103,6 +114,9 @@ class Shelf:
             last = self.latest()
             if last is not None and last.digest == provenance["model"]:
                 return last
+            if (last.digest if last else None) != compared:
+                now = f"version {last.number} was pushed" if last else "the served version was removed"
+                raise Refused(f"{now} while this model was evaluated", "Run again: it is then compared with what is served now.")
             if files.digest(files.listing(saved_model)) != expected:
                 raise Refused(f"{saved_model} is not the model that was evaluated: its digest changed", "Run again with --force train.")
             highest = self.path / ".highest"  # a number is not given out again, even if its version was removed since
@@ -133,7 +147,21 @@ class Shelf:
 
 
 def _record(version: Version) -> dict[str, Any]:
-    return {"version": version.number, "model": version.digest, "accuracy": version.provenance.get("accuracy", 0.0)}
+    accuracy = version.provenance.get("accuracy")
+    if not isinstance(accuracy, float):
+        raise StoreError(f"{version.path / PROVENANCE} records no accuracy", "Move that version away and run again.")
+    return {"version": version.number, "model": version.digest, "accuracy": accuracy, "test": version.provenance.get("test", "")}
+
+
+def _remembered(path: Path) -> dict[str, Any]:
+    kinds = {"version": int, "model": str, "accuracy": float, "test": str}
+    try:
+        record: dict[str, Any] = json.loads(path.read_text())
+        if {name: type(value) for name, value in record.items()} == kinds and str(record["version"]) == path.stem:
+            return record
+    except (ValueError, AttributeError):
+        pass
+    raise StoreError(f"{path} is no record of a served version", "Remove it: that version is then no longer counted from.")
 
 
 def _number(path: Path) -> int:

@@ -10,7 +10,7 @@ from typing import Any
 
 from rich.console import Console
 
-from pipeline import logs, progress, runner, serving
+from pipeline import logs, notify, progress, runner, serving
 from pipeline.config import Config
 from pipeline.dag import line
 from pipeline.lineage import Lineage
@@ -47,10 +47,11 @@ class Session:
         store = Store(self.root)
         planner = Planner.of(store, self.again, node)
         stages = [each.name for each in node.walk() if each.component.kind != "resolver"]
-        with store.lock(wait=self.wait):
+        with contextlib.ExitStack() as afterwards, store.lock(wait=self.wait):
             serving.writable(self.serving_dir)
             lineage = Lineage.at(self.root, self.database)
             number = lineage.start(profile=name, command=command, config=config.model_dump(mode="json", by_alias=True))
+            afterwards.callback(notify.send, config.notify, self.root, lineage, number)  # its end is recorded, the lock released
             with (
                 recorded(lineage, number, self.log(number)),
                 logs.quiet(self.log(number), verbose=self.verbose) as terminal,

@@ -62,6 +62,7 @@ class Examples(Sharded):
     """Raw labelled images, as `schemas.example` records."""
 
     source: str  # data set and version, e.g. "mnist:3.0.1"
+    test: str = ""  # digest of the test split alone
 
 
 @dataclass(frozen=True)
@@ -97,10 +98,23 @@ class Features(Sharded):
 
 
 @dataclass(frozen=True)
+class Search(Artifact):
+    """The hyperparameters that did best on the validation split.
+
+    Files: `hyperparameters.json` (settings of training, the best values among them), `trials.json` (a row for each trial:
+    values, score, epochs, seconds, state), `logs/` (TensorBoard's HParams).
+    """
+
+    trials: int
+    best: str  # the trial that won
+    accuracy: float  # its validation accuracy, in [0, 1]
+
+
+@dataclass(frozen=True)
 class Hyperparameters(Artifact):
     """The settings that training uses. Files: `hyperparameters.json`."""
 
-    origin: str  # "configured", or the tuning run that found them
+    origin: str  # "configured", or the search that found them
 
 
 @dataclass(frozen=True)
@@ -129,6 +143,7 @@ class Best(Artifact):
     version: int
     accuracy: float  # as recorded when it was pushed
     kept: bool
+    same_test: bool  # recorded on the test split that is in use
 
 
 @dataclass(frozen=True)
@@ -143,6 +158,7 @@ class Evaluation(Gate):
     accuracy: float  # on the test split, in [0, 1]
     loss: float
     saved_model: str  # digest of the SavedModel that was evaluated
+    test: str = ""  # digest of the test split
     baseline: int | None = None  # the version it was compared with
 
 

@@ -3,7 +3,9 @@
 Train(epochs=3, loss="sparse_categorical_crossentropy").batch_size  # 32
 """
 
+from collections.abc import Sequence
 from difflib import get_close_matches
+from itertools import pairwise
 from typing import Annotated, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, NonNegativeInt, PositiveInt, model_validator
@@ -29,6 +31,11 @@ CORRUPTIONS: tuple[Corruption, ...] = get_args(Corruption)
 FEATURES = ("label", "image/height", "image/width", "image/channels", "source/dataset", "source/version", "source/split")
 Edges = Annotated[list[Annotated[FiniteFloat, Field(gt=0)]], Field(min_length=1, max_length=9), AfterValidator(_rising)]
 Slice = Annotated[str, Field(min_length=1)] | Annotated[list[str], Field(min_length=2, max_length=3)]
+
+
+def bins(edges: Sequence[float]) -> list[str]:
+    """What lies between edges, in words, from the lowest to the highest."""
+    return [f"below {edges[0]:g}", *(f"{low:g} to {high:g}" for low, high in pairwise(edges)), f"from {edges[-1]:g}"]
 
 
 class Settings(BaseModel):
@@ -147,6 +154,16 @@ class Evaluate(Settings):
         return [("label",), *((s,) if isinstance(s, str) else tuple(s) for s in self.slices)]
 
     @model_validator(mode="after")
+    def _nothing_is_counted_twice(self) -> "Evaluate":
+        seen = [frozenset(features) for features in self.features]
+        for features, found in zip(self.features, seen, strict=True):
+            if len(found) < len(features) or seen.count(found) > 1:
+                raise ValueError(f"slices names {', '.join(features)} twice" + (" (label always is one)" if features == ("label",) else ""))
+        if len(set(self.corruptions)) < len(self.corruptions):
+            raise ValueError("corruptions names one twice")
+        return self
+
+    @model_validator(mode="after")
     def _slices_are_known(self) -> "Evaluate":
         known = (*FEATURES, *self.derived)
         for feature in (feature for features in self.features for feature in features):
@@ -164,7 +181,7 @@ class Paired(Settings):
     """The candidate beside the served model, on the same images: McNemar's test, and what follows from its verdict."""
 
     margin: Annotated[FiniteFloat, Field(gt=0, lt=1)] = Field(0.004, description="the largest loss of accuracy that counts as equivalent")
-    alpha: Annotated[FiniteFloat, Field(gt=0, lt=0.5)] = Field(0.05, description="level of the test; the interval covers 1 - 2 alpha")
+    alpha: Annotated[FiniteFloat, Field(gt=0, le=0.2)] = Field(0.05, description="level of the test; the interval covers 1 - 2 alpha")
     better: Policy = Field("pass", description="what follows from this verdict")
     equivalent: Policy = Field("pass", description="no worse than the margin, at this level")
     worse: Policy = Field("refuse", description="what follows from this verdict")
@@ -178,7 +195,7 @@ class Budget(Settings):
     margin: Annotated[FiniteFloat, Field(gt=0, lt=1)] = Field(
         0.01, description="the largest loss of accuracy, however many versions it took"
     )
-    alpha: Annotated[FiniteFloat, Field(gt=0, lt=0.5)] = Field(0.0005, description="level of the test")
+    alpha: Annotated[FiniteFloat, Field(gt=0, le=0.2)] = Field(0.0005, description="level of the test")
 
 
 class Gates(Settings):
@@ -195,8 +212,12 @@ class Gates(Settings):
     drop: Annotated[FiniteFloat, Field(ge=0, lt=1)] | None = Field(
         None, description="largest drop of accuracy against the served model, luck included; absent: paired alone decides"
     )
-    confidence: Annotated[FiniteFloat, Field(gt=0.5, lt=1)] = Field(0.95, description="of the bounds of slices and corruptions, one-sided")
-    min_examples: PositiveInt = Field(30, description="a slice of fewer images is shown, not judged")
+    confidence: Annotated[FiniteFloat, Field(gt=0.5, le=0.9999)] = Field(
+        0.95, description="of the bounds of slices and corruptions, one-sided"
+    )
+    min_examples: Annotated[int, Field(ge=1, le=1000)] = Field(
+        30, description="a slice of fewer images is shown, not judged; a test split of fewer is refused"
+    )
 
     @model_validator(mode="after")
     def _budget_can_be_met(self) -> "Gates":
@@ -213,6 +234,10 @@ class Gates(Settings):
             if floor <= 1 / classes:
                 cause = f"gates.{name} is {floor:g}; guessing among {classes} classes reaches {1 / classes:.3g}"
                 raise ConfigurationError(cause, "Ask for more: a gate must be able to refuse.")
+        for name, lost in {"paired": self.paired.margin, "budget": self.budget.margin}.items():
+            if lost >= self.accuracy - 1 / classes:
+                cause = f"gates.{name}.margin is {lost:g}; below gates.accuracy {self.accuracy:g} that allows a model that guesses"
+                raise ConfigurationError(cause, "Ask for more: a gate must be able to refuse.")
         slicings = [", ".join(features) for features in evaluate.features]
         for name in self.slices:
             features = ", ".join(part.split("=")[0] for part in name.split(", "))
@@ -221,8 +246,11 @@ class Gates(Settings):
                 raise ConfigurationError(f"gates.slices names {name}, but the evaluation has no such slice", hint)
             for part in name.split(", "):
                 feature, _, value = part.partition("=")
-                if feature == "label" and value and not (value.isdecimal() and int(value) < classes):
+                if feature == "label" and "=" in part and value not in map(str, range(classes)):
                     raise ConfigurationError(f"gates.slices names {name}; labels are 0 to {classes - 1}", "Correct the gate.")
+                if feature in evaluate.derived and "=" in part and value not in (known := bins(evaluate.derived[feature])):
+                    hint = f"Its values are {'; '.join(known)}. Correct the gate."
+                    raise ConfigurationError(f"gates.slices names {name}, but {feature} has no such slice", hint)
         for corruption in self.corruptions:
             if corruption not in evaluate.corruptions or not evaluate.corrupted:
                 hint = "Add it to evaluate.corruptions, or remove the gate."
@@ -241,4 +269,6 @@ class Serving(Settings):
 class Push(Settings):
     """How a model reaches the serving directory."""
 
-    model: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")] = Field("mnist", description="folder below the serving directory")
+    model: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")] | None = Field(
+        None, description="folder below the serving directory; absent: named after the data set"
+    )

@@ -80,6 +80,12 @@ def test_every_program_of_the_readme_runs(home, number):
     assert found.returncode == 0, found.stderr
 
 
+def test_the_notices_shown_are_a_configuration(tmp_path):
+    file = tmp_path / "notify.yaml"
+    file.write_text("source: {tfds: mnist}\nschema: mnist.pbtxt\ngates: {accuracy: 0.9, per_class: 0.8}\n" + block("yaml", 2))
+    assert len(load(file=file).notify) == 2
+
+
 def test_the_gates_shown_are_a_configuration(tmp_path):
     file = tmp_path / "gates.yaml"
     file.write_text("source: {tfds: mnist}\nschema: mnist.pbtxt\n" + block("yaml", 0))

@@ -29,8 +29,9 @@ def compare(
 
     def right(column: str) -> "np.ndarray":
         probabilities = table[column].combine_chunks()
-        answers = probabilities.values.to_numpy().reshape(len(probabilities), -1)[counted].argmax(1)
-        found: np.ndarray = answers == labels
+        given = probabilities.values.to_numpy().reshape(len(probabilities), -1)[counted]
+        answers = given.argmax(1)
+        found: np.ndarray = (answers == labels) & np.isfinite(given).all(1)
         return found
 
     def beside(other: str, version: int, column: str, gate: Paired | Budget) -> dict[str, Any]:
@@ -42,7 +43,7 @@ def compare(
     if baseline:
         found.append(beside(BASELINE, baseline.version, "probabilities_baseline", gates.paired))
     if best and best.kept:
-        same = baseline is not None and baseline.digest == best.digest
+        same = baseline is not None and baseline.version == best.version
         found.append(beside(BEST, best.version, f"probabilities_{BASELINE if same else BEST}", gates.budget))
     elif best:
         found.append(_recorded(best, accuracy))
@@ -51,6 +52,7 @@ def compare(
 
 def _recorded(best: Best, accuracy: float) -> dict[str, Any]:
     difference = accuracy - best.accuracy
-    words = f"accuracy {accuracy:.4f} against {best.accuracy:.4f}, recorded for version {best.version}, which is no longer kept"
+    other = "" if best.same_test else "on other test images "
+    words = f"accuracy {accuracy:.4f} against {best.accuracy:.4f}, recorded {other}for version {best.version}, which is no longer kept"
     unknown = dict.fromkeys(field.name for field in fields(paired.Comparison))
     return unknown | {"with": BEST, "version": best.version, "by": "recorded", "difference": difference, "words": words}

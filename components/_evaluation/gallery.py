@@ -1,6 +1,6 @@
 """The images worth looking at: the most confident mistakes, what the baseline had right or wrong, samples of each class.
 
-leave(examples, out / "predictions", out, classes=10)     # gallery.json, gallery.npy
+leave(examples, out / "predictions", out, classes=10, leaked=frozenset())     # gallery.json, gallery.npy
 """
 
 import json
@@ -44,29 +44,48 @@ class Rows:
         return type(self)(*(np.concatenate([getattr(self, f.name), getattr(other, f.name)]) for f in fields(self)))
 
 
-def leave(examples: Examples, predictions: Path, out: Path, classes: int) -> None:
+def leave(examples: Examples, predictions: Path, out: Path, classes: int, leaked: frozenset[int]) -> None:
     """Write `gallery.npy`, uint8 [n, height, width, channels], and `gallery.json`, what to show of it and why:
 
-    mistakes: wrong answers, the most confident first, since those are the likely label errors (Northcutt et al. 2021);
-    lost and gained: right with the baseline alone, and with the candidate alone, in the same order; samples: of each class
-    those of lowest index. Answers that are not numbers are wrong, with confidence 0, and null. An image that does not fill
-    its height x width x channels is left out. Holds one batch of records at a time, and what is shown.
+    mistakes: wrong answers, the most confident first; lost and gained: right with the baseline alone, and with the candidate
+    alone, in the same order; samples: of each class those of lowest index. `suspect`: the label may be what is wrong, see
+    `thresholds`. Answers that are not numbers are wrong, with confidence 0, and null. Images of `leaked` indices and those
+    that do not fill their height x width x channels are left out. Holds one batch of records at a time, and what is shown.
 
     Raises:
         DataError: a shard is damaged.
         GatelineError: a file of predictions is not about the rows of its shard.
     """
     best: dict[str, Rows] = {}
-    for _, path, count in examples.shards("test"):
-        for rows in _read(path, count, predictions / f"{path.stem}.parquet", classes):
+    shards = [(path, count, predictions / f"{path.stem}.parquet") for _, path, count in examples.shards("test")]
+    for path, count, answers in shards:
+        for batch in _read(path, count, answers, classes):
+            rows = batch[~np.isin(batch.index, list(leaked))]
             for name, choose in _CHOICES.items():
                 both = best[name].join(rows) if name in best else rows
                 best[name] = both[choose(both)]
     pixels: dict[bytes, int] = {}  # an image that stands in two lists is stored once
-    entries = {name: _entries(best[name], pixels) if name in best else [] for name in _CHOICES}
+    sure = thresholds([answers for _, _, answers in shards], classes)
+    entries = {name: _entries(best[name], pixels, sure) if name in best else [] for name in _CHOICES}
     shape = next((tuple(rows.shape[0].tolist()) for rows in best.values() if len(rows.shape)), (0, 0, 0))
     np.save(out / "gallery.npy", np.frombuffer(b"".join(pixels), np.uint8).reshape(len(pixels), *shape))
     (out / "gallery.json").write_text(json.dumps(entries, indent=1, allow_nan=False))
+
+
+def thresholds(predictions: list[Path], classes: int) -> "np.ndarray":
+    """How sure of each class the model is, on average, of the images labelled with it: float64 [classes], infinite where there
+    are none. A wrong answer as sure as that is a likely label error (confident learning, Northcutt, Jiang and Chuang 2021):
+    unlike one fixed threshold, it follows a model that is over- or underconfident of a class.
+    """
+    total, count = np.zeros(classes), np.zeros(classes, int)
+    for path in predictions:
+        table = pq.read_table(path, columns=["label", "probabilities"])
+        labels, probabilities = table["label"].to_numpy(), _matrix(table, "probabilities", classes)
+        counted = np.isfinite(probabilities).all(1) & (labels >= 0) & (labels < classes)
+        labels, own = labels[counted], probabilities[counted, labels[counted]]
+        total += np.bincount(labels, own, classes)
+        count += np.bincount(labels, minlength=classes)
+    return np.where(count > 0, total / np.maximum(count, 1), np.inf)
 
 
 def _read(path: Path, count: int, predictions: Path, classes: int) -> Iterator[Rows]:
@@ -136,9 +155,10 @@ _CHOICES: "dict[str, Callable[[Rows], np.ndarray]]" = {
 }
 
 
-def _entries(rows: Rows, pixels: dict[bytes, int]) -> list[dict[str, Any]]:
+def _entries(rows: Rows, pixels: dict[bytes, int], sure: "np.ndarray") -> list[dict[str, Any]]:
     """JSON values for each row; `pixels` gains the images that it lacks, with their place in the gallery."""
-    predicted, _ = _answers(rows.probabilities)
+    predicted, confidence = _answers(rows.probabilities)
+    suspect = (predicted != rows.label) & (confidence >= sure[predicted])
     baseline = _answers(rows.baseline)[0].tolist() if rows.baseline.shape[1] else [None] * len(rows.index)
     return [
         {
@@ -148,6 +168,7 @@ def _entries(rows: Rows, pixels: dict[bytes, int]) -> list[dict[str, Any]]:
             "predicted": int(predicted[i]),
             "top": _top(rows.probabilities[i]),
             "baseline": baseline[i],
+            "suspect": bool(suspect[i]),
         }
         for i in range(len(rows.index))
     ]

@@ -59,6 +59,9 @@ def _matching(name: str, slices: dict[str, Any]) -> list[str]:
 
 
 def _accuracy(gates: Gates, row: dict[str, float]) -> Judged:
+    if row["count"] < gates.min_examples:
+        words = f"the test split has {row['count']:,} images that count; gates.min_examples asks for {gates.min_examples:,}"
+        return Judged("accuracy", "overall", f"≥ {gates.accuracy:.4f}", f"of {row['count']:,} images", False, words, gates.accuracy)
     return _at_least("accuracy", "overall", gates.accuracy, row, row["accuracy"], "accuracy is {value:.4f}")
 
 
@@ -107,6 +110,8 @@ def _paired(gates: Gates, comparison: dict[str, Any]) -> Judged:
     verdict, policy = comparison["verdict"], gates.paired
     allowed = [name for name in ("better", "equivalent", "worse", "undecided") if getattr(policy, name) == "pass"]
     words = f"{comparison['words']}; gates.paired lets pass: {', '.join(allowed) or 'nothing'}"
+    if verdict == "undecided":
+        words += f"; with a margin above {_points(-comparison['interval'][0]).lstrip('+')} it would be equivalent"
     came = f"{verdict}, {_points(comparison['difference'])}"
     margin = f"{comparison['interval'][0] + comparison['margin']:+.4f}"
     return Judged(

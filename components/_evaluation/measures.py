@@ -8,6 +8,8 @@ from itertools import pairwise
 
 from etils import epy
 
+from schemas.settings import bins
+
 with epy.lazy_imports():
     import numpy as np
 
@@ -49,13 +51,8 @@ def binned(values: "np.ndarray", edges: Sequence[float]) -> "np.ndarray":
     """
     if not edges or any(low >= high for low, high in pairwise(edges)):
         raise ValueError(f"edges must rise, and be one at least: {list(edges)}")
-    words: np.ndarray = np.array(names(edges), object)[np.searchsorted(edges, values, side="right")]
+    words: np.ndarray = np.array(bins(edges), object)[np.searchsorted(edges, values, side="right")]
     return words
-
-
-def names(edges: Sequence[float]) -> list[str]:
-    """What `binned` says, from the lowest to the highest."""
-    return [f"below {edges[0]:g}", *(f"{low:g} to {high:g}" for low, high in pairwise(edges)), f"from {edges[-1]:g}"]
 
 
 def _quads(images: "np.ndarray") -> "np.ndarray":

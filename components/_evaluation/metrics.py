@@ -24,7 +24,10 @@ def sums(labels: "np.ndarray", probabilities: "np.ndarray", classes: int) -> "np
     The loss is Keras's categorical cross-entropy. Brier: squared distance to the one-hot label, 0 to 2 (Brier 1950).
     """
     p = probabilities.astype(np.float64)
-    rows, known, predicted = np.arange(len(p)), np.clip(labels, 0, classes - 1), p.argmax(1)
+    rows, known = np.arange(len(p)), np.clip(labels, 0, classes - 1)
+    odd = ~np.isfinite(p).all(1)
+    p[odd] = np.nan  # no figure of such a model is a number, and its answer is wrong
+    predicted = np.where(odd, (known + 1) % classes, np.nan_to_num(p).argmax(1))
     clipped = np.clip(p, EPSILON, 1 - EPSILON)
     loss = np.log(clipped.sum(1)) - np.log(clipped[rows, known])
     brier = (p * p).sum(1) - 2 * p[rows, known] + 1

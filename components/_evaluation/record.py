@@ -5,7 +5,8 @@ from typing import Any
 
 from etils import epy
 
-from components._evaluation import evaluator, measures, metrics, paired
+from components._evaluation import evaluator, metrics, paired
+from schemas.settings import bins
 
 with epy.lazy_imports():
     import numpy as np
@@ -61,7 +62,7 @@ def _order(key: tuple[tuple[str, Any], ...], look: "evaluator.Look") -> tuple[An
     values = dict(key)
     slicing = next(i for i, features in enumerate(look.slicings) if set(features) == set(values))
     ranks = [
-        (measures.names(look.derived[name]).index(values[name]), "")
+        (bins(look.derived[name]).index(values[name]), "")
         if name in look.derived
         else (values[name], "")
         if isinstance(values[name], int)

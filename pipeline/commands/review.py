@@ -67,13 +67,13 @@ def report(
         summary = every.as_json()
     else:
         found = run_of(lineage, number, root)
-        gathered = gather(found, lineage.executions(found["run"]))
+        gathered = gather(Store(root), found, lineage.executions(found["run"]))
         written = html.write(gathered, root / "reports")
         summary = gathered.as_json()
     if as_json:
         print(json.dumps({**{kind: str(path) for kind, path in written.items()}, **summary}, indent=2))
     elif index:
-        print(f"{every.headline}\nreport  {written['html']}")
+        terminal.index(every, written)
     else:
         terminal.report(gathered, written)
     if open_:

@@ -6,7 +6,6 @@ found.paired["words"]    # "0.31 points better than run 3 (...)"
 """
 
 import dataclasses
-import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ from rich.text import Text
 from components._evaluation import paired
 from pipeline.lineage import Lineage
 from pipeline.report import terminal
-from pipeline.report.index import standing
+from pipeline.report.remains import Remains
 from pipeline.store import Store
 from schemas.errors import ConfigurationError
 from schemas.settings import Paired
@@ -43,6 +42,7 @@ class Beside:
     slices: list[Json]  # `slice`, `difference` (new minus old), `interval`, `beyond_noise`
     paired: Json | None  # `components._evaluation.paired.Comparison` of new with old, and its words
     refusal: ConfigurationError | None  # why there is no paired comparison
+    damaged: list[str]  # files that cannot be read: "metrics.json of run 3"
 
     def as_json(self) -> Json:
         found = {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name != "refusal"}
@@ -57,22 +57,28 @@ def beside(store: Store, lineage: Lineage, old: Json, new: Json) -> Beside:
     """
     if old["run"] == new["run"]:
         raise ConfigurationError(f"run {old['run']} stands on both sides", "Name two runs; python -m pipeline runs lists them.")
-    stages = [{e["stage"]: e for e in lineage.executions(run["run"])} for run in (old, new)]
-    before, after = (_figures(store, each) for each in stages)
+    remains = Remains(store, lineage.executions(old["run"])), Remains(store, lineage.executions(new["run"]))
+    before, after = map(_figures, remains)
     overall = [{name: each["overall"][name] for name in FIGURES if name in each["overall"]} for each in (before, after)]
     try:
-        paired, refusal = _in_pairs(store, (old, new), stages), None
+        paired, refusal = _in_pairs((old, new), remains), None
     except ConfigurationError as error:
         paired, refusal = None, error
     keys = ("run", "profile", "state", "started")
     return Beside(
         runs=({key: old[key] for key in keys}, {key: new[key] for key in keys}),
         configuration=[row for row in _rows("key", _dotted(old["config"]), _dotted(new["config"])) if row["old"] != row["new"]],
-        data=_rows("what", *map(_data, stages)),
+        data=_rows("what", *(_data(each.stages) for each in remains)),
         overall=_rows("figure", *overall),
         slices=[_slice(name, row, after["slices"][name]) for name, row in before["slices"].items() if name in after["slices"]],
         paired=paired,
         refusal=refusal,
+        damaged=[
+            f"{file} of run {run['run']}"
+            for run, each in zip((old, new), remains, strict=True)
+            for found in each.damaged.values()
+            for file in found
+        ],
     )
 
 
@@ -96,12 +102,10 @@ def _slice(name: str, old: Json, new: Json) -> Json:
     return row | {"difference": new["accuracy"] - old["accuracy"], "interval": [low, high], "beyond_noise": not low <= 0 <= high}
 
 
-def _figures(store: Store, stages: Json) -> Json:
-    """The candidate's metrics; without the artifact, what the lineage recorded."""
-    artifact = standing(store, stages.get("evaluate"))
-    facts = (stages.get("evaluate") or {}).get("facts") or {}
-    path = artifact / "metrics.json" if artifact else None
-    metrics = json.loads(path.read_text()).get("candidate", {}) if path and path.is_file() else {}
+def _figures(remains: Remains) -> Json:
+    """The candidate's metrics; where they cannot be read, what the lineage recorded."""
+    facts = remains.stages.get("evaluate", {}).get("facts") or {}
+    metrics = remains.json("evaluate", "metrics.json", {}).get("candidate", {})
     return {"overall": metrics.get("overall") or facts, "slices": metrics.get("slices") or {}}
 
 
@@ -126,18 +130,18 @@ def _dotted(config: Json, prefix: str = "") -> Json:
     return found
 
 
-def _in_pairs(store: Store, runs: tuple[Json, Json], stages: list[Json]) -> Json:
+def _in_pairs(runs: tuple[Json, Json], remains: tuple[Remains, Remains]) -> Json:
     """The paired comparison as JSON values, on the test images that neither run saw in train.
 
     Raises:
         ConfigurationError: an evaluation is absent, gone or damaged, or they are of other test images.
     """
-    predictions = [_predictions(store, run, each) for run, each in zip(runs, stages, strict=True)]
+    predictions = [_predictions(run, each) for run, each in zip(runs, remains, strict=True)]
     numbers = f"runs {runs[0]['run']} and {runs[1]['run']}"
     other = ConfigurationError(f"{numbers} were not evaluated on the same test images", "Compare runs of the same data set and splits.")
-    if not _same_test_data(store, *stages):
+    if not _same_test_data(*remains):
         raise other
-    leaked = [index for each in stages for index in _leaked(store, each)]
+    leaked = [index for run, each in zip(runs, remains, strict=True) for index in _leaked(run, each)]
     (images, before), (again, after) = (_right(run, path, leaked) for run, path in zip(runs, predictions, strict=True))
     if not len(images) or not np.array_equal(images, again):
         raise other
@@ -146,30 +150,31 @@ def _in_pairs(store: Store, runs: tuple[Json, Json], stages: list[Json]) -> Json
     return {**dataclasses.asdict(found), "interval": list(found.interval), "words": found.words(f"run {runs[0]['run']}")}
 
 
-def _predictions(store: Store, run: Json, stages: Json) -> Path:
-    stage = stages.get("evaluate")
-    if stage is None or not stage["key"]:
+def _predictions(run: Json, remains: Remains) -> Path:
+    if not remains.stages.get("evaluate", {}).get("path"):
         raise ConfigurationError(f"run {run['run']} has no evaluation: it ended as {run['state']}", "Name a run that came to the gates.")
-    path = standing(store, stage)
+    path = remains.path("evaluate")
     if path is None or not (path / "predictions").is_dir():
-        cause = f"the evaluation of run {run['run']} is gone from the store, or was made anew since"
+        lost = "is gone from the store, or was made anew since" if "evaluate" in remains.missing else "is damaged"
+        cause = f"the evaluation of run {run['run']} {lost}"
         raise ConfigurationError(cause, f"Make it again: {run['command']}")
     return path / "predictions"
 
 
-def _same_test_data(store: Store, old: Json, new: Json) -> bool:
+def _same_test_data(old: Remains, new: Remains) -> bool:
     """Whether the shards of test are the same, byte for byte; of artifacts that are gone, whether all of the data is."""
-    if not ("ingest" in old and "ingest" in new):
+    if not ("ingest" in old.stages and "ingest" in new.stages):
         return False
-    manifests = [store.manifest("ingest", each["ingest"]["key"]) if standing(store, each["ingest"]) else None for each in (old, new)]
+    manifests = [each.manifest("ingest") for each in (old, new)]
     shards = [[f["sha256"] for name, f in sorted((m or {}).get("files", {}).items()) if name.startswith("test-")] for m in manifests]
-    return shards[0] == shards[1] if all(shards) else bool(old["ingest"]["digest"] == new["ingest"]["digest"])
+    return shards[0] == shards[1] if all(shards) else bool(old.stages["ingest"]["digest"] == new.stages["ingest"]["digest"])
 
 
-def _leaked(store: Store, stages: Json) -> list[int]:
-    artifact = standing(store, stages.get("describe"))
-    path = artifact / "leaked.json" if artifact else None
-    found: list[int] = json.loads(path.read_text()) if path and path.is_file() else []
+def _leaked(run: Json, remains: Remains) -> list[int]:
+    found: list[int] = remains.json("describe", "leaked.json", [])
+    if "leaked.json" in remains.damaged.get("describe", ()):  # to count such images in would favour who learnt them by heart
+        cause = f"leaked.json of run {run['run']} cannot be read: which test images it also had in train is not known"
+        raise ConfigurationError(cause, f"Make it again: {run['command']} --force describe")
     return found
 
 
@@ -207,6 +212,8 @@ def show(found: Beside) -> None:
         style = "dim" if values[0] == values[1] else ""
         table.add_row("" if n and rows[n - 1][0] == group else group, *(Text(text, style) for text in (name, *map(_shown, values))))
     terminal._print(table)
+    if found.damaged:
+        terminal._print(Text(f"damaged: {', '.join(found.damaged)}", "yellow"))
     if not found.configuration:
         terminal._print(Text("settings do not differ", "dim"))
     if found.slices:

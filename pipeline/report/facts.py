@@ -1,16 +1,17 @@
 """Everything that a report says about a run, gathered from the lineage and from the artifacts that still stand.
 
-facts = gather(lineage.run(7), lineage.executions(7))
+facts = gather(store, lineage.run(7), lineage.executions(7))
 facts.verdict                       # "Pushed as version 3: every gate passed."
 facts.metrics["candidate"]["overall"]["accuracy"]
 """
 
 import dataclasses
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipeline.report.remains import Remains
+from pipeline.store import Store
 from schemas import statistics
 
 ROW = {"count": 0, "accuracy": None, "interval": None, "loss": None, "brier": None, "ece": None}
@@ -36,15 +37,17 @@ class Facts:
     pushed: dict[str, Any]
     versions: dict[str, str]  # of the libraries that the stages import
     missing: list[str]  # stages whose artifacts are gone from the store, or were made anew since
+    damaged: dict[str, list[str]]  # by stage: files that cannot be read
     images: Path | None = None  # gallery.npy
 
     @property
     def verdict(self) -> str:
         """What came of the run, and why, in one sentence."""
+        version, said = self.pushed.get("version", "?"), how_passed(self.gates)
         if self.run["state"] == "pushed":
-            return f"Pushed as version {self.pushed.get('version', '?')}: every gate passed."
+            return f"Pushed as version {version}: {said}."
         if self.run["state"] == "unchanged":
-            return f"Nothing changed: version {self.pushed.get('version', '?')} already holds this model."
+            return f"Nothing changed: version {version} already holds this model{'; ' + said if ';' in said else ''}."
         first = (self.run["message"] or "").split("\n")[0].split(": ", 1)[-1].rstrip(".")
         return f"{self.run['state'].capitalize()}{': ' + first if first else ''}."
 
@@ -65,31 +68,25 @@ class Facts:
 
     @property
     def label_errors(self) -> list[dict[str, Any]]:
-        """Wrong answers of which the model is so sure that the label may be what is wrong (Northcutt et al. 2021)."""
-        return [entry for entry in self.gallery["mistakes"] if entry["top"] and (entry["top"][0][1] or 0) > 0.95]
+        """Wrong answers of which the model is so sure that the label may be what is wrong: evaluate flags them."""
+        return [entry for entry in self.gallery["mistakes"] if suspect(entry)]
 
     @property
     def label_errors_counted(self) -> str:
         """How many; the gallery keeps 32 mistakes, so there may be more."""
-        return f"{len(self.label_errors)}{' or more' if len(self.label_errors) >= SHOWN else ''}"
+        return f"{len(self.label_errors)}{' or more' if len(self.gallery['mistakes']) >= SHOWN else ''}"
 
     def as_json(self) -> dict[str, Any]:
         found = {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name != "images"}
         return {"verdict": self.verdict, **found, "label_errors": len(self.label_errors)}
 
 
-def gather(run: dict[str, Any], stages: list[dict[str, Any]]) -> Facts:
-    """The facts of a run and its executions. A file that is absent or no longer readable leaves its part empty."""
-    paths = {s["stage"]: Path(s["path"]) for s in stages if s["path"] and _stands(s)}
+def gather(store: Store, run: dict[str, Any], stages: list[dict[str, Any]]) -> Facts:
+    """The facts of a run of this store and its executions. What is gone or damaged leaves its part empty, and is named."""
+    remains = Remains(store, stages)
+    load = remains.json
     facts = {s["stage"]: s["facts"] or {} for s in stages}
-
-    def load(stage: str, name: str, default: Any) -> Any:
-        try:
-            return json.loads((paths[stage] / name).read_text())
-        except (KeyError, OSError, ValueError):
-            return default
-
-    images = paths["evaluate"] / "gallery.npy" if "evaluate" in paths else None
+    recipes = [(remains.manifest(s["stage"]) or {}).get("recipe", {}) for s in stages]
     return Facts(
         run=run,
         stages=stages,
@@ -100,13 +97,31 @@ def gather(run: dict[str, Any], stages: list[dict[str, Any]]) -> Facts:
         history=load("train", "history.json", []),
         anomalies=load("validate", "anomalies.json", []),
         counts=facts.get("describe", {}).get("counts", {}),
-        splits=_splits(paths["describe"] / "stats.tfrecord") if "describe" in paths else {},
+        splits=_splits(remains),
         serving=load("check_serving", "serving.json", {}),
         pushed=facts.get("push", {}),
-        versions=dict(sorted(v for stage in paths for v in load(stage, "manifest.json", {}).get("recipe", {}).get("versions", {}).items())),
-        missing=[s["stage"] for s in stages if s["path"] and s["stage"] not in paths],
-        images=images if images and images.is_file() else None,
+        versions=dict(sorted(version for recipe in recipes for version in recipe.get("versions", {}).items())),
+        images=remains.whole("evaluate", "gallery.npy"),
+        missing=remains.missing,
+        damaged=remains.damaged,
     )
+
+
+def how_passed(gates: list[dict[str, Any]]) -> str:
+    """How a model came past its gates, as part of a sentence: what could not be judged, or was let pass by choice, is said."""
+    few = sum(gate["verdict"] == "too few examples" for gate in gates)
+    said = [f"{few} could not be judged (too few test images)"] if few else []
+    verdicts = {"worse": "worse than", "undecided": "undecided against"}
+    beside = next((gate["came"].split(",")[0] for gate in gates if gate["gate"] == "paired" and gate["passed"]), "")
+    if beside in verdicts:
+        said.append(f"{verdicts[beside]} the served model, which gates.paired lets pass")
+    return "every gate passed" if gates and not said else "; ".join(["no gate refused", *said])
+
+
+def suspect(entry: dict[str, Any]) -> bool:
+    """Whether a wrong answer is a likely label error. Older stores have no flag: there, one that is more than 95 % sure."""
+    sure = bool(entry["top"]) and (entry["top"][0][1] or 0) > 0.95
+    return bool(entry.get("suspect", sure))
 
 
 def gate_in_words(gate: dict[str, Any]) -> dict[str, Any]:
@@ -141,12 +156,13 @@ def _in_full(model: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _splits(path: Path) -> dict[str, dict[str, Any]]:
+def _splits(remains: Remains) -> dict[str, dict[str, Any]]:
     """Labels, copies and leaked images by split, read without TensorFlow: a TFRecord is a length, its check, and the record."""
     from google.protobuf.message import DecodeError
 
+    path = remains.whole("describe", "stats.tfrecord")
     try:
-        content = path.read_bytes()
+        content = path.read_bytes() if path else b""
         record = content[12 : 12 + int.from_bytes(content[:8], "little")]
         datasets = statistics.pb.DatasetFeatureStatisticsList.FromString(record).datasets
         return {
@@ -158,15 +174,5 @@ def _splits(path: Path) -> dict[str, dict[str, Any]]:
             for each in datasets
         }
     except (OSError, DecodeError, KeyError):
+        remains.harmed("describe", "stats.tfrecord")
         return {}
-
-
-def _stands(stage: dict[str, Any]) -> bool:
-    """Whether the artifact that a run left is still there, and still the same one."""
-    path = Path(stage["path"])
-    if stage["stage"] == "push":
-        return path.exists()
-    try:
-        return bool(json.loads((path / "manifest.json").read_text())["digest"] == stage["digest"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return False

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from etils import epy
 
 from pipeline.report.plots import ACCENT, BAD, DIM, STYLE, svg
+from pipeline.report.words import printable
 
 with epy.lazy_imports():
     import matplotlib as mpl
@@ -83,7 +84,7 @@ def _accuracy(axes: Any, rows: "Sequence[Row]") -> None:
 
 def _gates(axes: Any, rows: "Sequence[Row]", gates: list[str]) -> None:
     axes.set_ylim(max(len(gates), 1) - 0.5, -0.5)
-    axes.set_yticks(range(len(gates)), [gate.replace("_", " ") for gate in gates])
+    axes.set_yticks(range(len(gates)), [printable(gate).replace("_", " ") for gate in gates])
     mark = min(1.0, MARK * (rows[-1].run - rows[0].run + 1) / (WIDTH - LEFT - RIGHT))
     for y, gate in enumerate(gates):
         for verdict, colour, tall, wide, edge in (("passed", DIM, 0.12, 1.0, 0.0), ("refused", BAD, 0.76, mark, 0.8)):

@@ -15,6 +15,7 @@ from pipeline.report import plots, views
 from pipeline.report.facts import Facts
 from pipeline.report.pictures import Pictures
 from pipeline.report.terminal import local, took
+from pipeline.report.words import printable
 
 MOST_CLASSES = 24  # of a confusion matrix that is drawn; of more, the commonest mistakes are listed
 
@@ -55,11 +56,12 @@ def card(facts: Facts) -> str:
 
 
 def environment() -> jinja2.Environment:
-    """What the templates of this folder need; every value is escaped."""
+    """What the templates of this folder need; every value is escaped, and without control characters."""
     found = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
+        finalize=printable,
         trim_blocks=True,
         lstrip_blocks=True,
     )

@@ -7,7 +7,7 @@ import dataclasses
 import datetime
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,9 @@ from markupsafe import Markup
 
 from pipeline.lineage import Lineage, now
 from pipeline.report import history
+from pipeline.report.facts import gate_in_words, how_passed
 from pipeline.report.html import environment, save, sentence
+from pipeline.report.remains import Remains
 from pipeline.report.terminal import local
 from pipeline.serving import Shelf
 from pipeline.store import Store
@@ -40,6 +42,7 @@ class Row:
     gates: dict[str, str]  # by gate: "passed", "refused" or "too few examples"
     why: str  # one sentence
     report: str | None  # the run's page, beside this one
+    damaged: list[str] = field(default_factory=list)  # files of its evaluation that cannot be read
 
     @property
     def refused(self) -> list[str]:
@@ -87,15 +90,16 @@ def gather(store: Store, lineage: Lineage, serving_dir: Path) -> Index:
     """The facts of all runs, from the lineage, the evaluations that still stand, and the serving directory."""
     runs = lineage.runs()
     stages = {run["run"]: {e["stage"]: e for e in lineage.executions(run["run"])} for run in runs}
-    rows = [_row(run, stages[run["run"]], store) for run in runs]
+    rows = [_row(run, Remains(store, list(stages[run["run"]].values())), store) for run in runs]
     return Index(list(_served(serving_dir, runs, stages)), rows, now())
 
 
-def _row(run: Json, stages: Json, store: Store) -> Row:
-    facts = {name: stage["facts"] or {} for name, stage in stages.items()}
+def _row(run: Json, remains: Remains, store: Store) -> Row:
+    facts = {name: stage["facts"] or {} for name, stage in remains.stages.items()}
     finished = run["finished"]
     report = store.root / "reports" / f"run-{run['run']}.html"
-    evaluation = standing(store, stages.get("evaluate"))
+    gates = [gate_in_words(gate) for gate in remains.json("evaluate", "gates.json", [])]
+    comparisons = remains.json("evaluate", "comparisons.json", [])
     version = facts.get("push", {}).get("version")
     return Row(
         run=run["run"],
@@ -106,9 +110,10 @@ def _row(run: Json, stages: Json, store: Store) -> Row:
         seconds=_seconds(run["started"], finished) if finished else None,
         accuracy=facts.get("evaluate", {}).get("accuracy"),
         version=version,
-        gates=_gates(facts, _read(evaluation, "gates.json")),
-        why=_why(run, version, _read(evaluation, "comparisons.json")),
+        gates=_gates(facts, gates),
+        why=_why(run, version, comparisons, how_passed(gates)),
         report=report.name if report.exists() else None,
+        damaged=remains.damaged.get("evaluate", []),
     )
 
 
@@ -116,24 +121,11 @@ def _seconds(started: str, finished: str) -> float:
     return (datetime.datetime.fromisoformat(finished) - datetime.datetime.fromisoformat(started)).total_seconds()
 
 
-def standing(store: Store, stage: Json | None) -> Path | None:
-    """The directory of the artifact that a stage left, if it is still there and still the same one."""
-    if not stage or not stage["key"]:
-        return None
-    manifest = store.manifest(stage["stage"], stage["key"])
-    return store.path(stage["stage"], stage["key"]) if manifest and manifest["digest"] == stage["digest"] else None
-
-
-def _read(artifact: Path | None, name: str) -> list[Json]:
-    path = artifact / name if artifact else None
-    return json.loads(path.read_text()) if path and path.is_file() else []
-
-
 def _gates(facts: Json, judged: list[Json]) -> dict[str, str]:
     """The verdict of each gate: refused if it refused any slice. The data's gate stands before the evaluation's, serving's behind."""
     verdicts: dict[str, set[str]] = {}
     for gate in judged:
-        verdicts.setdefault(gate["gate"], set()).add(gate.get("verdict") or ("passed" if gate["passed"] else "refused"))
+        verdicts.setdefault(gate["gate"], set()).add(gate["verdict"])
     order = ("refused", "passed", "too few examples")
     found = {name: next((verdict for verdict in order if verdict in seen), "passed") for name, seen in verdicts.items()}
     ends = {name: facts.get(stage, {}).get("passed") for name, stage in (("data", "validate"), ("serving", "check_serving"))}
@@ -141,13 +133,13 @@ def _gates(facts: Json, judged: list[Json]) -> dict[str, str]:
     return first | found | last
 
 
-def _why(run: Json, version: int | None, comparisons: list[Json]) -> str:
+def _why(run: Json, version: int | None, comparisons: list[Json], passed: str) -> str:
     if run["message"]:
         return sentence(run["message"].split("\n")[0].split(": ", 1)[-1])
     if run["state"] == "unchanged":
         return f"Version {version} already holds this model."
     if run["state"] == "pushed":
-        return sentence(next((each["words"] for each in comparisons if each["with"] == "baseline"), "every gate passed"))
+        return sentence(next((each["words"] for each in comparisons if each["with"] == "baseline"), passed))
     return ""
 
 

@@ -13,6 +13,8 @@ from typing import Any
 
 from etils import epy
 
+from pipeline.report.words import printable
+
 with epy.lazy_imports():
     import matplotlib as mpl
     from matplotlib import figure as figures
@@ -62,7 +64,7 @@ def accuracies(rows: Sequence[tuple[str, Row, Row | None]]) -> str:
         _dots(axes, [(y - 0.14 * both, row) for y, (_, row, _) in enumerate(shown)], ACCENT, hollow=False, label="candidate")
         served = [(y + 0.14, row) for y, (_, _, row) in enumerate(shown) if row and row["accuracy"] is not None]
         _dots(axes, served, OTHER, hollow=True, label="served")
-        axes.set_yticks(range(len(shown)), [name for name, _, _ in shown])
+        axes.set_yticks(range(len(shown)), [printable(name) for name, _, _ in shown])
         axes.set_ylim(len(shown) - 0.4, -0.6)
         axes.tick_params(axis="y", length=0, labelcolor=INK)
         axes.grid(axis="y", visible=False)
@@ -84,7 +86,7 @@ def robustness(clean: Row, corrupted: dict[str, Row], baseline: dict[str, Row]) 
         candidate = [(y - 0.14 * both, corrupted[name]) for y, name in enumerate(names)]
         _dots(axes, candidate, ACCENT, hollow=False, label="candidate")
         _dots(axes, [(y + 0.14, baseline[name]) for y, name in enumerate(names) if name in baseline], OTHER, hollow=True, label="served")
-        axes.set_yticks(range(len(names)), names)
+        axes.set_yticks(range(len(names)), map(printable, names))
         axes.set_ylim(len(names) - 0.4, -0.6)
         axes.tick_params(axis="y", length=0, labelcolor=INK)
         axes.grid(axis="y", visible=False)
@@ -125,8 +127,8 @@ def labels(splits: dict[str, dict[str, int]]) -> str:
             total = max(1, sum(counts.values()))
             shares = [100 * counts.get(label, 0) / total for label in names]
             xs = [x + (i - (len(splits) - 1) / 2) * width for x in range(len(names))]
-            axes.bar(xs, shares, width=width * 0.92, color=(ACCENT, (ACCENT, 0.45), OTHER, DIM)[i % 4], label=split)
-        axes.set_xticks(range(len(names)), names)
+            axes.bar(xs, shares, width=width * 0.92, color=(ACCENT, (ACCENT, 0.45), OTHER, DIM)[i % 4], label=printable(split))
+        axes.set_xticks(range(len(names)), map(printable, names))
         if len(names) > MOST_ROWS:
             axes.xaxis.set_major_locator(ticker.MaxNLocator(10, integer=True))
         axes.tick_params(axis="x", length=0)

@@ -2,19 +2,24 @@
 
 import datetime
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.console import Console
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
+from pipeline.report import views
 from pipeline.report.facts import gate_in_words
+from pipeline.report.words import printable
 
 if TYPE_CHECKING:
     from pipeline.plan import Step
     from pipeline.report.facts import Facts
+    from pipeline.report.index import Index
     from pipeline.session import Outcome
 
 STYLES = {"pushed": "green", "unchanged": "cyan", "refused": "red", "failed": "red", "killed": "yellow", "interrupted": "yellow"}
@@ -27,11 +32,19 @@ def _table(*columns: str, right: tuple[str, ...] = ()) -> Table:
     return table
 
 
+class _Console(Console):
+    """Colours are ours: a name cannot drive the terminal."""
+
+    def render(self, *arguments: Any, **options: Any) -> Iterable[Segment]:
+        for segment in super().render(*arguments, **options):
+            yield segment if segment.control else Segment(printable(segment.text), segment.style)
+
+
 def _print(*things: Any) -> None:
     # A pipe has no width: wrapping there would cut paths in two.
-    console = Console(highlight=False)
+    console = _Console(highlight=False)
     if not console.is_terminal:
-        console = Console(highlight=False, width=200)
+        console = _Console(highlight=False, width=200)
     for thing in things:
         console.print(thing, soft_wrap=isinstance(thing, Text | str), markup=False)
 
@@ -98,10 +111,12 @@ def report(facts: "Facts", written: dict[str, Path]) -> None:
     _print(Text(facts.verdict, "bold green" if facts.passed else "bold red"))
     if facts.missing:
         _print(Text(f"gone from the store, or made anew since: {', '.join(facts.missing)}", "yellow"))
+    if facts.damaged:
+        _print(Text(f"damaged: {', '.join(views.damaged(facts))}", "yellow"))
     if facts.gates:
         _print(gates(facts.gates))
-    for comparison in facts.comparisons:
-        _print(Text(("against the best ever served: " if comparison["with"] == "best" else "") + comparison["words"]))
+    for comparison in views.comparisons(facts):
+        _print(Text(comparison["said"]))
     if likely := len(facts.label_errors):
         _print(
             Text(f"{facts.label_errors_counted} test image{'s'[: likely != 1]} may be labelled wrongly: the report shows them", "yellow")
@@ -109,6 +124,11 @@ def report(facts: "Facts", written: dict[str, Path]) -> None:
     for anomaly in facts.anomalies:
         _print(Text(f"{anomaly['severity']}: {anomaly['words']}", "yellow"))
     _print(Text(f"card    {written['card']}", "dim"), Text(f"figures {written['json']}", "dim"), Text(f"report  {written['html']}"))
+
+
+def index(every: "Index", written: dict[str, Path]) -> None:
+    """The page over all runs in one sentence, and where it is."""
+    _print(Text(every.headline), Text(f"report  {written['html']}"))
 
 
 def settings(found: list[tuple[str, str, str, str]]) -> None:

@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from pipeline.files import MANIFEST
 from pipeline.report.facts import Facts
 
 SPLITS = ("train", "validation", "test")
@@ -104,6 +105,44 @@ def samples(facts: Facts) -> dict[int, list[dict[str, Any]]]:
     return dict(sorted(found.items()))
 
 
+def comparisons(facts: Facts) -> list[dict[str, Any]]:
+    """What was found beside other models, and how it is `said`. Of one model that is both served and best, it is said once."""
+    found = []
+    baseline = (compared(facts, "baseline") or {}).get("version")
+    for each in facts.comparisons:
+        best = each["with"] == "best"
+        words = f"against the best version ever served: {each['words']}" if best else each["words"]
+        if best and each["version"] == baseline and each["by"] == "paired":
+            budget = f"the budget of {100 * each['margin']:g} point{'s'[: each['margin'] != 0.01]}"
+            within = "within" if each["verdict"] in ("better", "equivalent") else "not shown to be within"
+            words = f"it is also the best version ever served; {within} {budget}"
+        found.append(each | {"said": words})
+    return found
+
+
+def paired(facts: Facts) -> list[dict[str, Any]]:
+    """Who was right on the same images, a row for each version; `best`: it is the best ever served."""
+    found: dict[int, dict[str, Any]] = {}
+    for each in facts.comparisons:
+        if each["by"] == "paired":
+            best = each["with"] == "best"
+            found[each["version"]] = found.get(each["version"], each) | {"best": best}
+    return list(found.values())
+
+
+def absent(facts: Facts, stage: str, file: str, otherwise: str) -> str:
+    """Why what a file of a stage would show is not here: gone, damaged, or what is said `otherwise`."""
+    if stage in facts.missing:
+        return f"What {stage} left is gone from the store, or was made anew since."
+    damaged = [name for name in facts.damaged.get(stage, ()) if name in (file, MANIFEST)]
+    return f"{damaged[0]} of {stage} is damaged and cannot be read." if damaged else otherwise
+
+
+def damaged(facts: Facts) -> list[str]:
+    """The files that cannot be read, and whose they are."""
+    return [f"{name} of {stage}" for stage, names in facts.damaged.items() for name in names]
+
+
 def compared(facts: Facts, model: str) -> dict[str, Any] | None:
     """What was found beside "baseline" or "best"."""
     return next((found for found in facts.comparisons if found["with"] == model), None)
@@ -134,7 +173,8 @@ def limits(facts: Facts) -> list[str]:
     """What this evaluation does not show."""
     found = facts.candidate
     if not found:
-        return ["The run did not come to an evaluation: nothing is known of this model."]
+        lost = absent(facts, "evaluate", "metrics.json", "The run did not come to an evaluation.")
+        return [f"{lost} Nothing is known of this model here."]
     said = []
     if known(interval := found["overall"]["interval"]):
         words = f"accuracy is known to within {interval[1] - interval[0]:.4f} (the width of its 95 % interval)"

@@ -91,7 +91,7 @@ def written(root: Path, number: int | None) -> Path:
             return index.write(index.gather(Store(root), lineage, root / "serving"), root / "reports")["html"]
         run = lineage.run(number)
         assert run
-        return html.write(gather(run, lineage.executions(number)), root / "reports")["html"]
+        return html.write(gather(Store(root), run, lineage.executions(number)), root / "reports")["html"]
     finally:
         lineage.engine.dispose()
 

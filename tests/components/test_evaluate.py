@@ -21,7 +21,7 @@ from components._evaluation.thresholds import eval_config
 from components.evaluate import evaluate
 from components.train import train
 from schemas.artifacts import Best, Served, Statistics
-from schemas.errors import ConfigurationError, StoreError
+from schemas.errors import ConfigurationError, DataError, StoreError
 from schemas.settings import Budget, Evaluate, Gates, Mlp, Paired, Train
 from tests.components import pictures
 from tests.conftest import configured, lent
@@ -54,7 +54,7 @@ def worse(features, tmp_path_factory):
 @pytest.fixture(scope="module")
 def compared(model, few, worse, mnist, tmp_path_factory):
     """The model's evaluation with the worse one as its baseline."""
-    best = Best(worse.path, digest="d", version=4, accuracy=0.5, kept=True)
+    best = Best(worse.path, digest="b", version=4, accuracy=0.5, kept=True, same_test=True)
     return evaluated(model, few, lent(tmp_path_factory.mktemp("compared")), mnist, baseline=worse, best=best, settings=TO_SEE)
 
 
@@ -268,8 +268,8 @@ def test_a_worse_model_is_refused(compared, model, worse, few, mnist, lend):
     """The worse one as the candidate, the better one served: by comparison, by drop and by budget."""
     candidate = dataclasses.replace(model, path=worse.path.parent)
     better = Served(model.path / "saved_model", digest="d", version=9)
-    best = Best(better.path, digest="d", version=9, accuracy=0.9, kept=True)
-    gates = Gates(accuracy=0.11, per_class=0.11, min_examples=1000, drop=0.01)
+    best = Best(better.path, digest="b", version=9, accuracy=0.9, kept=True, same_test=True)
+    gates = Gates(accuracy=0.11, per_class=0.11, min_examples=100, drop=0.01)
     found = evaluated(candidate, few, lend(), mnist, baseline=better, best=best, gates=gates)
     drop = compared.accuracy - found.accuracy
     assert drop > 0.01
@@ -288,9 +288,9 @@ def test_the_best_ever_served_is_a_third_model(compared, alone, model, worse, fe
     """The same model as candidate and baseline; the better one was served before."""
     candidate = dataclasses.replace(model, path=worse.path.parent)
     now = Served(worse.path, digest="now", version=9)
-    best = Best(model.path / "saved_model", digest="then", version=2, accuracy=0.9, kept=True)
+    best = Best(model.path / "saved_model", digest="then", version=2, accuracy=0.9, kept=True, same_test=True)
     found = evaluated(
-        candidate, few, lend(), mnist, baseline=now, best=best, gates=LOW.model_copy(update={"budget": Budget(), "min_examples": 1000})
+        candidate, few, lend(), mnist, baseline=now, best=best, gates=LOW.model_copy(update={"budget": Budget(), "min_examples": 100})
     )
     assert [g["gate"] for g in read(found, "gates") if not g["passed"]] == ["budget"]
     paired, budget = read(found, "comparisons")
@@ -300,7 +300,7 @@ def test_the_best_ever_served_is_a_third_model(compared, alone, model, worse, fe
 
 
 def test_a_best_model_that_is_gone_is_compared_by_what_was_recorded(alone, model, few, mnist, lend, tmp_path):
-    gone = Best(tmp_path / "gone", digest="then", version=2, accuracy=alone.accuracy + 0.011, kept=False)
+    gone = Best(tmp_path / "gone", digest="then", version=2, accuracy=alone.accuracy + 0.011, kept=False, same_test=True)
     found = evaluated(model, few, lend(), mnist, best=gone, gates=LOW.model_copy(update={"budget": Budget()}))
     before = f"{gone.accuracy:.4f}, recorded for version 2, which is no longer kept"
     allows = "gates.budget allows to lose 1.00 points of the best model ever served"
@@ -344,6 +344,22 @@ def test_a_served_model_of_other_classes_is_named(model, few, lend):
     five = pictures.contract((28, 28, 1), 5)
     with pytest.raises(ConfigurationError, match="knows 10 classes; the contract says 5"):
         evaluated(model, few, lend(), five, baseline=Served(model.path / "saved_model", digest="x", version=1))
+
+
+def test_a_test_split_that_leaked_as_a_whole_stops_the_line(model, few, mnist, lend):
+    index = pictures.columns(few, "test")["source/index"].tolist()
+    with pytest.raises(DataError, match="every test image also stands in train or validation"):
+        evaluated(model, few, lend(), mnist, leaked=index)
+
+
+def test_a_served_model_that_only_guesses_is_no_baseline(model, few, features, mnist, tmp_path, lend):
+    """Its labels in another order, it is wrong on nearly all: any candidate would beat it."""
+    network = keras.models.load_model(model.path / "model.keras")
+    *before, kernel, bias = network.get_weights()
+    network.set_weights([*before, np.roll(kernel, 1, axis=1), np.roll(bias, 1)])
+    _servable.save(network, features, tmp_path / "1")
+    with pytest.raises(ConfigurationError, match="is no better than guessing on these test images: its labels are others, or in another"):
+        evaluated(model, few, lend(), mnist, baseline=Served(tmp_path / "1", digest="x", version=1))
 
 
 def test_probes_and_gallery_are_left_for_those_who_look(compared):

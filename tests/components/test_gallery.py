@@ -54,8 +54,8 @@ class Split:
             pq.write_table(table.slice(first, count), self.out / "predictions" / f"{path.stem}.parquet", row_group_size=700)
             first += count
 
-    def gallery(self) -> tuple[dict[str, list[dict[str, Any]]], np.ndarray]:
-        leave(self.examples, self.out / "predictions", self.out, self.answers["probabilities"].shape[1])
+    def gallery(self, leaked: frozenset[int] = frozenset()) -> tuple[dict[str, list[dict[str, Any]]], np.ndarray]:
+        leave(self.examples, self.out / "predictions", self.out, self.answers["probabilities"].shape[1], leaked)
         entries = json.loads((self.out / "gallery.json").read_text(), parse_constant=pytest.fail)
         return entries, np.load(self.out / "gallery.npy")
 
@@ -85,6 +85,50 @@ def test_the_gallery_is_what_plain_python_chooses(tmp_path, count, shards):
         assert (entry["label"], entry["predicted"], entry["baseline"]) == (labels[row], said[row], before[row])
     assert images.dtype == np.uint8
     assert len(images) == len({entry["index"] for name in entries for entry in entries[name]})
+
+
+@pytest.mark.parametrize("shards", [1, 3])
+def test_suspects_are_as_sure_as_of_images_labelled_with_what_they_answer(tmp_path, shards):
+    """Confident learning, in plain Python: a label-smoothed model, which is never very sure, and of class 4 less than of others."""
+    candidate = answers(400, 3, right=0.8)
+    candidate[:, 4] /= 2
+    split = Split(tmp_path, 400, shards, probabilities=candidate)
+    entries, _ = split.gallery()
+    assert candidate.max() < 0.9
+    labels, said = split.labels.tolist(), candidate.argmax(1).tolist()
+    mean = [np.mean([float(p[k]) for p, label in zip(candidate, labels, strict=True) if label == k]) for k in range(CLASSES)]
+    for entry in entries["mistakes"] + entries["samples"]:
+        [row] = split.rows([entry])
+        assert entry["suspect"] is (said[row] != labels[row] and bool(candidate[row].max() >= mean[said[row]]))
+    assert {entry["suspect"] for entry in entries["mistakes"]} == {True, False}
+
+
+def test_of_a_class_without_images_and_of_answers_that_are_no_numbers_nothing_is_suspect(tmp_path):
+    candidate = np.full((8, CLASSES + 1), 0.01, np.float32)
+    candidate[:, CLASSES] = 0.95  # a class that no image is of
+    candidate[3] = np.nan
+    entries, _ = Split(tmp_path, 8, probabilities=candidate).gallery()
+    assert len(entries["mistakes"]) == 8
+    assert not any(entry["suspect"] for entry in entries["mistakes"])
+
+
+def test_images_that_leaked_are_not_shown(tmp_path):
+    candidate, baseline = answers(60, 3), answers(60, 4)
+    split = Split(tmp_path, 60, 2, probabilities=candidate, probabilities_baseline=baseline)
+    whole, _ = split.gallery()
+    leaked = frozenset(whole[name][0]["index"] for name in whole)
+    entries, images = split.gallery(leaked)
+    for name in ("mistakes", "lost", "gained"):
+        assert entries[name] == [e | {"image": n["image"]} for e, n in zip(_kept(whole[name], leaked), entries[name], strict=True)]
+    assert {e["index"] for e in entries["samples"]} >= {e["index"] for e in _kept(whole["samples"], leaked)}
+    assert not {e["index"] for name in entries for e in entries[name]} & leaked
+    assert len(images) == len({e["index"] for name in entries for e in entries[name]})
+    nothing, images = split.gallery(frozenset(split.index.tolist()))
+    assert (nothing, images.shape) == ({"mistakes": [], "lost": [], "gained": [], "samples": []}, (0, 0, 0, 0))
+
+
+def _kept(entries: list[dict[str, Any]], leaked: frozenset[int]) -> list[dict[str, Any]]:
+    return [entry for entry in entries if entry["index"] not in leaked]
 
 
 def test_without_a_baseline_nothing_is_lost_or_gained(tmp_path):

@@ -16,9 +16,11 @@ def row(accuracy, *, count=100, **given):
     return {"count": count, "accuracy": accuracy, "loss": 0.1, "ece": 0.01, "brier": 0.1, "upper": upper} | given
 
 
-def metrics(accuracy, *, slices=None, before=None, corruptions=None, **given):
+def metrics(accuracy, *, count=100, slices=None, before=None, corruptions=None, **given):
     both = {"label=0": row(0.9), "label=1": row(0.9)}
-    found = {"candidate": {"overall": row(accuracy, **given), "slices": both | (slices or {}), "corruptions": corruptions or {}}}
+    found = {
+        "candidate": {"overall": row(accuracy, count=count, **given), "slices": both | (slices or {}), "corruptions": corruptions or {}}
+    }
     return found | ({"baseline": {"overall": row(before)}} if before else {})
 
 
@@ -42,6 +44,8 @@ def refused(given, gates=GATES, comparisons=()):
         (metrics(0.95, ece=math.nan), ["ece"]),
         (metrics(0.95, brier=0.3001), ["brier"]),
         (metrics(0.95, slices={"label=1": row(0.8, loss=math.nan)}), ["per_class"]),
+        (metrics(1.0, count=5), []),
+        (metrics(1.0, count=4), ["accuracy"]),
     ],
 )
 def test_each_gate_refuses_what_lies_beyond_its_bound_and_nothing_else(given, expected):

@@ -6,10 +6,10 @@ import json
 import pytest
 
 from components.push import push
-from components.served import baseline, served_data
-from pipeline.files import digest, listing
+from components.served import baseline, best, served_data
+from pipeline.files import digest, listing, remove
 from schemas import statistics as stats
-from schemas.artifacts import Evaluation, Model, ServingCheck, Statistics
+from schemas.artifacts import Evaluation, Examples, Model, ServingCheck, Statistics
 from schemas.contract import Contract
 from schemas.errors import ConfigurationError, Refused, StoreError
 from tests.components import pictures
@@ -20,7 +20,7 @@ def shelf(tmp_path):
     return {"serving_dir": tmp_path / "serving", "model_name": "own"}
 
 
-def made(path, name):
+def made(path, name, *, accuracy=0.9, test="these"):
     """A model called `name`, its data and its verdicts, with digests as the store would give them."""
     saved_model = path / name / "saved_model"
     (saved_model / "variables").mkdir(parents=True)
@@ -31,7 +31,7 @@ def made(path, name):
     folder = path / name
     return {
         "model": Model(folder, digest=f"model-{name}", epochs=1, validation_accuracy=0.9),
-        "evaluation": Evaluation(folder, passed=True, accuracy=0.9, loss=0.3, saved_model=digest(listing(saved_model))),
+        "evaluation": Evaluation(folder, passed=True, accuracy=accuracy, loss=0.3, saved_model=digest(listing(saved_model)), test=test),
         "serving": ServingCheck(folder, passed=True, load_seconds=0.1, latency_ms=1.0, difference=0.0),
         "statistics": Statistics(folder, digest=f"data-{name}", counts={"train": 1}),
     }
@@ -51,7 +51,7 @@ def pushed(parts, shelf, lend, number):
         "served_data": {"digest": before.digest if before else None},
     }
     run = lend(lineage={"run": number, "stages": stages})
-    return push.function(**parts, **shelf, run=run), against, before, run
+    return push.function(**parts, baseline=against, **shelf, run=run), against, before, run
 
 
 def test_the_first_push_has_nothing_to_compare_with_and_makes_version_one(tmp_path, shelf, lend):
@@ -141,3 +141,35 @@ def test_a_version_that_does_not_say_what_it_was_made_from_is_refused(tmp_path, 
     (version.path / "provenance.json").write_text('{"model": "x", "files": {}, "stages": []}')
     with pytest.raises(StoreError, match=r"provenance\.json does not say what the model was made from"):
         baseline.function(made(tmp_path, "b")["model"], **shelf)
+
+
+def best_of(parts, shelf, test="these"):
+    found = best.function(parts["model"], Examples(parts["model"].path, splits={}, source="own", test=test), **shelf)
+    return found and (found.version, found.accuracy, found.kept, found.same_test)
+
+
+def test_the_best_ever_served_is_remembered_when_it_is_gone(tmp_path, shelf, lend):
+    assert best_of(made(tmp_path, "new"), shelf) is None
+    for number, accuracy in enumerate((0.91, 0.95, 0.93), 1):
+        pushed(made(tmp_path, f"m{number}", accuracy=accuracy), shelf, lend, number)
+    candidate = made(tmp_path, "c")
+    assert best_of(candidate, shelf) == (2, 0.95, True, True)
+    remove(shelf["serving_dir"] / "own" / "2")
+    assert best_of(candidate, shelf) == (2, 0.95, False, True)
+
+
+def test_accuracy_on_other_test_images_counts_only_if_nothing_else_does(tmp_path, shelf, lend):
+    pushed(made(tmp_path, "easy", accuracy=0.99, test="easy"), shelf, lend, 1)
+    assert best_of(made(tmp_path, "c"), shelf, "hard") == (1, 0.99, True, False)
+    pushed(made(tmp_path, "d", accuracy=0.95, test="hard"), shelf, lend, 2)
+    assert best_of(made(tmp_path, "e"), shelf, "hard") == (2, 0.95, True, True)
+    remove(shelf["serving_dir"] / "own" / "1")
+    assert best_of(made(tmp_path, "f"), shelf, "third") == (2, 0.95, True, False)
+    assert best_of(made(tmp_path, "g"), shelf, "easy") == (1, 0.99, False, True)
+
+
+def test_a_model_that_is_served_is_not_its_own_best(tmp_path, shelf, lend):
+    pushed(made(tmp_path, "a", accuracy=0.91), shelf, lend, 1)
+    latest = made(tmp_path, "b", accuracy=0.95)
+    pushed(latest, shelf, lend, 2)
+    assert best_of(latest, shelf) == (1, 0.91, True, True)

@@ -216,8 +216,8 @@ ODDITIES = {
     "leakage": (
         "test/image",
         [
-            "test: 3 images also stand in train, so the test figures flatter the model",
-            "test: 1 images also stand in validation, so the test figures flatter the model",
+            "test: 3 images also stand in train; they are left out of the test figures",
+            "test: 1 images also stand in validation; they are left out of the test figures",
         ],
     ),
     "duplicates": ("train/image", ["train: 2 images are copies of another one"]),

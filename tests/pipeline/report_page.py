@@ -7,6 +7,7 @@ from typing import Any
 
 from pipeline.lineage import Lineage
 from pipeline.report.facts import Facts, gather
+from pipeline.store import Store
 
 SECTIONS = ["verdict", "gates", "comparison", "slices", "confusion", "calibration", "robustness", "mistakes", "data", "training"]
 SECTIONS += ["stages", "lineage", "reproduce"]
@@ -53,7 +54,7 @@ def facts_of(root: Path, number: int) -> Facts:
     lineage = Lineage.at(root, None)
     run = lineage.run(number)
     assert run
-    found = gather(run, lineage.executions(number))
+    found = gather(Store(root), run, lineage.executions(number))
     lineage.engine.dispose()
     return found
 

@@ -65,7 +65,9 @@ def test_every_question_has_its_section_in_order(page: Page, refused: Facts, emp
 
 
 def test_the_page_says_first_what_came_of_the_run_and_why(page: Page, refused: Facts, empty: Facts) -> None:
-    assert page.text.index("Pushed as version 2: every gate passed.") < page.text.index("What was required")
+    assert page.text.index("Pushed as version 2: no gate refused; 1 could not be judged (too few test images).") < page.text.index(
+        "What was required"
+    )
     text = Page(html.page(refused)).text
     assert f"{refused.verdict} Train better, or lower the gate." in text
     assert re.fullmatch(r"Refused: accuracy is 0.949\d; gates.accuracy asks for 0.953\d, 0.0040 more.", refused.verdict)
@@ -192,7 +194,7 @@ def test_beside_the_page_stand_all_figures_as_json(pushed: Facts, tmp_path: Path
     assert {kind: path.name for kind, path in written.items()} == {"html": "run-1.html", "json": "run-1.json", "card": "run-1.md"}
     assert sorted(path.name for path in (tmp_path / "reports").iterdir()) == ["run-1.html", "run-1.json", "run-1.md"]
     found = json.loads(written["json"].read_text())
-    assert found["verdict"] == "Pushed as version 2: every gate passed."
+    assert found["verdict"] == "Pushed as version 2: no gate refused; 1 could not be judged (too few test images)."
     for name in ("metrics", "comparisons", "gates", "gallery", "history", "splits", "versions", "anomalies"):
         assert found[name] == json.loads(json.dumps(getattr(pushed, name)))
         assert found[name]

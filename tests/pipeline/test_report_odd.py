@@ -7,10 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipeline import files
+from pipeline.lineage import Lineage, now
 from pipeline.report import html
 from pipeline.report.facts import Facts, gather
 from pipeline.store import Store
-from schemas.artifacts import Statistics
+from schemas.artifacts import Artifact, Statistics
 from tests.pipeline.finished_run import finish
 from tests.pipeline.report_page import SECTIONS, Page, edited, facts_of
 
@@ -58,8 +60,14 @@ def test_an_older_store_still_gives_a_report(tmp_path: Path) -> None:
     (folder / "gates.json").write_text(json.dumps([drop, floor]))
     for name in ("comparisons.json", "gallery.json", "gallery.npy"):
         (folder / name).unlink()
-    found = facts_of(root, number)
-    assert found.missing == []
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["files"] = files.listing(folder)
+    (folder / "manifest.json").write_text(json.dumps(manifest | {"digest": files.digest(manifest["files"], manifest["facts"])}))
+    lineage = Lineage.at(root, None)
+    stages = [s | ({"digest": files.digest(manifest["files"])} if s["stage"] == "evaluate" else {}) for s in lineage.executions(number)]
+    found = gather(Store(root), lineage.run(number) or {}, stages)
+    lineage.engine.dispose()
+    assert (found.missing, found.damaged) == ([], {})
     text = Page(html.page(found)).text
     assert "drop overall ≤ 0.0020 0.0010 +0.0010 passed" in text
     assert "per_class label=1 ≥ 0.9500 none refused" in text
@@ -99,12 +107,14 @@ def test_a_model_whose_answers_are_not_numbers_is_reported(pushed: Facts) -> Non
 
 
 def test_labels_are_read_as_describe_writes_them(sample_statistics: Statistics, tmp_path: Path) -> None:
+    store = Store(tmp_path / "root")
+    with store.staging("describe", "k") as out:
+        (out / "stats.tfrecord").write_bytes((sample_statistics.path / "stats.tfrecord").read_bytes())
+        left = store.commit(Artifact(out), "describe", "k", {}, now())
     execution = {
-        "stage": "describe", "state": "ran", "why": "", "seconds": 1.0, "key": "k", "digest": "d", "path": str(tmp_path), "facts": {},
+        "stage": "describe", "state": "ran", "why": "", "seconds": 1.0, "key": "k", "digest": left.digest, "path": "", "facts": {},
     }  # fmt: skip
-    (tmp_path / "manifest.json").write_text('{"digest": "d"}')
-    (tmp_path / "stats.tfrecord").write_bytes((sample_statistics.path / "stats.tfrecord").read_bytes())
-    splits = gather({"run": 1, "state": "refused", "message": "", "config": {}}, [execution]).splits
+    splits = gather(store, {"run": 1, "state": "refused", "message": "", "config": {}}, [execution]).splits
     assert splits["test"]["labels"] == {str(k): 100 for k in range(10)}
     assert {name: sum(split["labels"].values()) for name, split in splits.items()} == sample_statistics.counts
 

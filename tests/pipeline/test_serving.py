@@ -24,7 +24,8 @@ def copies_one_file(source, staged):
 
 shutil.copytree = copies_one_file
 model = Path(sys.argv[2])
-Shelf(Path(sys.argv[1]), "mnist").publish(model, {}, {"model": "killed"}, files.digest(files.listing(model)))
+shelf, expected = Shelf(Path(sys.argv[1]), "mnist"), files.digest(files.listing(model))
+shelf.publish(model, {}, {"model": "killed", "accuracy": 0.9}, expected=expected, compared="one")
 """
 
 
@@ -42,7 +43,10 @@ def model(tmp_path: Path, name: str) -> Path:
 
 
 def publish(shelf: Shelf, saved: Path, **extra: Path) -> Version:
-    return shelf.publish(saved, extra, {"model": saved.name, "run": 7}, files.digest(files.listing(saved)))
+    latest = shelf.latest()
+    provenance = {"model": saved.name, "run": 7, "accuracy": 0.9, "test": "t"}
+    expected = files.digest(files.listing(saved))
+    return shelf.publish(saved, extra, provenance, expected=expected, compared=latest.digest if latest else None)
 
 
 def seen(directory: Path) -> dict[str, bytes]:
@@ -145,7 +149,7 @@ def test_a_model_that_was_altered_since_its_evaluation_is_refused_and_nothing_is
     expected = files.digest(files.listing(altered))
     (altered / "variables" / "variables.index").write_text("weights of zwo")
     with pytest.raises(Refused) as error:
-        shelf.publish(altered, {}, {"model": "two"}, expected)
+        shelf.publish(altered, {}, {"model": "two"}, expected=expected, compared="one")
     assert str(error.value) == (
         f"refused: {altered} is not the model that was evaluated: its digest changed\n  Run again with --force train."
     )
@@ -187,3 +191,54 @@ def test_a_serving_directory_below_a_file_is_refused(tmp_path: Path) -> None:
 def test_asking_whether_a_directory_is_writable_leaves_nothing_in_it(tmp_path: Path) -> None:
     writable(tmp_path / "deep" / "serving")
     assert list((tmp_path / "deep" / "serving").iterdir()) == []
+
+
+@pytest.mark.parametrize("compared", [None, "one"])
+def test_a_model_that_was_not_compared_with_what_is_served_now_is_refused(shelf: Shelf, tmp_path: Path, compared: str | None) -> None:
+    """Two runs at once: each was compared with what stood there when it began."""
+    for name in ("one", "two"):
+        publish(shelf, model(tmp_path, name))
+    before, third = seen(shelf.root), model(tmp_path, "three")
+    with pytest.raises(Refused) as error:
+        shelf.publish(third, {}, {"model": "three"}, expected=files.digest(files.listing(third)), compared=compared)
+    assert error.value.cause == "version 2 was pushed while this model was evaluated"
+    assert error.value.remedy == "Run again: it is then compared with what is served now."
+    assert seen(shelf.root) == before
+
+
+def test_versions_that_were_removed_are_remembered(shelf: Shelf, tmp_path: Path) -> None:
+    for name in ("one", "two", "three"):
+        publish(shelf, model(tmp_path, name))
+    files.remove(shelf.path / "2")
+    found = [(record["version"], record["model"], record["accuracy"], record["test"]) for record in shelf.history()]
+    assert found == [(1, "one", 0.9, "t"), (2, "two", 0.9, "t"), (3, "three", 0.9, "t")]
+    assert [version.number for version in shelf.versions()] == [1, 3]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("1.json", '{"version": 1, "mod'),
+        ("1.json", "{}"),
+        ("1.json", "[]"),
+        ("notes.json", "{}"),
+        ("1.json", '{"version": 1, "model": "one", "accuracy": null, "test": "t"}'),
+        ("2.json", '{"version": 1, "model": "one", "accuracy": 0.9, "test": "t"}'),
+    ],
+)
+def test_a_damaged_record_of_a_served_version_is_named(shelf: Shelf, tmp_path: Path, name: str, content: str) -> None:
+    publish(shelf, model(tmp_path, "one"))
+    damaged = shelf.path / ".history" / name
+    damaged.write_text(content)
+    with pytest.raises(StoreError) as error:
+        shelf.history()
+    assert error.value.cause == f"{damaged} is no record of a served version"
+
+
+def test_a_version_that_says_something_else_than_its_record_is_named(shelf: Shelf, tmp_path: Path) -> None:
+    version = publish(shelf, model(tmp_path, "one"))
+    path = version.path / "provenance.json"
+    path.write_text(path.read_text().replace("0.9", "0.5"))
+    with pytest.raises(StoreError) as error:
+        shelf.history()
+    assert error.value.cause == f"{path} and {shelf.path / '.history' / '1.json'} differ"

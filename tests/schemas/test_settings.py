@@ -49,6 +49,9 @@ def test_a_gate_that_guessing_would_pass_is_refused():
     assert refused.value.cause == "gates.per_class is 0.1; guessing among 10 classes reaches 0.1"
 
 
+PASSES = "gates.{}.margin is {}; below gates.accuracy 0.9 that allows a model that guesses"
+
+
 @pytest.mark.parametrize(
     ("gates", "cause"),
     [
@@ -56,6 +59,11 @@ def test_a_gate_that_guessing_would_pass_is_refused():
         ({"slices": {"label=3, stroke": 0.5}}, "gates.slices names label=3, stroke, but the evaluation has no such slice"),
         ({"slices": {"label=10": 0.5}}, "gates.slices names label=10; labels are 0 to 9"),
         ({"slices": {"label=three": 0.5}}, "gates.slices names label=three; labels are 0 to 9"),
+        ({"slices": {"label=03": 0.5}}, "gates.slices names label=03; labels are 0 to 9"),
+        ({"slices": {"label=": 0.5}}, "gates.slices names label=; labels are 0 to 9"),
+        ({"slices": {"stroke=below 9": 0.5}}, "gates.slices names stroke=below 9, but stroke has no such slice"),
+        ({"paired": {"margin": 0.85}, "budget": {"margin": 0.9}}, PASSES.format("paired", 0.85)),
+        ({"budget": {"margin": 0.8}}, PASSES.format("budget", 0.8)),
         ({"slices": {"stroke": 0.05}}, "gates.slices.stroke is 0.05; guessing among 10 classes reaches 0.1"),
         ({"corruptions": {"blur": 0.5}}, "gates.corruptions names blur, but test images are not corrupted so"),
     ],

@@ -1,0 +1,189 @@
+"""The command `schedule`: runs of the line at the times of a cron expression, and what came of them."""
+
+import contextlib
+import datetime
+import json
+import signal
+import socket
+import sys
+import time
+import zoneinfo
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from pipeline.commands.options import DEFAULT_ROOT, ConfigFile, Database, Json, Profile, Root, ServingDir, Sets, Verbose
+from schemas.errors import ConfigurationError, Locked
+
+if TYPE_CHECKING:
+    from pipeline.schedule import Entry, Schedule, State
+
+Cron = Annotated[str | None, typer.Option(help='When to run, e.g. "0 3 * * *": every day at three.', show_default=False)]
+Timezone = Annotated[str, typer.Option(help="The time zone of --cron, e.g. Europe/Berlin.")]
+Missed = Annotated[
+    Literal["coalesce", "catch-up", "skip"], typer.Option(help="Ticks that were missed: one run for all of them, one for each, or none.")
+]
+Retries = Annotated[int, typer.Option(min=0, help="How often a failed run is tried again. A refused one is not.")]
+TimeLimit = Annotated[
+    float | None,
+    typer.Option(min=0.01, help="Minutes after which a run is stopped. The next one goes on from there.", show_default=False),
+]
+Jitter = Annotated[float, typer.Option(min=0, help="Start up to so many seconds late, so that not all hosts start at once.")]
+MetricsPort = Annotated[
+    int | None, typer.Option(min=0, max=65535, help="Serve /metrics and /healthz on this port of 127.0.0.1.", show_default=False)
+]
+Once = Annotated[bool, typer.Option("--once", help="Run now, with the same retries and limits, and end with its exit code.")]
+app = typer.Typer(invoke_without_command=True)
+
+
+@app.callback()
+def schedule(
+    context: typer.Context,
+    cron: Cron = None,
+    timezone: Timezone = "UTC",
+    profile: Profile = "sample",
+    config: ConfigFile = None,
+    sets: Sets = None,
+    root: Root = DEFAULT_ROOT,
+    serving_dir: ServingDir = None,
+    database: Database = None,
+    missed: Missed = "coalesce",
+    retries: Retries = 3,
+    time_limit: TimeLimit = None,
+    jitter: Jitter = 0,
+    metrics_port: MetricsPort = None,
+    once: Once = False,
+    verbose: Verbose = False,
+) -> None:
+    """Run the line at the times of a cron expression, each run in a process of its own, until Ctrl-C or SIGTERM."""
+    if context.invoked_subcommand:
+        return
+    if cron is None:
+        raise ConfigurationError("--cron is missing: when shall it run?", 'For example: --cron "0 3 * * *" --timezone Europe/Berlin')
+    from pipeline.child import Child
+    from pipeline.config import load
+    from pipeline.cron import Timetable
+    from pipeline.schedule import Rules, Schedule, State
+    from pipeline.store import Store
+
+    timetable = Timetable.of(cron, timezone)
+    load(profile=None if config else profile, file=config, sets=sets)  # refused now, rather than every night
+    serving_dir = serving_dir or root / "serving"
+    command = [sys.executable, "-m", "pipeline", "run", "--json", f"--root={root}", f"--serving-dir={serving_dir}"]
+    command += [f"--config={config}" if config else f"--profile={profile}", *(f"--set={each}" for each in sets or [])]
+    command += [f"--database={database}"] if database else []
+    child = Child(command, Store(root).root / "logs" / "schedule.log", limit=time_limit and 60 * time_limit)
+    rules = Rules(missed, retries, jitter, f"{socket.gethostname()} {root.absolute()}")
+    with _alone(root):
+        state = State.begin(State.read(_path(root)), cron, timezone, _now())
+        planned = Schedule(timetable.after, rules, state, _saver(root, state), lambda _: child(), _now, time.sleep)
+        if metrics_port is not None:
+            from pipeline import health
+
+            address = health.serve(health.Health(root, serving_dir, database), metrics_port)
+            _say(f"metrics on {address}/metrics, health on {address}/healthz")
+        _keep(planned, once)
+
+
+@app.command()
+def status(root: Root = DEFAULT_ROOT, as_json: Json = False, verbose: Verbose = False) -> None:
+    """Show when the line last ran by schedule and what came of it, when it runs next, and why."""
+    from pipeline.schedule import State
+
+    state = State.read(_path(root))
+    if state is None:
+        raise ConfigurationError(f"there is no schedule in {root}", "Start one with python -m pipeline schedule --cron, or name --root.")
+    alive = _alive(root)
+    if as_json:
+        print(json.dumps({"alive": alive, **state.model_dump(mode="json")}, indent=2))
+        return
+    zone = zoneinfo.ZoneInfo(state.timezone)
+    for entry in state.recent[-1:]:
+        print(f"last  {_local(entry.tick, zone)}  {_words(entry)}")
+    if state.running and not state.running.again:
+        why = state.why if alive else "cut off in mid-run: the next start goes on from there"
+        print(f"now   {_local(state.running.tick, zone)}  {why}")
+    elif state.next:
+        print(f"next  {_local(state.next, zone)}  {state.why}")
+    print(f"      {'the scheduler is running' if alive else 'no scheduler is running: nothing runs until one is started'}")
+
+
+def _keep(planned: "Schedule", once: bool) -> None:
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as clean a stop as Ctrl-C
+    try:
+        if once:
+            code = planned.once().exit_code
+            raise typer.Exit(1 if code is None or code < 0 else code)
+        planned.forever()
+    except KeyboardInterrupt:
+        _say("stopped")
+        if once:
+            raise typer.Exit(130) from None
+
+
+def _saver(root: Path, state: "State") -> Callable[["State"], None]:
+    """Writes the state down, and says what is new in it."""
+    before = state
+
+    def save(state: "State") -> None:
+        nonlocal before
+        state.write(_path(root))
+        if state.recent != before.recent:
+            _say(_words(state.recent[-1]))
+        elif state.why != before.why or state.next != before.next:
+            _say(state.why + (f" at {_local(state.next, zoneinfo.ZoneInfo(state.timezone))}" if state.next else ""))
+        before = state
+
+    return save
+
+
+@contextlib.contextmanager
+def _alone(root: Path) -> Iterator[None]:
+    """One scheduler for a store.
+
+    Raises:
+        Locked: there is one already.
+    """
+    import filelock
+
+    lock = filelock.FileLock(root / "schedule.lock")
+    try:
+        lock.acquire(timeout=2)  # `status` holds it for an instant
+    except filelock.Timeout:
+        raise Locked(f"another scheduler holds {root / 'schedule.lock'}", "Stop that one first, or name another --root.") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _alive(root: Path) -> bool:
+    try:
+        with _alone(root):
+            return False
+    except Locked:
+        return True
+
+
+def _path(root: Path) -> Path:
+    return root / "schedule.json"
+
+
+def _now() -> datetime.datetime:
+    return datetime.datetime.now(datetime.UTC)
+
+
+def _local(moment: datetime.datetime, zone: zoneinfo.ZoneInfo) -> str:
+    return moment.astimezone(zone).strftime("%Y-%m-%d %H:%M:%S %Z")
+
+
+def _words(entry: "Entry") -> str:
+    many = [f"for {entry.ticks} ticks"] if entry.ticks > 1 else []
+    many += [f"{entry.tries} tries"] if entry.tries > 1 else []
+    return f"{entry.outcome}: {entry.why}" + (f" ({', '.join(many)})" if many else "")
+
+
+def _say(words: str) -> None:
+    print(f"{_now().astimezone():%Y-%m-%d %H:%M:%S}  {words}", file=sys.stderr, flush=True)

@@ -1,0 +1,58 @@
+"""The command `tune`."""
+
+import json
+import shlex
+import sys
+from typing import Annotated
+
+import typer
+
+from pipeline.commands.options import DEFAULT_ROOT, ConfigFile, Database, Json, Profile, Root, ServingDir, Sets, Verbose
+
+Trials = Annotated[int | None, typer.Option(min=1, help="How many models are tried at most. [default: tune.trials]", show_default=False)]
+Workers = Annotated[int, typer.Option(min=1, max=64, help="Processes that try models at the same time, on this machine.")]
+
+
+def tune(
+    profile: Profile = "sample",
+    config: ConfigFile = None,
+    sets: Sets = None,
+    root: Root = DEFAULT_ROOT,
+    serving_dir: ServingDir = None,
+    database: Database = None,
+    trials: Trials = None,
+    workers: Workers = 1,
+    again: Annotated[bool, typer.Option("--again", help="Search anew, though this search is finished.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait while another run holds the lock, instead of exiting with 5.")] = False,
+    as_json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Search for hyperparameters on the validation split. The next run of the same configuration trains with the best.
+
+    Killed at any time, the same command goes on: finished trials are kept.
+    """
+    from pipeline import searching
+    from pipeline.config import load
+    from pipeline.plan import Again
+    from pipeline.session import Session
+
+    changed = [*(sets or []), *([f"tune.trials={trials}"] if trials else [])]
+    loaded = load(profile=None if config else profile, file=config, sets=changed)
+    session = Session(
+        root=root,
+        serving_dir=serving_dir or root / "serving",
+        database=database,
+        again=Again(frozenset({"search"} if again else ())),
+        wait=wait,
+        verbose=verbose,
+    )
+    name = str(config) if config else profile
+    found = searching.search(session, loaded, workers=workers, name=name, command=_command())
+    if as_json:
+        print(json.dumps(found.as_json(), indent=2))
+    else:
+        searching.show(found)
+
+
+def _command() -> str:
+    return shlex.join(["python", "-m", "pipeline", *sys.argv[1:]])

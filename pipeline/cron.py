@@ -1,0 +1,108 @@
+"""Cron expressions as cron means them, in a named time zone; the arithmetic is APScheduler's.
+
+timetable = Timetable.of("0 3 * * *", "Europe/Berlin")
+timetable.after(datetime.datetime.now(datetime.UTC))  # the next three o'clock in Berlin, in UTC
+"""
+
+import datetime
+import re
+import zoneinfo
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any
+
+from etils import epy
+
+from schemas.errors import ConfigurationError
+
+with epy.lazy_imports():
+    from apscheduler.triggers import cron as apscheduler_cron
+
+DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
+EXAMPLE = 'Five fields: minute, hour, day of month, month, weekday. For example "0 3 * * *": every day at three.'
+
+
+@dataclass(frozen=True)
+class Timetable:
+    """The moments that a cron expression names.
+
+    As in cron, days of month and weekdays together mean either. Where clocks are put forward, a tick within the hour that is
+    left out comes an hour later by the new time; where they are put back, one at a fixed hour comes once, at the first of
+    the two, and one at every hour (`*`) comes in both.
+    """
+
+    cron: str
+    timezone: str
+    triggers: tuple[Any, ...]
+
+    @classmethod
+    def of(cls, cron: str, timezone: str) -> "Timetable":
+        """Raises ConfigurationError: not a cron expression, one that never comes, or no such time zone."""
+        zone = _zone(timezone)
+        fields = cron.split()
+        if len(fields) != 5:
+            raise ConfigurationError(f'--cron "{cron}" has {len(fields)} fields, not 5', EXAMPLE)
+        try:
+            minute, hour, day, month, weekday = *fields[:4], _weekdays(fields[4])
+            days = [(day, weekday)] if "*" in (day[0], fields[4][0]) else [(day, "*"), ("*", weekday)]
+            triggers = tuple(
+                apscheduler_cron.CronTrigger(minute=minute, hour=hour, day=day, month=month, day_of_week=weekday, timezone=zone)
+                for day, weekday in days
+            )
+        except ValueError as error:
+            raise ConfigurationError(f'--cron "{cron}" is no cron expression: {error}', EXAMPLE) from None
+        found = cls(cron, timezone, triggers)
+        if found.after(datetime.datetime(2024, 1, 1, tzinfo=datetime.UTC)) is None:
+            raise ConfigurationError(f'--cron "{cron}" names a day that never comes', EXAMPLE)
+        return found
+
+    def after(self, moment: datetime.datetime) -> datetime.datetime | None:
+        """The first tick later than `moment`, both in UTC; None if there is none."""
+        found = [self._after(trigger, moment) for trigger in self.triggers]
+        return min((tick for tick in found if tick), default=None)
+
+    def _after(self, trigger: Any, moment: datetime.datetime) -> datetime.datetime | None:
+        every_hour = self.cron.split()[1].startswith("*")
+        while tick := trigger.get_next_fire_time(None, moment + datetime.timedelta(microseconds=1)):
+            moment = tick.astimezone(datetime.UTC)
+            if every_hour or not tick.fold:
+                return moment
+        return None
+
+
+def _zone(name: str) -> zoneinfo.ZoneInfo:
+    try:
+        return zoneinfo.ZoneInfo(name)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):  # a misspelt name, a path, a folder of zones
+        known = sorted(zoneinfo.available_timezones())
+        close = get_close_matches(name, known, 1)
+        hint = f"Did you mean {close[0]}?" if close else "Name it like Europe/Berlin or UTC."
+        raise ConfigurationError(f"there is no time zone {name}", hint) from None
+
+
+def _weekdays(field: str) -> str:
+    """A weekday field in names: cron counts from Sunday, 0 or 7, APScheduler from Monday."""
+    if field == "*":
+        return field
+    found: set[int] = set()
+    for part in field.lower().split(","):
+        matched = re.fullmatch(r"(?:\*|(\w+)(?:-(\w+))?)(?:/([1-9]\d*))?", part)
+        if not matched:
+            raise ValueError(f"{part} is no weekday")
+        first, last, step = matched.groups()
+        start = _weekday(first) if first else 0
+        stop = _weekday(last) if last else 6 if step or not first else start
+        if stop == 0 and last:
+            stop = 7  # fri-sun
+        if start > stop:
+            raise ValueError(f"the range {part} ends before it begins")
+        found |= {day % 7 for day in range(start, stop + 1, int(step or 1))}
+    return ",".join(DAYS[day] for day in sorted(found))
+
+
+def _weekday(word: str) -> int:
+    if word in DAYS:
+        return DAYS.index(word)
+    if word.isdecimal() and int(word) <= 7:
+        return int(word)
+    raise ValueError(f"{word} is no weekday: 0 to 7, or sun to sat")

@@ -1,0 +1,15 @@
+"""Text of others, made fit to be shown.
+
+printable("\\x1b[31mred\\a")      # "[31mred"
+"""
+
+import re
+from typing import Any
+
+# C0 but tab and newline, DEL and C1: they drive terminals, and XML has no place for most. Nor for halves of a character.
+_HIDDEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+
+
+def printable(value: Any) -> Any:
+    """A string without control characters, of the same type; anything else as it is."""
+    return type(value)(_HIDDEN.sub("", value)) if isinstance(value, str) else value

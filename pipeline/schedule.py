@@ -1,0 +1,251 @@
+"""When the line runs: every tick of a timetable is run exactly once, or accounted for.
+
+schedule = Schedule(table.after, Rules(missed="coalesce", retries=3), state, save=..., run=..., now=..., sleep=...)
+schedule.forever()          # until `run` or `sleep` raises
+
+The class decides and waits by what it is given, so that a simulated year is a list. All times are UTC: a change to summer time
+is the timetable's affair. What it must not forget is in `State`, saved before and after each run.
+"""
+
+import datetime
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
+
+from pipeline import files
+from schemas.errors import StoreError
+
+Missed = Literal["coalesce", "catch-up", "skip"]
+Outcome = Literal["pushed", "unchanged", "refused", "failed", "configuration", "time limit", "interrupted", "missed"]
+MISSED: tuple[Missed, ...] = get_args(Missed)
+
+NAP = datetime.timedelta(seconds=60)  # the longest sleep: clocks are set, and laptops wake up
+LATE = 2 * NAP  # after which a tick counts as missed
+FIRST_PAUSE, LONGEST_PAUSE = datetime.timedelta(minutes=1), datetime.timedelta(minutes=15)
+SET_BACK = datetime.timedelta(days=7)  # a clock that was ahead by more had been wrong: its ticks are not waited for
+RECENT = 20
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a run ended."""
+
+    exit_code: int  # negative: killed by that signal
+    words: str = ""
+    new: bool = False  # it pushed a version
+    timed_out: bool = False
+
+    @property
+    def outcome(self) -> Outcome:
+        if self.timed_out:
+            return "time limit"
+        if self.exit_code == 0:
+            return "pushed" if self.new else "unchanged"
+        if self.exit_code == 2 and not self.words.startswith(StoreError.kind):
+            return "configuration"
+        return {3: "refused", 4: "refused", 130: "interrupted"}.get(self.exit_code, "failed")  # type: ignore[return-value]
+
+    @property
+    def busy(self) -> bool:
+        """Another run held the lock: nothing was tried."""
+        return self.exit_code == 5 and not self.timed_out
+
+
+class _Saved(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Entry(_Saved):
+    """What became of a tick, or of several that one run stands for."""
+
+    tick: AwareDatetime  # the last of them
+    ticks: int = 1
+    outcome: Outcome
+    why: str
+    tries: int = 0
+    exit_code: int | None = None
+    started: AwareDatetime | None = None
+    ended: AwareDatetime
+
+
+class Running(_Saved):
+    """A tick whose run has begun and is not accounted for: under way, waiting for another try, or cut off by a crash."""
+
+    tick: AwareDatetime
+    ticks: int = 1
+    started: AwareDatetime
+    tries: int = 0
+    busy: int = 0  # times that another run held the lock
+    again: AwareDatetime | None = None  # not before
+
+
+class State(_Saved):
+    """What outlives a restart."""
+
+    cron: str
+    timezone: str
+    accounted: AwareDatetime  # ticks up to here are run, accounted for, or in `running`
+    running: Running | None = None
+    next: AwareDatetime | None = None
+    why: str = ""
+    recent: tuple[Entry, ...] = ()  # the newest last
+
+    @classmethod
+    def read(cls, path: Path) -> "State | None":
+        """Raises StoreError: the file is not a schedule's state."""
+        try:
+            return cls.model_validate_json(path.read_bytes())
+        except FileNotFoundError:
+            return None
+        except (OSError, ValidationError):
+            raise StoreError(f"{path} is not a schedule's state", "Remove it: the schedule then begins anew.") from None
+
+    def write(self, path: Path) -> None:
+        with files.explained(path.parent, "cannot write the schedule's state to"):
+            files.write_json(path, self.model_dump(mode="json"))
+
+    @classmethod
+    def begin(cls, before: "State | None", cron: str, timezone: str, now: datetime.datetime) -> "State":
+        """Goes on from `before`. Ticks of another timetable were never due, so a new one begins now."""
+        if before is None:
+            return cls(cron=cron, timezone=timezone, accounted=now)
+        before = before.model_copy(update={"next": None})  # decided, and said, anew
+        if (before.cron, before.timezone) == (cron, timezone):
+            return before
+        return before.model_copy(update={"cron": cron, "timezone": timezone, "accounted": now})
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What is done about ticks that were missed, about failures, and about hosts that would all start at once."""
+
+    missed: Missed = "coalesce"
+    retries: int = 3
+    jitter: float = 0.0  # seconds; a tick's own share of it stays the same across restarts
+    name: str = ""  # of this host and store: what the jitter hangs on
+
+    def start(self, tick: datetime.datetime) -> datetime.datetime:
+        if not self.jitter:
+            return tick
+        share = int.from_bytes(hashlib.sha256(f"{self.name} {tick}".encode()).digest()[:8]) / 2**64
+        return tick + datetime.timedelta(seconds=share * self.jitter)
+
+    @staticmethod
+    def pause(failures: int) -> datetime.timedelta:
+        """Doubles with each failure."""
+        return min(FIRST_PAUSE * (1 << min(failures - 1, 10)), LONGEST_PAUSE)
+
+
+@dataclass
+class Schedule:
+    """Takes one decision a step: make a try, account for what was missed, or sleep.
+
+    A run that raises was cut off. It stays in the state, and the next start tries it again, as often as `rules.retries` allows;
+    one that was cut off by `KeyboardInterrupt` was asked to stop, and that is not counted.
+    """
+
+    after: Callable[[datetime.datetime], datetime.datetime | None]
+    rules: Rules
+    state: State
+    save: Callable[[State], None]
+    run: Callable[[Running], Ended]
+    now: Callable[[], datetime.datetime]
+    sleep: Callable[[float], None]
+
+    def forever(self) -> None:
+        while True:
+            self.step()
+
+    def once(self) -> Entry:
+        """Runs now, with the same retries; stands for every tick up to now."""
+        now = self.now()
+        running = self.state.running or Running(tick=now, started=now)
+        self._set(running=running.model_copy(update={"again": None}), accounted=max(self.state.accounted, now))
+        while self.state.running:
+            self.step()
+        return self.state.recent[-1]
+
+    def step(self) -> None:
+        now = self.now()
+        if self.state.accounted - now > SET_BACK:
+            self._set(accounted=now, why="the clock was set back by more than a week: ticks count from now")
+        running = self._pending(now)
+        if running is None:
+            following = self.after(self.state.accounted)
+            self._wait(now, following and self.rules.start(following), f"the next tick of {self.state.cron} ({self.state.timezone})")
+        elif running.again and now < running.again <= now + LONGEST_PAUSE:  # further away only by a clock set back
+            self._wait(now, running.again, self.state.why)
+        elif running.tries > self.rules.retries:
+            self._account(running, "failed", f"cut off {running.tries} times in mid-run")
+        else:
+            self._try(running)
+
+    def _pending(self, now: datetime.datetime) -> Running | None:
+        """The run to be made: one begun before, or one for the ticks that are due."""
+        running, due = self.state.running, self._due(now)
+        if running and (self.rules.missed != "coalesce" or not due):
+            return running
+        if self.rules.missed == "skip":
+            late = [tick for tick in due if now - self.rules.start(tick) > LATE]
+            if late:
+                why = "nothing ran then: the scheduler was down, or an earlier run was not over"
+                self._enter(Entry(tick=late[-1], ticks=len(late), outcome="missed", why=why, ended=now))
+            due = due[len(late) :]
+        if not due:
+            return None
+        if running:  # one run for the ticks before and now
+            return running.model_copy(update={"tick": due[-1], "ticks": running.ticks + len(due)})
+        return Running(tick=due[-1], ticks=len(due), started=now)
+
+    def _due(self, now: datetime.datetime) -> list[datetime.datetime]:
+        found: list[datetime.datetime] = []
+        tick = self.after(self.state.accounted)
+        while tick and self.rules.start(tick) <= now:
+            found.append(tick)
+            if self.rules.missed == "catch-up":
+                break
+            tick = self.after(tick)
+        return found
+
+    def _try(self, running: Running) -> None:
+        running = running.model_copy(update={"tries": running.tries + 1, "again": None})
+        accounted = max(self.state.accounted, running.tick)
+        self._set(running=running, accounted=accounted, next=None, why=f"running: try {running.tries} of {self.rules.retries + 1}")
+        try:
+            ended = self.run(running)
+        except KeyboardInterrupt:
+            kept = running.model_copy(update={"tries": running.tries - 1})
+            self._set(running=kept, why="stopped in mid-run: the next start goes on from there")
+            raise
+        if ended.busy:
+            running = running.model_copy(update={"tries": running.tries - 1, "busy": running.busy + 1})
+            self._again(running, self.rules.pause(running.busy), f"busy: {ended.words}")
+        elif ended.outcome == "failed" and running.tries <= self.rules.retries:
+            self._again(running, self.rules.pause(running.tries), f"try {running.tries} of {self.rules.retries + 1} failed: {ended.words}")
+        else:
+            self._account(running, ended.outcome, ended.words, ended.exit_code)
+
+    def _again(self, running: Running, pause: datetime.timedelta, why: str) -> None:
+        again = self.now() + pause
+        self._set(running=running.model_copy(update={"again": again}), next=again, why=why)
+
+    def _account(self, running: Running, outcome: Outcome, why: str, exit_code: int | None = None) -> None:
+        made = running.model_dump(include={"tick", "ticks", "tries", "started"})
+        self._enter(Entry(**made, outcome=outcome, why=why, exit_code=exit_code, ended=self.now()))
+
+    def _enter(self, entry: Entry) -> None:
+        accounted = max(self.state.accounted, entry.tick)
+        self._set(running=None, accounted=accounted, recent=(*self.state.recent, entry)[-RECENT:], why=entry.why)
+
+    def _wait(self, now: datetime.datetime, until: datetime.datetime | None, why: str) -> None:
+        if self.state.next != until:
+            self._set(next=until, why=why)
+        self.sleep(min(until - now, NAP).total_seconds() if until else NAP.total_seconds())
+
+    def _set(self, **changes: Any) -> None:
+        self.state = self.state.model_copy(update=changes)
+        self.save(self.state)
