@@ -39,12 +39,13 @@ class Comparison:
 
     def words(self, other: str) -> str:
         """One sentence without a full stop. `other` names the other model, such as "version 3"."""
+        images = "this 1 image" if self.count == 1 else f"these {self.count:,} images"
         size = f"{100 * abs(self.difference):.2f} points {'better' if self.difference > 0 else 'worse'}" if self.difference else "level"
         said = {
             "better": f"{size} than {other}",
             "worse": f"{size} than {other}",
             "equivalent": f"as good as {other} to within {100 * self.margin:g} points",
-            "undecided": f"not to be told from {other} by these {self.count:,} images",
+            "undecided": f"not to be told from {other} by {images}",
         }[self.verdict]
         low, high = (f"{100 * bound:+.2f}" for bound in self.interval)
         seen = [
