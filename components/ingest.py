@@ -64,7 +64,7 @@ def ingest(*, source: Source, data_dir: Unkeyed[str | None], manual_dir: Unkeyed
         if split not in splits or not splits[split].count:
             raise DataError(f"split {split} of {source.tfds} is empty", "Check source.train, source.test and source.validation.")
     run.say(", ".join(f"{split.count:,} {name}" for name, split in splits.items()))
-    test = files.digest({name: found for name, found in files.listing(run.out).items() if name.startswith("test-")})
+    test = files.digest(files.listing(run.out, "test-*"))
     return Examples(run.out, splits=splits, source=builder.info.full_name.replace("/", ":"), test=test)
 
 

@@ -61,7 +61,8 @@ def best(model: Model, examples: Examples, *, serving_dir: Unkeyed[Path], model_
     """
     shelf = Shelf(serving_dir, model_name)
     history, versions = shelf.history(), {v.number: v for v in shelf.versions()}
-    if latest := shelf.latest():
+    if versions:
+        latest = versions[max(versions)]
         with _readable(latest):
             if latest.provenance["stages"]["train"]["digest"] == model.digest:
                 history = [record for record in history if record["version"] < latest.number]

@@ -23,7 +23,7 @@ from schemas.contract import Contract
 def line(c: Config, serving_dir: Path) -> Node:
     contract = Contract.load(c.contract)
     c.gates.check(contract.classes, c.evaluate)
-    shelf = {"serving_dir": serving_dir, "model_name": c.push.model or c.source.tfds.split(":")[0].replace("/", "_")}
+    shelf = {"serving_dir": serving_dir, "model_name": c.push.model or c.source.name}
 
     examples = ingest(source=c.source, data_dir=c.source.data_dir, manual_dir=c.source.manual_dir)
     statistics = describe(examples=examples)

@@ -18,15 +18,15 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
-def listing(directory: Path, *, sync: bool = False) -> dict[str, dict[str, Any]]:
-    """{relative path: {size, sha256}} of every file below `directory`, in order of path.
+def listing(directory: Path, pattern: str = "*", *, sync: bool = False) -> dict[str, dict[str, Any]]:
+    """{relative path: {size, sha256}} of every file below `directory` that fits, in order of path.
 
     `sync` also flushes each file and directory to disk.
 
     Raises:
         StoreError: there is a symbolic link, which would let a digest mean another file.
     """
-    paths = sorted(p for p in directory.rglob("*") if p.name != MANIFEST or p.parent != directory)
+    paths = sorted(p for p in directory.rglob(pattern) if p.name != MANIFEST or p.parent != directory)
     for path in paths:
         if path.is_symlink():
             raise StoreError(f"{path} is a symbolic link; artifacts hold plain files only", "Remove it and run again.")

@@ -38,6 +38,11 @@ def bins(edges: Sequence[float]) -> list[str]:
     return [f"below {edges[0]:g}", *(f"{low:g} to {high:g}" for low, high in pairwise(edges)), f"from {edges[-1]:g}"]
 
 
+def data_set_name(tfds: str) -> str:
+    """A TFDS name without its version, as a file may be called: mnist of mnist:3.0.1, cifar10_1_v6 of cifar10_1/v6."""
+    return tfds.split(":", maxsplit=1)[0].replace("/", "_")
+
+
 class Settings(BaseModel):
     """Unknown keys are refused; values are not coerced from other types, and never change."""
 
@@ -55,6 +60,11 @@ class Source(Settings):
     test: Split = Field("test", description="the split that the evaluator alone reads")
     validation: Annotated[FiniteFloat, Field(gt=0, lt=1)] = Field(0.1, description="share of train that becomes validation")
     shard_size: PositiveInt = Field(10_000, description="records of a source split that become one shard")
+
+    @property
+    def name(self) -> str:
+        """The data set's name without its version, as a file may be called."""
+        return data_set_name(self.tfds)
 
     @model_validator(mode="after")
     def _test_is_not_train(self) -> "Source":

@@ -31,7 +31,7 @@ def eval_config(gates: Gates, look: "evaluator.Look", models: list[str]) -> "con
         overall.change_threshold.absolute.value = -gates.drop - ROUNDING
         overall.change_threshold.direction = pb.MetricDirection.HIGHER_IS_BETTER
     floors = [({evaluator.LABEL: str(label)}, gates.per_class) for label in range(look.classes)]
-    floors += [(dict([*part.split("="), ""][:2] for part in name.split(", ")), floor) for name, floor in gates.slices.items()]
+    floors += [(dict(part.partition("=")[::2] for part in name.split(", ")), floor) for name, floor in gates.slices.items()]
     floors += [({evaluator.CORRUPTION: name}, floor) for name, floor in gates.corruptions.items()]
     for features, floor in floors:
         values, keys = {k: v for k, v in features.items() if v}, [k for k, v in features.items() if not v]

@@ -33,7 +33,7 @@ def infer(
     from pipeline import draft
     from pipeline.config import load
 
-    source = load(profile=None if config else profile, file=config, sets=sets).source
-    path = out or Path(f"{source.tfds.replace('/', '_').split(':')[0]}.draft.pbtxt")
+    source = load(profile=profile, file=config, sets=sets).source
+    path = out or Path(f"{source.name}.draft.pbtxt")
     draft.write(source, root, path, verbose=verbose)
     print(f"{path} is a draft: read it, correct what chance put there, remove the word DRAFT, and name it in `schema:`.")

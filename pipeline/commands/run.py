@@ -34,7 +34,7 @@ def run(
     from pipeline.runner import checked
     from pipeline.session import Session
 
-    loaded = load(profile=None if config else profile, file=config, sets=sets)
+    loaded = load(profile=profile, file=config, sets=sets)
     session = Session(
         root=root,
         serving_dir=serving_dir or root / "serving",

@@ -69,7 +69,7 @@ def schedule(
     from pipeline.store import Store
 
     timetable = Timetable.of(cron, timezone)
-    load(profile=None if config else profile, file=config, sets=sets)  # refused now, rather than every night
+    load(profile=profile, file=config, sets=sets)  # refused now, rather than every night
     serving_dir = serving_dir or root / "serving"
     command = [sys.executable, "-m", "pipeline", "run", "--json", f"--root={root}", f"--serving-dir={serving_dir}"]
     command += [f"--config={config}" if config else f"--profile={profile}", *(f"--set={each}" for each in sets or [])]

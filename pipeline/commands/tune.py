@@ -37,7 +37,7 @@ def tune(
     from pipeline.session import Session
 
     changed = [*(sets or []), *([f"tune.trials={trials}"] if trials else [])]
-    loaded = load(profile=None if config else profile, file=config, sets=changed)
+    loaded = load(profile=profile, file=config, sets=changed)
     session = Session(
         root=root,
         serving_dir=serving_dir or root / "serving",

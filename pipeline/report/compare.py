@@ -199,7 +199,7 @@ def show(found: Beside) -> None:
     names = [f"run {run['run']}" for run in (old, new)]
     if found.paired:
         colour = {"better": "bold green", "worse": "bold red"}.get(found.paired["verdict"], "bold")
-        terminal._print(Text.assemble((f"{names[1]}: {found.paired['words']}", colour)))
+        terminal.say(Text.assemble((f"{names[1]}: {found.paired['words']}", colour)))
     run = {key: (old[key], new[key]) for key in ("profile", "state")} | {"started": tuple(terminal.local(r["started"]) for r in (old, new))}
     rows = [("run", name, *values) for name, values in run.items()]
     rows += [("settings", row["key"], row["old"], row["new"]) for row in found.configuration]
@@ -207,17 +207,17 @@ def show(found: Beside) -> None:
     rows += [("model", row["figure"], row["old"], row["new"]) for row in found.overall]
     beyond = [row for row in found.slices if row["beyond_noise"]]
     rows += [("slices", row["slice"], row["old"], row["new"]) for row in beyond]
-    table = terminal._table("", " ", *names)
+    table = terminal.new_table("", " ", *names)
     for n, (group, name, *values) in enumerate(rows):
         style = "dim" if values[0] == values[1] else ""
         table.add_row("" if n and rows[n - 1][0] == group else group, *(Text(text, style) for text in (name, *map(_shown, values))))
-    terminal._print(table)
+    terminal.say(table)
     if found.damaged:
-        terminal._print(Text(f"damaged: {', '.join(found.damaged)}", "yellow"))
+        terminal.say(Text(f"damaged: {', '.join(found.damaged)}", "yellow"))
     if not found.configuration:
-        terminal._print(Text("settings do not differ", "dim"))
+        terminal.say(Text("settings do not differ", "dim"))
     if found.slices:
-        terminal._print(Text(f"{len(beyond)} of {len(found.slices)} slices differ by more than noise (95 % interval)", "dim"))
+        terminal.say(Text(f"{len(beyond)} of {len(found.slices)} slices differ by more than noise (95 % interval)", "dim"))
 
 
 def _shown(value: Any) -> str:

@@ -22,6 +22,7 @@ from pipeline.report.terminal import local
 from pipeline.serving import Shelf
 from pipeline.store import Store
 from schemas.errors import StoreError
+from schemas.settings import data_set_name
 
 NEWEST = 50  # runs that stand in the open; the older ones are folded
 Json = dict[str, Any]
@@ -144,7 +145,9 @@ def _why(run: Json, version: int | None, comparisons: list[Json], passed: str) -
 
 
 def _model(run: Json) -> str:
-    return str((run["config"].get("push") or {}).get("model") or run["profile"])
+    config = run["config"]
+    named = (config.get("push") or {}).get("model")
+    return str(named or (data_set_name(config["source"]["tfds"]) if "source" in config else run["profile"]))
 
 
 def _served(serving_dir: Path, runs: list[Json], stages: dict[int, Json]) -> Iterator[Served]:

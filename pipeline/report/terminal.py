@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 STYLES = {"pushed": "green", "unchanged": "cyan", "refused": "red", "failed": "red", "killed": "yellow", "interrupted": "yellow"}
 
 
-def _table(*columns: str, right: tuple[str, ...] = ()) -> Table:
+def new_table(*columns: str, right: tuple[str, ...] = ()) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
     for column in columns:
         table.add_column(column, justify="right" if column in right else "left", overflow="fold")
@@ -40,7 +40,7 @@ class _Console(Console):
             yield segment if segment.control else Segment(printable(segment.text), segment.style)
 
 
-def _print(*things: Any) -> None:
+def say(*things: Any) -> None:
     # A pipe has no width: wrapping there would cut paths in two.
     console = _Console(highlight=False)
     if not console.is_terminal:
@@ -53,11 +53,11 @@ def plan(steps: "list[Step]", *, as_json: bool) -> None:
     if as_json:
         print(json.dumps([{"stage": s.name, "action": s.action, "why": s.why} for s in steps], indent=2))
         return
-    table = _table("stage", "action", "why")
+    table = new_table("stage", "action", "why")
     colours = {"reuse": "cyan", "run": "green", "refused": "red"}
     for step in steps:
         table.add_row(step.name, Text(step.action, colours.get(step.action, "dim")), Text(step.why))
-    _print(table)
+    say(table)
 
 
 def outcome(found: "Outcome", where: str) -> None:
@@ -65,16 +65,16 @@ def outcome(found: "Outcome", where: str) -> None:
     evaluation = found.made["evaluate"]
     assert evaluation is not None
     gates_ = json.loads((evaluation.path / "gates.json").read_text())
-    _print(gates(gates_))
+    say(gates(gates_))
     if found.pushed.new:
-        _print(Text.assemble(("pushed", "bold green"), f"  {found.pushed.path}"))
+        say(Text.assemble(("pushed", "bold green"), f"  {found.pushed.path}"))
     else:
-        _print(Text.assemble(("nothing changed", "bold cyan"), f"  {found.pushed.path} already holds this model"))
-    _print(Text(f"report  python -m pipeline report {found.run}{where}", "dim"))
+        say(Text.assemble(("nothing changed", "bold cyan"), f"  {found.pushed.path} already holds this model"))
+    say(Text(f"report  python -m pipeline report {found.run}{where}", "dim"))
 
 
 def gates(judged: list[dict[str, Any]]) -> Table:
-    table = _table("gate", "on", "required", "came", "margin", "", right=("required", "came", "margin"))
+    table = new_table("gate", "on", "required", "came", "margin", "", right=("required", "came", "margin"))
     for gate in map(gate_in_words, judged):
         cells = (gate[name] for name in ("gate", "slice", "required", "came", "margin"))
         colour = "red" if not gate["passed"] else "green" if gate["verdict"] == "passed" else "yellow"
@@ -83,59 +83,55 @@ def gates(judged: list[dict[str, Any]]) -> Table:
 
 
 def runs(found: list[dict[str, Any]]) -> None:
-    table = _table("run", "profile", "started", "took", "outcome", "", right=("run", "took"))
+    table = new_table("run", "profile", "started", "took", "outcome", "", right=("run", "took"))
     for row in found:
         first = (row["message"] or "").split("\n")[0]
         table.add_row(str(row["run"]), row["profile"], local(row["started"]), took(row), _state(row["state"]), Text(first, "dim"))
-    _print(table if found else "no runs yet")
+    say(table if found else "no runs yet")
 
 
 def show(run: dict[str, Any], executions: list[dict[str, Any]]) -> None:
-    _print(
-        Text.assemble((f"run {run['run']}  ", "bold"), f"{run['profile']}  {local(run['started'])}  {took(run)}  ", _state(run["state"]))
-    )
-    _print(Text(run["command"], "dim"))
-    table = _table("stage", "state", "seconds", "why", "artifact", right=("seconds",))
+    say(Text.assemble((f"run {run['run']}  ", "bold"), f"{run['profile']}  {local(run['started'])}  {took(run)}  ", _state(run["state"])))
+    say(Text(run["command"], "dim"))
+    table = new_table("stage", "state", "seconds", "why", "artifact", right=("seconds",))
     for e in executions:
         table.add_row(e["stage"], e["state"], f"{e['seconds']:.2f}", Text(e["why"]), Text(e["path"] or "", "dim"))
-    _print(table)
+    say(table)
     tuned = next((e["facts"] for e in executions if e["stage"] == "tune" and e["facts"]), None)
     if tuned:
-        _print(f"hyperparameters: {tuned['origin']}")
+        say(f"hyperparameters: {tuned['origin']}")
     if run["message"]:
-        _print(Text(run["message"]))
+        say(Text(run["message"]))
 
 
 def report(facts: "Facts", written: dict[str, Path]) -> None:
     """The report in short, and where its files are: the page last."""
-    _print(Text(facts.verdict, "bold green" if facts.passed else "bold red"))
+    say(Text(facts.verdict, "bold green" if facts.passed else "bold red"))
     if facts.missing:
-        _print(Text(f"gone from the store, or made anew since: {', '.join(facts.missing)}", "yellow"))
+        say(Text(f"gone from the store, or made anew since: {', '.join(facts.missing)}", "yellow"))
     if facts.damaged:
-        _print(Text(f"damaged: {', '.join(views.damaged(facts))}", "yellow"))
+        say(Text(f"damaged: {', '.join(views.damaged(facts))}", "yellow"))
     if facts.gates:
-        _print(gates(facts.gates))
+        say(gates(facts.gates))
     for comparison in views.comparisons(facts):
-        _print(Text(comparison["said"]))
+        say(Text(comparison["said"]))
     if likely := len(facts.label_errors):
-        _print(
-            Text(f"{facts.label_errors_counted} test image{'s'[: likely != 1]} may be labelled wrongly: the report shows them", "yellow")
-        )
+        say(Text(f"{facts.label_errors_counted} test image{'s'[: likely != 1]} may be labelled wrongly: the report shows them", "yellow"))
     for anomaly in facts.anomalies:
-        _print(Text(f"{anomaly['severity']}: {anomaly['words']}", "yellow"))
-    _print(Text(f"card    {written['card']}", "dim"), Text(f"figures {written['json']}", "dim"), Text(f"report  {written['html']}"))
+        say(Text(f"{anomaly['severity']}: {anomaly['words']}", "yellow"))
+    say(Text(f"card    {written['card']}", "dim"), Text(f"figures {written['json']}", "dim"), Text(f"report  {written['html']}"))
 
 
 def index(every: "Index", written: dict[str, Path]) -> None:
     """The page over all runs in one sentence, and where it is."""
-    _print(Text(every.headline), Text(f"report  {written['html']}"))
+    say(Text(every.headline), Text(f"report  {written['html']}"))
 
 
 def settings(found: list[tuple[str, str, str, str]]) -> None:
-    table = _table("setting", "type", "default", "meaning")
+    table = new_table("setting", "type", "default", "meaning")
     for row in found:
         table.add_row(*(Text(cell) for cell in row))
-    _print(table)
+    say(table)
 
 
 def _state(state: str) -> Text:

@@ -59,12 +59,13 @@ def finish(
     with_baseline: bool = True,
     leaked: int = 0,
     profile: str = "mnist",
+    model: str | None = "mnist",
     command: str = "python -m pipeline run --profile mnist",
 ) -> int:
     """The number of a new run in the store at `root`: refused by the gates named, pushed if there are none."""
     answers = answers or Answers.drawn()
     store, lineage = Store(root), Lineage.at(root, None)
-    config = {"source": {"tfds": "mnist", "test": "test"}, "train": {**_TRAIN}, "push": {"model": "mnist"}}
+    config = {"source": {"tfds": "mnist", "test": "test"}, "train": {**_TRAIN}, "push": {"model": model}}
     number = lineage.start(profile=profile, command=command, config=config)
     found = evaluation(answers, refused=refused, with_baseline=with_baseline, leaked=leaked)
     stages = STAGES[: STAGES.index("evaluate") + 1] if refused else STAGES

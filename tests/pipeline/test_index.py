@@ -55,6 +55,15 @@ def test_what_is_served_was_pushed_by_the_run_that_the_lineage_knows(root: Path)
     assert found.headline.startswith("mnist serves version 2, since 20")
 
 
+def test_a_model_that_the_configuration_does_not_name_is_called_after_its_data(tmp_path: Path) -> None:
+    root = Store(tmp_path / "root").root
+    finished_run.finish(root, FEW, profile="own.yaml", model=None)
+    serve(root, 2, "f" * 64)
+    found = gathered(root)
+    assert [row.model for row in found.rows] == ["mnist"]
+    assert found.served[0].run == 1
+
+
 @pytest.mark.parametrize(("number", "digest"), [(2, "another"), (3, "f" * 64)])
 def test_a_version_that_another_store_pushed_has_no_date(root: Path, number: int, digest: str) -> None:
     serve(root, number, digest)

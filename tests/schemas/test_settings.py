@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from schemas.errors import ConfigurationError
-from schemas.settings import Cnn, Evaluate, Gates, Mlp, Train
+from schemas.settings import Cnn, Evaluate, Gates, Mlp, Source, Train
 
 
 @given(st.floats())
@@ -74,3 +74,8 @@ def test_a_gate_on_what_is_not_evaluated_is_refused(gates, cause):
         Gates(accuracy=0.9, per_class=0.8, **gates).check(10, evaluate)
     assert refused.value.cause == cause
     Gates(accuracy=0.9, per_class=0.8, slices={"stroke": 0.5, "label=3": 0.5}, corruptions={"shift": 0.5}).check(10, evaluate)
+
+
+@pytest.mark.parametrize(("tfds", "name"), [("mnist", "mnist"), ("mnist:3.0.1", "mnist"), ("cifar10_1/v6:1.1.0", "cifar10_1_v6")])
+def test_a_source_has_its_data_sets_name(tfds, name):
+    assert Source(tfds=tfds).name == name
