@@ -5,6 +5,7 @@ a.merge(b).pixels.mean
 """
 
 import functools
+import json
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
@@ -23,6 +24,7 @@ class Monoid(Protocol):
 
 
 M = TypeVar("M", bound=Monoid)
+BRIGHTNESS = ("images", "bytes", "sum", "squares")
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,7 @@ class ImageStatistics:
     sizes: Counter[tuple[int, int, int]] = field(default_factory=Counter)  # height, width, channels
     sources: Counter[tuple[str, str, str]] = field(default_factory=Counter)  # data set, version, split
     pixels: Histogram = Histogram()
+    by_label: Counter[tuple[int, str]] = field(default_factory=Counter)  # images, bytes, sum and squares of images' sums
 
     @classmethod
     def of(cls, columns: dict[str, "np.ndarray"]) -> Self:
@@ -98,10 +101,38 @@ class ImageStatistics:
             sizes=Counter({tuple(size): count for size, count in zip(sizes.tolist(), counts.tolist(), strict=True)}),
             sources=Counter({tuple(part.decode() for part in source): n for source, n in Counter(sources).items()}),
             pixels=Histogram.of(joined),
+            by_label=_by_label(joined, lengths, columns["label"]),
         )
 
     def merge(self, other: Self) -> Self:
         return type(self)(**{f.name: _merged(getattr(self, f.name), getattr(other, f.name)) for f in fields(self)})
+
+    def brightness(self, label: int) -> tuple[float, float]:
+        """(mean, standard deviation) over the images of a label of the mean of their pixels, for images of one size."""
+        images, size, total, squares = (self.by_label[label, what] for what in BRIGHTNESS)
+        if not size:
+            return 0.0, 0.0
+        mean = total / images
+        return total / size, max(0.0, squares / images - mean * mean) ** 0.5 * images / size
+
+    def to_json(self) -> str:
+        """The same as text, to be merged later."""
+        found = {f.name: getattr(self, f.name) for f in fields(self)}
+        return json.dumps({name: value.counts if isinstance(value, Histogram) else _pairs(value) for name, value in found.items()})
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        found = json.loads(text)
+        pixels = Histogram(tuple(found.pop("pixels")))
+        return cls(pixels=pixels, **{name: value if isinstance(value, int) else _counter(value) for name, value in found.items()})
+
+
+def _pairs(value: Any) -> Any:
+    return sorted(value.items()) if isinstance(value, Counter) else value  # JSON's keys are text only
+
+
+def _counter(pairs: list[Any]) -> Counter[Any]:
+    return Counter({tuple(key) if isinstance(key, list) else key: count for key, count in pairs})
 
 
 def _merged(a: Any, b: Any) -> Any:
@@ -117,37 +148,21 @@ def _constant(joined: "np.ndarray", lengths: "np.ndarray") -> int:
     return int((np.minimum.reduceat(joined, starts) == np.maximum.reduceat(joined, starts)).sum())
 
 
-@dataclass(frozen=True)
-class Duplicates:
-    """Images that stand more than once, within a split and across each pair of splits."""
-
-    within: Counter[str] = field(default_factory=Counter)  # split: images beyond the first of their kind
-    across: Counter[tuple[str, str]] = field(default_factory=Counter)  # (split, other): images of split that stand in other
-    leaked: frozenset[int] = frozenset()  # positions of test images that stand in another split
-
-    @classmethod
-    def of(cls, digests: Iterable[tuple[bytes, str, int]]) -> Self:
-        """Of (digest, split, position) of images; all copies of an image must be in the same call."""
-        copies: dict[bytes, Counter[str]] = {}
-        tested: dict[bytes, list[int]] = {}
-        for digest, split, index in digests:
-            copies.setdefault(digest, Counter())[split] += 1
-            if split == "test":
-                tested.setdefault(digest, []).append(index)
-        within: Counter[str] = Counter()
-        across: Counter[tuple[str, str]] = Counter()
-        for counts in copies.values():
-            for split, count in counts.items():
-                if count > 1:
-                    within[split] += count - 1
-                for other in counts:
-                    if other != split:
-                        across[split, other] += count
-        leaked = frozenset(index for digest, indices in tested.items() if len(copies[digest]) > 1 for index in indices)
-        return cls(within, across, leaked)
-
-    def merge(self, other: Self) -> Self:
-        return type(self)(self.within + other.within, self.across + other.across, self.leaked | other.leaked)
+def _by_label(joined: "np.ndarray", lengths: "np.ndarray", labels: "np.ndarray") -> Counter[tuple[int, str]]:
+    """What the brightness of each label follows from, in integers."""
+    held = (lengths > 0) & (labels >= 0)
+    if not held.any():
+        return Counter()
+    filled = lengths > 0
+    starts = np.concatenate([[0], np.cumsum(lengths[filled])[:-1]])
+    sums = np.add.reduceat(joined, starts, dtype=np.int64)[labels[filled] >= 0]
+    order = np.argsort(labels[held], kind="stable")
+    found, first = np.unique(labels[held][order], return_index=True)
+    columns = (np.ones_like(sums), lengths[held], sums, sums * sums)
+    totals = [np.add.reduceat(column[order], first).tolist() for column in columns]
+    return Counter(
+        {(label, what): n for what, total in zip(BRIGHTNESS, totals, strict=True) for label, n in zip(found.tolist(), total, strict=True)}
+    )
 
 
 def merged(kind: type[M], parts: Iterable[M]) -> M:

@@ -181,17 +181,23 @@ def _by_tfds(builder: Any, part: Any, image_key: str, label_key: str) -> Iterato
 def _decoder(channels: int) -> Callable[[bytes], "np.ndarray"]:
     """A function from an encoded image to uint8 [height, width, channels]; 0 channels: as many as it has.
 
-    PNG goes the short way: TensorFlow's decoder takes three times as long.
+    PNG goes the short way where it can: TensorFlow's decoder takes three times as long.
     """
-    png_decode, uint8 = imagecodecs.png_decode, np.dtype("uint8")
+    png_decode, other, uint8 = imagecodecs.spng_decode, imagecodecs.SpngError, np.dtype("uint8")
 
     def decode(content: bytes) -> "np.ndarray":
         if content.startswith(b"\x89PNG"):
-            image: np.ndarray = png_decode(content)
+            try:
+                image: np.ndarray = png_decode(content)
+            except other:
+                return by_tensorflow(content)
             if image.ndim == 2:
                 image = image[:, :, None]
             if image.dtype == uint8 and image.shape[2] == channels:
                 return image
+        return by_tensorflow(content)
+
+    def by_tensorflow(content: bytes) -> "np.ndarray":
         return np.asarray(tf.io.decode_image(content, channels, expand_animations=False))
 
     return decode

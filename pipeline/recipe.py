@@ -24,7 +24,8 @@ from pipeline.component import Node
 from schemas.artifacts import Artifact
 
 _OURS = ("components", "schemas")
-_DISTRIBUTIONS = {"google": "protobuf", "grpc": "grpcio"}  # where the import's name is not the distribution's
+# where the import's name is not the distribution's
+_DISTRIBUTIONS = {"google": "protobuf", "grpc": "grpcio", "tensorflow_serving": "tensorflow-serving-api"}
 _SHAPELESS = {"etils", "pydantic"}  # they hand values on and shape no output
 
 
@@ -95,15 +96,22 @@ def _code(module: str) -> tuple[dict[str, str], dict[str, str]]:
         name = waiting.pop()
         if name in digests:
             continue
-        tree = ast.parse(_source(name).read_text())
-        for imported in _imports(tree):
+        digests[name], imports = _read(name)
+        for imported in imports:
             top = imported.split(".")[0]
             if top in _OURS:
                 waiting.extend(each for each in (imported, imported.rpartition(".")[0]) if "." in each and _is_module(each))
             elif top not in sys.stdlib_module_names and top not in _SHAPELESS and top != "pipeline":
                 libraries.add(_DISTRIBUTIONS.get(top, top))
-        digests[name] = hashlib.sha256(ast.dump(_without_docstrings(tree)).encode()).hexdigest()[:16]
     return dict(sorted(digests.items())), {name: importlib.metadata.version(name) for name in sorted(libraries)}
+
+
+@functools.cache
+def _read(module: str) -> tuple[str, tuple[str, ...]]:
+    """(digest of its code, what it imports)."""
+    tree = ast.parse(_source(module).read_text())
+    imports = tuple(_imports(tree))
+    return hashlib.sha256(ast.dump(_without_docstrings(tree)).encode()).hexdigest()[:16], imports
 
 
 def _imports(tree: ast.Module) -> Iterator[str]:

@@ -11,6 +11,8 @@ from typing import ClassVar
 
 from schemas.errors import DataError, GatelineError, Refused
 
+WARMUP = "assets.extra/tf_serving_warmup_requests"  # where TensorFlow Serving looks for requests to warm a version up
+
 
 @dataclass(frozen=True)
 class Artifact:
@@ -37,6 +39,11 @@ class Split:
 
     shards: tuple[str, ...]
     counts: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        for name in self.shards:
+            if Path(name).name != name:  # names come from manifests, too
+                raise DataError(f"shard {name} leads out of its directory", "Run again with --no-cache.")
 
     @property
     def count(self) -> int:
@@ -70,7 +77,7 @@ class Statistics(Artifact):
     """Statistics of every split.
 
     Files: `stats.tfrecord`, one `DatasetFeatureStatisticsList` with a data set per split; `leaked.json`, positions (`source/index`)
-    of test images that also stand in another split.
+    of test images that also stand in another split; `parts/`, the same of each shard, to be merged with others.
     """
 
     counts: dict[str, int]  # records in each split
@@ -164,11 +171,16 @@ class Evaluation(Gate):
 
 @dataclass(frozen=True)
 class ServingCheck(Gate):
-    """The model loaded by a process that has nothing of this project. Files: `serving.json`, the measurements."""
+    """The model loaded by a process that has nothing of this project.
 
-    load_seconds: float
-    latency_ms: float  # of one image, median
-    difference: float  # largest difference to the evaluator's probabilities
+    Files: `serving.json`, the measurements; `assets.extra/tf_serving_warmup_requests`, which go with the model if it passed.
+    """
+
+    load_seconds: float = 0.0
+    latency_ms: float = 0.0  # of one image, median
+    p99_ms: float = 0.0
+    memory_mb: float = 0.0  # most that it held beside TensorFlow itself, in 10^6 bytes
+    difference: float = 0.0  # largest difference to the evaluator's probabilities
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,9 @@ import hypothesis.strategies as st
 import numpy as np
 import pytest
 
-from components._statistics import Duplicates, Histogram, ImageStatistics, merged
+from components import _duplicates
+from components._duplicates import Duplicates
+from components._statistics import Histogram, ImageStatistics, merged
 
 SPLITS = ("train", "validation", "test")
 
@@ -110,4 +112,31 @@ def test_duplicates_count_copies_within_a_split_and_images_that_stand_in_another
         for other in set(SPLITS) - {split}:
             assert found.across[split, other] == sum(digest in by_split[other] for digest in members)
     elsewhere = {digest for digest, split, _ in pairs if split != "test"}
-    assert found.leaked == {index for digest, split, index in pairs if split == "test" and digest in elsewhere}
+    assert found.leaked == {("test", index) for digest, split, index in pairs if split == "test" and digest in elsewhere}
+
+
+@hypothesis.given(st.lists(st.tuples(st.integers(0, 5), st.sampled_from(SPLITS), st.integers(0, 99)), max_size=30), st.integers(1, 4))
+def test_duplicates_in_files_are_those_in_memory_however_few_are_held_at_a_time(tmp_path_factory, images, held):
+    folder = tmp_path_factory.mktemp("digests")
+    parts = {}
+    for split in SPLITS:
+        mine = [(bytes([image]), position) for image, each, position in images if each == split]
+        for half in (mine[::2], mine[1::2]):
+            if half:
+                path = folder / f"{split}-{len(parts.setdefault(split, []))}.npy"
+                _duplicates.leave(_duplicates.digests([image for image, _ in half], np.array([p for _, p in half])), path)
+                parts[split].append(path)
+    assert _duplicates.duplicates(parts, held) == Duplicates.of((bytes([image]), split, position) for image, split, position in images)
+
+
+@hypothesis.given(batches)
+def test_statistics_come_back_from_text_as_they_were(records):
+    assert ImageStatistics.from_json(statistics(records).to_json()) == statistics(records)
+
+
+@hypothesis.given(batches)
+def test_brightness_of_a_label_is_that_of_its_images(records):
+    records = [r for r in records if len(r["image"]) == 6]
+    mean, deviation = statistics(records).brightness(2) if records else (0, 0)
+    alike = [sum(r["image"]) / 6 for r in records if r["label"] == 2]
+    assert (mean, deviation) == pytest.approx((np.mean(alike), np.std(alike)) if alike else (0, 0), abs=1e-4)
