@@ -5,6 +5,8 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 HERE = Path(__file__).parent
+POSTGRES = "psycopg[binary]>=3.2"
+SIGNING = ["model-signing>=1.1", "pyopenssl"]  # the former needs the latter and does not say so
 
 setup(
     name="gateline",
@@ -48,10 +50,15 @@ setup(
         "tensorflow-datasets>=4.9.10",
         "tensorflow-metadata>=1.21",
         "tensorflow-model-analysis>=0.52",
+        "tensorflow-serving-api",
         "tensorflow-transform>=1.21",
         "tfx-bsl>=1.21",
         "typer",
     ],
-    extras_require={"dev": ["aiosmtpd", "hypothesis", "mypy", "playwright", "pytest", "ruff"]},
+    extras_require={
+        "dev": ["aiosmtpd", "hypothesis", "mypy", "playwright", "pytest", "ruff", POSTGRES, *SIGNING],
+        "postgres": [POSTGRES],
+        "signing": SIGNING,
+    },
     entry_points={"console_scripts": ["gateline = pipeline.cli:main"]},
 )

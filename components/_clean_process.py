@@ -1,23 +1,35 @@
 """Load a SavedModel as a stranger would: this script knows TensorFlow and nothing of the project.
 
-Reads one line of JSON: {"saved_model", "records", "probabilities", "calls"}, paths but for the last. Writes one line of
-JSON: {"load_seconds", "latency_ms", "images_latency_ms", "difference"}, or {"error"}.
+Reads one line of JSON: {"saved_model", "served", "records", "probabilities", "batches"}, paths but for the last; `served` may be
+null. Writes a line of JSON when TensorFlow is there: {"tensorflow_mb"}. Then one with what was found, or {"error"}:
+
+    load_seconds, difference     largest difference of any probability to the evaluator's
+    memory                       loaded_mb, peak_mb: resident, in 10^6 bytes, above what TensorFlow alone took
+    latency                      a row for each signature and batch: calls, p50_ms, p95_ms, p99_ms
+    signatures, served           {signature: {inputs, outputs: {name: [dtype, shape]}}}; -1: any size, null: any shape
 """
 
 import atexit
 import json
+import math
 import os
-import statistics
 import sys
 import time
+from pathlib import Path
 
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
+
+SECONDS = 0.05  # of measuring, for each signature and batch
+FEWEST, MOST = 10, 200  # calls
 
 
 def main() -> dict[str, object]:
+    alone = memory_mb("VmRSS")
+    print(json.dumps({"tensorflow_mb": alone}), flush=True)
     line = sys.stdin.readline()
     if not line:
         return {"error": "was not asked anything"}
@@ -26,34 +38,78 @@ def main() -> dict[str, object]:
     expected = np.load(task["probabilities"], allow_pickle=False)
     started = time.perf_counter()
     model = tf.saved_model.load(task["saved_model"])
-    loaded = time.perf_counter() - started
-    signatures = {name: model.signatures[name] for name in ("serving_default", "images")}
-    by_records = signatures["serving_default"](examples=tf.constant(records))
-    shape = signatures["images"].structured_input_signature[1]["images"].shape
-    raw = tf.io.parse_example(records, {"image": tf.io.FixedLenFeature([], tf.string)})["image"].numpy()
-    images = np.stack([np.frombuffer(image, np.uint8).reshape(shape[1:]) for image in raw])
-    by_images = signatures["images"](images=tf.constant(images))
-    answers = [found["probabilities"].numpy() for found in (by_records, by_images)]
-    backwards = signatures["serving_default"](examples=tf.constant(records[::-1]))["probabilities"].numpy()
+    found: dict[str, object] = {"load_seconds": time.perf_counter() - started}
+    loaded = memory_mb("VmRSS")
+    calls = {name: model.signatures[name] for name in ("serving_default", "images")}
+    probes = {"serving_default": {"examples": np.array(records, object)}, "images": {"images": pixels(calls["images"], records)}}
+    heard = {name: call(**constants(probes[name])) for name, call in calls.items()}
+    answers = [each["probabilities"].numpy() for each in heard.values()]
+    backwards = calls["serving_default"](examples=tf.constant(records[::-1]))["probabilities"].numpy()
     answers.append(backwards[::-1])  # each image has its own answer, wherever it stands
-    for name, found in zip(signatures, (by_records, by_images), strict=True):
-        if not np.array_equal(found["class"].numpy(), found["probabilities"].numpy().argmax(-1)):
+    for name, each in heard.items():
+        if not np.array_equal(each["class"].numpy(), each["probabilities"].numpy().argmax(-1)):
             return {"error": f"signature {name}: class is not the most probable one"}
+    found["difference"] = max(float(np.abs(answer - expected).max()) for answer in answers)
+    found["latency"] = [
+        {"signature": name, "batch": batch, **latency(call, constants(probes[name], batch))}
+        for name, call in calls.items()
+        for batch in task["batches"]
+    ]
+    found["memory"] = {"tensorflow_mb": alone, "loaded_mb": loaded - alone, "peak_mb": memory_mb("VmHWM") - alone}
+    found["signatures"] = signatures(task["saved_model"])
+    found["served"] = signatures(task["served"]) if task["served"] else None
+    return found
+
+
+def memory_mb(name: str) -> float:
+    """VmRSS is now, VmHWM the highest so far. Not `getrusage`, whose highest is inherited from who started this process."""
+    lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return int(lines[name].split()[0]) * 1024 / 1e6
+
+
+def pixels(images, records: list[bytes]) -> np.ndarray:
+    """The records' images, uint8, in the shape that the signature takes."""
+    shape = images.structured_input_signature[1]["images"].shape
+    raw = tf.io.parse_example(records, {"image": tf.io.FixedLenFeature([], tf.string)})["image"].numpy()
+    return np.stack([np.frombuffer(image, np.uint8).reshape(shape[1:]) for image in raw])
+
+
+def constants(inputs: dict[str, np.ndarray], batch: int | None = None) -> dict[str, tf.Tensor]:
+    """All probes, or a batch of them, from the first again where they do not suffice."""
+    return {name: tf.constant(each if batch is None else each[np.arange(batch) % len(each)]) for name, each in inputs.items()}
+
+
+def latency(call, inputs: dict[str, tf.Tensor]) -> dict[str, float]:
+    """Percentiles by nearest rank, after one call that does not count."""
+    call(**inputs)
+    took: list[float] = []
+    until = time.perf_counter() + SECONDS
+    while len(took) < FEWEST or (len(took) < MOST and time.perf_counter() < until):
+        started = time.perf_counter()
+        call(**inputs)
+        took.append(1000 * (time.perf_counter() - started))
+    took.sort()
+    return {"calls": len(took), **{f"p{q}_ms": took[math.ceil(q / 100 * len(took)) - 1] for q in (50, 95, 99)}}
+
+
+def signatures(path: str) -> dict[str, dict[str, dict[str, list[object]]]]:
+    """What a SavedModel promises, read and not run."""
+    (graph, *_) = saved_model_pb2.SavedModel.FromString(Path(path, "saved_model.pb").read_bytes()).meta_graphs
     return {
-        "load_seconds": loaded,
-        "latency_ms": _median_ms(lambda: signatures["serving_default"](examples=tf.constant(records[:1])), task["calls"]),
-        "images_latency_ms": _median_ms(lambda: signatures["images"](images=tf.constant(images[:1])), task["calls"]),
-        "difference": max(float(np.abs(found - expected).max()) for found in answers),
+        name: {"inputs": tensors(signature.inputs), "outputs": tensors(signature.outputs)}
+        for name, signature in sorted(graph.signature_def.items())
+        if not name.startswith("__")  # TensorFlow's own
     }
 
 
-def _median_ms(call, times: int) -> float:
-    seconds = []
-    for _ in range(times):
-        started = time.perf_counter()
-        call()
-        seconds.append(time.perf_counter() - started)
-    return 1000 * statistics.median(seconds)
+def tensors(infos) -> dict[str, list[object]]:
+    return {
+        name: [
+            tf.dtypes.as_dtype(info.dtype).name,
+            None if info.tensor_shape.unknown_rank else [each.size for each in info.tensor_shape.dim],
+        ]
+        for name, info in sorted(infos.items())
+    }
 
 
 if __name__ == "__main__":

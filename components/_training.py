@@ -56,6 +56,17 @@ class Training:
         if checkpoint.exists():
             self._restore()
 
+    def begin_with(self, saved_model: Path) -> bool:
+        """Whether a SavedModel of the line has the same layers; if so, the network has its weights."""
+        before = self.network.get_weights()
+        try:
+            variables = tf.train.Checkpoint(network=self.network).restore(str(saved_model / "variables" / "variables"))
+            variables.assert_existing_objects_matched().expect_partial()
+        except (ValueError, AssertionError):  # TensorFlow's words for another shape, and for another layer
+            self.network.set_weights(before)
+            return False
+        return True
+
     def epochs(self, until: int) -> Iterator[Row]:
         """Train up to epoch `until`, or until early stopping; a row after each epoch, when its checkpoint is written.
 

@@ -55,11 +55,13 @@ def evaluate(
     """
     saved_model = digest(listing(model.path / "saved_model"))
     models = _models(model, baseline, best, contract.classes)
-    shards = [(str(path), count) for _, path, count in examples.shards("test")]
-    for path, count in shards:
+    tested = [split for split in ("test", "fresh") if split in examples.splits]
+    shards = [(str(path), count, split == "fresh") for split, path, count in examples.shards(*tested)]
+    for path, count, _ in shards:
         example.check(Path(path), count)  # a damaged shard is named here, before TFMA reads it
     leaked = frozenset(json.loads((statistics.path / "leaked.json").read_text()))
-    look = _look(contract, gates, settings, examples.splits["test"].count, leaked)
+    fresh = frozenset(json.loads((statistics.path / "leaked-fresh.json").read_text())) if "fresh" in tested else None
+    look = _look(contract, gates, settings, examples.splits["test"].count, leaked, fresh)
     config = thresholds.eval_config(gates, look, list(models))
     with run.beam() as pipeline:
         evaluator.evaluate(pipeline, config, shards, models, BASELINE if baseline else None, look, run.out)
@@ -107,7 +109,9 @@ def _knows_more_than_guessing(baseline: Served, accuracy: float, classes: int) -
         raise ConfigurationError(f"{cause}: its labels are others, or in another order", remedy)
 
 
-def _look(contract: Contract, gates: Gates, settings: Evaluate, test: int, leaked: frozenset[int]) -> "evaluator.Look":
+def _look(
+    contract: Contract, gates: Gates, settings: Evaluate, test: int, leaked: frozenset[int], fresh: frozenset[int] | None
+) -> "evaluator.Look":
     if len(leaked) >= test:
         raise DataError("every test image also stands in train or validation", "Name another source.test. Nothing was pushed.")
     return evaluator.Look(
@@ -118,6 +122,7 @@ def _look(contract: Contract, gates: Gates, settings: Evaluate, test: int, leake
         corruptions=tuple(settings.corruptions),
         corrupted=min(1.0, settings.corrupted / test),
         leaked=leaked,
+        fresh=fresh,
         confidence=gates.confidence,
         min_examples=gates.min_examples,
     )

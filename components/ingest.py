@@ -2,13 +2,12 @@
 
 import contextlib
 import functools
-import hashlib
 import importlib
 import itertools
 import math
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from typing import Any
 from etils import epy
 
 from components import _shards
+from components._images import decoder, image_hash
 from pipeline import files
 from pipeline.component import Run, Unkeyed, component
 from schemas import example
@@ -25,7 +25,6 @@ from schemas.settings import Source
 
 with epy.lazy_imports():
     import apache_beam as beam
-    import imagecodecs
     import numpy as np
     import tensorflow as tf
     import tensorflow_datasets as tfds
@@ -147,16 +146,11 @@ def _builder(source: Source, data_dir: str | None) -> Any:
     return tfds.builder(source.tfds, data_dir=str(Path(data_dir).expanduser()) if data_dir else None)
 
 
-def image_hash(image: "np.ndarray") -> int:
-    """64 bits of the pixels: stable when data is added, and the same image never falls on both sides of a bound."""
-    return int.from_bytes(hashlib.blake2b(image, digest_size=8).digest())
-
-
 def _images(builder: Any, part: Any) -> Iterator[tuple["np.ndarray", int]]:
     """(uint8 [height, width, channels], label) in TFDS's order."""
     keys = builder.info.supervised_keys or ("image", "label")
     by_file = builder.info.file_format is tfds.core.FileFormat.TFRECORD
-    decode = _decoder(builder.info.features[keys[0]].shape[2] or 0)
+    decode = decoder(builder.info.features[keys[0]].shape[2] or 0)
     for contents, labels in (_by_file if by_file else _by_tfds)(builder, part, *keys):
         yield from zip(map(decode, contents), labels.tolist(), strict=True)
 
@@ -176,28 +170,3 @@ def _by_tfds(builder: Any, part: Any, image_key: str, label_key: str) -> Iterato
     """TFDS's reader, for files of any format that it knows."""
     dataset = builder.as_dataset(split=part, shuffle_files=False, decoders={image_key: tfds.decode.SkipDecoding()})
     yield from dataset.map(lambda e: (e[image_key], e[label_key])).batch(BATCH).prefetch(2).as_numpy_iterator()
-
-
-def _decoder(channels: int) -> Callable[[bytes], "np.ndarray"]:
-    """A function from an encoded image to uint8 [height, width, channels]; 0 channels: as many as it has.
-
-    PNG goes the short way where it can: TensorFlow's decoder takes three times as long.
-    """
-    png_decode, other, uint8 = imagecodecs.spng_decode, imagecodecs.SpngError, np.dtype("uint8")
-
-    def decode(content: bytes) -> "np.ndarray":
-        if content.startswith(b"\x89PNG"):
-            try:
-                image: np.ndarray = png_decode(content)
-            except other:
-                return by_tensorflow(content)
-            if image.ndim == 2:
-                image = image[:, :, None]
-            if image.dtype == uint8 and image.shape[2] == channels:
-                return image
-        return by_tensorflow(content)
-
-    def by_tensorflow(content: bytes) -> "np.ndarray":
-        return np.asarray(tf.io.decode_image(content, channels, expand_animations=False))
-
-    return decode

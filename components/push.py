@@ -3,10 +3,13 @@
 import json
 from pathlib import Path
 
+from pipeline import signing, watch
 from pipeline.component import Run, Unkeyed, component
-from pipeline.serving import Shelf
+from pipeline.serving import Shelf, Version
 from schemas import statistics as stats
-from schemas.artifacts import Evaluation, Model, Pushed, Served, ServingCheck, Statistics
+from schemas.artifacts import WARMUP, Approval, Evaluation, Model, Pushed, Served, ServingCheck, Statistics
+from schemas.delivery import Signing, Watch
+from schemas.errors import Refused
 
 
 @component(kind="always")
@@ -16,32 +19,60 @@ def push(
     serving: ServingCheck,
     statistics: Statistics,
     baseline: Served | None,
+    approval: Approval,
     *,
+    keep: int,
     serving_dir: Unkeyed[Path],
     model_name: str,
+    signatures: Unkeyed[Signing | None] = None,
+    watched: Unkeyed[Watch | None] = None,
     run: Run,
 ) -> Pushed:
-    """The version that holds the model: a new one, or the latest if it is this very model.
+    """The version that holds the model: a new one, or the latest if it is this very model. Older ones beyond `keep` go.
 
     Raises:
-        Refused: the model on disk is not the one that was evaluated, or another was pushed since it was compared.
+        Refused: the model on disk is not the one that was evaluated, or another was pushed since it was compared, or it was
+            rolled back meanwhile; what is served now is not signed as it must be; TensorFlow Serving did not come to serve it.
         StoreError: the serving directory cannot be written, or holds foreign content.
     """
-    assert evaluation.passed and serving.passed
+    assert evaluation.passed and serving.passed and approval.passed
     provenance = {
         "model": model.digest,
+        "identity": model.identity or model.digest,
         "gates": json.loads((evaluation.path / "gates.json").read_text()),
         "accuracy": evaluation.accuracy,
         "test": evaluation.test,
+        "approved": {"by": approval.by, "reason": approval.reason, "at": approval.at} if approval.by else None,
         **run.lineage,
     }
-    version = Shelf(serving_dir, model_name).publish(
+    shelf = Shelf(serving_dir, model_name, signing.seal(signatures))
+    if now := shelf.latest():
+        signing.require(now.path, signatures)
+    version, new = shelf.publish(
         model.path / "saved_model",
-        {stats.SERVED: statistics.path / "stats.tfrecord"},
+        {stats.SERVED: statistics.path / "stats.tfrecord", WARMUP: serving.path / WARMUP},
         provenance,
         expected=evaluation.saved_model,
         compared=baseline.digest if baseline else None,
     )
-    new = version.provenance["run"] == run.lineage["run"]
-    run.say(f"version {version.number}" if new else f"version {version.number} already holds this model")
+    if new and watched and (why := watch.watch(watched, model_name, version.number)):
+        raise _not_served(shelf, version, why, watched)
+    gone = [str(each.number) for each in shelf.retire(keep)]
+    run.say((f"version {version.number}" if new else f"version {version.number} already holds this model") + _words(gone))
     return Pushed(version.path, digest=version.digest, version=version.number, new=new)
+
+
+def _not_served(shelf: Shelf, version: Version, why: str, watched: Watch) -> Refused:
+    """The refusal; before it, what was served before is served again."""
+    cause = f"version {version.number} was pushed, but {watched.url} does not serve it: {why}"
+    if not watched.rollback:
+        return Refused(cause, "It stays, as push.watch.rollback says. python -m pipeline serving rollback takes it back.")
+    try:
+        back = shelf.rollback(reason=why)
+    except Refused as none:
+        return Refused(cause, f"It stays: {none.cause}.")
+    return Refused(cause, f"It was rolled back: version {back.number} holds what was served before.")
+
+
+def _words(gone: list[str]) -> str:
+    return f", version{'s'[: len(gone) != 1]} {', '.join(gone)} removed" if gone else ""

@@ -1,7 +1,5 @@
 """searched: what an earlier search found, looked up while planning."""
 
-import contextlib
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,7 +23,7 @@ def searched(features: Features, *, settings: Train, tuning: Tune) -> Search | N
     """
     wanted = {"settings": settings.model_dump(mode="json"), "tuning": _sought(tuning.model_dump(mode="json"))}
     same = [
-        (manifest["made"], path, manifest)
+        (files.age(manifest), path, manifest)
         for path, manifest in _finished(features.path.parents[1] / "search")
         if manifest["recipe"]["inputs"] == {"features": features.digest}
         and {name: _sought(given) for name, given in manifest["recipe"]["settings"].items()} == wanted
@@ -39,11 +37,9 @@ def searched(features: Features, *, settings: Train, tuning: Tune) -> Search | N
 
 
 def _finished(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
-    for path in folder.glob(f"*/{files.MANIFEST}"):
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # what has no readable manifest does not exist
-            manifest = json.loads(path.read_text())
-            if manifest["digest"] == files.digest(manifest["files"], manifest["facts"]):
-                yield path.parent, manifest
+    for path in folder.glob("*"):
+        if manifest := files.manifest(path):
+            yield path, manifest
 
 
 def _sought(settings: dict[str, Any]) -> dict[str, Any]:

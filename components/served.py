@@ -10,10 +10,9 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipeline import files
 from pipeline.component import Unkeyed, component
 from pipeline.serving import PROVENANCE, Shelf, Version
-from schemas.artifacts import Artifact, Best, Examples, Model, Served, Statistics
+from schemas.artifacts import Artifact, Best, Collected, Examples, Features, Model, Served, Statistics
 from schemas.contract import Contract
 from schemas.errors import ConfigurationError, StoreError
 
@@ -27,16 +26,30 @@ def served_data(statistics: Statistics, *, contract: Contract, serving_dir: Unke
         StoreError: it was altered since it was pushed.
     """
     shelf = Shelf(serving_dir, model_name)
-    if latest := shelf.latest():
-        with _readable(latest):
-            facts = latest.provenance["stages"]["transform"]["facts"]
-            served, wanted = (*facts["shape"], facts["classes"]), (*contract.shape, contract.classes)
-        if served != wanted:
-            sizes = ["{}x{}x{} in {} classes".format(*each) for each in (served, wanted)]
-            raise ConfigurationError(
-                f"{latest.path} serves images of {sizes[0]}; {contract.name} says {sizes[1]}", "Name another push.model."
-            )
-    return _against("describe", "served_data", statistics, shelf)
+    latest = shelf.latest()
+    if latest is None:
+        return None
+    with _readable(latest):
+        stages = latest.provenance["stages"]
+        facts = stages["transform"]["facts"]
+        same = statistics.digest == stages["mix" if "mix" in stages else "describe"]["digest"]
+        served, wanted = (*facts["shape"], facts["classes"]), (*contract.shape, contract.classes)
+    if served != wanted:
+        sizes = ["{}x{}x{} in {} classes".format(*each) for each in (served, wanted)]
+        raise ConfigurationError(f"{latest.path} serves images of {sizes[0]}; {contract.name} says {sizes[1]}", "Name another push.model.")
+    return _then("served_data", shelf) if same else _now(latest)
+
+
+@component(kind="resolver")
+def served_spans(spans: Collected, *, serving_dir: Unkeyed[Path], model_name: str) -> Served | None:
+    """The version now served, with whose training data each span is compared, or none."""
+    return _before("served_spans", "collect", spans, Shelf(serving_dir, model_name))
+
+
+@component(kind="resolver")
+def start(features: Features, *, warm: bool, serving_dir: Unkeyed[Path], model_name: str) -> Served | None:
+    """The version now served, from whose weights training starts, or none."""
+    return _before("start", "transform", features, Shelf(serving_dir, model_name)) if warm else None
 
 
 @component(kind="resolver")
@@ -46,7 +59,11 @@ def baseline(model: Model, *, serving_dir: Unkeyed[Path], model_name: str) -> Se
     Raises:
         StoreError: it was altered since it was pushed.
     """
-    return _against("train", "baseline", model, Shelf(serving_dir, model_name))
+    shelf = Shelf(serving_dir, model_name)
+    latest = shelf.latest()
+    if latest is None:
+        return None
+    return _then("baseline", shelf) if latest.identity == (model.identity or model.digest) else _now(latest)
 
 
 @component(kind="resolver")
@@ -54,46 +71,51 @@ def best(model: Model, examples: Examples, *, serving_dir: Unkeyed[Path], model_
     """The most accurate version ever served, by what was recorded when it was pushed, or none.
 
     Accuracies compare only on the same test images: versions measured on them come first, then those that are kept and can be
-    measured anew. So a new test split starts the count anew, from the first version that was measured on it.
+    measured anew. So a new test split starts the count anew, from the first version that was measured on it. A model that was
+    rolled back counts no longer.
 
     Raises:
         StoreError: it, or the record of it, was altered since it was pushed.
     """
     shelf = Shelf(serving_dir, model_name)
-    history, versions = shelf.history(), {v.number: v for v in shelf.versions()}
-    if versions:
-        latest = versions[max(versions)]
-        with _readable(latest):
-            if latest.provenance["stages"]["train"]["digest"] == model.digest:
-                history = [record for record in history if record["version"] < latest.number]
-    same = [record for record in history if record["test"] == examples.test]
-    among = same or [record for record in history if record["version"] in versions] or history
-    if not among:
-        return None
-    found = max(among, key=lambda record: (record["accuracy"], record["version"]))
-    kept = versions.get(found["version"])
-    facts = {"version": found["version"], "accuracy": found["accuracy"], "kept": kept is not None, "same_test": bool(same)}
-    digest = hashlib.sha256(json.dumps([found["model"], facts]).encode()).hexdigest()
-    return Best(_intact(kept) if kept else shelf.path / str(found["version"]), digest=digest, **facts)
-
-
-def _against(stage: str, resolver: str, candidate: Artifact, shelf: Shelf) -> Served | None:
-    versions = shelf.versions()
-    if not versions:
-        return None
-    with _readable(versions[-1]):
-        stages = versions[-1].provenance["stages"]
-        then = stages[resolver]["digest"] if stages[stage]["digest"] == candidate.digest else versions[-1].digest
-    found = next((v for v in versions if v.digest == then), None)
+    latest = shelf.latest()
+    itself = latest is not None and latest.identity == (model.identity or model.digest)
+    found = shelf.best(examples.test, before=latest.origin if latest and itself else None)
     if found is None:
         return None
-    return Served(_intact(found), digest=found.digest, version=found.number)
+    record, kept = found
+    if kept:
+        kept.check()
+    facts = {"accuracy": record.accuracy, "kept": kept is not None, "same_test": record.test == examples.test}
+    digest = hashlib.sha256(json.dumps([record.model, facts]).encode()).hexdigest()  # of the model, whatever version holds it now
+    version = kept.number if kept else record.version
+    return Best(kept.path if kept else shelf.path / str(version), digest=digest, version=version, **facts)
 
 
-def _intact(version: Version) -> Path:
-    if wrong := files.differences(version.path, version.provenance["files"], contents=True):
-        raise StoreError(f"{version.path} was altered since it was pushed: {wrong[0]}", "Move that version away and run again.")
-    return version.path
+def _before(resolver: str, stage: str, made: Artifact, shelf: Shelf) -> Served | None:
+    """What is served now; but for what it was itself made from, what stood there then."""
+    latest = shelf.latest()
+    if latest is None:
+        return None
+    with _readable(latest):
+        stages = latest.provenance["stages"]
+        same = resolver in stages and stages[stage]["digest"] == made.digest
+    return _then(resolver, shelf) if same else _now(latest)
+
+
+def _now(latest: Version) -> Served:
+    """What is served now."""
+    latest.check()
+    return Served(latest.path, digest=latest.digest, version=latest.number)
+
+
+def _then(resolver: str, shelf: Shelf) -> Served | None:
+    """What the version that is served now was compared with when it was pushed, if it still stands."""
+    versions = shelf.versions()
+    with _readable(versions[-1]):
+        then = versions[-1].provenance["stages"][resolver]["digest"]
+    found = next((v for v in reversed(versions) if v.digest == then), None)
+    return _now(found) if found else None
 
 
 @contextlib.contextmanager

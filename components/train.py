@@ -6,11 +6,11 @@ from typing import Any
 
 from etils import epy
 
-from components import _servable
+from components import _identity, _servable
 from components._training import Training
 from pipeline.component import Run, component
 from schemas import example
-from schemas.artifacts import Features, Hyperparameters, Model
+from schemas.artifacts import Features, Hyperparameters, Model, Served
 from schemas.settings import Train
 
 with epy.lazy_imports():
@@ -19,10 +19,11 @@ with epy.lazy_imports():
 
 
 @component
-def train(features: Features, hyperparameters: Hyperparameters, *, run: Run) -> Model:
+def train(features: Features, hyperparameters: Hyperparameters, start: Served | None = None, *, run: Run) -> Model:
     """The trained classifier. Seeds and order are fixed: the same inputs give the same weights.
 
-    A checkpoint is kept after each epoch; a training that was killed goes on from it.
+    Training begins with the weights of `start`, where its layers are the same. A checkpoint is kept after each epoch; a training
+    that was killed goes on from it.
 
     Raises:
         Refused: the loss is no longer a number.
@@ -32,6 +33,9 @@ def train(features: Features, hyperparameters: Hyperparameters, *, run: Run) -> 
         example.check(path, count)
     training = Training(features, settings, run.scratch / "checkpoint.npz")
     history = training.history
+    if start and not history:
+        begun = f"from the weights of version {start.version}" if training.begin_with(start.path) else "anew: version {} has other layers"
+        run.say(f"starts {begun.format(start.version)}")
     if history:
         run.say(f"resumed after epoch {len(history)}")
     logs = tf.summary.create_file_writer(str(run.out / "logs"))
@@ -48,7 +52,8 @@ def train(features: Features, hyperparameters: Hyperparameters, *, run: Run) -> 
     training.network.save(run.out / "model.keras")
     (run.out / "history.json").write_text(json.dumps(history, indent=2))
     _plot(history, run.out / "curves.svg")
-    return Model(run.out, epochs=len(history), validation_accuracy=kept["val_accuracy"])
+    identity = _identity.of(run.out / "saved_model")
+    return Model(run.out, epochs=len(history), validation_accuracy=kept["val_accuracy"], identity=identity)
 
 
 def _write_logs(writer: Any, rows: list[dict[str, float]], first: int) -> None:

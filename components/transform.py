@@ -50,7 +50,7 @@ def transform(examples: Examples, verdict: Verdict, *, contract: Contract, setti
         graph | "write graph" >> tft_beam.WriteTransformFn(str(run.out))
     # tf.Transform asks for it when the graph is loaded.
     metadata_io.write_metadata(_raw(), str(run.out / tft.TFTransformOutput.RAW_METADATA_DIR))
-    shards = [(str(path), count) for _, path, count in examples.shards("train", "validation")]
+    shards = list(dict.fromkeys((str(path), count) for _, path, count in examples.shards("train", "validation")))
     with run.beam() as pipeline:
         transformed = pipeline | beam.Create(shards) | beam.Reshuffle()
         transformed | "transform" >> beam.Map(transform_shard, str(run.out), batch)

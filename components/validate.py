@@ -2,11 +2,12 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 from etils import epy
 
+from components._anomalies import Anomaly, against, jensen_shannon, largest_difference, oddities
 from pipeline.component import Run, component
 from schemas import statistics as stats
 from schemas.artifacts import Served, Statistics, Verdict
@@ -14,20 +15,8 @@ from schemas.contract import Contract
 from schemas.settings import Severity, Validate
 
 with epy.lazy_imports():
-    import numpy as np
     from google.protobuf import text_format
-    from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2
-
-
-@dataclass(frozen=True)
-class Anomaly:
-    """One finding: what came, and what was expected."""
-
-    split: str
-    feature: str
-    kind: str  # a name of AnomalyInfo.Type
-    words: str
-    severity: Severity = "error"
+    from tensorflow_metadata.proto.v0 import anomalies_pb2
 
 
 @component
@@ -38,10 +27,10 @@ def validate(statistics: Statistics, served: Served | None, *, contract: Contrac
     Leaves `anomalies.pbtxt` (an `Anomalies` proto) and `anomalies.json`.
     """
     splits = stats.read(statistics.path / "stats.tfrecord")
-    found = [anomaly for dataset in splits.values() for anomaly in (*_against(contract, dataset), *_oddities(dataset, checks))]
+    found = [anomaly for dataset in splits.values() for anomaly in (*against(contract, dataset), *oddities(dataset, checks))]
     train = splits["train"]
     for name, dataset in splits.items():
-        if name != "train":
+        if name not in ("train", "fresh"):  # how far new data may lie from old is the spans' affair
             found += _apart(contract, dataset, train, f"{name} against train", name, "skew_comparator", checks.skew)
     if served is not None and (served.path / stats.SERVED).exists():
         before = stats.read(served.path / stats.SERVED)["train"]
@@ -55,68 +44,6 @@ def validate(statistics: Statistics, served: Served | None, *, contract: Contrac
         run.say(f"warning: {words}")
     remedy = f"Mend the data, or, if it is right as it is, the contract ({contract.name}). Nothing was trained."
     return Verdict(run.out, passed=not errors, reasons=errors, warnings=warnings, remedy=remedy)
-
-
-def _against(contract: Contract, dataset: Any) -> Iterator[Anomaly]:
-    """Presence, type and domain of each feature of the schema."""
-    if not dataset.num_examples:
-        yield Anomaly(dataset.name, "image", "DATASET_LOW_NUM_EXAMPLES", f"{dataset.name} has no records")
-        return
-    for feature in contract.proto.feature:
-        try:
-            found = stats.feature(dataset, feature.name)
-        except KeyError:
-            if feature.name != "source/index":
-                words = f"{dataset.name}: no record has the feature {feature.name}, which {contract.name} asks for"
-                yield Anomaly(dataset.name, feature.name, "SCHEMA_MISSING_COLUMN", words)
-            continue
-        common = found.bytes_stats.common_stats if feature.name == "image" else found.string_stats.common_stats
-        present = common.num_non_missing / dataset.num_examples
-        if present < feature.presence.min_fraction:
-            words = f"{dataset.name}: {common.num_missing:,} of {dataset.num_examples:,} records lack {feature.name}"
-            yield Anomaly(dataset.name, feature.name, "FEATURE_TYPE_LOW_FRACTION_PRESENT", words)
-        if common.num_non_missing and feature.type not in _types(found):
-            words = f"{dataset.name}: {feature.name} is {_types(found)}, {contract.name} says {feature.type}"
-            yield Anomaly(dataset.name, feature.name, "UNEXPECTED_DATA_TYPE", words)
-        elif feature.HasField("int_domain") and feature.name != "image":
-            yield from _outside(contract, dataset, feature)
-
-
-def _types(found: Any) -> list[int]:
-    """Schema types that a feature's statistics may stand for."""
-    kinds = {0: [schema_pb2.INT], 1: [schema_pb2.FLOAT], 2: [schema_pb2.BYTES], 3: [schema_pb2.BYTES]}
-    return kinds.get(found.type, [])
-
-
-def _outside(contract: Contract, dataset: Any, feature: Any) -> Iterator[Anomaly]:
-    domain = feature.int_domain
-    highest = domain.max if domain.HasField("max") else np.inf
-    wrong = {v: n for v, n in stats.values(dataset, feature.name).items() if not domain.min <= int(v) <= highest}
-    if wrong:
-        examples = ", ".join(f"{value} ({count:,} times)" for value, count in sorted(wrong.items())[:3])
-        allowed = f"{domain.min}" if domain.min == domain.max else f"{domain.min} to {domain.max}"
-        words = f"{dataset.name}: {feature.name} is {examples}; {contract.name} allows {allowed}"
-        kind = "INT_TYPE_BIG_INT" if any(int(value) > highest for value in wrong) else "INT_TYPE_SMALL_INT"
-        yield Anomaly(dataset.name, feature.name, kind, words)
-
-
-def _oddities(dataset: Any, checks: Validate) -> Iterator[Anomaly]:
-    """What no schema speaks of."""
-    name = dataset.name
-    if malformed := int(stats.custom(dataset, "malformed")):
-        words = f"{name}: {malformed:,} images do not hold height x width x channels bytes"
-        yield Anomaly(name, "image", "LOW_SUPPORTED_IMAGE_FRACTION", words)
-    if copies := int(stats.custom(dataset, "duplicates")):
-        yield Anomaly(name, "image", "UNKNOWN_TYPE", f"{name}: {copies:,} images are copies of another one", checks.duplicates)
-    if constant := int(stats.custom(dataset, "constant")):
-        yield Anomaly(name, "image", "UNKNOWN_TYPE", f"{name}: {constant:,} images are of one colour", checks.constant)
-    if name == "test":
-        for other, count in stats.leaked(dataset).items():
-            if count == dataset.num_examples:
-                yield Anomaly(name, "image", "UNKNOWN_TYPE", f"test: every image also stands in {other}, so nothing is left to test on")
-            else:
-                words = f"test: {count:,} images also stand in {other}; they are left out of the test figures"
-                yield Anomaly(name, "image", "UNKNOWN_TYPE", words, checks.leakage)
 
 
 def _apart(contract: Contract, one: Any, other: Any, what: str, split: str, comparator: str, severity: Severity) -> Iterator[Anomaly]:
@@ -133,30 +60,6 @@ def _apart(contract: Contract, one: Any, other: Any, what: str, split: str, comp
     if limit and difference > limit + chance:
         words = f"{what}: the share of label {label} differs by {difference:.3f}; {contract.name} allows {limit:.3f}, chance {chance:.3f}"
         yield Anomaly(split, "label", "COMPARATOR_L_INFTY_HIGH", words, severity)
-
-
-def jensen_shannon(one: list[float], other: list[float]) -> float:
-    """Divergence of two histograms in bits, in [0, 1] (Lin, 1991)."""
-    p, q = (np.asarray(h, float) / max(sum(h), 1) for h in (one, other))
-    middle = (p + q) / 2
-
-    def kullback_leibler(a: Any) -> float:
-        held = a > 0
-        return float((a[held] * np.log2(a[held] / middle[held])).sum())
-
-    return (kullback_leibler(p) + kullback_leibler(q)) / 2
-
-
-def largest_difference(one: dict[str, int], other: dict[str, int]) -> tuple[str, float, float]:
-    """The label whose share differs most, by how much, and how much chance explains in splits of these sizes (3 standard errors)."""
-    sizes = [max(sum(counts.values()), 1) for counts in (one, other)]
-    found = []
-    for label in sorted(one.keys() | other.keys()):
-        counts = (one.get(label, 0), other.get(label, 0))
-        p = sum(counts) / sum(sizes)
-        chance = 3 * (p * (1 - p) * (1 / sizes[0] + 1 / sizes[1])) ** 0.5
-        found.append((label, abs(counts[0] / sizes[0] - counts[1] / sizes[1]), chance))
-    return max(found, key=lambda row: row[1] - row[2], default=("", 0.0, 0.0))
 
 
 def _proto(contract: Contract, found: list[Anomaly]) -> "anomalies_pb2.Anomalies":

@@ -10,8 +10,10 @@ import os
 import signal
 import subprocess
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pipeline.schedule import Ended
 
@@ -24,6 +26,7 @@ class Child:
     log: Path
     limit: float | None = None  # seconds, after which it is asked to end
     grace: float = 60.0  # seconds to do so
+    read: Callable[[dict[str, Any]], Ended] | None = None  # what a good end means; None: that of a whole run
 
     def __call__(self) -> Ended:
         """Runs it to its end. Where this is interrupted, or `limit` passes, it is asked to end, so that what is finished is kept."""
@@ -45,7 +48,7 @@ class Child:
                 process.returncode, f"longer than {(self.limit or 0) / 60:g} minutes: the next run goes on from there", timed_out=True
             )
         if process.returncode == 0:
-            return _done(printed)
+            return _done(printed, self.read or pushed)
         return Ended(process.returncode, self._cause(began, process.returncode))
 
     def _end(self, process: subprocess.Popen[bytes]) -> None:
@@ -68,10 +71,23 @@ class Child:
         return said if code > 0 else f"killed by {signal.Signals(-code).name}; its last words: {said}"
 
 
-def _done(printed: str) -> Ended:
+def _done(printed: str, read: Callable[[dict[str, Any]], Ended]) -> Ended:
     try:
-        found = json.loads(printed)
-        what = f"version {found['version']}" if found["new"] else f"nothing changed, version {found['version']} stays"
-        return Ended(0, f"{what} (run {found['run']})", new=found["new"])
+        return read(json.loads(printed))
     except (ValueError, KeyError, TypeError):
         return Ended(0, "done")
+
+
+def pushed(found: dict[str, Any]) -> Ended:
+    """Of the JSON of a whole run."""
+    if found.get("state") == "waiting":
+        return Ended(0, f"run {found['run']} waits for approval", special="waiting")
+    what = f"version {found['version']}" if found["new"] else f"nothing changed, version {found['version']} stays"
+    return Ended(0, f"{what} (run {found['run']})", new=found["new"])
+
+
+def drifted(found: dict[str, Any]) -> Ended:
+    """Of the JSON of a run that ended with admit: `new` where a span drifted."""
+    far = found["stages"]["admit"]["drifted"]
+    words = "; ".join(far.values()) if far else f"no span lies far from what was learnt (run {found['run']})"
+    return Ended(0, words, new=bool(far), special=None if far else "no drift")

@@ -1,19 +1,21 @@
 """The command line: which commands there are, and how they end.
 
-Exit codes: 0 done, 1 unexpected error, 2 configuration or usage, 3 model refused by a gate, 4 data refused, 5 locked.
+Exit codes: 0 done, 1 unexpected error, 2 configuration or usage, 3 model refused by a gate, 4 data refused, 5 locked,
+130 interrupted.
 """
 
 import atexit
 import contextlib
 import os
+import signal
 import sys
 import traceback
 
 import typer
 
-from pipeline.commands import configure, review, run, schedule
+from pipeline.commands import approvals, configure, review, run, schedule, serving, store
 from pipeline.commands.tune import tune
-from schemas.errors import GatelineError
+from schemas.errors import GatelineError, Interrupted
 
 app = typer.Typer(
     help="gateline: data goes in at one end; at the other a model stands in a serving directory, if it passed every gate.",
@@ -23,11 +25,19 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-for command in (run.run, tune, review.runs, review.show, review.report, review.compare, configure.settings):
+for command in (run.run, tune, review.runs, review.show, review.report, review.compare, configure.settings, configure.stages):
     app.command()(command)
 schema = typer.Typer(help="Data contracts.", no_args_is_help=True)
 schema.command()(configure.infer)
 app.add_typer(schema, name="schema")
+kept = typer.Typer(help="The store: whether it is whole, and what of it may go.", no_args_is_help=True)
+kept.command()(store.verify)
+kept.command()(store.gc)
+app.add_typer(kept, name="store")
+app.command()(approvals.approvals)
+app.command()(approvals.approve)
+app.command()(approvals.reject)
+app.add_typer(serving.app, name="serving")
 app.add_typer(schedule.app, name="schedule")
 
 
@@ -35,12 +45,15 @@ def main() -> None:
     """Run a command; every failure becomes a line of cause, one of remedy, and an exit code."""
     verbose = any(argument in ("-v", "--verbose") for argument in sys.argv[1:])
     code = 0
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # asked to end: as clean a stop as Ctrl-C
     try:
         app(prog_name="gateline")
     except SystemExit as exit_:
         code = exit_.code if isinstance(exit_.code, int) else 0
     except GatelineError as error:
         code = _failed(str(error), error.exit_code, verbose)
+    except KeyboardInterrupt:
+        code = _failed(str(Interrupted("finished stages are kept", "The next run goes on from them.")), Interrupted.exit_code, verbose)
     except BrokenPipeError:
         code = 141
     except Exception as error:

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Protocol, TypeVar
 
 from schemas.artifacts import Artifact
-from schemas.errors import WiringError
+from schemas.errors import ConfigurationError, WiringError
 
 T = TypeVar("T")
 Unkeyed = Annotated[T, "unkeyed"]
@@ -50,6 +50,10 @@ class Run(Protocol):
     @property
     def ahead(self) -> Any:
         """What the component's `ahead` started, or None."""
+
+    def earlier(self) -> Iterator[Artifact]:
+        """What this stage made of other inputs, with the same code, settings and libraries, the newest first: an incremental
+        stage takes from there what has not changed."""
 
     def beam(self) -> AbstractContextManager[Any]:
         """A Beam pipeline on the runner that the user chose."""
@@ -158,6 +162,29 @@ class Node:
             yield node
 
         yield from visit(self)
+
+    @property
+    def stages(self) -> list[str]:
+        """The names of all that runs; a resolver is no stage."""
+        return [each.name for each in self.walk() if each.component.kind != "resolver"]
+
+    @property
+    def needs(self) -> list[str]:
+        """The stages just before this one; where a resolver stands between, those before it."""
+        found: dict[str, None] = {}
+        for each in self.inputs.values():
+            found |= dict.fromkeys(each.needs if each.component.kind == "resolver" else [each.name])
+        return list(found)
+
+    def upto(self, stage: str) -> "Node":
+        """The part of the line that ends with `stage`.
+
+        Raises:
+            ConfigurationError: the line has no such stage.
+        """
+        if stage not in self.stages:
+            raise ConfigurationError(f"{stage} is no stage of this line", f"Its stages are {', '.join(self.stages)}.")
+        return next(node for node in self.walk() if node.name == stage)
 
 
 @typing.overload

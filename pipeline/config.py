@@ -14,9 +14,11 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
+from schemas.delivery import Push, Serving
 from schemas.errors import ConfigurationError
 from schemas.notify import Notify
-from schemas.settings import Cnn, Evaluate, Gates, Mlp, Push, Serving, Settings, Source, Train, Transform, Validate
+from schemas.settings import Cnn, Evaluate, Gates, Mlp, Settings, Source, Train, Transform, Validate
+from schemas.spans import Spans
 from schemas.tuning import Range, Tune
 
 PROFILES = Path(__file__).parent / "profiles"
@@ -28,6 +30,7 @@ class Config(Settings):
     """All settings of a run. Sections are named after the stages that read them."""
 
     source: Source = Field(description="the data set")
+    spans: Spans | None = Field(None, description="new images that go on arriving beside it; absent: none")
     contract: str = Field(alias="schema", min_length=1, description="the data contract: a path, or the name of a shipped .pbtxt")
     checks: Validate = Field(Validate(), alias="validate", description="how bad each finding in the data is")
     transform: Transform = Field(Transform(), description="what becomes of image and label")
@@ -49,6 +52,12 @@ class Config(Settings):
         wanted = "one_hot" if self.train.loss == "categorical_crossentropy" else "index"
         if self.transform.label != wanted:
             raise ValueError(f"train.loss {self.train.loss} needs transform.label: {wanted}, not {self.transform.label}")
+        return self
+
+    @model_validator(mode="after")
+    def _fresh_images_come_of_spans(self) -> "Config":
+        if self.gates.fresh is not None and not (self.spans and self.spans.fresh):
+            raise ValueError("gates.fresh judges the newest span: it needs spans, and spans.fresh above 0")
         return self
 
 
@@ -174,7 +183,8 @@ def describe(model: type[BaseModel] = Config, prefix: str = "", required: str = 
         key = f"{prefix}{field.alias or name}"
         listed = typing.get_origin(field.annotation) is list
         for inner in (sections := _models(field.annotation)):
-            rows += describe(inner, f"{key}[]." if listed else f"{key}.", "required there" if listed else required)
+            optional = listed or (not field.is_required() and field.default is None)
+            rows += describe(inner, f"{key}[]." if listed else f"{key}.", "required there" if optional else required)
         if not sections or listed or len(sections) > 1 or type(None) in typing.get_args(field.annotation):
             default = required if field.is_required() else _short(field.default)
             rows.append((key, _type(field.annotation), default, field.description or ""))

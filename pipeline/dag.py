@@ -1,15 +1,21 @@
 """The line, on one screen. Gates are edges: no stage can go round them."""
 
 from pathlib import Path
+from typing import Any
 
+from components.admit import admit
+from components.approve import Decided, approve
+from components.arrived import arrived
 from components.check_serving import check_serving
+from components.collect import collect
 from components.describe import describe
 from components.evaluate import evaluate
 from components.ingest import ingest
+from components.mix import mix
 from components.push import push
 from components.search import search
 from components.searched import searched
-from components.served import baseline, best, served_data
+from components.served import baseline, best, served_data, served_spans, start
 from components.train import train
 from components.transform import transform
 from components.tune import tune
@@ -17,27 +23,49 @@ from components.validate import validate
 from components.work import work
 from pipeline.component import Node
 from pipeline.config import Config
+from schemas.artifacts import Arrivals
 from schemas.contract import Contract
 
 
-def line(c: Config, serving_dir: Path) -> Node:
+def line(c: Config, serving_dir: Path, decided: Decided | None = None) -> Node:
     contract = Contract.load(c.contract)
     c.gates.check(contract.classes, c.evaluate)
     shelf = {"serving_dir": serving_dir, "model_name": c.push.model or c.source.name}
 
     examples = ingest(source=c.source, data_dir=c.source.data_dir, manual_dir=c.source.manual_dir)
     statistics = describe(examples=examples)
+    if c.spans:
+        examples = statistics = _grown(c, examples, statistics, contract, shelf)
     before = served_data(statistics=statistics, contract=contract, **shelf)
     verdict = validate(statistics=statistics, served=before, contract=contract, checks=c.checks)
     features = transform(examples=examples, verdict=verdict, contract=contract, settings=c.transform)
     found = searched(features=features, settings=c.train, tuning=c.tune)
     tuned = tune(features=features, found=found, settings=c.train)
-    model = train(features=features, hyperparameters=tuned)
+    model = train(features=features, hyperparameters=tuned, start=start(features=features, warm=c.train.warm_start, **shelf))
     now, peak = baseline(model=model, **shelf), best(model=model, examples=examples, **shelf)
     seen = {"model": model, "examples": examples, "statistics": statistics}
     evaluation = evaluate(**seen, baseline=now, best=peak, contract=contract, gates=c.gates, settings=c.evaluate)
-    serving = check_serving(model=model, evaluation=evaluation, budgets=c.check_serving)
-    return push(model=model, evaluation=evaluation, serving=serving, statistics=statistics, baseline=now, **shelf)
+    serving = check_serving(model=model, evaluation=evaluation, baseline=now, model_name=shelf["model_name"], budgets=c.check_serving)
+    passed = {"model": model, "evaluation": evaluation, "serving": serving, "baseline": now}
+    approval = approve(**passed, settings=c.push, decided=decided, **shelf)
+    way = {"keep": c.push.keep, "signatures": c.push.signing, "watched": c.push.watch}
+    return push(**passed, statistics=statistics, approval=approval, **way, **shelf)
+
+
+def _grown(c: Config, examples: Node, statistics: Node, contract: Contract, shelf: dict[str, Any]) -> Node:
+    """The base data set and what arrived beside it."""
+    assert c.spans
+    reading = {"labels": c.spans.labels, "validation": c.source.validation, "fresh": c.spans.fresh, "shard_size": c.source.shard_size}
+    spans = collect(arrivals=arrived(spans=c.spans), **reading)
+    before = served_spans(spans=spans, **shelf)
+    admission = admit(spans=spans, statistics=statistics, served=before, contract=contract, checks=c.checks, drift=c.spans.drift)
+    mixing = {"window": c.spans.window, "weight": c.spans.weight, "base_weight": c.spans.base_weight}
+    return mix(examples=examples, statistics=statistics, spans=spans, admission=admission, **mixing)
+
+
+def complete(c: Config) -> Arrivals | None:
+    """The spans that are complete by now."""
+    return arrived.function(spans=c.spans) if c.spans else None
 
 
 def searching(c: Config, serving_dir: Path, *, workers: int, chief: bool) -> Node:

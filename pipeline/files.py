@@ -45,13 +45,37 @@ def digest(files: dict[str, dict[str, Any]], facts: Any = None) -> str:
     return hashlib.sha256((lines + (json.dumps(facts, sort_keys=True) if facts else "")).encode()).hexdigest()
 
 
+def manifest(directory: Path) -> dict[str, Any] | None:
+    """An artifact's manifest, if there is one that can be relied on."""
+    try:
+        found: dict[str, Any] = json.loads((directory / MANIFEST).read_text())
+        entries = all(type(entry["size"]) is int and type(entry["sha256"]) is str for entry in found["files"].values())
+        names = all(Path(found[name]).name == found[name] != ".." for name in ("stage", "key"))
+        # Manifests of older stores have neither of the two.
+        sealed = found["seal"] == seal(found) if {"seal", "number"} & found.keys() else isinstance(found["recipe"], dict)
+        whole = entries and names and sealed and type(found["made"]) is str and found["digest"] == digest(found["files"], found["facts"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
+    return found if whole else None
+
+
+def seal(manifest: dict[str, Any]) -> str:
+    """SHA-256 over all that a manifest says, so that no bit of it can be flipped unseen."""
+    said = {name: value for name, value in manifest.items() if name != "seal"}
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+
+
 def differences(directory: Path, files: dict[str, dict[str, Any]], *, contents: bool) -> list[str]:
     """What differs from a manifest's `files`, in words, a line a file; sizes only unless `contents`."""
-    found = []
+    found, inside = [], directory.resolve()
     for name, entry in files.items():
         path = directory / name
-        if not path.is_file():
+        if Path(name).is_absolute() or ".." in Path(name).parts:
+            found.append(f"{name} leads out of its directory")
+        elif not path.is_file() and not path.is_symlink():
             found.append(f"{name} is missing")
+        elif path.resolve() != inside / name:
+            found.append(f"{name} is a symbolic link, or lies behind one")
         elif (size := path.stat().st_size) != entry["size"]:
             found.append(f"{name} has {size:,} bytes, its manifest says {entry['size']:,}")
         elif contents and _sha256(path, False) != entry["sha256"]:
@@ -59,15 +83,54 @@ def differences(directory: Path, files: dict[str, dict[str, Any]], *, contents: 
     return found
 
 
+def strangers(directory: Path, files: dict[str, dict[str, Any]]) -> list[str]:
+    """What lies below `directory` and is not in a manifest's `files`, in words."""
+    paths = sorted(p for p in directory.rglob("*") if p.is_symlink() or not p.is_dir())
+    names = [str(p.relative_to(directory)) for p in paths]
+    return [f"{name} is not in its manifest" for name in names if name not in files and name != MANIFEST]
+
+
+def age(manifest: dict[str, Any]) -> tuple[int, str]:
+    """What sorts manifests of one stage from the oldest to the newest: they are counted, since a clock can be set back."""
+    return manifest.get("number", 0), manifest["made"]
+
+
+def lend(artifact: Path, below: str, out: Path) -> bool:
+    """Whether every file of an artifact in its folder `below` is what its manifest says; if so, `out` has them too, as hard links."""
+    try:
+        entries = json.loads((artifact / MANIFEST).read_text())["files"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    mine = {name: entry for name, entry in entries.items() if name.startswith(f"{below}/")}
+    if not mine or differences(artifact, mine, contents=True):
+        return False
+    for name in mine:
+        link(artifact / name, out / name)
+    return True
+
+
+def link(source: Path, target: Path) -> None:
+    """The same file under another name; a copy where the file system has no hard links, or it is another one."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        target.hardlink_to(source)
+    except OSError:
+        shutil.copy(source, target)
+
+
 def write_json(path: Path, value: Any) -> None:
     """A JSON file, whole or absent, flushed to disk."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with temporary.open("w") as file:
-        json.dump(value, file, indent=2, sort_keys=True)
-        file.write("\n")
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    try:
+        with temporary.open("w") as file:
+            json.dump(value, file, indent=2, sort_keys=True)
+            file.write("\n")
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
     sync_directory(path.parent)
 
 
@@ -89,8 +152,11 @@ def sync_directory(path: Path) -> None:
 
 
 def remove(path: Path) -> None:
-    """A directory is gone, or was not there."""
-    shutil.rmtree(path, ignore_errors=True)
+    """A directory, file or link is gone, or was not there."""
+    if path.is_symlink() or path.is_file():
+        path.unlink(missing_ok=True)
+    else:
+        shutil.rmtree(path, ignore_errors=True)
 
 
 @contextlib.contextmanager

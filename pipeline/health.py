@@ -31,7 +31,7 @@ with epy.lazy_imports():
     from prometheus_client import core
     from prometheus_client import registry as registries
 
-STATES = ("pushed", "unchanged", "refused", "failed", "interrupted", "killed")
+STATES = ("pushed", "unchanged", "waiting", "approved", "partial", "refused", "failed", "interrupted", "killed")
 LATE = 5 * NAP.total_seconds()  # a scheduler that is so late hangs
 
 

@@ -8,6 +8,7 @@ lineage.finish(run, state="pushed", exit_code=0, message="")
 
 import contextlib
 import datetime
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,125 +16,147 @@ from typing import Any
 
 import sqlalchemy as sql
 
+from pipeline.passwords import without_passwords
+from pipeline.tables import executions as _executions
+from pipeline.tables import prepare
+from pipeline.tables import runs as _runs
 from schemas.errors import GatelineError, StoreError
-
-_metadata = sql.MetaData()
-
-_runs = sql.Table(
-    "runs",
-    _metadata,
-    sql.Column("run", sql.Integer, primary_key=True, autoincrement=True),
-    sql.Column("profile", sql.Text, nullable=False),
-    sql.Column("command", sql.Text, nullable=False),
-    sql.Column("config", sql.JSON, nullable=False),
-    sql.Column("started", sql.Text, nullable=False),
-    sql.Column("finished", sql.Text),
-    sql.Column("state", sql.Text, nullable=False),  # running, pushed, unchanged, refused, failed, interrupted, killed
-    sql.Column("exit_code", sql.Integer),
-    sql.Column("message", sql.Text, nullable=False, default=""),
-)
-
-_executions = sql.Table(
-    "executions",
-    _metadata,
-    sql.Column("id", sql.Integer, primary_key=True, autoincrement=True),
-    sql.Column("run", sql.ForeignKey("runs.run"), nullable=False, index=True),
-    sql.Column("stage", sql.Text, nullable=False),
-    sql.Column("state", sql.Text, nullable=False),  # ran, reused, refused, failed
-    sql.Column("why", sql.Text, nullable=False),
-    sql.Column("seconds", sql.Float, nullable=False),
-    sql.Column("key", sql.Text),
-    sql.Column("digest", sql.Text),
-    sql.Column("path", sql.Text),
-    sql.Column("facts", sql.JSON),
-)
 
 
 @dataclass(frozen=True)
 class Lineage:
-    """What ran, on what, and what came of it. Rows are plain dicts of JSON values; times are UTC, ISO 8601."""
+    """What ran, on what, and what came of it. Rows are plain dicts of JSON values; times are UTC, ISO 8601.
+
+    Order is by number, never by time: clocks are set back.
+    """
 
     engine: sql.Engine
+    store: str = ""  # whose runs are begun here; a database may be shared by several stores
 
     @classmethod
-    def open(cls, url: str) -> "Lineage":
-        """Connect, and make the tables where they are absent.
+    def open(cls, url: str, store: str = "") -> "Lineage":
+        """Connect, and bring the tables up to date.
 
         Raises:
-            StoreError: the database cannot be opened.
+            StoreError: the database cannot be opened, or is of a newer version of this program.
         """
         try:
             engine = sql.create_engine(url)
             if engine.dialect.name == "sqlite":
-                sql.event.listen(engine, "connect", _pragmas)
-            _metadata.create_all(engine)
+                sql.event.listen(engine, "connect", _connected)
+                sql.event.listen(engine, "begin", _begun)
+            try:
+                prepare(engine)
+            except BaseException:
+                engine.dispose()
+                raise
         except (sql.exc.SQLAlchemyError, ImportError) as error:
-            cause = str(getattr(error, "orig", None) or error).split("\n")[0]
+            cause = str(getattr(error, "orig", None) or error).strip().split("\n")[0]
             raise StoreError(f"cannot open the lineage database {_shown(url)}: {cause}", "Name another with --database.") from None
-        return cls(engine)
+        return cls(engine, store)
 
     @classmethod
     def at(cls, root: Path, url: str | None) -> "Lineage":
-        return cls.open(url or f"sqlite:///{root / 'lineage.db'}")
+        """The lineage of the store at `root`."""
+        marker: dict[str, Any] = json.loads((root / "store.json").read_text())
+        return cls.open(url or f"sqlite:///{root / 'lineage.db'}", marker.get("id", ""))
 
     def start(self, *, profile: str, command: str, config: dict[str, Any]) -> int:
-        """The number of a new run. Runs that were still marked as running were killed: the lock is ours now."""
+        """The number of a new run. Runs of this store that were still marked as running were killed: the lock is ours now."""
         with self._writing() as c:
-            c.execute(_runs.update().where(_runs.c.state == "running").values(state="killed", finished=now()))
-            row = _runs.insert().values(profile=profile, command=command, config=config, started=now(), state="running")
+            left = (_runs.c.state == "running") & _runs.c.store.in_([self.store, ""])
+            c.execute(_runs.update().where(left).values(state="killed", finished=now()))
+            given = {"profile": profile, "command": without_passwords(_text(command)), "config": config, "store": self.store}
+            row = _runs.insert().values(**given, started=now(), state="running")
             return int(c.execute(row.returning(_runs.c.run)).scalar_one())
 
-    def executed(self, run: int, stage: str, **columns: Any) -> None:
+    def executed(self, run: int, stage: str, *, why: str, **columns: Any) -> None:
         with self._writing() as c:
-            c.execute(_executions.insert().values(run=run, stage=stage, **columns))
+            c.execute(_executions.insert().values(run=run, stage=stage, why=without_passwords(_text(why)), **columns))
 
     def finish(self, run: int, *, state: str, exit_code: int, message: str = "") -> None:
         with self._writing() as c:
-            done = {"state": state, "exit_code": exit_code, "message": message, "finished": now()}
+            done = {"state": state, "exit_code": exit_code, "message": without_passwords(_text(message)), "finished": now()}
             c.execute(_runs.update().where(_runs.c.run == run).values(**done))
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[sql.Connection]:
+        with self._explained("write"), self.engine.execution_options(writing=True).begin() as connection:
+            yield connection
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[sql.Connection]:
+        with self._explained("read"), self.engine.connect() as connection:
+            yield connection
+
+    @contextlib.contextmanager
+    def _explained(self, what: str) -> Iterator[None]:
+        """Raises GatelineError where the database, not a statement of ours, is at fault."""
+        place = _shown(self.engine.url.render_as_string(hide_password=False))
         try:
-            with self.engine.begin() as connection:
-                yield connection
-        except sql.exc.OperationalError as error:
-            if not any(words in str(error.orig) for words in ("full", "I/O", "readonly", "locked")):
-                raise
-            place = self.engine.url.render_as_string(hide_password=True)
-            raise GatelineError(f"cannot write the lineage database {place}: {error.orig}", "Is its disk full? Free some space.") from error
+            yield
+        except (sql.exc.IntegrityError, sql.exc.ProgrammingError, sql.exc.DataError):
+            raise
+        except sql.exc.DBAPIError as error:
+            cause = str(error.orig).strip().split("\n")[0]
+            full = any(words in cause for words in ("full", "I/O", "readonly", "locked", "No space"))
+            remedy = "Is its disk full? Free some space." if full else "Put back a copy of it, or name another with --database."
+            raise GatelineError(f"cannot {what} the lineage database {place}: {cause}", remedy) from error
+        except ValueError as error:  # JSON that was altered
+            cause = f"cannot {what} the lineage database {place}: {error}"
+            raise GatelineError(cause, "Put back a copy of it, or name another with --database.") from error
 
     def runs(self, limit: int | None = None) -> list[dict[str, Any]]:
         """The newest first."""
-        with self.engine.connect() as c:
+        with self._reading() as c:
             return [dict(row) for row in c.execute(_runs.select().order_by(_runs.c.run.desc()).limit(limit)).mappings()]
 
     def run(self, number: int | None) -> dict[str, Any] | None:
         """One run, the last if no number is given."""
         query = _runs.select().order_by(_runs.c.run.desc()).limit(1)
-        with self.engine.connect() as c:
+        with self._reading() as c:
             row = c.execute(query if number is None else query.where(_runs.c.run == number)).mappings().first()
         return dict(row) if row else None
 
     def executions(self, run: int) -> list[dict[str, Any]]:
         """The stages of a run, in order."""
         query = _executions.select().where(_executions.c.run == run).order_by(_executions.c.id)
-        with self.engine.connect() as c:
+        with self._reading() as c:
             return [dict(row) for row in c.execute(query).mappings()]
+
+    def damage(self) -> list[str]:
+        """What SQLite finds wrong with its own file, in words. A server looks after its files itself."""
+        if self.engine.dialect.name != "sqlite":
+            return []
+        with self._reading() as c:
+            found = [str(row[0]) for row in c.execute(sql.text("PRAGMA integrity_check"))]
+            found += [f"{row[0]} row {row[1]} names no {row[2]}" for row in c.execute(sql.text("PRAGMA foreign_key_check"))]
+        return [line for line in found if line != "ok"]
 
 
 def _shown(url: str) -> str:
     """The URL without its password."""
     try:
-        return sql.make_url(url).render_as_string(hide_password=True)
+        return without_passwords(sql.make_url(url).render_as_string(hide_password=True))
     except sql.exc.ArgumentError:
         return url if "@" not in url else "(not a URL)"
+
+
+def _text(given: str) -> str:
+    """As every database can store it: names of files may hold what is no Unicode."""
+    return given.encode(errors="replace").decode().replace("\0", "?")
 
 
 def now() -> str:
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
 
 
-def _pragmas(connection: Any, _record: Any) -> None:
-    for pragma in ("journal_mode=WAL", "busy_timeout=30000", "foreign_keys=ON"):
+def _connected(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None  # SQLAlchemy begins and ends transactions; the driver would leave DDL out of them
+    for pragma in ("busy_timeout=30000", "journal_mode=WAL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}").close()
+
+
+def _begun(connection: sql.Connection) -> None:
+    # Who means to write takes the lock at once, and so waits for it; a reader that turns writer would be refused.
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get("writing") else "BEGIN")

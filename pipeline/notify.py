@@ -94,6 +94,11 @@ def happened(lineage: Lineage, number: int) -> Iterator[dict[str, Any]]:
         yield event("failed", this_run, f"failed: {run['message']}")
     if "validate" in made and (drift := _drift(Path(made["validate"]["path"]))):
         yield event("drift", made["validate"]["digest"], f"drift: {'; '.join(drift)}", drift=drift)
+    judged = made["admit"]["facts"] if "admit" in made else {"drifted": {}, "quarantined": {}}
+    for span, words in judged["drifted"].items():
+        yield event("drift", span, f"drift: {words}", drift=[words], span=span)
+    for span, words in judged["quarantined"].items():
+        yield event("quarantined", span, f"{span} is quarantined: {words}", span=span)
 
 
 def _drift(verdict: Path) -> list[str]:
@@ -206,7 +211,7 @@ def _mail(to: Email, event: dict[str, Any]) -> None:
 
 def _call(command: list[str], event: dict[str, Any]) -> None:
     try:
-        done = subprocess.run(command, input=json.dumps(event), capture_output=True, text=True, timeout=3 * TIMEOUT, check=False)
+        done = subprocess.run(command, input=json.dumps(event) + "\n", capture_output=True, text=True, timeout=3 * TIMEOUT, check=False)
     except subprocess.TimeoutExpired:
         raise Undelivered(f"it did not end within {3 * TIMEOUT:g} seconds") from None
     if done.returncode:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from pipeline.component import Node
+from pipeline.held import Held
 from pipeline.recipe import Recipe
 from pipeline.store import Store
 from schemas.artifacts import Artifact, Gate
@@ -58,14 +59,16 @@ class Planner:
     store: Store
     again: Again
     order: list[str]
+    only: str | None = None  # the one stage that may run: what it needs must stand
+    held: Held | None = None  # what was looked up before, under one name
 
     @classmethod
-    def of(cls, store: Store, again: Again, node: Node) -> "Planner":
-        order = [each.name for each in node.walk()]
+    def of(cls, store: Store, again: Again, node: Node, *, only: str | None = None, held: Held | None = None) -> "Planner":
+        order = [only] if only else [each.name for each in node.walk()]
         for stage in [*again.force, *([again.from_stage] if again.from_stage else [])]:
             if stage not in order:
-                raise ConfigurationError(f"{stage} is not a stage", f"The stages are {', '.join(order)}.")
-        return cls(store, again, order)
+                raise ConfigurationError(f"{stage} is no stage of this run", f"Its stages are {', '.join(order)}.")
+        return cls(store, again, order, only, held)
 
     def plan(self, node: Node) -> list[Step]:
         """A step for each node, inputs first. Nothing is run but resolvers."""
@@ -75,25 +78,39 @@ class Planner:
             if refused := next((s for s in upstream if s.action == "refused"), None):
                 steps[each.name] = Step(each, "refused", refused.why, refusal=refused.refusal)
             elif pending := [s.name for s in upstream if s.action in ("run", "wait")]:
-                steps[each.name] = Step(each, "wait", f"after {', '.join(pending)}")
+                steps[each.name] = Step(each, "wait", f"after {', '.join(dict.fromkeys(pending))}")
             else:
                 steps[each.name] = self.decide(each, {name: steps[n.name].artifact for name, n in each.inputs.items()})
         return list(steps.values())
 
     def decide(self, node: Node, inputs: dict[str, Artifact | None]) -> Step:
-        """What to do about one stage whose inputs stand."""
-        if refusal := _refusal(inputs):
+        """What to do about one stage whose inputs stand.
+
+        Raises:
+            ConfigurationError: it would have to run, but only another one may.
+        """
+        if refusal := next(filter(None, map(refused, inputs.values())), None):
             return Step(node, "refused", refusal.cause, refusal=refusal)
         if node.component.kind == "resolver":
-            return Step(node, "resolve", "looked up", artifact=resolve(node, inputs))
+            return self._look_up(node, inputs)
         recipe = Recipe.of(node, inputs)
         if node.component.kind == "always":
             return Step(node, "run", "runs every time", recipe)
-        if (asked := self.again.reason(node)) is not None:
+        given = self.only not in (None, node.name)  # it must stand already
+        if not given and (asked := self.again.reason(node)) is not None:
             return Step(node, "run", asked, recipe)
         if artifact := self.store.find(node.name, recipe.key, node.component.output):
             return Step(node, "reuse", "nothing changed", recipe, artifact)
+        if given:
+            cause = f"{self.only} needs {node.name}, which the store does not have ({self._why(recipe)})"
+            raise ConfigurationError(cause, f"Make it: python -m pipeline run --only {node.name}, and the same other options.")
         return Step(node, "run", self._why(recipe), recipe)
+
+    def _look_up(self, node: Node, inputs: dict[str, Artifact | None]) -> Step:
+        kept = self.held.find(node, inputs) if self.held else ()
+        if kept:
+            return Step(node, "resolve", "looked up before", artifact=kept[0])
+        return Step(node, "resolve", "looked up", artifact=resolve(node, inputs))
 
     def _why(self, recipe: Recipe) -> str:
         """What changed since the most similar artifact of this stage."""
@@ -114,8 +131,8 @@ def resolve(node: Node, inputs: dict[str, Artifact | None]) -> Artifact | None:
     return found
 
 
-def _refusal(inputs: dict[str, Artifact | None]) -> GatelineError | None:
-    for artifact in inputs.values():
-        if isinstance(artifact, Gate) and not artifact.passed:
-            return artifact.refusal("\n         ".join(artifact.reasons), artifact.remedy)
+def refused(artifact: Artifact | None) -> GatelineError | None:
+    """What a gate that said no raises; None for all else."""
+    if isinstance(artifact, Gate) and not artifact.passed:
+        return artifact.refusal("\n         ".join(artifact.reasons), artifact.remedy)
     return None

@@ -8,7 +8,7 @@ import contextlib
 import difflib
 import gc
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,7 +18,7 @@ from etils import epy
 from pipeline import files
 from pipeline.component import Node
 from pipeline.lineage import Lineage, now
-from pipeline.plan import Planner, Step
+from pipeline.plan import Planner, Step, refused
 from pipeline.recipe import Recipe
 from pipeline.store import Store, facts
 from schemas.artifacts import Artifact
@@ -72,6 +72,7 @@ class StageRun:
     lineage: dict[str, Any]
     beam_on: Beam
     ahead: Any
+    earlier: Callable[[], Iterator[Artifact]]
     _say: Any
 
     @contextlib.contextmanager
@@ -98,6 +99,7 @@ class Execution:
     failure: BaseException | None = None
     _origins: dict[str, dict[str, Any]] = field(default_factory=dict)
     _ahead: dict[str, Any] = field(default_factory=dict)
+    _sound: set[Path] = field(default_factory=set)  # artifacts that were made or read through by this run
     _handles: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
 
     def run(self, steps: list[Step]) -> Artifact | None:
@@ -113,7 +115,10 @@ class Execution:
             else:
                 for step in steps:
                     self.make(step.node)
-        return self.made[self.node.name]
+        made = self.made[self.node.name]
+        if refusal := refused(made):  # the run ends with a gate: nobody behind it can say so
+            raise refusal
+        return made
 
     def _run_on_beam(self, steps: list[Step]) -> None:
         global _current
@@ -151,28 +156,39 @@ class Execution:
                 raise
         self.made[node.name] = artifact
         self._remember(step, artifact)
-        if step.action != "resolve":
+        if step.action == "resolve":
+            if self.planner.held:
+                self.planner.held.keep(node, inputs, artifact)
+        else:
             self._record(step, "ran" if step.action == "run" else "reused", time.monotonic() - started, artifact, step.why)
         return artifact
 
     def _perform(self, step: Step, inputs: dict[str, Artifact | None]) -> Artifact:
-        assert step.recipe is not None
+        recipe = step.recipe
+        assert recipe is not None
+        for name, given in inputs.items():
+            if given and step.node.inputs[name].component.kind == "cached" and given.path not in self._sound:
+                self.store.check(step.node.inputs[name].name, given)  # before hours are spent on a flipped bit
+                self._sound.add(given.path)
         self._start_ahead(step.node)
         written = files.full_disk_explained(self.store.root, f"stage {step.name} cannot write to")
-        with written, self.store.staging(step.name, step.recipe.key) as out:
+        with written, self.store.staging(step.name, recipe.key) as out:
             run = StageRun(
                 out=out,
-                scratch=self.store.scratch(step.name, step.recipe.key),
+                scratch=self.store.scratch(step.name, recipe.key),
                 lineage={"run": self.number, "stages": self._upstream(step.node)},
                 beam_on=self.beam_on,
                 ahead=self._ahead.get(step.name),
+                earlier=lambda: self.store.alike(step.name, recipe.ingredients, step.node.component.output),
                 _say=lambda text: self.progress.said(step.name, text),
             )
             artifact: Artifact = step.node.component.function(**inputs, **step.node.settings, run=run)
             if step.node.component.kind == "always":
                 files.remove(run.scratch)
                 return artifact
-            return self.store.commit(artifact, step.name, step.recipe.key, step.recipe.ingredients, now())
+            made = self.store.commit(artifact, step.name, recipe.key, recipe.ingredients, now())
+            self._sound.add(made.path)
+            return made
 
     def _start_ahead(self, node: Node) -> None:
         """Start what later stages asked to be started while an input of theirs is being made."""

@@ -20,7 +20,7 @@ from pipeline import files
 from schemas.errors import StoreError
 
 Missed = Literal["coalesce", "catch-up", "skip"]
-Outcome = Literal["pushed", "unchanged", "refused", "failed", "configuration", "time limit", "interrupted", "missed"]
+Outcome = Literal["pushed", "unchanged", "waiting", "no drift", "refused", "failed", "configuration", "time limit", "interrupted", "missed"]
 MISSED: tuple[Missed, ...] = get_args(Missed)
 
 NAP = datetime.timedelta(seconds=60)  # the longest sleep: clocks are set, and laptops wake up
@@ -38,13 +38,14 @@ class Ended:
     words: str = ""
     new: bool = False  # it pushed a version
     timed_out: bool = False
+    special: Outcome | None = None  # what 0 stands for where it is neither a new version nor the old one
 
     @property
     def outcome(self) -> Outcome:
         if self.timed_out:
             return "time limit"
         if self.exit_code == 0:
-            return "pushed" if self.new else "unchanged"
+            return self.special or ("pushed" if self.new else "unchanged")
         if self.exit_code == 2 and not self.words.startswith(StoreError.kind):
             return "configuration"
         return {3: "refused", 4: "refused", 130: "interrupted"}.get(self.exit_code, "failed")  # type: ignore[return-value]
@@ -64,6 +65,7 @@ class Entry(_Saved):
 
     tick: AwareDatetime  # the last of them
     ticks: int = 1
+    cause: str = ""  # the news that it was run for; it then stands for no tick
     outcome: Outcome
     why: str
     tries: int = 0
@@ -77,6 +79,7 @@ class Running(_Saved):
 
     tick: AwareDatetime
     ticks: int = 1
+    cause: str = ""
     started: AwareDatetime
     tries: int = 0
     busy: int = 0  # times that another run held the lock
@@ -89,6 +92,7 @@ class State(_Saved):
     cron: str
     timezone: str
     accounted: AwareDatetime  # ticks up to here are run, accounted for, or in `running`
+    heard: str = ""  # the news that a run was last begun for, or had before it
     running: Running | None = None
     next: AwareDatetime | None = None
     why: str = ""
@@ -140,9 +144,19 @@ class Rules:
         return min(FIRST_PAUSE * (1 << min(failures - 1, 10)), LONGEST_PAUSE)
 
 
+@dataclass(frozen=True)
+class News:
+    """What there is to learn from by now."""
+
+    token: str  # differs where something is new
+    words: str
+
+
 @dataclass
 class Schedule:
     """Takes one decision a step: make a try, account for what was missed, or sleep.
+
+    `news` is asked before each sleep: where it differs from what was heard last, that is a reason to run, beside the timetable.
 
     A run that raises was cut off. It stays in the state, and the next start tries it again, as often as `rules.retries` allows;
     one that was cut off by `KeyboardInterrupt` was asked to stop, and that is not counted.
@@ -155,6 +169,7 @@ class Schedule:
     run: Callable[[Running], Ended]
     now: Callable[[], datetime.datetime]
     sleep: Callable[[float], None]
+    news: Callable[[], News | None] = lambda: None
 
     def forever(self) -> None:
         while True:
@@ -173,10 +188,11 @@ class Schedule:
         now = self.now()
         if self.state.accounted - now > SET_BACK:
             self._set(accounted=now, why="the clock was set back by more than a week: ticks count from now")
-        running = self._pending(now)
+        running = self._pending(now) or self._called(now)
         if running is None:
             following = self.after(self.state.accounted)
-            self._wait(now, following and self.rules.start(following), f"the next tick of {self.state.cron} ({self.state.timezone})")
+            why = f"the next tick of {self.state.cron} ({self.state.timezone})" if self.state.cron else "waiting for news"
+            self._wait(now, following and self.rules.start(following), why)
         elif running.again and now < running.again <= now + LONGEST_PAUSE:  # further away only by a clock set back
             self._wait(now, running.again, self.state.why)
         elif running.tries > self.rules.retries:
@@ -201,6 +217,11 @@ class Schedule:
             return running.model_copy(update={"tick": due[-1], "ticks": running.ticks + len(due)})
         return Running(tick=due[-1], ticks=len(due), started=now)
 
+    def _called(self, now: datetime.datetime) -> Running | None:
+        """The run that news call for."""
+        news = self.news()
+        return Running(tick=now, ticks=0, started=now, cause=news.words) if news and news.token != self.state.heard else None
+
     def _due(self, now: datetime.datetime) -> list[datetime.datetime]:
         found: list[datetime.datetime] = []
         tick = self.after(self.state.accounted)
@@ -213,8 +234,12 @@ class Schedule:
 
     def _try(self, running: Running) -> None:
         running = running.model_copy(update={"tries": running.tries + 1, "again": None})
-        accounted = max(self.state.accounted, running.tick)
-        self._set(running=running, accounted=accounted, next=None, why=f"running: try {running.tries} of {self.rules.retries + 1}")
+        accounted = max(self.state.accounted, running.tick) if running.ticks else self.state.accounted
+        news = self.news()  # whatever the run is for, it learns of them too
+        heard = news.token if news else self.state.heard
+        self._set(
+            running=running, accounted=accounted, heard=heard, next=None, why=f"running: try {running.tries} of {self.rules.retries + 1}"
+        )
         try:
             ended = self.run(running)
         except KeyboardInterrupt:
@@ -234,11 +259,11 @@ class Schedule:
         self._set(running=running.model_copy(update={"again": again}), next=again, why=why)
 
     def _account(self, running: Running, outcome: Outcome, why: str, exit_code: int | None = None) -> None:
-        made = running.model_dump(include={"tick", "ticks", "tries", "started"})
+        made = running.model_dump(include={"tick", "ticks", "cause", "tries", "started"})
         self._enter(Entry(**made, outcome=outcome, why=why, exit_code=exit_code, ended=self.now()))
 
     def _enter(self, entry: Entry) -> None:
-        accounted = max(self.state.accounted, entry.tick)
+        accounted = max(self.state.accounted, entry.tick) if entry.ticks else self.state.accounted
         self._set(running=None, accounted=accounted, recent=(*self.state.recent, entry)[-RECENT:], why=entry.why)
 
     def _wait(self, now: datetime.datetime, until: datetime.datetime | None, why: str) -> None:

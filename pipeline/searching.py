@@ -57,7 +57,6 @@ def search(session: Session, config: Config, *, workers: int, name: str, command
     node = searching(config, session.serving_dir, workers=workers, chief=is_chief(os.environ))
     store = Store(session.root)
     planner = Planner.of(store, session.again, node)
-    stages = [each.name for each in node.walk() if each.component.kind != "resolver"]
     with store.lock(wait=session.wait):
         serving.writable(session.serving_dir)
         lineage = Lineage.at(session.root, session.database)
@@ -65,7 +64,7 @@ def search(session: Session, config: Config, *, workers: int, name: str, command
         with (
             recorded(lineage, number, session.log(number)),
             logs.quiet(session.log(number), verbose=session.verbose) as terminal,
-            watch(Console(file=terminal, highlight=False), stages) as watching,
+            watch(Console(file=terminal, highlight=False), node.stages) as watching,
         ):
             execution = runner.Execution(number, node, planner, store, lineage, session.beam_on, watching)
             made = execution.run(planner.plan(node))

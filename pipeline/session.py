@@ -1,23 +1,26 @@
 """One run of the line, from configuration to exit code: what the command `run` does, for any caller."""
 
 import contextlib
-import dataclasses
+import shlex
 import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from rich.console import Console
 
-from pipeline import logs, notify, progress, runner, serving
+from pipeline import logs, notify, progress, runner, serving, signing
+from pipeline.approvals import Approvals
+from pipeline.component import Node
 from pipeline.config import Config
 from pipeline.dag import line
+from pipeline.held import Held, by_run
 from pipeline.lineage import Lineage
 from pipeline.plan import Again, Planner, Step
 from pipeline.store import Store, facts
-from schemas.artifacts import Artifact, Pushed
-from schemas.errors import GatelineError, Interrupted
+from schemas.artifacts import Approval, Artifact, Decision, Pushed
+from schemas.errors import ConfigurationError, GatelineError, Interrupted, Waiting
 
 
 @dataclass(frozen=True)
@@ -28,14 +31,28 @@ class Session:
     serving_dir: Path
     database: str | None = None
     again: Again = Again()
+    until: str | None = None  # the stage that the run ends with; none: the line's last
+    only: str | None = None  # the one stage that runs: what it needs must stand
+    hold: str | None = None  # the name under which runs share what they look up
     beam_on: runner.Beam = runner.Beam()
     wait: bool = False
     verbose: bool = False
 
     def plan(self, config: Config) -> list[Step]:
         """What would run and what would be reused. Nothing is written but the empty store."""
-        node = line(config, self.serving_dir)
-        return Planner.of(Store(self.root), self.again, node).plan(node)
+        node = self.part(config)
+        return self._planner(Store(self.root), node).plan(node)
+
+    def part(self, config: Config) -> Node:
+        """The line, or what of it was asked for.
+
+        Raises:
+            ConfigurationError: no such stage, or both `until` and `only` name one.
+        """
+        if self.until and self.only:
+            raise ConfigurationError(f"--until {self.until} and --only {self.only} contradict each other", "Leave one of them out.")
+        whole, last = line(config, self.serving_dir, self._decided), self.until or self.only
+        return whole.upto(last) if last else whole
 
     def run(self, config: Config, *, name: str, command: str) -> "Outcome":
         """Run the line.
@@ -43,25 +60,46 @@ class Session:
         Raises:
             GatelineError: refused or failed, as the exit code says; recorded in the lineage before it is raised.
         """
-        node = line(config, self.serving_dir)
+        node = self.part(config)
         store = Store(self.root)
-        planner = Planner.of(store, self.again, node)
-        stages = [each.name for each in node.walk() if each.component.kind != "resolver"]
+        planner = self._planner(store, node)
         with contextlib.ExitStack() as afterwards, store.lock(wait=self.wait):
             serving.writable(self.serving_dir)
+            signing.ready(config.push.signing)
             lineage = Lineage.at(self.root, self.database)
             number = lineage.start(profile=name, command=command, config=config.model_dump(mode="json", by_alias=True))
             afterwards.callback(notify.send, config.notify, self.root, lineage, number)  # its end is recorded, the lock released
             with (
                 recorded(lineage, number, self.log(number)),
                 logs.quiet(self.log(number), verbose=self.verbose) as terminal,
-                progress.watch(Console(file=terminal, highlight=False), stages) as watching,
+                progress.watch(Console(file=terminal, highlight=False), node.stages) as watching,
             ):
                 execution = runner.Execution(number, node, planner, store, lineage, self.beam_on, watching)
-                pushed = execution.run(planner.plan(node))
-            assert isinstance(pushed, Pushed)
-            lineage.finish(number, state="pushed" if pushed.new else "unchanged", exit_code=0)
-            return Outcome(number, pushed, dict(execution.made))
+                outcome = self._outcome(execution, planner.plan(node))
+            if isinstance(outcome.last, Approval) and outcome.state == "waiting":
+                Held(store.root, by_run(number)).keep_all(node, outcome.made)
+                Approvals(lineage).ask(number, outcome.last)
+            lineage.finish(number, state=outcome.state, exit_code=0, message=outcome.words)
+            return outcome
+
+    def _outcome(self, execution: runner.Execution, steps: list[Step]) -> "Outcome":
+        try:
+            last = execution.run(steps)
+        except Waiting:
+            last = execution.made["approve"]
+        assert last is not None
+        name = "approve" if isinstance(last, Approval) else execution.node.name
+        return Outcome(execution.number, name, last, dict(execution.made), self.root)
+
+    def _decided(self, shelf: str, model: str) -> Decision | None:
+        lineage = Lineage.at(self.root, self.database)
+        try:
+            return Approvals(lineage).decided(shelf, model)
+        finally:
+            lineage.engine.dispose()
+
+    def _planner(self, store: Store, node: Node) -> Planner:
+        return Planner.of(store, self.again, node, only=self.only, held=Held(store.root, self.hold) if self.hold else None)
 
     def log(self, number: int) -> Path:
         return self.root / "logs" / f"run-{number}.log"
@@ -97,15 +135,31 @@ class Outcome:
     """A run that ended well."""
 
     run: int
-    pushed: Pushed
+    stage: str  # the last
+    last: Artifact  # what it made
     made: dict[str, Artifact | None]
+    root: Path
+
+    @property
+    def state(self) -> Literal["pushed", "unchanged", "waiting", "partial"]:
+        if isinstance(self.last, Pushed):
+            return "pushed" if self.last.new else "unchanged"
+        return "waiting" if isinstance(self.last, Approval) and self.last.waiting else "partial"
+
+    @property
+    def words(self) -> str:
+        """What the lineage says of it: nothing where the state says it all."""
+        if isinstance(self.last, Approval) and self.last.waiting:
+            return str(Waiting(self.last.reasons[0], self.approve))
+        return f"ended with {self.stage}, as asked" if self.state == "partial" else ""
+
+    @property
+    def approve(self) -> str:
+        """The command that approves the model."""
+        place = "" if self.root == Path("gateline") else f" --root {shlex.quote(str(self.root))}"
+        return f"python -m pipeline approve {self.run} --by NAME --reason TEXT{place}"
 
     def as_json(self) -> dict[str, Any]:
         stages = {name: facts(a) | {"path": str(a.path), "digest": a.digest} for name, a in self.made.items() if a}
-        return {
-            "run": self.run,
-            "pushed": str(self.pushed.path),
-            **dataclasses.asdict(self.pushed),
-            "path": str(self.pushed.path),
-            "stages": stages,
-        }
+        pushed = {"pushed": str(self.last.path)} if isinstance(self.last, Pushed) else {}
+        return {"run": self.run, "state": self.state, "stage": self.stage, **pushed, **stages[self.stage], "stages": stages}

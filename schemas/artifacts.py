@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
-from schemas.errors import DataError, GatelineError, Refused
+from schemas.errors import DataError, GatelineError, Refused, Waiting
 
 WARMUP = "assets.extra/tf_serving_warmup_requests"  # where TensorFlow Serving looks for requests to warm a version up
 
@@ -42,7 +42,7 @@ class Split:
 
     def __post_init__(self) -> None:
         for name in self.shards:
-            if Path(name).name != name:  # names come from manifests, too
+            if Path(name).name != name or name == "..":  # names come from manifests, too
                 raise DataError(f"shard {name} leads out of its directory", "Run again with --no-cache.")
 
     @property
@@ -81,6 +81,62 @@ class Statistics(Artifact):
     """
 
     counts: dict[str, int]  # records in each split
+
+
+@dataclass(frozen=True)
+class Arrivals(Artifact):
+    """The directory of spans, and those that are complete, in the order of their names."""
+
+    spans: dict[str, str]  # what tells each from the same span altered
+    dates: dict[str, str]  # ISO
+
+
+@dataclass(frozen=True)
+class Span:
+    """New images that came together: records in splits train, validation and fresh, or the reason why they cannot be read."""
+
+    date: str
+    splits: dict[str, Split] = field(default_factory=dict)
+    broken: str = ""
+
+    @property
+    def count(self) -> int:
+        return sum(split.count for split in self.splits.values())
+
+
+@dataclass(frozen=True)
+class Collected(Artifact):
+    """Every span that is complete. Files: `<span>/<split>-<i>-of-<n>.tfrecord` and `<span>/parts/`, statistics of each shard."""
+
+    spans: dict[str, Span]
+
+    def parts(self, span: str, *splits: str) -> list[Path]:
+        """The statistics of a span's shards that have records."""
+        found = self.spans[span].splits
+        shards = [(shard, n) for s in splits or found for shard, n in zip(found[s].shards, found[s].counts, strict=True)]
+        return [self.path / span / "parts" / Path(shard).stem for shard, count in shards if count]
+
+
+@dataclass(frozen=True)
+class Admission(Gate):
+    """Each span judged on its own. Files: `spans.json`, a row for each: what was found, and how far it lies from what was learnt."""
+
+    refusal: ClassVar[type[GatelineError]] = DataError
+
+    admitted: tuple[str, ...]
+    quarantined: dict[str, str]  # the reason
+    drifted: dict[str, str]  # the measure that is over its limit, in words
+
+
+@dataclass(frozen=True)
+class Mixture(Examples, Statistics):
+    """The base data set and the spans in the window: records as those of ingest, and statistics as those of describe.
+
+    A shard whose images count twice is named twice. Split `fresh`: a share of the newest span, beside the fixed test split.
+    """
+
+    spans: tuple[str, ...] = ()  # those learnt from
+    fresh: str = ""  # the span that `fresh` is of
 
 
 @dataclass(frozen=True)
@@ -134,6 +190,7 @@ class Model(Artifact):
 
     epochs: int
     validation_accuracy: float  # of the weights that were kept, in [0, 1]
+    identity: str = ""  # digest of what it computes: equal for models that differ in their bytes alone
 
 
 @dataclass(frozen=True)
@@ -181,6 +238,37 @@ class ServingCheck(Gate):
     p99_ms: float = 0.0
     memory_mb: float = 0.0  # most that it held beside TensorFlow itself, in 10^6 bytes
     difference: float = 0.0  # largest difference to the evaluator's probabilities
+
+
+@dataclass(frozen=True)
+class Approval(Gate):
+    """What persons said of a model that passed every other gate. `by` is empty where nobody was asked."""
+
+    model: str  # the model's identity
+    evaluation: str  # digest of the evaluation that was shown
+    evaluated: str  # when it was made
+    baseline: str | None  # digest of the served model that it was compared with
+    shelf: str  # where the model is to go
+    waiting: bool = False  # nobody has decided yet
+    by: str = ""
+    reason: str = ""
+    at: str = ""
+
+    @property
+    def refusal(self) -> type[GatelineError]:  # type: ignore[override]
+        return Waiting if self.waiting else Refused
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What a person said of a model, for good."""
+
+    run: int  # the run that asked
+    approved: bool
+    by: str
+    reason: str
+    at: str
+    evaluation: str  # digest of the evaluation that was shown
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,13 @@ class Refused(GatelineError):
     kind = "refused"
 
 
+class Waiting(GatelineError):
+    """Nothing is wrong: the model waits for a person."""
+
+    exit_code = 0
+    kind = "waiting"
+
+
 class DataError(GatelineError):
     """The data is damaged, absent, or breaks its contract."""
 

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from schemas.settings import Settings
 
-Event = Literal["pushed", "refused", "failed", "waiting", "drift"]
+Event = Literal["pushed", "refused", "failed", "waiting", "drift", "quarantined"]
 EVENTS: tuple[Event, ...] = get_args(Event)
 
 

@@ -141,6 +141,7 @@ class Train(Settings):
     batch_size: PositiveInt = Field(32, description="images a step")
     seed: Annotated[int, Field(ge=0, lt=2**32)] = Field(1, description="of weights, order and dropout")
     early_stopping: EarlyStopping | None = Field(None, description="absent: train all epochs and keep the last weights")
+    warm_start: bool = Field(False, description="start from the weights of the model now served, where its layers are the same")
     memory_mb: PositiveInt = Field(1024, description="a train split up to this size is kept in memory, a larger one is streamed")
 
     @model_validator(mode="after")
@@ -217,6 +218,7 @@ class Gates(Settings):
     per_class: Floor = Field(description="smallest accuracy on each class: refused if even the upper confidence bound lies below")
     slices: dict[str, Floor] = Field({}, description="the same for other slices: ink, or one of them: ink=below 0.1")
     corruptions: dict[Corruption, Floor] = Field({}, description="smallest accuracy on images corrupted so")
+    fresh: Floor | None = Field(None, description="smallest accuracy on the fresh slice of the newest span, judged as slices are")
     ece: Annotated[FiniteFloat, Field(gt=0, lt=1)] | None = Field(None, description="largest expected calibration error")
     brier: Annotated[FiniteFloat, Field(gt=0, lt=2)] | None = Field(None, description="largest Brier score, 0 to 2")
     paired: Paired = Field(Paired(), description="the comparison with the model now served")
@@ -267,20 +269,3 @@ class Gates(Settings):
             if corruption not in evaluate.corruptions or not evaluate.corrupted:
                 hint = "Add it to evaluate.corruptions, or remove the gate."
                 raise ConfigurationError(f"gates.corruptions names {corruption}, but test images are not corrupted so", hint)
-
-
-class Serving(Settings):
-    """Budgets of the serving check."""
-
-    load_seconds: Positive = Field(20.0, description="longest time to load the SavedModel, TensorFlow's import not counted")
-    latency_ms: Positive = Field(50.0, description="longest median time of one image through serving_default")
-    tolerance: Positive = Field(1e-4, description="largest difference to the evaluator's probabilities")
-    timeout_seconds: Positive = Field(300.0, description="after which the check is a refusal")
-
-
-class Push(Settings):
-    """How a model reaches the serving directory."""
-
-    model: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")] | None = Field(
-        None, description="folder below the serving directory; absent: named after the data set"
-    )

@@ -46,6 +46,17 @@ def custom(dataset: "pb.DatasetFeatureStatistics", name: str) -> float:
     return next((s.num for s in feature(dataset, "image").custom_stats if s.name == name), 0.0)
 
 
+def brightness(dataset: "pb.DatasetFeatureStatistics") -> dict[str, tuple[float, float]]:
+    """By label: mean and standard deviation over its images of their mean pixel. Empty where it was not counted."""
+    found = {s.name: s.num for s in feature(dataset, "image").custom_stats}
+    start = "brightness of label "
+    return {
+        name.removeprefix(start): (found[name], found[name.replace("brightness", "deviation", 1)])
+        for name in found
+        if name.startswith(start)
+    }
+
+
 def leaked(dataset: "pb.DatasetFeatureStatistics") -> dict[str, int]:
     """How many images of this split stand in each other split."""
     found = feature(dataset, "image").custom_stats
@@ -84,6 +95,9 @@ def _image(dataset: Any, found: Any, duplicates: int, leaked: Mapping[str, int])
         "constant": found.constant,
         "duplicates": duplicates,
     } | {f"also in {split}": count for split, count in sorted(leaked.items())}
+    for label in sorted(found.labels):
+        mean, deviation = found.brightness(label)
+        numbers |= {f"brightness of label {label}": mean, f"deviation of label {label}": deviation}
     for name, number in numbers.items():
         stats.custom_stats.add(name=name, num=number)
     whole = stats.custom_stats.add(name="pixel histogram").histogram

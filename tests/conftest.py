@@ -18,9 +18,10 @@ from components.transform import transform
 from components.tune import tune
 from components.validate import validate
 from pipeline.runner import Beam
-from schemas.artifacts import Examples, Features, Hyperparameters, Model, Statistics, Verdict
+from schemas.artifacts import Artifact, Examples, Features, Hyperparameters, Model, Statistics, Verdict
 from schemas.contract import Contract
 from schemas.settings import Mlp, Source, Train, Transform, Validate
+from tests import postgres
 
 SAMPLE = Source(tfds="mnist_sample", module="components.mnist_sample")
 # Real digits, few of them: TFDS shuffles, so that each slice holds all ten.
@@ -37,6 +38,10 @@ class Lent:
     ahead: Any = None
     workers: int = 1
     said: list[str] = field(default_factory=list)
+    before: list[Artifact] = field(default_factory=list)
+
+    def earlier(self) -> Iterator[Artifact]:
+        yield from self.before
 
     @contextlib.contextmanager
     def beam(self) -> Iterator[Any]:
@@ -115,3 +120,12 @@ def model(features: Features, tmp_path_factory: pytest.TempPathFactory) -> Model
 
 def configured(features: Features, settings: Train, folder: Path) -> Hyperparameters:
     return tune.function(features, settings=settings, run=lent(folder))
+
+
+@pytest.fixture(scope="session")
+def new_postgres() -> Iterator[Callable[[], str]]:
+    """Makes empty PostgreSQL databases, and says their URLs."""
+    if reason := postgres.lacking():
+        pytest.skip(reason)
+    with postgres.server() as new_database:
+        yield new_database

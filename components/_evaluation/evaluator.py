@@ -33,7 +33,7 @@ LABEL, INDEX, PROBABILITIES = "label", "source/index", "probabilities"
 INPUT = "examples"  # the signature's parameter: TFMA then calls it by keyword; by position TensorFlow first formats an error
 ORIGIN = "origin"
 PREDICTIONS = "predictions"
-CORRUPTION, LEAKED = "corruption", "leaked"  # features of test images that no figure of the test split counts
+CORRUPTION, LEAKED, FRESH = "corruption", "leaked", "fresh"  # features of images that no figure of the test split counts
 CONFUSION, CALIBRATION = "confusion_matrix_plot", "calibration_plot"  # plots of these names TFMA joins; of others it would load one
 SPREAD = 2654435761  # Knuth's multiplicative hash: spreads indices over 32 bits
 
@@ -49,6 +49,7 @@ class Look:
     corruptions: tuple[str, ...]
     corrupted: float  # share of test images
     leaked: frozenset[int]  # source indices
+    fresh: frozenset[int] | None  # the same of the fresh slice; None where there is no such slice
     confidence: float
     min_examples: int
 
@@ -56,7 +57,7 @@ class Look:
 def evaluate(
     pipeline: "beam.Pipeline",
     config: Any,
-    shards: list[tuple[str, int]],
+    shards: list[tuple[str, int, bool]],
     models: dict[str, Path],
     baseline: str | None,
     look: Look,
@@ -86,23 +87,27 @@ def evaluate(
     )
 
 
-def read_batches(shard: tuple[str, int], look: Look) -> Iterator[dict[str, Any]]:
+def read_batches(shard: tuple[str, int, bool], look: Look) -> Iterator[dict[str, Any]]:
     """A shard as TFMA's batched extracts, and its corrupted images; the raw records stay whole, since the signature parses
-    them.
+    them. `shard`: path, records, and whether it is of the fresh slice.
 
     Raises:
         DataError: the shard is damaged.
     """
-    path, count = shard
+    path, count, fresh = shard
+    leaked = list((look.fresh if fresh else look.leaked) or ())
     for number, records in enumerate(example.read(Path(path), count)):
         columns = example.parse(records, Path(path))
         images = np.frombuffer(b"".join(columns["image"].tolist()), np.uint8).reshape(-1, *look.shape)
         for measure in look.derived:
             columns[measure] = measures.binned(measures.MEASURES[measure](images), look.derived[measure])
         del columns["image"]
-        columns[LEAKED] = np.isin(columns[INDEX], list(look.leaked))
+        columns[LEAKED] = np.isin(columns[INDEX], leaked)
         columns[CORRUPTION] = np.full(len(records), "", object)
+        columns[FRESH] = np.full(len(records), fresh)
         yield _extracts(records, columns, path, number)
+        if fresh:
+            continue
         chosen = np.flatnonzero((columns[INDEX] * SPREAD % 2**32 < look.corrupted * 2**32) & ~columns[LEAKED])
         if look.corruptions and len(chosen):
             yield _extracts(*_corrupted(images[chosen], columns[LABEL][chosen], columns[INDEX][chosen], look.corruptions), path, number)
@@ -115,7 +120,8 @@ def _corrupted(
     encode = example.encoder("", "", "")
     corrupted = [corruptions.corrupt(name, images, index) for name in names]
     records = [encode(*one) for each in corrupted for one in zip(each, labels.tolist(), index.tolist(), strict=True)]
-    columns = {LABEL: np.tile(labels, len(names)), INDEX: np.tile(index, len(names)), LEAKED: np.zeros(len(records), bool)}
+    columns = {LABEL: np.tile(labels, len(names)), INDEX: np.tile(index, len(names))}
+    columns |= {LEAKED: np.zeros(len(records), bool), FRESH: np.zeros(len(records), bool)}
     return records, columns | {CORRUPTION: np.repeat(np.array(names, object), len(images))}
 
 
@@ -146,15 +152,17 @@ def sums_by_slice(batch: dict[str, Any], models: list[str], look: Look) -> Itera
     """(TFMA's slice key, float64 [models, sums]) of each slice that a batch has examples of."""
     features = batch[tfma.FEATURES_KEY]
     probabilities = _by_model(batch, models).values()
-    counted = (features[CORRUPTION] == "") & ~features[LEAKED]
+    counted = (features[CORRUPTION] == "") & ~features[LEAKED] & ~features[FRESH]
     groups: dict[Any, list[int]] = defaultdict(list)
     for row in np.flatnonzero(counted).tolist():
         groups[()].append(row)
         for slicing in look.slicings:
             groups[tuple((name, _value(features[name][row])) for name in sorted(slicing))].append(row)
     for row in np.flatnonzero(~counted).tolist():
-        apart = (LEAKED, "yes") if features[LEAKED][row] else (CORRUPTION, features[CORRUPTION][row])
-        groups[(apart,)].append(row)
+        if not features[FRESH][row]:
+            groups[((LEAKED, "yes") if features[LEAKED][row] else (CORRUPTION, features[CORRUPTION][row]),)].append(row)
+        elif not features[LEAKED][row]:
+            groups[((FRESH, "yes"),)].append(row)
     for key, rows in groups.items():
         yield key, np.stack([metrics.sums(features[LABEL][rows], p[rows], look.classes) for p in probabilities])
 
@@ -198,9 +206,9 @@ def to_plots(sliced: tuple[Any, "np.ndarray"], models: list[str], classes: int) 
 
 
 def to_table(batch: dict[str, Any], models: list[str]) -> Iterator[tuple[str, tuple[int, "pa.Table"]]]:
-    """(shard, (batch number, rows of index, label and each model's probabilities)) of images that are not corrupted."""
+    """(shard, (batch number, rows of index, label and each model's probabilities)) of the test split's images."""
     features, (path, number) = batch[tfma.FEATURES_KEY], batch[ORIGIN][0]
-    if features[CORRUPTION][0]:
+    if features[CORRUPTION][0] or features[FRESH][0]:
         return
     columns = {"index": features[INDEX], "label": features[LABEL]}
     for model, p in _by_model(batch, models).items():

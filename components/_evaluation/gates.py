@@ -39,6 +39,8 @@ def judge(gates: Gates, classes: int, metrics: dict[str, Any], comparisons: list
         found += [_slice(gates, f"slices.{name}", slice_, floor, candidate) for slice_ in _matching(name, candidate["slices"])]
     for name, floor in gates.corruptions.items():
         found.append(_floor(gates, f"corruptions.{name}", f"corruption={name}", floor, candidate["corruptions"].get(name)))
+    if gates.fresh is not None:
+        found.append(_fresh(gates, gates.fresh, candidate["fresh"]))
     found += [_ceiling(name, getattr(gates, name), overall[name]) for name in ("ece", "brier") if getattr(gates, name) is not None]
     if gates.drop is not None and BASELINE in metrics:
         found.append(_drop(gates.drop, metrics[BASELINE]["overall"]["accuracy"], overall["accuracy"]))
@@ -80,6 +82,13 @@ def _floor(gates: Gates, gate: str, slice_: str, floor: float, row: dict[str, fl
         return Judged(gate, slice_, required, came, True, "", floor, row["accuracy"], "too few examples")
     words = f"accuracy on {slice_} is {row['accuracy']:.4f}, at {gates.confidence:.0%} confidence at most {{value:.4f}}"
     return _at_least(gate, slice_, floor, row, row["upper"], words, came=f"{row['accuracy']:.4f}, at most {row['upper']:.4f}")
+
+
+def _fresh(gates: Gates, floor: float, row: dict[str, float] | None) -> Judged:
+    """A line whose first span is still to come has nothing fresh to be judged by, and says so."""
+    if row is None:
+        return Judged("fresh", "fresh", f"≥ {floor:.4f}", "no span yet", True, "", floor, None, "too few examples")
+    return _floor(gates, "fresh", "fresh", floor, row)
 
 
 def _at_least(gate: str, slice_: str, floor: float, row: dict[str, float], value: float, words: str, came: str = "") -> Judged:

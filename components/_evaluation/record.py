@@ -21,7 +21,7 @@ def figures(output: Path, model: str, look: "evaluator.Look") -> dict[str, Any]:
     confusion = np.zeros((look.classes, look.classes), int)
     for cell in plots["multiClassConfusionMatrixAtThresholds"]["matrices"][0]["entries"]:
         confusion[cell.get("actualClassId", 0), cell.get("predictedClassId", 0)] = cell["numWeightedExamples"]
-    apart = (evaluator.CORRUPTION, evaluator.LEAKED)
+    apart = (evaluator.CORRUPTION, evaluator.LEAKED, evaluator.FRESH)
     sliced = [key for key in rows if key and key[0][0] not in apart]
     named = {_slice_name(key, look): rows[key] for key in sorted(sliced, key=lambda key: _order(key, look))}
     leaked = rows.get(((evaluator.LEAKED, "yes"),))
@@ -29,6 +29,7 @@ def figures(output: Path, model: str, look: "evaluator.Look") -> dict[str, Any]:
         "overall": rows[()],
         "slices": named,
         "corruptions": {c: rows[((evaluator.CORRUPTION, c),)] for c in look.corruptions if ((evaluator.CORRUPTION, c),) in rows},
+        "fresh": rows.get(((evaluator.FRESH, "yes"),)),
         "with_leaked": _joined(rows[()], leaked) if leaked else None,
         "confusion": confusion.tolist(),
         "calibration": [_bucket(bucket) for bucket in plots["calibrationHistogramBuckets"]["buckets"]],

@@ -12,14 +12,14 @@ from schemas.settings import Gates
 with epy.lazy_imports():
     from tensorflow_model_analysis.proto import config_pb2
 
-BY_TFMA = ("accuracy", "per_class", "slices", "corruptions", "ece", "brier", "drop")
+BY_TFMA = ("accuracy", "per_class", "slices", "corruptions", "fresh", "ece", "brier", "drop")
 
 
 def eval_config(gates: Gates, look: "evaluator.Look", models: list[str]) -> "config_pb2.EvalConfig":
     """The gates as TFMA's thresholds."""
     pb = config_pb2
     config = pb.EvalConfig(slicing_specs=[pb.SlicingSpec(), *(pb.SlicingSpec(feature_keys=features) for features in look.slicings)])
-    config.slicing_specs.extend(pb.SlicingSpec(feature_keys=[name]) for name in (evaluator.CORRUPTION, evaluator.LEAKED))
+    config.slicing_specs.extend(pb.SlicingSpec(feature_keys=[name]) for name in (evaluator.CORRUPTION, evaluator.LEAKED, evaluator.FRESH))
     config.options.include_default_metrics.value = False
     for name in models:
         spec = config.model_specs.add(name=name, signature_name="serving_default", model_type="tf_generic", is_baseline=name == BASELINE)
@@ -33,6 +33,8 @@ def eval_config(gates: Gates, look: "evaluator.Look", models: list[str]) -> "con
     floors = [({evaluator.LABEL: str(label)}, gates.per_class) for label in range(look.classes)]
     floors += [(dict(part.partition("=")[::2] for part in name.split(", ")), floor) for name, floor in gates.slices.items()]
     floors += [({evaluator.CORRUPTION: name}, floor) for name, floor in gates.corruptions.items()]
+    if gates.fresh is not None and look.fresh is not None:
+        floors.append(({evaluator.FRESH: "yes"}, gates.fresh))
     for features, floor in floors:
         values, keys = {k: v for k, v in features.items() if v}, [k for k, v in features.items() if not v]
         threshold = upper.per_slice_thresholds.add(slicing_specs=[pb.SlicingSpec(feature_keys=keys, feature_values=values)]).threshold

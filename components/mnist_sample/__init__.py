@@ -1,12 +1,13 @@
 """`mnist_sample`: 5,000 real MNIST digits as a TFDS data set, read from the IDX files beside this one. See README.md here."""
 
-import gzip
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
+
+from components._labelled import idx
 
 _HERE = Path(__file__).parent
 
@@ -30,15 +31,7 @@ class MnistSample(tfds.core.GeneratorBasedBuilder):
         return {split: self._generate_examples(split) for split in ("train", "test")}
 
     def _generate_examples(self, split: str) -> Iterator[tuple[int, dict[str, Any]]]:
-        images = _idx(_HERE / f"{split}-images-idx3-ubyte.gz")
-        labels = _idx(_HERE / f"{split}-labels-idx1-ubyte.gz")
+        images = idx(_HERE / f"{split}-images-idx3-ubyte.gz")
+        labels = idx(_HERE / f"{split}-labels-idx1-ubyte.gz")
         for index, (image, label) in enumerate(zip(images, labels, strict=True)):
             yield index, {"image": image[:, :, np.newaxis], "label": int(label)}
-
-
-def _idx(path: Path) -> np.ndarray:
-    """A gzipped IDX file of uint8 as an array of its own shape (format: the MNIST page of LeCun, Cortes and Burges)."""
-    content = gzip.decompress(path.read_bytes())
-    rank = content[3]
-    shape = np.frombuffer(content, ">u4", rank, 4)
-    return np.frombuffer(content, np.uint8, offset=4 + 4 * rank).reshape(shape)

@@ -1,4 +1,4 @@
-"""The commands `settings` and `schema infer`: what may be configured."""
+"""The commands `settings`, `stages` and `schema infer`: what may be configured, and what comes of it."""
 
 import json
 from pathlib import Path
@@ -19,6 +19,21 @@ def settings(as_json: Json = False, verbose: Verbose = False) -> None:
         print(json.dumps([dict(zip(("key", "type", "default", "meaning"), row, strict=True)) for row in rows], indent=2))
     else:
         terminal.settings(rows)
+
+
+def stages(
+    profile: Profile = "sample", config: ConfigFile = None, sets: Sets = None, as_json: Json = False, verbose: Verbose = False
+) -> None:
+    """List the stages of the line in their order, and after which others each runs: for orchestrators. Looks at no store."""
+    from pipeline.config import load
+    from pipeline.dag import line
+
+    nodes = line(load(profile=profile, file=config, sets=sets), Path()).walk()
+    after = {node.name: node.needs for node in nodes if node.component.kind != "resolver"}
+    if as_json:
+        print(json.dumps([{"stage": stage, "after": needs} for stage, needs in after.items()], indent=2))
+    else:
+        print("\n".join(f"{stage:<14} {', '.join(needs)}".rstrip() for stage, needs in after.items()))
 
 
 def infer(

@@ -20,6 +20,14 @@ def run(
     runner: Annotated[str, typer.Option(help="A Beam runner. DirectRunner runs in this process.")] = "DirectRunner",
     beam_arg: Annotated[list[str] | None, typer.Option(help="Passed on to Beam: --beam-arg=--name=value.", show_default=False)] = None,
     from_stage: Annotated[str | None, typer.Option("--from", help="Run this stage and all behind it anew.", show_default=False)] = None,
+    until: Annotated[str | None, typer.Option(help="End with this stage.", show_default=False)] = None,
+    only: Annotated[
+        str | None, typer.Option(help="Run just this stage: all that it needs must stand in the store.", show_default=False)
+    ] = None,
+    hold: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Look up what is served just once for all runs of this name.", show_default=False),
+    ] = None,
     force: Annotated[list[str] | None, typer.Option(help="Run just this stage anew.", show_default=False)] = None,
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Run every stage anew.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would run, what would be reused, and why.")] = False,
@@ -27,7 +35,7 @@ def run(
     as_json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """Run the line: ingest, describe, validate, transform, tune, train, evaluate, check serving, push."""
+    """Run the line: ingest, describe, validate, transform, tune, train, evaluate, check serving, approve, push."""
     from pipeline.config import load
     from pipeline.plan import Again
     from pipeline.report import terminal
@@ -40,6 +48,9 @@ def run(
         serving_dir=serving_dir or root / "serving",
         database=database,
         again=Again(frozenset(force or ()), from_stage, no_cache),
+        until=until,
+        only=only,
+        hold=hold,
         beam_on=checked(runner, beam_arg or []),
         wait=wait,
         verbose=verbose,

@@ -1,8 +1,11 @@
 """The command `schedule`: runs of the line at the times of a cron expression, and what came of them."""
 
 import contextlib
+import dataclasses
 import datetime
+import functools
 import json
+import os
 import signal
 import socket
 import sys
@@ -15,10 +18,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from pipeline.commands.options import DEFAULT_ROOT, ConfigFile, Database, Json, Profile, Root, ServingDir, Sets, Verbose
-from schemas.errors import ConfigurationError, Locked
+from schemas.errors import ConfigurationError, GatelineError, Locked
 
 if TYPE_CHECKING:
-    from pipeline.schedule import Entry, Schedule, State
+    from pipeline.child import Child
+    from pipeline.config import Config
+    from pipeline.schedule import Ended, Entry, News, Running, Schedule, State
 
 Cron = Annotated[str | None, typer.Option(help='When to run, e.g. "0 3 * * *": every day at three.', show_default=False)]
 Timezone = Annotated[str, typer.Option(help="The time zone of --cron, e.g. Europe/Berlin.")]
@@ -34,6 +39,8 @@ Jitter = Annotated[float, typer.Option(min=0, help="Start up to so many seconds 
 MetricsPort = Annotated[
     int | None, typer.Option(min=0, max=65535, help="Serve /metrics and /healthz on this port of 127.0.0.1.", show_default=False)
 ]
+OnNewSpan = Annotated[bool, typer.Option("--on-new-span", help="Run, too, as soon as a new span is complete.")]
+OnDrift = Annotated[bool, typer.Option("--on-drift", help="Run, too, when a new span lies far from what was learnt.")]
 Once = Annotated[bool, typer.Option("--once", help="Run now, with the same retries and limits, and end with its exit code.")]
 app = typer.Typer(invoke_without_command=True)
 
@@ -53,6 +60,8 @@ def schedule(
     retries: Retries = 3,
     time_limit: TimeLimit = None,
     jitter: Jitter = 0,
+    on_new_span: OnNewSpan = False,
+    on_drift: OnDrift = False,
     metrics_port: MetricsPort = None,
     once: Once = False,
     verbose: Verbose = False,
@@ -60,7 +69,8 @@ def schedule(
     """Run the line at the times of a cron expression, each run in a process of its own, until Ctrl-C or SIGTERM."""
     if context.invoked_subcommand:
         return
-    if cron is None:
+    watching = on_new_span or on_drift
+    if cron is None and not (watching or once):
         raise ConfigurationError("--cron is missing: when shall it run?", 'For example: --cron "0 3 * * *" --timezone Europe/Berlin')
     from pipeline.child import Child
     from pipeline.config import load
@@ -68,17 +78,23 @@ def schedule(
     from pipeline.schedule import Rules, Schedule, State
     from pipeline.store import Store
 
-    timetable = Timetable.of(cron, timezone)
-    load(profile=profile, file=config, sets=sets)  # refused now, rather than every night
+    after = Timetable.of(cron, timezone).after if cron else lambda _: None
+    loaded = load(profile=profile, file=config, sets=sets)  # refused now, rather than every night
+    if watching and not loaded.spans:
+        raise ConfigurationError("--on-new-span and --on-drift watch spans, and there are none", "Name where they appear: spans.directory.")
     serving_dir = serving_dir or root / "serving"
     command = [sys.executable, "-m", "pipeline", "run", "--json", f"--root={root}", f"--serving-dir={serving_dir}"]
     command += [f"--config={config}" if config else f"--profile={profile}", *(f"--set={each}" for each in sets or [])]
-    command += [f"--database={database}"] if database else []
-    child = Child(command, Store(root).root / "logs" / "schedule.log", limit=time_limit and 60 * time_limit)
+    if database:
+        os.environ["GATELINE_DATABASE"] = database  # arguments are shown to all users of the machine
+    run = Child(command, Store(root).root / "logs" / "schedule.log", limit=time_limit and 60 * time_limit)
+    made = functools.partial(_made, run, on_new_span)
     rules = Rules(missed, retries, jitter, f"{socket.gethostname()} {root.absolute()}")
     with _alone(root):
-        state = State.begin(State.read(_path(root)), cron, timezone, _now())
-        planned = Schedule(timetable.after, rules, state, _saver(root, state), lambda _: child(), _now, time.sleep)
+        state = State.begin(State.read(_path(root)), cron or "", timezone, _now())
+        planned = Schedule(after, rules, state, _saver(root, state), made, _now, time.sleep)
+        if watching:
+            planned.news = functools.partial(_news, loaded)
         if metrics_port is not None:
             from pipeline import health
 
@@ -108,6 +124,29 @@ def status(root: Root = DEFAULT_ROOT, as_json: Json = False, verbose: Verbose = 
     elif state.next:
         print(f"next  {_local(state.next, zone)}  {state.why}")
     print(f"      {'the scheduler is running' if alive else 'no scheduler is running: nothing runs until one is started'}")
+
+
+def _made(run: "Child", on_new_span: bool, running: "Running") -> "Ended":
+    """A run; where new spans are to drift first, only if one did."""
+    from pipeline.child import drifted
+
+    if running.cause and not on_new_span:
+        looked = dataclasses.replace(run, command=[*run.command, "--until=admit"], read=drifted)()
+        if looked.exit_code or not looked.new:
+            return looked
+    return run()
+
+
+def _news(config: "Config") -> "News | None":
+    """Which spans are complete. A directory that is away for a while is no news."""
+    from pipeline.dag import complete
+    from pipeline.schedule import News
+
+    try:
+        found = complete(config)
+    except (GatelineError, OSError):
+        return None
+    return News(found.digest, f"new span {list(found.spans)[-1]}") if found and found.spans else None
 
 
 def _keep(planned: "Schedule", once: bool) -> None:
@@ -180,7 +219,8 @@ def _local(moment: datetime.datetime, zone: zoneinfo.ZoneInfo) -> str:
 
 
 def _words(entry: "Entry") -> str:
-    many = [f"for {entry.ticks} ticks"] if entry.ticks > 1 else []
+    many = [entry.cause] if entry.cause else []
+    many += [f"for {entry.ticks} ticks"] if entry.ticks > 1 else []
     many += [f"{entry.tries} tries"] if entry.tries > 1 else []
     return f"{entry.outcome}: {entry.why}" + (f" ({', '.join(many)})" if many else "")
 

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from components._evaluation import paired
 from pipeline.lineage import Lineage
-from pipeline.report import terminal
+from pipeline.report import spans, terminal
 from pipeline.report.remains import Remains
 from pipeline.store import Store
 from schemas.errors import ConfigurationError
@@ -38,6 +38,7 @@ class Beside:
     runs: tuple[Json, Json]  # run, profile, state, started
     configuration: list[Json]  # `key`, dotted; only what differs
     data: list[Json]  # `what`: source, digests, counts
+    spans: list[Json]  # `span`, and what became of it; only what differs, the newest first
     overall: list[Json]  # `figure`
     slices: list[Json]  # `slice`, `difference` (new minus old), `interval`, `beyond_noise`
     paired: Json | None  # `components._evaluation.paired.Comparison` of new with old, and its words
@@ -59,7 +60,6 @@ def beside(store: Store, lineage: Lineage, old: Json, new: Json) -> Beside:
         raise ConfigurationError(f"run {old['run']} stands on both sides", "Name two runs; python -m pipeline runs lists them.")
     remains = Remains(store, lineage.executions(old["run"])), Remains(store, lineage.executions(new["run"]))
     before, after = map(_figures, remains)
-    overall = [{name: each["overall"][name] for name in FIGURES if name in each["overall"]} for each in (before, after)]
     try:
         paired, refusal = _in_pairs((old, new), remains), None
     except ConfigurationError as error:
@@ -68,8 +68,9 @@ def beside(store: Store, lineage: Lineage, old: Json, new: Json) -> Beside:
     return Beside(
         runs=({key: old[key] for key in keys}, {key: new[key] for key in keys}),
         configuration=[row for row in _rows("key", _dotted(old["config"]), _dotted(new["config"])) if row["old"] != row["new"]],
-        data=_rows("what", *(_data(each.stages) for each in remains)),
-        overall=_rows("figure", *overall),
+        data=_rows("what", *map(_data, remains)),
+        spans=[row for row in reversed(_rows("span", *map(_spans, remains))) if row["old"] != row["new"]],
+        overall=_rows("figure", before["overall"], after["overall"]),
         slices=[_slice(name, row, after["slices"][name]) for name, row in before["slices"].items() if name in after["slices"]],
         paired=paired,
         refusal=refusal,
@@ -106,17 +107,25 @@ def _figures(remains: Remains) -> Json:
     """The candidate's metrics; where they cannot be read, what the lineage recorded."""
     facts = remains.stages.get("evaluate", {}).get("facts") or {}
     metrics = remains.json("evaluate", "metrics.json", {}).get("candidate", {})
-    return {"overall": metrics.get("overall") or facts, "slices": metrics.get("slices") or {}}
+    overall = {name: value for name, value in (metrics.get("overall") or facts).items() if name in FIGURES}
+    if fresh := metrics.get("fresh"):
+        overall[f"accuracy on {remains.stages.get('mix', {}).get('facts', {}).get('fresh') or 'fresh images'}"] = fresh["accuracy"]
+    return {"overall": overall, "slices": metrics.get("slices") or {}}
 
 
-def _data(stages: Json) -> Json:
+def _data(remains: Remains) -> Json:
+    stages, described = remains.stages, remains.described
     facts = {name: stage["facts"] or {} for name, stage in stages.items()}
-    digests = {name: (stages.get(stage, {}).get("digest") or "")[:12] or None for name, stage in _DIGESTS.items()}
-    counts = {f"{split} images": count for split, count in facts.get("describe", {}).get("counts", {}).items()}
-    return {"source": facts.get("ingest", {}).get("source"), **digests, **counts}
+    made = {"examples": described if described == "mix" else "ingest", "statistics": described}
+    digests = {name: (stages.get(stage, {}).get("digest") or "")[:12] or None for name, stage in made.items()}
+    counts = {f"{split} images": count for split, count in facts.get(described, {}).get("counts", {}).items()}
+    learnt = {"spans learnt from": len(facts["mix"]["spans"])} if described == "mix" else {}
+    return {"source": facts.get("ingest", {}).get("source"), **learnt, **digests, **counts}
 
 
-_DIGESTS = {"examples": "ingest", "statistics": "describe"}
+def _spans(remains: Remains) -> Json:
+    facts = {name: stage["facts"] for name, stage in remains.stages.items()}
+    return {row["span"]: row["fate"] for row in spans.of(facts, remains.json("admit", "spans.json", []))}
 
 
 def _rows(name: str, old: Json, new: Json) -> list[Json]:
@@ -171,10 +180,10 @@ def _same_test_data(old: Remains, new: Remains) -> bool:
 
 
 def _leaked(run: Json, remains: Remains) -> list[int]:
-    found: list[int] = remains.json("describe", "leaked.json", [])
-    if "leaked.json" in remains.damaged.get("describe", ()):  # to count such images in would favour who learnt them by heart
+    found: list[int] = remains.json(remains.described, "leaked.json", [])
+    if "leaked.json" in remains.damaged.get(remains.described, ()):  # to count such images in would favour who learnt them by heart
         cause = f"leaked.json of run {run['run']} cannot be read: which test images it also had in train is not known"
-        raise ConfigurationError(cause, f"Make it again: {run['command']} --force describe")
+        raise ConfigurationError(cause, f"Make it again: {run['command']} --force {remains.described}")
     return found
 
 
@@ -204,6 +213,9 @@ def show(found: Beside) -> None:
     rows = [("run", name, *values) for name, values in run.items()]
     rows += [("settings", row["key"], row["old"], row["new"]) for row in found.configuration]
     rows += [("data", row["what"], row["old"], row["new"]) for row in found.data]
+    rows += [("spans", row["span"], row["old"] or "absent", row["new"] or "absent") for row in found.spans[: spans.NEWEST]]
+    if (more := len(found.spans) - spans.NEWEST) > 0:
+        rows.append(("spans", f"and {more:,} more", "", ""))
     rows += [("model", row["figure"], row["old"], row["new"]) for row in found.overall]
     beyond = [row for row in found.slices if row["beyond_noise"]]
     rows += [("slices", row["slice"], row["old"], row["new"]) for row in beyond]

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipeline.report import spans
 from pipeline.report.remains import Remains
 from pipeline.store import Store
 from schemas import statistics
@@ -31,8 +32,10 @@ class Facts:
     gallery: dict[str, list[dict[str, Any]]]
     history: list[dict[str, float]]
     anomalies: list[dict[str, Any]]
+    source: str  # data set and version, without spans
     counts: dict[str, int]  # records by split
     splits: dict[str, dict[str, Any]]  # by split: how often each label occurs, copies, images that stand in other splits
+    spans: list[dict[str, Any]]  # rows of `spans.of`
     serving: dict[str, Any]
     pushed: dict[str, Any]
     versions: dict[str, str]  # of the libraries that the stages import
@@ -59,12 +62,17 @@ class Facts:
 
     @property
     def passed(self) -> bool:
-        return self.run["state"] in ("pushed", "unchanged", "drafted")
+        return self.run["state"] in ("pushed", "unchanged", "waiting", "approved", "partial", "drafted")
 
     @property
     def candidate(self) -> dict[str, Any] | None:
         found: dict[str, Any] | None = self.metrics.get("candidate")
         return found
+
+    @property
+    def fresh(self) -> str:
+        """The span of which some images are tested on, beside the test split."""
+        return next((row["span"] for row in self.spans if row["fresh"]), "")
 
     @property
     def label_errors(self) -> list[dict[str, Any]]:
@@ -96,8 +104,10 @@ def gather(store: Store, run: dict[str, Any], stages: list[dict[str, Any]]) -> F
         gallery={name: [] for name in GALLERY} | load("evaluate", "gallery.json", {}),
         history=load("train", "history.json", []),
         anomalies=load("validate", "anomalies.json", []),
-        counts=facts.get("describe", {}).get("counts", {}),
+        source=facts.get("ingest", {}).get("source", ""),
+        counts=facts.get(remains.described, {}).get("counts", {}),
         splits=_splits(remains),
+        spans=spans.of(facts, load("admit", "spans.json", [])),
         serving=load("check_serving", "serving.json", {}),
         pushed=facts.get("push", {}),
         versions=dict(sorted(version for recipe in recipes for version in recipe.get("versions", {}).items())),
@@ -150,6 +160,7 @@ def _in_full(model: dict[str, Any]) -> dict[str, Any]:
         "overall": ROW | model["overall"],
         "slices": {name: ROW | row for name, row in slices.items()},
         "corruptions": {name: ROW | row for name, row in model.get("corruptions", {}).items()},
+        "fresh": ROW | model["fresh"] if model.get("fresh") else None,
         "with_leaked": model.get("with_leaked"),
         "confusion": model.get("confusion", []),
         "calibration": model.get("calibration", []),
@@ -160,7 +171,7 @@ def _splits(remains: Remains) -> dict[str, dict[str, Any]]:
     """Labels, copies and leaked images by split, read without TensorFlow: a TFRecord is a length, its check, and the record."""
     from google.protobuf.message import DecodeError
 
-    path = remains.whole("describe", "stats.tfrecord")
+    path = remains.whole(remains.described, "stats.tfrecord")
     try:
         content = path.read_bytes() if path else b""
         record = content[12 : 12 + int.from_bytes(content[:8], "little")]
@@ -174,5 +185,5 @@ def _splits(remains: Remains) -> dict[str, dict[str, Any]]:
             for each in datasets
         }
     except (OSError, DecodeError, KeyError):
-        remains.harmed("describe", "stats.tfrecord")
+        remains.harmed(remains.described, "stats.tfrecord")
         return {}

@@ -70,8 +70,9 @@ def _accuracy(axes: Any, rows: "Sequence[Row]") -> None:
         axes.step(*zip(*steps, strict=True), where="post", color=ACCENT, linewidth=1)
     size = 26 if len(seen) <= 100 else 12
     hollow = {"facecolors": "none", "edgecolors": BAD, "s": size}
-    looks: dict[str, Any] = {"pushed": {"color": ACCENT, "s": size}, "unchanged": {"color": DIM, "s": size / 5}}
-    for state in ("unchanged", *sorted({row.state for row, _ in seen} - looks.keys()), "pushed"):
+    small = {"color": DIM, "s": size / 5}
+    looks: dict[str, Any] = {"pushed": {"color": ACCENT, "s": size}, "unchanged": small, "partial": small}
+    for state in ("unchanged", "partial", *sorted({row.state for row, _ in seen} - looks.keys()), "pushed"):
         points = [(row.run, accuracy) for row, accuracy in seen if row.state == state]
         for marker, places in (("o", [p for p in points if p[1] >= low]), ("v", [(x, low - 0.05 * room) for x, y in points if y < low])):
             if places:

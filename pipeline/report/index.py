@@ -14,7 +14,7 @@ from typing import Any
 from markupsafe import Markup
 
 from pipeline.lineage import Lineage, now
-from pipeline.report import history
+from pipeline.report import history, spans
 from pipeline.report.facts import gate_in_words, how_passed
 from pipeline.report.html import environment, save, sentence
 from pipeline.report.remains import Remains
@@ -44,6 +44,7 @@ class Row:
     why: str  # one sentence
     report: str | None  # the run's page, beside this one
     damaged: list[str] = field(default_factory=list)  # files of its evaluation that cannot be read
+    new: str = ""  # the spans that were not there yet when this model was last served
 
     @property
     def refused(self) -> list[str]:
@@ -91,11 +92,17 @@ def gather(store: Store, lineage: Lineage, serving_dir: Path) -> Index:
     """The facts of all runs, from the lineage, the evaluations that still stand, and the serving directory."""
     runs = lineage.runs()
     stages = {run["run"]: {e["stage"]: e for e in lineage.executions(run["run"])} for run in runs}
-    rows = [_row(run, Remains(store, list(stages[run["run"]].values())), store) for run in runs]
+    rows: list[Row] = []
+    known: dict[str, set[str]] = {}  # by model: the spans that were there when it was served
+    for run in reversed(runs):
+        seen = known.setdefault(_model(run), set())
+        rows.insert(0, _row(run, Remains(store, list(stages[run["run"]].values())), store, seen))
+        if run["state"] in ("pushed", "unchanged"):
+            seen |= set((((stages[run["run"]].get("collect") or {}).get("facts") or {}).get("spans") or {}))
     return Index(list(_served(serving_dir, runs, stages)), rows, now())
 
 
-def _row(run: Json, remains: Remains, store: Store) -> Row:
+def _row(run: Json, remains: Remains, store: Store, known: set[str]) -> Row:
     facts = {name: stage["facts"] or {} for name, stage in remains.stages.items()}
     finished = run["finished"]
     report = store.root / "reports" / f"run-{run['run']}.html"
@@ -115,6 +122,7 @@ def _row(run: Json, remains: Remains, store: Store) -> Row:
         why=_why(run, version, comparisons, how_passed(gates)),
         report=report.name if report.exists() else None,
         damaged=remains.damaged.get("evaluate", []),
+        new=spans.new(spans.of(facts, []), known),
     )
 
 
@@ -123,15 +131,17 @@ def _seconds(started: str, finished: str) -> float:
 
 
 def _gates(facts: Json, judged: list[Json]) -> dict[str, str]:
-    """The verdict of each gate: refused if it refused any slice. The data's gate stands before the evaluation's, serving's behind."""
+    """The verdict of each gate: refused if it refused any slice. Those of spans and data stand before the evaluation's, serving's behind."""
     verdicts: dict[str, set[str]] = {}
     for gate in judged:
         verdicts.setdefault(gate["gate"], set()).add(gate["verdict"])
     order = ("refused", "passed", "too few examples")
     found = {name: next((verdict for verdict in order if verdict in seen), "passed") for name, seen in verdicts.items()}
-    ends = {name: facts.get(stage, {}).get("passed") for name, stage in (("data", "validate"), ("serving", "check_serving"))}
-    first, last = ({n: "passed" if ends[n] else "refused"} if ends[n] is not None else {} for n in ("data", "serving"))
-    return first | found | last
+    stages = {"spans": "admit", "data": "validate", "serving": "check_serving"}
+    said = {name: facts[stage]["passed"] for name, stage in stages.items() if facts.get(stage, {}).get("passed") is not None}
+    ends = {name: "passed" if passed else "refused" for name, passed in said.items()}
+    last = {name: ends.pop(name) for name in ("serving",) if name in ends}
+    return ends | found | last
 
 
 def _why(run: Json, version: int | None, comparisons: list[Json], passed: str) -> str:

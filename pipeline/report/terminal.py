@@ -12,7 +12,7 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.report import views
+from pipeline.report import spans, views
 from pipeline.report.facts import gate_in_words
 from pipeline.report.words import printable
 
@@ -22,7 +22,17 @@ if TYPE_CHECKING:
     from pipeline.report.index import Index
     from pipeline.session import Outcome
 
-STYLES = {"pushed": "green", "unchanged": "cyan", "refused": "red", "failed": "red", "killed": "yellow", "interrupted": "yellow"}
+STYLES = {
+    "pushed": "green",
+    "unchanged": "cyan",
+    "partial": "cyan",
+    "approved": "green",
+    "waiting": "yellow",
+    "refused": "red",
+    "failed": "red",
+    "killed": "yellow",
+    "interrupted": "yellow",
+}
 
 
 def new_table(*columns: str, right: tuple[str, ...] = ()) -> Table:
@@ -61,15 +71,17 @@ def plan(steps: "list[Step]", *, as_json: bool) -> None:
 
 
 def outcome(found: "Outcome", where: str) -> None:
-    """The gates and the path of the pushed model. `where`: options that the next command needs to find this run."""
-    evaluation = found.made["evaluate"]
-    assert evaluation is not None
-    gates_ = json.loads((evaluation.path / "gates.json").read_text())
-    say(gates(gates_))
-    if found.pushed.new:
-        say(Text.assemble(("pushed", "bold green"), f"  {found.pushed.path}"))
-    else:
-        say(Text.assemble(("nothing changed", "bold cyan"), f"  {found.pushed.path} already holds this model"))
+    """The gates, and what the last stage made. `where`: options that the next command needs to find this run."""
+    if evaluation := found.made.get("evaluate"):
+        say(gates(json.loads((evaluation.path / "gates.json").read_text())))
+    path = found.last.path
+    said = {
+        "pushed": (("pushed", "bold green"), f"  {path}"),
+        "unchanged": (("nothing changed", "bold cyan"), f"  {path} already holds this model"),
+        "waiting": (("waiting", "bold yellow"), f"  {found.approve}"),
+        "partial": ((found.stage, "bold cyan"), f"  {path}"),
+    }
+    say(Text.assemble(*said[found.state]))
     say(Text(f"report  python -m pipeline report {found.run}{where}", "dim"))
 
 
@@ -97,11 +109,26 @@ def show(run: dict[str, Any], executions: list[dict[str, Any]]) -> None:
     for e in executions:
         table.add_row(e["stage"], e["state"], f"{e['seconds']:.2f}", Text(e["why"]), Text(e["path"] or "", "dim"))
     say(table)
+    facts = {e["stage"]: e["facts"] or {} for e in executions}
+    if data := learnt(facts):
+        say(Text(f"data: {data}"))
     tuned = next((e["facts"] for e in executions if e["stage"] == "tune" and e["facts"]), None)
     if tuned:
         say(f"hyperparameters: {tuned['origin']}")
+    checked: dict[str, float] = next((e["facts"] for e in executions if e["stage"] == "check_serving" and e["facts"]), {})
+    if checked.get("load_seconds"):
+        rest = f", p99 {checked['p99_ms']:.2f} ms, {checked['memory_mb']:,.0f} MB" if "memory_mb" in checked else ""
+        say(f"serving check: loads in {checked['load_seconds']:.2f} s, answers in {checked['latency_ms']:.2f} ms{rest}")
     if run["message"]:
         say(Text(run["message"]))
+
+
+def learnt(facts: dict[str, Any]) -> str:
+    """What a run learnt from, and what it was tested on: "mnist:3.0.1 and 2 of 3 spans: 56,000 train, ..."; from facts by stage."""
+    described = facts.get("mix") or facts.get("describe") or {}
+    counts = ", ".join(f"{count:,} {split}" for split, count in views.in_order(described.get("counts", {})).items())
+    source = " and ".join(filter(None, [facts.get("ingest", {}).get("source", ""), spans.learnt(spans.of(facts, []))]))
+    return ": ".join(filter(None, [source, counts]))
 
 
 def report(facts: "Facts", written: dict[str, Path]) -> None:
@@ -117,6 +144,11 @@ def report(facts: "Facts", written: dict[str, Path]) -> None:
         say(Text(comparison["said"]))
     if likely := len(facts.label_errors):
         say(Text(f"{facts.label_errors_counted} test image{'s'[: likely != 1]} may be labelled wrongly: the report shows them", "yellow"))
+    if facts.spans:
+        say(Text(f"data: {facts.source} and {spans.learnt(facts.spans)}"))
+    for row in spans.shown(facts.spans):
+        if said := spans.said(row):
+            say(Text(f"{row['span']} {row['fate']}: {'; '.join(said)}", "yellow"))
     for anomaly in facts.anomalies:
         say(Text(f"{anomaly['severity']}: {anomaly['words']}", "yellow"))
     say(Text(f"card    {written['card']}", "dim"), Text(f"figures {written['json']}", "dim"), Text(f"report  {written['html']}"))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.files import MANIFEST
+from pipeline.report import spans
 from pipeline.report.facts import Facts
 
 SPLITS = ("train", "validation", "test")
@@ -65,6 +66,25 @@ def features(name: str) -> tuple[int, str]:
     """How many features a slice has, and which: "label=3, ink=below 0.1" is (2, "label, ink")."""
     parts = name.split(", ")
     return len(parts), ", ".join(part.split("=")[0] for part in parts)
+
+
+def fresh(facts: Facts) -> list[dict[str, Any]]:
+    """The fixed test split and, below it, the fresh images; empty where there are none."""
+    found = facts.candidate
+    if not found or not found["fresh"]:
+        return []
+    return [_beside(facts, "overall", "the test split"), _beside(facts, "fresh", facts.fresh or "fresh")]
+
+
+def fresh_gate(facts: Facts) -> str:
+    """What the gate on fresh images asked for, and what came of it; empty where there is no such gate."""
+    gate = next((gate for gate in facts.gates if gate["gate"] == "fresh"), None)
+    if not gate or not gate["passed"]:
+        return gate["words"] if gate else ""
+    if gate["verdict"] == "passed":
+        return f"gates.fresh asks for {gate['bound']:.4f}, and {gate['came']}, came: passed"
+    why = "there is no span yet" if gate["value"] is None else "so few images cannot be judged"
+    return f"gates.fresh asks for {gate['bound']:.4f}; {why}, so it refuses nothing"
 
 
 def corruptions(facts: Facts) -> list[dict[str, Any]]:
@@ -192,7 +212,9 @@ def limits(facts: Facts) -> list[str]:
         said.append("Robustness under corruptions was not measured.")
     if "baseline" not in facts.metrics:
         said.append("Nothing was served yet, so there was no model to compare with.")
-    said.append("All figures are of one test split. Images of another origin, or of none of these classes, were not tested.")
+    if row := found["fresh"]:
+        said.append(f"Fresh images are of one span, {facts.fresh}: {row['count']:,} of them.")
+    said.append(f"All {'other ' if found['fresh'] else ''}figures are of one test split. Images of another origin, or of none of these classes, were not tested.")
     return said
 
 
@@ -204,7 +226,7 @@ def known(interval: Any) -> bool:
 def _beside(facts: Facts, name: str, shown: str | None = None) -> dict[str, Any]:
     def row(model: str) -> dict[str, Any] | None:
         found = facts.metrics.get(model)
-        every: dict[str, Any] = found["slices"] | {"overall": found["overall"]} if found else {}
+        every: dict[str, Any] = found["slices"] | {"overall": found["overall"], "fresh": found["fresh"]} if found else {}
         return every.get(name)
 
     candidate, baseline = row("candidate"), row("baseline")
@@ -221,7 +243,12 @@ def _what(stage: dict[str, Any]) -> str:
     match stage["stage"]:
         case "ingest":
             said = str(found.get("source", ""))
-        case "describe":
+        case "collect":
+            rows = spans.of({"collect": found}, [])
+            said = f"{len(rows):,} span{'s'[: len(rows) != 1]}, {sum(row['images'] for row in rows):,} images"
+        case "admit" if "admitted" in found:
+            said = "; ".join([said] * bool(said) + [f"{len(found[each]):,} {each}" for each in ("admitted", "quarantined") if found[each]])
+        case "describe" | "mix":
             said = ", ".join(f"{count:,} {split}" for split, count in in_order(found.get("counts", {})).items())
         case "tune" if "origin" in found:
             said = f"hyperparameters, {found['origin']}"

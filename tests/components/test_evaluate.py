@@ -68,7 +68,7 @@ def alone(model, few, mnist, tmp_path_factory):
     return evaluated(model, few, lent(tmp_path_factory.mktemp("alone")), mnist)
 
 
-LOOK = Look((28, 28, 1), 10, (("label",),), {}, (), 0.0, frozenset(), confidence=0.95, min_examples=30)
+LOOK = Look((28, 28, 1), 10, (("label",),), {}, (), 0.0, frozenset(), None, confidence=0.95, min_examples=30)
 
 
 def predicted(evaluation, column="probabilities"):

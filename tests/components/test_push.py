@@ -2,15 +2,19 @@
 
 import dataclasses
 import json
+from pathlib import Path
 
 import pytest
 
+from components.approve import approve
 from components.push import push
 from components.served import baseline, best, served_data
 from pipeline.files import digest, listing, remove
+from pipeline.serving import Shelf
 from schemas import statistics as stats
-from schemas.artifacts import Evaluation, Examples, Model, ServingCheck, Statistics
+from schemas.artifacts import WARMUP, Evaluation, Examples, Model, ServingCheck, Statistics
 from schemas.contract import Contract
+from schemas.delivery import Push
 from schemas.errors import ConfigurationError, Refused, StoreError
 from tests.components import pictures
 
@@ -28,6 +32,9 @@ def made(path, name, *, accuracy=0.9, test="these"):
     (saved_model / "variables" / "variables.index").write_text(f"the weights of {name}")
     (path / name / "gates.json").write_text('[{"gate": "accuracy"}]')
     (path / name / "stats.tfrecord").write_text(f"the data of {name}")
+    (path / name / "manifest.json").write_text('{"made": "2026-01-01T00:00:00+00:00"}')
+    (path / name / "assets.extra").mkdir()
+    (path / name / WARMUP).write_text(f"requests to {name}")
     folder = path / name
     return {
         "model": Model(folder, digest=f"model-{name}", epochs=1, validation_accuracy=0.9),
@@ -40,7 +47,7 @@ def made(path, name, *, accuracy=0.9, test="these"):
 MNIST = Contract.load("mnist.pbtxt")
 
 
-def pushed(parts, shelf, lend, number):
+def pushed(parts, shelf, lend, number, keep=5):
     """As the line does it: the resolvers first, and what they found stands in the lineage."""
     against, before = baseline.function(parts["model"], **shelf), served_data.function(parts["statistics"], contract=MNIST, **shelf)
     stages = {
@@ -51,7 +58,10 @@ def pushed(parts, shelf, lend, number):
         "served_data": {"digest": before.digest if before else None},
     }
     run = lend(lineage={"run": number, "stages": stages})
-    return push.function(**parts, baseline=against, **shelf, run=run), against, before, run
+    passed = {name: parts[name] for name in ("model", "evaluation", "serving")} | {"baseline": against}
+    approval = approve.function(**passed, settings=Push(), decided=None, **shelf, run=lend())
+    version = push.function(**passed, statistics=parts["statistics"], approval=approval, keep=keep, **shelf, run=run)
+    return version, against, before, run
 
 
 def test_the_first_push_has_nothing_to_compare_with_and_makes_version_one(tmp_path, shelf, lend):
@@ -62,11 +72,12 @@ def test_the_first_push_has_nothing_to_compare_with_and_makes_version_one(tmp_pa
     assert run.said == ["version 1"]
     found = pictures.contents(version.path)
     assert found.pop("assets.extra/statistics.tfrecord") == b"the data of a"
+    assert found.pop(WARMUP) == b"requests to a"
     provenance = json.loads(found.pop("provenance.json"))
     assert found == pictures.contents(parts["model"].path / "saved_model")
     assert (provenance["model"], provenance["accuracy"], provenance["run"]) == ("model-a", 0.9, 1)
     assert provenance["gates"] == [{"gate": "accuracy"}]
-    assert provenance["files"].keys() == {*found, stats.SERVED}
+    assert provenance["files"].keys() == {*found, stats.SERVED, WARMUP}
 
 
 def test_a_second_model_is_compared_with_the_first_and_stays_compared_with_it(tmp_path, shelf, lend):
@@ -138,13 +149,17 @@ def test_a_served_version_that_was_altered_is_no_baseline(tmp_path, shelf, lend)
 
 def test_a_version_that_does_not_say_what_it_was_made_from_is_refused(tmp_path, shelf, lend):
     version, *_ = pushed(made(tmp_path, "a"), shelf, lend, 1)
-    (version.path / "provenance.json").write_text('{"model": "x", "files": {}, "stages": []}')
+    (version.path / "provenance.json").write_text('{"model": "model-b", "files": {}, "stages": []}')
     with pytest.raises(StoreError, match=r"provenance\.json does not say what the model was made from"):
         baseline.function(made(tmp_path, "b")["model"], **shelf)
 
 
+def examples(test="these"):
+    return Examples(Path(), splits={}, source="own", test=test)
+
+
 def best_of(parts, shelf, test="these"):
-    found = best.function(parts["model"], Examples(parts["model"].path, splits={}, source="own", test=test), **shelf)
+    found = best.function(parts["model"], examples(test), **shelf)
     return found and (found.version, found.accuracy, found.kept, found.same_test)
 
 
@@ -173,3 +188,41 @@ def test_a_model_that_is_served_is_not_its_own_best(tmp_path, shelf, lend):
     latest = made(tmp_path, "b", accuracy=0.95)
     pushed(latest, shelf, lend, 2)
     assert best_of(latest, shelf) == (1, 0.91, True, True)
+
+
+def test_the_same_model_in_other_bytes_is_neither_pushed_again_nor_compared_with_itself(tmp_path, shelf, lend):
+    first, again = made(tmp_path, "a"), made(tmp_path, "a trained anew")
+    for parts in (first, again):
+        parts["model"] = dataclasses.replace(parts["model"], identity="what it computes")
+    pushed(first, shelf, lend, 1)
+    version, against, _, run = pushed(again, shelf, lend, 2)
+    assert (version.version, version.new, against) == (1, False, None)
+    assert best_of(again, shelf) is None
+    assert run.said == ["version 1 already holds this model"]
+
+
+def test_older_versions_go_but_not_the_best(tmp_path, shelf, lend):
+    for number, accuracy in enumerate((0.91, 0.95, 0.92, 0.93), 1):
+        *_, run = pushed(made(tmp_path, f"m{number}", accuracy=accuracy), shelf, lend, number, keep=2)
+    assert run.said == ["version 4"]
+    *_, run = pushed(made(tmp_path, "m5", accuracy=0.94), shelf, lend, 5, keep=2)
+    assert run.said == ["version 5, version 3 removed"]
+    assert sorted(p.name for p in (shelf["serving_dir"] / "own").iterdir() if p.name.isdigit()) == ["2", "4", "5"]
+
+
+def test_after_a_rollback_the_next_model_is_compared_with_what_is_served_and_the_old_one_is_refused(tmp_path, shelf, lend):
+    first, second = made(tmp_path, "a", accuracy=0.91), made(tmp_path, "b", accuracy=0.95)
+    pushed(first, shelf, lend, 1)
+    pushed(second, shelf, lend, 2)
+    before = best.function(second["model"], examples(), **shelf)
+    Shelf(shelf["serving_dir"], "own").rollback(reason="slow")
+    against = baseline.function(second["model"], **shelf)
+    assert (against.version, against.digest) == (3, "model-a")
+    assert best.function(second["model"], examples(), **shelf).digest == before.digest, "nothing is evaluated anew"
+    with pytest.raises(AssertionError):
+        pushed(second, shelf, lend, 3)
+    again, against, _, _ = pushed(first, shelf, lend, 4)
+    assert (again.version, again.new, against) == (3, False, None)
+    assert best_of(first, shelf) is None, "a model is not its own best, whatever version holds it"
+    third, against, _, _ = pushed(made(tmp_path, "c", accuracy=0.93), shelf, lend, 5)
+    assert (third.version, against.version) == (4, 3)

@@ -12,8 +12,9 @@ from google.protobuf import text_format
 from scipy.spatial import distance
 from tensorflow_metadata.proto.v0 import anomalies_pb2
 
+from components._anomalies import jensen_shannon, largest_difference
 from components.describe import describe
-from components.validate import jensen_shannon, largest_difference, validate
+from components.validate import validate
 from schemas import statistics as stats
 from schemas.artifacts import Served
 from schemas.contract import Contract

@@ -39,14 +39,14 @@ class Line:
     lineage: Lineage
     watcher: Watcher = field(default_factory=Watcher)
 
-    def plan(self, node: Node, again: Again = Again()) -> list[Step]:
-        return Planner.of(self.store, again, node).plan(node)
+    def plan(self, node: Node, again: Again = Again(), **given: Any) -> list[Step]:
+        return Planner.of(self.store, again, node, **given).plan(node)
 
-    def run(self, node: Node, again: Again = Again()) -> Any:
+    def run(self, node: Node, again: Again = Again(), **given: Any) -> Any:
         tiny_line.EVENTS.clear()
         self.watcher.lines.clear()
         number = self.lineage.start(profile="tiny", command="", config={})
-        planner = Planner.of(self.store, again, node)
+        planner = Planner.of(self.store, again, node, **given)
         with self.store.lock(wait=False):
             return Execution(number, node, planner, self.store, self.lineage, Beam(), self.watcher).run(planner.plan(node))
 

@@ -234,7 +234,7 @@ def _files(stage: str, out: Path, answers: Answers, found: dict[str, Any]) -> No
         _write(out / "gallery.json", kept)
         np.save(out / "gallery.npy", answers.images[used])
     elif stage == "check_serving":
-        _write(out / "serving.json", {"load_seconds": 0.21, "latency_ms": 0.4, "difference": 1e-7})
+        _write(out / "serving.json", _SERVING)
 
 
 def _statistics(path: Path, counts: dict[str, int]) -> None:
@@ -262,6 +262,7 @@ def _facts(stage: str, found: dict[str, Any]) -> dict[str, Any]:
         "tune": {"origin": "configured"},
         "train": {"epochs": len(_HISTORY), "validation_accuracy": _HISTORY[-1]["val_accuracy"]},
         "evaluate": {"accuracy": overall["accuracy"], "loss": overall["loss"], "baseline": baseline},
+        "check_serving": {"load_seconds": 0.21, "latency_ms": 0.4, "p99_ms": 0.9, "memory_mb": 61.4, "difference": 1e-7},
     }.get(stage, {})
 
 
@@ -273,6 +274,16 @@ _HISTORY = [
     {"loss": 0.4 / e, "accuracy": 1 - 0.1 / e, "val_loss": 0.4 / e + 0.01 * e, "val_accuracy": 1 - 0.1 / e - 0.002 * e}
     for e in range(1, 11)
 ]
+_SERVING = {
+    "load_seconds": 0.21,
+    "difference": 1e-7,
+    "memory": {"tensorflow_mb": 740.2, "loaded_mb": 12.5, "peak_mb": 61.4},
+    "latency": [
+        {"signature": name, "batch": batch, "calls": 120, "p50_ms": ms, "p95_ms": 1.5 * ms, "p99_ms": 2.25 * ms}
+        for name in ("serving_default", "images")
+        for batch, ms in ((1, 0.4), (8, 0.6), (32, 1.2))
+    ],
+}
 _TRAIN = {
     "model": {"kind": "mlp", "layers": [512, 256], "dropout": 0.2},
     "optimizer": {"name": "adam", "learning_rate": 0.002},

@@ -1,5 +1,6 @@
 """The commands: what they print, and how they exit."""
 
+import contextlib
 import json
 import os
 import sqlite3
@@ -14,7 +15,32 @@ from pipeline.cli import app
 from pipeline.lineage import Lineage
 from pipeline.store import Store
 
-COMMANDS = ("run", "tune", "runs", "show", "report", "compare", "settings", "schema infer", "schedule", "schedule status")
+COMMANDS = (
+    "run",
+    "tune",
+    "runs",
+    "show",
+    "report",
+    "compare",
+    "settings",
+    "stages",
+    "schema infer",
+    "schedule",
+    "schedule status",
+    "approvals",
+    "approve",
+    "reject",
+    "serving",
+    "serving list",
+    "serving verify",
+    "serving rollback",
+    "serving pin",
+    "serving unpin",
+    "serving gc",
+    "store",
+    "store verify",
+    "store gc",
+)
 ENVIRONMENT = {
     **{name: value for name, value in os.environ.items() if not name.startswith("GATELINE_")},
     "COLUMNS": "200",
@@ -44,11 +70,15 @@ def root(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def broken(tmp_path: Path) -> Path:
-    """A store whose lineage has tables that are not ours: no failure that the program foresees."""
+    """A store with what no part of the program foresees: a run whose configuration is no JSON, and a folder for a log."""
     root = Store(tmp_path / "root").root
-    connection = sqlite3.connect(root / "lineage.db")
-    connection.execute("CREATE TABLE runs (run INTEGER)")
-    connection.close()
+    lineage = Lineage.at(root, None)
+    lineage.start(profile="sample", command="", config={})
+    lineage.engine.dispose()
+    with contextlib.closing(sqlite3.connect(root / "lineage.db")) as connection:
+        connection.execute("UPDATE runs SET config = '{'")
+        connection.commit()
+    (root / "logs" / "run-2.log").mkdir()
     return root
 
 
@@ -176,7 +206,7 @@ def test_a_bad_configuration_exits_with_2_and_makes_no_store(tmp_path: Path) -> 
 def test_an_unknown_stage_exits_with_2(tmp_path: Path) -> None:
     done = gateline("run", "--dry-run", "--from", "trian", "--root", tmp_path / "root")
     assert done.returncode == 2
-    assert done.stderr.startswith("configuration: trian is not a stage\n  The stages are ingest, describe, ")
+    assert done.stderr.startswith("configuration: trian is no stage of this run\n  Its stages are ingest, describe, ")
 
 
 def test_a_dry_run_says_what_would_run_and_runs_nothing(tmp_path: Path) -> None:
@@ -185,7 +215,7 @@ def test_a_dry_run_says_what_would_run_and_runs_nothing(tmp_path: Path) -> None:
     steps = json.loads(done.stdout)
     assert steps[0] == {"stage": "ingest", "action": "run", "why": "first time"}
     assert steps[-1]["stage"] == "push"
-    assert [p.name for p in (tmp_path / "root").rglob("*") if p.is_file()] == ["store.json"]
+    assert [p.name for p in (tmp_path / "root").rglob("*") if p.is_file() and not p.name.startswith(".")] == ["store.json"]
     assert [p.name for p in tmp_path.iterdir()] == ["root"]
 
 
@@ -201,22 +231,22 @@ def test_an_unexpected_error_is_one_line_and_exits_with_1(broken: Path) -> None:
     done = gateline("run", "--root", broken)
     assert (done.returncode, done.stdout) == (1, "")
     first, *notes = done.stderr.splitlines()
-    assert first.startswith("error: OperationalError: ")
-    assert notes == ["  Run again with -v for the traceback."]
+    assert first.startswith("error: IsADirectoryError: ")
+    assert notes == ["  Run again with -v for the traceback.", f"  log: {broken / 'logs' / 'run-2.log'}"]
 
 
 def test_an_unexpected_error_shows_its_traceback_with_v(broken: Path) -> None:
-    done = gateline("run", "--root", broken, "-v")
+    done = gateline("runs", "--root", broken, "-v")
     assert done.returncode == 1
     assert done.stderr.startswith("Traceback (most recent call last):\n")
-    assert "error: OperationalError: " in done.stderr
+    assert "error: JSONDecodeError: " in done.stderr
 
 
 @pytest.mark.parametrize("name", ["runs", "report"])
 def test_where_the_remedy_is_v_the_command_takes_it(name: str, broken: Path) -> None:
     done = gateline(name, "--root", broken)
     assert done.returncode == 1
-    assert "-v" not in done.stderr or "no such column" in gateline(name, "--root", broken, "-v").stderr
+    assert "-v" not in done.stderr or "JSONDecodeError" in gateline(name, "--root", broken, "-v").stderr
 
 
 @pytest.mark.parametrize("name", ["runs", "show", "report"])

@@ -1,5 +1,6 @@
 """What ran, on what, and what came of it, in SQL."""
 
+import dataclasses
 import datetime
 from collections.abc import Callable
 from pathlib import Path
@@ -7,13 +8,16 @@ from pathlib import Path
 import pytest
 
 from pipeline.lineage import Lineage
-from schemas.errors import StoreError
+from schemas.errors import GatelineError, StoreError
 
 Open = Callable[[str], Lineage]
 
 
-@pytest.fixture
-def url(tmp_path: Path) -> str:
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database of each kind. What is tested of one is tested of both."""
+    if request.param == "postgresql":
+        return request.getfixturevalue("new_postgres")()
     return f"sqlite:///{tmp_path / 'lineage.db'}"
 
 
@@ -36,6 +40,7 @@ def test_a_run_is_remembered_across_connections(opened: Open, url: str) -> None:
         "state": "refused",
         "exit_code": 3,
         "message": "refused: accuracy is 0.5",
+        "store": "",
     }
 
 
@@ -94,7 +99,7 @@ def test_a_run_left_running_was_killed_as_the_next_start_says(opened: Open, url:
 def test_an_execution_of_no_run_is_refused_by_the_database(opened: Open, url: str) -> None:
     import sqlalchemy
 
-    with pytest.raises(sqlalchemy.exc.IntegrityError, match="FOREIGN KEY"):
+    with pytest.raises(sqlalchemy.exc.IntegrityError, match=r"(?i)foreign key"):
         opened(url).executed(7, "ingest", state="ran", why="", seconds=0.0)
 
 
@@ -125,3 +130,50 @@ def test_a_password_is_not_shown(opened: Open) -> None:
         opened("nosuchdatabase://gateline:secret@host/lineage")
     assert "secret" not in str(error.value)
     assert "host/lineage" in str(error.value)
+
+
+def test_a_password_is_not_written_down(opened: Open, url: str) -> None:
+    lineage = opened(url)
+    number = lineage.start(profile="sample", command="run --database postgresql://me:secret@host/lineage", config={})
+    lineage.executed(number, "push", state="failed", why="no route to postgresql://me:secret@host/lineage", seconds=0.0)
+    lineage.finish(number, state="failed", exit_code=1, message="no route to postgresql://me:secret@host/lineage")
+    assert "secret" not in str([lineage.runs(), lineage.executions(number)])
+    assert lineage.run(number)["command"] == "run --database postgresql://me:***@host/lineage"
+
+
+def test_stores_that_share_a_database_leave_each_others_runs_alone(opened: Open, url: str) -> None:
+    one, other = (dataclasses.replace(opened(url), store=name) for name in ("one", "other"))
+    running, killed = start(one), start(other)
+    assert start(other) == 3
+    assert [one.run(number)["state"] for number in (running, killed)] == ["running", "killed"]
+
+
+def test_order_does_not_hang_on_the_clock(opened: Open, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    lineage = opened(url)
+    for number, year in enumerate(("2030", "2026"), 1):
+        monkeypatch.setattr("pipeline.lineage.now", lambda year=year: f"{year}-01-01T00:00:00.000+00:00")
+        assert start(lineage) == number
+    assert [row["started"][:4] for row in lineage.runs()] == ["2026", "2030"]
+    assert lineage.run(None)["run"] == 2
+
+
+def test_words_that_are_no_unicode_are_written_down(opened: Open, url: str) -> None:
+    lineage = opened(url)
+    lineage.finish(start(lineage), state="failed", exit_code=1, message="file \udcff of \0 is damaged")
+    assert lineage.run(1)["message"] == "file ? of ? is damaged"
+
+
+def test_a_database_that_was_damaged_is_told_in_one_line(opened: Open, tmp_path: Path) -> None:
+    path = tmp_path / "lineage.db"
+    lineage = opened(f"sqlite:///{path}")
+    for _ in range(50):
+        start(lineage)
+    lineage.engine.dispose()
+    content = bytearray(path.read_bytes())
+    content[4096:8192] = bytes(4096)
+    path.write_bytes(content)
+    with pytest.raises(GatelineError) as error:
+        opened(f"sqlite:///{path}").runs()
+    assert str(path) in error.value.cause
+    assert "malformed" in error.value.cause
+    assert "--database" in error.value.remedy

@@ -102,7 +102,15 @@ class Line:
     lineage: Lineage
     slept: list[float] = field(default_factory=list)
 
-    def run(self, state: str, message: str = "", exit_code: int = 0, drift: bool = False, candidate: str = "one") -> int:
+    def run(
+        self,
+        state: str,
+        message: str = "",
+        exit_code: int = 0,
+        drift: bool = False,
+        candidate: str = "one",
+        spans: dict[str, Any] | None = None,
+    ) -> int:
         number = self.lineage.start(profile="mnist", command="", config={})
         verdict = self.root / "verdict"
         verdict.mkdir(exist_ok=True)
@@ -111,6 +119,8 @@ class Line:
         other = found | {"split": "validation", "words": "validation against train"}
         (verdict / "anomalies.json").write_text(json.dumps([other, *([found] if drift else [])]))
         stages = [("validate", verdict, {"passed": True}), ("evaluate", self.root, {"accuracy": 0.98617})]
+        if spans is not None:
+            stages.append(("admit", self.root, spans))
         if state == "pushed":
             stages.append(("push", self.root / "serving/mnist/4", {"version": 4, "new": True}))
         for stage, path, facts in stages:
@@ -177,6 +187,15 @@ def test_of_a_run_that_changed_nothing_nobody_hears(line: Line, slack: Slack, st
 def test_drift_is_told_beside_the_outcome_and_skew_is_not_drift(line: Line, slack: Slack) -> None:
     line.tell(line.run("pushed", drift=True), webhook(slack, "drift"))
     assert slack.texts == ["mnist, run 1: drift: train against version 3's: the share of label 4 differs by 0.2"]
+
+
+def test_of_a_span_that_drifts_or_is_kept_out_people_hear_once(line: Line, slack: Slack) -> None:
+    far, cut = "span-2 lies far from version 1's training data", "span-3/7/1.png holds no image that can be decoded"
+    for candidate in ("one", "two"):
+        spans = {"drifted": {"span-2": far}, "quarantined": {"span-3": cut}}
+        line.tell(line.run("unchanged", candidate=candidate, spans=spans), webhook(slack))
+    assert slack.texts == [f"mnist, run 1: drift: {far}", f"mnist, run 1: span-3 is quarantined: {cut}"]
+    assert [body["span"] for _, body in slack.got] == ["span-2", "span-3"]
 
 
 def test_a_target_hears_only_what_it_asked_for(line: Line, slack: Slack) -> None:
@@ -338,7 +357,9 @@ def test_a_program_gets_the_event_on_its_stdin(line: Line, tmp_path: Path) -> No
     out = tmp_path / "event.json"
     program = f"import sys; open({str(out)!r}, 'w').write(sys.stdin.read())"
     line.tell(line.run("failed", "OSError: boom", 1), Notify(command=[sys.executable, "-c", program]))
-    event = json.loads(out.read_text())
+    (told,) = out.read_text().splitlines(keepends=True)
+    assert told.endswith("\n"), "so that events can be appended to a file, one a line"
+    event = json.loads(told)
     assert (event["event"], event["text"], event["exit_code"]) == ("failed", "mnist, run 1: failed: OSError: boom", 1)
 
 

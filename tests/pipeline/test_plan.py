@@ -142,7 +142,7 @@ def test_from_a_stage_runs_nothing_that_is_not_behind_it(tiny: Line) -> None:
 def test_an_unknown_stage_is_refused(tiny: Line, to: Path, again: Again) -> None:
     with pytest.raises(ConfigurationError) as error:
         Planner.of(tiny.store, again, line(to))
-    assert str(error.value) == "configuration: dubble is not a stage\n  The stages are pick, double, judge, deliver."
+    assert str(error.value) == "configuration: dubble is no stage of this run\n  Its stages are pick, double, judge, deliver."
     assert error.value.exit_code == 2
 
 

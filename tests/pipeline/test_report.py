@@ -162,6 +162,15 @@ def test_robustness_calibration_and_slices_are_shown(pushed: Facts, page: Page) 
     assert all(name in page.text for name in names)
 
 
+def test_the_serving_check_states_its_figures(root: Path, page: Page) -> None:
+    assert "the model loads in 0.21 s and takes at most 61 MB beside TensorFlow itself." in page.text
+    assert "signature images median, ms p95, ms p99, ms calls" in page.text
+    for row in ("serving_default 1 0.40 0.60 0.90 120", "images 32 1.20 1.80 2.70 120"):
+        assert row in page.text
+    said = gateline("show", "1", "--root", root).stdout
+    assert "serving check: loads in 0.21 s, answers in 0.40 ms, p99 0.90 ms, 61 MB" in said
+
+
 def test_the_page_needs_nothing_but_itself(source: str, page: Page) -> None:
     assert len(source.encode()) < 3_000_000
     assert not {"script", "iframe", "object", "base"} & {tag for tag, _ in page.elements}

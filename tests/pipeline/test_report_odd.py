@@ -62,7 +62,8 @@ def test_an_older_store_still_gives_a_report(tmp_path: Path) -> None:
         (folder / name).unlink()
     manifest = json.loads((folder / "manifest.json").read_text())
     manifest["files"] = files.listing(folder)
-    (folder / "manifest.json").write_text(json.dumps(manifest | {"digest": files.digest(manifest["files"], manifest["facts"])}))
+    manifest["digest"] = files.digest(manifest["files"], manifest["facts"])
+    (folder / "manifest.json").write_text(json.dumps(manifest | {"seal": files.seal(manifest)}))
     lineage = Lineage.at(root, None)
     stages = [s | ({"digest": files.digest(manifest["files"])} if s["stage"] == "evaluate" else {}) for s in lineage.executions(number)]
     found = gather(Store(root), lineage.run(number) or {}, stages)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.cron import Timetable
-from pipeline.schedule import MISSED, Ended, Entry, Rules, Running, Schedule, State
+from pipeline.schedule import MISSED, Ended, Entry, News, Rules, Running, Schedule, State
 from schemas.errors import StoreError
 
 UTC = datetime.UTC
@@ -40,6 +40,7 @@ class World:
     takes: datetime.timedelta = 10 * MINUTE
     until: datetime.datetime = datetime.datetime.max.replace(tzinfo=UTC)
     passing: Callable[["World"], None] = lambda world: None  # what happens while the scheduler sleeps
+    news: Callable[["World"], News | None] = lambda world: None
     disk: State | None = None
     journal: list[Entry] = field(default_factory=list)
     tries: list[datetime.datetime] = field(default_factory=list)
@@ -51,7 +52,7 @@ class World:
     def start(self) -> Schedule:
         """A scheduler that finds what the last one left on the disk."""
         state = State.begin(self.disk, self.cron, self.zone, self.clock)
-        return Schedule(self.after, self.rules, state, self.save, self.run, lambda: self.clock, self.sleep)
+        return Schedule(self.after, self.rules, state, self.save, self.run, lambda: self.clock, self.sleep, lambda: self.news(self))
 
     def live(self, until: datetime.datetime) -> "World":
         """Until then, started again after each crash."""
@@ -334,3 +335,59 @@ def test_there_is_no_state_before_the_first_start_and_a_damaged_one_is_refused_i
     with pytest.raises(StoreError) as error:
         State.read(path)
     assert str(error.value) == f"store: {path} is not a schedule's state\n  Remove it: the schedule then begins anew."
+
+
+def spans(world: World) -> News | None:
+    """A span each third day at noon."""
+    days = (world.clock - at("2026-01-02 12:00")) // DAY
+    return News(f"{days // 3}", f"new span {days // 3}") if days >= 0 else None
+
+
+def test_a_new_span_is_run_for_at_once_and_the_nights_are_as_they_were() -> None:
+    world = World(news=spans)
+    start, end = world.clock, at("2026-03-01 12:30")
+    world.live(end)
+    called = [entry for entry in world.journal if entry.cause]
+    assert [(entry.cause, entry.ticks, entry.outcome) for entry in called] == [(f"new span {i}", 0, "pushed") for i in range(20)]
+    assert all(at("2026-01-02 12:00") + 3 * i * DAY <= entry.tick <= at("2026-01-02 12:01") + 3 * i * DAY for i, entry in enumerate(called))
+    assert [entry.tick for entry in world.journal if not entry.cause] == berlin(start, end)
+
+
+def test_a_run_of_the_night_learns_of_a_span_that_came_before_it_and_none_follows() -> None:
+    came = at("2026-01-02 02:59:30")
+    early = World(news=lambda world: News("7", "new span 7") if world.clock >= came else None)
+    early.live(at("2026-01-03 02:00"))
+    assert [(entry.cause, entry.ticks) for entry in early.journal] == [("", 1)]
+    assert early.disk
+    assert early.disk.heard == "7"
+
+
+def test_a_run_for_a_span_that_is_cut_off_by_a_crash_is_made_again() -> None:
+    def plays(world: World) -> Ended:
+        if len(world.tries) < 3:
+            raise Crash
+        return PUSHED
+
+    world = World(news=lambda world: News("1", "new span 1"), plays=plays).live(at("2026-01-01 14:00"))
+    assert [(entry.cause, entry.tries, entry.outcome) for entry in world.journal] == [("new span 1", 3, "pushed")]
+
+
+@pytest.mark.parametrize("missed", MISSED)
+def test_news_lose_no_tick_and_no_span_in_a_bad_quarter(missed: str) -> None:
+    chance = random.Random(3)
+
+    def plays(world: World) -> Ended:
+        if chance.random() < 0.2:
+            world.clock += chance.randint(0, 20) * HOUR
+            raise Crash
+        return chance.choice([PUSHED, PUSHED, FAILED, REFUSED, BUSY])
+
+    world = World(rules=Rules(missed, jitter=1800), plays=plays, news=spans)
+    start, end = world.clock, at("2026-04-01 12:30")
+    world.live(end)
+    assert world.disk
+    nights = [entry for entry in world.journal if entry.ticks]
+    accounted(nights, berlin(start, world.disk.accounted)[: sum(entry.ticks for entry in nights)])
+    news = spans(world)
+    assert news
+    assert world.disk.heard == news.token

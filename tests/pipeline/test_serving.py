@@ -3,13 +3,15 @@
 import json
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 from pipeline import files
-from pipeline.serving import Shelf, Version, writable
+from pipeline.serving import Shelf, writable
 from schemas.errors import Refused, StoreError
+from tests.pipeline.shelves import Reader, model, publish, seen
 
 KILLED = """
 import os, shutil, signal, sys
@@ -17,7 +19,7 @@ from pathlib import Path
 from pipeline import files
 from pipeline.serving import Shelf
 
-def copies_one_file(source, staged):
+def copies_one_file(source, staged, **_):
     staged.mkdir()
     shutil.copy(source / "saved_model.pb", staged)
     os.kill(os.getpid(), signal.SIGKILL)
@@ -32,25 +34,6 @@ shelf.publish(model, {}, {"model": "killed", "accuracy": 0.9}, expected=expected
 @pytest.fixture
 def shelf(tmp_path: Path) -> Shelf:
     return Shelf(tmp_path / "serving", "mnist")
-
-
-def model(tmp_path: Path, name: str) -> Path:
-    path = tmp_path / name
-    (path / "variables").mkdir(parents=True, exist_ok=True)
-    (path / "saved_model.pb").write_text(f"graph of {name}")
-    (path / "variables" / "variables.index").write_text(f"weights of {name}")
-    return path
-
-
-def publish(shelf: Shelf, saved: Path, **extra: Path) -> Version:
-    latest = shelf.latest()
-    provenance = {"model": saved.name, "run": 7, "accuracy": 0.9, "test": "t"}
-    expected = files.digest(files.listing(saved))
-    return shelf.publish(saved, extra, provenance, expected=expected, compared=latest.digest if latest else None)
-
-
-def seen(directory: Path) -> dict[str, bytes]:
-    return {str(p.relative_to(directory)): p.read_bytes() for p in sorted(directory.rglob("*")) if p.is_file() and p.name != ".lock"}
 
 
 def test_an_empty_shelf_has_no_versions(shelf: Shelf) -> None:
@@ -70,7 +53,7 @@ def test_models_become_versions_one_and_two(shelf: Shelf, tmp_path: Path) -> Non
 def test_a_version_says_what_it_was_made_from_and_of_which_files_it_is(shelf: Shelf, tmp_path: Path) -> None:
     statistics = tmp_path / "stats.tfrecord"
     statistics.write_text("statistics")
-    version = publish(shelf, model(tmp_path, "one"), **{"data/stats.tfrecord": statistics})
+    version = publish(shelf, model(tmp_path, "one"), extra={"data/stats.tfrecord": statistics})
     provenance = json.loads((version.path / "provenance.json").read_text())
     assert provenance == version.provenance
     assert (provenance["model"], provenance["run"], provenance["version"]) == ("one", 7, 1)
@@ -160,7 +143,7 @@ def test_a_model_that_was_altered_since_its_evaluation_is_refused_and_nothing_is
 def test_a_push_that_fails_midway_leaves_nothing(shelf: Shelf, tmp_path: Path) -> None:
     first = publish(shelf, model(tmp_path, "one"))
     with pytest.raises(StoreError):
-        publish(shelf, model(tmp_path, "two"), **{"stats.tfrecord": tmp_path / "absent"})
+        publish(shelf, model(tmp_path, "two"), extra={"stats.tfrecord": tmp_path / "absent"})
     assert [p.name for p in shelf.path.iterdir() if not p.name.startswith(".")] == ["1"]
     assert shelf.latest() == first
 
@@ -210,7 +193,7 @@ def test_versions_that_were_removed_are_remembered(shelf: Shelf, tmp_path: Path)
     for name in ("one", "two", "three"):
         publish(shelf, model(tmp_path, name))
     files.remove(shelf.path / "2")
-    found = [(record["version"], record["model"], record["accuracy"], record["test"]) for record in shelf.history()]
+    found = [(record.version, record.model, record.accuracy, record.test) for record in shelf.history()]
     assert found == [(1, "one", 0.9, "t"), (2, "two", 0.9, "t"), (3, "three", 0.9, "t")]
     assert [version.number for version in shelf.versions()] == [1, 3]
 
@@ -221,7 +204,8 @@ def test_versions_that_were_removed_are_remembered(shelf: Shelf, tmp_path: Path)
         ("1.json", '{"version": 1, "mod'),
         ("1.json", "{}"),
         ("1.json", "[]"),
-        ("notes.json", "{}"),
+        ("12x.json", "{}"),
+        ("1.json", '{"version": 1, "model": "one", "accuracy": 0.9, "test": "t", "more": 1}'),
         ("1.json", '{"version": 1, "model": "one", "accuracy": null, "test": "t"}'),
         ("2.json", '{"version": 1, "model": "one", "accuracy": 0.9, "test": "t"}'),
     ],
@@ -242,3 +226,66 @@ def test_a_version_that_says_something_else_than_its_record_is_named(shelf: Shel
     with pytest.raises(StoreError) as error:
         shelf.history()
     assert error.value.cause == f"{path} and {shelf.path / '.history' / '1.json'} differ"
+
+
+def test_a_record_of_an_older_version_of_the_program_still_counts(shelf: Shelf, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        publish(shelf, model(tmp_path, name))
+    for number, name in ((1, "one"), (2, "two")):
+        old = {"version": number, "model": name, "accuracy": 0.9, "test": "t"}
+        (shelf.path / ".history" / f"{number}.json").write_text(json.dumps(old))
+    files.remove(shelf.path / "1")
+    assert [(r.version, r.model, r.identity, r.origin) for r in shelf.history()] == [(1, "one", "one", 1), (2, "two", "two", 2)]
+
+
+def test_a_link_in_a_model_is_refused_and_not_followed(shelf: Shelf, tmp_path: Path) -> None:
+    saved, secret = model(tmp_path, "one"), tmp_path / "secret"
+    secret.write_text("graph of one")
+    expected = files.digest(files.listing(saved))
+    (saved / "saved_model.pb").unlink()
+    (saved / "saved_model.pb").symlink_to(secret)
+    with pytest.raises(StoreError, match="is a symbolic link; artifacts hold plain files only"):
+        shelf.publish(saved, {}, {"model": "one", "accuracy": 0.9}, expected=expected, compared=None)
+    assert [p.name for p in shelf.path.iterdir() if p.name != ".lock"] == []
+
+
+def test_a_model_that_computes_the_same_is_the_same_model_whatever_its_bytes(shelf: Shelf, tmp_path: Path) -> None:
+    first = publish(shelf, model(tmp_path, "one"), identity="what it computes")
+    assert publish(shelf, model(tmp_path, "other bytes"), identity="what it computes") == first
+    assert publish(shelf, model(tmp_path, "one"), identity="something else").number == 2
+
+
+def test_two_pushes_at_once_make_one_version_of_each_model_and_refuse_what_was_not_compared(shelf: Shelf, tmp_path: Path) -> None:
+    saved = {name: model(tmp_path, name) for name in ("one", "two")}
+    start, ended = threading.Barrier(8), []
+
+    def push(name: str) -> None:
+        expected = files.digest(files.listing(saved[name]))
+        start.wait()
+        try:
+            ended.append(shelf.publish(saved[name], {}, {"model": name, "accuracy": 0.9}, expected=expected, compared=None))
+        except Refused as error:
+            ended.append(error.cause)
+
+    threads = [threading.Thread(target=push, args=(name,)) for name in ("one", "two") * 4]
+    with Reader(shelf) as reader:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    (version,) = shelf.versions()
+    assert ended.count("version 1 was pushed while this model was evaluated") == 4
+    assert sorted(new for each in ended if isinstance(each, tuple) for new in each[1:]) == [False, False, False, True]
+    assert all(each[0] == version for each in ended if isinstance(each, tuple))
+    assert (reader.wrong, reader.found) == ([], {1})
+
+
+def test_what_killed_processes_left_is_gone_after_the_next_write(shelf: Shelf, tmp_path: Path) -> None:
+    publish(shelf, model(tmp_path, "one"))
+    for name in (".staging-2", ".removing-1"):
+        (shelf.path / name / "variables").mkdir(parents=True)
+    for name in ("..highest.77", "..pinned.json.77", ".history/.1.json.77"):
+        (shelf.path / name).write_text("half")
+    publish(shelf, model(tmp_path, "two"))
+    assert {p.name for p in shelf.path.iterdir()} == {"1", "2", ".highest", ".history", ".lock"}
+    assert {p.name for p in (shelf.path / ".history").iterdir()} == {"1.json", "2.json"}

@@ -1,6 +1,7 @@
 """Artifacts on disk: each complete or absent."""
 
 import json
+import shutil
 import subprocess
 import sys
 import threading
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline import files
 from pipeline.lineage import now
 from pipeline.store import Store
 from schemas.artifacts import Artifact, Evaluation, Examples, Features, Model, Split, Statistics, Verdict
@@ -208,3 +210,144 @@ def test_a_manifest_is_the_last_file_and_names_all_others(store: Store) -> None:
     manifest = json.loads((path / "manifest.json").read_text())
     assert sorted(manifest["files"]) == ["one", "two"]
     assert manifest["facts"] == {"counts": {"train": 3}}
+
+
+def test_order_hangs_on_what_was_made_after_what_not_on_the_clock(store: Store) -> None:
+    for key, made in (("first", "2030-01-01"), ("second", "2026-01-01"), ("third", "2026-01-01")):
+        with store.staging("stage", key) as out:
+            store.commit(Statistics(out, counts={}), "stage", key, RECIPE, made)
+    assert [m["key"] for m in store.manifests("stage")] == ["first", "second", "third"]
+
+
+def test_what_a_killed_run_was_replacing_comes_back(store: Store) -> None:
+    old = put(store, Statistics(Path(), counts={}), file="old")
+    old.path.rename(store.root / "staging" / "replaced-stage-key")  # killed between the two renames of a forced run
+    assert store.find("stage", "key", Statistics) is None
+    with store.lock(wait=False):
+        assert store.find("stage", "key", Statistics) == old
+    assert list((store.root / "staging").iterdir()) == []
+
+
+def test_what_was_replaced_does_not_come_back(store: Store) -> None:
+    old = put(store, Statistics(Path(), counts={}), file="old")
+    shutil.copytree(old.path, store.root / "old")
+    new = put(store, Statistics(Path(), counts={}), file="new")
+    (store.root / "old").rename(store.root / "staging" / "replaced-stage-key")  # killed just before the old one is removed
+    with store.lock(wait=False):
+        assert store.find("stage", "key", Statistics) == new
+
+
+def test_scratch_of_a_stage_that_is_done_goes_and_that_of_others_stays(store: Store) -> None:
+    done, forced, killed = (store.scratch("stage", key) / "checkpoint" for key in ("done", "forced", "killed"))
+    for key in ("done", "forced"):
+        put(store, Statistics(Path(), counts={}), key)
+    for path in (done, forced, killed):
+        store.scratch("stage", path.parent.name.removeprefix("stage-"))
+        path.touch()
+    (done.parent / "done").write_text(store.manifest("stage", "done")["seal"])  # killed after the rename
+    (forced.parent / "done").write_text("the seal of what was never renamed")
+    with store.lock(wait=False):
+        assert sorted(p.name for p in (store.root / "scratch").iterdir()) == ["stage-forced", "stage-killed"]
+
+
+def test_no_bit_of_a_manifest_can_be_flipped_unseen(store: Store) -> None:
+    path = put(store, Statistics(Path(), counts={"train": 3}), one="1", two="2").path / "manifest.json"
+    whole = path.read_bytes()
+    for i in range(len(whole)):
+        path.write_bytes(whole[:i] + bytes([whole[i] ^ 1]) + whole[i + 1 :])
+        found = store.manifest("stage", "key")
+        assert found is None or json.dumps(found, sort_keys=True) == json.dumps(json.loads(whole), sort_keys=True), whole[i - 9 : i + 9]
+
+
+def test_a_store_has_an_id_of_its_own_that_stays(store: Store, tmp_path: Path) -> None:
+    assert len(store.id) == 32
+    assert Store(store.root).id == store.id != Store(tmp_path / "other").id
+    id_ = store.id
+    store.root.rename(tmp_path / "moved")
+    assert Store(tmp_path / "moved").id == id_
+
+
+def test_a_store_from_before_there_were_ids_gets_one_with_its_next_run(store: Store) -> None:
+    (store.root / "store.json").write_text('{"format": 1}')
+    assert Store(store.root).id == ""
+    with Store(store.root).lock(wait=False):
+        assert len(store.id) == 32
+
+
+def test_a_flipped_bit_of_an_input_is_refused_before_it_is_used(store: Store) -> None:
+    made = put(store, Statistics(Path(), counts={}), one="content")
+    store.check("stage", made)
+    (made.path / "one").write_text("Content")
+    assert store.find("stage", "key", Statistics) == made  # sizes only: a plan costs nothing
+    with pytest.raises(DataError) as error:
+        store.check("stage", made)
+    assert str(error.value) == (
+        f"data: artifact {made.path}: one was altered: its SHA-256 is not the manifest's\n  Run again with --force stage to make it anew."
+    )
+
+
+def forged(artifact: Artifact, **changes: object) -> None:
+    """Its manifest says something else, and its digest is that of what it says: as an intruder would write it."""
+    path = artifact.path / "manifest.json"
+    manifest = json.loads(path.read_text()) | changes
+    manifest["digest"] = files.digest(manifest["files"], manifest["facts"])
+    manifest["seal"] = files.seal(manifest)
+    path.write_text(json.dumps(manifest))
+
+
+@pytest.mark.parametrize("name", ["../../../store.json", "/etc/hostname", "deep/../../key/one"])
+def test_a_manifest_whose_names_climb_out_is_refused(store: Store, name: str) -> None:
+    made = put(store, Statistics(Path(), counts={}), one="1")
+    forged(made, files={name: {"size": 1, "sha256": "0" * 64}})
+    with pytest.raises(DataError) as error:
+        store.find("stage", "key", Statistics)
+    assert error.value.cause == f"artifact {made.path}: {name} leads out of its directory"
+
+
+@pytest.mark.parametrize("shard", ["../../../../etc/hostname", "/etc/hostname", "..", "a/b"])
+def test_a_manifest_whose_shards_climb_out_is_refused(store: Store, shard: str) -> None:
+    made = put(store, Examples(Path(), splits=SPLITS, source="mnist"), one="1")
+    forged(made, facts={"splits": {"train": {"shards": [shard], "counts": [1]}}, "source": "mnist"})
+    with pytest.raises(DataError) as error:
+        store.find("stage", "key", Examples)
+    assert error.value.cause == f"shard {shard} leads out of its directory"
+
+
+@pytest.mark.parametrize("entry", [{}, {"size": "1", "sha256": ""}, {"size": 1, "sha256": None}, 3])
+def test_a_manifest_of_another_shape_is_none(store: Store, entry: object) -> None:
+    made = put(store, Statistics(Path(), counts={}), one="1")
+    path = made.path / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"files": {"one": entry}}))
+    assert store.find("stage", "key", Statistics) is None
+
+
+def test_an_artifact_behind_a_symbolic_link_is_refused(store: Store, tmp_path: Path) -> None:
+    made = put(store, Statistics(Path(), counts={}), one="1")
+    made.path.rename(tmp_path / "elsewhere")
+    made.path.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(DataError) as error:
+        store.find("stage", "key", Statistics)
+    assert str(error.value) == f"data: artifact {made.path} is a symbolic link\n  Remove it and run again."
+
+
+def test_a_file_that_became_a_symbolic_link_is_refused(store: Store, tmp_path: Path) -> None:
+    made = put(store, Statistics(Path(), counts={}), one="1")
+    (made.path / "one").rename(tmp_path / "one")
+    (made.path / "one").symlink_to(tmp_path / "one")
+    with pytest.raises(DataError, match="one is a symbolic link, or lies behind one"):
+        store.find("stage", "key", Statistics)
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o077])
+def test_files_are_made_with_the_umask(tmp_path: Path, umask: int) -> None:
+    program = (
+        "import os, sys\nfrom pathlib import Path\nfrom pipeline.store import Store\nfrom pipeline.lineage import Lineage, now\n"
+        f"from schemas.artifacts import Statistics\nos.umask({umask})\n"
+        "store = Store(Path(sys.argv[1]))\nwith store.lock(wait=False), store.staging('s', 'k') as out:\n"
+        "    (out / 'file').touch()\n    store.commit(Statistics(out, counts={}), 's', 'k', {}, now())\n"
+        "Lineage.at(store.root, None).start(profile='', command='', config={})\n"
+    )
+    subprocess.run([sys.executable, "-c", program, tmp_path / "root"], check=True)
+    loose = [p for p in (tmp_path / "root").rglob("*") if p.stat().st_mode & 0o777 & umask]
+    assert loose == []
+    assert len(list((tmp_path / "root").rglob("*"))) > 8

@@ -5,7 +5,7 @@ import pickle
 import pytest
 
 from schemas import errors
-from schemas.errors import ConfigurationError, DataError, GatelineError, Locked, Refused, StoreError, WiringError
+from schemas.errors import ConfigurationError, DataError, GatelineError, Locked, Refused, StoreError, Waiting, WiringError
 
 
 @pytest.mark.parametrize(
@@ -18,6 +18,7 @@ from schemas.errors import ConfigurationError, DataError, GatelineError, Locked,
         (Refused, "refused", 3),
         (DataError, "data", 4),
         (Locked, "locked", 5),
+        (Waiting, "waiting", 0),
     ],
 )
 def test_each_kind_has_its_word_and_its_exit_code(kind: type[GatelineError], word: str, exit_code: int) -> None:
@@ -29,7 +30,17 @@ def test_each_kind_has_its_word_and_its_exit_code(kind: type[GatelineError], wor
 
 def test_no_kind_is_left_out_above() -> None:
     kinds = {kind.__name__ for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, GatelineError)}
-    assert kinds == {"GatelineError", "ConfigurationError", "WiringError", "StoreError", "Refused", "DataError", "Locked", "Interrupted"}
+    assert kinds == {
+        "GatelineError",
+        "ConfigurationError",
+        "WiringError",
+        "StoreError",
+        "Refused",
+        "DataError",
+        "Locked",
+        "Interrupted",
+        "Waiting",
+    }
 
 
 def test_an_error_without_a_remedy_is_one_line() -> None:

@@ -1,0 +1,48 @@
+"""Whether who calls the served model could go on calling another, by what their signatures promise.
+
+list(broken(served["signatures"], candidate["signatures"]))  # ["signature images takes images as float32; ..."], or nothing
+"""
+
+from collections.abc import Iterator
+
+Shape = list[int] | None  # -1: any size; None: any shape
+Tensors = dict[str, tuple[str, Shape]]  # dtype and shape by name
+Signatures = dict[str, dict[str, Tensors]]  # {signature: {"inputs", "outputs"}}
+
+
+def broken(served: Signatures, candidate: Signatures) -> Iterator[str]:
+    """A sentence for each promise of the served model that the candidate does not keep.
+
+    What is new breaks nothing, but for an input: nobody hands it in yet.
+    """
+    for name, before in served.items():
+        now = candidate.get(name)
+        if now is None:
+            yield f"signature {name} is gone"
+            continue
+        for tensor in sorted(now["inputs"].keys() - before["inputs"].keys()):
+            yield f"signature {name} asks for {tensor}, which the served model does not take"
+        yield from _differ(name, "takes", before["inputs"], now["inputs"])
+        yield from _differ(name, "answers", before["outputs"], now["outputs"])
+
+
+def _differ(signature: str, does: str, before: Tensors, now: Tensors) -> Iterator[str]:
+    for tensor, (dtype, shape) in before.items():
+        if tensor not in now:
+            yield f"signature {signature} no longer {does} {tensor}"
+            continue
+        found, form = now[tensor]
+        fits = _within(shape, form) if does == "takes" else _within(form, shape)
+        if found != dtype or not fits:
+            yield f"signature {signature} {does} {tensor} as {found} {_words(form)}; the served model as {dtype} {_words(shape)}"
+
+
+def _within(narrow: Shape, wide: Shape) -> bool:
+    """Whether all that `narrow` allows, `wide` allows too."""
+    if wide is None or narrow is None:
+        return wide is None
+    return len(narrow) == len(wide) and all(w in (-1, n) for n, w in zip(narrow, wide, strict=True))
+
+
+def _words(shape: Shape) -> str:
+    return "of any shape" if shape is None else f"[{', '.join('any' if size == -1 else str(size) for size in shape)}]"

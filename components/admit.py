@@ -1,0 +1,102 @@
+"""admit: each span judged on its own, and those kept out that would spoil the rest."""
+
+import dataclasses
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from components import _parts
+from components._anomalies import against, jensen_shannon, largest_difference, oddities
+from components._duplicates import duplicates
+from pipeline.component import Run, component
+from schemas import statistics as stats
+from schemas.artifacts import Admission, Collected, Served, Statistics
+from schemas.contract import Contract
+from schemas.settings import Validate
+from schemas.spans import Drift
+
+
+@component
+def admit(
+    spans: Collected, statistics: Statistics, served: Served | None, *, contract: Contract, checks: Validate, drift: Drift, run: Run
+) -> Admission:
+    """The spans that may be learnt from. One that cannot be read, or breaks the contract, is quarantined, with the reason; one
+    that lies far from the training data of the model now served (of the base data set, where none is) is treated as
+    `drift.then` says. Passes unless that is `error`.
+    """
+    before = served.path / stats.SERVED if served and (served.path / stats.SERVED).exists() else statistics.path / "stats.tfrecord"
+    learnt, what = stats.read(before)["train"], f"version {served.version}'s" if served else "the base data set's"
+    rows = [_judged(spans, name, learnt, what, contract, checks, drift) for name in spans.spans]
+    (run.out / "spans.json").write_text(json.dumps(rows, indent=1))
+    drifted = {row["span"]: row["drift"] for row in rows if row["drift"]}
+    quarantined = {row["span"]: "; ".join(row["errors"]) for row in rows if row["errors"]}
+    for row in rows:
+        for words in (*row["errors"], *row["warnings"]):
+            run.say(f"{'quarantined' if row['errors'] else 'warning'}: {words}")
+    return Admission(
+        run.out,
+        passed=drift.then != "error" or not drifted,
+        reasons=tuple(drifted.values()),
+        remedy="Look at the span; then remove it, or set spans.drift.then or its limits. Nothing was trained.",
+        admitted=tuple(name for name in spans.spans if name not in quarantined),
+        quarantined=quarantined,
+        drifted=drifted,
+    )
+
+
+def _judged(spans: Collected, name: str, learnt: Any, what: str, contract: Contract, checks: Validate, drift: Drift) -> dict[str, Any]:
+    """A row of `spans.json`."""
+    span = spans.spans[name]
+    row: dict[str, Any] = {"span": name, "date": span.date, "images": span.count, "errors": [], "warnings": [], "drift": "", "measures": {}}
+    if span.broken or not span.count:
+        return row | {"errors": [span.broken or f"{name} holds no images"]}
+    parts = spans.parts(name)
+    copies = duplicates({name: [part.with_suffix(".npy") for part in parts]}).within[name]
+    dataset = stats.encode(name, _parts.read(parts), copies, {})
+    for anomaly in (*against(contract, dataset), *oddities(dataset, checks)):
+        if anomaly.severity != "ignore":
+            row["errors" if anomaly.severity == "error" else "warnings"].append(anomaly.words)
+    if not row["errors"]:
+        row["measures"] = {measure: dataclasses.asdict(each) for measure, each in measures(dataset, learnt, drift).items()}
+        far = [f"{each.words} (spans.drift.{m} allows {each.limit:g})" for m, each in measures(dataset, learnt, drift).items() if each.over]
+        row["drift"] = f"{name} lies far from {what} training data: {'; '.join(far)}" if far and drift.then != "ignore" else ""
+        if row["drift"]:
+            row["errors" if drift.then == "quarantine" else "warnings"].append(row["drift"])
+    return row
+
+
+@dataclasses.dataclass(frozen=True)
+class Measure:
+    """How far two sets of images lie apart."""
+
+    value: float
+    limit: float
+    words: str
+    over: bool
+
+
+def measures(new: Any, learnt: Any, drift: Drift) -> dict[str, Measure]:
+    """Jensen-Shannon divergence of pixel values (Lin, 1991); the largest difference of a label's share; and the largest shift of
+    a label's brightness in standard deviations (Cohen's d, 1988), which also sees labels that were mixed up."""
+    divergence = jensen_shannon(stats.pixels(new), stats.pixels(learnt))
+    label, difference, chance = largest_difference(stats.values(new, "label"), stats.values(learnt, "label"))
+    found = {
+        "pixels": Measure(divergence, drift.pixels, f"pixel values differ by {divergence:.4f} bits", divergence > drift.pixels),
+        "labels": Measure(
+            difference, drift.labels, f"the share of label {label} differs by {difference:.3f}", difference > drift.labels + chance
+        ),
+    }
+    if shifts := dict(_shifts(new, learnt)):
+        label = max(shifts, key=lambda each: shifts[each][0] - shifts[each][1])
+        shift, chance = shifts[label]
+        words = f"label {label} is brighter or darker by {shift:.2f} standard deviations"
+        found["brightness"] = Measure(shift, drift.brightness, words, shift > drift.brightness + chance)
+    return found
+
+
+def _shifts(new: Any, learnt: Any) -> Iterator[tuple[str, tuple[float, float]]]:
+    """(label, (shift, how much of it chance explains in so few images: three standard errors))."""
+    before, counts = stats.brightness(learnt), stats.values(new, "label")
+    for label, (mean, _) in stats.brightness(new).items():
+        if label in before and before[label][1] > 0:
+            yield label, (abs(mean - before[label][0]) / before[label][1], 3 / counts[label] ** 0.5)

@@ -1,0 +1,86 @@
+"""approve: what persons say of a model that passed every gate. Nothing is pushed without it."""
+
+import datetime
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from pipeline import files
+from pipeline.component import Run, Unkeyed, component
+from pipeline.serving import Shelf
+from schemas.artifacts import Approval, Decision, Evaluation, Model, Served, ServingCheck
+from schemas.delivery import Push
+
+Decided = Callable[[str, str], Decision | None]  # of (shelf, model's identity): what was decided last
+
+
+@component(kind="always")
+def approve(
+    model: Model,
+    evaluation: Evaluation,
+    serving: ServingCheck,
+    baseline: Served | None,
+    *,
+    settings: Push,
+    decided: Unkeyed[Decided | None],
+    serving_dir: Unkeyed[Path],
+    model_name: str,
+    run: Run,
+) -> Approval:
+    """Passes unless the model was rejected or rolled back, or `push.approval` is manual and nobody has approved it yet.
+
+    An approval holds for the evaluation that was shown, and for `push.approval_days`. A model that is served already needs none.
+    """
+    assert evaluation.passed and serving.passed
+    shelf = Shelf(serving_dir, model_name)
+    approval = Approval(
+        evaluation.path,
+        passed=True,
+        model=model.identity or model.digest,
+        evaluation=evaluation.digest,
+        evaluated=json.loads((evaluation.path / files.MANIFEST).read_text())["made"],
+        baseline=baseline.digest if baseline else None,
+        shelf=str(shelf.path.absolute()),
+    )
+    decision = decided(approval.shelf, approval.model) if decided else None
+    found = _judged(approval, decision, shelf, settings)
+    if found.reasons or found.by:
+        run.say(found.reasons[0] if found.reasons else f"approved by {found.by}")
+    said = json.dumps([found.model, found.evaluation, found.reasons, found.by, found.at])
+    return replace(found, digest=hashlib.sha256(said.encode()).hexdigest())
+
+
+def _judged(approval: Approval, decision: Decision | None, shelf: Shelf, settings: Push) -> Approval:
+    if (latest := shelf.latest()) and latest.identity == approval.model:
+        return approval
+    if taken_back := shelf.withdrawn().get(approval.model):
+        cause, remedy = shelf.words_of_withdrawal(taken_back)
+        return replace(approval, passed=False, reasons=(cause,), remedy=remedy)
+    if decision:
+        approval = replace(approval, by=decision.by, reason=decision.reason, at=decision.at)
+        if not decision.approved:
+            why = f"{decision.by} rejected this model (run {decision.run}): {decision.reason}"
+            return replace(approval, passed=False, reasons=(why,), remedy="Train a new model. Nothing was pushed.")
+    if settings.approval == "auto":
+        return replace(approval, by="", reason="", at="")
+    if why := _open(approval, decision, settings.approval_days):
+        return replace(approval, passed=False, waiting=True, reasons=(why,), by="", reason="", at="")
+    return approval
+
+
+def _open(approval: Approval, decision: Decision | None, days: float) -> str:
+    """Why a person must decide, in words; nothing if one did, on this evaluation, and not too long ago."""
+    if decision is None:
+        return "the model passed every gate and waits for approval"
+    said = f"what {decision.by} approved as run {decision.run}"
+    if decision.evaluation != approval.evaluation or _moment(decision.at) < _moment(approval.evaluated):
+        return f"{said} was evaluated anew since, and waits for approval again"
+    if datetime.datetime.now(datetime.UTC) - _moment(decision.at) > datetime.timedelta(days=days):
+        return f"{said} was approved more than {days:g} days ago, and waits for a new evaluation (--force evaluate)"
+    return ""
+
+
+def _moment(text: str) -> datetime.datetime:
+    return datetime.datetime.fromisoformat(text)

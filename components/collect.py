@@ -1,0 +1,109 @@
+"""collect: spans of new images become records, each described on its own."""
+
+import json
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from etils import epy
+
+from components import _labelled, _parts, _shards
+from components._images import image_hash
+from pipeline import files
+from pipeline.component import Run, component
+from schemas import example
+from schemas.artifacts import Arrivals, Collected, Span, Split
+from schemas.errors import DataError
+
+with epy.lazy_imports():
+    import apache_beam as beam
+
+SPLITS = ("train", "validation", "fresh")
+BROKEN = "broken.json"
+
+
+@component
+def collect(arrivals: Arrivals, *, labels: list[str], validation: float, fresh: float, shard_size: int, run: Run) -> Collected:
+    """Records and statistics of every span; only those that are new are read.
+
+    An image goes to validation or to the fresh test slice by a hash of its pixels, so that it stands in one of them wherever it
+    appears again. A span that cannot be read is kept out, with the reason; the others go on.
+    """
+    new = [name for name in arrivals.spans if not any(_taken(name, arrivals.spans[name], earlier, run.out) for earlier in run.earlier())]
+    bounds = (validation * 2**64, (validation + (1 - validation) * fresh) * 2**64)
+    tasks: list[dict[str, Any]] = []
+    for name in new:
+        (run.out / name).mkdir()
+        try:
+            found = _labelled.pieces(arrivals.path / name, labels, shard_size)
+        except DataError as error:
+            _break(run.out / name, error)
+            continue
+        tasks += [{"span": name, "piece": piece, "index": i, "pieces": len(found)} for i, piece in enumerate(found)]
+    if tasks:
+        with run.beam() as pipeline:
+            pipeline | beam.Create(tasks) | beam.Reshuffle() | "collect" >> beam.Map(write_piece, str(run.out), bounds)
+    for name in new:
+        (run.out / name / "mark.json").write_text(json.dumps(arrivals.spans[name]))
+    spans = {name: _span(run.out / name, arrivals.dates[name]) for name in arrivals.spans}
+    images = sum(split.count for name in new for split in spans[name].splits.values())
+    run.say(f"{len(new):,} new of {len(spans):,} spans, {images:,} images")
+    return Collected(run.out, spans=spans)
+
+
+def _taken(name: str, mark: str, earlier: Any, out: Path) -> bool:
+    """Whether an earlier artifact holds the span as it is now, and lent its files."""
+    try:
+        same = json.loads((earlier.path / name / "mark.json").read_text()) == mark
+    except (OSError, ValueError):
+        return False
+    return same and files.lend(earlier.path, name, out)
+
+
+def write_piece(task: dict[str, Any], out: str, bounds: tuple[float, float]) -> None:
+    """A shard of each split, and its statistics."""
+    folder = Path(out) / task["span"]
+    try:
+        _write(task, folder, bounds)
+    except DataError as error:
+        _break(folder, error)
+
+
+def _write(task: dict[str, Any], folder: Path, bounds: tuple[float, float]) -> None:
+    shards = [folder / _shards.name(split, task["index"], task["pieces"]) for split in SPLITS]
+    encode = example.encoder("spans", task["span"], "span")
+    counts = [0, 0, 0]
+    first = task["index"] * 2**32  # positions within a span, in the order of its pieces
+    with ExitStack() as stack:
+        writers = [stack.enter_context(_shards.writer(shard)) for shard in shards]
+        for index, (image, label) in enumerate(_labelled.read(task["piece"]), first):
+            found = image_hash(image)
+            split = 1 if found < bounds[0] else 2 if found < bounds[1] else 0
+            writers[split].write(encode(image, label, index))
+            counts[split] += 1
+    for shard, count in zip(shards, counts, strict=True):
+        if count:
+            _parts.leave(shard, count, folder / "parts" / shard.stem)
+        _shards.leave(shard, count)
+
+
+def _break(folder: Path, error: DataError) -> None:
+    (folder / BROKEN).write_text(json.dumps(error.cause))
+
+
+def _span(folder: Path, date: str) -> Span:
+    """What became of a span; of one that cannot be read, nothing but the reason is kept."""
+    counted = folder / "counts.json"
+    if (folder / BROKEN).exists():
+        for path in folder.iterdir():
+            if path.name not in (BROKEN, "mark.json"):
+                files.remove(path) if path.is_dir() else path.unlink()
+        return Span(date, broken=json.loads((folder / BROKEN).read_text()))
+    if not counted.exists():  # of a span that was just read
+        counted.write_text(json.dumps(_shards.take(folder)))
+    counts = json.loads(counted.read_text())
+    splits = {}
+    for split in SPLITS:
+        mine = {shard: count for shard, count in sorted(counts.items()) if shard.startswith(f"{split}-")}
+        splits[split] = Split(tuple(mine), tuple(mine.values()))
+    return Span(date, splits)

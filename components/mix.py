@@ -1,0 +1,108 @@
+"""mix: the base data set and the admitted spans in the window become one data set."""
+
+import datetime
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+from etils import epy
+
+from components import _parts, _shards
+from components._images import image_hash
+from pipeline import files
+from pipeline.component import Run, component
+from schemas import example
+from schemas.artifacts import Admission, Collected, Examples, Mixture, Split, Statistics
+from schemas.errors import ConfigurationError
+from schemas.spans import Window
+
+with epy.lazy_imports():
+    import numpy as np
+
+
+@component
+def mix(
+    examples: Examples,
+    statistics: Statistics,
+    spans: Collected,
+    admission: Admission,
+    *,
+    window: Window,
+    weight: float,
+    base_weight: float,
+    run: Run,
+) -> Mixture:
+    """Train and validation of the base data set and of the spans in the window, the base's test split, and `fresh` of the newest
+    span. Records are linked, not copied; statistics are merged, not counted anew.
+
+    Raises:
+        ConfigurationError: the window names a span that is not there.
+    """
+    assert admission.passed
+    chosen = _within(window, [name for name in spans.spans if name in admission.admitted], spans)
+    newest = next((name for name in reversed(chosen) if spans.spans[name].splits["fresh"].count), "")
+    mixed: dict[str, list[tuple[str, int]]] = {"train": [], "validation": [], "test": []}
+    parts = {split: [_base(statistics, shard) for shard in _named(examples.splits[split])] for split in mixed}
+    for split in mixed:
+        for shard, count in _counted(examples.splits[split]):
+            files.link(examples.path / shard, run.out / shard)
+            mixed[split] += _weighted(run.out / shard, count, base_weight if split == "train" else 1.0)
+    for name in chosen:
+        for split, found in spans.spans[name].splits.items():
+            target = "fresh" if name == newest and split == "fresh" else "train" if split == "fresh" else split
+            parts.setdefault(target, []).extend(spans.parts(name, split))
+            for shard, count in _counted(found):
+                here = run.out / f"{target}-{name}-{shard}"
+                files.link(spans.path / name / shard, here)
+                mixed.setdefault(target, []).extend(_weighted(here, count, weight if target == "train" else 1.0))
+    counts = _parts.write(run.out, parts)
+    splits = {split: Split(*map(tuple, zip(*found, strict=True))) for split, found in mixed.items()}
+    run.say(f"{len(chosen):,} of {len(spans.spans):,} spans: " + ", ".join(f"{count:,} {split}" for split, count in counts.items()))
+    source = examples.source + (f" and {len(chosen):,} spans" if chosen else "")
+    return Mixture(run.out, splits=splits, source=source, test=examples.test, counts=counts, spans=tuple(chosen), fresh=newest)
+
+
+def _within(window: Window, admitted: list[str], spans: Collected) -> list[str]:
+    if window.only is not None:
+        if unknown := sorted(set(window.only) - spans.spans.keys()):
+            cause = f"spans.window.only names {unknown[0]}, but there is no such span"
+            raise ConfigurationError(cause, f"There are {', '.join(spans.spans) or 'none'}.")
+        return [name for name in admitted if name in window.only]
+    if window.days is not None and spans.spans:
+        newest = max(datetime.date.fromisoformat(span.date) for span in spans.spans.values())
+        first = newest - datetime.timedelta(days=window.days - 1)
+        return [name for name in admitted if datetime.date.fromisoformat(spans.spans[name].date) >= first]
+    return admitted[-window.last :] if window.last else admitted
+
+
+def _base(statistics: Statistics, shard: str) -> Path:
+    return statistics.path / "parts" / Path(shard).stem
+
+
+def _named(split: Split) -> list[str]:
+    return [shard for shard, _ in _counted(split)]
+
+
+def _counted(split: Split) -> Iterator[tuple[str, int]]:
+    """The shards that have records."""
+    return ((shard, count) for shard, count in zip(split.shards, split.counts, strict=True) if count)
+
+
+def _weighted(shard: Path, count: int, weight: float) -> list[tuple[str, int]]:
+    """A shard as often as its weight says: named again for each whole time, and a part of it, by a hash of the pixels, for the rest."""
+    times, rest = int(weight), weight - int(weight)
+    found = [(shard.name, count)] * times
+    if rest > 1e-9:
+        part = shard.with_name(f"{shard.stem}-part.tfrecord")
+        kept = 0
+        with _shards.writer(part) as writer:
+            for records in example.read(shard, count):
+                images = example.parse(records, shard)["image"].tolist()
+                for record, image in zip(records, images, strict=True):
+                    if image_hash(np.frombuffer(image, np.uint8)) % 2**32 < math.floor(rest * 2**32):
+                        writer.write(record)
+                        kept += 1
+        found += [(part.name, kept)] if kept else []
+    if not times:
+        shard.unlink()
+    return found

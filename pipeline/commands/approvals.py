@@ -1,0 +1,96 @@
+"""The commands `approvals`, `approve` and `reject`: persons decide about models that passed every gate."""
+
+import json
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from pipeline.commands.options import DEFAULT_ROOT, Database, Json, Root, Verbose, lineage_at, run_of
+
+Run = Annotated[int, typer.Argument(min=1, max=2**31, metavar="RUN", help="The run whose model waits.", show_default=False)]
+By = Annotated[str, typer.Option("--by", metavar="NAME", help="Who decides.", show_default=False)]
+Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why, for good.", show_default=False)]
+
+
+def approvals(
+    root: Root = DEFAULT_ROOT,
+    database: Database = None,
+    limit: Annotated[int, typer.Option(min=1, help="How many.")] = 20,
+    as_json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """List the models that wait for approval, and what was decided lately."""
+    from rich.text import Text
+
+    from pipeline.approvals import Approvals, overtaken
+    from pipeline.report import terminal
+
+    lineage = lineage_at(root, database)
+    rows = [row | {"overtaken": "" if row["decision"] else overtaken(row)} for row in Approvals(lineage).rows(limit)]
+    if as_json:
+        print(json.dumps(rows, indent=2))
+        return
+    table = terminal.new_table("run", "model", "evaluated", "", "by", "reason", right=("run",))
+    for row in rows:
+        state, colour = _state(row)
+        cells = (str(row["run"]), Path(row["shelf"]).name, terminal.local(row["evaluated"]))
+        table.add_row(*cells, Text(state, colour), Text(row["person"] or ""), Text(row["reason"] or ""))
+    terminal.say(table if rows else "nothing waits, and nothing was decided yet")
+
+
+def _state(row: dict[str, Any]) -> tuple[str, str]:
+    if row["decision"]:
+        return row["decision"], "green" if row["decision"] == "approved" else "red"
+    return ("waits", "yellow") if not row["overtaken"] else (f"overtaken: {row['overtaken']}", "dim")
+
+
+def approve(
+    number: Run,
+    by: By,
+    reason: Reason,
+    root: Root = DEFAULT_ROOT,
+    database: Database = None,
+    as_json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Approve a model that waits, for good, and push it."""
+    from pipeline.approvals import Approvals, check
+    from pipeline.config import Config
+    from pipeline.held import by_run
+    from pipeline.report import terminal
+    from pipeline.session import Session
+
+    lineage = lineage_at(root, database)
+    found, asked = Approvals(lineage), run_of(lineage, number, root)
+    row, config = found.row(number), Config.model_validate_json(json.dumps(asked["config"]))
+    check(row, asked, config, by)
+    found.decide(number, approved=True, by=by, reason=reason)
+    place = {"root": root, "serving_dir": Path(row["shelf"]).parent, "database": database}
+    session = Session(**place, only="push", hold=by_run(number), wait=True, verbose=verbose)
+    outcome = session.run(config, name=asked["profile"], command=shlex.join(["python", "-m", "pipeline", *sys.argv[1:]]))
+    if as_json:
+        print(json.dumps(outcome.as_json(), indent=2))
+    else:
+        terminal.outcome(outcome, "" if root == DEFAULT_ROOT else f" --root {shlex.quote(str(root))}")
+
+
+def reject(
+    number: Run,
+    by: By,
+    reason: Reason,
+    root: Root = DEFAULT_ROOT,
+    database: Database = None,
+    verbose: Verbose = False,
+) -> None:
+    """Reject a model that waits: it never goes out."""
+    from pipeline.approvals import Approvals, check
+    from pipeline.config import Config
+
+    lineage = lineage_at(root, database)
+    found, asked = Approvals(lineage), run_of(lineage, number, root)
+    check(found.row(number), asked, Config.model_validate_json(json.dumps(asked["config"])), by)
+    found.decide(number, approved=False, by=by, reason=reason)
+    print(f"the model of run {number} was rejected by {by}; it will not be pushed")

@@ -1,0 +1,195 @@
+"""The commands `serving ...`: what stands in the serving directory, whether it is whole, and taking it back."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pipeline.commands.options import DEFAULT_ROOT, Json, Root, ServingDir, Verbose
+from schemas.errors import ConfigurationError, DataError
+
+if TYPE_CHECKING:
+    from pipeline.serving import Shelf, Version
+
+Model = Annotated[str | None, typer.Option("--model", metavar="NAME", help="Which model, where there are several.", show_default=False)]
+Number = Annotated[int, typer.Argument(min=1, metavar="VERSION", help="The version's number.", show_default=False)]
+app = typer.Typer(help="The serving directory: list, verify, roll back, pin, and remove what is old.", no_args_is_help=True)
+
+
+@app.command("list")
+def list_(
+    root: Root = DEFAULT_ROOT, serving_dir: ServingDir = None, model: Model = None, as_json: Json = False, verbose: Verbose = False
+) -> None:
+    """List the versions, the newest first: which is served, pinned, rolled back."""
+    from rich.text import Text
+
+    from pipeline.report import terminal
+
+    rows = [row for name in _names(root, serving_dir, model) for row in _rows(_shelf(root, serving_dir, name))]
+    if as_json:
+        print(json.dumps(rows, indent=2))
+        return
+    table = terminal.new_table("model", "version", "accuracy", "run", "pushed", "approved by", "", right=("version", "accuracy", "run"))
+    for row in rows:
+        pushed = terminal.local(row["published"]) if row["published"] else ""
+        cells = (row["model"], str(row["version"]), f"{row['accuracy']:.4f}", str(row["run"]), pushed, row["approved_by"])
+        table.add_row(*map(Text, cells), Text(", ".join(row["state"]), "green" if "served" in row["state"] else ""))
+    terminal.say(table if rows else "nothing was pushed yet")
+
+
+def _rows(shelf: "Shelf") -> list[dict[str, Any]]:
+    versions, pinned, withdrawn = shelf.versions(), shelf.pinned(), shelf.withdrawn()
+    return [_row(version, version is versions[-1], version.number in pinned, withdrawn) for version in reversed(versions)]
+
+
+def _row(version: "Version", served: bool, pinned: bool, withdrawn: dict[str, int]) -> dict[str, Any]:
+    state = ["served"] if served else []
+    state += ["pinned"] if pinned else []
+    state += ["rolled back"] if version.identity in withdrawn else []
+    if version.rollback:
+        why = f": {version.rollback['reason']}" if version.rollback["reason"] else ""
+        state.append(f"holds version {version.rollback['to']} again, in place of {version.rollback['of']}{why}")
+    return {
+        "model": version.path.parent.name,
+        "version": version.number,
+        "accuracy": version.record().accuracy,
+        "run": version.provenance.get("run"),
+        "published": version.provenance.get("published"),
+        "approved_by": (version.provenance.get("approved") or {}).get("by", ""),
+        "state": state,
+        "path": str(version.path),
+    }
+
+
+@app.command()
+def verify(
+    number: Annotated[int | None, typer.Argument(min=1, metavar="VERSION", help="The version. [default: all]", show_default=False)] = None,
+    root: Root = DEFAULT_ROOT,
+    serving_dir: ServingDir = None,
+    model: Model = None,
+    public_key: Annotated[
+        Path | None, typer.Option("--public-key", help="Check signatures too, with this key.", show_default=False)
+    ] = None,
+    as_json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Recompute every digest and name each file that differs from what was pushed. Exit code 4 if one does."""
+    from pipeline import signing
+    from schemas.delivery import Signing
+
+    keys = Signing(public_key=str(public_key)) if public_key else None
+    signing.ready(keys)
+    names = [_name(root, serving_dir, model)] if number else _names(root, serving_dir, model)
+    shelves = [_shelf(root, serving_dir, name) for name in names]
+    versions = [(shelf, version) for shelf in shelves for version in ([shelf.version(number)] if number else shelf.versions())]
+    found = {
+        f"{version.path.parent.name}/{version.number}": shelf.differences(version) + (signing.check(version.path, keys) if keys else [])
+        for shelf, version in versions
+    }
+    if as_json:
+        print(json.dumps(found, indent=2))
+    else:
+        for name, wrong in found.items():
+            print("\n".join(f"{name}  {line}" for line in wrong or ["whole"]))
+    if bad := [name for name, wrong in found.items() if wrong]:
+        remedy = "Move it away if it is not served; if it is, roll back first: python -m pipeline serving rollback"
+        raise DataError(f"{', '.join(bad)} {'is' if len(bad) == 1 else 'are'} not what was pushed", remedy)
+
+
+@app.command()
+def rollback(
+    to: Annotated[
+        int | None, typer.Option(min=1, help="The version. [default: the newest older one that was not rolled back]", show_default=False)
+    ] = None,
+    reason: Annotated[str, typer.Option(help="Why, for good.")] = "",
+    root: Root = DEFAULT_ROOT,
+    serving_dir: ServingDir = None,
+    model: Model = None,
+    key: Annotated[Path | None, typer.Option("--key", help="Sign the new version with this private key.", show_default=False)] = None,
+    password_env: Annotated[
+        str | None, typer.Option("--password-env", help="Environment variable that holds the key's password.", show_default=False)
+    ] = None,
+    as_json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Serve an older model again: it appears as a new version, as at once as a push."""
+    from pipeline import signing
+    from schemas.delivery import Signing
+
+    keys = Signing(key=str(key), password_env=password_env) if key else None
+    signing.ready(keys)
+    shelf = dataclasses.replace(_shelf(root, serving_dir, _name(root, serving_dir, model)), seal=signing.seal(keys))
+    version = shelf.rollback(to=to, reason=reason)
+    assert version.rollback
+    if as_json:
+        print(json.dumps({"version": version.number, "path": str(version.path), **version.rollback}, indent=2))
+    else:
+        words = "version {} serves the model of version {to} again, in place of version {of}"
+        print(words.format(version.number, **version.rollback))
+        if keys is None and (shelf.path / str(version.rollback["of"]) / signing.SIGNATURE).exists():
+            print(f"it is not signed, as version {version.rollback['of']} was; --key signs it")
+
+
+@app.command()
+def pin(number: Number, root: Root = DEFAULT_ROOT, serving_dir: ServingDir = None, model: Model = None, verbose: Verbose = False) -> None:
+    """Keep a version until it is unpinned."""
+    _shelf(root, serving_dir, _name(root, serving_dir, model)).pin(number)
+    print(f"version {number} stays until it is unpinned")
+
+
+@app.command()
+def unpin(number: Number, root: Root = DEFAULT_ROOT, serving_dir: ServingDir = None, model: Model = None, verbose: Verbose = False) -> None:
+    """Keep a version only as long as any other."""
+    _shelf(root, serving_dir, _name(root, serving_dir, model)).pin(number, stays=False)
+    print(f"version {number} stays as long as any other")
+
+
+@app.command()
+def gc(
+    keep: Annotated[int, typer.Option(min=2, help="How many of the newest stay.")] = 5,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+    root: Root = DEFAULT_ROOT,
+    serving_dir: ServingDir = None,
+    model: Model = None,
+    as_json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Remove old versions; never what is served, the one below it, the one to roll back to, the pinned, nor the best ever served."""
+    shelves = [_shelf(root, serving_dir, name) for name in _names(root, serving_dir, model)]
+    gone = {shelf.model: [v.number for v in (shelf.leaving(keep) if dry_run else shelf.retire(keep))] for shelf in shelves}
+    if as_json:
+        print(json.dumps(gone, indent=2))
+        return
+    words = "would be removed" if dry_run else "removed"
+    lines = [f"{name}/{number} {words}" for name, numbers in gone.items() for number in numbers]
+    print("\n".join(lines) or "nothing is old enough")
+
+
+def _shelf(root: Path, serving_dir: Path | None, name: str) -> "Shelf":
+    from pipeline.serving import Shelf
+
+    return Shelf(serving_dir or root / "serving", name)
+
+
+def _names(root: Path, serving_dir: Path | None, model: str | None) -> list[str]:
+    """The models that are meant: the one that is named, or all."""
+    from pipeline.serving import models
+
+    known, place = models(serving_dir or root / "serving"), serving_dir or root / "serving"
+    if model is not None and model not in known:
+        served = f"It serves {', '.join(known)}." if known else "Nothing was pushed there yet."
+        raise ConfigurationError(f"{place} serves no model {model}", served)
+    return [model] if model else known
+
+
+def _name(root: Path, serving_dir: Path | None, model: str | None) -> str:
+    """The one model that is meant."""
+    known = _names(root, serving_dir, model)
+    if len(known) == 1:
+        return known[0]
+    place = serving_dir or root / "serving"
+    if not known:
+        raise ConfigurationError(f"nothing was pushed to {place} yet", "Run the line first, or name another with --serving-dir.")
+    raise ConfigurationError(f"{place} serves {', '.join(known)}", "Name one with --model.")

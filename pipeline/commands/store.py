@@ -1,0 +1,77 @@
+"""The commands `store verify` and `store gc`: whether a store is whole, and what of it nobody needs any more."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.commands.options import DEFAULT_ROOT, Database, Json, Root, Verbose, lineage_at
+from schemas.errors import DataError
+
+Wait = Annotated[bool, typer.Option("--wait", help="Wait while a run holds the lock, instead of exiting with 5.")]
+
+
+def verify(
+    root: Root = DEFAULT_ROOT, database: Database = None, wait: Wait = False, as_json: Json = False, verbose: Verbose = False
+) -> None:
+    """Recompute the digest of every file in the store. Exit code 4 if one is not what it was."""
+    from pipeline.report import terminal
+    from pipeline.store import Store
+    from pipeline.store_verify import verify as look
+
+    lineage, store = lineage_at(root, database), Store(root)
+    with store.lock(wait=wait):
+        found = look(store, lineage)
+    if as_json:
+        print(json.dumps(found.as_json(), indent=2))
+    else:
+        table = terminal.new_table("artifact", "what is wrong", "way out")
+        for damage in found.damage:
+            table.add_row(damage.artifact, damage.what, damage.remedy)
+        checked = f"{found.artifacts} artifacts, {found.files:,} files, {in_words(found.bytes)}"
+        terminal.say(*([table] if found.damage else [f"{checked}: all are what they were"]))
+    if found.damage:
+        many = len(found.damage)
+        raise DataError(
+            f"{many} thing{'s'[: many != 1]} in the store {root} {'is' if many == 1 else 'are'} not what was stored", found.damage[0].remedy
+        )
+
+
+def gc(
+    keep_runs: Annotated[int, typer.Option(min=0, help="Keep what the newest runs need, so many of them.", show_default=False)],
+    root: Root = DEFAULT_ROOT,
+    serving_dir: Annotated[
+        list[Path] | None,
+        typer.Option("--serving-dir", help="Whose versions count. May be repeated. [default: all that were pushed to]", show_default=False),
+    ] = None,
+    database: Database = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go, and remove nothing.")] = False,
+    wait: Wait = False,
+    as_json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Remove artifacts, reports and logs that no kept run, no served version and no waiting approval needs."""
+    from pipeline.report import terminal
+    from pipeline.store import Store
+    from pipeline.store_gc import Plan
+
+    lineage, store = lineage_at(root, database), Store(root)
+    with store.lock(wait=wait):
+        plan = Plan.of(store, lineage, serving_dir, keep_runs=keep_runs)
+        if not dry_run:
+            plan.carry_out()
+    if as_json:
+        print(json.dumps({**plan.as_json(), "removed": not dry_run}, indent=2))
+        return
+    terminal.say(*(f"artifact  {name}" for name in plan.artifacts), *(f"scratch   {name}" for name in plan.scratch))
+    gone = f"{len(plan.artifacts)} artifacts, {len(plan.scratch)} scratch directories, {len(plan.papers)} reports and logs"
+    terminal.say(f"{gone}: {in_words(plan.bytes)} {'would be' if dry_run else 'are'} free; {len(plan.kept)} artifacts stay")
+
+
+def in_words(size: float) -> str:
+    for unit in ("bytes", "KB", "MB", "GB"):
+        if size < 1000 or unit == "GB":
+            break
+        size /= 1000
+    return f"{size:,.0f} {unit}" if unit == "bytes" else f"{size:,.1f} {unit}"

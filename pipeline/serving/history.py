@@ -1,0 +1,68 @@
+"""What is remembered of every version ever served, and what follows from it."""
+
+import json
+from collections.abc import Collection, Iterable
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+
+from pipeline import files
+from schemas.errors import StoreError
+
+
+@dataclass(frozen=True)
+class Record:
+    """What is remembered of a version when it is gone: a file in `.history`."""
+
+    version: int
+    model: str  # digest of the model's files
+    accuracy: float  # on the test split, in [0, 1]
+    test: str  # what it was measured on
+    identity: str  # of what the model computes
+    origin: int  # the version that first held this model
+    instead_of: int = 0  # the version that it took the place of by a rollback; 0: none
+    provenance: str = ""  # SHA-256 of its provenance
+
+    @classmethod
+    def read(cls, path: Path) -> "Record":
+        """Raises StoreError: the record is damaged."""
+        kinds = {field.name: field.type for field in fields(cls)}
+        try:
+            found = json.loads(path.read_text())
+            found = {"identity": found["model"], "origin": found["version"], **found}  # older records have neither
+            record = cls(**found)
+            if record.version == int(path.stem) and all(type(value) is kinds[name] for name, value in found.items()):
+                return record
+        except (OSError, ValueError, KeyError, TypeError):
+            pass
+        raise StoreError(f"{path} is no record of a served version", "Remove it: that version is then no longer counted from.")
+
+    def write(self, path: Path) -> None:
+        files.write_json(path, asdict(self))
+
+    def contradicts(self, now: "Record") -> bool:
+        """Whether the version is not, or no longer, what this is a record of. Older records say less."""
+        return replace(self, provenance="") != replace(now, provenance="") or self.provenance not in ("", now.provenance)
+
+
+def withdrawn(history: Iterable[Record]) -> dict[str, int]:
+    """{identity: version} of the models that were rolled back, and not brought back since."""
+    found, identities = dict[str, int](), dict[int, str]()
+    for record in history:
+        identities[record.version] = record.identity
+        if record.identity in found:
+            del found[record.identity]  # brought back: what it takes the place of was none the worse
+        elif record.instead_of in identities:
+            found[identities[record.instead_of]] = record.instead_of
+    return found
+
+
+def best(history: Iterable[Record], test: str, held: Collection[str]) -> Record | None:
+    """The most accurate model ever served; of equals, the newest.
+
+    Accuracies compare only on the same test images: versions measured on `test` come first, then those whose model is still `held`
+    and can be measured anew. A model that was rolled back counts no longer.
+    """
+    every = list(history)
+    records = [record for record in every if record.identity not in withdrawn(every)]
+    among = [r for r in records if r.test == test] or [r for r in records if r.identity in held] or records
+    return max(among, key=lambda record: (record.accuracy, record.version), default=None)

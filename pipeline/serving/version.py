@@ -1,0 +1,98 @@
+"""A version in the serving directory."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline import files
+from pipeline.serving.history import Record
+from pipeline.signing import SIGNATURE
+from schemas.errors import StoreError
+
+PROVENANCE = "provenance.json"
+
+
+@dataclass(frozen=True)
+class Version:
+    """A model that stands in the serving directory."""
+
+    path: Path
+    number: int
+    provenance: dict[str, Any]  # `model`: digest; `run`; `stages`: all that it was made from; `files`: its manifest
+
+    @classmethod
+    def read(cls, path: Path) -> "Version":
+        """The version that stands at `path`.
+
+        Raises:
+            StoreError: this program did not put it there.
+        """
+        remedy = "Move it away, or name another --serving-dir. Nothing was changed."
+        if not (path.is_dir() and path.name.isdigit() and not path.is_symlink()):
+            raise StoreError(f"{path} in the serving directory is no version of gateline's", remedy)
+        try:
+            found = json.loads((path / PROVENANCE).read_text())
+            return cls(path, int(path.name), {**found, "model": found["model"]})
+        except (OSError, ValueError, KeyError, TypeError):
+            cause = f"{path} in the serving directory has no readable {PROVENANCE}: it was not pushed by gateline"
+            raise StoreError(cause, remedy) from None
+
+    @property
+    def digest(self) -> str:
+        """Of the model's files."""
+        return str(self.provenance["model"])
+
+    @property
+    def identity(self) -> str:
+        """Of what the model computes: equal for models that differ in their bytes alone."""
+        return str(self.provenance.get("identity") or self.digest)
+
+    @property
+    def origin(self) -> int:
+        """The version that first held this model; another one only where this one came by a rollback."""
+        return int(self.provenance.get("origin", self.number))
+
+    @property
+    def rollback(self) -> dict[str, Any] | None:
+        """`of`: the version that was taken back, `to`: the one that came in its place; `reason`, `at`. None: it was pushed."""
+        found: dict[str, Any] | None = self.provenance.get("rollback")
+        return found
+
+    def record(self) -> Record:
+        """What is remembered.
+
+        Raises:
+            StoreError: its provenance records no accuracy.
+        """
+        accuracy = self.provenance.get("accuracy")
+        if not isinstance(accuracy, float):
+            raise StoreError(f"{self.path / PROVENANCE} records no accuracy", "Move that version away and run again.")
+        return Record(
+            version=self.number,
+            model=self.digest,
+            accuracy=accuracy,
+            test=self.provenance.get("test", ""),
+            identity=self.identity,
+            origin=self.origin,
+            instead_of=self.rollback["of"] if self.rollback else 0,
+            provenance=hashlib.sha256((self.path / PROVENANCE).read_bytes()).hexdigest(),
+        )
+
+    def differences(self) -> list[str]:
+        """What differs from what was pushed, in words, a line a file: missing, altered, added, or a symbolic link."""
+        known = self.provenance["files"]
+        found = files.differences(self.path, known, contents=True)
+        if (number := self.provenance.get("version", self.number)) != self.number:
+            found.append(f"{PROVENANCE} is that of version {number}")
+        for path in sorted(self.path.rglob("*")):
+            name = str(path.relative_to(self.path))
+            if name not in known and name not in (PROVENANCE, SIGNATURE) and (path.is_symlink() or not path.is_dir()):
+                found.append(f"{name} was added")
+        return found
+
+    def check(self) -> None:
+        """Raises StoreError: it was altered since it was pushed."""
+        if wrong := self.differences():
+            raise StoreError(f"{self.path} was altered since it was pushed: {wrong[0]}", "Move that version away and run again.")

@@ -1,0 +1,163 @@
+"""push, signed and watched: what is unsigned goes nowhere, and what TensorFlow Serving does not serve is taken back."""
+
+import json
+
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from components.push import push
+from pipeline import signing
+from pipeline.files import digest, listing
+from pipeline.serving import Shelf
+from schemas.artifacts import WARMUP, Approval, Evaluation, Model, Served, ServingCheck, Statistics
+from schemas.delivery import Signing, Watch
+from schemas.errors import Refused
+from tests.pipeline.keys import private, public
+from tests.pipeline.test_watch import serving, status
+
+
+@pytest.fixture
+def shelf(tmp_path):
+    return Shelf(tmp_path / "serving", "own")
+
+
+@pytest.fixture
+def keys(tmp_path):
+    pytest.importorskip("model_signing", reason="the extra `signing` is not installed")
+    key = private(tmp_path / "key.pem")
+    return Signing(key=key, public_key=public(tmp_path / "public.pem", "key.pem"), require_signature=True)
+
+
+@pytest.fixture
+def pushed(tmp_path, shelf, lend):
+    """A function that pushes a model called `name`, which was compared with what is served."""
+
+    def go(name, **guards):
+        folder = tmp_path / name
+        saved_model = folder / "saved_model"
+        if not folder.exists():
+            saved_model.mkdir(parents=True)
+            (folder / "assets.extra").mkdir()
+            (saved_model / "saved_model.pb").write_text(f"the graph of {name}")
+            (folder / "gates.json").write_text("[]")
+            (folder / "stats.tfrecord").write_text(f"the data of {name}")
+            (folder / WARMUP).write_text(f"requests to {name}")
+        now = shelf.latest()
+        return push.function(
+            Model(folder, digest=f"model-{name}", epochs=1, validation_accuracy=0.9),
+            Evaluation(folder, passed=True, accuracy=0.9, loss=0.3, saved_model=digest(listing(saved_model)), test="these"),
+            ServingCheck(folder, passed=True),
+            Statistics(folder, counts={"train": 1}),
+            Served(now.path, digest=now.digest, version=now.number) if now else None,
+            Approval(folder, passed=True, model=name, evaluation="", evaluated="", baseline=None, shelf=""),
+            keep=5,
+            serving_dir=shelf.root,
+            model_name=shelf.model,
+            run=lend(lineage={"run": 1, "stages": {}}),
+            **guards,
+        )
+
+    return go
+
+
+def test_the_requests_that_warm_a_model_up_go_with_it(pushed):
+    version = pushed("a")
+    assert (version.path / WARMUP).read_text() == "requests to a"
+    assert WARMUP in json.loads((version.path / "provenance.json").read_text())["files"]
+
+
+def test_a_version_is_signed_as_it_appears(pushed, keys, shelf):
+    version = pushed("a", signatures=keys)
+    assert signing.check(version.path, keys) == []
+    assert shelf.versions()[0].differences() == []
+    assert pushed("a", signatures=keys).new is False
+    assert pushed("b", signatures=keys).version == 2
+
+
+def test_nothing_goes_on_top_of_a_version_that_was_tampered_with(pushed, keys, shelf):
+    """Whoever alters a file and its digest in the provenance has no key."""
+    version = pushed("a", signatures=keys)
+    (version.path / "saved_model.pb").write_text("the graph of A")
+    provenance = json.loads((version.path / "provenance.json").read_text())
+    found = listing(version.path)
+    provenance["files"] = {name: found[name] for name in provenance["files"]}
+    (version.path / "provenance.json").write_text(json.dumps(provenance))
+    assert shelf.versions()[0].differences() == []
+    with pytest.raises(Refused) as refused:
+        pushed("b", signatures=keys)
+    wrong = [f"{name} is altered since it was signed" for name in ("provenance.json", "saved_model.pb")]
+    assert refused.value.cause == f"{version.path} is not what was signed: {'; '.join(wrong)}"
+    assert [v.number for v in shelf.versions()] == [1]
+
+
+def test_a_version_of_before_signing_must_be_signed_first(pushed, keys, shelf):
+    version = pushed("a")
+    with pytest.raises(Refused) as refused:
+        pushed("b", signatures=keys)
+    assert refused.value.cause == f"{version.path} is not what was signed: it has no model.sig"
+    assert refused.value.remedy.endswith(f"--private_key {keys.key} --signature {version.path / 'model.sig'}")
+    signing.sign(version.path, keys)
+    assert pushed("b", signatures=keys).version == 2
+
+
+def test_the_remedy_that_is_named_is_one(pushed, keys):
+    import subprocess
+    import sys
+
+    version = pushed("a")
+    with pytest.raises(Refused) as refused:
+        pushed("b", signatures=keys)
+    command = refused.value.remedy.partition("sign it: python ")[2].split()
+    subprocess.run([sys.executable, *command], check=True, capture_output=True, timeout=60)
+    assert signing.check(version.path, keys) == []
+    assert pushed("b", signatures=keys).version == 2
+
+
+def test_a_signature_that_the_public_key_does_not_know_makes_no_version(pushed, keys, shelf, tmp_path):
+    other = tmp_path / "other.pem"
+    other.write_bytes(
+        ec.generate_private_key(ec.SECP256R1())
+        .public_key()
+        .public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    )
+    with pytest.raises(Refused, match="it was signed with another key"):
+        pushed("a", signatures=keys.model_copy(update={"public_key": str(other)}))
+    assert shelf.versions() == []
+    assert list(shelf.path.glob(".staging-*")) == []
+
+
+def test_a_version_that_is_served_stays(pushed, shelf):
+    pushed("a")
+    with serving(status("AVAILABLE", version="2")) as (url, asked):
+        assert pushed("b", watched=Watch(url=url)).version == 2
+        assert pushed("b", watched=Watch(url=url)).new is False
+    assert asked == ["/v1/models/own/versions/2"]  # what stood there before is not watched
+
+
+def test_a_version_that_is_not_served_is_rolled_back(pushed, shelf, keys):
+    pushed("a", signatures=keys)
+    with serving(status("END", "out of memory", version="2")) as (url, _), pytest.raises(Refused) as refused:
+        pushed("b", signatures=keys, watched=Watch(url=url))
+    why = f"version 2 was pushed, but {url} does not serve it: it could not load the version: out of memory"
+    assert refused.value.cause == why
+    assert refused.value.remedy == "It was rolled back: version 3 holds what was served before."
+    latest = shelf.latest()
+    assert (latest.number, latest.digest) == (3, "model-a")
+    assert latest.rollback["reason"] == "it could not load the version: out of memory"
+    assert signing.check(latest.path, keys) == []
+
+
+def test_a_version_that_is_not_served_stays_where_there_is_none_before(pushed, shelf):
+    with serving(status("END", "out of memory", version="1")) as (url, _), pytest.raises(Refused) as refused:
+        pushed("a", watched=Watch(url=url))
+    assert refused.value.remedy.startswith("It stays: ")
+    assert [v.number for v in shelf.versions()] == [1]
+
+
+def test_a_version_that_is_not_served_stays_if_that_is_asked_for(pushed, shelf):
+    pushed("a")
+    with serving(status("END", "out of memory", version="2")) as (url, _), pytest.raises(Refused) as refused:
+        pushed("b", watched=Watch(url=url, rollback=False))
+    assert refused.value.remedy == "It stays, as push.watch.rollback says. python -m pipeline serving rollback takes it back."
+    assert shelf.latest().number == 2

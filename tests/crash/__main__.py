@@ -1,0 +1,98 @@
+"""The crash matrix: `python -m tests.crash --points 500`. Exit code 1 if anything partial or lost was ever seen."""
+
+import argparse
+import collections
+import json
+import os
+import shutil
+import sys
+import tempfile
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+from tests.crash import matrix, victim
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.crash", description=__doc__)
+    parser.add_argument("--points", type=int, default=500, help="how many runs are killed")
+    parser.add_argument("--seed", type=int, default=1, help="of where")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="how many at the same time")
+    parser.add_argument("--data-dir", type=Path, help="where TFDS has prepared mnist_sample; it is prepared if absent")
+    parser.add_argument("--keep", type=Path, help="a folder for all that is made; what went wrong stays there")
+    given = parser.parse_args()
+    folder = given.keep or Path(tempfile.mkdtemp(prefix="crash-"))
+    began = time.monotonic()
+    victim.warm_up()
+    say(f"imported in {time.monotonic() - began:.0f} s")
+    data_dir = given.data_dir or folder / "data"
+    states = matrix.prepare(folder / "states", data_dir, say)
+    for name, state in states.items():
+        say(f"{name:14} {state.writes:4} writes in {state.seconds:.1f} s")
+    points = matrix.spread(states, given.points, given.seed)
+    results = strike_all(points, states, folder, data_dir, given.workers)
+    table(results)
+    bad = [result for result in results if result.found]
+    for result in bad:
+        print(f"{result.state}, killed in {result.stage} at {result.kind}: {'; '.join(result.found)}")
+    print(
+        f"{len(results)} runs killed or ended, {sum(r.looks for r in results):,} looks at the serving directory, {len(bad)} findings,"
+        f" {(time.monotonic() - began) / 60:.1f} minutes (seed {given.seed})"
+    )
+    if not bad and not given.keep:
+        shutil.rmtree(folder)
+    return int(bool(bad) or len(results) != len(points))
+
+
+def strike_all(
+    points: list[matrix.Point], states: dict[str, matrix.State], folder: Path, data_dir: Path, workers: int
+) -> list[matrix.Result]:
+    """Every point, by as many processes. Each writes what it found to a file of its own."""
+    children = []
+    for worker in range(workers):
+        child = os.fork()
+        if child == 0:
+            try:
+                with (folder / f"results-{worker}").open("w", buffering=1) as out:
+                    for i in range(worker, len(points), workers):
+                        result = matrix.strike(points[i], states[points[i].state], folder / f"point-{i}", data_dir)
+                        print(json.dumps(asdict(result)), file=out)
+                        say(
+                            f"{i:4} {result.state:14} {result.stage:14} {result.kind:12} {result.seconds:5.1f} s  {'; '.join(result.found)}"
+                        )
+            except BaseException as error:
+                say(f"worker {worker}: {type(error).__name__}: {error}")
+                raise
+            finally:
+                os._exit(0)
+        children.append(child)
+    for child in children:
+        os.waitpid(child, 0)
+    lines = [line for worker in range(workers) for line in (folder / f"results-{worker}").read_text().splitlines()]
+    return [matrix.Result(**json.loads(line)) for line in lines]
+
+
+def table(results: list[matrix.Result]) -> None:
+    """By stage and kind of point: how many, and in how many of them something was found."""
+    kinds = sorted({result.kind for result in results})
+    stages = sorted({result.stage for result in results})
+    count, found = collections.Counter(), collections.Counter()
+    for result in results:
+        count[result.stage, result.kind] += 1
+        found[result.stage] += bool(result.found)
+    print("| stage | " + " | ".join(kinds) + " | all | found |")
+    print("|---" * (len(kinds) + 3) + "|")
+    for stage in stages:
+        row = [count[stage, kind] for kind in kinds]
+        print(f"| {stage} | " + " | ".join(str(n or "") for n in row) + f" | {sum(row)} | {found[stage]} |")
+    totals = [sum(count[stage, kind] for stage in stages) for kind in kinds]
+    print("| all | " + " | ".join(map(str, totals)) + f" | {sum(totals)} | {sum(found.values())} |", flush=True)
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,170 @@
+"""Which points there are, and what becomes of each.
+
+states = prepare(folder, data_dir, say)          # a line that served two models, copied for every point
+points = spread(states, 500, seed=1)
+result = strike(points[0], states, folder / "0")     # Result(stage="push", kind="rename", killed=True, found=[])
+"""
+
+import json
+import random
+import re
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.lineage import Lineage
+from tests.crash import checks, victim
+
+MODEL = "mnist_sample"
+SETTINGS = (
+    "source.train=train[:300]", "source.test=test[:100]", "train.epochs=1", "train.batch_size=8", "train.optimizer.learning_rate=0.01",
+    "train.model.layers=[16]", "evaluate.corruptions=[]", "validate.skew=ignore", "gates.accuracy=0.4", "gates.per_class=0.11",
+    "gates.paired.margin=0.28", "gates.budget.margin=0.29", "gates.paired.undecided=pass",
+)  # fmt: skip
+SHARES = {"push": 0.34, "train": 0.1, "cold": 0.06}  # of all points; the rest is equal among the other stages
+BY_TIME = 0.25  # of the points of each state: killed at a random time, not at a write
+
+
+@dataclass(frozen=True)
+class Point:
+    """Where a run is killed: at its `write`-th write, or after `seconds`."""
+
+    state: str
+    write: int | None = None
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of it. `found`: whatever is not as it must be."""
+
+    state: str
+    stage: str
+    kind: str
+    killed: bool
+    found: list[str]
+    looks: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class State:
+    """A ROOT in which one stage is still to be done (`cold`: all are), and what its run writes."""
+
+    root: Path
+    seed: int
+    writes: int
+    seconds: float
+    models: int  # that are served in the end
+
+
+def command(root: Path, data_dir: Path, seed: int) -> list[str]:
+    sets = (*SETTINGS, f"source.data_dir={data_dir}", f"train.seed={seed}")
+    return ["run", "--root", str(root), *(argument for each in sets for argument in ("--set", each))]
+
+
+def prepare(folder: Path, data_dir: Path, say: Callable[[str], None]) -> dict[str, State]:
+    """Two models are trained and served; from that line, a state for each stage that could be the one that is killed."""
+    folder.mkdir(parents=True, exist_ok=True)
+    whole, first = folder / "whole", folder / "first"
+    say("two models are trained and served")
+    for seed, after in ((1, first), (2, None)):
+        code = victim.run(command(whole, data_dir, seed), folder / "log", None, lambda: None)
+        if code:
+            raise SystemExit(f"the line itself ends with {code}:\n{(folder / 'log').read_text()[-2000:]}")
+        if after:
+            shutil.copytree(whole, after)
+    keys = _keys(whole)
+    roots = {stage: _without(whole, stage, key, folder / stage) for stage, key in keys.items()}
+    roots["push"] = _copied(whole, folder / "push")
+    shutil.rmtree(roots["push"] / "serving")
+    shutil.copytree(first / "serving", roots["push"] / "serving")
+    roots["first push"] = _copied(first, folder / "first push")
+    shutil.rmtree(roots["first push"] / "serving")
+    roots["cold"] = folder / "cold"
+    return {name: _measured(name, root, folder, data_dir) for name, root in roots.items()}
+
+
+def _measured(name: str, root: Path, folder: Path, data_dir: Path) -> State:
+    """The state, with how many writes and how long its run takes."""
+    seed = 1 if name in ("first push", "cold") else 2
+    trial, told, began = folder / "trial", folder / f"{name}.writes", time.monotonic()
+    _copied(root, trial)
+    code = victim.run(command(trial, data_dir, seed), folder / "log", victim.Hooks(trial, told), lambda: None)
+    if code:
+        raise SystemExit(f"the line from state {name} ends with {code}:\n{(folder / 'log').read_text()[-2000:]}")
+    seconds, served = time.monotonic() - began, trial / "serving" / MODEL
+    models = len({checks.identity(path) for path in served.iterdir() if path.name.isdigit()})
+    shutil.rmtree(trial)
+    return State(root, seed, len(told.read_text().splitlines()), seconds, models)
+
+
+def spread(states: dict[str, State], number: int, seed: int) -> list[Point]:
+    """So many points: evenly over the writes of each state, with a share at random times."""
+    chance = random.Random(seed)
+    shares = {"push": SHARES["push"] / 2, "first push": SHARES["push"] / 2, "train": SHARES["train"], "cold": SHARES["cold"]}
+    others = [name for name in states if name not in shares]
+    shares |= dict.fromkeys(others, (1 - sum(shares.values())) / len(others))
+    points = []
+    for name, state in states.items():
+        many = max(1, round(number * shares[name]))
+        timed = round(many * BY_TIME)
+        writes = many - timed
+        step = state.writes / writes
+        points += [Point(name, write=min(state.writes - 1, int((i + chance.random()) * step))) for i in range(writes)]
+        points += [Point(name, seconds=chance.random() * state.seconds) for _ in range(timed)]
+    chance.shuffle(points)
+    return points
+
+
+def strike(point: Point, state: State, folder: Path, data_dir: Path) -> Result:
+    """Kill a run there, look, let the next run do its work, and look again."""
+    began, root, told, log = time.monotonic(), folder / "root", folder / "told", folder / "log"
+    folder.mkdir(parents=True)
+    _copied(state.root, root)
+    shelf = root / "serving" / MODEL
+    poller, arguments = checks.Poller(shelf), command(root, data_dir, state.seed)
+    hooks = victim.Hooks(root, told, kill_at=-1 if point.write is None else point.write)
+    code = victim.run(arguments, log, hooks, poller, point.seconds)
+    stage, kind = json.loads(told.read_text()) if told.exists() and told.stat().st_size else (_said(log), "random time")
+    found = checks.after_a_kill(root)
+    stood = checks.complete(root)
+    if (again := victim.run(arguments, log, None, poller)) != 0:
+        found.append(f"the next run ended with {again}: {log.read_text()[-300:]}")
+    else:
+        found += checks.after_the_next_run(root, shelf, stood, state.models)
+    found = poller.found + found
+    if not found:
+        shutil.rmtree(folder)
+    return Result(point.state, stage, kind, code == -9, found, poller.looks, time.monotonic() - began)
+
+
+def _said(log: Path) -> str:
+    """The stage that a victim was in, by the last line of its progress."""
+    lines = log.read_text().splitlines() if log.exists() else []
+    seen = [found[1] for found in map(re.compile(r"(\w+)  ").match, lines) if found]
+    return seen[-1] if seen else "store"
+
+
+def _keys(root: Path) -> dict[str, str]:
+    """The key of each stage of the last run that left an artifact, in order."""
+    lineage = Lineage.at(root, None)
+    try:
+        found = {e["stage"]: e["key"] for e in lineage.executions(2)}
+    finally:
+        lineage.engine.dispose()
+    return {stage: key for stage, key in found.items() if key and (root / "artifacts" / stage / key).exists()}
+
+
+def _without(root: Path, stage: str, key: str, to: Path) -> Path:
+    _copied(root, to)
+    shutil.rmtree(to / "artifacts" / stage / key)
+    return to
+
+
+def _copied(root: Path, to: Path) -> Path:
+    if root.exists():
+        shutil.copytree(root, to)
+    return to

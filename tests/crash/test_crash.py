@@ -1,0 +1,40 @@
+"""A small crash matrix; `python -m tests.crash --points 500` is the large one."""
+
+import os
+import re
+import subprocess
+import sys
+from itertools import pairwise
+from pathlib import Path
+
+from tests.crash import matrix, victim
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+def test_runs_killed_at_fifteen_points_leave_nothing_partial_and_lose_nothing(data_dir: str, tmp_path: Path) -> None:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GATELINE")}
+    command = [sys.executable, "-m", "tests.crash", "--points", "15", "--data-dir", data_dir, "--keep", str(tmp_path / "kept")]
+    done = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr[-3000:]
+    last = done.stdout.splitlines()[-1]
+    assert re.match(r"\d+ runs killed or ended, [\d,]+ looks at the serving directory, 0 findings", last), last
+
+
+def test_points_are_spread_over_every_state_and_the_same_seed_gives_the_same() -> None:
+    states = {name: matrix.State(Path(), 1, 50, 2.0, 1) for name in ("ingest", "train", "push", "first push", "cold")}
+    points = matrix.spread(states, 500, seed=3)
+    assert abs(len(points) - 500) < 5
+    assert points == matrix.spread(states, 500, seed=3) != matrix.spread(states, 500, seed=4)
+    writes = sorted(p.write for p in points if p.state == "push" and p.write is not None)
+    assert (writes[0], writes[-1]) == (0, 49)
+    assert max(later - earlier for earlier, later in pairwise(writes)) <= 2
+    assert all((p.write is None) != (p.seconds is None) for p in points)
+
+
+def test_a_write_is_told_by_whose_it_is() -> None:
+    whose = {
+        "serving/m/.staging-3/x": "push", "staging/replaced-train-3f9a": "train", "scratch/ingest-3f": "ingest", "logs/run-1.log": "store",
+        "artifacts/evaluate/3f/manifest.json": "evaluate", "lineage.db": "lineage", "staging/check_serving-3f/x": "check_serving",
+    }  # fmt: skip
+    assert {place: victim.stage_of(place) for place in whose} == whose

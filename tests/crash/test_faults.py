@@ -1,0 +1,147 @@
+"""Faults of operator and disk, on the whole command: each ends in a line of cause and one of remedy, and loses nothing."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pipeline.lineage import Lineage
+from pipeline.store import Store
+from tests.crash import checks, matrix
+
+STOPPED = "interrupted: finished stages are kept\n  The next run goes on from them.\n"
+REPOSITORY = Path(__file__).parents[2]
+
+
+class Line:
+    """The smallest line there is, over one ROOT."""
+
+    def __init__(self, root: Path, data_dir: str) -> None:
+        self.root, self.command = root, [sys.executable, "-m", "pipeline", *matrix.command(root, Path(data_dir), 1)]
+        self.environment = {name: value for name, value in os.environ.items() if not name.startswith("GATELINE")}
+
+    def start(self, *arguments: str, before: tuple[str, ...] = (), **given: object) -> subprocess.Popen:
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        return subprocess.Popen([*before, *self.command, *arguments], cwd=REPOSITORY, env=self.environment, **pipes, **given)
+
+    def __call__(self, *arguments: str, **given: object) -> tuple[int, str]:
+        process = self.start(*arguments, **given)
+        _, err = process.communicate(timeout=300)
+        return process.returncode, err
+
+    def versions(self) -> list[Path]:
+        return [path for path in sorted(self.root.glob(f"serving/{matrix.MODEL}/*")) if path.name.isdigit()]
+
+
+@pytest.fixture
+def line(tmp_path: Path, data_dir: str) -> Line:
+    return Line(tmp_path / "root", data_dir)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_run_that_is_asked_to_end_while_it_waits_ends_cleanly(line: Line, number: int) -> None:
+    with Store(line.root).lock(wait=False):
+        process = line.start("--wait")
+        while not _catches_sigterm(process.pid):
+            assert process.poll() is None
+        process.send_signal(number)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert err in ("", f"interrupted: waited for {line.root / 'lock'}; nothing was run\n  Run again.\n", STOPPED)
+    assert not (line.root / "lineage.db").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_run_that_is_asked_to_end_in_a_stage_ends_cleanly_and_keeps_what_it_has(line: Line, number: int) -> None:
+    process, seen = line.start(), []
+    for text in process.stderr:
+        seen.append(text)
+        if text.startswith("describe  "):
+            process.send_signal(number)
+            break
+    _, err = process.communicate(timeout=300)
+    said = ("".join(seen) + err).splitlines()[-2:]
+    assert (process.returncode, said) == (130, ["interrupted: finished stages are kept", "  The next run goes on from them."])
+    assert [p.name for p in (line.root / "artifacts").iterdir()] == ["ingest"]
+    assert list((line.root / "staging").iterdir()) == []
+    assert checks.after_a_kill(line.root) == []
+    lineage = Lineage.at(line.root, None)
+    assert (lineage.run(1)["state"], lineage.run(1)["exit_code"]) == ("interrupted", 130)
+    lineage.engine.dispose()
+
+
+def test_of_eight_runs_at_once_one_works_and_seven_are_refused(line: Line) -> None:
+    gate, ended = threading.Barrier(8), []
+
+    def go() -> None:
+        gate.wait()
+        ended.append(line("--until", "ingest"))
+
+    threads = [threading.Thread(target=go) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert {code for code, _ in ended} <= {0, 5}
+    assert 0 in {code for code, _ in ended}
+    assert {err for code, err in ended if code == 5} <= {
+        f"locked: another run holds {line.root / 'lock'}\n  Wait for it with --wait, or name another --root.\n"
+    }
+    assert checks.after_a_kill(line.root) == []
+    assert len(list(line.root.glob("artifacts/ingest/*"))) == 1
+
+
+def test_a_read_only_root_is_one_line_of_cause_and_one_of_remedy(line: Line) -> None:
+    Store(line.root)
+    before = _read_only(line.root)
+    code, err = line(before=before)
+    assert code == 2
+    assert err.splitlines() == [
+        f"store: cannot lock {line.root}: Read-only file system",
+        "  Name another with --root or --serving-dir, or mend its permissions.",
+    ]
+
+
+def test_a_whole_run_on_postgresql_shows_no_password(line: Line, new_postgres: Callable[[], str]) -> None:
+    url = new_postgres()
+    code, err = line("--database", url)
+    assert code == 0, err
+    assert len(line.versions()) == 1
+    lineage = Lineage.at(line.root, url)
+    run = lineage.run(None)
+    assert (run["state"], run["store"]) == ("pushed", Store(line.root).id)
+    assert len(lineage.executions(run["run"])) > 8
+    lineage.engine.dispose()
+    shown = [err, *(_command("show", "--json", "--database", url, root=line.root))]
+    assert "***" in shown[1]
+    written = [path.read_bytes() for path in line.root.rglob("*") if path.is_file()]
+    assert not [text for text in shown if "not-to-be-seen" in text]
+    assert not [content for content in written if b"not-to-be-seen" in content]
+    assert not (line.root / "lineage.db").exists()
+
+
+def _command(*arguments: str, root: Path) -> list[str]:
+    command = [sys.executable, "-m", "pipeline", *arguments, "--root", str(root)]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    return [done.stdout, done.stderr]
+
+
+def _catches_sigterm(process: int) -> bool:
+    caught = re.search(r"SigCgt:\s*(\w+)", Path(f"/proc/{process}/status").read_text())
+    return bool(int(caught[1], 16) >> (signal.SIGTERM - 1) & 1)
+
+
+def _read_only(root: Path) -> tuple[str, ...]:
+    """What to put before a command, so that to it alone `root` is read-only: permissions do not bind the superuser."""
+    mount = f"mount --bind '{root}' '{root}' && mount -o remount,bind,ro '{root}' && exec \"$0\" \"$@\""
+    before = ("unshare", "--mount", "sh", "-c", mount)
+    if not shutil.which("unshare") or subprocess.run([*before, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("nothing can be mounted read-only here")
+    return before

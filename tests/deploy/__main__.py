@@ -1,0 +1,113 @@
+"""Checks deploy/ with the tools of its ecosystems, and runs the line by Airflow and by Kubeflow, to a pushed model.
+
+    python -m tests.deploy                          all of it; makes the environments first, from a package index
+    python -m tests.deploy kubeflow --set source.data_dir=/data/tfds
+
+The line is the profile `sample`. Takes about five minutes on two cores once the environments are there.
+"""
+
+import argparse
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import venv
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.deploy import DEPLOY, ENVIRONMENTS, PACKAGES, ROOT
+
+KUBEFLOW = """
+from kfp import local
+import kubeflow_pipeline
+local.init(local.SubprocessRunner(use_venv=False), pipeline_root="outputs", raise_on_error=True)
+kubeflow_pipeline.gateline()
+"""
+
+
+def environment(name: str) -> Path:
+    """The programs of an environment, which is made if it is not there."""
+    folder = ENVIRONMENTS / name
+    if not (folder / "ready").exists():
+        say(f"making {folder}: {', '.join(PACKAGES[name])}")
+        venv.create(folder, with_pip=True, clear=True)
+        subprocess.run([folder / "bin/python", "-m", "pip", "install", "--quiet", *PACKAGES[name]], check=True)
+        (folder / "ready").touch()
+    return folder / "bin"
+
+
+def checkers() -> None:
+    for name in PACKAGES:
+        environment(name)
+    call([sys.executable, "-m", "pytest", ROOT / "tests/deploy", "-q"], cwd=ROOT)
+
+
+def airflow(home: Path, configuration: list[str]) -> None:
+    """A DAG run that pushes, and one whose model is refused: by the task `evaluate`, which is not tried again."""
+    programs = environment("airflow")
+    given = lent(home, configuration) | {"AIRFLOW_HOME": str(home), "AIRFLOW__CORE__DAGS_FOLDER": str(DEPLOY)}
+    given |= {"AIRFLOW__CORE__LOAD_EXAMPLES": "False", "PATH": f"{programs}:{os.environ['PATH']}"}
+    call([programs / "airflow", "db", "migrate"], env=given)
+    call([programs / "airflow", "dags", "test", "gateline"], env=given)
+    assert served(home) == ["1"], served(home)
+    strict = given | {"GATELINE_CONFIGURATION": shlex.join([*configuration, "--set", "gates.accuracy=0.9999"])}
+    again = [programs / "airflow", "dags", "test", "gateline"]
+    refused = subprocess.run(again, env=strict, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    (home / "refused.log").write_text(refused.stdout)
+    runs = json.loads(subprocess.check_output([sys.executable, "-m", "pipeline", "runs", "--json", "--root", home / "store"], cwd=ROOT))
+    assert "exit code 3, the model was refused" in refused.stdout, home / "refused.log"
+    assert [run["state"] for run in runs].count("refused") == 1, "a refusal is not tried again"
+    assert served(home) == ["1"], served(home)
+
+
+def kubeflow(home: Path, configuration: list[str]) -> None:
+    programs = environment("kubeflow")
+    given = lent(home, configuration) | {"PYTHONPATH": str(DEPLOY), "PATH": f"{programs}:{os.environ['PATH']}"}
+    call([programs / "python", "-c", KUBEFLOW], env=given, cwd=home)
+    assert served(home) == ["1"], served(home)
+
+
+def lent(home: Path, configuration: list[str]) -> dict[str, str]:
+    """The environment variables that the files in deploy/ read; gateline runs with this Python."""
+    called = ["env", f"PYTHONPATH={ROOT}", sys.executable, "-m", "pipeline"]
+    own = {"GATELINE": shlex.join(called), "GATELINE_CONFIGURATION": shlex.join(configuration)}
+    return os.environ | own | {"GATELINE_ROOT": str(home / "store"), "GATELINE_SERVING_DIR": str(home / "serving")}
+
+
+def served(home: Path) -> list[str]:
+    return sorted(path.name for path in (home / "serving/mnist_sample").iterdir() if path.name.isdecimal())
+
+
+def call(command: list[object], **given: object) -> None:
+    say(shlex.join(map(str, command))[:100])
+    subprocess.run([str(word) for word in command], check=True, **given)
+
+
+def say(words: str) -> None:
+    print(f"== {words}", flush=True)
+
+
+def main() -> None:
+    orchestrators: dict[str, Callable[[Path, list[str]], None]] = {"airflow": airflow, "kubeflow": kubeflow}
+    parser = argparse.ArgumentParser(prog="python -m tests.deploy", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument(
+        "what", nargs="*", choices=["checkers", *orchestrators, []], help="checkers, airflow, kubeflow; all of them if none"
+    )
+    parser.add_argument("--set", action="append", default=[], dest="sets", help="a setting, as for python -m pipeline run")
+    given = parser.parse_args()
+    configuration = ["--profile", "sample", *(word for each in given.sets for word in ("--set", each))]
+    for name in given.what or ["checkers", *orchestrators]:
+        if name == "checkers":
+            checkers()
+            continue
+        home = ENVIRONMENTS / f"{name}-home"
+        shutil.rmtree(home, ignore_errors=True)
+        home.mkdir(parents=True)
+        orchestrators[name](home, configuration)
+        say(f"{name}: a model was pushed")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,91 @@
+"""The files in deploy/, each seen by the tool of its own ecosystem. `python -m tests.deploy` installs those that are not here."""
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.deploy import DEPLOY, ROOT, tool
+
+STRICT = {"PATH": os.environ["PATH"], "GATELINE": shlex.join(["env", f"PYTHONPATH={ROOT}", sys.executable, "-m", "pipeline"])}
+
+
+def needed(environment: str, name: str) -> str:
+    if (found := tool(environment, name)) is None:
+        pytest.skip(f"{name} is not here; python -m tests.deploy installs it")
+    return found
+
+
+def python(environment: str, module: str) -> str:
+    found = tool(environment, "python") or sys.executable
+    if subprocess.run([found, "-c", f"import importlib.util as i, sys; sys.exit(not i.find_spec('{module}'))"], check=False).returncode:
+        pytest.skip(f"{module} is not here; python -m tests.deploy installs it")
+    return found
+
+
+def run(*command: object, **given: object) -> str:
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False, **given)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def stages() -> dict[str, list[str]]:
+    """The stages of the profile `mnist`, each with those that it runs after."""
+    listed = json.loads(run(sys.executable, "-m", "pipeline", "stages", "--profile", "mnist", "--json", cwd=ROOT))
+    return {each["stage"]: sorted(each["after"]) for each in listed}
+
+
+def test_hadolint_finds_nothing_in_the_dockerfile() -> None:
+    assert run(needed("checkers", "hadolint"), "--failure-threshold", "style", DEPLOY / "Dockerfile") == ""
+
+
+def test_docker_compose_reads_the_compose_file() -> None:
+    found = json.loads(
+        run(needed("checkers", "docker-compose"), "-f", DEPLOY / "compose.yaml", "--profile", "once", "config", "--format=json")
+    )
+    assert set(found["services"]) == {"line", "scheduler", "serving"}
+    assert found["services"]["line"]["build"]["dockerfile"] == "deploy/Dockerfile"
+    assert Path(found["services"]["line"]["build"]["context"]) == ROOT
+
+
+def test_systemd_verifies_the_units(tmp_path: Path) -> None:
+    analyze = needed("systemd", "systemd-analyze")
+    for unit in (DEPLOY / "systemd").iterdir():  # as they stand, but with a program and a user that are here
+        (tmp_path / unit.name).write_text(
+            unit.read_text().replace("/opt/gateline/bin/python", sys.executable).replace("User=gateline", "User=root")
+        )
+    assert run(analyze, "verify", "--man=no", *sorted(tmp_path.iterdir())) == ""
+
+
+def test_kubernetes_schemas_accept_the_manifests() -> None:
+    said = run(needed("checkers", "kubernetes-validate"), "--strict", DEPLOY / "kubernetes.yaml")
+    assert said.count(" passed ") == 4
+
+
+def test_airflow_reads_the_dag_as_the_line_is(stages: dict[str, list[str]], tmp_path: Path) -> None:
+    program = (
+        "import json; from airflow_dag import gateline; dag = gateline()\n"
+        "print('TASKS', json.dumps({t.task_id: sorted(t.upstream_task_ids) for t in dag.tasks}))"
+    )
+    environment = STRICT | {"AIRFLOW_HOME": str(tmp_path), "PYTHONPATH": str(DEPLOY)}
+    said = run(python("airflow", "airflow"), "-c", program, env=environment)
+    assert json.loads(said.split("TASKS ")[1].splitlines()[0]) == stages
+
+
+def test_kubeflow_compiles_the_pipeline_as_the_line_is(stages: dict[str, list[str]], tmp_path: Path) -> None:
+    compiled = tmp_path / "gateline.yaml"
+    run(python("kubeflow", "kfp"), DEPLOY / "kubeflow_pipeline.py", compiled, env=STRICT)
+    pipeline, platform = yaml.safe_load_all(compiled.read_text())
+    tasks = pipeline["root"]["dag"]["tasks"]
+    names = {key: task["taskInfo"]["name"] for key, task in tasks.items()}
+    assert {names[key]: sorted(names[each] for each in task.get("dependentTasks", [])) for key, task in tasks.items()} == stages
+    for task in tasks.values():
+        assert task["inputs"]["parameters"]["stage"]["runtimeValue"]["constant"] == task["taskInfo"]["name"]
+        assert not task["cachingOptions"]
+    assert len(platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]) == len(stages)

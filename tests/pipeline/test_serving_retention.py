@@ -1,0 +1,95 @@
+"""Which versions go when only so many are kept: never what somebody still needs."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.serving import Shelf
+from pipeline.serving.retention import leaving
+from schemas.errors import ConfigurationError, StoreError
+from tests.pipeline.shelves import model, publish
+
+NUMBERS = st.sets(st.integers(1, 60))
+
+
+@given(NUMBERS, st.integers(0, 70), NUMBERS)
+def test_what_goes_is_old_and_dear_to_nobody(numbers: set[int], keep: int, precious: set[int]) -> None:
+    gone = leaving(numbers, keep=keep, precious=precious)
+    stay = numbers - set(gone)
+    assert gone == sorted(set(gone))
+    assert set(gone) <= numbers
+    assert not set(gone) & precious
+    assert set(sorted(numbers)[-2:]) <= stay, "what is served, and the one below it"
+    assert len(stay) >= min(len(numbers), keep)
+    assert all(number < min(sorted(numbers)[-max(keep, 2) :]) for number in gone)
+
+
+@given(NUMBERS, st.integers(2, 70), NUMBERS)
+def test_to_remove_again_removes_nothing(numbers: set[int], keep: int, precious: set[int]) -> None:
+    stay = numbers - set(leaving(numbers, keep=keep, precious=precious))
+    assert leaving(stay, keep=keep, precious=precious) == []
+
+
+@given(NUMBERS, st.integers(2, 70), NUMBERS)
+def test_to_keep_more_never_removes_more(numbers: set[int], keep: int, precious: set[int]) -> None:
+    assert set(leaving(numbers, keep=keep + 1, precious=precious)) <= set(leaving(numbers, keep=keep, precious=precious))
+
+
+@pytest.fixture
+def shelf(tmp_path: Path) -> Shelf:
+    """Six versions; the second is the most accurate on the images of the last."""
+    found = Shelf(tmp_path / "serving", "mnist")
+    for number, accuracy in enumerate((0.99, 0.95, 0.91, 0.92, 0.93, 0.94), 1):
+        publish(found, model(tmp_path, f"m{number}"), accuracy=accuracy, test="older" if number == 1 else "t")
+    return found
+
+
+def standing(shelf: Shelf) -> list[int]:
+    return [version.number for version in shelf.versions()]
+
+
+def test_the_newest_and_the_best_ever_served_stay(shelf: Shelf) -> None:
+    assert [v.number for v in shelf.leaving(3)] == [1, 3]
+    assert standing(shelf) == [1, 2, 3, 4, 5, 6]
+    assert [v.number for v in shelf.retire(3)] == [1, 3]
+    assert standing(shelf) == [2, 4, 5, 6]
+    assert [record.version for record in shelf.history()] == [1, 2, 3, 4, 5, 6]
+    assert shelf.retire(3) == []
+
+
+def test_a_pinned_version_stays_until_it_is_unpinned(shelf: Shelf) -> None:
+    shelf.pin(1)
+    shelf.retire(2)
+    assert standing(shelf) == [1, 2, 5, 6]
+    shelf.pin(1, stays=False)
+    shelf.retire(2)
+    assert standing(shelf) == [2, 5, 6]
+
+
+def test_the_version_that_a_rollback_goes_to_stays(shelf: Shelf) -> None:
+    shelf.rollback()
+    shelf.rollback(to=6)
+    shelf.rollback()
+    shelf.rollback()
+    assert [(v.number, v.digest) for v in shelf.versions()][-4:] == [(7, "m5"), (8, "m6"), (9, "m5"), (10, "m4")]
+    shelf.retire(2)
+    assert standing(shelf) == [2, 3, 9, 10]
+    assert shelf.rollback().digest == "m3"
+
+
+def test_a_version_that_does_not_stand_cannot_be_pinned(shelf: Shelf) -> None:
+    with pytest.raises(ConfigurationError) as error:
+        shelf.pin(9)
+    assert error.value.cause == f"version 9 of mnist does not stand in {shelf.root}"
+    assert error.value.remedy == "These do: 1, 2, 3, 4, 5, 6."
+    assert shelf.pinned() == set()
+
+
+@pytest.mark.parametrize("content", ["", "{}", '["1"]', "[1.5]", "[true]"])
+def test_a_damaged_list_of_pins_removes_nothing(shelf: Shelf, content: str) -> None:
+    (shelf.path / ".pinned.json").write_text(content)
+    with pytest.raises(StoreError, match=r"\.pinned\.json is no list of versions"):
+        shelf.retire(2)
+    assert standing(shelf) == [1, 2, 3, 4, 5, 6]

@@ -1,0 +1,53 @@
+"""Spans of real digits for tests: images of the sample that the base data set does not use, delivered in any form."""
+
+import gzip
+from pathlib import Path
+
+import imagecodecs
+import numpy as np
+
+from schemas.spans import READY
+
+REST = "train[60%:]"  # what spans are made of; the base data set is the sample's train[:60%]
+
+
+def digits(data_dir: str, first: int, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """(uint8 [count, 28, 28], int64 [count]) of REST; `data_dir` must hold the sample, prepared."""
+    import tensorflow_datasets as tfds
+
+    import components.mnist_sample  # noqa: F401  (registers the sample)
+
+    dataset = tfds.builder("mnist_sample", data_dir=data_dir).as_dataset(split=REST, shuffle_files=False)
+    found = list(tfds.as_numpy(dataset))[first : first + count]
+    return np.stack([each["image"][:, :, 0] for each in found]), np.array([each["label"] for each in found])
+
+
+def deliver(directory: Path, name: str, images: np.ndarray, labels: np.ndarray, form: str = "images", ready: bool = True) -> Path:
+    """A span in one of its forms; marked as complete at the end."""
+    span = directory / name
+    span.mkdir(parents=True)
+    if form == "images":
+        for i, (image, label) in enumerate(zip(images, labels, strict=True)):
+            path = span / str(label) / f"{i:04d}.png"
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(imagecodecs.png_encode(image))
+    elif form == "idx":
+        for what, values in (("images-idx3-ubyte.gz", images), ("labels-idx1-ubyte.gz", labels.astype(np.uint8))):
+            head = bytes([0, 0, 8, values.ndim]) + np.array(values.shape, ">u4").tobytes()
+            (span / f"new-{what}").write_bytes(gzip.compress(head + values.tobytes(), mtime=0))
+    else:
+        records(span / "new.tfrecord", images, labels)
+    if ready:
+        (span / READY).touch()
+    return span
+
+
+def records(path: Path, images: np.ndarray, labels: np.ndarray) -> None:
+    import tensorflow as tf
+
+    from schemas import example
+
+    encode = example.encoder("own", "1.0.0", "new")
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for i, (image, label) in enumerate(zip(images, labels.tolist(), strict=True)):
+            writer.write(encode(image[:, :, None], label, i))
