@@ -60,7 +60,7 @@ class Training:
         """Whether a SavedModel of the line has the same layers; if so, the network has its weights."""
         before = self.network.get_weights()
         try:
-            variables = tf.train.Checkpoint(network=self.network).restore(str(saved_model / "variables" / "variables"))
+            variables = tf.train.Checkpoint(network=self.network).read(str(saved_model / "variables" / "variables"))
             variables.assert_existing_objects_matched().expect_partial()
         except (ValueError, AssertionError):  # TensorFlow's words for another shape, and for another layer
             self.network.set_weights(before)

@@ -16,12 +16,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from etils import epy
 
 from pipeline.lineage import Lineage
-from pipeline.schedule import NAP, State
+from pipeline.schedule import NAP, Outcome, State
 from pipeline.serving import PROVENANCE, Shelf
 from pipeline.store import Store
 from schemas.errors import ConfigurationError, StoreError
@@ -58,8 +58,8 @@ class Health:
             for name, words in (("version", "number"), ("accuracy", "accuracy on the test split"), ("age_seconds", "age")):
                 values = {model: found[name] for model, found in served.items() if found[name] is not None}
                 yield _family(core.GaugeMetricFamily, f"gateline_served_{name}", f"The served model's {words}.", "model", values)
-        if (state := State.read(self.root / "schedule.json")) and state.next:
-            yield core.GaugeMetricFamily("gateline_schedule_next_timestamp_seconds", "When the line runs next.", state.next.timestamp())
+        if state := State.read(self.root / "schedule.json"):
+            yield from _scheduled(state)
 
     def _last(self, run: dict[str, Any]) -> "Iterator[core.Metric]":
         outcome = {state: float(run["state"] == state) for state in ("running", *STATES)}
@@ -93,8 +93,24 @@ class Health:
         late = bool(state and state.next and time.time() - state.next.timestamp() > LATE)
         failing = bool(run and run["state"] in ("failed", "killed"))
         last = {name: run[name] for name in ("run", "state", "exit_code", "started", "finished", "message")} if run else None
-        schedule = {"next": state.next and state.next.isoformat(), "why": state.why} if state else None
+        schedule = {"next": state.next and state.next.isoformat(), "why": state.why, "last": _entry(state)} if state else None
         return {"status": "late" if late else "failing" if failing else "ok", "last": last, "served": served, "schedule": schedule}
+
+
+def _scheduled(state: State) -> "Iterator[core.Metric]":
+    if state.next:
+        yield core.GaugeMetricFamily("gateline_schedule_next_timestamp_seconds", "When the line runs next.", state.next.timestamp())
+    for last in state.recent[-1:]:
+        outcome = {each: float(last.outcome == each) for each in get_args(Outcome)}
+        name, words = "gateline_schedule_last_outcome", "1 for what came of the last tick or new span."
+        yield _family(core.GaugeMetricFamily, name, words, "outcome", outcome)
+        name, words = "gateline_schedule_last_timestamp_seconds", "When the last tick or new span was accounted for."
+        yield core.GaugeMetricFamily(name, words, last.ended.timestamp())
+
+
+def _entry(state: State) -> dict[str, Any] | None:
+    """What came of the last tick or new span. The cause stands here only: names without end are no labels for a metric."""
+    return state.recent[-1].model_dump(mode="json", include={"outcome", "why", "cause", "ended"}) if state.recent else None
 
 
 def gates(executions: list[dict[str, Any]]) -> list[str]:

@@ -1,4 +1,5 @@
-"""What was looked up, kept under a name: the stages of one orchestrated run, each a process of its own, all see the same.
+"""What was looked up, kept under a name: the stages of one orchestrated run, each a process of its own, all see the same;
+and an approval pushes what was asked about.
 
 held = Held(root, "scheduled__2026-11-22")
 held.keep(node, inputs, artifact)

@@ -191,7 +191,7 @@ class Schedule:
         running = self._pending(now) or self._called(now)
         if running is None:
             following = self.after(self.state.accounted)
-            why = f"the next tick of {self.state.cron} ({self.state.timezone})" if self.state.cron else "waiting for news"
+            why = f"the next tick of {self.state.cron} ({self.state.timezone})" if self.state.cron else "waiting for a new span"
             self._wait(now, following and self.rules.start(following), why)
         elif running.again and now < running.again <= now + LONGEST_PAUSE:  # further away only by a clock set back
             self._wait(now, running.again, self.state.why)
@@ -267,7 +267,7 @@ class Schedule:
         self._set(running=None, accounted=accounted, recent=(*self.state.recent, entry)[-RECENT:], why=entry.why)
 
     def _wait(self, now: datetime.datetime, until: datetime.datetime | None, why: str) -> None:
-        if self.state.next != until:
+        if (self.state.next, self.state.why) != (until, why):
             self._set(next=until, why=why)
         self.sleep(min(until - now, NAP).total_seconds() if until else NAP.total_seconds())
 

@@ -42,6 +42,11 @@ def deliver(directory: Path, name: str, images: np.ndarray, labels: np.ndarray, 
     return span
 
 
+def bright(images: np.ndarray) -> np.ndarray:
+    """The same images, far brighter: they drift, whatever was learnt from."""
+    return np.minimum(images.astype(int) * 3 + 60, 255).astype(np.uint8)
+
+
 def records(path: Path, images: np.ndarray, labels: np.ndarray) -> None:
     import tensorflow as tf
 

@@ -68,8 +68,15 @@ def approve(
     row, config = found.row(number), Config.model_validate_json(json.dumps(asked["config"]))
     check(row, asked, config, by)
     found.decide(number, approved=True, by=by, reason=reason)
-    place = {"root": root, "serving_dir": Path(row["shelf"]).parent, "database": database}
-    session = Session(**place, only="push", hold=by_run(number), wait=True, verbose=verbose)
+    session = Session(
+        root=root,
+        serving_dir=Path(row["shelf"]).parent,
+        database=database,
+        only="push",
+        hold=by_run(number),
+        wait=True,
+        verbose=verbose,
+    )
     outcome = session.run(config, name=asked["profile"], command=shlex.join(["python", "-m", "pipeline", *sys.argv[1:]]))
     if as_json:
         print(json.dumps(outcome.as_json(), indent=2))

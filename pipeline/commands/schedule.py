@@ -123,6 +123,8 @@ def status(root: Root = DEFAULT_ROOT, as_json: Json = False, verbose: Verbose = 
         print(f"now   {_local(state.running.tick, zone)}  {why}")
     elif state.next:
         print(f"next  {_local(state.next, zone)}  {state.why}")
+    elif alive and not state.cron:
+        print("next  when a new span is complete")
     print(f"      {'the scheduler is running' if alive else 'no scheduler is running: nothing runs until one is started'}")
 
 
@@ -219,10 +221,9 @@ def _local(moment: datetime.datetime, zone: zoneinfo.ZoneInfo) -> str:
 
 
 def _words(entry: "Entry") -> str:
-    many = [entry.cause] if entry.cause else []
-    many += [f"for {entry.ticks} ticks"] if entry.ticks > 1 else []
+    many = [f"for {entry.ticks} ticks"] if entry.ticks > 1 else []
     many += [f"{entry.tries} tries"] if entry.tries > 1 else []
-    return f"{entry.outcome}: {entry.why}" + (f" ({', '.join(many)})" if many else "")
+    return f"{entry.outcome}: {entry.why}" + (f"; for {entry.cause}" if entry.cause else "") + (f" ({', '.join(many)})" if many else "")
 
 
 def _say(words: str) -> None:

@@ -96,10 +96,10 @@ def gather(store: Store, lineage: Lineage, serving_dir: Path) -> Index:
     known: dict[str, set[str]] = {}  # by model: the spans that were there when it was served
     for run in reversed(runs):
         seen = known.setdefault(_model(run), set())
-        rows.insert(0, _row(run, Remains(store, list(stages[run["run"]].values())), store, seen))
-        if run["state"] in ("pushed", "unchanged"):
-            seen |= set((((stages[run["run"]].get("collect") or {}).get("facts") or {}).get("spans") or {}))
-    return Index(list(_served(serving_dir, runs, stages)), rows, now())
+        rows.append(_row(run, Remains(store, list(stages[run["run"]].values())), store, seen))
+        if run["state"] in ("pushed", "unchanged") and "collect" in stages[run["run"]]:
+            seen.update((stages[run["run"]]["collect"]["facts"] or {}).get("spans", {}))
+    return Index(list(_served(serving_dir, runs, stages)), rows[::-1], now())
 
 
 def _row(run: Json, remains: Remains, store: Store, known: set[str]) -> Row:
@@ -131,7 +131,7 @@ def _seconds(started: str, finished: str) -> float:
 
 
 def _gates(facts: Json, judged: list[Json]) -> dict[str, str]:
-    """The verdict of each gate: refused if it refused any slice. Those of spans and data stand before the evaluation's, serving's behind."""
+    """The verdict of each gate: refused if it refused any slice. First those of spans and data, then the evaluation's, then serving's."""
     verdicts: dict[str, set[str]] = {}
     for gate in judged:
         verdicts.setdefault(gate["gate"], set()).add(gate["verdict"])

@@ -74,7 +74,7 @@ def new(rows: list[Json], known: set[str]) -> str:
 
 def said(row: Json) -> list[str]:
     """What is to be said of a span, its name left out."""
-    return [words.removeprefix(f"{row['span']} ") for words in (row["why"], *row["warnings"]) if words]
+    return [words.removeprefix(row["span"]).lstrip(": ") for words in (row["why"], *row["warnings"]) if words]
 
 
 def limits(rows: list[Json]) -> dict[str, float]:

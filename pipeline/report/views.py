@@ -213,8 +213,9 @@ def limits(facts: Facts) -> list[str]:
     if "baseline" not in facts.metrics:
         said.append("Nothing was served yet, so there was no model to compare with.")
     if row := found["fresh"]:
-        said.append(f"Fresh images are of one span, {facts.fresh}: {row['count']:,} of them.")
-    said.append(f"All {'other ' if found['fresh'] else ''}figures are of one test split. Images of another origin, or of none of these classes, were not tested.")
+        said.append(f"The {row['count']:,} fresh images are of one span, {facts.fresh}.")
+    every = "All other" if row else "All"
+    said.append(f"{every} figures are of one test split. Images of another origin, or of none of these classes, were not tested.")
     return said
 
 

@@ -9,8 +9,10 @@ import tensorflow as tf
 import tensorflow_transform as tft
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from components._training import Training
 from components.train import train
 from components.transform import transform
+from schemas.artifacts import Served
 from schemas.errors import Refused
 from schemas.settings import Cnn, EarlyStopping, Mlp, Optimizer, Train, Transform
 from tests.components import pictures
@@ -115,6 +117,35 @@ def test_without_early_stopping_the_last_weights_are_kept(features, model):
     accuracy = (keras.models.load_model(model.path / "model.keras").predict(images, verbose=0).argmax(1) == labels).mean()
     assert accuracy == pytest.approx(history(model)[-1]["val_accuracy"], abs=1e-6)
     assert (model.epochs, model.validation_accuracy) == (5, history(model)[-1]["val_accuracy"])
+
+
+NETWORKS = {"mlp": Mlp(layers=[16]), "dropout": Mlp(layers=[16], dropout=0.3), "cnn": Cnn(filters=[4], dense=8, dropout=0.2)}
+
+
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_a_warm_start_begins_with_the_weights_that_are_served(kind, features, lend):
+    served = trained(features, Train(model=NETWORKS[kind], epochs=1), lend())
+    begun = Training(features, Train(model=NETWORKS[kind], seed=2), lend().scratch / "checkpoint.npz")
+    assert not same(begun.network.get_weights(), weights(served))
+    assert begun.begin_with(served.path / "saved_model")
+    assert same(begun.network.get_weights(), weights(served))
+
+
+def test_a_network_of_other_layers_begins_anew(features, lend, model):
+    begun = Training(features, Train(model=NETWORKS["cnn"]), lend().scratch / "checkpoint.npz")
+    fresh = begun.network.get_weights()
+    assert not begun.begin_with(model.path / "saved_model")
+    assert same(begun.network.get_weights(), fresh)
+
+
+def test_a_training_says_with_what_it_begins(features, lend, model):
+    settings = Train(model=NETWORKS["mlp"], epochs=1)
+    alike = trained(features, settings, lend())
+    for served, words in ((alike, "from the weights of version 3"), (model, "anew: version 3 has other layers")):
+        run = lend()
+        start = Served(served.path / "saved_model", version=3)
+        train.function(features, configured(features, settings, run.out.parent / "tune"), start, run=run)
+        assert run.said[0] == f"starts {words}"
 
 
 def test_a_batch_larger_than_the_split_is_the_split(features, lend):

@@ -16,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from pipeline import files
 from pipeline.health import Health, serve
-from pipeline.schedule import State
+from pipeline.schedule import Entry, State
 from pipeline.store import Store
 from schemas.errors import ConfigurationError
 from tests.pipeline.test_schedule import DAY, World, at
@@ -164,6 +164,23 @@ def test_a_scheduler_that_hangs_is_late(health: Health) -> None:
     State.model_validate({**world.disk.model_dump(), "next": now - DAY}).write(health.root / "schedule.json")
     code, body = get(f"{address}/healthz")
     assert (code, json.loads(body)["status"]) == (503, "late")
+
+
+def test_what_came_of_the_last_tick_or_span_is_said_with_its_cause(health: Health) -> None:
+    address = serve(health, 0)
+    begun = State.begin(None, "", "UTC", at("2026-06-01 12:00"))
+    begun.write(health.root / "schedule.json")
+    assert not [name for name in metrics(address) if name.startswith("gateline_schedule")]
+    assert json.loads(get(f"{address}/healthz")[1])["schedule"] == {"next": None, "why": "", "last": None}
+    end = at("2026-06-01 12:10")
+    for outcome in ("waiting", "no drift"):
+        last = Entry(tick=end, ticks=0, cause="new span span-0007", outcome=outcome, why="run 3", ended=end)
+        begun.model_copy(update={"recent": (last,)}).write(health.root / "schedule.json")
+        found = {name: value for name, value in metrics(address).items() if name.startswith("gateline_schedule_last")}
+        assert found.pop("gateline_schedule_last_timestamp_seconds") == end.timestamp()
+        assert [name for name, value in found.items() if value] == [f"gateline_schedule_last_outcome{{{outcome}}}"]
+        said = json.loads(get(f"{address}/healthz")[1])["schedule"]["last"]
+        assert said == {"outcome": outcome, "why": "run 3", "cause": "new span span-0007", "ended": "2026-06-01T12:10:00Z"}
 
 
 def test_a_store_that_cannot_be_read_is_an_answer_not_a_silence(health: Health) -> None:

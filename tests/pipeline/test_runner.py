@@ -179,3 +179,19 @@ def test_an_argument_for_beam_that_is_none_is_refused() -> None:
     assert str(error.value) == (
         "configuration: --beam-arg parallelism=2 is not of the form --name=value\n  For example: --beam-arg=--direct_num_workers=4"
     )
+
+
+def test_beam_is_told_the_parameters_of_each_method_whatever_it_is_bound_to() -> None:
+    from apache_beam.transforms import core
+
+    class Plain(core.DoFn):
+        def process(self, element: str) -> None: ...
+
+    class Timed(core.DoFn):
+        def process(self, element: str, when: object = core.DoFn.TimestampParam) -> None: ...
+
+    Beam().pipeline()
+    for _ in range(2):  # inspected, and remembered
+        assert core.get_function_args_defaults(Plain().process) == (["element"], [])
+        assert core.get_function_args_defaults(Timed().process) == (["element", "when"], [core.DoFn.TimestampParam])
+        assert core.get_function_args_defaults(Timed.process)[0] == ["self", "element", "when"]

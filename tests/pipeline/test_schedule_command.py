@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import urllib.request
@@ -12,21 +13,26 @@ from pathlib import Path
 import pytest
 
 from pipeline.store import Store
+from schemas.artifacts import Examples
+from schemas.spans import READY
 from tests.pipeline.test_cli import ENVIRONMENT, gateline
+from tests.spans import bright, deliver, digits
 
 NIGHTLY = ("schedule", "--cron", "0 3 * * *", "--timezone", "Europe/Berlin")
 ABSENT = ("--set", "source.module=null", "--set", "source.tfds=no_such_data")  # refused before anything is learnt
 
 
 @contextmanager
-def scheduler(root: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen, list[str]]]:
-    """A scheduler that waits for its next tick, and what it said until then."""
-    command = [sys.executable, "-m", "pipeline", *NIGHTLY, "--root", str(root), *arguments]
+def scheduler(
+    root: Path, *arguments: str, on: tuple[str, ...] = NIGHTLY, waits: str = "the next tick"
+) -> Iterator[tuple[subprocess.Popen, list[str]]]:
+    """A scheduler that waits for its next tick, or for whatever it `waits`, and what it said until then."""
+    command = [sys.executable, "-m", "pipeline", *on, "--root", str(root), *arguments]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT) as process:
         assert process.stderr
         said: list[str] = []
         try:
-            while not any("the next tick" in line for line in said):
+            while not any(waits in line for line in said):
                 line = process.stderr.readline()
                 assert line, said
                 said.append(line)
@@ -81,6 +87,54 @@ def test_once_runs_the_line_and_ends_with_its_exit_code(tmp_path: Path, monkeypa
     assert run["state"] == "refused"
 
 
+def watching(root: Path, option: str, *sets: str) -> tuple[list[str], str]:
+    """What a scheduler said until it waited for a new span, and what the command `status` said then."""
+    with scheduler(root, *sets, on=("schedule", option), waits="waiting for a new span") as (_, said):
+        return said, gateline("schedule", "status", "--root", root).stdout
+
+
+def entries(root: Path) -> list[tuple[str, str, int]]:
+    state = json.loads(gateline("schedule", "status", "--root", root, "--json").stdout)
+    return [(entry["outcome"], entry["cause"], entry["ticks"]) for entry in state["recent"]]
+
+
+def test_a_new_span_is_run_for_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(ENVIRONMENT, "TFDS_DATA_DIR", str(tmp_path))
+    root, arrivals = tmp_path / "root", tmp_path / "data"
+    sets = ("--set", f"spans.directory={arrivals}", *ABSENT)
+    for name in ("span-0001", "span-0002"):
+        (arrivals / name).mkdir(parents=True)
+        (arrivals / name / READY).touch()
+        said, status = watching(root, "--on-new-span", *sets)
+        assert re.search(rf"  refused: data: .*; for new span {name}\n", "".join(said))
+        again, same = watching(root, "--on-new-span", *sets)  # it has heard of that one
+        assert len(again) == 1
+        assert same == status
+    assert entries(root) == [("refused", "new span span-0001", 0), ("refused", "new span span-0002", 0)]
+    assert re.fullmatch(
+        r"last  \S+ \S+ UTC  refused: data: .*; for new span span-0002\nnext  when a new span is complete\n      the scheduler is running\n",
+        status,
+    )
+
+
+def test_on_drift_a_span_is_looked_at_first(tmp_path: Path, data_dir: str, sample: Examples) -> None:
+    """The whole line is refused at once: it is tested on images that it learns."""
+    root, arrivals = tmp_path / "root", tmp_path / "data"
+    short = {"source.train": "train[:1000]", "source.test": "train[:200]", "checks.leakage": "error"}
+    found = {"source.data_dir": data_dir, "spans.directory": arrivals, **short}
+    sets = [f"--set={key}={value}" for key, value in found.items()]
+    images, labels = digits(data_dir, 0, 60)
+    deliver(arrivals, "span-0001", images, labels, "idx")
+    _, status = watching(root, "--on-drift", *sets)
+    assert "  no drift: no span lies far from what was learnt (run 1); for new span span-0001\nnext  when a new span" in status
+    deliver(arrivals, "span-0002", bright(images), labels, "idx")
+    _, status = watching(root, "--on-drift", *sets)
+    assert re.search(r"  refused: data: .*; for new span span-0002\n", status)
+    assert entries(root) == [("no drift", "new span span-0001", 0), ("refused", "new span span-0002", 0)]
+    runs = json.loads(gateline("runs", "--root", root, "--json").stdout)
+    assert [run["state"] for run in runs] == ["refused", "partial", "partial"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -88,6 +142,7 @@ def test_once_runs_the_line_and_ends_with_its_exit_code(tmp_path: Path, monkeypa
         (("--cron", "nightly"), 'configuration: --cron "nightly" has 1 fields, not 5\n'),
         (("--cron", "0 3 * * *", "--timezone", "Europe/Berln"), "configuration: there is no time zone Europe/Berln\n"),
         (("--cron", "0 3 * * *", "--set", "train.epoch=3"), "configuration: train.epoch is not a setting."),
+        (("--on-drift",), "configuration: --on-new-span and --on-drift watch spans, and there are none\n"),
         (("--cron", "0 3 * * *", "--profile", "mnst"), "configuration: there is no profile mnst\n"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,

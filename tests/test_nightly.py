@@ -1,0 +1,108 @@
+"""Every command of deploy/NIGHTLY.md is typed here, in its order: from the sample to models that were retrained on new spans."""
+
+import json
+import re
+import shlex
+import signal
+import socket
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+
+from pipeline.config import load
+from pipeline.lineage import Lineage
+from tests.pages import ROOT, Page, Reader, making
+
+PAGE = Page(ROOT / "deploy" / "NIGHTLY.md")
+
+
+@pytest.fixture(scope="module")
+def nightly(tmp_path_factory) -> Path:
+    """The folder of a reader who has come to the end of the page."""
+    reader = Reader(tmp_path_factory.mktemp("reader"))
+    port = free_port()
+    with ExitStack() as terminals:
+        for typed in PAGE.commands:
+            command = making(typed) if typed.startswith("make ") else typed.replace("9100", port)
+            if "--cron" in command:
+                said = terminals.enter_context(terminal(reader, command))
+                assert any("waiting: run 5 waits for approval (new span span-2026-11-03)" in line for line in said)
+                continue
+            done = reader.types(command)
+            assert done.returncode == 0, f"{typed}\n{done.stdout}\n{done.stderr}"
+            assert "Traceback" not in done.stderr
+            if "nightly" in typed and "cd" in typed:
+                (reader.place / "nightly.yaml").write_text(PAGE.blocks("yaml")[0])
+                (reader.place / "desk.py").write_text(PAGE.blocks("python")[0])
+            if "/metrics" in typed:
+                assert 'gateline_last_run_outcome{state="waiting"} 1.0' in done.stdout
+                terminals.close()
+    return reader.place
+
+
+def free_port() -> str:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return str(probe.getsockname()[1])
+
+
+@contextmanager
+def terminal(reader: Reader, command: str) -> Iterator[Iterator[str]]:
+    """What a command says that runs until Ctrl-C; five minutes at most."""
+    place = {"cwd": reader.place, "env": reader.environment, "text": True}
+    process = subprocess.Popen(shlex.split(command), **place, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    late = threading.Timer(300, process.kill)
+    late.start()
+    try:
+        yield iter(process.stderr)
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.communicate()
+        late.cancel()
+    assert process.returncode == 0
+
+
+def test_each_run_of_the_page_ends_as_it_says(nightly):
+    lineage = Lineage.at(nightly / "gateline", None)
+    states = {run["run"]: run["state"] for run in lineage.runs()}
+    lineage.engine.dispose()
+    assert states == {1: "approved", 2: "pushed", 3: "approved", 4: "pushed", 5: "approved", 6: "pushed", 7: "unchanged"}
+
+
+def test_two_retrained_models_were_approved_and_one_was_taken_back(nightly):
+    shelf = nightly / "gateline/serving/digits"
+    provenance = {int(p.parent.name): json.loads(p.read_text()) for p in shelf.glob("*/provenance.json")}
+    learnt = {number: found["stages"]["mix"]["facts"]["spans"] for number, found in sorted(provenance.items())}
+    first, second = "span-2026-11-02", "span-2026-11-03"
+    assert learnt == {1: [], 2: [first], 3: [first, second], 4: [first]}
+    assert provenance[3]["approved"]["by"] == "bob"
+    assert (provenance[4]["rollback"]["of"], provenance[4]["rollback"]["to"]) == (3, 2)
+
+
+def test_people_were_told_of_each_thing_once(nightly):
+    told = [json.loads(line) for line in (nightly / "notices.txt").read_text().splitlines()]
+    outcomes = ["waiting", "pushed"] * 3
+    assert [each["event"] for each in told] == [*outcomes, "drift", "quarantined", "quarantined"]
+    reasons = {each["span"]: each["text"] for each in told if each["event"] == "quarantined"}
+    assert "holds no image that can be decoded" in reasons["span-2026-11-04"]
+    assert "is brighter or darker by" in reasons["span-2026-11-05"]
+
+
+def test_the_configuration_states_what_a_newcomer_asks_for(tmp_path):
+    file = tmp_path / "nightly.yaml"
+    file.write_text(PAGE.blocks("yaml")[0])
+    config = load(file=file)
+    assert config.spans
+    assert (config.spans.window.days, config.spans.drift.then, config.push.approval) == (90, "quarantine", "manual")
+    assert config.gates.fresh
+    assert config.notify
+
+
+def test_files_that_the_page_names_are_there():
+    named = {path.name for path in (ROOT / "deploy").rglob("*") if f"`{path.name}`" in PAGE.text}
+    assert named == set(re.findall(r"`(?!desk|nightly)([\w-]+\.(?:py|yaml|service|timer))`", PAGE.text)) | {"crontab"}
+    assert "gateline-scheduler.service" in named
