@@ -13,7 +13,7 @@ from schemas import statistics as stats
 from schemas.artifacts import Admission, Collected, Served, Statistics
 from schemas.contract import Contract
 from schemas.settings import Validate
-from schemas.spans import Drift
+from schemas.spans import Drift, in_order
 
 
 @component
@@ -26,7 +26,7 @@ def admit(
     """
     before = served.path / stats.SERVED if served and (served.path / stats.SERVED).exists() else statistics.path / "stats.tfrecord"
     learnt, what = stats.read(before)["train"], f"version {served.version}'s" if served else "the base data set's"
-    rows = [_judged(spans, name, learnt, what, contract, checks, drift) for name in spans.spans]
+    rows = [_judged(spans, name, learnt, what, contract, checks, drift) for name in in_order(spans.spans)]
     (run.out / "spans.json").write_text(json.dumps(rows, indent=1))
     drifted = {row["span"]: row["drift"] for row in rows if row["drift"]}
     quarantined = {row["span"]: "; ".join(row["errors"]) for row in rows if row["errors"]}
@@ -38,7 +38,7 @@ def admit(
         passed=drift.then != "error" or not drifted,
         reasons=tuple(drifted.values()),
         remedy="Look at the span; then remove it, or set spans.drift.then or its limits. Nothing was trained.",
-        admitted=tuple(name for name in spans.spans if name not in quarantined),
+        admitted=tuple(name for name in in_order(spans.spans) if name not in quarantined),
         quarantined=quarantined,
         drifted=drifted,
     )

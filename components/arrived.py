@@ -9,7 +9,7 @@ from pathlib import Path
 from pipeline.component import Unkeyed, component
 from schemas.artifacts import Arrivals
 from schemas.errors import ConfigurationError
-from schemas.spans import READY, Spans
+from schemas.spans import READY, Spans, in_order
 
 DATE = re.compile(r"(\d{4})-?(\d{2})-?(\d{2})")
 
@@ -28,13 +28,9 @@ def arrived(*, spans: Unkeyed[Spans]) -> Arrivals:
     if not directory.is_dir():
         raise ConfigurationError(f"spans.directory {directory} is no directory", "Make it, or name another: --set spans.directory=FOLDER")
     complete = [p for p in directory.glob("span-*") if p.is_dir() and (spans.ready == "rename" or (p / READY).exists())]
-    known = {p.name: _mark(p) for p in sorted(complete, key=lambda p: _natural(p.name))}
+    known = {name: _mark(directory / name) for name in in_order(p.name for p in complete)}
     digest = hashlib.sha256(repr(list(known.items())).encode()).hexdigest()
     return Arrivals(directory.absolute(), digest=digest, spans=known, dates={name: _date(directory / name) for name in known})
-
-
-def _natural(name: str) -> list[tuple[int, str]]:
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)]
 
 
 def _mark(span: Path) -> str:

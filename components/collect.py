@@ -14,6 +14,7 @@ from pipeline.component import Run, component
 from schemas import example
 from schemas.artifacts import Arrivals, Collected, Span, Split
 from schemas.errors import DataError
+from schemas.spans import in_order
 
 with epy.lazy_imports():
     import apache_beam as beam
@@ -29,7 +30,8 @@ def collect(arrivals: Arrivals, *, labels: list[str], validation: float, fresh: 
     An image goes to validation or to the fresh test slice by a hash of its pixels, so that it stands in one of them wherever it
     appears again. A span that cannot be read is kept out, with the reason; the others go on.
     """
-    new = [name for name in arrivals.spans if not any(_taken(name, arrivals.spans[name], earlier, run.out) for earlier in run.earlier())]
+    names = in_order(arrivals.spans)
+    new = [name for name in names if not any(_taken(name, arrivals.spans[name], earlier, run.out) for earlier in run.earlier())]
     bounds = (validation * 2**64, (validation + (1 - validation) * fresh) * 2**64)
     tasks: list[dict[str, Any]] = []
     for name in new:
@@ -45,7 +47,7 @@ def collect(arrivals: Arrivals, *, labels: list[str], validation: float, fresh: 
             pipeline | beam.Create(tasks) | beam.Reshuffle() | "collect" >> beam.Map(write_piece, str(run.out), bounds)
     for name in new:
         (run.out / name / "mark.json").write_text(json.dumps(arrivals.spans[name]))
-    spans = {name: _span(run.out / name, arrivals.dates[name]) for name in arrivals.spans}
+    spans = {name: _span(run.out / name, arrivals.dates[name]) for name in names}
     images = sum(split.count for name in new for split in spans[name].splits.values())
     run.say(f"{len(new):,} new of {len(spans):,} spans, {images:,} images")
     return Collected(run.out, spans=spans)

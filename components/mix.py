@@ -14,7 +14,7 @@ from pipeline.component import Run, component
 from schemas import example
 from schemas.artifacts import Admission, Collected, Examples, Mixture, Split, Statistics
 from schemas.errors import ConfigurationError
-from schemas.spans import Window
+from schemas.spans import Window, in_order
 
 with epy.lazy_imports():
     import numpy as np
@@ -39,7 +39,7 @@ def mix(
         ConfigurationError: the window names a span that is not there.
     """
     assert admission.passed
-    chosen = _within(window, [name for name in spans.spans if name in admission.admitted], spans)
+    chosen = _within(window, in_order(admission.admitted), spans)
     newest = next((name for name in reversed(chosen) if spans.spans[name].splits["fresh"].count), "")
     mixed: dict[str, list[tuple[str, int]]] = {"train": [], "validation": [], "test": []}
     parts = {split: [_base(statistics, shard) for shard in _named(examples.splits[split])] for split in mixed}
@@ -48,7 +48,8 @@ def mix(
             files.link(examples.path / shard, run.out / shard)
             mixed[split] += _weighted(run.out / shard, count, base_weight if split == "train" else 1.0)
     for name in chosen:
-        for split, found in spans.spans[name].splits.items():
+        for split in ("train", "validation", "fresh"):
+            found = spans.spans[name].splits[split]
             target = "fresh" if name == newest and split == "fresh" else "train" if split == "fresh" else split
             parts.setdefault(target, []).extend(spans.parts(name, split))
             for shard, count in _counted(found):
@@ -58,7 +59,7 @@ def mix(
     counts = _parts.write(run.out, parts)
     splits = {split: Split(*map(tuple, zip(*found, strict=True))) for split, found in mixed.items()}
     run.say(f"{len(chosen):,} of {len(spans.spans):,} spans: " + ", ".join(f"{count:,} {split}" for split, count in counts.items()))
-    source = examples.source + (f" and {len(chosen):,} spans" if chosen else "")
+    source = examples.source + (f" and {len(chosen):,} span{'s' if len(chosen) > 1 else ''}" if chosen else "")
     return Mixture(run.out, splits=splits, source=source, test=examples.test, counts=counts, spans=tuple(chosen), fresh=newest)
 
 
@@ -66,7 +67,7 @@ def _within(window: Window, admitted: list[str], spans: Collected) -> list[str]:
     if window.only is not None:
         if unknown := sorted(set(window.only) - spans.spans.keys()):
             cause = f"spans.window.only names {unknown[0]}, but there is no such span"
-            raise ConfigurationError(cause, f"There are {', '.join(spans.spans) or 'none'}.")
+            raise ConfigurationError(cause, f"There are {', '.join(in_order(spans.spans)) or 'none'}.")
         return [name for name in admitted if name in window.only]
     if window.days is not None and spans.spans:
         newest = max(datetime.date.fromisoformat(span.date) for span in spans.spans.values())

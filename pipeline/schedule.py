@@ -117,7 +117,8 @@ class State(_Saved):
         """Goes on from `before`. Ticks of another timetable were never due, so a new one begins now."""
         if before is None:
             return cls(cron=cron, timezone=timezone, accounted=now)
-        before = before.model_copy(update={"next": None})  # decided, and said, anew
+        why = before.why if before.running else ""
+        before = before.model_copy(update={"next": None, "why": why})  # decided, and said, anew
         if (before.cron, before.timezone) == (cron, timezone):
             return before
         return before.model_copy(update={"cron": cron, "timezone": timezone, "accounted": now})

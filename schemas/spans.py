@@ -3,13 +3,21 @@
 Spans(directory="data", window={"days": 30}, weight=2.0).window.days  # 30
 """
 
+import re
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, FiniteFloat, PositiveInt, model_validator
 
+from schemas.errors import ConfigurationError
 from schemas.settings import Positive, Settings
 
 READY = "_READY"  # the marker of a span that is complete
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Names of spans, the oldest first: by the numbers in them, span-9 before span-10."""
+    return sorted(names, key=lambda name: [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)])
 
 
 class Window(Settings):
@@ -57,3 +65,9 @@ class Spans(Settings):
         0.1, description="share of the newest span that is tested on, beside the fixed test split"
     )
     drift: Drift = Field(Drift(), description="how far a span may lie from what the served model learnt")
+
+    def check(self, classes: int) -> None:
+        """Raises ConfigurationError if the labels that are named are not those of the contract."""
+        if self.labels and len(self.labels) != classes:
+            cause = f"spans.labels names {len(self.labels)} labels; the contract knows {classes}"
+            raise ConfigurationError(cause, "Name each label once, in the order of their numbers.")

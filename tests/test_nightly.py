@@ -30,7 +30,8 @@ def nightly(tmp_path_factory) -> Path:
             command = making(typed) if typed.startswith("make ") else typed.replace("9100", port)
             if "--cron" in command:
                 said = terminals.enter_context(terminal(reader, command))
-                assert any("waiting: run 5 waits for approval (new span span-2026-11-03)" in line for line in said)
+                ended = next(line for line in said if "metrics on" not in line and "running:" not in line)
+                assert ended.endswith("waiting: run 5 waits for approval; for new span span-2026-11-03\n")
                 continue
             done = reader.types(command)
             assert done.returncode == 0, f"{typed}\n{done.stdout}\n{done.stderr}"

@@ -82,6 +82,8 @@ def schedule(
     loaded = load(profile=profile, file=config, sets=sets)  # refused now, rather than every night
     if watching and not loaded.spans:
         raise ConfigurationError("--on-new-span and --on-drift watch spans, and there are none", "Name where they appear: spans.directory.")
+    if on_drift and loaded.spans and loaded.spans.drift.then == "ignore":
+        raise ConfigurationError("--on-drift waits for what spans.drift.then: ignore hides", "Set it to warning, quarantine or error.")
     serving_dir = serving_dir or root / "serving"
     command = [sys.executable, "-m", "pipeline", "run", "--json", f"--root={root}", f"--serving-dir={serving_dir}"]
     command += [f"--config={config}" if config else f"--profile={profile}", *(f"--set={each}" for each in sets or [])]

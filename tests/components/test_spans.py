@@ -16,6 +16,7 @@ from components.describe import describe
 from components.ingest import ingest
 from components.mix import mix
 from pipeline import files
+from pipeline.store import _from_json, facts
 from schemas import statistics
 from schemas.artifacts import Served
 from schemas.errors import ConfigurationError
@@ -400,3 +401,27 @@ def test_without_any_span_the_mixture_is_the_base(base, base_statistics, tmp_pat
     assert list(only.splits) == ["train", "validation", "test"]
     assert only.source == base.source
     assert (only.path / "stats.tfrecord").read_bytes() == (base_statistics.path / "stats.tfrecord").read_bytes()
+
+
+def test_a_mixture_is_the_same_bytes_whether_its_spans_were_just_read_or_come_from_the_store(
+    base, base_statistics, data_dir, tmp_path, mnist, lend
+):
+    for name in ("span-9", "span-10", "span-11"):
+        spans.deliver(tmp_path / "data", name, *spans.digits(data_dir, int(name[5:]) * 30, 30), "idx")
+    found = collected(tmp_path / "data", lend())
+    admission = judged(found, base_statistics, mnist, lend(), brightness=9, pixels=1)
+    assert admission.admitted == ("span-9", "span-10", "span-11")
+    made, manifest = [], json.loads(json.dumps(facts(found), sort_keys=True))
+    for given in (found, _from_json(type(found), found.path, manifest)):
+        mixed = mix.function(base, base_statistics, given, admission, **(ALL | {"window": Window(last=2)}), run=lend())
+        made.append((facts(mixed), files.listing(mixed.path)))
+    assert made[0] == made[1]
+    assert made[0][0]["spans"] == ["span-10", "span-11"]
+    assert made[0][0]["fresh"] == "span-11"
+
+
+def test_labels_that_are_not_the_contracts_are_refused():
+    Spans(directory="x", labels=[str(i) for i in range(10)]).check(10)
+    Spans(directory="x").check(10)
+    with pytest.raises(ConfigurationError, match=r"^configuration: spans\.labels names 2 labels; the contract knows 10"):
+        Spans(directory="x", labels=["a", "b"]).check(10)

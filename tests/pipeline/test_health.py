@@ -180,7 +180,7 @@ def test_what_came_of_the_last_tick_or_span_is_said_with_its_cause(health: Healt
         assert found.pop("gateline_schedule_last_timestamp_seconds") == end.timestamp()
         assert [name for name, value in found.items() if value] == [f"gateline_schedule_last_outcome{{{outcome}}}"]
         said = json.loads(get(f"{address}/healthz")[1])["schedule"]["last"]
-        assert said == {"outcome": outcome, "why": "run 3", "cause": "new span span-0007", "ended": "2026-06-01T12:10:00Z"}
+        assert said == {"outcome": outcome, "why": "run 3", "cause": "new span span-0007", "ended": "2026-06-01T10:10:00Z"}
 
 
 def test_a_store_that_cannot_be_read_is_an_answer_not_a_silence(health: Health) -> None:
