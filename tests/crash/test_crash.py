@@ -12,9 +12,9 @@ from tests.crash import matrix, victim
 REPOSITORY = Path(__file__).parents[2]
 
 
-def test_runs_killed_at_fifteen_points_leave_nothing_partial_and_lose_nothing(data_dir: str, tmp_path: Path) -> None:
+def test_runs_killed_at_five_points_leave_nothing_partial_and_lose_nothing(data_dir: str, tmp_path: Path) -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GATELINE")}
-    command = [sys.executable, "-m", "tests.crash", "--points", "15", "--data-dir", data_dir, "--keep", str(tmp_path / "kept")]
+    command = [sys.executable, "-m", "tests.crash", "--points", "5", "--data-dir", data_dir, "--keep", str(tmp_path / "kept")]
     done = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr[-3000:]
     last = done.stdout.splitlines()[-1]

@@ -21,7 +21,7 @@ from tests.month.story import Story, World
 def main() -> int:
     parser = argparse.ArgumentParser(description="A simulated month of the line.")
     parser.add_argument("--days", type=int, default=30)
-    parser.add_argument("--short", action="store_true", help="five days of it")
+    parser.add_argument("--short", action="store_true", help="four days of it")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--data-dir", help="where TFDS keeps the sample, prepared; prepared anew if absent")
     parser.add_argument("--keep", type=Path, help="a folder to leave everything in")

@@ -1,4 +1,4 @@
-"""Five days of the simulated month; `python -m tests.month` is the whole of it."""
+"""Four days of the simulated month; `python -m tests.month` is the whole of it."""
 
 import os
 import subprocess
@@ -8,7 +8,7 @@ from pathlib import Path
 REPOSITORY = Path(__file__).parents[2]
 
 
-def test_five_days_of_spans_and_crashes_end_with_good_models_and_nothing_lost(sample: object, data_dir: str, tmp_path: Path) -> None:
+def test_four_days_of_spans_and_crashes_end_with_good_models_and_nothing_lost(sample: object, data_dir: str, tmp_path: Path) -> None:
     del sample  # it has prepared the data
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GATELINE")}
     command = [sys.executable, "-m", "tests.month", "--short", "--data-dir", data_dir, "--keep", str(tmp_path)]

@@ -239,7 +239,7 @@ def test_an_unexpected_error_shows_its_traceback_with_v(broken: Path) -> None:
     done = gateline("runs", "--root", broken, "-v")
     assert done.returncode == 1
     assert done.stderr.startswith("Traceback (most recent call last):\n")
-    assert "error: JSONDecodeError: " in done.stderr
+    assert "json.decoder.JSONDecodeError: " in done.stderr
 
 
 @pytest.mark.parametrize("name", ["runs", "report"])
