@@ -24,8 +24,10 @@ def admit(
     that lies far from the training data of the model now served (of the base data set, where none is) is treated as
     `drift.then` says. Passes unless that is `error`.
     """
-    before = served.path / stats.SERVED if served and (served.path / stats.SERVED).exists() else statistics.path / "stats.tfrecord"
-    learnt, what = stats.read(before)["train"], f"version {served.version}'s" if served else "the base data set's"
+    before, what = statistics.path / "stats.tfrecord", "the base data set's"
+    if served and (served.path / stats.SERVED).exists():
+        before, what = served.path / stats.SERVED, f"version {served.version}'s"
+    learnt = stats.read(before)["train"]
     rows = [_judged(spans, name, learnt, what, contract, checks, drift) for name in in_order(spans.spans)]
     (run.out / "spans.json").write_text(json.dumps(rows, indent=1))
     drifted = {row["span"]: row["drift"] for row in rows if row["drift"]}
@@ -38,7 +40,7 @@ def admit(
         passed=drift.then != "error" or not drifted,
         reasons=tuple(drifted.values()),
         remedy="Look at the span; then remove it, or set spans.drift.then or its limits. Nothing was trained.",
-        admitted=tuple(name for name in in_order(spans.spans) if name not in quarantined),
+        admitted=tuple(row["span"] for row in rows if not row["errors"]),
         quarantined=quarantined,
         drifted=drifted,
     )
@@ -57,8 +59,9 @@ def _judged(spans: Collected, name: str, learnt: Any, what: str, contract: Contr
         if anomaly.severity != "ignore":
             row["errors" if anomaly.severity == "error" else "warnings"].append(anomaly.words)
     if not row["errors"]:
-        row["measures"] = {measure: dataclasses.asdict(each) for measure, each in measures(dataset, learnt, drift).items()}
-        far = [f"{each.words} (spans.drift.{m} allows {each.limit:g})" for m, each in measures(dataset, learnt, drift).items() if each.over]
+        measured = measures(dataset, learnt, drift)
+        row["measures"] = {measure: dataclasses.asdict(each) for measure, each in measured.items()}
+        far = [f"{each.words} (spans.drift.{m} allows {each.limit:g})" for m, each in measured.items() if each.over]
         row["drift"] = f"{name} lies far from {what} training data: {'; '.join(far)}" if far and drift.then != "ignore" else ""
         if row["drift"]:
             row["errors" if drift.then == "quarantine" else "warnings"].append(row["drift"])

@@ -30,8 +30,8 @@ def collect(arrivals: Arrivals, *, labels: list[str], validation: float, fresh: 
     An image goes to validation or to the fresh test slice by a hash of its pixels, so that it stands in one of them wherever it
     appears again. A span that cannot be read is kept out, with the reason; the others go on.
     """
-    names = in_order(arrivals.spans)
-    new = [name for name in names if not any(_taken(name, arrivals.spans[name], earlier, run.out) for earlier in run.earlier())]
+    names, before = in_order(arrivals.spans), list(run.earlier())
+    new = [name for name in names if not any(_taken(name, arrivals.spans[name], earlier, run.out) for earlier in before)]
     bounds = (validation * 2**64, (validation + (1 - validation) * fresh) * 2**64)
     tasks: list[dict[str, Any]] = []
     for name in new:
@@ -99,7 +99,7 @@ def _span(folder: Path, date: str) -> Span:
     if (folder / BROKEN).exists():
         for path in folder.iterdir():
             if path.name not in (BROKEN, "mark.json"):
-                files.remove(path) if path.is_dir() else path.unlink()
+                files.remove(path)
         return Span(date, broken=json.loads((folder / BROKEN).read_text()))
     if not counted.exists():  # of a span that was just read
         counted.write_text(json.dumps(_shards.take(folder)))

@@ -55,7 +55,7 @@ def ingest(*, source: Source, data_dir: Unkeyed[str | None], manual_dir: Unkeyed
             f"source.train {source.train} and source.test {source.test} share images of {source.tfds}",
             "A model must be tested on images that it did not see: name splits that do not overlap.",
         )
-    write = functools.partial(write_slice, out=str(run.out), source=source, data_dir=data_dir)
+    write = functools.partial(write_slice, out=str(run.out), source=source, data_dir=data_dir, reading={})
     with run.beam() as pipeline:
         pipeline | beam.Create(slices) | beam.Reshuffle() | "write" >> beam.Map(write)
     splits = _splits(_shards.take(run.out))
@@ -119,8 +119,15 @@ def _overlap(builder: Any, one: str, other: str) -> bool:
     return any(a[0] == b[0] and a[1] < b[2] and b[1] < a[2] for a in spans[0] for b in spans[1])
 
 
-def write_slice(slice_: dict[str, Any], *, out: str, source: Source, data_dir: str | None) -> None:
-    """A shard of each split that one slice of the source feeds, of at most `shard_size` images together."""
+Reading = dict[str, tuple[int, Iterator[bytes]]]  # by file: how many records were read, and what reads on
+
+
+def write_slice(slice_: dict[str, Any], *, out: str, source: Source, data_dir: str | None, reading: Reading) -> None:
+    """A shard of each split that one slice of the source feeds, of at most `shard_size` images together.
+
+    `reading`: where this worker's last slices stopped. A file can only be read from its begin; so each record is read once,
+    not once for every slice that comes after it.
+    """
     builder = _builder(source, data_dir)
     parts = tfds.even_splits(slice_["of"], slice_["shards"])
     start = sum(_count(builder, part) for part in parts[: slice_["shard"]])
@@ -131,7 +138,7 @@ def write_slice(slice_: dict[str, Any], *, out: str, source: Source, data_dir: s
     encode = example.encoder(builder.info.name, str(builder.info.version), slice_["of"])
     with ExitStack() as stack:
         writers = [stack.enter_context(_shards.writer(Path(out) / shard)) for shard in shards]
-        for index, (image, label) in enumerate(_images(builder, parts[slice_["shard"]]), start):
+        for index, (image, label) in enumerate(_images(builder, parts[slice_["shard"]], reading), start):
             target = int(image_hash(image) < bound)
             writers[target].write(encode(image, label, index))
             counts[target] += 1
@@ -146,24 +153,29 @@ def _builder(source: Source, data_dir: str | None) -> Any:
     return tfds.builder(source.tfds, data_dir=str(Path(data_dir).expanduser()) if data_dir else None)
 
 
-def _images(builder: Any, part: Any) -> Iterator[tuple["np.ndarray", int]]:
+def _images(builder: Any, part: Any, reading: Reading) -> Iterator[tuple["np.ndarray", int]]:
     """(uint8 [height, width, channels], label) in TFDS's order."""
     keys = builder.info.supervised_keys or ("image", "label")
-    by_file = builder.info.file_format is tfds.core.FileFormat.TFRECORD
     decode = decoder(builder.info.features[keys[0]].shape[2] or 0)
-    for contents, labels in (_by_file if by_file else _by_tfds)(builder, part, *keys):
+    by_file = builder.info.file_format is tfds.core.FileFormat.TFRECORD
+    for contents, labels in _by_file(builder, part, *keys, reading) if by_file else _by_tfds(builder, part, *keys):
         yield from zip(map(decode, contents), labels.tolist(), strict=True)
 
 
-def _by_file(builder: Any, part: Any, image_key: str, label_key: str) -> Iterator[tuple["np.ndarray", "np.ndarray"]]:
+def _by_file(builder: Any, part: Any, image_key: str, label_key: str, reading: Reading) -> Iterator[tuple["np.ndarray", "np.ndarray"]]:
     """TFDS's own files, parsed a batch at a time: its reader parses one record at a time, ten times slower."""
     spec = {image_key: tf.io.FixedLenFeature([], tf.string), label_key: tf.io.FixedLenFeature([], tf.int64)}
     for file in builder.info.splits[part].file_instructions:
-        end = file.skip + file.take if file.take >= 0 else None
-        records = itertools.islice(tf.compat.v1.io.tf_record_iterator(str(file.filename)), file.skip, end)
-        while batch := list(itertools.islice(records, BATCH)):
+        name, end = str(file.filename), file.skip + file.take if file.take >= 0 else None
+        at, records = reading.pop(name, (math.inf, iter(())))
+        if at > file.skip:
+            at, records = 0, tf.compat.v1.io.tf_record_iterator(name)
+        wanted = itertools.islice(records, file.skip - at, None if end is None else end - at)
+        while batch := list(itertools.islice(wanted, BATCH)):
             parsed = tf.io.parse_example(tf.constant(batch), spec)
             yield parsed[image_key].numpy(), parsed[label_key].numpy()
+        if end is not None:
+            reading[name] = (end, records)
 
 
 def _by_tfds(builder: Any, part: Any, image_key: str, label_key: str) -> Iterator[tuple["np.ndarray", "np.ndarray"]]:

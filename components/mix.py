@@ -1,7 +1,6 @@
 """mix: the base data set and the admitted spans in the window become one data set."""
 
 import datetime
-import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -42,7 +41,7 @@ def mix(
     chosen = _within(window, in_order(admission.admitted), spans)
     newest = next((name for name in reversed(chosen) if spans.spans[name].splits["fresh"].count), "")
     mixed: dict[str, list[tuple[str, int]]] = {"train": [], "validation": [], "test": []}
-    parts = {split: [_base(statistics, shard) for shard in _named(examples.splits[split])] for split in mixed}
+    parts = {split: [statistics.path / "parts" / Path(shard).stem for shard, _ in _counted(examples.splits[split])] for split in mixed}
     for split in mixed:
         for shard, count in _counted(examples.splits[split]):
             files.link(examples.path / shard, run.out / shard)
@@ -76,14 +75,6 @@ def _within(window: Window, admitted: list[str], spans: Collected) -> list[str]:
     return admitted[-window.last :] if window.last else admitted
 
 
-def _base(statistics: Statistics, shard: str) -> Path:
-    return statistics.path / "parts" / Path(shard).stem
-
-
-def _named(split: Split) -> list[str]:
-    return [shard for shard, _ in _counted(split)]
-
-
 def _counted(split: Split) -> Iterator[tuple[str, int]]:
     """The shards that have records."""
     return ((shard, count) for shard, count in zip(split.shards, split.counts, strict=True) if count)
@@ -100,7 +91,7 @@ def _weighted(shard: Path, count: int, weight: float) -> list[tuple[str, int]]:
             for records in example.read(shard, count):
                 images = example.parse(records, shard)["image"].tolist()
                 for record, image in zip(records, images, strict=True):
-                    if image_hash(np.frombuffer(image, np.uint8)) % 2**32 < math.floor(rest * 2**32):
+                    if image_hash(np.frombuffer(image, np.uint8)) % 2**32 < rest * 2**32:
                         writer.write(record)
                         kept += 1
         found += [(part.name, kept)] if kept else []

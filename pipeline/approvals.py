@@ -29,7 +29,7 @@ class Approvals:
     def ask(self, run: int, approval: Approval) -> None:
         """From now on the run's model waits."""
         names = ("shelf", "model", "evaluation", "evaluated", "baseline")
-        with self.lineage._writing() as c:
+        with self.lineage.writing() as c:
             c.execute(_approvals.insert().values(run=run, **{name: getattr(approval, name) for name in names}))
 
     def decide(self, run: int, *, approved: bool, by: str, reason: str) -> None:
@@ -37,7 +37,7 @@ class Approvals:
         state = "approved" if approved else "refused"
         words = f"approved by {by}: {reason}" if approved else f"refused: {by} rejected this model: {reason}\n  Train a new model."
         answer = {"decision": "approved" if approved else "rejected", "person": by, "reason": reason, "decided": now()}
-        with self.lineage._writing() as c:
+        with self.lineage.writing() as c:
             c.execute(_approvals.update().where(_approvals.c.run == run).values(**answer))
             ended = {"state": state, "exit_code": 0 if approved else Refused.exit_code, "message": words}
             c.execute(_runs.update().where(_runs.c.run == run).values(**ended))
@@ -45,7 +45,7 @@ class Approvals:
     def decided(self, shelf: str, model: str) -> Decision | None:
         """The last answer about a model that is to go to that shelf."""
         here = (_approvals.c.shelf == shelf) & (_approvals.c.model == model) & _approvals.c.decision.is_not(None)
-        with self.lineage._reading() as c:
+        with self.lineage.reading() as c:
             row = c.execute(_approvals.select().where(here).order_by(_approvals.c.run.desc()).limit(1)).mappings().first()
         if row is None:
             return None
@@ -54,7 +54,7 @@ class Approvals:
 
     def rows(self, limit: int | None = None) -> list[dict[str, Any]]:
         """Every question, the newest first."""
-        with self.lineage._reading() as c:
+        with self.lineage.reading() as c:
             return [dict(row) for row in c.execute(_approvals.select().order_by(_approvals.c.run.desc()).limit(limit)).mappings()]
 
     def row(self, run: int) -> dict[str, Any]:
@@ -63,10 +63,11 @@ class Approvals:
         Raises:
             ConfigurationError: it asked nothing.
         """
-        found = next((row for row in self.rows() if row["run"] == run), None)
+        with self.lineage.reading() as c:
+            found = c.execute(_approvals.select().where(_approvals.c.run == run)).mappings().first()
         if found is None:
             raise ConfigurationError(f"run {run} waits for no approval", "python -m pipeline approvals shows which do.")
-        return found
+        return dict(found)
 
 
 def overtaken(row: dict[str, Any]) -> str:

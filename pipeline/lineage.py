@@ -63,7 +63,7 @@ class Lineage:
 
     def start(self, *, profile: str, command: str, config: dict[str, Any]) -> int:
         """The number of a new run. Runs of this store that were still marked as running were killed: the lock is ours now."""
-        with self._writing() as c:
+        with self.writing() as c:
             left = (_runs.c.state == "running") & _runs.c.store.in_([self.store, ""])
             c.execute(_runs.update().where(left).values(state="killed", finished=now()))
             given = {"profile": profile, "command": without_passwords(_text(command)), "config": config, "store": self.store}
@@ -71,21 +71,21 @@ class Lineage:
             return int(c.execute(row.returning(_runs.c.run)).scalar_one())
 
     def executed(self, run: int, stage: str, *, why: str, **columns: Any) -> None:
-        with self._writing() as c:
+        with self.writing() as c:
             c.execute(_executions.insert().values(run=run, stage=stage, why=without_passwords(_text(why)), **columns))
 
     def finish(self, run: int, *, state: str, exit_code: int, message: str = "") -> None:
-        with self._writing() as c:
+        with self.writing() as c:
             done = {"state": state, "exit_code": exit_code, "message": without_passwords(_text(message)), "finished": now()}
             c.execute(_runs.update().where(_runs.c.run == run).values(**done))
 
     @contextlib.contextmanager
-    def _writing(self) -> Iterator[sql.Connection]:
+    def writing(self) -> Iterator[sql.Connection]:
         with self._explained("write"), self.engine.execution_options(writing=True).begin() as connection:
             yield connection
 
     @contextlib.contextmanager
-    def _reading(self) -> Iterator[sql.Connection]:
+    def reading(self) -> Iterator[sql.Connection]:
         with self._explained("read"), self.engine.connect() as connection:
             yield connection
 
@@ -108,27 +108,27 @@ class Lineage:
 
     def runs(self, limit: int | None = None) -> list[dict[str, Any]]:
         """The newest first."""
-        with self._reading() as c:
+        with self.reading() as c:
             return [dict(row) for row in c.execute(_runs.select().order_by(_runs.c.run.desc()).limit(limit)).mappings()]
 
     def run(self, number: int | None) -> dict[str, Any] | None:
         """One run, the last if no number is given."""
         query = _runs.select().order_by(_runs.c.run.desc()).limit(1)
-        with self._reading() as c:
+        with self.reading() as c:
             row = c.execute(query if number is None else query.where(_runs.c.run == number)).mappings().first()
         return dict(row) if row else None
 
     def executions(self, run: int) -> list[dict[str, Any]]:
         """The stages of a run, in order."""
         query = _executions.select().where(_executions.c.run == run).order_by(_executions.c.id)
-        with self._reading() as c:
+        with self.reading() as c:
             return [dict(row) for row in c.execute(query).mappings()]
 
     def damage(self) -> list[str]:
         """What SQLite finds wrong with its own file, in words. A server looks after its files itself."""
         if self.engine.dialect.name != "sqlite":
             return []
-        with self._reading() as c:
+        with self.reading() as c:
             found = [str(row[0]) for row in c.execute(sql.text("PRAGMA integrity_check"))]
             found += [f"{row[0]} row {row[1]} names no {row[2]}" for row in c.execute(sql.text("PRAGMA foreign_key_check"))]
         return [line for line in found if line != "ok"]

@@ -106,7 +106,7 @@ class Store:
         for leftover in (self.root / "scratch").iterdir():
             stage, _, key = leftover.name.rpartition("-")
             if (manifest := self.manifest(stage, key)) and _text(leftover / DONE) == manifest.get("seal"):
-                files.remove(leftover)  # killed when the stage was done; that of a forced stage is to go on from
+                self.discard(leftover)  # killed when the stage was done; that of a forced stage is to go on from
 
     def path(self, stage: str, key: str) -> Path:
         return self.root / "artifacts" / stage / key
@@ -175,6 +175,12 @@ class Store:
         path.mkdir(parents=True, exist_ok=True)
         return path
 
+    def discard(self, path: Path) -> None:
+        """A directory of the store goes by one rename, and then for good: whoever is killed here leaves what the next run sweeps away."""
+        gone = self.root / "staging" / f"removed-{'-'.join(path.relative_to(self.root).parts[1:])}"
+        files.commit(path, gone)
+        files.remove(gone)
+
     def commit(self, artifact: Artifact, stage: str, key: str, recipe: dict[str, Any], made: str) -> Artifact:
         """The artifact at its final place: files flushed, manifest written last, then one rename."""
         found = files.listing(artifact.path, sync=True)
@@ -198,7 +204,7 @@ class Store:
         (self.scratch(stage, key) / DONE).write_text(manifest["seal"])
         files.commit(artifact.path, final)
         files.remove(replaced)
-        files.remove(self.scratch(stage, key))
+        self.discard(self.scratch(stage, key))
         return dataclasses.replace(artifact, path=final, digest=manifest["digest"])
 
 

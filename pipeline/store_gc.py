@@ -66,15 +66,12 @@ class Plan:
         return cls(store, sorted(there.keys() - going.keys()), list(going), [p.name for p in scratch], relative, size)
 
     def carry_out(self) -> None:
-        """Each artifact goes by one rename, and then for good. Whoever is killed here leaves what the next run sweeps away."""
+        """Each goes whole or not at all."""
         with files.explained(self.store.root, "cannot remove from"):
             for name in self.artifacts:
-                stage, key = name.split("/")
-                gone = self.store.root / "staging" / f"removed-{stage}-{key}"
-                files.commit(self.store.path(stage, key), gone)
-                files.remove(gone)
+                self.store.discard(self.store.path(*name.split("/")))
             for name in self.scratch:
-                files.remove(self.store.root / "scratch" / name)
+                self.store.discard(self.store.root / "scratch" / name)
             for name in self.papers:
                 files.remove(self.store.root / name)
 

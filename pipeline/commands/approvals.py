@@ -1,14 +1,12 @@
 """The commands `approvals`, `approve` and `reject`: persons decide about models that passed every gate."""
 
 import json
-import shlex
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from pipeline.commands.options import DEFAULT_ROOT, Database, Json, Root, Verbose, lineage_at, run_of
+from pipeline.commands.options import DEFAULT_ROOT, Database, Json, Root, Verbose, lineage_at, place, run_of, typed
 
 Run = Annotated[int, typer.Argument(min=1, max=2**31, metavar="RUN", help="The run whose model waits.", show_default=False)]
 By = Annotated[str, typer.Option("--by", metavar="NAME", help="Who decides.", show_default=False)]
@@ -77,11 +75,11 @@ def approve(
         wait=True,
         verbose=verbose,
     )
-    outcome = session.run(config, name=asked["profile"], command=shlex.join(["python", "-m", "pipeline", *sys.argv[1:]]))
+    outcome = session.run(config, name=asked["profile"], command=typed())
     if as_json:
         print(json.dumps(outcome.as_json(), indent=2))
     else:
-        terminal.outcome(outcome, "" if root == DEFAULT_ROOT else f" --root {shlex.quote(str(root))}")
+        terminal.outcome(outcome, place(root))
 
 
 def reject(

@@ -1,5 +1,7 @@
 """Options that commands share, and what they name."""
 
+import shlex
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -32,6 +34,16 @@ Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show all logs, a
 RunNumber = Annotated[int | None, typer.Argument(min=1, max=2**31, help="The run's number. [default: the last]", show_default=False)]
 
 DEFAULT_ROOT = Path("gateline")
+
+
+def typed() -> str:
+    """The command, as it would be typed again."""
+    return shlex.join(["python", "-m", "pipeline", *sys.argv[1:]])
+
+
+def place(root: Path) -> str:
+    """What a command that is shown must be given to work on the same store."""
+    return "" if root == DEFAULT_ROOT else f" --root {shlex.quote(str(root))}"
 
 
 def lineage_at(root: Path, database: str | None) -> Any:

@@ -1,13 +1,11 @@
 """The command `run`."""
 
 import json
-import shlex
-import sys
 from typing import Annotated
 
 import typer
 
-from pipeline.commands.options import DEFAULT_ROOT, ConfigFile, Database, Json, Profile, Root, ServingDir, Sets, Verbose
+from pipeline.commands.options import DEFAULT_ROOT, ConfigFile, Database, Json, Profile, Root, ServingDir, Sets, Verbose, place, typed
 
 
 def run(
@@ -58,12 +56,8 @@ def run(
     if dry_run:
         terminal.plan(session.plan(loaded), as_json=as_json)
         return
-    outcome = session.run(loaded, name=str(config) if config else profile, command=_command())
+    outcome = session.run(loaded, name=str(config) if config else profile, command=typed())
     if as_json:
         print(json.dumps(outcome.as_json(), indent=2))
     else:
-        terminal.outcome(outcome, "" if root == DEFAULT_ROOT else f" --root {shlex.quote(str(root))}")
-
-
-def _command() -> str:
-    return shlex.join(["python", "-m", "pipeline", *sys.argv[1:]])
+        terminal.outcome(outcome, place(root))

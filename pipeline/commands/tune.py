@@ -1,13 +1,11 @@
 """The command `tune`."""
 
 import json
-import shlex
-import sys
 from typing import Annotated
 
 import typer
 
-from pipeline.commands.options import DEFAULT_ROOT, ConfigFile, Database, Json, Profile, Root, ServingDir, Sets, Verbose
+from pipeline.commands.options import DEFAULT_ROOT, ConfigFile, Database, Json, Profile, Root, ServingDir, Sets, Verbose, typed
 
 Trials = Annotated[int | None, typer.Option(min=1, help="How many models are tried at most. [default: tune.trials]", show_default=False)]
 Workers = Annotated[int, typer.Option(min=1, max=64, help="Processes that try models at the same time, on this machine.")]
@@ -47,12 +45,8 @@ def tune(
         verbose=verbose,
     )
     name = str(config) if config else profile
-    found = searching.search(session, loaded, workers=workers, name=name, command=_command())
+    found = searching.search(session, loaded, workers=workers, name=name, command=typed())
     if as_json:
         print(json.dumps(found.as_json(), indent=2))
     else:
         searching.show(found)
-
-
-def _command() -> str:
-    return shlex.join(["python", "-m", "pipeline", *sys.argv[1:]])

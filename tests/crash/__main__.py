@@ -27,10 +27,10 @@ def main() -> int:
     victim.warm_up()
     say(f"imported in {time.monotonic() - began:.0f} s")
     data_dir = given.data_dir or folder / "data"
-    states = matrix.prepare(folder / "states", data_dir, say)
+    states = matrix.prepare(folder / "states", data_dir, given.points, say)
     for name, state in states.items():
         say(f"{name:14} {state.writes:4} writes in {state.seconds:.1f} s")
-    points = matrix.spread(states, given.points, given.seed)
+    points = matrix.spread(states, given.seed)
     results = strike_all(points, states, folder, data_dir, given.workers)
     table(results)
     bad = [result for result in results if result.found]

@@ -1,10 +1,11 @@
 """Which points there are, and what becomes of each.
 
-states = prepare(folder, data_dir, say)          # a line that served two models, copied for every point
-points = spread(states, 500, seed=1)
+states = prepare(folder, data_dir, 500, say)     # a line that served two models, copied for every point
+points = spread(states, seed=1)
 result = strike(points[0], states, folder / "0")     # Result(stage="push", kind="rename", killed=True, found=[])
 """
 
+import itertools
 import json
 import random
 import re
@@ -58,6 +59,7 @@ class State:
     writes: int
     seconds: float
     models: int  # that are served in the end
+    points: int  # how many runs from here are killed
 
 
 def command(root: Path, data_dir: Path, seed: int) -> list[str]:
@@ -65,8 +67,8 @@ def command(root: Path, data_dir: Path, seed: int) -> list[str]:
     return ["run", "--root", str(root), *(argument for each in sets for argument in ("--set", each))]
 
 
-def prepare(folder: Path, data_dir: Path, say: Callable[[str], None]) -> dict[str, State]:
-    """Two models are trained and served; from that line, a state for each stage that could be the one that is killed."""
+def prepare(folder: Path, data_dir: Path, number: int, say: Callable[[str], None]) -> dict[str, State]:
+    """Two models are trained and served; from that line, a state for each stage that is to be killed, with its part of `number`."""
     folder.mkdir(parents=True, exist_ok=True)
     whole, first = folder / "whole", folder / "first"
     say("two models are trained and served")
@@ -84,10 +86,19 @@ def prepare(folder: Path, data_dir: Path, say: Callable[[str], None]) -> dict[st
     roots["first push"] = _copied(first, folder / "first push")
     shutil.rmtree(roots["first push"] / "serving")
     roots["cold"] = folder / "cold"
-    return {name: _measured(name, root, folder, data_dir) for name, root in roots.items()}
+    return {name: _measured(name, roots[name], folder, data_dir, points) for name, points in shared(list(roots), number).items()}
 
 
-def _measured(name: str, root: Path, folder: Path, data_dir: Path) -> State:
+def shared(names: list[str], number: int) -> dict[str, int]:
+    """How many points each state gets, by its share; those that would get none are left out."""
+    shares = {"push": SHARES["push"] / 2, "first push": SHARES["push"] / 2, "train": SHARES["train"], "cold": SHARES["cold"]}
+    others = [name for name in names if name not in shares]
+    shares |= dict.fromkeys(others, (1 - sum(shares.values())) / len(others))
+    bounds = [0, *(round(number * share) for share in itertools.accumulate(shares.values()))]
+    return {name: end - start for name, (start, end) in zip(shares, itertools.pairwise(bounds), strict=True) if end > start}
+
+
+def _measured(name: str, root: Path, folder: Path, data_dir: Path, points: int) -> State:
     """The state, with how many writes and how long its run takes."""
     seed = 1 if name in ("first push", "cold") else 2
     trial, told, began = folder / "trial", folder / f"{name}.writes", time.monotonic()
@@ -98,20 +109,15 @@ def _measured(name: str, root: Path, folder: Path, data_dir: Path) -> State:
     seconds, served = time.monotonic() - began, trial / "serving" / MODEL
     models = len({checks.identity(path) for path in served.iterdir() if path.name.isdigit()})
     shutil.rmtree(trial)
-    return State(root, seed, len(told.read_text().splitlines()), seconds, models)
+    return State(root, seed, len(told.read_text().splitlines()), seconds, models, points)
 
 
-def spread(states: dict[str, State], number: int, seed: int) -> list[Point]:
-    """So many points: evenly over the writes of each state, with a share at random times."""
-    chance = random.Random(seed)
-    shares = {"push": SHARES["push"] / 2, "first push": SHARES["push"] / 2, "train": SHARES["train"], "cold": SHARES["cold"]}
-    others = [name for name in states if name not in shares]
-    shares |= dict.fromkeys(others, (1 - sum(shares.values())) / len(others))
-    points = []
+def spread(states: dict[str, State], seed: int) -> list[Point]:
+    """Where each state's runs are killed: evenly over its writes, with a share at random times."""
+    chance, points = random.Random(seed), []
     for name, state in states.items():
-        many = max(1, round(number * shares[name]))
-        timed = round(many * BY_TIME)
-        writes = many - timed
+        timed = round(state.points * BY_TIME)
+        writes = state.points - timed
         step = state.writes / writes
         points += [Point(name, write=min(state.writes - 1, int((i + chance.random()) * step))) for i in range(writes)]
         points += [Point(name, seconds=chance.random() * state.seconds) for _ in range(timed)]

@@ -22,10 +22,11 @@ def test_runs_killed_at_five_points_leave_nothing_partial_and_lose_nothing(data_
 
 
 def test_points_are_spread_over_every_state_and_the_same_seed_gives_the_same() -> None:
-    states = {name: matrix.State(Path(), 1, 50, 2.0, 1) for name in ("ingest", "train", "push", "first push", "cold")}
-    points = matrix.spread(states, 500, seed=3)
-    assert abs(len(points) - 500) < 5
-    assert points == matrix.spread(states, 500, seed=3) != matrix.spread(states, 500, seed=4)
+    shared = matrix.shared(["ingest", "train", "push", "first push", "cold"], 500)
+    states = {name: matrix.State(Path(), 1, 50, 2.0, 1, points) for name, points in shared.items()}
+    points = matrix.spread(states, seed=3)
+    assert len(points) == 500
+    assert points == matrix.spread(states, seed=3) != matrix.spread(states, seed=4)
     writes = sorted(p.write for p in points if p.state == "push" and p.write is not None)
     assert (writes[0], writes[-1]) == (0, 49)
     assert max(later - earlier for earlier, later in pairwise(writes)) <= 2

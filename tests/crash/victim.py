@@ -70,7 +70,7 @@ class Hooks:
 
     def _about_to(self, what: str, path: Any) -> None:
         place = os.path.abspath(os.fsdecode(path))  # noqa: PTH100  (resolve() would look at the disk)
-        if not place.startswith(self._root):
+        if not f"{place}/".startswith(f"{self._root}/"):
             return
         self.count += 1
         if self.kill_at in (None, self.count):

@@ -1,0 +1,46 @@
+"""A commit that is killed at each of its writes."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from pipeline.store import Store
+
+KILLED_AT_EACH_WRITE = """
+import itertools, os, sys
+from pathlib import Path
+from pipeline.store import Store
+from schemas.artifacts import Statistics
+from tests.crash import victim
+
+def commit(root, kill_at):
+    store = Store(root)
+    (store.scratch("stage", "key") / "checkpoint").touch()
+    victim.Hooks(root, root.with_suffix(".told"), kill_at).install()
+    with store.staging("stage", "key") as out:
+        (out / "file").write_text("content")
+        store.commit(Statistics(out, counts={}), "stage", "key", {"code": {}}, "now")
+
+for kill_at in itertools.count():
+    root = Path(sys.argv[1]) / str(kill_at)
+    if (child := os.fork()) == 0:
+        commit(root, kill_at)
+        os._exit(0)
+    if os.waitpid(child, 0)[1] == 0:
+        break
+"""
+
+
+def test_a_commit_that_is_killed_at_any_write_leaves_the_artifact_or_the_scratch_to_go_on_from_and_nothing_else(tmp_path: Path) -> None:
+    repository = Path(__file__).parents[2]
+    subprocess.run([sys.executable, "-c", KILLED_AT_EACH_WRITE, tmp_path], cwd=repository, check=True)
+    ends = set()
+    for root in (path for path in tmp_path.iterdir() if path.is_dir()):
+        store = Store(root)
+        with store.lock(wait=False):
+            stands = store.manifest("stage", "key") is not None
+            assert list((root / "staging").iterdir()) == []
+            left = {str(path.relative_to(root / "scratch")) for path in root.glob("scratch/**/*")} - {"stage-key/done"}
+            assert left == (set() if stands else {"stage-key", "stage-key/checkpoint"}), root
+        ends.add(stands)
+    assert ends == {False, True}
