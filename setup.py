@@ -56,7 +56,7 @@ setup(
         "typer",
     ],
     extras_require={
-        "dev": ["aiosmtpd", "hypothesis", "mypy", "playwright", "pytest", "pytest-xdist", "ruff", POSTGRES, *SIGNING],
+        "dev": ["aiosmtpd", "hypothesis", "mypy", "playwright", "pytest", "pytest-xdist", "ruff", "time-machine", POSTGRES, *SIGNING],
         "postgres": [POSTGRES],
         "signing": SIGNING,
     },

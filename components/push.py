@@ -42,6 +42,7 @@ def push(
         "gates": json.loads((evaluation.path / "gates.json").read_text()),
         "accuracy": evaluation.accuracy,
         "test": evaluation.test,
+        "watch": watched.url if watched else None,
         "approved": {"by": approval.by, "reason": approval.reason, "at": approval.at} if approval.by else None,
         **run.lineage,
     }
@@ -55,8 +56,10 @@ def push(
         expected=evaluation.saved_model,
         compared=baseline.digest if baseline else None,
     )
-    if new and watched and (why := watch.watch(watched, model_name, version.number)):
-        raise _not_served(shelf, version, why, watched)
+    if watched and shelf.awaits(version):
+        if why := watch.watch(watched, model_name, version.number):
+            raise _not_served(shelf, version, why, watched)
+        shelf.saw(version)
     gone = [str(each.number) for each in shelf.retire(keep)]
     run.say((f"version {version.number}" if new else f"version {version.number} already holds this model") + _words(gone))
     return Pushed(version.path, digest=version.digest, version=version.number, new=new)

@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 unexpected error, 2 configuration or usage, 3 model refuse
 
 import atexit
 import contextlib
+import gc
 import os
 import signal
 import sys
@@ -45,6 +46,7 @@ def main() -> None:
     """Run a command; every failure becomes a line of cause, one of remedy, and an exit code."""
     verbose = any(argument in ("-v", "--verbose") for argument in sys.argv[1:])
     code = 0
+    gc.set_threshold(50_000, 20, 20)  # imports make a great many objects that stay: looking through them again and again is in vain
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # asked to end: as clean a stop as Ctrl-C
     try:
         app(prog_name="gateline")

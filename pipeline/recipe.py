@@ -13,7 +13,6 @@ import importlib.metadata
 import importlib.util
 import json
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -109,17 +108,32 @@ def _code(module: str) -> tuple[dict[str, str], dict[str, str]]:
 @functools.cache
 def _read(module: str) -> tuple[str, tuple[str, ...]]:
     """(digest of its code, what it imports)."""
-    tree = ast.parse(_source(module).read_text())
-    imports = tuple(_imports(tree))
-    return hashlib.sha256(ast.dump(_without_docstrings(tree)).encode()).hexdigest()[:16], imports
+    imports: list[str] = []
+    tree = _form(ast.parse(_source(module).read_text()), imports)
+    return hashlib.sha256(repr(tree).encode()).hexdigest()[:16], tuple(imports)
 
 
-def _imports(tree: ast.Module) -> Iterator[str]:
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+def _form(node: Any, imports: list[str]) -> Any:
+    """A syntax tree as lists, without docstrings; what it imports goes to `imports`.
+
+    One walk for all: with `ast.walk` and `ast.dump` it took a fifth of a run that finds nothing changed.
+    """
+    if isinstance(node, list):
+        return [_form(each, imports) for each in node]
+    if not isinstance(node, ast.AST):
+        return node
+    if isinstance(node, ast.Import):
+        imports += [alias.name for alias in node.names]
+    elif isinstance(node, ast.ImportFrom) and node.module:
+        imports += [f"{node.module}.{alias.name}" for alias in node.names]
+    elif isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node, clean=False) is not None:
+        del node.body[0]
+    found = [type(node).__name__]
+    for field in node._fields:
+        value = getattr(node, field, None)
+        if field != "ctx" and value is not None and value != []:  # what is empty differs between Python's versions
+            found += (field, _form(value, imports))
+    return found
 
 
 @functools.cache
@@ -134,10 +148,3 @@ def _source(name: str) -> Path:
     spec = importlib.util.find_spec(name)
     assert spec and spec.origin, name
     return Path(spec.origin)
-
-
-def _without_docstrings(tree: ast.Module) -> ast.Module:
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node, clean=False) is not None:
-            node.body = node.body[1:] or [ast.Pass()]
-    return tree

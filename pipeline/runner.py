@@ -7,7 +7,6 @@ the user chose. If only light stages remain, Beam is not even imported.
 import contextlib
 import difflib
 import functools
-import gc
 import time
 import types
 from collections.abc import Callable, Iterator
@@ -130,7 +129,6 @@ class Execution:
         """
         with self._handles:
             if any(step.action == "run" and step.node.component.kind == "cached" for step in steps):
-                gc.set_threshold(50_000, 20, 20)  # importing TensorFlow and Beam makes millions of objects that stay
                 self._run_on_beam(steps)
             else:
                 for step in steps:

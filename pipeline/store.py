@@ -11,6 +11,7 @@ store.check("ingest", artifact)                        # its files are, to the b
 
 import contextlib
 import dataclasses
+import functools
 import json
 import uuid
 from collections.abc import Iterator
@@ -215,18 +216,20 @@ def _text(path: Path) -> str | None:
         return None
 
 
+@functools.cache
 def _adapter(kind: Any) -> Any:
     from pydantic import TypeAdapter  # only where an artifact is read back
 
     return TypeAdapter(kind)
 
 
-def _from_json(kind: type[Artifact], path: Path, facts: dict[str, Any]) -> Artifact:
+def _from_json(kind: Any, path: Path, facts: dict[str, Any]) -> Artifact:
     found: Artifact = _adapter(kind).validate_python({"path": path, **facts})
     return found
 
 
 def facts(artifact: Artifact) -> dict[str, Any]:
     """The facts of an artifact as JSON values."""
-    found: dict[str, Any] = json.loads(_adapter(type(artifact)).dump_json(artifact))
+    kind: Any = type(artifact)
+    found: dict[str, Any] = json.loads(_adapter(kind).dump_json(artifact))
     return {name: value for name, value in found.items() if name not in ("path", "digest")}

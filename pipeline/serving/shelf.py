@@ -13,12 +13,11 @@ import filelock
 
 from pipeline import files
 from pipeline.serving import history
+from pipeline.serving.directory import WHAT
 from pipeline.serving.history import Record
 from pipeline.serving.retention import leaving
 from pipeline.serving.version import PROVENANCE, Version
 from schemas.errors import ConfigurationError, DataError, Refused, StoreError
-
-WHAT = "cannot write to the serving directory"
 
 
 @dataclass(frozen=True)
@@ -119,6 +118,15 @@ class Shelf:
             pinned = self.pinned() | {number} if stays else self.pinned() - {number}
             files.write_json(self.path / ".pinned.json", sorted(pinned))
 
+    def awaits(self, version: Version) -> bool:
+        """Whether the version was pushed to be watched, and nobody saw it served yet: whoever watched may have been killed."""
+        return bool(version.provenance.get("watch")) and version.number > _number(self.path / ".seen")
+
+    def saw(self, version: Version) -> None:
+        """From now on the version is not awaited."""
+        with self._writing():
+            files.write_json(self.path / ".seen", version.number)
+
     def publish(
         self, saved_model: Path, extra: dict[str, Path], provenance: dict[str, Any], *, expected: str, compared: str | None
     ) -> tuple[Version, bool]:
@@ -178,7 +186,7 @@ class Shelf:
                     raise DataError(f"{target.path} was altered while it was copied", "Name another version with --to.")
 
             how = {"of": latest.number, "to": target.number, "reason": reason, "at": _now()}
-            return self._appear(fill, {**target.provenance, "rollback": how, "origin": target.origin})
+            return self._appear(fill, {**target.provenance, "watch": None, "rollback": how, "origin": target.origin})
 
     def _rollback_target(self, to: int | None) -> tuple[Version, Version]:
         """(the version that is served, the one whose model comes in its place)."""
@@ -278,22 +286,3 @@ def _number(path: Path) -> int:
 
 def _now() -> str:
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
-
-
-def models(root: Path) -> list[str]:
-    """The names under which something is served."""
-    found = [path for path in root.glob("*/") if not path.name.startswith(".")]
-    return sorted(path.name for path in found if any(p.name.isdigit() for p in path.iterdir()))
-
-
-def writable(root: Path) -> None:
-    """Refuse early, before hours of training, a serving directory that could not be written.
-
-    Raises:
-        StoreError: it cannot be made or written.
-    """
-    with files.explained(root, WHAT):
-        root.mkdir(parents=True, exist_ok=True)
-        probe = root / ".gateline-probe"
-        probe.touch()
-        probe.unlink()

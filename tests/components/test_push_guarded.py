@@ -161,3 +161,13 @@ def test_a_version_that_is_not_served_stays_if_that_is_asked_for(pushed, shelf):
         pushed("b", watched=Watch(url=url, rollback=False))
     assert refused.value.remedy == "It stays, as push.watch.rollback says. python -m pipeline serving rollback takes it back."
     assert shelf.latest().number == 2
+
+
+def test_a_version_that_nobody_saw_served_is_watched_again_until_it_is(pushed, shelf):
+    pushed("a")
+    with serving(status("END", "out of memory", version="2")) as (url, _), pytest.raises(Refused):
+        pushed("b", watched=Watch(url=url, rollback=False))
+    with serving(status("AVAILABLE", version="2")) as (url, asked):
+        for _ in range(2):
+            assert pushed("b", watched=Watch(url=url)).new is False
+    assert asked == ["/v1/models/own/versions/2"]

@@ -1,22 +1,31 @@
-"""The crash matrix: `python -m tests.crash --points 500`. Exit code 1 if anything partial or lost was ever seen."""
+"""The crash matrix: `python -m tests.crash --points 500`, and other faults: `python -m tests.crash --faults 200`.
+
+Exit code 1 if anything partial or lost was ever seen.
+"""
 
 import argparse
 import collections
+import functools
 import json
 import os
 import shutil
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from tests.crash import matrix, victim
+from tests.crash import faults, matrix, victim
+
+EVERY_STATE = 100
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.crash", description=__doc__)
-    parser.add_argument("--points", type=int, default=500, help="how many runs are killed")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--points", type=int, help="how many runs are killed")
+    what.add_argument("--faults", type=int, help="how many runs meet another fault")
     parser.add_argument("--seed", type=int, default=1, help="of where")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="how many at the same time")
     parser.add_argument("--data-dir", type=Path, help="where TFDS has prepared mnist_sample; it is prepared if absent")
@@ -27,40 +36,40 @@ def main() -> int:
     victim.warm_up()
     say(f"imported in {time.monotonic() - began:.0f} s")
     data_dir = given.data_dir or folder / "data"
-    states = matrix.prepare(folder / "states", data_dir, given.points, say)
+    states = matrix.prepare(folder / "states", data_dir, given.points or EVERY_STATE, say)
     for name, state in states.items():
         say(f"{name:14} {state.writes:4} writes in {state.seconds:.1f} s")
-    points = matrix.spread(states, given.seed)
-    results = strike_all(points, states, folder, data_dir, given.workers)
+    does = matrix.strike if given.points else faults.inflict
+    spread = matrix.spread(states, given.seed) if given.points else faults.spread(states, given.faults, given.seed)
+    tasks = [functools.partial(does, each, states, folder / f"{i}", data_dir) for i, each in enumerate(spread)]
+    results = do_all(tasks, folder, given.workers)
     table(results)
     bad = [result for result in results if result.found]
     for result in bad:
-        print(f"{result.state}, killed in {result.stage} at {result.kind}: {'; '.join(result.found)}")
+        print(f"{result.state}, {result.kind} in {result.stage}: {'; '.join(result.found)}")
+    what_was_done = "killed or ended" if given.points else "with a fault"
     print(
-        f"{len(results)} runs killed or ended, {sum(r.looks for r in results):,} looks at the serving directory, {len(bad)} findings,"
+        f"{len(results)} runs {what_was_done}, {sum(r.looks for r in results):,} looks at the serving directory, {len(bad)} findings,"
         f" {(time.monotonic() - began) / 60:.1f} minutes (seed {given.seed})"
     )
     if not bad and not given.keep:
         shutil.rmtree(folder)
-    return int(bool(bad) or len(results) != len(points))
+    return int(bool(bad) or len(results) != len(tasks))
 
 
-def strike_all(
-    points: list[matrix.Point], states: dict[str, matrix.State], folder: Path, data_dir: Path, workers: int
-) -> list[matrix.Result]:
-    """Every point, by as many processes. Each writes what it found to a file of its own."""
+def do_all(tasks: list[Callable[[], matrix.Result]], folder: Path, workers: int) -> list[matrix.Result]:
+    """Every task, by as many processes. Each writes what it found to a file of its own."""
     children = []
     for worker in range(workers):
         child = os.fork()
         if child == 0:
             try:
                 with (folder / f"results-{worker}").open("w", buffering=1) as out:
-                    for i in range(worker, len(points), workers):
-                        result = matrix.strike(points[i], states[points[i].state], folder / f"point-{i}", data_dir)
+                    for i in range(worker, len(tasks), workers):
+                        result = tasks[i]()
                         print(json.dumps(asdict(result)), file=out)
-                        say(
-                            f"{i:4} {result.state:14} {result.stage:14} {result.kind:12} {result.seconds:5.1f} s  {'; '.join(result.found)}"
-                        )
+                        found = "; ".join(result.found)
+                        say(f"{i:4} {result.state:14} {result.stage:14} {result.kind:12} {result.seconds:5.1f} s  {found}")
             except BaseException as error:
                 say(f"worker {worker}: {type(error).__name__}: {error}")
                 raise

@@ -2,7 +2,7 @@
 
 states = prepare(folder, data_dir, 500, say)     # a line that served two models, copied for every point
 points = spread(states, seed=1)
-result = strike(points[0], states, folder / "0")     # Result(stage="push", kind="rename", killed=True, found=[])
+result = strike(points[0], states, folder / "0", data_dir)     # Result(stage="push", kind="rename", killed=True, found=[])
 """
 
 import itertools
@@ -125,9 +125,10 @@ def spread(states: dict[str, State], seed: int) -> list[Point]:
     return points
 
 
-def strike(point: Point, state: State, folder: Path, data_dir: Path) -> Result:
+def strike(point: Point, states: dict[str, State], folder: Path, data_dir: Path) -> Result:
     """Kill a run there, look, let the next run do its work, and look again."""
     began, root, told, log = time.monotonic(), folder / "root", folder / "told", folder / "log"
+    state = states[point.state]
     folder.mkdir(parents=True)
     _copied(state.root, root)
     shelf = root / "serving" / MODEL

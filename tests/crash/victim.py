@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 HEAVY = (
     "apache_beam.runners.portability.fn_api_runner", "keras", "matplotlib.figure", "pyarrow.parquet", "tensorflow",
@@ -96,24 +96,44 @@ def stage_of(place: str) -> str:
     return "lineage" if parts[0].startswith("lineage") else "store"
 
 
-def run(command: list[str], log: Path, hooks: Hooks | None, meanwhile: Callable[[], None], kill_after: float | None = None) -> int:
-    """The exit code of a command, or -9. `meanwhile` is called about every millisecond until it has ended."""
+class Installed(Protocol):
+    """What is changed in a victim before it runs."""
+
+    def install(self) -> None: ...
+
+
+def start(command: list[str], log: Path, changed: Installed | None) -> int:
+    """The process that runs a command, its words appended to `log`."""
     child = os.fork()
     if child == 0:
-        _become(command, log, hooks)
-    began = time.monotonic()
-    while True:
+        _become(command, log, changed)
+    return child
+
+
+def wait(children: list[int], meanwhile: Callable[[], None], after: float | None = None, number: int = signal.SIGKILL) -> list[int]:
+    """The exit codes of processes, or minus the signals that ended them. `meanwhile` is called about every millisecond until all
+    have ended; `after` so many seconds they get the signal `number`."""
+    began, ended = time.monotonic(), dict[int, int]()
+    while len(ended) < len(children):
         meanwhile()
-        ended, status = os.waitpid(child, os.WNOHANG)
-        if ended:
-            return os.waitstatus_to_exitcode(status)
-        if kill_after is not None and time.monotonic() - began > kill_after:
-            os.kill(child, signal.SIGKILL)
-            kill_after = None
+        for child in [child for child in children if child not in ended]:
+            gone, status = os.waitpid(child, os.WNOHANG)
+            if gone:
+                ended[child] = os.waitstatus_to_exitcode(status)
+            elif after is not None and time.monotonic() - began > after:
+                os.kill(child, number)
+        if after is not None and time.monotonic() - began > after:
+            after = None
         time.sleep(0.001)
+    return [ended[child] for child in children]
 
 
-def _become(command: list[str], log: Path, hooks: Hooks | None) -> None:
+def run(command: list[str], log: Path, hooks: Hooks | None, meanwhile: Callable[[], None], kill_after: float | None = None) -> int:
+    """The exit code of one command, or -9."""
+    return wait([start(command, log, hooks)], meanwhile, kill_after)[0]
+
+
+def _become(command: list[str], log: Path, changed: Installed | None) -> None:
     """Never returns."""
     from pipeline import cli
 
@@ -123,8 +143,8 @@ def _become(command: list[str], log: Path, hooks: Hooks | None) -> None:
         os.dup2(out, 2)
         sys.stdout, sys.stderr = (os.fdopen(os.dup(fd), "w", buffering=1) for fd in (1, 2))
         sys.argv = ["gateline", *command]
-        if hooks:
-            hooks.install()
+        if changed:
+            changed.install()
         cli.main()
     finally:
         os._exit(99)

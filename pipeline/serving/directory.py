@@ -1,0 +1,26 @@
+"""A serving directory as a whole: a directory for each model, and what keeps it from being written."""
+
+from pathlib import Path
+
+from pipeline import files
+
+WHAT = "cannot write to the serving directory"
+
+
+def models(root: Path) -> list[str]:
+    """The names under which something is served."""
+    found = [path for path in root.glob("*/") if not path.name.startswith(".")]
+    return sorted(path.name for path in found if any(p.name.isdigit() for p in path.iterdir()))
+
+
+def writable(root: Path) -> None:
+    """Refuse early, before hours of training, a serving directory that could not be written.
+
+    Raises:
+        StoreError: it cannot be made or written.
+    """
+    with files.explained(root, WHAT):
+        root.mkdir(parents=True, exist_ok=True)
+        probe = root / ".gateline-probe"
+        probe.touch()
+        probe.unlink()
