@@ -22,6 +22,8 @@ from pipeline.tables import prepare
 from pipeline.tables import runs as _runs
 from schemas.errors import GatelineError, StoreError
 
+FULL = "Is its disk full? Free some space."
+
 
 @dataclass(frozen=True)
 class Lineage:
@@ -51,7 +53,9 @@ class Lineage:
                 engine.dispose()
                 raise
         except (sql.exc.SQLAlchemyError, ImportError) as error:
-            cause = str(getattr(error, "orig", None) or error).strip().split("\n")[0]
+            cause = _cause(error)
+            if _full(cause):
+                raise GatelineError(f"cannot open the lineage database {_shown(url)}: {cause}", FULL) from None
             raise StoreError(f"cannot open the lineage database {_shown(url)}: {cause}", "Name another with --database.") from None
         return cls(engine, store)
 
@@ -98,9 +102,8 @@ class Lineage:
         except (sql.exc.IntegrityError, sql.exc.ProgrammingError, sql.exc.DataError):
             raise
         except sql.exc.DBAPIError as error:
-            cause = str(error.orig).strip().split("\n")[0]
-            full = any(words in cause for words in ("full", "I/O", "readonly", "locked", "No space"))
-            remedy = "Is its disk full? Free some space." if full else "Put back a copy of it, or name another with --database."
+            cause = _cause(error)
+            remedy = FULL if _full(cause) else "Put back a copy of it, or name another with --database."
             raise GatelineError(f"cannot {what} the lineage database {place}: {cause}", remedy) from error
         except ValueError as error:  # JSON that was altered
             cause = f"cannot {what} the lineage database {place}: {error}"
@@ -145,6 +148,14 @@ def _shown(url: str) -> str:
 def _text(given: str) -> str:
     """As every database can store it: names of files may hold what is no Unicode."""
     return given.encode(errors="replace").decode().replace("\0", "?")
+
+
+def _cause(error: Exception) -> str:
+    return str(getattr(error, "orig", None) or error).strip().split("\n")[0]
+
+
+def _full(cause: str) -> bool:
+    return any(words in cause for words in ("full", "I/O", "readonly", "locked", "No space"))
 
 
 def now() -> str:

@@ -10,7 +10,7 @@ import sqlalchemy as sql
 from pipeline import tables
 from pipeline.lineage import Lineage
 from pipeline.tables import VERSION
-from schemas.errors import StoreError
+from schemas.errors import GatelineError, StoreError
 
 OF_OLD = """
 CREATE TABLE runs (run {number}, profile TEXT NOT NULL, command TEXT NOT NULL, config JSON NOT NULL, started TEXT NOT NULL,
@@ -91,7 +91,7 @@ def test_a_step_that_fails_leaves_the_old_database(opened: Open, old: str, monke
 
     with monkeypatch.context() as patched:
         patched.setattr(tables, "_STEPS", (*tables._STEPS, stumble))
-        with pytest.raises(StoreError, match=r"cannot open the lineage database .*: No space left on device"):
+        with pytest.raises(GatelineError, match=r"cannot open the lineage database .*: No space left on device\n  Is its disk full\?"):
             opened(old)
     engine = sql.create_engine(old)
     assert set(shape(engine)) == {"runs", "executions"}
