@@ -16,7 +16,7 @@ import typer
 
 from pipeline.commands import approvals, configure, review, run, schedule, serving, store
 from pipeline.commands.tune import tune
-from schemas.errors import GatelineError, Interrupted
+from schemas.errors import GatelineError, Interrupted, interrupted
 
 app = typer.Typer(
     help="gateline: data goes in at one end; at the other a model stands in a serving directory, if it passed every gate.",
@@ -54,15 +54,10 @@ def main() -> None:
         code = exit_.code if isinstance(exit_.code, int) else 0
     except GatelineError as error:
         code = _failed(str(error), error.exit_code, verbose)
-    except KeyboardInterrupt:
-        code = _failed(str(Interrupted("finished stages are kept", "The next run goes on from them.")), Interrupted.exit_code, verbose)
     except BrokenPipeError:
         code = 141
-    except Exception as error:
-        lines = str(error).strip().splitlines() or [""]
-        first = f"{lines[0]} {lines[-1].strip()}" if lines[0].endswith(":") else lines[0]
-        notes = "\n  ".join(["Run again with -v for the traceback.", *getattr(error, "__notes__", [])])
-        code = _failed(f"error: {type(error).__name__}: {first}\n  {notes}", 1, verbose)
+    except (Exception, KeyboardInterrupt) as error:
+        code = _unforeseen(error, verbose)
     with contextlib.suppress(BrokenPipeError):
         sys.stdout.flush()
     sys.stderr.flush()
@@ -70,6 +65,15 @@ def main() -> None:
     # Everything is written and closed. TensorFlow would take two seconds to take itself apart, and a stopped Beam leaves
     # threads that would be waited for.
     os._exit(code)
+
+
+def _unforeseen(error: BaseException, verbose: bool) -> int:
+    if interrupted(error):
+        return _failed(str(Interrupted("finished stages are kept", "The next run goes on from them.")), Interrupted.exit_code, verbose)
+    lines = str(error).strip().splitlines() or [""]
+    first = f"{lines[0]} {lines[-1].strip()}" if lines[0].endswith(":") else lines[0]
+    notes = "\n  ".join(["Run again with -v for the traceback.", *getattr(error, "__notes__", [])])
+    return _failed(f"error: {type(error).__name__}: {first}\n  {notes}", 1, verbose)
 
 
 def _failed(text: str, code: int, verbose: bool) -> int:

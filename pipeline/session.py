@@ -20,7 +20,7 @@ from pipeline.lineage import Lineage
 from pipeline.plan import Again, Planner, Step
 from pipeline.store import Store, facts
 from schemas.artifacts import Approval, Artifact, Decision, Pushed
-from schemas.errors import ConfigurationError, GatelineError, Interrupted, Waiting
+from schemas.errors import ConfigurationError, GatelineError, Interrupted, Waiting, interrupted
 
 
 @dataclass(frozen=True)
@@ -120,11 +120,11 @@ def recorded(lineage: Lineage, number: int, log: Path) -> Iterator[None]:
     except GatelineError as error:
         finish("refused" if error.exit_code in (3, 4) else "failed", error, error.exit_code)
         raise
-    except KeyboardInterrupt:
-        stopped = Interrupted("finished stages are kept", "The next run goes on from them.")
-        finish("interrupted", stopped, stopped.exit_code)
-        raise stopped from None
     except BaseException as error:
+        if interrupted(error):
+            stopped = Interrupted("finished stages are kept", "The next run goes on from them.")
+            finish("interrupted", stopped, stopped.exit_code)
+            raise stopped from None
         finish("failed", error, 1)
         error.add_note(f"log: {log}")
         raise

@@ -1,4 +1,4 @@
-"""The crash matrix: `python -m tests.crash --points 500`, and other faults: `python -m tests.crash --faults 200`.
+"""The crash matrix, and other faults: `python -m tests.crash --points 500 --faults 220`.
 
 Exit code 1 if anything partial or lost was ever seen.
 """
@@ -23,14 +23,15 @@ EVERY_STATE = 100
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.crash", description=__doc__)
-    what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--points", type=int, help="how many runs are killed")
-    what.add_argument("--faults", type=int, help="how many runs meet another fault")
+    parser.add_argument("--points", type=int, default=0, help="how many runs are killed")
+    parser.add_argument("--faults", type=int, default=0, help="how many runs meet another fault")
     parser.add_argument("--seed", type=int, default=1, help="of where")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="how many at the same time")
     parser.add_argument("--data-dir", type=Path, help="where TFDS has prepared mnist_sample; it is prepared if absent")
     parser.add_argument("--keep", type=Path, help="a folder for all that is made; what went wrong stays there")
     given = parser.parse_args()
+    if not given.points + given.faults:
+        parser.error("say how many: --points, --faults, or both")
     folder = given.keep or Path(tempfile.mkdtemp(prefix="crash-"))
     began = time.monotonic()
     victim.warm_up()
@@ -39,18 +40,18 @@ def main() -> int:
     states = matrix.prepare(folder / "states", data_dir, given.points or EVERY_STATE, say)
     for name, state in states.items():
         say(f"{name:14} {state.writes:4} writes in {state.seconds:.1f} s")
-    does = matrix.strike if given.points else faults.inflict
-    spread = matrix.spread(states, given.seed) if given.points else faults.spread(states, given.faults, given.seed)
-    tasks = [functools.partial(does, each, states, folder / f"{i}", data_dir) for i, each in enumerate(spread)]
+    kills = [functools.partial(matrix.strike, point, states) for point in matrix.spread(states, given.seed)] if given.points else []
+    others = [functools.partial(faults.inflict, task, states) for task in faults.spread(states, given.faults, given.seed)]
+    tasks = [functools.partial(task, folder / f"{i}", data_dir) for i, task in enumerate([*kills, *others])]
     results = do_all(tasks, folder, given.workers)
-    table(results)
+    table([result for result in results if result.kind not in faults.FAULTS])
+    table([result for result in results if result.kind in faults.FAULTS])
     bad = [result for result in results if result.found]
     for result in bad:
         print(f"{result.state}, {result.kind} in {result.stage}: {'; '.join(result.found)}")
-    what_was_done = "killed or ended" if given.points else "with a fault"
     print(
-        f"{len(results)} runs {what_was_done}, {sum(r.looks for r in results):,} looks at the serving directory, {len(bad)} findings,"
-        f" {(time.monotonic() - began) / 60:.1f} minutes (seed {given.seed})"
+        f"{len(kills)} runs killed, {len(others)} with another fault: {sum(r.looks for r in results):,} looks at the serving directory,"
+        f" {len(bad)} findings, {(time.monotonic() - began) / 60:.1f} minutes (seed {given.seed})"
     )
     if not bad and not given.keep:
         shutil.rmtree(folder)
@@ -83,7 +84,9 @@ def do_all(tasks: list[Callable[[], matrix.Result]], folder: Path, workers: int)
 
 
 def table(results: list[matrix.Result]) -> None:
-    """By stage and kind of point: how many, and in how many of them something was found."""
+    """By stage and kind: how many, and in how many of them something was found."""
+    if not results:
+        return
     kinds = sorted({result.kind for result in results})
     stages = sorted({result.stage for result in results})
     count, found = collections.Counter(), collections.Counter()

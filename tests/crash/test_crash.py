@@ -1,4 +1,4 @@
-"""A small crash matrix; `python -m tests.crash --points 500` is the large one."""
+"""A small crash matrix; `python -m tests.crash --points 500 --faults 220` is the large one."""
 
 import os
 import re
@@ -7,18 +7,31 @@ import sys
 from itertools import pairwise
 from pathlib import Path
 
-from tests.crash import matrix, victim
+from tests.crash import faults, matrix, victim
 
 REPOSITORY = Path(__file__).parents[2]
 
 
-def test_runs_killed_at_five_points_leave_nothing_partial_and_lose_nothing(data_dir: str, tmp_path: Path) -> None:
+def test_five_kills_and_each_other_fault_leave_nothing_partial_and_lose_nothing(data_dir: str, tmp_path: Path) -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GATELINE")}
-    command = [sys.executable, "-m", "tests.crash", "--points", "5", "--data-dir", data_dir, "--keep", str(tmp_path / "kept")]
+    command = [
+        sys.executable,
+        "-m",
+        "tests.crash",
+        "--points",
+        "5",
+        "--faults",
+        str(len(faults.FAULTS)),
+        "--data-dir",
+        data_dir,
+        "--keep",
+        str(tmp_path / "kept"),
+    ]
     done = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr[-3000:]
     last = done.stdout.splitlines()[-1]
-    assert re.match(r"\d+ runs killed or ended, [\d,]+ looks at the serving directory, 0 findings", last), last
+    wanted = rf"5 runs killed, {len(faults.FAULTS)} with another fault: [\d,]+ looks at the serving directory, 0 findings"
+    assert re.match(wanted, last), last
 
 
 def test_points_are_spread_over_every_state_and_the_same_seed_gives_the_same() -> None:

@@ -260,3 +260,18 @@ def test_a_store_of_a_newer_version_is_not_read(name: str, root: Path) -> None:
 
 def test_the_number_of_a_run_has_an_end(root: Path) -> None:
     assert gateline("show", "9" * 30, "--root", root).returncode == 2
+
+
+@pytest.mark.parametrize(
+    "raised", ["KeyboardInterrupt", "RuntimeError('of a library') from KeyboardInterrupt()", "OSError('met on the way')"]
+)
+def test_being_asked_to_end_is_told_from_an_error_whatever_a_library_makes_of_it(raised: str) -> None:
+    """While a class is made, Python 3.11 makes a RuntimeError of a KeyboardInterrupt."""
+    program = (
+        "import sys\nfrom pipeline import cli\n"
+        f"def app(**_):\n    try:\n        raise {'KeyboardInterrupt' if 'way' in raised else 'ValueError'}\n"
+        f"    except BaseException:\n        raise {raised}\n"
+        "cli.app = app\ncli.main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, env=ENVIRONMENT, timeout=60)
+    assert (done.returncode, done.stderr) == (130, "interrupted: finished stages are kept\n  The next run goes on from them.\n")
