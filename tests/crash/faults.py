@@ -227,12 +227,10 @@ def _seen(case: Case, place: Path) -> None:
 def _mended(case: Case, path: Path, whole: bytes) -> None:
     """The run completes, or does once what it says was typed; where only a copy helps, the copy is put back."""
     for _ in range(4):
-        more: tuple[str, ...] = ()
-        if case.run(*more) == 0:
+        if case.run() == 0:
             break
         if force := re.search(r"--force (\w+)", case.said):
-            more = ("--force", force[1])
-            if case.run(*more) == 0:
+            if case.run("--force", force[1]) == 0:
                 break
         else:
             path.parent.mkdir(parents=True, exist_ok=True)
