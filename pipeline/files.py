@@ -123,7 +123,7 @@ def write_json(path: Path, value: Any) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with temporary.open("w") as file:
-            json.dump(value, file, indent=2, sort_keys=True)
+            json.dump(value, file, indent=2)
             file.write("\n")
             file.flush()
             os.fsync(file.fileno())

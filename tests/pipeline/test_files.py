@@ -84,7 +84,7 @@ def test_a_json_file_that_cannot_be_written_leaves_the_old_one(tmp_path: Path) -
     files.write_json(path, {"b": 1, "a": 2})
     with pytest.raises(TypeError):
         files.write_json(path, {"c": object()})
-    assert path.read_text() == '{\n  "a": 2,\n  "b": 1\n}\n'
+    assert path.read_text() == '{\n  "b": 1,\n  "a": 2\n}\n'
 
 
 def test_a_commit_is_all_or_nothing(tmp_path: Path) -> None:

@@ -49,6 +49,11 @@ def test_what_was_committed_is_found_with_all_its_facts(store: Store, artifact: 
     assert Store(store.root).find("stage", "key", type(artifact)) == committed
 
 
+def test_what_is_found_is_in_the_order_in_which_it_was_made(store: Store) -> None:
+    made = put(store, Examples(Path(), splits={"train": SPLITS["train"], "test": SPLITS["test"]}, source="mnist:3.0.1"))
+    assert list(store.find("stage", "key", Examples).splits) == list(made.splits) == ["train", "test"]
+
+
 def test_the_same_content_has_the_same_digest_under_every_key(store: Store) -> None:
     one, same, other = (put(store, Statistics(Path(), counts={}), key, file=text) for key, text in (("a", "x"), ("b", "x"), ("c", "y")))
     assert one.digest == same.digest != other.digest
