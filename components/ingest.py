@@ -137,11 +137,14 @@ def write_slice(slice_: dict[str, Any], *, out: str, source: Source, data_dir: s
     bound = source.validation * 2**64 if len(targets) > 1 else 0
     encode = example.encoder(builder.info.name, str(builder.info.version), slice_["of"])
     with ExitStack() as stack:
-        writers = [stack.enter_context(_shards.writer(Path(out) / shard)) for shard in shards]
-        for index, (image, label) in enumerate(_images(builder, parts[slice_["shard"]], reading), start):
-            target = int(image_hash(image) < bound)
-            writers[target].write(encode(image, label, index))
-            counts[target] += 1
+        write = [stack.enter_context(_shards.writer(Path(out) / shard)).write for shard in shards]
+        for images, labels in _images(builder, parts[slice_["shard"]], reading):
+            hashes = map(image_hash, images) if len(shards) > 1 else itertools.repeat(bound)
+            records = map(encode, images, labels, itertools.count(start + sum(counts)))
+            for record, drawn in zip(records, hashes, strict=False):
+                target = drawn < bound
+                write[target](record)
+                counts[target] += 1
     for shard, count in zip(shards, counts, strict=True):
         _shards.leave(Path(out) / shard, count)
 
@@ -153,13 +156,13 @@ def _builder(source: Source, data_dir: str | None) -> Any:
     return tfds.builder(source.tfds, data_dir=str(Path(data_dir).expanduser()) if data_dir else None)
 
 
-def _images(builder: Any, part: Any, reading: Reading) -> Iterator[tuple["np.ndarray", int]]:
-    """(uint8 [height, width, channels], label) in TFDS's order."""
+def _images(builder: Any, part: Any, reading: Reading) -> Iterator[tuple[list["np.ndarray"], list[int]]]:
+    """Batches of (uint8 [height, width, channels], label) in TFDS's order."""
     keys = builder.info.supervised_keys or ("image", "label")
     decode = decoder(builder.info.features[keys[0]].shape[2] or 0)
     by_file = builder.info.file_format is tfds.core.FileFormat.TFRECORD
     for contents, labels in _by_file(builder, part, *keys, reading) if by_file else _by_tfds(builder, part, *keys):
-        yield from zip(map(decode, contents), labels.tolist(), strict=True)
+        yield list(map(decode, contents)), labels.tolist()
 
 
 def _by_file(builder: Any, part: Any, image_key: str, label_key: str, reading: Reading) -> Iterator[tuple["np.ndarray", "np.ndarray"]]:

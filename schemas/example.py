@@ -33,6 +33,8 @@ def encoder(dataset: str, version: str, split: str) -> Callable[["np.ndarray", i
     tail = texts["split"] + texts["version"]
     places = [_entry("source/index", _integer(1 << 7 * (size - 1)))[:-size] for size in range(1, 10)]  # by the bytes of the index
 
+    continued = [bytes([low | 128]) for low in range(128)]
+
     @functools.lru_cache(1024)
     def around(shape: tuple[int, int, int], label: int) -> tuple[bytes, bytes]:
         """What stands before and after the pixels."""
@@ -48,13 +50,15 @@ def encoder(dataset: str, version: str, split: str) -> Callable[["np.ndarray", i
 
     def encode(image: "np.ndarray", label: int, index: int) -> bytes:
         before, after = around(image.shape, label)
-        number = _varint(index)
+        high = index >> 7
+        number = continued[index & 127] + _varint(high) if high else _varint(index)  # the high bits seldom change
         features = b"".join((before, image.tobytes(), after, places[len(number) - 1], number, tail))
         return head(len(features)) + features
 
     return encode
 
 
+@functools.lru_cache(1024)
 def _varint(number: int) -> bytes:
     """A number of 0 to 2**63 - 1 as Protocol Buffers write it: seven bits a byte, the lowest first."""
     found = bytearray()
