@@ -4,11 +4,13 @@ examples = ingest.function(source=SAMPLE, data_dir=..., manual_dir=None, run=len
 """
 
 import contextlib
+import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 from components.describe import describe
@@ -22,6 +24,11 @@ from schemas.artifacts import Artifact, Examples, Features, Hyperparameters, Mod
 from schemas.contract import Contract
 from schemas.settings import Mlp, Source, Train, Transform, Validate
 from tests import postgres
+
+# A busy machine is no reason to fail, and processes that are begun in the background inherit that Ctrl-C is ignored.
+hypothesis.settings.register_profile("any machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("any machine")
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SAMPLE = Source(tfds="mnist_sample", module="components.mnist_sample")
 # Real digits, few of them: TFDS shuffles, so that each slice holds all ten.

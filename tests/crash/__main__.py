@@ -45,7 +45,7 @@ def main() -> int:
     tasks = [functools.partial(task, folder / f"{i}", data_dir) for i, task in enumerate([*kills, *others])]
     results = do_all(tasks, folder, given.workers)
     table([result for result in results if result.kind not in faults.FAULTS])
-    table([result for result in results if result.kind in faults.FAULTS])
+    listed([result for result in results if result.kind in faults.FAULTS])
     bad = [result for result in results if result.found]
     for result in bad:
         print(f"{result.state}, {result.kind} in {result.stage}: {'; '.join(result.found)}")
@@ -100,6 +100,17 @@ def table(results: list[matrix.Result]) -> None:
         print(f"| {stage} | " + " | ".join(str(n or "") for n in row) + f" | {sum(row)} | {found[stage]} |")
     totals = [sum(count[stage, kind] for stage in stages) for kind in kinds]
     print("| all | " + " | ".join(map(str, totals)) + f" | {sum(totals)} | {sum(found.values())} |", flush=True)
+
+
+def listed(results: list[matrix.Result]) -> None:
+    """By fault: how many, before how many stages, and in how many of them something was found."""
+    if not results:
+        return
+    print("\n| fault | stages | runs | found |\n|---|---|---|---|")
+    for fault in faults.FAULTS:
+        mine = [result for result in results if result.kind == fault]
+        print(f"| {fault} | {len({r.stage for r in mine})} | {len(mine)} | {sum(bool(r.found) for r in mine)} |")
+    print(flush=True)
 
 
 def say(text: str) -> None:
