@@ -122,7 +122,8 @@ def attempt(work: Work, trial: Any, say: Say) -> dict[str, float]:
     def tell(state: str, score: float, epochs: int) -> dict[str, float]:
         seconds = time.monotonic() - started
         words = ", ".join(f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in shown.items())
-        say(f"trial {trial.trial_id}  {state}  {epochs}/{until}  {score:.4f}  {seconds:.1f} s  {words}")
+        reached = f"{score:.4f}" if epochs else "-"
+        say(f"trial {trial.trial_id}  {state}  {epochs}/{until}  {reached}  {seconds:.1f} s  {words}")
         return {_oracle.SCORE: score, "epochs": epochs, "seconds": seconds, "diverged": float(state == "diverged")}
 
     shown = _oracle.chosen(trial)
