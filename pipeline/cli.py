@@ -52,6 +52,8 @@ def main() -> None:
         app(prog_name="gateline")
     except SystemExit as exit_:
         code = exit_.code if isinstance(exit_.code, int) else 0
+        if interrupted(exit_):  # typer heard of it first, and would say nothing
+            code = _unforeseen(exit_, verbose)
     except GatelineError as error:
         code = _failed(str(error), error.exit_code, verbose)
     except BrokenPipeError:

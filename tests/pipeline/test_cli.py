@@ -275,3 +275,13 @@ def test_being_asked_to_end_is_told_from_an_error_whatever_a_library_makes_of_it
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, env=ENVIRONMENT, timeout=60)
     assert (done.returncode, done.stderr) == (130, "interrupted: finished stages are kept\n  The next run goes on from them.\n")
+
+
+def test_being_asked_to_end_before_there_is_a_run_is_said_too() -> None:
+    program = (
+        "import sys\nfrom pipeline import cli\nsys.argv = ['gateline', 'stop']\n"
+        "@cli.app.command()\ndef stop() -> None:\n    raise KeyboardInterrupt\n"
+        "cli.main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, env=ENVIRONMENT, timeout=60)
+    assert (done.returncode, done.stderr.lstrip()) == (130, "interrupted: finished stages are kept\n  The next run goes on from them.\n")
