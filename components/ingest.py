@@ -31,6 +31,7 @@ with epy.lazy_imports():
     from tensorflow_datasets.core.download import downloader
 
 BATCH = 1000
+Reading = dict[str, tuple[int, Iterator[bytes]]]  # by file: how many records were read, and what reads on
 
 
 @component
@@ -117,9 +118,6 @@ def _overlap(builder: Any, one: str, other: str) -> bool:
     """Whether two splits read a record of the same file."""
     spans = [[(f.filename, f.skip, f.skip + f.take) for f in builder.info.splits[split].file_instructions] for split in (one, other)]
     return any(a[0] == b[0] and a[1] < b[2] and b[1] < a[2] for a in spans[0] for b in spans[1])
-
-
-Reading = dict[str, tuple[int, Iterator[bytes]]]  # by file: how many records were read, and what reads on
 
 
 def write_slice(slice_: dict[str, Any], *, out: str, source: Source, data_dir: str | None, reading: Reading) -> None:

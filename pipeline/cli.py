@@ -71,7 +71,7 @@ def main() -> None:
 
 def _unforeseen(error: BaseException, verbose: bool) -> int:
     if interrupted(error):
-        return _failed(str(Interrupted("finished stages are kept", "The next run goes on from them.")), Interrupted.exit_code, verbose)
+        return _failed(str(Interrupted()), Interrupted.exit_code, verbose)
     lines = str(error).strip().splitlines() or [""]
     first = f"{lines[0]} {lines[-1].strip()}" if lines[0].endswith(":") else lines[0]
     notes = "\n  ".join(["Run again with -v for the traceback.", *getattr(error, "__notes__", [])])

@@ -103,7 +103,11 @@ class Lineage:
             raise
         except sql.exc.DBAPIError as error:
             cause = _cause(error)
-            remedy = FULL if _full(cause) else "Put back a copy of it, or name another with --database."
+            remedy = (
+                FULL
+                if _full(cause) or "readonly" in cause or "locked" in cause
+                else "Put back a copy of it, or name another with --database."
+            )
             raise GatelineError(f"cannot {what} the lineage database {place}: {cause}", remedy) from error
         except ValueError as error:  # JSON that was altered
             cause = f"cannot {what} the lineage database {place}: {error}"
@@ -155,7 +159,7 @@ def _cause(error: Exception) -> str:
 
 
 def _full(cause: str) -> bool:
-    return any(words in cause for words in ("full", "I/O", "readonly", "locked", "No space"))
+    return any(words in cause for words in ("full", "I/O", "No space"))
 
 
 def now() -> str:

@@ -122,7 +122,7 @@ def recorded(lineage: Lineage, number: int, log: Path) -> Iterator[None]:
         raise
     except BaseException as error:
         if interrupted(error):
-            stopped = Interrupted("finished stages are kept", "The next run goes on from them.")
+            stopped = Interrupted()
             finish("interrupted", stopped, stopped.exit_code)
             raise stopped from None
         finish("failed", error, 1)

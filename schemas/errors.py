@@ -66,6 +66,9 @@ class Interrupted(GatelineError):
     exit_code = 130
     kind = "interrupted"
 
+    def __init__(self, cause: str = "finished stages are kept", remedy: str = "The next run goes on from them.") -> None:
+        super().__init__(cause, remedy)
+
 
 def interrupted(error: BaseException | None) -> bool:
     """Whether an error comes of Ctrl-C or of being asked to end: what is interrupted may turn that into an error of its own."""

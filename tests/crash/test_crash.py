@@ -1,4 +1,4 @@
-"""A small crash matrix; `python -m tests.crash --points 500 --faults 220` is the large one."""
+"""A small crash matrix; `python -m tests.crash --points 500 --faults 110` is the large one."""
 
 import os
 import re
@@ -14,8 +14,9 @@ REPOSITORY = Path(__file__).parents[2]
 
 def test_three_kills_and_each_other_fault_leave_nothing_partial_and_lose_nothing(data_dir: str, tmp_path: Path) -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GATELINE")}
-    command = f"-m tests.crash --points 3 --faults {len(faults.FAULTS)} --data-dir {data_dir} --keep {tmp_path / 'kept'}"
-    done = subprocess.run([sys.executable, *command.split()], cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False)
+    given = ("--points=3", f"--faults={len(faults.FAULTS)}", f"--data-dir={data_dir}", f"--keep={tmp_path / 'kept'}")
+    command = [sys.executable, "-m", "tests.crash", *given]
+    done = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr[-3000:]
     last = done.stdout.splitlines()[-1]
     wanted = rf"3 runs killed, {len(faults.FAULTS)} with another fault: [\d,]+ looks at the serving directory, 0 findings"

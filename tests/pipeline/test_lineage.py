@@ -103,6 +103,12 @@ def test_an_execution_of_no_run_is_refused_by_the_database(opened: Open, url: st
         opened(url).executed(7, "ingest", state="ran", why="", seconds=0.0)
 
 
+def test_a_database_that_may_only_be_read_is_not_called_full(opened: Open, tmp_path: Path) -> None:
+    (tmp_path / "empty.db").touch()
+    with pytest.raises(StoreError, match=r"readonly database\n  Name another with --database\.$"):
+        opened(f"sqlite:///file:{tmp_path / 'empty.db'}?mode=ro&uri=true")
+
+
 @pytest.mark.parametrize(
     ("url", "cause"),
     [
