@@ -103,11 +103,8 @@ class Lineage:
             raise
         except sql.exc.DBAPIError as error:
             cause = _cause(error)
-            remedy = (
-                FULL
-                if _full(cause) or "readonly" in cause or "locked" in cause
-                else "Put back a copy of it, or name another with --database."
-            )
+            full = _full(cause) or "readonly" in cause or "locked" in cause
+            remedy = FULL if full else "Put back a copy of it, or name another with --database."
             raise GatelineError(f"cannot {what} the lineage database {place}: {cause}", remedy) from error
         except ValueError as error:  # JSON that was altered
             cause = f"cannot {what} the lineage database {place}: {error}"
