@@ -8,7 +8,6 @@ import atexit
 import contextlib
 import gc
 import os
-import signal
 import sys
 import traceback
 
@@ -16,7 +15,8 @@ import typer
 
 from pipeline.commands import approvals, configure, review, run, schedule, serving, store
 from pipeline.commands.tune import tune
-from schemas.errors import GatelineError, Interrupted, interrupted
+from pipeline.interruption import heed, interrupted
+from schemas.errors import GatelineError, Interrupted
 
 app = typer.Typer(
     help="gateline: data goes in at one end; at the other a model stands in a serving directory, if it passed every gate.",
@@ -47,7 +47,7 @@ def main() -> None:
     verbose = any(argument in ("-v", "--verbose") for argument in sys.argv[1:])
     code = 0
     gc.set_threshold(50_000, 20, 20)  # imports make a great many objects that stay: looking through them again and again is in vain
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # asked to end: as clean a stop as Ctrl-C
+    heed()
     try:
         app(prog_name="gateline")
     except SystemExit as exit_:

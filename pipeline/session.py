@@ -2,7 +2,6 @@
 
 import contextlib
 import shlex
-import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,11 +15,12 @@ from pipeline.component import Node
 from pipeline.config import Config
 from pipeline.dag import line
 from pipeline.held import Held, by_run
+from pipeline.interruption import interrupted
 from pipeline.lineage import Lineage
 from pipeline.plan import Again, Planner, Step
 from pipeline.store import Store, facts
 from schemas.artifacts import Approval, Artifact, Decision, Pushed
-from schemas.errors import ConfigurationError, GatelineError, Interrupted, Waiting, interrupted
+from schemas.errors import ConfigurationError, GatelineError, Interrupted, Waiting
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,6 @@ class Session:
 @contextlib.contextmanager
 def recorded(lineage: Lineage, number: int, log: Path) -> Iterator[None]:
     """However a run ends, its end is written down; that it cannot be written down hides nothing."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # asked to end: as clean a stop as Ctrl-C
 
     def finish(state: str, error: BaseException, exit_code: int) -> None:
         with contextlib.suppress(GatelineError):

@@ -70,13 +70,6 @@ class Interrupted(GatelineError):
         super().__init__(cause, remedy)
 
 
-def interrupted(error: BaseException | None) -> bool:
-    """Whether an error comes of Ctrl-C or of being asked to end: what is interrupted may turn that into an error of its own."""
-    while error and not isinstance(error, KeyboardInterrupt):
-        error = error.__cause__ or error.__context__
-    return error is not None
-
-
 class StoreError(GatelineError):
     """The store or the serving directory cannot be read or written."""
 

@@ -6,7 +6,6 @@ import datetime
 import functools
 import json
 import os
-import signal
 import socket
 import sys
 import time
@@ -154,7 +153,6 @@ def _news(config: "Config") -> "News | None":
 
 
 def _keep(planned: "Schedule", once: bool) -> None:
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as clean a stop as Ctrl-C
     try:
         if once:
             code = planned.once().exit_code

@@ -71,7 +71,7 @@ class Case:
     def judge(self, code: int) -> None:
         """An end in words, with a way out."""
         if "Traceback" in self.said:
-            self.found.append(f"a traceback: {self.said[-600:]}")
+            self.found.append(f"a traceback: {self.said[self.said.rindex('Traceback') :][:2000]}")
         elif code > 0 and not re.search(r"^\w+: .+\n  \S.+\Z", self.said.strip("\n"), re.MULTILINE):
             self.found.append(f"it ended with {code}, without a remedy: {self.said[-300:]}")
 

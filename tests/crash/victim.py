@@ -104,6 +104,7 @@ class Installed(Protocol):
 
 def start(command: list[str], log: Path, changed: Installed | None) -> int:
     """The process that runs a command, its words appended to `log`."""
+    log.touch()
     child = os.fork()
     if child == 0:
         _become(command, log, changed)
@@ -143,6 +144,7 @@ def _become(command: list[str], log: Path, changed: Installed | None) -> None:
         os.dup2(out, 2)
         sys.stdout, sys.stderr = (os.fdopen(os.dup(fd), "w", buffering=1) for fd in (1, 2))
         sys.argv = ["gateline", *command]
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell has what it begins with & ignore it
         if changed:
             changed.install()
         cli.main()
