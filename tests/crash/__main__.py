@@ -1,4 +1,4 @@
-"""The crash matrix, and other faults: `python -m tests.crash --points 500 --faults 110`.
+"""The crash matrix, and other faults: `python -m tests.crash --points 500 --faults 121`.
 
 Exit code 1 if anything partial or lost was ever seen.
 """

@@ -1,4 +1,4 @@
-"""A small crash matrix; `python -m tests.crash --points 500 --faults 110` is the large one."""
+"""A small crash matrix; `python -m tests.crash --points 500 --faults 121` is the large one."""
 
 import os
 import re
