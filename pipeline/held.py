@@ -9,6 +9,7 @@ held.find(node, inputs)                # (artifact,), or () where nothing is kep
 import hashlib
 import json
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,12 @@ class Held:
         except FileNotFoundError:
             return {}
         return kept
+
+
+def older(root: Path, than: datetime | None) -> list[Path]:
+    """The answers that were kept before a time (none: all of them): what asks again belongs to later runs."""
+    every = sorted((root / "held").glob("*.json"))
+    return [path for path in every if than is None or datetime.fromtimestamp(path.stat().st_mtime, UTC) < than]
 
 
 def _question(node: Node, inputs: Inputs) -> str:

@@ -9,10 +9,11 @@ import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from pipeline import files
+from pipeline import files, held
 from pipeline.lineage import Lineage
 from pipeline.serving import PROVENANCE
 from pipeline.store import Store
@@ -31,7 +32,7 @@ class Plan:
     kept: list[str] = field(default_factory=list)  # artifacts, as "<stage>/<key>"
     artifacts: list[str] = field(default_factory=list)
     scratch: list[str] = field(default_factory=list)
-    papers: list[str] = field(default_factory=list)  # reports and logs, relative to ROOT
+    papers: list[str] = field(default_factory=list)  # reports, logs and what resolvers answered, relative to ROOT
     bytes: int = 0
 
     @classmethod
@@ -61,6 +62,7 @@ class Plan:
         going = {name: path for name, path in there.items() if goes(name, needed)}
         scratch = [path for path in sorted((store.root / "scratch").iterdir()) if goes(path.name.replace("-", "/", 1), named)]
         papers = _papers(store.root, {run["run"] for run in runs} - {run["run"] for run in kept_runs})
+        papers += held.older(store.root, min((datetime.fromisoformat(run["started"]) for run in kept_runs), default=None))
         size = sum(map(_size, [*going.values(), *scratch, *papers]))
         relative = [str(path.relative_to(store.root)) for path in papers]
         return cls(store, sorted(there.keys() - going.keys()), list(going), [p.name for p in scratch], relative, size)

@@ -1,10 +1,13 @@
 """What nobody needs goes; what a kept run, a served version, a waiting model or a later run needs stays."""
 
 import json
+import os
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+import time_machine
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -110,6 +113,22 @@ def test_what_waits_for_approval_stays(kept: Kept) -> None:
     kept.run("a/2")
     kept.run("a/3")
     assert kept.plan(1).artifacts == ["a/2"]
+
+
+def test_answers_go_when_every_run_that_could_ask_again_is_gone(kept: Kept) -> None:
+    (kept.store.root / "held").mkdir()
+    for day, (name, state) in enumerate((("early", "pushed"), ("asked", "waiting"), ("late", "pushed")), start=1):
+        began = datetime(2026, 6, day, tzinfo=UTC)
+        with time_machine.travel(began):
+            kept.run("a/1", state=state)
+        answers = kept.store.root / "held" / f"{name}.json"
+        answers.write_text("{}")
+        os.utime(answers, (began.timestamp() + 60, began.timestamp() + 60))
+    assert [name for name in kept.plan(1).papers if name.startswith("held")] == ["held/early.json"]
+    kept.lineage.finish(2, state="approved", exit_code=0)
+    assert [name for name in kept.plan(1).papers if name.startswith("held")] == ["held/asked.json", "held/early.json"]
+    kept.plan(0).carry_out()
+    assert list((kept.store.root / "held").iterdir()) == []
 
 
 def test_what_a_killed_run_left_unrecorded_stays_while_that_run_is_kept(kept: Kept) -> None:

@@ -109,7 +109,7 @@ def test_the_commands_say_it_in_words_in_json_and_by_exit_code(store: Store, ope
     assert json.loads(as_json.stdout)["damage"][0]["artifact"] == "stage/key"
     dry = command("gc", "--keep-runs", "3", "--dry-run", *root)
     assert (dry.returncode, dry.stderr) == (0, "")
-    assert dry.stdout.startswith("artifact  stage/key\n1 artifacts, 0 scratch directories, 0 reports and logs: ")
+    assert dry.stdout.startswith("artifact  stage/key\n1 artifacts, 0 scratch directories, 0 reports, logs and answers: ")
     assert artifact.exists()
     gone = json.loads(command("gc", "--keep-runs", "3", "--json", *root).stdout)
     assert (gone["artifacts"], gone["removed"]) == (["stage/key"], True)
