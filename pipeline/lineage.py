@@ -103,12 +103,9 @@ class Lineage:
             raise
         except sql.exc.DBAPIError as error:
             cause = _cause(error)
-            full = _full(cause) or "readonly" in cause or "locked" in cause
-            remedy = FULL if full else "Put back a copy of it, or name another with --database."
-            raise GatelineError(f"cannot {what} the lineage database {place}: {cause}", remedy) from error
+            raise GatelineError(f"cannot {what} the lineage database {place}: {cause}", _remedy(cause)) from error
         except ValueError as error:  # JSON that was altered
-            cause = f"cannot {what} the lineage database {place}: {error}"
-            raise GatelineError(cause, "Put back a copy of it, or name another with --database.") from error
+            raise GatelineError(f"cannot {what} the lineage database {place}: {error}", _remedy("altered")) from error
 
     def runs(self, limit: int | None = None) -> list[dict[str, Any]]:
         """The newest first."""
@@ -157,6 +154,16 @@ def _cause(error: Exception) -> str:
 
 def _full(cause: str) -> bool:
     return any(words in cause for words in ("full", "I/O", "No space"))
+
+
+def _remedy(cause: str) -> str:
+    if _full(cause):
+        return FULL
+    if "locked" in cause:
+        return "Another process is writing to it: run again when it has ended."
+    if "readonly" in cause:
+        return "Mend its permissions, or name another with --database."
+    return "Put back a copy of it, or name another with --database."
 
 
 def now() -> str:

@@ -81,8 +81,8 @@ class Index:
             return f"{standing[0].model} serves version {standing[0].version}{since}."
         return f"{len(standing)} models are served."
 
-    def count(self, state: str) -> int:
-        return sum(row.state == state for row in self.rows)
+    def count(self, *states: str) -> int:
+        return sum(row.state in states for row in self.rows)
 
     def as_json(self) -> Json:
         return {"headline": self.headline} | dataclasses.asdict(self)

@@ -109,6 +109,18 @@ def test_a_database_that_may_only_be_read_is_not_called_full(opened: Open, tmp_p
         opened(f"sqlite:///file:{tmp_path / 'empty.db'}?mode=ro&uri=true")
 
 
+def test_what_hinders_a_write_has_a_remedy_of_its_own(opened: Open, tmp_path: Path) -> None:
+    path = tmp_path / "lineage.db"
+    first, second = opened(f"sqlite:///{path}"), opened(f"sqlite:///{path}")
+    reader = opened(f"sqlite:///file:{path}?mode=ro&uri=true")
+    with pytest.raises(GatelineError, match=r"readonly database\n  Mend its permissions, or name another with --database\.$"):
+        start(reader)
+    with second.engine.connect() as connection:
+        connection.exec_driver_sql("PRAGMA busy_timeout=0")  # it would wait for 30 seconds
+    with first.writing(), pytest.raises(GatelineError, match=r"locked\n  Another process is writing to it: run again when it has ended\.$"):
+        start(second)
+
+
 @pytest.mark.parametrize(
     ("url", "cause"),
     [
