@@ -1,8 +1,8 @@
-"""What makes a served model the model that it is: what its signatures compute, whatever bytes it was saved as.
+"""What makes a SavedModel the model, or the transform graph, that it is: what its signatures compute, in whatever bytes.
 
 of(model.path / "saved_model")   # "9b1f..."
 
-Two trainings of the same key save the same function in different bytes: maps of a protocol buffer have no order, and functions,
+Two runs of the same key save the same function in different bytes: maps of a protocol buffer have no order, and functions,
 layers and variables are numbered by how much this process has made before. So the graph is followed from the answers to the
 inputs (a Merkle tree): an operation is its kind, its attributes and the digests of what it reads; a variable is its value. No name
 that TensorFlow gave counts.

@@ -8,7 +8,7 @@ from typing import Any
 
 from etils import epy
 
-from components import _shards
+from components import _identity, _shards
 from pipeline.component import Run, component
 from schemas import example
 from schemas.artifacts import Examples, Features, Verdict
@@ -55,7 +55,9 @@ def transform(examples: Examples, verdict: Verdict, *, contract: Contract, setti
         transformed = pipeline | beam.Create(shards) | beam.Reshuffle()
         transformed | "transform" >> beam.Map(transform_shard, str(run.out), batch)
     splits = {name: examples.splits[name] for name in ("train", "validation")}
-    return Features(run.out, splits=splits, shape=contract.shape, classes=contract.classes, one_hot=settings.label == "one_hot")
+    computes = _identity.of(run.out / tft.TFTransformOutput.TRANSFORM_FN_DIR)
+    one_hot = settings.label == "one_hot"
+    return Features(run.out, splits=splits, shape=contract.shape, classes=contract.classes, one_hot=one_hot, graph=computes)
 
 
 def preprocessing_fn(inputs: dict[str, Any], *, shape: tuple[int, int, int], classes: int, settings: Transform) -> dict[str, Any]:

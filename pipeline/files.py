@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -39,9 +39,13 @@ def listing(directory: Path, pattern: str = "*", *, sync: bool = False) -> dict[
     return {str(p.relative_to(directory)): {"size": p.stat().st_size, "sha256": digest} for p, digest in zip(files, digests, strict=True)}
 
 
-def digest(files: dict[str, dict[str, Any]], facts: Any = None) -> str:
-    """SHA-256 over names and contents (and `facts`, JSON values): the same files give the same digest wherever they lie."""
-    lines = "".join(f"{entry['sha256']}  {name}\n" for name, entry in sorted(files.items()))
+def digest(files: dict[str, dict[str, Any]], facts: Any = None, interpreted: Iterable[str] = ()) -> str:
+    """SHA-256 over names and contents (and `facts`, JSON values): the same files give the same digest wherever they lie.
+
+    Files in an `interpreted` folder (`"graph/"`) do not count: a fact says what they mean.
+    """
+    counted = {name: entry for name, entry in files.items() if not name.startswith(tuple(interpreted))}
+    lines = "".join(f"{entry['sha256']}  {name}\n" for name, entry in sorted(counted.items()))
     return hashlib.sha256((lines + (json.dumps(facts, sort_keys=True) if facts else "")).encode()).hexdigest()
 
 
@@ -53,7 +57,8 @@ def manifest(directory: Path) -> dict[str, Any] | None:
         names = all(Path(found[name]).name == found[name] != ".." for name in ("stage", "key"))
         # Manifests of older stores have neither of the two.
         sealed = found["seal"] == seal(found) if {"seal", "number"} & found.keys() else isinstance(found["recipe"], dict)
-        whole = entries and names and sealed and type(found["made"]) is str and found["digest"] == digest(found["files"], found["facts"])
+        meant = found["digest"] == digest(found["files"], found["facts"], found.get("interpreted", []))
+        whole = entries and names and sealed and meant and type(found["made"]) is str
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
     return found if whole else None

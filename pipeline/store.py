@@ -193,9 +193,10 @@ class Store:
             "recipe": recipe,
             "facts": facts(artifact),
             "files": found,
+            "interpreted": list(artifact.interpreted),
         }
         # Facts count, since later stages read them too.
-        manifest["digest"] = files.digest(found, manifest["facts"])
+        manifest["digest"] = files.digest(found, manifest["facts"], artifact.interpreted)
         manifest["seal"] = files.seal(manifest)
         files.write_json(artifact.path / files.MANIFEST, manifest)
         final = self.path(stage, key)

@@ -18,6 +18,8 @@ WARMUP = "assets.extra/tf_serving_warmup_requests"  # where TensorFlow Serving l
 class Artifact:
     """A directory that is complete. `digest` is over the SHA-256 of its files; the store fills it in."""
 
+    interpreted: ClassVar[tuple[str, ...]] = ()  # folders whose bytes may differ where what they mean, a fact, does not
+
     path: Path
     digest: str = field(default="", kw_only=True)
 
@@ -155,9 +157,12 @@ class Features(Sharded):
     Files: `transform_fn/`, `transformed_metadata/` and `metadata/` (a tf.Transform output), and the shards.
     """
 
+    interpreted: ClassVar[tuple[str, ...]] = ("transform_fn/",)
+
     shape: tuple[int, int, int]  # height, width, channels
     classes: int
     one_hot: bool
+    graph: str = ""  # digest of what `transform_fn/` computes
 
 
 @dataclass(frozen=True)

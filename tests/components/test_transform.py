@@ -1,6 +1,7 @@
 """transform: raw images and labels become what the model reads, by a graph that is served with it."""
 
 import dataclasses
+import shutil
 
 import numpy as np
 import pytest
@@ -8,6 +9,8 @@ import tensorflow as tf
 import tensorflow_transform as tft
 
 from components.transform import transform
+from pipeline.lineage import now
+from pipeline.store import Store
 from schemas import example
 from schemas.artifacts import Verdict
 from schemas.settings import Transform
@@ -121,6 +124,25 @@ def test_the_same_examples_in_other_shards_give_the_same_features(colour, standa
     for split in ("train", "validation"):
         for one, two in zip(columns(standardized, split), columns(other, split), strict=True):
             np.testing.assert_allclose(one, two, atol=1e-5)
+
+
+def test_the_same_graph_is_known_again_whatever_bytes_it_was_saved_as(colour, standardized, tmp_path, lend):
+    store, again = Store(tmp_path / "store"), transformed(colour, lend(), scale="standardize", label="one_hot")
+    saved = [features.path / "transform_fn" / "saved_model.pb" for features in (standardized, again)]
+    assert saved[0].read_bytes() != saved[1].read_bytes()
+    digests = []
+    for i, features in enumerate((standardized, again)):
+        with store.staging("transform", str(i)) as out:
+            shutil.copytree(features.path, out, dirs_exist_ok=True)
+            digests.append(store.commit(dataclasses.replace(features, path=out), "transform", str(i), {}, now()).digest)
+    assert digests[0] == digests[1]
+    images, labels = pictures.pictures(50, seed=9)
+    brighter = pictures.examples(tmp_path / "other", 2, **dict.fromkeys(("train", "validation", "test"), (images // 2, labels)))
+    others = [
+        transformed(brighter, lend(), scale="standardize", label="one_hot"),
+        transformed(colour, lend(), scale="unit", label="one_hot"),
+    ]
+    assert len({standardized.graph, *(other.graph for other in others)}) == 3
 
 
 def test_a_refused_verdict_is_never_transformed(few, mnist, lend):
