@@ -178,6 +178,13 @@ def test_a_run_again_imports_nothing_heavy(line):
     assert not imported & {"tensorflow", "apache_beam", "keras", "tensorflow_datasets"}
 
 
+def test_transformed_anew_to_the_same_end_nothing_behind_it_is_done_again(line):
+    again = line("--force", "transform")
+    assert again.returncode == 0, again.stderr
+    assert reused(again.stderr) == [stage for stage in CACHED if stage != "transform"]
+    assert "nothing changed" in again.stdout
+
+
 def test_a_model_below_a_gate_is_refused_with_exit_code_3_and_the_serving_directory_stays(line):
     before = contents(line.root / "serving")
     temporary = sorted(Path(line.environment["TMPDIR"]).iterdir())
