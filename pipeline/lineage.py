@@ -9,6 +9,7 @@ lineage.finish(run, state="pushed", exit_code=0, message="")
 import contextlib
 import datetime
 import json
+import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,7 +58,9 @@ class Lineage:
             if _full(cause):
                 raise GatelineError(f"cannot open the lineage database {_shown(url)}: {cause}", FULL) from None
             raise StoreError(f"cannot open the lineage database {_shown(url)}: {cause}", "Name another with --database.") from None
-        return cls(engine, store)
+        found = cls(engine, store)
+        weakref.finalize(found, engine.dispose)  # its connections are closed when nobody holds it any more
+        return found
 
     @classmethod
     def at(cls, root: Path, url: str | None) -> "Lineage":

@@ -50,7 +50,7 @@ class Line:
 
     def __call__(self, *arguments, **given):
         process = self.start(*arguments, **given)
-        out, err = process.communicate(timeout=120)
+        out, err = process.communicate(timeout=300)
         return subprocess.CompletedProcess(arguments, process.returncode, out, err)
 
     def kill_when(self, said):
@@ -95,9 +95,9 @@ def line(sample, data_dir, environment, tmp_path_factory):
             break
     found.meanwhile = found()
     found.waiting = found.start("--wait")
-    out, err = first.communicate(timeout=120)
+    out, err = first.communicate(timeout=300)
     found.first = subprocess.CompletedProcess(first.args, first.returncode, out, "".join(seen) + err)
-    out, err = found.waiting.communicate(timeout=120)
+    out, err = found.waiting.communicate(timeout=300)
     found.waited = subprocess.CompletedProcess(found.waiting.args, found.waiting.returncode, out, err)
     return found
 

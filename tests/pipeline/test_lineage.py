@@ -5,6 +5,7 @@ import datetime
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 
 from pipeline.lineage import Lineage
@@ -107,6 +108,17 @@ def test_a_database_that_may_only_be_read_is_not_called_full(opened: Open, tmp_p
     (tmp_path / "empty.db").touch()
     with pytest.raises(StoreError, match=r"readonly database\n  Name another with --database\.$"):
         opened(f"sqlite:///file:{tmp_path / 'empty.db'}?mode=ro&uri=true")
+
+
+def test_a_lineage_that_nobody_holds_any_more_is_closed(tmp_path: Path) -> None:
+    def files() -> set[str]:
+        return {Path(file.path).name for file in psutil.Process().open_files() if Path(file.path).parent == tmp_path}
+
+    lineage = Lineage.open(f"sqlite:///{tmp_path / 'lineage.db'}")
+    start(lineage)
+    assert "lineage.db" in files()
+    del lineage
+    assert files() == set()
 
 
 def test_what_hinders_a_write_has_a_remedy_of_its_own(opened: Open, tmp_path: Path) -> None:

@@ -225,7 +225,7 @@ def test_the_model_card_has_the_headings_of_model_cards(pushed: Facts) -> None:
 def gateline(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "pipeline", *map(str, arguments)]
     given = {**os.environ, "COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb", **environment}
-    return subprocess.run(command, capture_output=True, text=True, check=False, env=given, timeout=60)
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=given, timeout=300)
 
 
 def test_the_terminal_says_it_in_short(root: Path, refused: Facts) -> None:
