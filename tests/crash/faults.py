@@ -196,4 +196,4 @@ def inflict(task: Task, states: dict[str, State], folder: Path, data_dir: Path) 
     (folder / "found.json").write_text(json.dumps(found))
     if not found:
         shutil.rmtree(folder)
-    return Result(task.state, task.state, task.fault, False, found, case.poller.looks, time.monotonic() - began)
+    return Result(task.state, task.state, task.fault, found, case.poller.looks, time.monotonic() - began)

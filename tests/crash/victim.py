@@ -7,12 +7,13 @@ spares each victim the six seconds of importing.
 """
 
 import importlib
+import itertools
 import json
 import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -41,7 +42,7 @@ class Hooks:
     root: Path
     told: Path  # gets a line for each write, or one for the write it died at
     kill_at: int | None = None  # none: every write is told
-    count: int = field(default=-1, init=False)
+    numbers: Iterator[int] = field(default_factory=itertools.count, init=False)  # threads write, too
 
     def install(self) -> None:
         import sqlalchemy
@@ -72,10 +73,10 @@ class Hooks:
         place = os.path.abspath(os.fsdecode(path))  # noqa: PTH100  (resolve() would look at the disk)
         if not f"{place}/".startswith(f"{self._root}/"):
             return
-        self.count += 1
-        if self.kill_at in (None, self.count):
+        number = next(self.numbers)
+        if self.kill_at in (None, number):
             os.write(self._file, f"{json.dumps([stage_of(place[len(self._root) + 1 :]), what])}\n".encode())
-        if self.kill_at == self.count:
+        if self.kill_at == number:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
