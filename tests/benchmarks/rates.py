@@ -1,7 +1,7 @@
 """Images per second of each data-parallel stage, after start-up, on the whole of MNIST: a line of JSON.
 
-Each figure is the best of five calls: the first pays for start-up (of Beam, TensorFlow, TFDS), and what slows one call
-and not another is the machine, not the stage.
+Each figure is the best of three calls: the first pays for start-up (of Beam, TensorFlow, TFDS), and what slows one call
+and not another is the machine, not the stage. For the same reason `make bench` asks in each of its rounds.
 
 python -m tests.benchmarks.rates DATA_DIR OUT
 """
@@ -23,7 +23,7 @@ from schemas.artifacts import Verdict
 from schemas.contract import Contract
 from schemas.settings import Source, Transform
 
-CALLS = 5
+CALLS = 3
 
 
 @dataclass
