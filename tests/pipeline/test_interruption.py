@@ -36,6 +36,20 @@ def test_what_else_goes_wrong_in_a_finalizer_is_shown_as_ever() -> None:
     assert "ZeroDivisionError: division by zero" in done.stderr
 
 
+@pytest.mark.parametrize("signal", ["SIGINT", "SIGTERM"])
+def test_an_end_asked_for_when_all_is_done_changes_nothing(signal: str) -> None:
+    code = f"""
+import atexit, signal, sys
+from pipeline import cli
+atexit.register(signal.raise_signal, signal.{signal})
+sys.argv = ["gateline", "stages"]
+cli.main()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "evaluate" in done.stdout
+
+
 def test_what_an_interruption_was_turned_into_is_known_for_it() -> None:
     from pipeline.interruption import interrupted
 
