@@ -44,8 +44,8 @@ def digest(files: dict[str, dict[str, Any]], facts: Any = None, interpreted: Ite
 
     Files in an `interpreted` folder (`"graph/"`) do not count: a fact says what they mean.
     """
-    counted = {name: entry for name, entry in files.items() if not name.startswith(tuple(interpreted))}
-    lines = "".join(f"{entry['sha256']}  {name}\n" for name, entry in sorted(counted.items()))
+    meant = tuple(interpreted)
+    lines = "".join(f"{entry['sha256']}  {name}\n" for name, entry in sorted(files.items()) if not name.startswith(meant))
     return hashlib.sha256((lines + (json.dumps(facts, sort_keys=True) if facts else "")).encode()).hexdigest()
 
 

@@ -92,11 +92,7 @@ class Session:
         return Outcome(execution.number, name, last, dict(execution.made), self.root)
 
     def _decided(self, shelf: str, model: str) -> Decision | None:
-        lineage = Lineage.at(self.root, self.database)
-        try:
-            return Approvals(lineage).decided(shelf, model)
-        finally:
-            lineage.engine.dispose()
+        return Approvals(Lineage.at(self.root, self.database)).decided(shelf, model)
 
     def _planner(self, store: Store, node: Node) -> Planner:
         return Planner.of(store, self.again, node, only=self.only, held=Held(store.root, self.hold) if self.hold else None)

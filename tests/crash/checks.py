@@ -61,12 +61,7 @@ def after_a_kill(root: Path) -> list[str]:
     """What is wrong with a ROOT whose run was just killed, before anybody tidied up."""
     if not (root / "store.json").exists():
         return []  # it died before there was a store
-    lineage = Lineage.at(root, None)
-    try:
-        found = verify(Store(root), lineage)
-    finally:
-        lineage.engine.dispose()
-    return [f"{damage.artifact}: {damage.what}" for damage in found.damage]
+    return [f"{damage.artifact}: {damage.what}" for damage in verify(Store(root), Lineage.at(root, None)).damage]
 
 
 def complete(root: Path) -> set[str]:
@@ -77,13 +72,10 @@ def complete(root: Path) -> set[str]:
 def after_the_next_run(root: Path, shelf: Path, stood: set[str], models: int) -> list[str]:
     """What is wrong once the run was made again: it must have reused what `stood`, and serve so many distinct models, each once."""
     lineage = Lineage.at(root, None)
-    try:
-        last = lineage.run(None)
-        assert last
-        executions = lineage.executions(last["run"])
-        states = [run["state"] for run in lineage.runs()]
-    finally:
-        lineage.engine.dispose()
+    last = lineage.run(None)
+    assert last
+    executions = lineage.executions(last["run"])
+    states = [run["state"] for run in lineage.runs()]
     found = after_a_kill(root)
     found += [
         f"{e['stage']} stood, and was {e['state']}" for e in executions if f"{e['stage']}/{e['key']}" in stood and e["state"] != "reused"

@@ -165,11 +165,7 @@ def _said(log: Path) -> str:
 
 def _keys(root: Path) -> dict[str, str]:
     """The key of each stage of the last run that left an artifact, in order."""
-    lineage = Lineage.at(root, None)
-    try:
-        found = {e["stage"]: e["key"] for e in lineage.executions(2)}
-    finally:
-        lineage.engine.dispose()
+    found = {e["stage"]: e["key"] for e in Lineage.at(root, None).executions(2)}
     return {stage: key for stage, key in found.items() if key and (root / "artifacts" / stage / key).exists()}
 
 
