@@ -45,6 +45,7 @@ setup(
         "scikit-learn",  # keras-tuner's Bayesian optimisation needs it and does not say so
         "scipy",
         "sqlalchemy>=2",
+        "tenacity",
         "tensorboard",  # keras-tuner needs it and does not say so
         "tensorflow>=2.21",
         "tensorflow-datasets>=4.9.10",

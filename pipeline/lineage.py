@@ -9,6 +9,7 @@ lineage.finish(run, state="pushed", exit_code=0, message="")
 import contextlib
 import datetime
 import json
+import sqlite3
 import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from pipeline.tables import runs as _runs
 from schemas.errors import GatelineError, StoreError
 
 FULL = "Is its disk full? Free some space."
+PATIENCE = 30.0  # seconds that SQLite is waited for while others write
 
 
 @dataclass(frozen=True)
@@ -55,9 +57,9 @@ class Lineage:
                 raise
         except (sql.exc.SQLAlchemyError, ImportError) as error:
             cause = _cause(error)
-            if _full(cause):
-                raise GatelineError(f"cannot open the lineage database {_shown(url)}: {cause}", FULL) from None
-            raise StoreError(f"cannot open the lineage database {_shown(url)}: {cause}", "Name another with --database.") from None
+            kind = GatelineError if _full(cause) or "locked" in cause else StoreError
+            remedy = _remedy(cause, "Name another with --database.")
+            raise kind(f"cannot open the lineage database {_shown(url)}: {cause}", remedy) from None
         found = cls(engine, store)
         weakref.finalize(found, engine.dispose)  # its connections are closed when nobody holds it any more
         return found
@@ -159,14 +161,14 @@ def _full(cause: str) -> bool:
     return any(words in cause for words in ("full", "I/O", "No space"))
 
 
-def _remedy(cause: str) -> str:
+def _remedy(cause: str, otherwise: str = "Put back a copy of it, or name another with --database.") -> str:
     if _full(cause):
         return FULL
     if "locked" in cause:
         return "Another process is writing to it: run again when it has ended."
     if "readonly" in cause:
         return "Mend its permissions, or name another with --database."
-    return "Put back a copy of it, or name another with --database."
+    return otherwise
 
 
 def now() -> str:
@@ -175,8 +177,24 @@ def now() -> str:
 
 def _connected(connection: Any, _record: Any) -> None:
     connection.isolation_level = None  # SQLAlchemy begins and ends transactions; the driver would leave DDL out of them
-    for pragma in ("busy_timeout=30000", "journal_mode=WAL", "foreign_keys=ON"):
+    for pragma in (f"busy_timeout={PATIENCE * 1000:.0f}", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}").close()
+    if connection.execute("PRAGMA journal_mode").fetchone() != ("wal",):
+        _write_ahead(connection)
+
+
+def _write_ahead(connection: Any) -> None:
+    """The database keeps a write-ahead log from now on, so that who reads does not wait for who writes."""
+    import tenacity  # a database is changed once in its life
+
+    # SQLite does not wait here, however long its busy_timeout: this read turns into a write, and two that do so would wait for each other.
+    patient = tenacity.Retrying(
+        retry=tenacity.retry_if_exception(lambda error: getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY),
+        wait=tenacity.wait_random(0, 0.05),
+        stop=tenacity.stop_after_delay(PATIENCE),
+        reraise=True,
+    )
+    patient(connection.execute, "PRAGMA journal_mode=WAL").close()
 
 
 def _begun(connection: sql.Connection) -> None:

@@ -2,7 +2,9 @@
 
 import dataclasses
 import datetime
-from collections.abc import Callable
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -106,7 +108,7 @@ def test_an_execution_of_no_run_is_refused_by_the_database(opened: Open, url: st
 
 def test_a_database_that_may_only_be_read_is_not_called_full(opened: Open, tmp_path: Path) -> None:
     (tmp_path / "empty.db").touch()
-    with pytest.raises(StoreError, match=r"readonly database\n  Name another with --database\.$"):
+    with pytest.raises(StoreError, match=r"readonly database\n  Mend its permissions, or name another with --database\.$"):
         opened(f"sqlite:///file:{tmp_path / 'empty.db'}?mode=ro&uri=true")
 
 
@@ -131,6 +133,30 @@ def test_what_hinders_a_write_has_a_remedy_of_its_own(opened: Open, tmp_path: Pa
         connection.exec_driver_sql("PRAGMA busy_timeout=0")  # it would wait for 30 seconds
     with first.writing(), pytest.raises(GatelineError, match=r"locked\n  Another process is writing to it: run again when it has ended\.$"):
         start(second)
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Iterator[sqlite3.Connection]:
+    """A connection that writes to `lineage.db`, which keeps no write-ahead log yet."""
+    connection = sqlite3.connect(tmp_path / "lineage.db", isolation_level=None, check_same_thread=False)
+    connection.execute("BEGIN IMMEDIATE")
+    yield connection
+    connection.close()
+
+
+def test_who_opens_a_new_database_waits_for_who_writes_to_it(opened: Open, written: sqlite3.Connection, tmp_path: Path) -> None:
+    threading.Timer(0.2, written.execute, ["COMMIT"]).start()
+    assert start(opened(f"sqlite:///{tmp_path / 'lineage.db'}")) == 1
+    assert written.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+def test_who_waits_too_long_is_told_for_whom(
+    opened: Open, written: sqlite3.Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.lineage.PATIENCE", 0.2)
+    locked = r"cannot open the lineage database .*: database is locked\n  Another process is writing to it: run again when it has ended\.$"
+    with pytest.raises(GatelineError, match=locked):
+        opened(f"sqlite:///{tmp_path / 'lineage.db'}")
 
 
 @pytest.mark.parametrize(
