@@ -70,7 +70,7 @@ def evaluate(
     if baseline:
         _knows_more_than_guessing(baseline, figures[BASELINE]["overall"]["accuracy"], contract.classes)
     compared = comparison.compare(run.out / evaluator.PREDICTIONS, leaked, gates, baseline, best, overall["accuracy"])
-    judged = judge(gates, contract.classes, figures, compared)
+    judged = judge(gates, contract.classes, figures, compared, contract.names)
     thresholds.check_agreement(judged, tfma.load_validation_result(str(run.out / "tfma")).validation_ok)
     for name, content in (("metrics", figures), ("comparisons", compared), ("gates", [asdict(gate) for gate in judged])):
         (run.out / f"{name}.json").write_text(json.dumps(_finite(content), indent=1))

@@ -76,10 +76,20 @@ def _splits(counts: dict[str, int]) -> dict[str, Split]:
     return {name: Split(*map(tuple, zip(*found[name], strict=True))) for name in order}
 
 
-def _prepared(source: Source, data_dir: str | None, manual_dir: str | None, run: Run) -> Any:
-    """The TFDS builder, its data on disk."""
+def label_names(source: Source) -> tuple[str, ...]:
+    """What TFDS calls the labels of a data set, in their order: their numbers, where it has no names.
+
+    Raises:
+        DataError: TFDS knows no such data set.
+    """
+    builder = _known(source, source.data_dir)
+    return tuple(builder.info.features[_keys(builder)[1]].names)
+
+
+def _known(source: Source, data_dir: str | None) -> Any:
+    """The TFDS builder."""
     try:
-        builder = _builder(source, data_dir)
+        return _builder(source, data_dir)
     except tfds.core.DatasetNotFoundError:
         raise DataError(f"TFDS knows no data set {source.tfds}", "Check source.tfds, or name in source.module what registers it.") from None
     except ModuleNotFoundError as error:
@@ -88,6 +98,11 @@ def _prepared(source: Source, data_dir: str | None, manual_dir: str | None, run:
         # TFDS and a module of the user's own raise what they like.
         cause = str(error).strip().split("\n")[0]
         raise DataError(f"{source.tfds} has no such variant or version, or its builder fails: {cause}", "Check source.tfds.") from error
+
+
+def _prepared(source: Source, data_dir: str | None, manual_dir: str | None, run: Run) -> Any:
+    """The TFDS builder, its data on disk."""
+    builder = _known(source, data_dir)
     if not builder.is_prepared():
         run.say(f"preparing {source.tfds}")
         downloader.MAX_RETRIES = 3  # TFDS would try for minutes, in silence, to find out that there is no network
@@ -154,9 +169,14 @@ def _builder(source: Source, data_dir: str | None) -> Any:
     return tfds.builder(source.tfds, data_dir=str(Path(data_dir).expanduser()) if data_dir else None)
 
 
+def _keys(builder: Any) -> tuple[str, str]:
+    """The features that hold the image and the label."""
+    return builder.info.supervised_keys or ("image", "label")
+
+
 def _images(builder: Any, part: Any, reading: Reading) -> Iterator[tuple[list["np.ndarray"], list[int]]]:
     """Batches of (uint8 [height, width, channels], label) in TFDS's order."""
-    keys = builder.info.supervised_keys or ("image", "label")
+    keys = _keys(builder)
     decode = decoder(builder.info.features[keys[0]].shape[2] or 0)
     by_file = builder.info.file_format is tfds.core.FileFormat.TFRECORD
     for contents, labels in _by_file(builder, part, *keys, reading) if by_file else _by_tfds(builder, part, *keys):

@@ -26,9 +26,12 @@ def push(
     model_name: str,
     signatures: Unkeyed[Signing | None] = None,
     watched: Unkeyed[Watch | None] = None,
+    labels: Unkeyed[list[str] | None] = None,
     run: Run,
 ) -> Pushed:
     """The version that holds the model: a new one, or the latest if it is this very model. Older ones beyond `keep` go.
+
+    Beside it stands what it came from, and what its `labels` are called, in their order.
 
     Raises:
         Refused: the model on disk is not the one that was evaluated, or another was pushed since it was compared, or it was
@@ -41,6 +44,7 @@ def push(
         "identity": model.identity or model.digest,
         "gates": json.loads((evaluation.path / "gates.json").read_text()),
         "accuracy": evaluation.accuracy,
+        "labels": labels,
         "test": evaluation.test,
         "watch": watched.url if watched else None,
         "approved": {"by": approval.by, "reason": approval.reason, "at": approval.at} if approval.by else None,

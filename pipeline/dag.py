@@ -48,7 +48,7 @@ def line(c: Config, serving_dir: Path, decided: Decided | None = None) -> Node:
     serving = check_serving(model=model, evaluation=evaluation, baseline=now, model_name=shelf["model_name"], budgets=c.check_serving)
     passed = {"model": model, "evaluation": evaluation, "serving": serving, "baseline": now}
     approval = approve(**passed, settings=c.push, decided=decided, **shelf)
-    way = {"keep": c.push.keep, "signatures": c.push.signing, "watched": c.push.watch}
+    way = {"keep": c.push.keep, "signatures": c.push.signing, "watched": c.push.watch, "labels": list(contract.names) or None}
     return push(**passed, statistics=statistics, approval=approval, **way, **shelf)
 
 

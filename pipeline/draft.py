@@ -1,12 +1,13 @@
 """Draft a data contract from statistics, for a person to curate: what chance put there must not become the contract."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from etils import epy
 from rich.console import Console
 
 from components.describe import describe
-from components.ingest import ingest
+from components.ingest import ingest, label_names
 from pipeline import logs, progress, runner
 from pipeline.lineage import Lineage
 from pipeline.plan import Again, Planner
@@ -46,15 +47,16 @@ def write(source: Source, root: Path, path: Path, *, verbose: bool) -> None:
                 statistics = execution.run(planner.plan(node))
             assert statistics is not None
             train = stats.read(statistics.path / "stats.tfrecord")["train"]
-            path.write_text(
-                f"{DRAFT}: inferred from the train split of {source.tfds}. Read it, correct it, remove this line.\n\n" + text(train)
-            )
+            head = f"{DRAFT}: inferred from the train split of {source.tfds}. Read it, correct it, remove this line.\n\n"
+            path.write_text(head + text(train, label_names(source)))
         lineage.finish(number, state="drafted", exit_code=0)
 
 
-def text(train: "stats.pb.DatasetFeatureStatistics") -> str:
-    """A schema that the train split fulfils."""
+def text(train: "stats.pb.DatasetFeatureStatistics", names: Sequence[str]) -> str:
+    """A schema that the train split fulfils. `names`: what the data set calls its labels."""
     schema = pb.Schema()
+    if list(names) != [str(label) for label in range(len(names))]:
+        schema.string_domain.add(name="label", value=names)
     image = schema.feature.add(name="image", type=pb.BYTES)
     image.image_domain.SetInParent()
     image.annotation.tag.extend(["encoding=raw", "dtype=uint8"])

@@ -2,8 +2,11 @@
 
 contract = Contract.load("mnist.pbtxt")
 contract.shape, contract.classes   # (28, 28, 1), 10
+called("label=6, ink=below 0.1", contract.names)    # "label=6 (Shirt), ink=below 0.1"
 """
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -52,7 +55,7 @@ class Contract:
             )
         if contract.encoding != "raw":
             raise ConfigurationError(f"schema {name}: image must carry the annotation tag 'encoding=raw'", "See schemas/mnist.pbtxt.")
-        assert contract.shape and contract.classes
+        assert contract.shape and contract.classes and isinstance(contract.names, tuple)
         return contract
 
     @cached_property
@@ -99,3 +102,22 @@ class Contract:
                 f"schema {self.name}: label must have int_domain {{ min: 0 max: N }}, N at least 1, not {domain.min} to {domain.max}"
             )
         return int(domain.max) + 1
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """What the labels are called, in their order: the string_domain `label`. Empty where the schema does not say."""
+        names = tuple(value for domain in self.proto.string_domain if domain.name == "label" for value in domain.value)
+        if names and (len(names) != self.classes or len({*names, ""}) <= len(names)):
+            asked = f"string_domain label must name each of the {self.classes} labels, in their order"
+            raise ConfigurationError(f"schema {self.name}: {asked}, not {', '.join(names)}", "Name each label once, or none.")
+        return names
+
+
+def called(words: str, names: Sequence[str]) -> str:
+    """`words` with the name of each label that they speak of: "label=6" becomes "label=6 (Shirt)"."""
+
+    def named(found: re.Match[str]) -> str:
+        label = int(found[1])
+        return f"{found[0]} ({names[label]})" if label < len(names) else found[0]
+
+    return re.sub(r"\blabel=(\d+)", named, words)

@@ -1,9 +1,11 @@
 """The accuracy gates: what each required, what came, and a sentence for a refusal."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
+from schemas.contract import called
 from schemas.settings import Gates
 
 CANDIDATE, BASELINE, BEST = "candidate", "baseline", "best"
@@ -24,14 +26,17 @@ class Judged:
     value: float | None = None  # None: it could not be measured, or is no number
     verdict: str = ""
     margin: str = ""
+    on: str = ""  # the slice, with the names of its labels
 
     def __post_init__(self) -> None:
         if not self.verdict:
             object.__setattr__(self, "verdict", "passed" if self.passed else "refused")
 
 
-def judge(gates: Gates, classes: int, metrics: dict[str, Any], comparisons: list[dict[str, Any]]) -> list[Judged]:
-    """Each gate, in the order of the configuration."""
+def judge(
+    gates: Gates, classes: int, metrics: dict[str, Any], comparisons: list[dict[str, Any]], names: Sequence[str] = ()
+) -> list[Judged]:
+    """Each gate, in the order of the configuration. `names`: what the labels are called."""
     candidate = metrics[CANDIDATE]
     overall = candidate["overall"]
     found = [_accuracy(gates, overall), *(_slice(gates, "per_class", f"label={k}", gates.per_class, candidate) for k in range(classes))]
@@ -46,7 +51,7 @@ def judge(gates: Gates, classes: int, metrics: dict[str, Any], comparisons: list
         found.append(_drop(gates.drop, metrics[BASELINE]["overall"]["accuracy"], overall["accuracy"]))
     for comparison in comparisons:
         found.append(_paired(gates, comparison) if comparison["with"] == BASELINE else _budget(gates, comparison))
-    return found
+    return [replace(gate, on=called(gate.slice, names), words=called(gate.words, names)) for gate in found]
 
 
 def _matching(name: str, slices: dict[str, Any]) -> list[str]:

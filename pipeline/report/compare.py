@@ -19,6 +19,7 @@ from pipeline.lineage import Lineage
 from pipeline.report import spans, terminal
 from pipeline.report.remains import Remains
 from pipeline.store import Store
+from schemas.contract import called
 from schemas.errors import ConfigurationError
 from schemas.settings import Paired
 
@@ -41,6 +42,7 @@ class Beside:
     spans: list[Json]  # `span`, and what became of it; only what differs, the newest first
     overall: list[Json]  # `figure`
     slices: list[Json]  # `slice`, `difference` (new minus old), `interval`, `beyond_noise`
+    names: tuple[str, ...]  # what the labels are called, in their order; empty where the contract does not say
     paired: Json | None  # `components._evaluation.paired.Comparison` of new with old, and its words
     refusal: ConfigurationError | None  # why there is no paired comparison
     damaged: list[str]  # files that cannot be read: "metrics.json of run 3"
@@ -72,6 +74,7 @@ def beside(store: Store, lineage: Lineage, old: Json, new: Json) -> Beside:
         spans=[row for row in reversed(_rows("span", *map(_spans, remains))) if row["old"] != row["new"]],
         overall=_rows("figure", before["overall"], after["overall"]),
         slices=[_slice(name, row, after["slices"][name]) for name, row in before["slices"].items() if name in after["slices"]],
+        names=remains[1].names,
         paired=paired,
         refusal=refusal,
         damaged=[
@@ -218,7 +221,7 @@ def show(found: Beside) -> None:
         rows.append(("spans", f"and {more:,} more", "", ""))
     rows += [("model", row["figure"], row["old"], row["new"]) for row in found.overall]
     beyond = [row for row in found.slices if row["beyond_noise"]]
-    rows += [("slices", row["slice"], row["old"], row["new"]) for row in beyond]
+    rows += [("slices", called(row["slice"], found.names), row["old"], row["new"]) for row in beyond]
     table = terminal.new_table("", " ", *names)
     for n, (group, name, *values) in enumerate(rows):
         style = "dim" if values[0] == values[1] else ""

@@ -14,6 +14,7 @@ from pipeline.report import spans
 from pipeline.report.remains import Remains
 from pipeline.store import Store
 from schemas import statistics
+from schemas.contract import called
 
 ROW = {"count": 0, "accuracy": None, "interval": None, "loss": None, "brier": None, "ece": None}
 SHOWN = 32  # mistakes that the gallery keeps
@@ -38,6 +39,7 @@ class Facts:
     spans: list[dict[str, Any]]  # rows of `spans.of`
     serving: dict[str, Any]
     pushed: dict[str, Any]
+    names: tuple[str, ...]  # what the labels are called, in their order; empty where the contract does not say
     versions: dict[str, str]  # of the libraries that the stages import
     missing: list[str]  # stages whose artifacts are gone from the store, or were made anew since
     damaged: dict[str, list[str]]  # by stage: files that cannot be read
@@ -73,6 +75,14 @@ class Facts:
     def fresh(self) -> str:
         """The span of which some images are tested on, beside the test split."""
         return next((row["span"] for row in self.spans if row["fresh"]), "")
+
+    def named(self, label: int) -> str:
+        """What a label is called; its number, where it has no name."""
+        return self.names[label] if label < len(self.names) else str(label)
+
+    def called(self, words: str) -> str:
+        """The name of a slice with those of its labels."""
+        return called(words, self.names)
 
     @property
     def label_errors(self) -> list[dict[str, Any]]:
@@ -110,6 +120,7 @@ def gather(store: Store, run: dict[str, Any], stages: list[dict[str, Any]]) -> F
         spans=spans.of(facts, load("admit", "spans.json", [])),
         serving=load("check_serving", "serving.json", {}),
         pushed=facts.get("push", {}),
+        names=remains.names,
         versions=dict(sorted(version for recipe in recipes for version in recipe.get("versions", {}).items())),
         images=remains.whole("evaluate", "gallery.npy"),
         missing=remains.missing,
@@ -137,11 +148,12 @@ def suspect(entry: dict[str, Any]) -> bool:
 def gate_in_words(gate: dict[str, Any]) -> dict[str, Any]:
     """A gate as evaluate leaves it. Older stores hold the bound and what came as numbers only."""
     if "required" in gate:
-        return gate
+        return {"on": gate["slice"]} | gate
     upper, came, bound = gate["gate"] == "drop", gate["came"], gate["bound"]
     return {
         "gate": gate["gate"],
-        "slice": gate["slice"].replace("class ", "label="),
+        "slice": (slice_ := gate["slice"].replace("class ", "label=")),
+        "on": slice_,
         "required": f"{'≤' if upper else '≥'} {bound:.4f}",
         "came": "none" if came is None else f"{came:.4f}",
         "margin": "" if came is None else f"{bound - came if upper else came - bound:+.4f}",

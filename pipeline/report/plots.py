@@ -25,6 +25,7 @@ INK, DIM, LINE, PAPER, ACCENT, OTHER, BAD = "#010203", "#010204", "#010205", "#0
 VARIABLES = {INK: "ink", DIM: "dim", LINE: "line", PAPER: "paper", ACCENT: "accent", OTHER: "other", BAD: "bad"}
 WIDTH = 4.4
 MOST_ROWS = 40  # of a plot with a row for each class
+LONGEST = 24  # characters of a name beside a plot
 FEW = 10  # images in a bin of confidence; fewer say little, and are drawn hollow
 STYLE: Any = {
     "svg.fonttype": "none",  # text stays text, in the page's font
@@ -64,7 +65,7 @@ def accuracies(rows: Sequence[tuple[str, Row, Row | None]]) -> str:
         _dots(axes, [(y - 0.14 * both, row) for y, (_, row, _) in enumerate(shown)], ACCENT, hollow=False, label="candidate")
         served = [(y + 0.14, row) for y, (_, _, row) in enumerate(shown) if row and row["accuracy"] is not None]
         _dots(axes, served, OTHER, hollow=True, label="served")
-        axes.set_yticks(range(len(shown)), [printable(name) for name, _, _ in shown])
+        axes.set_yticks(range(len(shown)), [_short(name) for name, _, _ in shown])
         axes.set_ylim(len(shown) - 0.4, -0.6)
         axes.tick_params(axis="y", length=0, labelcolor=INK)
         axes.grid(axis="y", visible=False)
@@ -158,6 +159,12 @@ def _dots(axes: Any, points: list[tuple[float, Row]], colour: str, *, hollow: bo
     if points:
         ys, xs = zip(*((y, row["accuracy"]) for y, row in points), strict=True)
         axes.scatter(xs, ys, s=22, c=PAPER if hollow else colour, edgecolors=colour, linewidths=1.2, zorder=3, label=label)
+
+
+def _short(name: str) -> str:
+    """A name that leaves room for the plot."""
+    shown: str = printable(name)
+    return shown if len(shown) <= LONGEST else f"{shown[: LONGEST - 1]}…"
 
 
 def _known(interval: Any) -> bool:

@@ -13,6 +13,8 @@ from typing import Any
 
 from pipeline import files
 from pipeline.store import Store
+from schemas.contract import Contract
+from schemas.errors import ConfigurationError
 
 Json = dict[str, Any]
 
@@ -40,6 +42,16 @@ class Remains:
     def described(self) -> str:
         """The stage that described what was learnt from: mix where the run came to mix spans in, else describe."""
         return "mix" if self.stages.get("mix", {}).get("digest") else "describe"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the labels are called, by the contract that the stages were given. Empty where it does not say, or is gone."""
+        settings = [manifest.get("recipe", {}).get("settings", {}) for manifest in map(self.manifest, self.stages) if manifest]
+        contract = next((each["contract"] for each in settings if "contract" in each), None)
+        try:
+            return Contract(**contract).names if contract else ()
+        except (ConfigurationError, TypeError):  # another version of this program wrote it
+            return ()
 
     @property
     def missing(self) -> list[str]:

@@ -88,7 +88,7 @@ def outcome(found: "Outcome", where: str) -> None:
 def gates(judged: list[dict[str, Any]]) -> Table:
     table = new_table("gate", "on", "required", "came", "margin", "", right=("required", "came", "margin"))
     for gate in map(gate_in_words, judged):
-        cells = (gate[name] for name in ("gate", "slice", "required", "came", "margin"))
+        cells = (gate[name] for name in ("gate", "on", "required", "came", "margin"))
         colour = "red" if not gate["passed"] else "green" if gate["verdict"] == "passed" else "yellow"
         table.add_row(*map(Text, cells), Text(gate["verdict"], colour))
     return table

@@ -41,7 +41,8 @@ def classes(facts: Facts) -> list[dict[str, Any]]:
     """Overall, then each class, of candidate and baseline."""
     found = facts.metrics["candidate"]["slices"]
     labels = sorted(int(match[1]) for name in found if (match := _CLASS.fullmatch(name)))
-    return [_beside(facts, "overall"), *(_beside(facts, f"label={label}", str(label)) for label in labels)]
+    name = lambda label: f"{label} {facts.named(label)}" if facts.names else str(label)  # noqa: E731
+    return [_beside(facts, "overall"), *(_beside(facts, f"label={label}", name(label)) | {"label": label} for label in labels)]
 
 
 def lowest(facts: Facts) -> dict[str, Any] | None:
@@ -54,7 +55,7 @@ def slices(facts: Facts) -> list[dict[str, Any]]:
     """Slices beyond the label, the lowest accuracy first within each slicing; `few`: too few images to judge."""
     few = {gate["slice"] for gate in facts.gates if gate["verdict"] == "too few examples"}
     rows = [
-        _beside(facts, name) | {"few": name in few, "features": features(name)}
+        _beside(facts, name, facts.called(name)) | {"few": name in few, "features": features(name)}
         for name in facts.metrics["candidate"]["slices"]
         if not _CLASS.fullmatch(name)
     ]
@@ -199,7 +200,7 @@ def limits(facts: Facts) -> list[str]:
     if known(interval := found["overall"]["interval"]):
         words = f"accuracy is known to within {interval[1] - interval[0]:.4f} (the width of its 95 % interval)"
         said.append(f"With {found['overall']['count']:,} test images, {words}; smaller slices are known less well.")
-    few = [gate["slice"] for gate in facts.gates if gate["verdict"] == "too few examples"]
+    few = [gate["on"] for gate in facts.gates if gate["verdict"] == "too few examples"]
     if few:
         said.append(f"Too few test images to judge: {'; '.join(few)}. These are shown, and no gate holds for them.")
     if rest := leaked(facts):
@@ -234,7 +235,7 @@ def _beside(facts: Facts, name: str, shown: str | None = None) -> dict[str, Any]
     assert candidate is not None
     both = baseline is not None and None not in (candidate["accuracy"], baseline["accuracy"])
     difference = candidate["accuracy"] - baseline["accuracy"] if both and baseline else None
-    return {"name": shown or name, "few": False, "candidate": candidate, "baseline": baseline, "difference": difference}
+    return {"name": shown or name, "label": None, "few": False, "candidate": candidate, "baseline": baseline, "difference": difference}
 
 
 def _what(stage: dict[str, Any]) -> str:

@@ -12,14 +12,14 @@ from schemas import example
 from schemas.artifacts import Examples, Split
 from schemas.contract import Contract
 
-SHAPE, CLASSES = (8, 10, 3), 3
+SHAPE, CLASSES, NAMES = (8, 10, 3), 3, ["red", "green", "blue"]
 COUNTS = {"train": 90, "test": 30}
 
 
 class Pictures(tfds.core.GeneratorBasedBuilder):
     """Colour images 8 x 10 x 3 in 3 classes, each class brighter in a channel of its own.
 
-    png, jpeg: how the images are encoded. label_ten: grey images of MNIST's size, one of them with label 10.
+    png, jpeg: how the images are encoded; jpeg has names for its labels. label_ten: grey images of MNIST's size, one of them with label 10.
     """
 
     VERSION = tfds.core.Version("1.2.3")
@@ -29,7 +29,8 @@ class Pictures(tfds.core.GeneratorBasedBuilder):
         variant = self.builder_config.name
         shape, classes = ((28, 28, 1), 11) if variant == "label_ten" else (SHAPE, CLASSES)
         image = tfds.features.Image(shape=shape, encoding_format="jpeg" if variant == "jpeg" else "png")
-        features = tfds.features.FeaturesDict({"image": image, "label": tfds.features.ClassLabel(num_classes=classes)})
+        label = tfds.features.ClassLabel(names=NAMES) if variant == "jpeg" else tfds.features.ClassLabel(num_classes=classes)
+        features = tfds.features.FeaturesDict({"image": image, "label": label})
         return self.dataset_info_from_configs(features=features, supervised_keys=("image", "label"))
 
     def _split_generators(self, dl_manager: Any) -> dict[str, Any]:

@@ -76,6 +76,14 @@ def test_a_slice_that_no_example_has_is_refused_by_name():
     assert words == ["ink=heavy has no test examples, so gates.slices.ink=heavy cannot be judged"]
 
 
+def test_a_refusal_calls_labels_by_their_names():
+    gates = GATES.model_copy(update={"slices": {"label=0, ink=heavy": 0.5}})
+    found = judge(gates, 2, metrics(0.95, slices={"label=1": row(0.3)}), [], ["cat", "dog"])
+    assert [gate.on for gate in found if not gate.passed] == ["label=1 (dog)", "label=0 (cat), ink=heavy"]
+    assert [gate.slice for gate in found if not gate.passed] == ["label=1", "label=0, ink=heavy"]
+    assert [gate.words.split(" is ")[0] for gate in found if gate.slice == "label=1"] == ["accuracy on label=1 (dog)"]
+
+
 def test_a_gate_on_a_cross_is_on_all_of_its_slices():
     slices = {"label=0, ink=light": row(0.2), "label=1, ink=light": row(0.2), "label=1, ink=heavy": row(0.9), "ink=light": row(0.2)}
     gates = GATES.model_copy(update={"slices": {"label=1, ink": 0.5}})

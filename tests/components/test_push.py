@@ -60,7 +60,7 @@ def pushed(parts, shelf, lend, number, keep=5):
     run = lend(lineage={"run": number, "stages": stages})
     passed = {name: parts[name] for name in ("model", "evaluation", "serving")} | {"baseline": against}
     approval = approve.function(**passed, settings=Push(), decided=None, **shelf, run=lend())
-    version = push.function(**passed, statistics=parts["statistics"], approval=approval, keep=keep, **shelf, run=run)
+    version = push.function(**passed, statistics=parts["statistics"], approval=approval, keep=keep, labels=["cat", "dog"], **shelf, run=run)
     return version, against, before, run
 
 
@@ -77,6 +77,7 @@ def test_the_first_push_has_nothing_to_compare_with_and_makes_version_one(tmp_pa
     assert found == pictures.contents(parts["model"].path / "saved_model")
     assert (provenance["model"], provenance["accuracy"], provenance["run"]) == ("model-a", 0.9, 1)
     assert provenance["gates"] == [{"gate": "accuracy"}]
+    assert provenance["labels"] == ["cat", "dog"]
     assert provenance["files"].keys() == {*found, stats.SERVED, WARMUP}
 
 

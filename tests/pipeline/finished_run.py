@@ -18,6 +18,7 @@ from components._evaluation import paired
 from pipeline.lineage import Lineage, now
 from pipeline.store import Store
 from schemas.artifacts import Artifact
+from schemas.contract import Contract, called
 
 CLASSES, SIDE, BINS = 10, 28, 15
 STAGES = ("ingest", "describe", "validate", "transform", "tune", "train", "evaluate", "check_serving")
@@ -61,19 +62,26 @@ def finish(
     profile: str = "mnist",
     model: str | None = "mnist",
     command: str = "python -m pipeline run --profile mnist",
+    names: tuple[str, ...] = (),
 ) -> int:
-    """The number of a new run in the store at `root`: refused by the gates named, pushed if there are none."""
+    """The number of a new run in the store at `root`: refused by the gates named, pushed if there are none.
+
+    `names`: what the contract calls the labels.
+    """
     answers = answers or Answers.drawn()
     store, lineage = Store(root), Lineage.at(root, None)
     config = {"source": {"tfds": "mnist", "test": "test"}, "train": {**_TRAIN}, "push": {"model": model}}
     number = lineage.start(profile=profile, command=command, config=config)
     found = evaluation(answers, refused=refused, with_baseline=with_baseline, leaked=leaked)
+    for gate in found["gates"]:
+        gate |= {"on": called(gate["slice"], names), "words": called(gate["words"], names)}
     stages = STAGES[: STAGES.index("evaluate") + 1] if refused else STAGES
     for i, stage in enumerate(stages):
         key = f"{number:04d}{i:012d}"
         with store.staging(stage, key) as out:
             _files(stage, out, answers, found)
-            recipe = {"code": {}, "settings": {}, "inputs": {}, "versions": {"numpy": "2.3.5", "keras": "3.15.0"}}
+            settings = {"contract": dataclasses.asdict(naming(names))} if stage in ("validate", "evaluate") else {}
+            recipe = {"code": {}, "settings": settings, "inputs": {}, "versions": {"numpy": "2.3.5", "keras": "3.15.0"}}
             artifact = store.commit(Artifact(out), stage, key, recipe, now())
         reused = stage in ("ingest", "describe")
         lineage.executed(
@@ -91,6 +99,12 @@ def finish(
         lineage.finish(number, state="pushed", exit_code=0)
     lineage.engine.dispose()
     return number
+
+
+def naming(names: tuple[str, ...]) -> Contract:
+    """MNIST's contract, with names for its labels."""
+    domain = "".join(f"  value: {json.dumps(name)}\n" for name in names)
+    return Contract("mnist.pbtxt", Contract.load("mnist.pbtxt").text + f'string_domain {{\n  name: "label"\n{domain}}}\n')
 
 
 def evaluation(answers: Answers, *, refused: tuple[str, ...] = (), with_baseline: bool = True, leaked: int = 0) -> dict[str, Any]:

@@ -113,6 +113,22 @@ def test_candidate_and_baseline_stand_side_by_side_with_their_intervals(pushed: 
     assert html.sentence(pushed.comparisons[0]["words"]).replace("\u00a0", " ") in page.text
 
 
+def test_labels_are_called_by_their_names(tmp_path: Path) -> None:
+    names = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
+    root = Store(tmp_path / "root").root
+    found = facts_of(root, finish(root, refused=("per_class:label=8",), names=names))
+    text = Page(html.page(found)).text
+    assert found.verdict.startswith("Refused: accuracy on label=8 (Bag) is ")
+    assert "label=8 (Bag) ≥ " in text
+    label, other, images = views.confused(found)[0]
+    assert f"Most often confused: {names[label]} taken for {names[other]} ({images})" in text
+    assert f"label {names[found.gallery['mistakes'][0]['label']]}, predicted {names[found.gallery['mistakes'][0]['predicted']]}" in text
+    assert [row["name"] for row in views.classes(found)][:3] == ["overall", "0 T-shirt/top", "1 Trouser"]
+    assert "label=1 (Trouser), ink=below 0.1" in [row["name"] for row in views.slices(found)]
+    assert "| class 9 Ankle boot |" in html.card(found)
+    assert "| per\\_class | label=8 (Bag) |" in html.card(found)
+
+
 def test_images_that_one_model_got_right_and_the_other_wrong_are_shown(pushed: Facts, page: Page) -> None:
     comparison = pushed.comparisons[0]
     assert comparison["only_candidate"] >= len(pushed.gallery["gained"]) > 0

@@ -27,9 +27,11 @@ def pushed(tmp_path: Path) -> Facts:
 
 def test_strings_of_others_are_shown_as_text(tmp_path: Path) -> None:
     root = Store(tmp_path / "root").root
-    number = finish(root, refused=("accuracy",), profile=HOSTILE, command=f"run {HOSTILE}")
+    names = tuple(f"{HOSTILE}{n}" for n in range(10))
+    number = finish(root, refused=("accuracy", "per_class:label=8"), profile=HOSTILE, command=f"run {HOSTILE}", names=names)
     found = facts_of(root, number)
-    hostile = {**found.gates[0], "slice": HOSTILE, "words": HOSTILE}
+    assert found.names == names
+    hostile = {**found.gates[0], "on": HOSTILE, "words": HOSTILE}
     candidate = found.metrics["candidate"]
     slices = {**candidate["slices"], f"source/dataset={HOSTILE}": candidate["overall"]}
     corruptions = {HOSTILE: candidate["overall"]}
@@ -39,7 +41,7 @@ def test_strings_of_others_are_shown_as_text(tmp_path: Path) -> None:
     found = edited(found, gates=[hostile], metrics=metrics, anomalies=anomalies, splits=splits, counts={HOSTILE: 3})
     page = Page(html.page(found))
     assert "script" not in {tag for tag, _ in page.elements}
-    assert page.text.count(HOSTILE) >= 9
+    assert page.text.count(HOSTILE) >= 100
     card = html.card(found)
     prose = "\n".join(line for line in card.splitlines() if not line.startswith("    "))
     assert "<script>" not in prose

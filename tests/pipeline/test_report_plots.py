@@ -54,6 +54,11 @@ def test_of_many_classes_the_lowest_are_drawn_and_overall() -> None:
     assert ">class 40<" not in svg
 
 
+def test_a_long_name_leaves_room_for_the_plot() -> None:
+    svg = plots.accuracies([("overall", ROW, None), ("0 " + "a very long name" * 9, ROW, None)])
+    assert ">0 a very long namea ver…<" in svg
+
+
 @pytest.mark.parametrize("channels", [1, 3])
 def test_a_small_picture_keeps_every_pixel(channels: int) -> None:
     images = np.random.default_rng(0).integers(0, 256, (4, 28, 20, channels), np.uint8)

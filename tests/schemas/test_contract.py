@@ -1,10 +1,11 @@
 """The data contract: what is read out of it, and what is refused."""
 
+import json
 from pathlib import Path
 
 import pytest
 
-from schemas.contract import SHIPPED, Contract
+from schemas.contract import SHIPPED, Contract, called
 from schemas.errors import ConfigurationError
 
 MNIST = (SHIPPED / "mnist.pbtxt").read_text()
@@ -119,3 +120,30 @@ def test_every_shipped_contract_is_whole(path: Path) -> None:
     contract = Contract.load(path.name)
     assert all(side > 0 for side in contract.shape)
     assert contract.classes >= 2
+
+
+def naming(tmp_path: Path, *names: str) -> Path:
+    path = tmp_path / "mine.pbtxt"
+    path.write_text(f'{MNIST}string_domain {{ name: "label" {" ".join(f"value: {json.dumps(name)}" for name in names)} }}\n')
+    return path
+
+
+def test_labels_have_names_where_the_contract_says_so(tmp_path: Path) -> None:
+    assert Contract.load("mnist.pbtxt").names == ()
+    assert Contract.load(str(naming(tmp_path, *"abcdefghij"))).names == tuple("abcdefghij")
+
+
+@pytest.mark.parametrize("names", ["abc", "abcdefghijk", "abcdefghia", ["", *"bcdefghij"]])
+def test_names_that_are_not_one_for_each_label_are_refused(tmp_path: Path, names: list[str]) -> None:
+    assert refused(naming(tmp_path, *names)) == (
+        f"configuration: schema mine.pbtxt: string_domain label must name each of the 10 labels, in their order, not {', '.join(names)}\n"
+        "  Name each label once, or none."
+    )
+
+
+def test_slices_are_called_by_the_names_of_their_labels() -> None:
+    names = ["cat", "label=0"]
+    assert called("label=0, ink=below 0.1", names) == "label=0 (cat), ink=below 0.1"
+    assert called("label=1", names) == "label=1 (label=0)"
+    assert called("label=2", names) == "label=2"
+    assert called("label=0", ()) == "label=0"
