@@ -11,7 +11,7 @@ from components._duplicates import duplicates
 from pipeline.component import Run, component
 from schemas import statistics as stats
 from schemas.artifacts import Admission, Collected, Served, Statistics
-from schemas.contract import Contract
+from schemas.contract import Contract, called
 from schemas.settings import Validate
 from schemas.spans import Drift, in_order
 
@@ -57,11 +57,11 @@ def _judged(spans: Collected, name: str, learnt: Any, what: str, contract: Contr
     dataset = stats.encode(name, _parts.read(parts), copies, {})
     for anomaly in (*against(contract, dataset), *oddities(dataset, checks)):
         if anomaly.severity != "ignore":
-            row["errors" if anomaly.severity == "error" else "warnings"].append(anomaly.words)
+            row["errors" if anomaly.severity == "error" else "warnings"].append(called(anomaly.words, contract.names))
     if not row["errors"]:
         measured = measures(dataset, learnt, drift)
         row["measures"] = {measure: dataclasses.asdict(each) for measure, each in measured.items()}
-        far = [f"{each.words} (spans.drift.{m} allows {each.limit:g})" for m, each in measured.items() if each.over]
+        far = [f"{called(each.words, contract.names)} (spans.drift.{m} allows {each.limit:g})" for m, each in measured.items() if each.over]
         row["drift"] = f"{name} lies far from {what} training data: {'; '.join(far)}" if far and drift.then != "ignore" else ""
         if row["drift"]:
             row["errors" if drift.then == "quarantine" else "warnings"].append(row["drift"])

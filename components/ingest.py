@@ -77,13 +77,17 @@ def _splits(counts: dict[str, int]) -> dict[str, Split]:
 
 
 def label_names(source: Source) -> tuple[str, ...]:
-    """What TFDS calls the labels of a data set, in their order: their numbers, where it has no names.
+    """What TFDS calls the labels of a data set, in their order: their numbers, where they have no names; nothing of plain numbers.
 
     Raises:
         DataError: TFDS knows no such data set.
     """
     builder = _known(source, source.data_dir)
-    return tuple(builder.info.features[_keys(builder)[1]].names)
+    return labels_called(builder.info.features[_keys(builder)[1]])
+
+
+def labels_called(feature: Any) -> tuple[str, ...]:
+    return tuple(getattr(feature, "names", ()))
 
 
 def _known(source: Source, data_dir: str | None) -> Any:

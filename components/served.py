@@ -22,7 +22,7 @@ def served_data(statistics: Statistics, *, contract: Contract, serving_dir: Unke
     """The version now served, for its data, or none.
 
     Raises:
-        ConfigurationError: it serves images of another size or other classes, so it is another model.
+        ConfigurationError: it serves images of another size, other classes or the same in another order, so it is another model.
         StoreError: it was altered since it was pushed.
     """
     shelf = Shelf(serving_dir, model_name)
@@ -34,9 +34,14 @@ def served_data(statistics: Statistics, *, contract: Contract, serving_dir: Unke
         facts = stages["transform"]["facts"]
         same = statistics.digest == stages["mix" if "mix" in stages else "describe"]["digest"]
         served, wanted = (*facts["shape"], facts["classes"]), (*contract.shape, contract.classes)
+        labels = list(latest.provenance.get("labels") or ())
     if served != wanted:
         sizes = ["{}x{}x{} in {} classes".format(*each) for each in (served, wanted)]
         raise ConfigurationError(f"{latest.path} serves images of {sizes[0]}; {contract.name} says {sizes[1]}", "Name another push.model.")
+    for label, name in enumerate(labels):
+        if name in contract.names and (now := contract.names.index(name)) != label:  # to call a label something else is no harm
+            cause = f"{name} is label {label} of {latest.path}; {contract.name} says that it is label {now}"
+            raise ConfigurationError(cause, "Mend the schema, or name another push.model.")
     return _then("served_data", shelf) if same else _now(latest)
 
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from etils import epy
@@ -11,7 +11,7 @@ from components._anomalies import Anomaly, against, jensen_shannon, largest_diff
 from pipeline.component import Run, component
 from schemas import statistics as stats
 from schemas.artifacts import Served, Statistics, Verdict
-from schemas.contract import Contract
+from schemas.contract import Contract, called
 from schemas.settings import Severity, Validate
 
 with epy.lazy_imports():
@@ -35,7 +35,7 @@ def validate(statistics: Statistics, served: Served | None, *, contract: Contrac
     if served is not None and (served.path / stats.SERVED).exists():
         before = stats.read(served.path / stats.SERVED)["train"]
         found += _apart(contract, train, before, f"train against version {served.version}'s", "train", "drift_comparator", checks.drift)
-    found = [anomaly for anomaly in found if anomaly.severity != "ignore"]
+    found = [replace(anomaly, words=called(anomaly.words, contract.names)) for anomaly in found if anomaly.severity != "ignore"]
     (run.out / "anomalies.json").write_text(json.dumps([asdict(anomaly) for anomaly in found], indent=2))
     (run.out / "anomalies.pbtxt").write_text(text_format.MessageToString(_proto(contract, found)))
     errors = tuple(anomaly.words for anomaly in found if anomaly.severity == "error")

@@ -16,6 +16,7 @@ import typer
 from pipeline.commands import approvals, configure, review, run, schedule, serving, store
 from pipeline.commands.tune import tune
 from pipeline.interruption import heed, interrupted
+from pipeline.report.words import printable
 from schemas.errors import GatelineError, Interrupted
 
 app = typer.Typer(
@@ -81,5 +82,5 @@ def _unforeseen(error: BaseException, verbose: bool) -> int:
 def _failed(text: str, code: int, verbose: bool) -> int:
     if verbose:
         traceback.print_exc()
-    print(text, file=sys.stderr)
+    print(printable(text), file=sys.stderr)
     return code

@@ -72,13 +72,13 @@ def load(*, profile: str | None = None, file: Path | None = None, sets: list[str
         ConfigurationError: no such profile, broken YAML, an unknown key, a wrong type, or a value out of range.
     """
     where = f"file {file}" if file else f"profile {profile}"
-    path = file or PROFILES / f"{profile}.yaml"
-    if not path.is_file() or not (file or profile in profiles()):
-        if file:
-            raise ConfigurationError(f"there is no file {file}", "Name another with --config.")
+    if profile not in profiles() and not (file and profile is None):
         raise ConfigurationError(
             f"there is no profile {profile}", f"The profiles are {', '.join(profiles())}.{_close(profile or '', profiles())}"
         )
+    path = file or PROFILES / f"{profile}.yaml"
+    if not path.is_file():
+        raise ConfigurationError(f"there is no file {path}", "Name another with --config.")
     try:
         document = _yaml(path.read_text(), where)
     except UnicodeDecodeError:

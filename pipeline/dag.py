@@ -55,7 +55,7 @@ def line(c: Config, serving_dir: Path, decided: Decided | None = None) -> Node:
 def _grown(c: Config, examples: Node, statistics: Node, contract: Contract, shelf: dict[str, Any]) -> Node:
     """The base data set and what arrived beside it."""
     assert c.spans
-    c.spans.check(contract.classes)
+    c.spans.check(contract.classes, contract.names)
     reading = {"labels": c.spans.labels, "validation": c.source.validation, "fresh": c.spans.fresh, "shard_size": c.source.shard_size}
     spans = collect(arrivals=arrived(spans=c.spans), **reading)
     before = served_spans(spans=spans, **shelf)

@@ -1,5 +1,6 @@
 """Draft a data contract from statistics, for a person to curate: what chance put there must not become the contract."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from rich.console import Console
 
 from components.describe import describe
 from components.ingest import ingest, label_names
-from pipeline import logs, progress, runner
+from pipeline import files, logs, progress, runner
 from pipeline.lineage import Lineage
 from pipeline.plan import Again, Planner
 from pipeline.session import recorded
@@ -23,7 +24,7 @@ with epy.lazy_imports():
     from tensorflow_metadata.proto.v0 import schema_pb2 as pb
 
 
-def write(source: Source, root: Path, path: Path, *, verbose: bool) -> None:
+def write(source: Source, root: Path, path: Path, *, wait: bool = False, verbose: bool = False) -> None:
     """Ingest and describe the data set, and write what a contract for it could be.
 
     Raises:
@@ -34,10 +35,12 @@ def write(source: Source, root: Path, path: Path, *, verbose: bool) -> None:
         raise ConfigurationError(f"{path} is there already", "Name another file with --out.")
     if not path.absolute().parent.is_dir():
         raise ConfigurationError(f"there is no folder {path.parent} to write {path.name} to", "Make it, or name another file with --out.")
+    if not os.access(path.absolute().parent, os.W_OK):
+        raise ConfigurationError(f"{path.parent} may not be written to", "Name another file with --out.")
     node = describe(examples=ingest(source=source, data_dir=source.data_dir, manual_dir=source.manual_dir))
     store = Store(root)
     planner = Planner.of(store, Again(), node)
-    with store.lock(wait=False):
+    with store.lock(wait=wait):
         lineage = Lineage.at(root, None)
         number = lineage.start(profile=f"schema infer {source.tfds}", command="schema infer", config={})
         log = root / "logs" / f"run-{number}.log"
@@ -48,7 +51,8 @@ def write(source: Source, root: Path, path: Path, *, verbose: bool) -> None:
             assert statistics is not None
             train = stats.read(statistics.path / "stats.tfrecord")["train"]
             head = f"{DRAFT}: inferred from the train split of {source.tfds}. Read it, correct it, remove this line.\n\n"
-            path.write_text(head + text(train, label_names(source)))
+            with files.explained(path.absolute().parent, "cannot write the draft to"):
+                path.write_text(head + text(train, label_names(source)))
         lineage.finish(number, state="drafted", exit_code=0)
 
 
@@ -68,6 +72,7 @@ def text(train: "stats.pb.DatasetFeatureStatistics", names: Sequence[str]) -> st
         feature.int_domain.min, feature.int_domain.max = min(seen), max(seen)
         if name == "label":
             feature.int_domain.min, feature.int_domain.is_categorical = 0, True
+            feature.int_domain.max = max(*seen, len(names) - 1)  # train may lack the last
             feature.skew_comparator.infinity_norm.threshold = feature.drift_comparator.infinity_norm.threshold = 0.03
     for name in ("source/dataset", "source/version", "source/split"):
         schema.feature.add(name=name, type=pb.BYTES)

@@ -65,9 +65,12 @@ class Planner:
     @classmethod
     def of(cls, store: Store, again: Again, node: Node, *, only: str | None = None, held: Held | None = None) -> "Planner":
         order = [only] if only else [each.name for each in node.walk()]
+        kinds = {each.name: each.component.kind for each in node.walk() if each.name in order and each.component.kind != "resolver"}
         for stage in [*again.force, *([again.from_stage] if again.from_stage else [])]:
-            if stage not in order:
-                raise ConfigurationError(f"{stage} is no stage of this run", f"Its stages are {', '.join(order)}.")
+            if stage not in kinds:
+                raise ConfigurationError(f"{stage} is no stage of this run", f"Its stages are {', '.join(kinds)}.")
+            if kinds[stage] == "always":
+                raise ConfigurationError(f"{stage} runs every time", "Leave it out, or name a stage whose work is kept.")
         return cls(store, again, order, only, held)
 
     def plan(self, node: Node) -> list[Step]:
@@ -93,10 +96,15 @@ class Planner:
             return Step(node, "refused", refusal.cause, refusal=refusal)
         if node.component.kind == "resolver":
             return self._look_up(node, inputs)
+        given = self.only not in (None, node.name)  # it must stand already
+        if given and (before := self._made_before(node)):
+            return before
         recipe = Recipe.of(node, inputs)
         if node.component.kind == "always":
             return Step(node, "run", "runs every time", recipe)
-        given = self.only not in (None, node.name)  # it must stand already
+        return self._decide_cached(node, recipe, given=given)
+
+    def _decide_cached(self, node: Node, recipe: Recipe, *, given: bool) -> Step:
         if not given and (asked := self.again.reason(node)) is not None:
             return Step(node, "run", asked, recipe)
         if artifact := self.store.find(node.name, recipe.key, node.component.output):
@@ -111,6 +119,16 @@ class Planner:
         if kept:
             return Step(node, "resolve", "looked up before", artifact=kept[0])
         return Step(node, "resolve", "looked up", artifact=resolve(node, inputs))
+
+    def _made_before(self, node: Node) -> Step | None:
+        """What is held of this stage, if that is kept and still stands."""
+        key = self.held.made(node.name) if self.held else None
+        artifact = self.store.find(node.name, key, node.component.output) if key else None
+        if key is None or artifact is None:
+            return None
+        manifest = self.store.manifest(node.name, key)
+        assert manifest is not None
+        return Step(node, "reuse", "made before", Recipe(node.name, manifest["recipe"]), artifact)
 
     def _why(self, recipe: Recipe) -> str:
         """What changed since the most similar artifact of this stage."""

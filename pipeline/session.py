@@ -17,6 +17,7 @@ from pipeline.dag import line
 from pipeline.held import Held, by_run
 from pipeline.interruption import interrupted
 from pipeline.lineage import Lineage
+from pipeline.passwords import without_passwords
 from pipeline.plan import Again, Planner, Step
 from pipeline.store import Store, facts
 from schemas.artifacts import Approval, Artifact, Decision, Pushed
@@ -89,7 +90,7 @@ class Session:
             last = execution.made["approve"]
         assert last is not None
         name = "approve" if isinstance(last, Approval) else execution.node.name
-        return Outcome(execution.number, name, last, dict(execution.made), self.root)
+        return Outcome(execution.number, name, last, dict(execution.made), self.root, self.database)
 
     def _decided(self, shelf: str, model: str) -> Decision | None:
         return Approvals(Lineage.at(self.root, self.database)).decided(shelf, model)
@@ -107,8 +108,8 @@ def recorded(lineage: Lineage, number: int, log: Path) -> Iterator[None]:
 
     def finish(state: str, error: BaseException, exit_code: int) -> None:
         with contextlib.suppress(GatelineError):
-            words = str(error) if isinstance(error, GatelineError) else f"{type(error).__name__}: {error}"
-            lineage.finish(number, state=state, exit_code=exit_code, message=words[:2000])
+            words = error.shortened(2000) if isinstance(error, GatelineError) else f"{type(error).__name__}: {error}"[:2000]
+            lineage.finish(number, state=state, exit_code=exit_code, message=words)
 
     try:
         yield
@@ -134,6 +135,13 @@ class Outcome:
     last: Artifact  # what it made
     made: dict[str, Artifact | None]
     root: Path
+    database: str | None = None
+
+    @property
+    def place(self) -> str:
+        """The options that a command which is shown must be given to find this run."""
+        root = "" if self.root == Path("gateline") else f" --root {shlex.quote(str(self.root))}"
+        return root + (f" --database {shlex.quote(without_passwords(self.database))}" if self.database else "")
 
     @property
     def state(self) -> Literal["pushed", "unchanged", "waiting", "partial"]:
@@ -151,8 +159,7 @@ class Outcome:
     @property
     def approve(self) -> str:
         """The command that approves the model."""
-        place = "" if self.root == Path("gateline") else f" --root {shlex.quote(str(self.root))}"
-        return f"python -m pipeline approve {self.run} --by NAME --reason TEXT{place}"
+        return f"python -m pipeline approve {self.run} --by NAME --reason TEXT{self.place}"
 
     def as_json(self) -> dict[str, Any]:
         stages = {name: facts(a) | {"path": str(a.path), "digest": a.digest} for name, a in self.made.items() if a}

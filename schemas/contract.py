@@ -5,6 +5,7 @@ contract.shape, contract.classes   # (28, 28, 1), 10
 called("label=6, ink=below 0.1", contract.names)    # "label=6 (Shirt), ink=below 0.1"
 """
 
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ with epy.lazy_imports():
 
 SHIPPED = Path(__file__).parent
 DRAFT = "# DRAFT"
+_UNFIT = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 @dataclass(frozen=True)
@@ -105,19 +107,25 @@ class Contract:
 
     @cached_property
     def names(self) -> tuple[str, ...]:
-        """What the labels are called, in their order: the string_domain `label`. Empty where the schema does not say."""
+        """What the labels are called, in their order: the string_domain `label`. Empty where the schema does not say.
+
+        Names stand in sentences, so they are one line of text.
+        """
         names = tuple(value for domain in self.proto.string_domain if domain.name == "label" for value in domain.value)
-        if names and (len(names) != self.classes or len({*names, ""}) <= len(names)):
+        if names and (len(set(names)) != self.classes or len(names) != self.classes):
             asked = f"string_domain label must name each of the {self.classes} labels, in their order"
             raise ConfigurationError(f"schema {self.name}: {asked}, not {', '.join(names)}", "Name each label once, or none.")
+        for name in names:
+            if not name.strip() or _UNFIT.search(name):
+                raise ConfigurationError(f"schema {self.name}: {json.dumps(name)} is no name of a label", "A name is one line of text.")
         return names
 
 
 def called(words: str, names: Sequence[str]) -> str:
-    """`words` with the name of each label that they speak of: "label=6" becomes "label=6 (Shirt)"."""
+    """`words` with the name of each label that they speak of: "label=6" becomes "label=6 (Shirt)", and so does "label 6"."""
 
     def named(found: re.Match[str]) -> str:
         label = int(found[1])
         return f"{found[0]} ({names[label]})" if label < len(names) else found[0]
 
-    return re.sub(r"\blabel=(\d+)", named, words)
+    return re.sub(r"\blabel[= ](\d+)\b", named, words)

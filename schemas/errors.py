@@ -17,6 +17,16 @@ class GatelineError(Exception):
     def __str__(self) -> str:
         return f"{self.kind}: {self.cause}" + (f"\n  {self.remedy}" if self.remedy else "")
 
+    def shortened(self, most: int) -> str:
+        """As `str`, of about `most` characters: the last causes are counted only, and the remedy stays."""
+        room = most - len(self.kind) - len(self.remedy)
+        lines = self.cause.split("\n")
+        while len(lines) > 1 and len("\n".join(lines)) > room:
+            lines.pop()
+        more = self.cause.count("\n") + 1 - len(lines)
+        cause = "\n".join(lines) if len(lines) > 1 or len(lines[0]) <= room else f"{lines[0][:room]}…"
+        return str(type(self)(cause + (f"\n{' ' * 9}and {more} more" if more else ""), self.remedy))
+
 
 class ConfigurationError(GatelineError):
     """Configuration or usage: refused before anything runs."""

@@ -120,6 +120,12 @@ class Optimizer(Settings):
     schedule: Literal["constant", "cosine"] = Field("constant", description="cosine decays to 0 at the last step")
     momentum: Annotated[FiniteFloat, Field(ge=0, lt=1)] = Field(0.0, description="of sgd and rmsprop")
 
+    @model_validator(mode="after")
+    def _momentum_has_an_optimizer(self) -> "Optimizer":
+        if self.momentum and self.name not in ("sgd", "rmsprop"):
+            raise ValueError(f"momentum is of sgd and rmsprop, not of {self.name}")
+        return self
+
 
 class EarlyStopping(Settings):
     """Stop when validation accuracy no longer rises, and keep the best weights."""
@@ -242,16 +248,34 @@ class Gates(Settings):
 
     def check(self, classes: int, evaluate: Evaluate) -> None:
         """Raises ConfigurationError if guessing among so many classes would pass, or if a gate is on what is not evaluated."""
+        self._check_bounds(classes)
+        self._check_slices(classes, evaluate)
+        for corruption in self.corruptions:
+            if corruption not in evaluate.corruptions or not evaluate.corrupted:
+                hint = "Add it to evaluate.corruptions, or remove the gate."
+                raise ConfigurationError(f"gates.corruptions names {corruption}, but test images are not corrupted so", hint)
+        if self.corruptions and evaluate.corrupted < self.min_examples:
+            cause = f"gates.corruptions is judged on {evaluate.corrupted} images (evaluate.corrupted)"
+            raise ConfigurationError(f"{cause}; gates.min_examples asks for {self.min_examples}", "Corrupt more of them.")
+
+    def _check_bounds(self, classes: int) -> None:
+        """Who guesses gives each class the same probability: its accuracy is 1 / classes, its Brier score the rest. One who is sure
+        of his guess is as far off in calibration."""
+        guessed, rest = 1 / classes, 1 - 1 / classes
         floors = {"accuracy": self.accuracy, "per_class": self.per_class}
         floors |= {f"slices.{name}": floor for name, floor in self.slices.items()}
-        for name, floor in floors.items():
-            if floor <= 1 / classes:
-                cause = f"gates.{name} is {floor:g}; guessing among {classes} classes reaches {1 / classes:.3g}"
-                raise ConfigurationError(cause, "Ask for more: a gate must be able to refuse.")
-        for name, lost in {"paired": self.paired.margin, "budget": self.budget.margin}.items():
-            if lost >= self.accuracy - 1 / classes:
-                cause = f"gates.{name}.margin is {lost:g}; below gates.accuracy {self.accuracy:g} that allows a model that guesses"
-                raise ConfigurationError(cause, "Ask for more: a gate must be able to refuse.")
+        floors |= {f"corruptions.{name}": floor for name, floor in self.corruptions.items()}
+        floors |= {"fresh": self.fresh} if self.fresh is not None else {}
+        ceilings = {name: bound for name, bound in (("ece", self.ece), ("brier", self.brier)) if bound is not None}
+        margins = {"paired.margin": self.paired.margin, "budget.margin": self.budget.margin, "drop": self.drop or 0.0}
+        among, allowing = f"guessing among {classes} classes", f"below gates.accuracy {self.accuracy:g} that allows a model that guesses"
+        wrong = [f"{name} is {bound:g}; {among} reaches {guessed:.3g}" for name, bound in floors.items() if bound <= guessed]
+        wrong += [f"{name} is {bound:g}; {among} stays at {rest:.3g}" for name, bound in ceilings.items() if bound >= rest]
+        wrong += [f"{name} is {bound:g}; {allowing}" for name, bound in margins.items() if bound >= self.accuracy - guessed]
+        if wrong:
+            raise ConfigurationError(f"gates.{wrong[0]}", "Ask for more: a gate must be able to refuse.")
+
+    def _check_slices(self, classes: int, evaluate: Evaluate) -> None:
         slicings = [", ".join(features) for features in evaluate.features]
         for name in self.slices:
             features = ", ".join(part.split("=")[0] for part in name.split(", "))
@@ -265,7 +289,3 @@ class Gates(Settings):
                 if feature in evaluate.derived and "=" in part and value not in (known := bins(evaluate.derived[feature])):
                     hint = f"Its values are {'; '.join(known)}. Correct the gate."
                     raise ConfigurationError(f"gates.slices names {name}, but {feature} has no such slice", hint)
-        for corruption in self.corruptions:
-            if corruption not in evaluate.corruptions or not evaluate.corrupted:
-                hint = "Add it to evaluate.corruptions, or remove the gate."
-                raise ConfigurationError(f"gates.corruptions names {corruption}, but test images are not corrupted so", hint)

@@ -4,7 +4,7 @@ Spans(directory="data", window={"days": 30}, weight=2.0).window.days  # 30
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, FiniteFloat, PositiveInt, model_validator
@@ -66,8 +66,13 @@ class Spans(Settings):
     )
     drift: Drift = Field(Drift(), description="how far a span may lie from what the served model learnt")
 
-    def check(self, classes: int) -> None:
-        """Raises ConfigurationError if the labels that are named are not those of the contract."""
+    def check(self, classes: int, names: Sequence[str] = ()) -> None:
+        """Raises ConfigurationError if the labels that are named are not those of the contract, each once and in its order."""
+        remedy = "Name each label once, in the order of their numbers."
+        if self.labels and len(set(self.labels)) != classes:
+            raise ConfigurationError(f"spans.labels names {len(set(self.labels))} labels; the contract knows {classes}", remedy)
         if self.labels and len(self.labels) != classes:
-            cause = f"spans.labels names {len(self.labels)} labels; the contract knows {classes}"
-            raise ConfigurationError(cause, "Name each label once, in the order of their numbers.")
+            raise ConfigurationError(f"spans.labels names {len(self.labels)} labels, some twice", remedy)
+        for number, (ours, theirs) in enumerate(zip(self.labels, names, strict=False)):
+            if ours != theirs and ours in names:
+                raise ConfigurationError(f"spans.labels says that label {number} is {ours}; the contract says {theirs}", remedy)

@@ -22,7 +22,8 @@ with epy.lazy_imports():
     import pyarrow.parquet as pq
 
 SHOWN = 32  # of mistakes, of lost and of gained: what one person looks through
-SAMPLES = 8  # of each class
+SAMPLES = 8  # of each class; of many classes fewer, so that a page stays a page
+MOST_SAMPLES = 800
 TOP = 3  # classes of highest probability
 
 
@@ -143,7 +144,8 @@ def _samples(rows: Rows) -> "np.ndarray":
     order = np.lexsort((rows.index, rows.label))
     labels = rows.label[order]
     place = np.arange(len(order)) - np.searchsorted(labels, labels)  # in its class
-    shown: np.ndarray = order[place < SAMPLES]
+    each = max(1, min(SAMPLES, MOST_SAMPLES // rows.probabilities.shape[1]))
+    shown: np.ndarray = order[place < each]
     return shown
 
 

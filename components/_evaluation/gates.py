@@ -39,7 +39,7 @@ def judge(
     """Each gate, in the order of the configuration. `names`: what the labels are called."""
     candidate = metrics[CANDIDATE]
     overall = candidate["overall"]
-    found = [_accuracy(gates, overall), *(_slice(gates, "per_class", f"label={k}", gates.per_class, candidate) for k in range(classes))]
+    found = [_accuracy(gates, overall), *_per_class(gates, classes, candidate)]
     for name, floor in gates.slices.items():
         found += [_slice(gates, f"slices.{name}", slice_, floor, candidate) for slice_ in _matching(name, candidate["slices"])]
     for name, floor in gates.corruptions.items():
@@ -51,7 +51,13 @@ def judge(
         found.append(_drop(gates.drop, metrics[BASELINE]["overall"]["accuracy"], overall["accuracy"]))
     for comparison in comparisons:
         found.append(_paired(gates, comparison) if comparison["with"] == BASELINE else _budget(gates, comparison))
-    return [replace(gate, on=called(gate.slice, names), words=called(gate.words, names)) for gate in found]
+    return [_named(gate, names) for gate in found]
+
+
+def _named(gate: Judged, names: Sequence[str]) -> Judged:
+    """With what its labels are called; settings keep their keys."""
+    on = called(gate.slice, names)
+    return replace(gate, on=on, words=gate.words.replace(gate.slice, on, 1))
 
 
 def _matching(name: str, slices: dict[str, Any]) -> list[str]:
@@ -63,6 +69,15 @@ def _matching(name: str, slices: dict[str, Any]) -> list[str]:
         part == (has if "=" in part else has.split("=")[0]) for part, has in zip(wanted, slice_.split(", "), strict=True)
     )
     return [s for s in slices if s.count(", ") == name.count(", ") and fits(s)] or [name]
+
+
+def _per_class(gates: Gates, classes: int, candidate: dict[str, Any]) -> list[Judged]:
+    """A gate on each class. That some are too small to be judged is said; that all of them are is a refusal."""
+    found = [_slice(gates, "per_class", f"label={k}", gates.per_class, candidate) for k in range(classes)]
+    if any(gate.verdict != "too few examples" for gate in found):
+        return found
+    words = f"no class has {gates.min_examples} test images, as gates.min_examples asks, so gates.per_class cannot be judged"
+    return [*found, Judged("per_class", "every class", f"≥ {gates.per_class:.4f}", "too few examples", False, words, gates.per_class)]
 
 
 def _accuracy(gates: Gates, row: dict[str, float]) -> Judged:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from pipeline.commands.options import DEFAULT_ROOT, Database, Json, Root, Verbose, lineage_at, place, run_of, typed
+from pipeline.commands.options import DEFAULT_ROOT, Database, Json, Root, Verbose, lineage_at, run_of, typed
 
 Run = Annotated[int, typer.Argument(min=1, max=2**31, metavar="RUN", help="The run whose model waits.", show_default=False)]
 By = Annotated[str, typer.Option("--by", metavar="NAME", help="Who decides.", show_default=False)]
@@ -65,7 +65,6 @@ def approve(
     found, asked = Approvals(lineage), run_of(lineage, number, root)
     row, config = found.row(number), Config.model_validate_json(json.dumps(asked["config"]))
     check(row, asked, config, by)
-    found.decide(number, approved=True, by=by, reason=reason)
     session = Session(
         root=root,
         serving_dir=Path(row["shelf"]).parent,
@@ -75,11 +74,13 @@ def approve(
         wait=True,
         verbose=verbose,
     )
+    session.plan(config)  # what cannot be pushed is not approved: that would be for good
+    found.decide(number, approved=True, by=by, reason=reason)
     outcome = session.run(config, name=asked["profile"], command=typed())
     if as_json:
         print(json.dumps(outcome.as_json(), indent=2))
     else:
-        terminal.outcome(outcome, place(root))
+        terminal.outcome(outcome)
 
 
 def reject(

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.commands.options import DEFAULT_ROOT, ConfigFile, Json, Profile, Root, Sets, Verbose
+from pipeline.commands.options import DEFAULT_ROOT, ConfigFile, Json, Profile, Root, Sets, Verbose, Wait
 
 
 def settings(as_json: Json = False, verbose: Verbose = False) -> None:
@@ -42,6 +42,7 @@ def infer(
     sets: Sets = None,
     root: Root = DEFAULT_ROOT,
     out: Annotated[Path | None, typer.Option(help="Where to write it. [default: <data set>.draft.pbtxt]", show_default=False)] = None,
+    wait: Wait = False,
     verbose: Verbose = False,
 ) -> None:
     """Draft a data contract from a data set's statistics, for a person to curate."""
@@ -50,5 +51,5 @@ def infer(
 
     source = load(profile=profile, file=config, sets=sets).source
     path = out or Path(f"{source.name}.draft.pbtxt")
-    draft.write(source, root, path, verbose=verbose)
+    draft.write(source, root, path, wait=wait, verbose=verbose)
     print(f"{path} is a draft: read it, correct what chance put there, remove the word DRAFT, and name it in `schema:`.")

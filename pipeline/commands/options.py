@@ -29,6 +29,7 @@ ConfigFile = Annotated[
 Sets = Annotated[
     list[str] | None, typer.Option("--set", help="Override a setting: train.epochs=3. May be given several times.", show_default=False)
 ]
+Wait = Annotated[bool, typer.Option("--wait", help="Wait while another run holds the lock, instead of exiting with 5.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs to read.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show all logs, and a traceback on failure.")]
 RunNumber = Annotated[int | None, typer.Argument(min=1, max=2**31, help="The run's number. [default: the last]", show_default=False)]
@@ -39,11 +40,6 @@ DEFAULT_ROOT = Path("gateline")
 def typed() -> str:
     """The command, as it would be typed again."""
     return shlex.join(["python", "-m", "pipeline", *sys.argv[1:]])
-
-
-def place(root: Path) -> str:
-    """What a command that is shown must be given to work on the same store."""
-    return "" if root == DEFAULT_ROOT else f" --root {shlex.quote(str(root))}"
 
 
 def lineage_at(root: Path, database: str | None) -> Any:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.commands.options import DEFAULT_ROOT, ConfigFile, Database, Json, Profile, Root, ServingDir, Sets, Verbose, place, typed
+from pipeline.commands.options import DEFAULT_ROOT, ConfigFile, Database, Json, Profile, Root, ServingDir, Sets, Verbose, Wait, typed
 
 
 def run(
@@ -29,7 +29,7 @@ def run(
     force: Annotated[list[str] | None, typer.Option(help="Run just this stage anew.", show_default=False)] = None,
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Run every stage anew.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would run, what would be reused, and why.")] = False,
-    wait: Annotated[bool, typer.Option("--wait", help="Wait while another run holds the lock, instead of exiting with 5.")] = False,
+    wait: Wait = False,
     as_json: Json = False,
     verbose: Verbose = False,
 ) -> None:
@@ -60,4 +60,4 @@ def run(
     if as_json:
         print(json.dumps(outcome.as_json(), indent=2))
     else:
-        terminal.outcome(outcome, place(root))
+        terminal.outcome(outcome)

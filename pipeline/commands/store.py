@@ -6,10 +6,8 @@ from typing import Annotated
 
 import typer
 
-from pipeline.commands.options import DEFAULT_ROOT, Database, Json, Root, Verbose, lineage_at
+from pipeline.commands.options import DEFAULT_ROOT, Database, Json, Root, Verbose, Wait, lineage_at
 from schemas.errors import DataError
-
-Wait = Annotated[bool, typer.Option("--wait", help="Wait while a run holds the lock, instead of exiting with 5.")]
 
 
 def verify(

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.commands.options import DEFAULT_ROOT, ConfigFile, Database, Json, Profile, Root, ServingDir, Sets, Verbose, typed
+from pipeline.commands.options import DEFAULT_ROOT, ConfigFile, Database, Json, Profile, Root, ServingDir, Sets, Verbose, Wait, typed
 
 Trials = Annotated[int | None, typer.Option(min=1, help="How many models are tried at most. [default: tune.trials]", show_default=False)]
 Workers = Annotated[int, typer.Option(min=1, max=64, help="Processes that try models at the same time, on this machine.")]
@@ -21,7 +21,7 @@ def tune(
     trials: Trials = None,
     workers: Workers = 1,
     again: Annotated[bool, typer.Option("--again", help="Search anew, though this search is finished.")] = False,
-    wait: Annotated[bool, typer.Option("--wait", help="Wait while another run holds the lock, instead of exiting with 5.")] = False,
+    wait: Wait = False,
     as_json: Json = False,
     verbose: Verbose = False,
 ) -> None:

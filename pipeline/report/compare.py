@@ -6,6 +6,7 @@ found.paired["words"]    # "0.31 points better than run 3 (...)"
 """
 
 import dataclasses
+import hashlib
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,7 +39,7 @@ class Beside:
 
     runs: tuple[Json, Json]  # run, profile, state, started
     configuration: list[Json]  # `key`, dotted; only what differs
-    data: list[Json]  # `what`: source, digests, counts
+    data: list[Json]  # `what`: source, digests of contract and data, counts
     spans: list[Json]  # `span`, and what became of it; only what differs, the newest first
     overall: list[Json]  # `figure`
     slices: list[Json]  # `slice`, `difference` (new minus old), `interval`, `beyond_noise`
@@ -123,7 +124,8 @@ def _data(remains: Remains) -> Json:
     digests = {name: (stages.get(stage, {}).get("digest") or "")[:12] or None for name, stage in made.items()}
     counts = {f"{split} images": count for split, count in facts.get(described, {}).get("counts", {}).items()}
     learnt = {"spans learnt from": len(facts["mix"]["spans"])} if described == "mix" else {}
-    return {"source": facts.get("ingest", {}).get("source"), **learnt, **digests, **counts}
+    contract = {"contract": hashlib.sha256(found.text.encode()).hexdigest()[:12]} if (found := remains.contract) else {}
+    return {"source": facts.get("ingest", {}).get("source"), **learnt, **contract, **digests, **counts}
 
 
 def _spans(remains: Remains) -> Json:

@@ -53,7 +53,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Served:
-    """What the serving directory offers under one name. `since` and `run` are None where this store did not push it."""
+    """What the serving directory offers under one name. `run` is None where this store did not push it."""
 
     model: str
     version: int | None
@@ -175,8 +175,8 @@ def _served(serving_dir: Path, runs: list[Json], stages: dict[int, Json]) -> Ite
             yield Served(name, None, None, None, None, error.cause)
             continue
         if version is not None:
-            by = pushed.get((name, version.number, version.digest), {})
-            since = by.get("finished") or by.get("started")
+            by = pushed.get((name, version.origin, version.digest), {})  # a rollback publishes what was pushed before
+            since = version.provenance.get("published") or by.get("finished") or by.get("started")
             yield Served(name, version.number, version.provenance.get("accuracy"), since, by.get("run"))
 
 

@@ -7,6 +7,7 @@ Sized for a telephone: 4.4 inches are the width of one, and on larger screens th
 
 import io
 import re
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -187,7 +188,9 @@ def _figure(words: str, height: float) -> Iterator[tuple[Any, Callable[[], str]]
 def svg(figure: Any, words: str) -> str:
     drawn = io.StringIO()
     nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-    figure.savefig(drawn, format="svg", transparent=True, metadata=nothing)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)  # text stays text: the page's font has it
+        figure.savefig(drawn, format="svg", transparent=True, metadata=nothing)
     text = drawn.getvalue()
     text = text[text.index("<svg") :]
     for colour, name in VARIABLES.items():

@@ -44,13 +44,18 @@ class Remains:
         return "mix" if self.stages.get("mix", {}).get("digest") else "describe"
 
     @property
-    def names(self) -> tuple[str, ...]:
-        """What the labels are called, by the contract that the stages were given. Empty where it does not say, or is gone."""
+    def contract(self) -> Contract | None:
+        """The contract that the stages were given."""
         settings = [manifest.get("recipe", {}).get("settings", {}) for manifest in map(self.manifest, self.stages) if manifest]
-        contract = next((each["contract"] for each in settings if "contract" in each), None)
+        found = next((each["contract"] for each in settings if "contract" in each), None)
+        return Contract(found["name"], found["text"]) if found else None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the labels are called, by that contract. Empty where it does not say."""
         try:
-            return Contract(**contract).names if contract else ()
-        except (ConfigurationError, TypeError):  # another version of this program wrote it
+            return contract.names if (contract := self.contract) else ()
+        except ConfigurationError:  # another version of this program took it
             return ()
 
     @property

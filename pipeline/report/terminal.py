@@ -70,8 +70,8 @@ def plan(steps: "list[Step]", *, as_json: bool) -> None:
     say(table)
 
 
-def outcome(found: "Outcome", where: str) -> None:
-    """The gates, and what the last stage made. `where`: options that the next command needs to find this run."""
+def outcome(found: "Outcome") -> None:
+    """The gates, and what the last stage made."""
     if evaluation := found.made.get("evaluate"):
         say(gates(json.loads((evaluation.path / "gates.json").read_text())))
     path = found.last.path
@@ -82,7 +82,7 @@ def outcome(found: "Outcome", where: str) -> None:
         "partial": ((found.stage, "bold cyan"), f"  {path}"),
     }
     say(Text.assemble(*said[found.state]))
-    say(Text(f"report  python -m pipeline report {found.run}{where}", "dim"))
+    say(Text(f"report  python -m pipeline report {found.run}{found.place}", "dim"))
 
 
 def gates(judged: list[dict[str, Any]]) -> Table:

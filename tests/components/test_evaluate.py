@@ -269,7 +269,7 @@ def test_a_worse_model_is_refused(compared, model, worse, few, mnist, lend):
     candidate = dataclasses.replace(model, path=worse.path.parent)
     better = Served(model.path / "saved_model", digest="d", version=9)
     best = Best(better.path, digest="b", version=9, accuracy=0.9, kept=True, same_test=True)
-    gates = Gates(accuracy=0.11, per_class=0.11, min_examples=100, drop=0.01)
+    gates = Gates(accuracy=0.11, per_class=0.11, min_examples=50, drop=0.01)
     found = evaluated(candidate, few, lend(), mnist, baseline=better, best=best, gates=gates)
     drop = compared.accuracy - found.accuracy
     assert drop > 0.01
@@ -290,7 +290,7 @@ def test_the_best_ever_served_is_a_third_model(compared, alone, model, worse, fe
     now = Served(worse.path, digest="now", version=9)
     best = Best(model.path / "saved_model", digest="then", version=2, accuracy=0.9, kept=True, same_test=True)
     found = evaluated(
-        candidate, few, lend(), mnist, baseline=now, best=best, gates=LOW.model_copy(update={"budget": Budget(), "min_examples": 100})
+        candidate, few, lend(), mnist, baseline=now, best=best, gates=LOW.model_copy(update={"budget": Budget(), "min_examples": 50})
     )
     assert [g["gate"] for g in read(found, "gates") if not g["passed"]] == ["budget"]
     paired, budget = read(found, "comparisons")

@@ -64,6 +64,14 @@ def test_a_slice_is_refused_by_its_upper_bound(right, count, passes):
     assert verdict == ("too few examples" if count < 5 else "passed" if passes else "refused")
 
 
+def test_classes_of_which_none_can_be_judged_are_refused():
+    """A gate that could refuse nothing is no gate."""
+    found = judge(GATES, 2, metrics(0.95, slices={"label=0": row(1.0, count=4), "label=1": row(1.0, count=4)}), [])
+    (words,) = [gate.words for gate in found if not gate.passed]
+    assert words == "no class has 5 test images, as gates.min_examples asks, so gates.per_class cannot be judged"
+    assert refused(metrics(0.95, slices={"label=0": row(1.0, count=4)})) == []
+
+
 def test_a_slice_that_no_example_has_is_refused_by_name():
     gates = GATES.model_copy(update={"slices": {"ink": 0.5, "ink=heavy": 0.5, "label=1, ink": 0.5}})
     given = metrics(0.95, slices={"ink=light": row(0.3)})
@@ -77,11 +85,13 @@ def test_a_slice_that_no_example_has_is_refused_by_name():
 
 
 def test_a_refusal_calls_labels_by_their_names():
-    gates = GATES.model_copy(update={"slices": {"label=0, ink=heavy": 0.5}})
+    gates = GATES.model_copy(update={"slices": {"label=0, ink=heavy": 0.5, "label=1": 0.9}})
     found = judge(gates, 2, metrics(0.95, slices={"label=1": row(0.3)}), [], ["cat", "dog"])
-    assert [gate.on for gate in found if not gate.passed] == ["label=1 (dog)", "label=0 (cat), ink=heavy"]
-    assert [gate.slice for gate in found if not gate.passed] == ["label=1", "label=0, ink=heavy"]
-    assert [gate.words.split(" is ")[0] for gate in found if gate.slice == "label=1"] == ["accuracy on label=1 (dog)"]
+    assert [gate.on for gate in found if not gate.passed] == ["label=1 (dog)", "label=0 (cat), ink=heavy", "label=1 (dog)"]
+    assert [gate.slice for gate in found if not gate.passed] == ["label=1", "label=0, ink=heavy", "label=1"]
+    words = next(gate.words for gate in found if gate.gate == "slices.label=1")
+    assert words.startswith("accuracy on label=1 (dog) is 0.3000, ")
+    assert "; gates.slices.label=1 asks for 0.9000, " in words, "a setting keeps its key"
 
 
 def test_a_gate_on_a_cross_is_on_all_of_its_slices():

@@ -17,6 +17,7 @@ from schemas.contract import Contract
 from schemas.delivery import Push
 from schemas.errors import ConfigurationError, Refused, StoreError
 from tests.components import pictures
+from tests.pipeline.finished_run import naming
 
 
 @pytest.fixture
@@ -137,6 +138,17 @@ def test_a_model_of_other_images_is_not_what_is_served(tmp_path, shelf, lend):
         served_data.function(made(tmp_path, "b")["statistics"], contract=colour, **shelf)
     assert refused.value.cause == f"{version.path} serves images of 28x28x1 in 10 classes; colour.pbtxt says 28x28x3 in 10 classes"
     assert refused.value.remedy == "Name another push.model."
+
+
+def test_a_model_of_the_same_labels_in_another_order_is_not_what_is_served(tmp_path, shelf, lend):
+    version, *_ = pushed(made(tmp_path, "a"), shelf, lend, 1)
+    candidate = made(tmp_path, "b")["statistics"]
+    renamed, turned = naming(("cat", "hound", *"23456789")), naming(("dog", "cat", *"23456789"))
+    assert served_data.function(candidate, contract=renamed, **shelf).version == 1
+    with pytest.raises(ConfigurationError) as refused:
+        served_data.function(candidate, contract=turned, **shelf)
+    assert refused.value.cause == f"cat is label 0 of {version.path}; mnist.pbtxt says that it is label 1"
+    assert refused.value.remedy == "Mend the schema, or name another push.model."
 
 
 def test_a_served_version_that_was_altered_is_no_baseline(tmp_path, shelf, lend):

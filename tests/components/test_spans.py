@@ -425,3 +425,8 @@ def test_labels_that_are_not_the_contracts_are_refused():
     Spans(directory="x").check(10)
     with pytest.raises(ConfigurationError, match=r"^configuration: spans\.labels names 2 labels; the contract knows 10"):
         Spans(directory="x", labels=["a", "b"]).check(10)
+    with pytest.raises(ConfigurationError, match=r"^configuration: spans\.labels names 3 labels, some twice\n"):
+        Spans(directory="x", labels=["a", "b", "b"]).check(2)
+    Spans(directory="x", labels=["a", "bee"]).check(2, ["a", "b"])
+    with pytest.raises(ConfigurationError, match=r"^configuration: spans\.labels says that label 0 is b; the contract says a\n"):
+        Spans(directory="x", labels=["b", "a"]).check(2, ["a", "b"])

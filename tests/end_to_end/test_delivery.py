@@ -11,7 +11,7 @@ import pytest
 
 REPOSITORY = Path(__file__).parents[2]
 SMALL = ("train.epochs=1", "train.model.layers=[16]", "evaluate.corrupted=0", "gates.accuracy=0.3", "gates.per_class=0.11")
-EASY = ("gates.min_examples=1000", "gates.paired={margin: 0.15, undecided: pass, worse: pass}", "gates.budget.margin=0.18")
+EASY = ("gates.paired={margin: 0.15, undecided: pass, worse: pass}", "gates.budget.margin=0.18")
 MANUAL = ("push.approval=manual", "push.approvers=[ada, bob]", "push.keep=2")
 
 
@@ -29,6 +29,14 @@ def gateline(sample, data_dir, tmp_path_factory):
 
     gateline.root, gateline.shelf = root, root / "serving" / "mnist_sample"
     return gateline
+
+
+@pytest.fixture(scope="module")
+def schema(tmp_path_factory):
+    """A contract of one's own."""
+    path = tmp_path_factory.mktemp("schema") / "mnist.pbtxt"
+    path.write_text((REPOSITORY / "schemas" / "mnist.pbtxt").read_text())
+    return path
 
 
 def versions(gateline):
@@ -50,8 +58,8 @@ def test_a_model_is_pushed_and_trained_anew_it_is_the_same_model(gateline):
     assert versions(gateline) == [1]
 
 
-def test_a_model_waits_and_the_run_says_how_to_approve_it(gateline):
-    done = gateline("run", sets=(*MANUAL, "train.seed=2"))
+def test_a_model_waits_and_the_run_says_how_to_approve_it(gateline, schema):
+    done = gateline("run", sets=(*MANUAL, "train.seed=2", f"schema={schema}"))
     assert done.returncode == 0, done.stderr
     assert f"waiting  python -m pipeline approve 3 --by NAME --reason TEXT --root {gateline.root}" in done.stdout
     assert versions(gateline) == [1]
@@ -68,7 +76,18 @@ def test_who_is_not_named_may_not_approve(gateline):
     assert done.stderr == "configuration: eve may not decide: push.approvers names ada, bob\n  Ask one of them.\n"
 
 
-def test_an_approved_model_is_pushed_at_once_and_its_version_says_by_whom(gateline):
+def test_what_cannot_be_pushed_is_not_approved(gateline, schema):
+    content = schema.read_text()
+    schema.write_text("feature {")
+    done = gateline("approve", "3", "--by", "ada", "--reason", "looks fine", sets=None)
+    schema.write_text(content)
+    assert done.returncode == 2
+    assert json.loads(gateline("approvals", "--json", sets=None).stdout)[0]["decision"] is None
+
+
+def test_an_approved_model_is_pushed_at_once_and_its_version_says_by_whom(gateline, schema):
+    """Its contract was edited meanwhile: that is of the next run."""
+    schema.write_text(schema.read_text() + "# looked at again\n")
     done = gateline("approve", "3", "--by", "ada", "--reason", "looked at the mistakes", sets=None)
     assert done.returncode == 0, done.stderr
     states = [line.split()[:2] for line in done.stderr.splitlines()]
@@ -82,10 +101,11 @@ def test_an_approved_model_is_pushed_at_once_and_its_version_says_by_whom(gateli
     assert re.match(r"refused: run 3 was approved by ada on \S+: looked at the mistakes\n", again.stderr)
 
 
-def test_what_was_rolled_back_is_not_pushed_again_and_nothing_is_evaluated_anew(gateline):
+def test_what_was_rolled_back_is_not_pushed_again_and_nothing_is_evaluated_anew(gateline, schema):
+    schema.write_text((REPOSITORY / "schemas" / "mnist.pbtxt").read_text())
     back = gateline("serving", "rollback", "--reason", "slow on old phones", sets=None)
     assert back.stdout == "version 3 serves the model of version 1 again, in place of version 2\n"
-    done = gateline("run", sets=(*MANUAL, "train.seed=2"))
+    done = gateline("run", sets=(*MANUAL, "train.seed=2", f"schema={schema}"))
     assert done.returncode == 3
     assert "refused: version 2, which is this model, was rolled back\n" in done.stderr
     assert "bring it back: python -m pipeline serving rollback --to 2" in done.stderr

@@ -16,6 +16,7 @@ from pipeline.report import compare
 from pipeline.store import Store
 from schemas.artifacts import Artifact
 from schemas.errors import ConfigurationError
+from tests.pipeline import finished_run
 from tests.pipeline.test_cli import gateline
 
 N = 1000
@@ -134,6 +135,15 @@ def test_data_is_told_by_source_digests_and_counts(root: Path) -> None:
     assert data["source"] == ("mnist:3.0.1", "mnist:3.0.1")
     assert data["test images"] == (N, N)
     assert data["examples"][0] != data["examples"][1]
+
+
+def test_another_contract_is_a_difference(tmp_path: Path) -> None:
+    root = Store(tmp_path / "root").root
+    answers = finished_run.Answers.drawn(n=200)
+    for names in ((), (), tuple("abcdefghij")):
+        finished_run.finish(root, answers, names=names)
+    of_1, of_2, of_3 = (next(row for row in beside(root, *pair).data if row["what"] == "contract") for pair in ((2, 1), (1, 2), (2, 3)))
+    assert of_1["old"] == of_1["new"] == of_2["new"] == of_3["old"] != of_3["new"]
 
 
 def test_the_same_test_images_are_enough_whatever_train_is(root: Path) -> None:

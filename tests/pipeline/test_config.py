@@ -127,6 +127,12 @@ def test_an_unknown_profile_is_refused_with_a_close_match(name: str, hint: str) 
     assert refused(profile=name) == f"configuration: there is no profile {name}\n  The profiles are {known}.{hint}"
 
 
+def test_a_misspelt_profile_beside_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "own.yaml").write_text((PROFILES / "sample.yaml").read_text())
+    load(profile="mnist", file=tmp_path / "own.yaml")
+    assert refused(profile="smaple", file=tmp_path / "own.yaml").startswith("configuration: there is no profile smaple\n")
+
+
 def test_these_profiles_are_shipped() -> None:
     assert {"cnn", "mnist", "sample", "seed_adam", "seed_sgd"} <= set(profiles())
 

@@ -26,10 +26,10 @@ def root(tmp_path: Path) -> Path:
     return root
 
 
-def serve(root: Path, number: int, digest: str) -> None:
+def serve(root: Path, number: int, digest: str, **more: object) -> None:
     version = root / "serving/mnist" / str(number)
     version.mkdir(parents=True, exist_ok=True)
-    (version / "provenance.json").write_text(json.dumps({"model": digest, "accuracy": 0.985, "run": 1}))
+    (version / "provenance.json").write_text(json.dumps({"model": digest, "accuracy": 0.985, "run": 1, **more}))
 
 
 def gathered(root: Path) -> index.Index:
@@ -70,6 +70,13 @@ def test_a_version_that_another_store_pushed_has_no_date(root: Path, number: int
     (served,) = gathered(root).served
     assert (served.version, served.run, served.since) == (number, None, None)
     assert gathered(root).headline == f"mnist serves version {number}."
+
+
+def test_after_a_rollback_its_date_and_the_run_that_made_the_model_are_known(root: Path) -> None:
+    serve(root, 3, "f" * 64, origin=2, published="2026-03-01T12:00:00+00:00")
+    (served,) = gathered(root).served
+    assert (served.version, served.run, served.since) == (3, 1, "2026-03-01T12:00:00+00:00")
+    assert gathered(root).headline == "mnist serves version 3, since 2026-03-01."
 
 
 def test_foreign_content_in_the_serving_directory_is_named_and_the_page_is_written(root: Path) -> None:

@@ -139,6 +139,21 @@ def test_under_a_hold_what_was_looked_up_stays(tiny: Line, tmp_path: Path, befor
     assert tiny.run(looking(shelf), held=another).value == 2 * (3 - 2)
 
 
+def test_what_a_run_came_to_is_what_its_last_stage_gets_whatever_was_edited_since(tiny: Line, to: Path) -> None:
+    held, node = Held(tiny.store.root, "run 1"), line(to, value=3)
+    tiny.run(node.upto("judge"))
+    made = {step.name: step.artifact for step in tiny.plan(node.upto("judge"))}
+    edited = line(to, value=3, factor=5, most=1)
+    with pytest.raises(ConfigurationError, match=r"^configuration: deliver needs double"):
+        one(tiny, edited, "deliver", held=held)
+    held.keep_all(node, made)
+    EVENTS.clear()
+    one(tiny, edited, "deliver", held=held)
+    assert ((to / "number.txt").read_text(), EVENTS) == ("6", ["deliver"])
+    executions = {row["stage"]: row for row in tiny.lineage.executions(tiny.lineage.run(None)["run"])}
+    assert (executions["double"]["why"], executions["double"]["key"]) == ("made before", made["double"].path.name)
+
+
 def test_a_plan_under_a_hold_keeps_nothing(tiny: Line, tmp_path: Path) -> None:
     held = Held(tiny.store.root, "night 1")
     tiny.run(looking(tmp_path / "shelf"))

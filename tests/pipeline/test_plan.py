@@ -170,10 +170,24 @@ def test_a_reused_refusal_is_still_a_refusal(tiny: Line, to: Path) -> None:
 
 
 def test_no_flag_goes_round_a_gate(tiny: Line, to: Path) -> None:
-    for again in (Again(), Again(frozenset({"deliver"})), Again(from_stage="deliver"), Again(no_cache=True)):
+    for again in (Again(), Again(frozenset({"judge"})), Again(from_stage="judge"), Again(no_cache=True)):
         with pytest.raises(DataError, match=r"^data: 2 is over 1"):
             tiny.run(line(to, most=1), again)
         assert not to.exists()
+
+
+@pytest.mark.parametrize("again", [Again(frozenset({"deliver"})), Again(from_stage="deliver")])
+def test_what_runs_every_time_cannot_be_asked_for_anew(tiny: Line, to: Path, again: Again) -> None:
+    with pytest.raises(ConfigurationError) as error:
+        tiny.run(line(to), again)
+    assert str(error.value) == "configuration: deliver runs every time\n  Leave it out, or name a stage whose work is kept."
+    assert not to.exists()
+
+
+def test_a_resolver_is_no_stage_to_ask_for_anew(tiny: Line, tmp_path: Path) -> None:
+    number = pick(value=3)
+    with pytest.raises(ConfigurationError, match=r"^configuration: shelved is no stage of this run\n  Its stages are pick, compare\.$"):
+        tiny.run(compare(number=number, other=shelved(number=number, shelf=tmp_path)), Again(frozenset({"shelved"})))
 
 
 def test_a_resolver_is_looked_up_while_planning_and_its_content_counts(tiny: Line, tmp_path: Path) -> None:

@@ -54,6 +54,10 @@ def test_of_many_classes_the_lowest_are_drawn_and_overall() -> None:
     assert ">class 40<" not in svg
 
 
+def test_a_name_that_no_font_here_has_is_text_too() -> None:
+    assert ">0 漢字🙂<" in plots.accuracies([("overall", ROW, None), ("0 漢字🙂", ROW, None)])
+
+
 def test_a_long_name_leaves_room_for_the_plot() -> None:
     svg = plots.accuracies([("overall", ROW, None), ("0 " + "a very long name" * 9, ROW, None)])
     assert ">0 a very long namea ver…<" in svg

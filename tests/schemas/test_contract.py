@@ -133,12 +133,18 @@ def test_labels_have_names_where_the_contract_says_so(tmp_path: Path) -> None:
     assert Contract.load(str(naming(tmp_path, *"abcdefghij"))).names == tuple("abcdefghij")
 
 
-@pytest.mark.parametrize("names", ["abc", "abcdefghijk", "abcdefghia", ["", *"bcdefghij"]])
+@pytest.mark.parametrize("names", ["abc", "abcdefghijk", "abcdefghia"])
 def test_names_that_are_not_one_for_each_label_are_refused(tmp_path: Path, names: list[str]) -> None:
     assert refused(naming(tmp_path, *names)) == (
         f"configuration: schema mine.pbtxt: string_domain label must name each of the 10 labels, in their order, not {', '.join(names)}\n"
         "  Name each label once, or none."
     )
+
+
+@pytest.mark.parametrize("name", ["", "  ", "two\nlines", "\x1b[31mred", "par\u2029agraph"])
+def test_what_is_not_one_line_of_text_is_no_name(tmp_path: Path, name: str) -> None:
+    words = refused(naming(tmp_path, *"abcdefghi", name))
+    assert words == f"configuration: schema mine.pbtxt: {json.dumps(name)} is no name of a label\n  A name is one line of text."
 
 
 def test_slices_are_called_by_the_names_of_their_labels() -> None:
@@ -147,3 +153,4 @@ def test_slices_are_called_by_the_names_of_their_labels() -> None:
     assert called("label=1", names) == "label=1 (label=0)"
     assert called("label=2", names) == "label=2"
     assert called("label=0", ()) == "label=0"
+    assert called("the share of label 0 differs", names) == "the share of label 0 (cat) differs"

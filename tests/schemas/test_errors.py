@@ -51,3 +51,14 @@ def test_an_error_comes_back_whole_from_a_worker() -> None:
     error = pickle.loads(pickle.dumps(Refused("too low", "Train longer.")))
     assert isinstance(error, Refused)
     assert (error.cause, error.remedy) == ("too low", "Train longer.")
+
+
+def test_what_is_long_is_shortened_and_the_remedy_stays() -> None:
+    error = Refused("\n         ".join(f"accuracy on label={n} is too low" for n in range(100)), "Train longer.")
+    said = error.shortened(2000).split("\n")
+    assert said[0] == "refused: accuracy on label=0 is too low"
+    assert said[-1] == "  Train longer."
+    assert said[-2] == f"         and {100 - (len(said) - 2)} more"
+    assert 1800 < len(error.shortened(2000)) < 2050
+    assert Refused("too low", "Train longer.").shortened(2000) == "refused: too low\n  Train longer."
+    assert Refused("x" * 3000, "Train longer.").shortened(100) == f"refused: {'x' * 80}…\n  Train longer."

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from schemas.errors import ConfigurationError
-from schemas.settings import Cnn, Evaluate, Gates, Mlp, Source, Train
+from schemas.settings import Cnn, Evaluate, Gates, Mlp, Optimizer, Source, Train
 
 
 @given(st.floats())
@@ -42,6 +42,12 @@ def test_settings_survive_their_json() -> None:
     assert Train.model_validate_json(train.model_dump_json()) == train
 
 
+def test_momentum_is_of_optimizers_that_have_one() -> None:
+    assert Optimizer(name="rmsprop", momentum=0.9).momentum == 0.9
+    with pytest.raises(ValidationError, match="momentum is of sgd and rmsprop, not of adam"):
+        Optimizer(momentum=0.9)
+
+
 def test_a_gate_that_guessing_would_pass_is_refused():
     Gates(accuracy=0.9, per_class=0.2).check(10, Evaluate())
     with pytest.raises(ConfigurationError) as refused:
@@ -64,12 +70,21 @@ PASSES = "gates.{}.margin is {}; below gates.accuracy 0.9 that allows a model th
         ({"slices": {"stroke=below 9": 0.5}}, "gates.slices names stroke=below 9, but stroke has no such slice"),
         ({"paired": {"margin": 0.85}, "budget": {"margin": 0.9}}, PASSES.format("paired", 0.85)),
         ({"budget": {"margin": 0.8}}, PASSES.format("budget", 0.8)),
+        ({"drop": 0.8}, "gates.drop is 0.8; below gates.accuracy 0.9 that allows a model that guesses"),
+        ({"corruptions": {"shift": 0.1}}, "gates.corruptions.shift is 0.1; guessing among 10 classes reaches 0.1"),
+        ({"fresh": 0.05}, "gates.fresh is 0.05; guessing among 10 classes reaches 0.1"),
+        ({"brier": 0.9}, "gates.brier is 0.9; guessing among 10 classes stays at 0.9"),
+        ({"ece": 0.95}, "gates.ece is 0.95; guessing among 10 classes stays at 0.9"),
+        (
+            {"corruptions": {"shift": 0.5}, "min_examples": 401},
+            "gates.corruptions is judged on 400 images (evaluate.corrupted); gates.min_examples asks for 401",
+        ),
         ({"slices": {"stroke": 0.05}}, "gates.slices.stroke is 0.05; guessing among 10 classes reaches 0.1"),
         ({"corruptions": {"blur": 0.5}}, "gates.corruptions names blur, but test images are not corrupted so"),
     ],
 )
 def test_a_gate_on_what_is_not_evaluated_is_refused(gates, cause):
-    evaluate = Evaluate(slices=["stroke"], derived={"stroke": [2.0, 3.0]}, corruptions=["shift"])
+    evaluate = Evaluate(slices=["stroke"], derived={"stroke": [2.0, 3.0]}, corruptions=["shift"], corrupted=400)
     with pytest.raises(ConfigurationError) as refused:
         Gates(accuracy=0.9, per_class=0.8, **gates).check(10, evaluate)
     assert refused.value.cause == cause
