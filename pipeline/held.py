@@ -18,6 +18,7 @@ from typing import Any
 from pipeline import files
 from pipeline.component import Node
 from schemas.artifacts import Artifact
+from schemas.errors import StoreError
 
 Inputs = dict[str, Artifact | None]
 
@@ -69,6 +70,8 @@ class Held:
             found: dict[str, Any] = json.loads(self.path.read_text()).get(what, {})
         except FileNotFoundError:
             return {}
+        except (ValueError, AttributeError):
+            raise StoreError(f"{self.path} is damaged: it kept what {self.name} was told", "Remove it: all is looked up anew.") from None
         return found
 
     def _write(self, kept: dict[str, Any], made: dict[str, str]) -> None:

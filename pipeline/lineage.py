@@ -44,8 +44,11 @@ class Lineage:
 
         Raises:
             StoreError: the database cannot be opened, or is of a newer version of this program.
+            GatelineError: its disk is full, or others write to it for too long.
         """
         try:
+            if "@" in (sql.make_url(url).host or ""):
+                raise StoreError("the URL of the lineage database holds more than one @", "In a password, write %40 for it.")
             engine = sql.create_engine(url)
             if engine.dialect.name == "sqlite":
                 sql.event.listen(engine, "connect", _connected)
@@ -73,11 +76,19 @@ class Lineage:
     def start(self, *, profile: str, command: str, config: dict[str, Any]) -> int:
         """The number of a new run. Runs of this store that were still marked as running were killed: the lock is ours now."""
         with self.writing() as c:
-            left = (_runs.c.state == "running") & _runs.c.store.in_([self.store, ""])
-            c.execute(_runs.update().where(left).values(state="killed", finished=now()))
+            c.execute(_runs.update().where(self._left).values(state="killed", finished=now()))
             given = {"profile": profile, "command": without_passwords(_text(command)), "config": config, "store": self.store}
             row = _runs.insert().values(**given, started=now(), state="running")
             return int(c.execute(row.returning(_runs.c.run)).scalar_one())
+
+    def running(self) -> list[int]:
+        """The runs of this store that are marked as running. To who holds its lock: those that were killed."""
+        with self.reading() as c:
+            return list(c.execute(sql.select(_runs.c.run).where(self._left).order_by(_runs.c.run)).scalars())
+
+    @property
+    def _left(self) -> sql.ColumnElement[bool]:
+        return (_runs.c.state == "running") & _runs.c.store.in_([self.store, ""])
 
     def executed(self, run: int, stage: str, *, why: str, **columns: Any) -> None:
         with self.writing() as c:

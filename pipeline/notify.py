@@ -90,8 +90,8 @@ def happened(lineage: Lineage, number: int) -> Iterator[dict[str, Any]]:
         yield event("pushed", this_run, f"version {found['version']} is served{words}", **found)
     elif run["state"] in ("refused", "waiting"):
         yield event(run["state"], last or this_run, run["message"] or run["state"])
-    elif run["state"] == "failed":
-        yield event("failed", this_run, f"failed: {run['message']}")
+    elif run["state"] in ("failed", "killed"):
+        yield event("failed", this_run, f"{run['state']}: {run['message'] or 'it ended without a word'}")
     if "validate" in made and (drift := _drift(Path(made["validate"]["path"]))):
         yield event("drift", made["validate"]["digest"], f"drift: {'; '.join(drift)}", drift=drift)
     judged = made["admit"]["facts"] if "admit" in made else {"drifted": {}, "quarantined": {}}

@@ -10,6 +10,8 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
+from pipeline.report.words import printable
+
 MARKS = {"ran": ("done", "green"), "reused": ("reused", "cyan"), "failed": ("failed", "red")}
 
 
@@ -34,7 +36,7 @@ class Lines:
         self._print(f"{stage:<14} {MARKS[state][0]:<7} {seconds:6.1f} s  ({why})")
 
     def _print(self, text: str) -> None:
-        self.console.print(Text(text), soft_wrap=True)
+        self.console.print(Text(printable(text)), soft_wrap=True)
 
 
 @dataclass
@@ -69,13 +71,13 @@ class Board:
 
     def said(self, stage: str, text: str) -> None:
         if text.startswith("warning: "):
-            self.console.print(Text(f"{stage}: {text}", style="yellow"))
+            self.console.print(Text(printable(f"{stage}: {text}"), style="yellow"))
         else:
-            self.rows[stage].text = text
+            self.rows[stage].text = printable(text)
 
     def ended(self, stage: str, state: str, why: str, seconds: float) -> None:
         row = self.rows[stage]
-        row.state, row.why, row.seconds = state, why, seconds
+        row.state, row.why, row.seconds = state, printable(why), seconds
 
     def _render(self) -> Group:
         table = Table(box=None, pad_edge=False, show_header=False)

@@ -65,9 +65,9 @@ class Session:
         store = Store(self.root)
         planner = self._planner(store, node)
         with contextlib.ExitStack() as afterwards, store.lock(wait=self.wait):
-            serving.writable(self.serving_dir)
-            signing.ready(config.push.signing)
             lineage = Lineage.at(self.root, self.database)
+            for killed in lineage.running():  # who would have told of it is dead
+                afterwards.callback(notify.send, config.notify, self.root, lineage, killed)
             number = lineage.start(profile=name, command=command, config=config.model_dump(mode="json", by_alias=True))
             afterwards.callback(notify.send, config.notify, self.root, lineage, number)  # its end is recorded, the lock released
             with (
@@ -75,11 +75,13 @@ class Session:
                 logs.quiet(self.log(number), verbose=self.verbose) as terminal,
                 progress.watch(Console(file=terminal, highlight=False), node.stages) as watching,
             ):
+                serving.writable(self.serving_dir)
+                signing.ready(config.push.signing)
                 execution = runner.Execution(number, node, planner, store, lineage, self.beam_on, watching)
                 outcome = self._outcome(execution, planner.plan(node))
             if isinstance(outcome.last, Approval) and outcome.state == "waiting":
                 Held(store.root, by_run(number)).keep_all(node, outcome.made)
-                Approvals(lineage).ask(number, outcome.last)
+                Approvals(lineage, self.root).ask(number, outcome.last)
             lineage.finish(number, state=outcome.state, exit_code=0, message=outcome.words)
             return outcome
 
@@ -93,7 +95,7 @@ class Session:
         return Outcome(execution.number, name, last, dict(execution.made), self.root, self.database)
 
     def _decided(self, shelf: str, model: str) -> Decision | None:
-        return Approvals(Lineage.at(self.root, self.database)).decided(shelf, model)
+        return Approvals(Lineage.at(self.root, self.database), self.root).decided(shelf, model)
 
     def _planner(self, store: Store, node: Node) -> Planner:
         return Planner.of(store, self.again, node, only=self.only, held=Held(store.root, self.hold) if self.hold else None)

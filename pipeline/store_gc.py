@@ -42,7 +42,7 @@ class Plan:
         `serving_dirs`: the only ones that matter; none: ROOT/serving, and wherever a run of this store pushed to.
 
         Raises:
-            StoreError: what a served version needs cannot be known.
+            StoreError: what a served version needs cannot be known, or another lineage knows what was made last.
         """
         runs = [run for run in lineage.runs() if run["store"] in (store.id, "")]
         kept_runs = [run for i, run in enumerate(runs) if i < keep_runs or run["state"] in ("waiting", "running")]
@@ -54,6 +54,8 @@ class Plan:
         there = {f"{path.parent.name}/{path.name}": path for path in artifact_directories(store.root)}
         unfinished = any(run["state"] in UNFINISHED for run in kept_runs)
         recorded = {f"{e['stage']}/{e['key']}" for each in executions.values() for e in each if e["key"]}
+
+        _check_lineage(runs, {name: path for name, path in there.items() if name not in recorded}, lineage)
 
         def goes(name: str, needed: set[str]) -> bool:
             # A killed run may have left what nobody recorded: the next one goes on from it.
@@ -79,6 +81,24 @@ class Plan:
 
     def as_json(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in ("kept", "artifacts", "scratch", "papers", "bytes")}
+
+
+def _check_lineage(runs: list[dict[str, Any]], unknown: dict[str, Path], lineage: Lineage) -> None:
+    """What no run of this lineage made, after the last of them had ended, is of runs that another one knows."""
+    if runs and runs[0]["state"] in UNFINISHED:
+        return  # its artifacts may not have been recorded yet
+    younger = [name for name, path in unknown.items() if not runs or _made(path) > runs[0]["finished"]]
+    if younger:
+        place = lineage.engine.url.render_as_string()
+        cause = f"the lineage {place} knows no run that made {younger[0]}" + (f", or {len(younger) - 1} more" if len(younger) > 1 else "")
+        raise StoreError(cause, "Name with --database where the runs of this store are recorded.")
+
+
+def _made(path: Path) -> str:
+    try:
+        return str(json.loads((path / files.MANIFEST).read_text())["made"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""  # no artifact
 
 
 def _serving_dirs(root: Path, pushed: list[Path]) -> list[Path]:

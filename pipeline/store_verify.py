@@ -43,7 +43,7 @@ def verify(store: Store, lineage: Lineage) -> Verified:
     count = size = artifacts = 0
     damage: list[Damage] = []
     for path in artifact_directories(store.root):
-        name, remedy = f"{path.parent.name}/{path.name}", f"Run again with --force {path.parent.name}, or remove it with store gc."
+        name, remedy = f"{path.parent.name}/{path.name}", f"Remove {path}: the next run that needs it makes it anew."
         manifest = None if path.is_symlink() else store.manifest(path.parent.name, path.name)
         if manifest is None:
             what = "it is a symbolic link" if path.is_symlink() else f"it has no readable {files.MANIFEST}, so no run uses it"

@@ -27,7 +27,7 @@ def approvals(
     from pipeline.report import terminal
 
     lineage = lineage_at(root, database)
-    rows = [row | {"overtaken": "" if row["decision"] else overtaken(row)} for row in Approvals(lineage).rows(limit)]
+    rows = [row | {"overtaken": "" if row["decision"] else overtaken(row)} for row in Approvals(lineage, root).rows(limit)]
     if as_json:
         print(json.dumps(rows, indent=2))
         return
@@ -62,9 +62,9 @@ def approve(
     from pipeline.session import Session
 
     lineage = lineage_at(root, database)
-    found, asked = Approvals(lineage), run_of(lineage, number, root)
+    found, asked = Approvals(lineage, root), run_of(lineage, number, root)
     row, config = found.row(number), Config.model_validate_json(json.dumps(asked["config"]))
-    check(row, asked, config, by)
+    check(row, asked, config, by, reason)
     session = Session(
         root=root,
         serving_dir=Path(row["shelf"]).parent,
@@ -96,7 +96,7 @@ def reject(
     from pipeline.config import Config
 
     lineage = lineage_at(root, database)
-    found, asked = Approvals(lineage), run_of(lineage, number, root)
-    check(found.row(number), asked, Config.model_validate_json(json.dumps(asked["config"])), by)
+    found, asked = Approvals(lineage, root), run_of(lineage, number, root)
+    check(found.row(number), asked, Config.model_validate_json(json.dumps(asked["config"])), by, reason)
     found.decide(number, approved=False, by=by, reason=reason)
     print(f"the model of run {number} was rejected by {by}; it will not be pushed")

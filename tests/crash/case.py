@@ -44,6 +44,8 @@ class Case:
             self.found.append(f"a traceback: {self.said[self.said.rindex('Traceback') :][:2000]}")
         elif code > 0 and not re.search(r"^\w+: .+\n  \S.+\Z", self.said.strip("\n"), re.MULTILINE):
             self.found.append(f"it ended with {code}, without a remedy: {self.said[-300:]}")
+        elif "Run again with -v" in self.said:
+            self.found.append(f"it ended with {code}, and nobody foresaw why: {self.said[-300:]}")
 
     def recover(self) -> None:
         """What was done is undone: the next run completes, and reuses what stood."""

@@ -203,6 +203,11 @@ def test_a_bad_configuration_exits_with_2_and_makes_no_store(tmp_path: Path) -> 
     assert not (tmp_path / "root").exists()
 
 
+def test_a_name_in_an_error_does_not_drive_the_terminal(tmp_path: Path) -> None:
+    done = gateline("run", "--profile", "\x1b[31mred\a", "--root", tmp_path / "root")
+    assert done.stderr.startswith("configuration: there is no profile [31mred\n")
+
+
 def test_an_unknown_stage_exits_with_2(tmp_path: Path) -> None:
     done = gateline("run", "--dry-run", "--from", "trian", "--root", tmp_path / "root")
     assert done.returncode == 2

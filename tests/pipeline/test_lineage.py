@@ -181,6 +181,12 @@ def test_a_file_that_is_no_database_is_refused(opened: Open, tmp_path: Path) -> 
         opened(f"sqlite:///{tmp_path / 'lineage.db'}")
 
 
+def test_a_password_with_an_at_is_no_host(opened: Open) -> None:
+    with pytest.raises(StoreError) as error:
+        opened("postgresql+psycopg://me:hun@ter2@127.0.0.1:9/lineage")
+    assert str(error.value) == "store: the URL of the lineage database holds more than one @\n  In a password, write %40 for it."
+
+
 def test_a_password_is_not_shown(opened: Open) -> None:
     with pytest.raises(StoreError) as error:
         opened("nosuchdatabase://gateline:secret@host/lineage")

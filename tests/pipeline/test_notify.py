@@ -169,6 +169,7 @@ def test_a_push_is_told_with_its_version_and_accuracy(line: Line, slack: Slack) 
             "refused: accuracy is 0.9 &lt;0.95&gt;\n  Train longer.",
         ),
         ("failed", "OSError: boom", "failed", "failed: OSError: boom"),
+        ("killed", "", "failed", "killed: it ended without a word"),
         ("waiting", "waiting: for a person's yes", "waiting", "waiting: for a person's yes"),
     ],
 )
@@ -384,13 +385,17 @@ def test_a_lineage_that_cannot_be_read_costs_a_warning_not_the_run(line: Line, s
 
 
 def test_a_run_tells_after_it_is_recorded_and_a_dead_target_changes_nothing_of_its_end(tmp_path: Path, slack: Slack) -> None:
-    """The command itself, on data that is not there: refused, exit code 4."""
+    """The command itself, on data that is not there: refused, exit code 4. The run before it was killed, and told nobody."""
+    root = Store(tmp_path / "root").root
+    lineage = Lineage.at(root, None)
+    lineage.start(profile="sample", command="", config={})
+    lineage.engine.dispose()
     look = (
         "import sqlite3, sys; print(sqlite3.connect(sys.argv[1]).execute('SELECT state FROM runs').fetchall(), file=open(sys.argv[2], 'w'))"
     )
     targets = [
         {"command": [sys.executable, "-c", look, str(tmp_path / "root/lineage.db"), str(tmp_path / "seen")]},
-        {"on": ["refused"], "webhook": {"url": slack.url}},
+        {"on": ["refused", "failed"], "webhook": {"url": slack.url}},
         {"command": ["no-such-program-here"]},
     ]
     command = [sys.executable, "-m", "pipeline", "run", "--root", str(tmp_path / "root"), "--set", f"notify={json.dumps(targets)}"]
@@ -398,7 +403,18 @@ def test_a_run_tells_after_it_is_recorded_and_a_dead_target_changes_nothing_of_i
     environment = {**os.environ, "TFDS_DATA_DIR": str(tmp_path)}
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, timeout=120, env=environment)
     assert done.returncode == 4, done.stderr
-    assert (tmp_path / "seen").read_text() == "[('refused',)]\n"
-    assert len(slack.got) == 1
-    assert slack.texts[0].startswith("sample, run 1: data: ")
+    assert (tmp_path / "seen").read_text() == "[('killed',), ('refused',)]\n"
+    assert len(slack.got) == 2
+    assert slack.texts[0].startswith("sample, run 2: data: ")
+    assert slack.texts[1] == "sample, run 1: killed: it ended without a word"
     assert "warning: command no-such-program-here was not told" in done.stderr
+
+
+def test_people_hear_of_a_serving_directory_that_cannot_be_written(tmp_path: Path, slack: Slack) -> None:
+    (tmp_path / "file").touch()
+    target = {"on": ["failed"], "webhook": {"url": slack.url}}
+    command = [sys.executable, "-m", "pipeline", "run", "--root", str(tmp_path / "root"), "--set", f"notify={json.dumps([target])}"]
+    command += ["--serving-dir", str(tmp_path / "file" / "serving")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, timeout=120)
+    assert done.returncode == 2
+    assert slack.texts == [f"sample, run 1: failed: {done.stderr.strip()}"]

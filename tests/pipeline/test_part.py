@@ -8,7 +8,7 @@ import pytest
 from pipeline.component import Node
 from pipeline.held import Held
 from pipeline.plan import Again
-from schemas.errors import ConfigurationError, DataError
+from schemas.errors import ConfigurationError, DataError, StoreError
 from tests.pipeline.conftest import Line
 from tests.pipeline.test_cli import gateline
 from tests.pipeline.tiny_line import EVENTS, compare, double, line, pick, shelved
@@ -152,6 +152,17 @@ def test_what_a_run_came_to_is_what_its_last_stage_gets_whatever_was_edited_sinc
     assert ((to / "number.txt").read_text(), EVENTS) == ("6", ["deliver"])
     executions = {row["stage"]: row for row in tiny.lineage.executions(tiny.lineage.run(None)["run"])}
     assert (executions["double"]["why"], executions["double"]["key"]) == ("made before", made["double"].path.name)
+
+
+@pytest.mark.parametrize("content", ["", "[1, 2]", '{"name": '])
+def test_what_was_kept_and_is_damaged_is_named(tiny: Line, tmp_path: Path, content: str) -> None:
+    held, node = Held(tiny.store.root, "night 1"), looking(tmp_path / "shelf")
+    tiny.run(node)
+    held.path.parent.mkdir()
+    held.path.write_text(content)
+    with pytest.raises(StoreError) as error:
+        tiny.plan(node, held=held)
+    assert str(error.value) == f"store: {held.path} is damaged: it kept what night 1 was told\n  Remove it: all is looked up anew."
 
 
 def test_a_plan_under_a_hold_keeps_nothing(tiny: Line, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import io
 
+import pytest
 from rich.console import Console
 
 from pipeline.progress import Board, Lines, watch
@@ -38,3 +39,17 @@ def test_a_terminal_gets_a_table_of_all_stages_and_warnings_above_it() -> None:
     shown = to.file.getvalue()
     assert all(words in shown for words in ("ingest", "reused", "nothing changed", "epoch 1 [of 3]", "push"))
     assert "train: warning: odd images" in shown
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_names_do_not_drive_the_terminal(terminal: bool) -> None:
+    to = console(terminal=terminal)
+    with watch(to, ["admit"]) as watching:
+        watching.started("admit")
+        watching.said("admit", "span-\x1b[31mred\a is quarantined")
+        watching.said("admit", "warning: span-\x1b[31mred\a is far")
+        watching.ended("admit", "ran", "span-\x1b[31mred\a is new", 0.1)
+    said = to.file.getvalue()
+    assert "span-[31mred" in said
+    assert "\x1b[31m" not in said
+    assert "\a" not in said

@@ -1,5 +1,6 @@
 """What nobody needs goes; what a kept run, a served version, a waiting model or a later run needs stays."""
 
+import dataclasses
 import json
 import os
 from collections.abc import Callable
@@ -196,3 +197,18 @@ def test_nothing_that_is_needed_ever_goes(tmp_path_factory: pytest.TempPathFacto
     kept.plan(n).carry_out()
     assert kept.stands() == before & needed == needed
     lineage.engine.dispose()
+
+
+def test_a_lineage_that_does_not_know_the_stores_runs_removes_nothing(kept: Kept, opened: Open, tmp_path: Path) -> None:
+    for names in (("a/1", "b/1"), ("a/2",)):
+        kept.run(*names)
+    other = opened(f"sqlite:///{tmp_path / 'other.db'}")
+    with pytest.raises(StoreError, match=r"other\.db knows no run that made a/1, or 2 more\n  Name with --database where"):
+        Plan.of(kept.store, other, None, keep_runs=1)
+
+
+def test_a_lineage_that_knows_only_the_older_runs_removes_nothing(kept: Kept, opened: Open, tmp_path: Path) -> None:
+    kept.run("a/1")
+    Kept(kept.store, dataclasses.replace(opened(f"sqlite:///{tmp_path / 'other.db'}"), store=kept.store.id)).run("a/2")
+    with pytest.raises(StoreError, match=r"lineage\.db knows no run that made a/2\n"):
+        kept.plan(1)
