@@ -1,6 +1,8 @@
 """Reading images: decoded fast, and hashed by their pixels."""
 
 import hashlib
+import math
+import struct
 from collections.abc import Callable
 
 from etils import epy
@@ -14,6 +16,37 @@ with epy.lazy_imports():
 def image_hash(image: "np.ndarray") -> int:
     """64 bits of the pixels: stable when data is added, and the same image never falls on both sides of a bound."""
     return int.from_bytes(hashlib.blake2b(image, digest_size=8).digest())
+
+
+def stated_pixels(content: bytes) -> int:
+    """How many pixels an encoded image says that it has, before it is decoded: a PNG of 400 KB can unpack to a gigabyte. 0 for
+    BMP, which is as long as what it says, and for WebP, whose sides have 14 bits.
+
+    Raises:
+        Exception: it says no size; what TensorFlow and `struct` raise.
+    """
+    if content.startswith(b"\x89PNG"):
+        return math.prod(struct.unpack_from(">II", content, 16))
+    if content.startswith(b"\xff\xd8"):
+        height, width, _ = tf.io.extract_jpeg_shape(content).numpy().tolist()
+        return int(height * width)
+    return _pixels_of_gif(content) if content.startswith(b"GIF") else 0
+
+
+def _pixels_of_gif(content: bytes) -> int:
+    """Those of all frames: TensorFlow unpacks all to give the first."""
+    palette = lambda flags: 3 << (flags & 7) + 1 if flags & 128 else 0  # noqa: E731
+    pixels, at = 0, 13 + palette(content[10])
+    while at + 10 < len(content) and content[at] in b"!,":  # an extension, a frame
+        if content[at] == ord(","):
+            pixels += math.prod(struct.unpack_from("<HH", content, at + 5))
+            at += 11 + palette(content[at + 9])
+        else:
+            at += 2
+        while at < len(content) and content[at]:  # blocks, until an empty one
+            at += 1 + content[at]
+        at += 1
+    return max(pixels, math.prod(struct.unpack_from("<HH", content, 6)))
 
 
 def decoder(channels: int) -> Callable[[bytes], "np.ndarray"]:

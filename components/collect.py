@@ -14,13 +14,14 @@ from pipeline.component import Run, component
 from schemas import example
 from schemas.artifacts import Arrivals, Collected, Span, Split
 from schemas.errors import DataError
-from schemas.spans import in_order
+from schemas.spans import in_order, shown
 
 with epy.lazy_imports():
     import apache_beam as beam
 
 SPLITS = ("train", "validation", "fresh")
 BROKEN = "broken.json"
+MARK = "mark.json"
 
 
 @component
@@ -36,6 +37,7 @@ def collect(arrivals: Arrivals, *, labels: list[str], validation: float, fresh: 
     tasks: list[dict[str, Any]] = []
     for name in new:
         (run.out / name).mkdir()
+        (run.out / name / MARK).write_text(json.dumps(arrivals.spans[name]))
         try:
             found = _labelled.pieces(arrivals.path / name, labels, shard_size)
         except DataError as error:
@@ -45,8 +47,6 @@ def collect(arrivals: Arrivals, *, labels: list[str], validation: float, fresh: 
     if tasks:
         with run.beam() as pipeline:
             pipeline | beam.Create(tasks) | beam.Reshuffle() | "collect" >> beam.Map(write_piece, str(run.out), bounds)
-    for name in new:
-        (run.out / name / "mark.json").write_text(json.dumps(arrivals.spans[name]))
     spans = {name: _span(run.out / name, arrivals.dates[name]) for name in names}
     images = sum(split.count for name in new for split in spans[name].splits.values())
     run.say(f"{len(new):,} new of {len(spans):,} spans, {images:,} images")
@@ -56,23 +56,30 @@ def collect(arrivals: Arrivals, *, labels: list[str], validation: float, fresh: 
 def _taken(name: str, mark: str, earlier: Any, out: Path) -> bool:
     """Whether an earlier artifact holds the span as it is now, and lent its files."""
     try:
-        same = json.loads((earlier.path / name / "mark.json").read_text()) == mark
+        same = json.loads((earlier.path / name / MARK).read_text()) == mark
     except (OSError, ValueError):
         return False
     return same and files.lend(earlier.path, name, out)
 
 
 def write_piece(task: dict[str, Any], out: str, bounds: tuple[float, float]) -> None:
-    """A shard of each split, and its statistics."""
+    """A shard of each split, and its statistics; or the reason why the span cannot be read, for which no other error is taken: a
+    disk that is full is no fault of the span."""
     folder = Path(out) / task["span"]
+    shards = [folder / _shards.name(split, task["index"], task["pieces"]) for split in SPLITS]
     try:
-        _write(task, folder, bounds)
+        counts = _write(task, shards, bounds)
     except DataError as error:
         _break(folder, error)
+        return
+    for shard, count in zip(shards, counts, strict=True):
+        if count:
+            _parts.leave(shard, count, folder / "parts" / shard.stem)
+        _shards.leave(shard, count)
 
 
-def _write(task: dict[str, Any], folder: Path, bounds: tuple[float, float]) -> None:
-    shards = [folder / _shards.name(split, task["index"], task["pieces"]) for split in SPLITS]
+def _write(task: dict[str, Any], shards: list[Path], bounds: tuple[float, float]) -> list[int]:
+    """How many records each shard got."""
     encode = example.encoder("spans", task["span"], "span")
     counts = [0, 0, 0]
     first = task["index"] * 2**32  # positions within a span, in the order of its pieces
@@ -83,14 +90,14 @@ def _write(task: dict[str, Any], folder: Path, bounds: tuple[float, float]) -> N
             split = 1 if found < bounds[0] else 2 if found < bounds[1] else 0
             writers[split].write(encode(image, label, index))
             counts[split] += 1
-    for shard, count in zip(shards, counts, strict=True):
-        if count:
-            _parts.leave(shard, count, folder / "parts" / shard.stem)
-        _shards.leave(shard, count)
+    return counts
 
 
 def _break(folder: Path, error: DataError) -> None:
-    (folder / BROKEN).write_text(json.dumps(error.cause))
+    """The reason, as it may be shown: names of files may hold anything."""
+    (folder / BROKEN).write_text(json.dumps(shown(error.cause)))
+    if isinstance(error.__cause__, OSError | MemoryError):  # it may pass: unmarked, the span is read anew when the next one comes
+        (folder / MARK).unlink(missing_ok=True)
 
 
 def _span(folder: Path, date: str) -> Span:
@@ -98,7 +105,7 @@ def _span(folder: Path, date: str) -> Span:
     counted = folder / "counts.json"
     if (folder / BROKEN).exists():
         for path in folder.iterdir():
-            if path.name not in (BROKEN, "mark.json"):
+            if path.name not in (BROKEN, MARK):
                 files.remove(path)
         return Span(date, broken=json.loads((folder / BROKEN).read_text()))
     if not counted.exists():  # of a span that was just read

@@ -39,6 +39,8 @@ def mix(
     """
     assert admission.passed
     chosen = _within(window, in_order(admission.admitted), spans)
+    if admission.admitted and not chosen:
+        run.say(f"warning: spans.window leaves none of {len(admission.admitted):,} admitted spans to learn from")
     newest = next((name for name in reversed(chosen) if spans.spans[name].splits["fresh"].count), "")
     mixed: dict[str, list[tuple[str, int]]] = {"train": [], "validation": [], "test": []}
     parts = {split: [statistics.path / "parts" / Path(shard).stem for shard, _ in _counted(examples.splits[split])] for split in mixed}
@@ -68,10 +70,10 @@ def _within(window: Window, admitted: list[str], spans: Collected) -> list[str]:
             cause = f"spans.window.only names {unknown[0]}, but there is no such span"
             raise ConfigurationError(cause, f"There are {', '.join(in_order(spans.spans)) or 'none'}.")
         return [name for name in admitted if name in window.only]
-    if window.days is not None and spans.spans:
-        newest = max(datetime.date.fromisoformat(span.date) for span in spans.spans.values())
-        first = newest - datetime.timedelta(days=window.days - 1)
-        return [name for name in admitted if datetime.date.fromisoformat(spans.spans[name].date) >= first]
+    if window.days is not None and admitted:
+        dates = {name: datetime.date.fromisoformat(spans.spans[name].date) for name in admitted}
+        newest = max(dates.values())  # of those admitted: a mistyped date on a span that is kept out moves no window
+        return [name for name in admitted if (newest - dates[name]).days < window.days]
     return admitted[-window.last :] if window.last else admitted
 
 

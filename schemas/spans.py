@@ -3,6 +3,8 @@
 Spans(directory="data", window={"days": 30}, weight=2.0).window.days  # 30
 """
 
+import hashlib
+import os
 import re
 from collections.abc import Iterable, Sequence
 from typing import Annotated, Any, Literal
@@ -13,6 +15,22 @@ from schemas.errors import ConfigurationError
 from schemas.settings import Positive, Settings
 
 READY = "_READY"  # the marker of a span that is complete
+LONGEST = 128  # bytes of a span's name: it becomes part of names of files, of which none may be longer than 255
+
+
+def fit(name: str) -> bool:
+    """Whether a span of this name is read: it can be shown, and files can be called by it."""
+    return name.isprintable() and "\\" not in name and len(name.encode()) <= LONGEST
+
+
+def called(name: str) -> str:
+    """What a span goes by: its name; or, of one that is not fit, what can be shown of it, which is not fit either and no other's."""
+    return name if fit(name) else f"{shown(name)[:40]}\\{hashlib.sha256(os.fsencode(name)).hexdigest()[:8]}"
+
+
+def shown(text: str) -> str:
+    """Text without what drives terminals or is no character: names of files may hold any byte, and come back as escapes."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def in_order(names: Iterable[str]) -> list[str]:
@@ -24,7 +42,7 @@ class Window(Settings):
     """Which of the admitted spans are learnt from: all of them, unless it says otherwise."""
 
     last: PositiveInt | None = Field(None, description="the newest N")
-    days: PositiveInt | None = Field(None, description="those of the last N days, counted from the newest span's date")
+    days: PositiveInt | None = Field(None, description="those of the last N days, counted from the newest admitted span's date")
     only: list[str] | None = Field(None, description="those of these names")
 
     @model_validator(mode="before")

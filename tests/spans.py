@@ -6,8 +6,13 @@ from pathlib import Path
 import imagecodecs
 import numpy as np
 
-from schemas.spans import READY
+from components.arrived import arrived
+from components.collect import collect
+from schemas.artifacts import Admission, Arrivals, Collected
+from schemas.spans import READY, Spans
+from tests.conftest import Lent
 
+READING = {"labels": [], "validation": 0.1, "fresh": 0.2, "shard_size": 10_000}
 REST = "train[60%:]"  # what spans are made of; the base data set is the sample's train[:60%]
 
 
@@ -56,3 +61,16 @@ def records(path: Path, images: np.ndarray, labels: np.ndarray) -> None:
     with tf.io.TFRecordWriter(str(path)) as writer:
         for i, (image, label) in enumerate(zip(images, labels.tolist(), strict=True)):
             writer.write(encode(image[:, :, None], label, i))
+
+
+def come(directory: Path, **settings: str) -> Arrivals:
+    return arrived.function(spans=Spans(directory=str(directory), **settings))
+
+
+def collected(directory: Path, run: Lent, **settings: object) -> Collected:
+    return collect.function(come(directory), **(READING | settings), run=run)
+
+
+def admitted(run: Lent, *names: str) -> Admission:
+    """As if each had been judged."""
+    return Admission(run.out, passed=True, admitted=names, quarantined={}, drifted={})

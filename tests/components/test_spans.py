@@ -10,8 +10,6 @@ import pytest
 
 from components._labelled import pieces, read
 from components.admit import admit
-from components.arrived import arrived
-from components.collect import collect
 from components.describe import describe
 from components.ingest import ingest
 from components.mix import mix
@@ -25,17 +23,9 @@ from schemas.spans import READY, Drift, Spans, Window
 from tests import spans
 from tests.components import pictures
 from tests.conftest import SAMPLE, lent
+from tests.spans import collected, come
 
-READING = {"labels": [], "validation": 0.1, "fresh": 0.2, "shard_size": 10_000}
 ALL = {"window": Window(), "weight": 1.0, "base_weight": 1.0}
-
-
-def come(directory, **settings):
-    return arrived.function(spans=Spans(directory=str(directory), **settings))
-
-
-def collected(directory, run, **settings):
-    return collect.function(come(directory), **(READING | settings), run=run)
 
 
 def judged(found, statistics_, mnist, run, *, served=None, **drift):

@@ -1,0 +1,233 @@
+"""collect and arrived: whatever is wrong with what a span holds keeps out that span, with the reason, and the others go on."""
+
+import contextlib
+import gzip
+import os
+import re
+import resource
+import shutil
+import struct
+import tempfile
+import zlib
+from pathlib import Path
+
+import imagecodecs
+import numpy as np
+import pytest
+
+from components._images import stated_pixels
+from components._labelled import Piece, pieces, read
+from components.admit import admit
+from components.collect import collect, write_piece
+from schemas.errors import ConfigurationError, DataError
+from schemas.settings import Validate
+from schemas.spans import Drift
+from tests import spans
+from tests.spans import collected, come
+
+IMAGES, LABELS = "new-images-idx3-ubyte.gz", "new-labels-idx1-ubyte.gz"
+
+
+@pytest.fixture(scope="module")
+def digits(sample, data_dir):
+    return spans.digits(data_dir, 0, 40)
+
+
+# what may be wrong inside
+
+
+def large_png(side):
+    """A grey image of one colour, which packs well."""
+    chunk = lambda kind, body: struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))  # noqa: E731
+    head = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(bytes(side * (side + 1)))) + chunk(b"IEND", b"")
+
+
+def idx(path, sides, content=b""):
+    path.write_bytes(gzip.compress(bytes([0, 0, 8, len(sides)]) + np.array(sides, ">u4").tobytes() + content))
+
+
+def spoil_images(span, kind):
+    (span / "3").mkdir(exist_ok=True)
+    image = span / "3" / "x.png"
+    if kind == "a folder called like an image":
+        image.mkdir()
+        return f"{image} is a folder, though it is called like an image"
+    if kind == "a folder called like a TFRecord":
+        (span / "new.tfrecord").mkdir()
+        return f"{span / 'new.tfrecord'} is no label: without spans.labels, folders are named by the label's number"
+    if kind == "a pipe":
+        os.mkfifo(image)
+        return f"{image} is a pipe, a socket or a device; a span holds plain files only"
+    if kind == "a label of 23 digits":
+        (span / ("9" * 23)).mkdir()
+        return f"{span / ('9' * 23)} is no label: without spans.labels, folders are named by the label's number"
+    image.write_bytes(large_png(10_000))
+    return f"{image} holds an image of 100,000,000 pixels; 67,108,864 are allowed"
+
+
+def spoil_idx(span, kind):
+    images, labels = span / IMAGES, span / LABELS
+    if kind == "images and labels swapped":
+        images.rename(span / "kept")
+        labels.rename(images)
+        (span / "kept").rename(labels)
+        return f"{images} holds an array of 1 dimensions; images have 3, or 4 with channels"
+    if kind == "labels of two dimensions":
+        idx(labels, (40, 1), bytes(40))
+        return f"{labels} holds an array of 2 dimensions; labels have 1"
+    if kind == "no dimensions":
+        idx(images, (), b"\0")
+        return f"{images} holds an array of 0 dimensions; images have 3, or 4 with channels"
+    if kind == "no pixels":
+        idx(images, (40, 0, 28))
+        return f"{images} holds images without pixels"
+    if kind == "three bytes":
+        images.write_bytes(b"\0\0\x08")
+        return f"{images} is no whole IDX file: its first bytes are not those of an IDX file of bytes"
+    idx(images, (2**32 - 1,) * 3)
+    return f"{images} is no whole IDX file: it says that it holds {(2**32 - 1) ** 3:,} bytes"
+
+
+def spoil_records(span, kind):
+    import tensorflow as tf
+
+    path = span / "new.tfrecord"
+    if kind == "sides whose product overflows":
+        integers = {"label": 3, "image/height": 2**32, "image/width": 2**32, "image/channels": 1}
+        features = {name: tf.train.Feature(int64_list=tf.train.Int64List(value=[n])) for name, n in integers.items()}
+        with tf.io.TFRecordWriter(str(path)) as writer:
+            writer.write(tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString())
+        return f"{path} holds no image that can be decoded"
+    path.write_bytes(bytes.fromhex("00c06e31d9100100e5d5d135") + b"abc")  # 300 TB, and the checksum of that
+    return f"{path} is cut short or altered: a record of 300,000,000,000,000 bytes does not fit into it"
+
+
+SPOILT = [
+    *(("images", spoil_images, kind) for kind in ("a folder called like an image", "a folder called like a TFRecord", "a pipe")),
+    *(("images", spoil_images, kind) for kind in ("a label of 23 digits", "a PNG of 100 million pixels")),
+    *(("idx", spoil_idx, kind) for kind in ("images and labels swapped", "labels of two dimensions", "no dimensions", "no pixels")),
+    *(("idx", spoil_idx, kind) for kind in ("three bytes", "sides that no file has")),
+    *(("records", spoil_records, kind) for kind in ("sides whose product overflows", "a record longer than its file")),
+]
+
+
+@pytest.mark.parametrize(("form", "spoil", "kind"), SPOILT, ids=[kind for _, _, kind in SPOILT])
+def test_one_bad_span_is_kept_out_in_words_and_the_others_go_on(form, spoil, kind, tmp_path, digits, lend):
+    spans.deliver(tmp_path, "span-1", *digits)
+    words = spoil(spans.deliver(tmp_path, "span-2", *digits, form), kind)
+    found = collected(tmp_path, lend())
+    assert found.spans["span-2"].broken == words
+    assert (found.spans["span-1"].broken, found.spans["span-1"].count) == ("", 40)
+    assert {p.name for p in (found.path / "span-2").iterdir()} == {"broken.json", "mark.json"}
+
+
+def test_what_nobody_thought_of_is_said_with_its_type():
+    with pytest.raises(DataError, match=r"^data: a\0b cannot be read: ValueError: embedded null byte"):
+        list(read(Piece("records", ("a\0b",))))
+
+
+def test_a_label_that_int64_just_holds_is_read_and_judged(tmp_path, digits, lend, sample_statistics, mnist):
+    span = spans.deliver(tmp_path, "span-1", *digits)
+    (span / "3").rename(span / ("9" * 18))
+    found = collected(tmp_path, lend())
+    admission = admit.function(found, sample_statistics, None, contract=mnist, checks=Validate(), drift=Drift(), run=lend())
+    assert f"span-1: label is {'9' * 18}" in admission.quarantined["span-1"]
+
+
+def test_the_frames_of_a_gif_count_together():
+    frame = b",\0\0\0\0" + struct.pack("<HH", 9000, 9000) + b"\0\x02\x01\0\0"
+    extension = b"!\xf9\x04\0\0\0\0\0"
+    head = b"GIF89a" + struct.pack("<HH", 28, 28) + b"\x80\0\0" + bytes(6)
+    assert stated_pixels(head + extension + frame + extension + frame + b";") == 2 * 9000**2
+    assert stated_pixels(head) == 28 * 28
+    assert stated_pixels(imagecodecs.jpeg_encode(np.zeros((20, 30, 3), np.uint8))) == 600
+    assert stated_pixels(imagecodecs.png_encode(np.zeros((20, 30), np.uint8))) == 600
+
+
+# what may not be read
+
+
+@contextlib.contextmanager
+def nobody():
+    """Root may read everything: for a while we are not root."""
+    before = os.geteuid()
+    if before == 0:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(before)
+
+
+@pytest.fixture
+def public():
+    """A directory that nobody can reach: pytest's own belong to root alone."""
+    with tempfile.TemporaryDirectory() as found:
+        Path(found).chmod(0o755)
+        yield Path(found)
+        for path in Path(found).rglob("*"):
+            path.chmod(0o755)
+
+
+@pytest.mark.parametrize("ready", ["marker", "rename"])
+@pytest.mark.parametrize(("inside", "denied"), [("", ""), ("3", "3"), ("3/0000.png", "3/0000.png")])
+def test_a_span_that_may_not_be_read_stops_no_plan_and_says_so(inside, denied, ready, public, digits):
+    images, labels = digits
+    spans.deliver(public, "span-1", images, labels)
+    span = spans.deliver(public, "span-2", images[:1], np.array([3]))
+    list(read(pieces(span, [], 10)[0]))  # what is imported lazily is imported as root
+    (span / inside).chmod(0)
+    with nobody():
+        arrivals = come(public, ready=ready)
+        with pytest.raises(DataError, match=f"^data: {re.escape(str(span / denied))} cannot be read: Permission denied"):
+            list(read(pieces(span, [], 10)[0]))
+    assert list(arrivals.spans) == ["span-1", "span-2"]
+    (span / inside).chmod(0o755)
+    assert come(public, ready=ready).spans["span-2"] != arrivals.spans["span-2"]  # it is read anew
+    assert come(public, ready=ready).spans["span-1"] == arrivals.spans["span-1"]
+
+
+def test_a_directory_of_spans_that_may_not_be_read_is_named(public):
+    public.chmod(0)
+    with nobody(), pytest.raises(ConfigurationError, match=f"spans.directory {public} cannot be read: Permission denied"):
+        come(public)
+    public.chmod(0o755)
+
+
+def test_a_span_that_goes_while_it_is_read_is_kept_out_and_read_anew_when_it_is_back(tmp_path, digits, lend):
+    for name in ("span-1", "span-2"):
+        spans.deliver(tmp_path / "data", name, *digits)
+    arrivals = come(tmp_path / "data")
+    (tmp_path / "data" / "span-2").rename(tmp_path / "away")
+    found = collect.function(arrivals, **spans.READING, run=lend())
+    assert found.spans["span-2"].broken == f"{tmp_path / 'data' / 'span-2'} cannot be read: No such file or directory"
+    assert found.spans["span-1"].count == 40
+    (tmp_path / "away").rename(tmp_path / "data" / "span-2")
+    again = lend(before=[found])
+    assert collect.function(arrivals, **spans.READING, run=again).spans["span-2"].count == 40
+
+
+def test_an_image_that_goes_while_it_is_read_is_named(tmp_path, digits):
+    span = spans.deliver(tmp_path, "span-1", *digits)
+    found = pieces(span, [], 100)
+    shutil.rmtree(span)
+    with pytest.raises(DataError, match=f"^data: {re.escape(found[0].files[0])} cannot be read: No such file or directory"):
+        list(read(found[0]))
+
+
+def test_a_full_disk_is_no_fault_of_the_span(tmp_path, digits):
+    """Files of at most 10 KB stand for it: the shard has 35."""
+    span = spans.deliver(tmp_path, "span-1", *digits)
+    task = {"span": "span-1", "piece": pieces(span, [], 100)[0], "index": 0, "pieces": 1}
+    out = tmp_path / "out" / "span-1"
+    out.mkdir(parents=True)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, before[1]))
+    try:
+        with pytest.raises(Exception, match="File too large") as error:
+            write_piece(task, str(out.parent), (0, 0))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not isinstance(error.value, DataError)
+    assert list(out.iterdir()) == []
