@@ -29,6 +29,7 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="how many at the same time")
     parser.add_argument("--data-dir", type=Path, help="where TFDS has prepared mnist_sample; it is prepared if absent")
     parser.add_argument("--keep", type=Path, help="a folder for all that is made; what went wrong stays there")
+    parser.add_argument("--stages", nargs="*", default=(), help="only while these are still to be done, or push, first push, cold")
     given = parser.parse_args()
     if not given.points + given.faults:
         parser.error("say how many: --points, --faults, or both")
@@ -37,7 +38,7 @@ def main() -> int:
     victim.warm_up()
     say(f"imported in {time.monotonic() - began:.0f} s")
     data_dir = given.data_dir or folder / "data"
-    states = matrix.prepare(folder / "states", data_dir, given.points or EVERY_STATE, say)
+    states = matrix.prepare(folder / "states", data_dir, given.points or EVERY_STATE, say, given.stages)
     for name, state in states.items():
         say(f"{name:14} {state.writes:4} writes in {state.seconds:.1f} s")
     kills = [functools.partial(matrix.strike, point, states) for point in matrix.spread(states, given.seed)] if given.points else []

@@ -7,22 +7,27 @@ result = strike(points[0], states, folder / "0", data_dir)     # Result(stage="p
 
 import itertools
 import json
+import os
 import random
 import re
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from components import _labelled, mnist_sample
 from pipeline.lineage import Lineage
+from tests import spans
 from tests.crash import checks, victim
 
 MODEL = "mnist_sample"
+SAMPLE = Path(mnist_sample.__file__).parent
 SETTINGS = (
     "source.train=train[:300]", "source.test=test[:100]", "train.epochs=1", "train.batch_size=8", "train.optimizer.learning_rate=0.01",
     "train.model.layers=[16]", "evaluate.corruptions=[]", "validate.skew=ignore", "gates.accuracy=0.4", "gates.per_class=0.11",
     "gates.paired.margin=0.28", "gates.budget.margin=0.29", "gates.paired.undecided=pass",
+    "gates.min_examples=5", "spans.fresh=0",
 )  # fmt: skip
 # Of all points; pushes write what others read. The rest is equal among the other stages.
 SHARES = {"push": 0.5, "train": 0.06, "cold": 0.04}
@@ -68,12 +73,26 @@ class State:
 
 
 def command(root: Path, data_dir: Path, seed: int) -> list[str]:
-    sets = (*SETTINGS, f"source.data_dir={data_dir}", f"train.seed={seed}")
+    """The command that is killed: on the sample, and on a span of images beside it."""
+    sets = (*SETTINGS, f"source.data_dir={data_dir}", f"spans.directory={_spans(data_dir)}", f"train.seed={seed}")
     return ["run", "--root", str(root), *(argument for each in sets for argument in ("--set", each))]
 
 
-def prepare(folder: Path, data_dir: Path, number: int, say: Callable[[str], None]) -> dict[str, State]:
-    """Two models are trained and served; from that line, a state for each stage that is to be killed, with its part of `number`."""
+def _spans(data_dir: Path) -> Path:
+    """A directory with one span of fifty images, beside the data that TFDS prepares."""
+    directory = data_dir / "spans"
+    if not directory.exists():
+        images, labels = (_labelled.idx(SAMPLE / f"train-{what}-ubyte.gz")[-50:] for what in ("images-idx3", "labels-idx1"))
+        spans.deliver(made := data_dir / f".spans-{os.getpid()}", "span-1", images, labels, form="idx")
+        made.rename(directory)
+    return directory
+
+
+def prepare(folder: Path, data_dir: Path, number: int, say: Callable[[str], None], only: Sequence[str] = ()) -> dict[str, State]:
+    """Two models are trained and served; from that line, a state for each stage that is to be killed, with its part of `number`.
+
+    `only`: no other stages than these; empty: all.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     whole, first = folder / "whole", folder / "first"
     say("two models are trained and served")
@@ -91,15 +110,20 @@ def prepare(folder: Path, data_dir: Path, number: int, say: Callable[[str], None
     roots["first push"] = _copied(first, folder / "first push")
     shutil.rmtree(roots["first push"] / "serving")
     roots["cold"] = folder / "cold"
-    return {name: _measured(name, roots[name], folder, data_dir, points) for name, points in shared(list(roots), number).items()}
+    return {
+        name: _measured(name, roots[name], folder, data_dir, points)
+        for name, points in shared([name for name in roots if not only or name in only], number).items()
+    }
 
 
 def shared(names: list[str], number: int) -> dict[str, int]:
     """How many points each state gets, by its share; those that would get none are left out."""
-    shares = {"push": SHARES["push"] / 2, "first push": SHARES["push"] / 2, "train": SHARES["train"], "cold": SHARES["cold"]}
-    others = [name for name in names if name not in shares]
-    shares |= dict.fromkeys(others, (1 - sum(shares.values())) / len(others))
-    bounds = [0, *(round(number * share) for share in itertools.accumulate(shares.values()))]
+    large = {"push": SHARES["push"] / 2, "first push": SHARES["push"] / 2, "train": SHARES["train"], "cold": SHARES["cold"]}
+    others = [name for name in names if name not in large]
+    shares = {name: share for name, share in large.items() if name in names}
+    shares |= dict.fromkeys(others, (1 - sum(large.values())) / max(1, len(others)))
+    whole = sum(shares.values())
+    bounds = [0, *(round(number * share / whole) for share in itertools.accumulate(shares.values()))]
     return {name: end - start for name, (start, end) in zip(shares, itertools.pairwise(bounds), strict=True) if end > start}
 
 
