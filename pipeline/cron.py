@@ -1,12 +1,14 @@
-"""Cron expressions as cron means them, in a named time zone; the arithmetic is APScheduler's.
+"""Cron expressions as cron means them, in a named time zone; the arithmetic of wall clocks is APScheduler's.
 
 timetable = Timetable.of("0 3 * * *", "Europe/Berlin")
 timetable.after(datetime.datetime.now(datetime.UTC))  # the next three o'clock in Berlin, in UTC
 """
 
 import datetime
+import heapq
 import re
 import zoneinfo
+from collections.abc import Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
@@ -18,6 +20,7 @@ from schemas.errors import ConfigurationError
 with epy.lazy_imports():
     from apscheduler.triggers import cron as apscheduler_cron
 
+UTC = datetime.UTC
 DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 EXAMPLE = 'Five fields: minute, hour, day of month, month, weekday. For example "0 3 * * *": every day at three.'
 
@@ -27,18 +30,17 @@ class Timetable:
     """The moments that a cron expression names.
 
     As in cron, days of month and weekdays together mean either. Where clocks are put forward, a tick within the hour that is
-    left out comes an hour later by the new time; where they are put back, one at a fixed hour comes once, at the first of
-    the two, and one at every hour (`*`) comes in both.
+    left out comes an hour later by the new time, together with one that is due then; where they are put back, one at a fixed
+    hour comes once, at the first of the two, and one at every hour (`*`) comes in both.
     """
 
     cron: str
-    timezone: str
-    triggers: tuple[Any, ...]
+    zone: zoneinfo.ZoneInfo
+    triggers: tuple[Any, ...]  # of wall clocks: APScheduler's own arithmetic in a zone loses the midnight after a change
 
     @classmethod
     def of(cls, cron: str, timezone: str) -> "Timetable":
         """Raises ConfigurationError: not a cron expression, one that never comes, or no such time zone."""
-        zone = _zone(timezone)
         fields = cron.split()
         if len(fields) != 5:
             raise ConfigurationError(f'--cron "{cron}" has {len(fields)} fields, not 5', EXAMPLE)
@@ -46,38 +48,62 @@ class Timetable:
             minute, hour, day, month, weekday = *fields[:4], _weekdays(fields[4])
             days = [(day, weekday)] if "*" in (day[0], fields[4][0]) else [(day, "*"), ("*", weekday)]
             triggers = tuple(
-                apscheduler_cron.CronTrigger(minute=minute, hour=hour, day=day, month=month, day_of_week=weekday, timezone=zone)
+                apscheduler_cron.CronTrigger(minute=minute, hour=hour, day=day, month=month, day_of_week=weekday, timezone=UTC)
                 for day, weekday in days
             )
         except ValueError as error:
             raise ConfigurationError(f'--cron "{cron}" is no cron expression: {error}', EXAMPLE) from None
-        found = cls(cron, timezone, triggers)
-        if found.after(datetime.datetime(2024, 1, 1, tzinfo=datetime.UTC)) is None:
+        found = cls(cron, zone_named(timezone), triggers)
+        if found.after(datetime.datetime(2024, 1, 1, tzinfo=UTC)) is None:
             raise ConfigurationError(f'--cron "{cron}" names a day that never comes', EXAMPLE)
         return found
 
     def after(self, moment: datetime.datetime) -> datetime.datetime | None:
-        """The first tick later than `moment`, both in UTC; None if there is none."""
-        found = [self._after(trigger, moment) for trigger in self.triggers]
-        return min((tick for tick in found if tick), default=None)
+        """The first tick later than `moment`, both in UTC; None if there is none.
 
-    def _after(self, trigger: Any, moment: datetime.datetime) -> datetime.datetime | None:
-        every_hour = self.cron.split()[1].startswith("*")
-        while tick := trigger.get_next_fire_time(None, moment + datetime.timedelta(microseconds=1)):
-            moment = tick.astimezone(datetime.UTC)
-            if every_hour or not tick.fold:
-                return moment
-        return None
+        Wall clocks do not go in the order of time where they are changed, so the search begins with the earliest that can come
+        later than `moment`, and ends where none can come before what is found: far from a change, at the first.
+        """
+        found: datetime.datetime | None = None
+        for wall in self._walls(moment + min(self._offsets(moment))):
+            for tick in self._moments(wall):
+                if tick > moment and (found is None or tick < found):
+                    found = tick
+            if found and wall >= found + max(self._offsets(found)):
+                break
+        return found
+
+    def _walls(self, start: datetime.datetime) -> Iterator[datetime.datetime]:
+        """What wall clocks show at the ticks from `start` on, in order; here and below under the name of UTC, which has no changes."""
+
+        def ticks(trigger: Any, wall: datetime.datetime) -> Iterator[datetime.datetime]:
+            while tick := trigger.get_next_fire_time(None, wall):
+                yield tick
+                wall = tick + datetime.timedelta(microseconds=1)
+
+        return heapq.merge(*(ticks(trigger, start) for trigger in self.triggers))
+
+    def _moments(self, wall: datetime.datetime) -> set[datetime.datetime]:
+        """When clocks show that, the second time only if every hour counts; if they never do, as much later as they go forward."""
+        first, second = (wall.replace(tzinfo=self.zone, fold=fold).astimezone(UTC) for fold in (0, 1))
+        # Of what is left out, the "second" time is the earlier one, reckoned back from the time after the change (PEP 495).
+        return {first, max(first, second)} if self.cron.split()[1].startswith("*") else {first}
+
+    def _offsets(self, moment: datetime.datetime) -> list[datetime.timedelta]:
+        """By how much clocks are ahead of UTC around then: no change is of more than a day."""
+        days = (moment + datetime.timedelta(days=n) for n in (-1, 0, 1))
+        return [day.astimezone(self.zone).utcoffset() or datetime.timedelta() for day in days]
 
 
-def _zone(name: str) -> zoneinfo.ZoneInfo:
+def zone_named(timezone: str) -> zoneinfo.ZoneInfo:
+    """Raises ConfigurationError: there is no such time zone."""
     try:
-        return zoneinfo.ZoneInfo(name)
+        return zoneinfo.ZoneInfo(timezone)
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):  # a misspelt name, a path, a folder of zones
         known = sorted(zoneinfo.available_timezones())
-        close = get_close_matches(name, known, 1)
+        close = get_close_matches(timezone, known, 1)
         hint = f"Did you mean {close[0]}?" if close else "Name it like Europe/Berlin or UTC."
-        raise ConfigurationError(f"there is no time zone {name}", hint) from None
+        raise ConfigurationError(f"there is no time zone {timezone}", hint) from None
 
 
 def _weekdays(field: str) -> str:

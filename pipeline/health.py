@@ -21,7 +21,7 @@ from typing import Any, get_args
 from etils import epy
 
 from pipeline.lineage import Lineage
-from pipeline.schedule import NAP, Outcome, State
+from pipeline.schedule import FAILING, NAP, Outcome, State
 from pipeline.serving import PROVENANCE, Shelf
 from pipeline.store import Store
 from schemas.errors import ConfigurationError, StoreError
@@ -88,10 +88,14 @@ class Health:
         return Counter(gate for found in self._refusals.values() for gate in found)
 
     def report(self) -> dict[str, Any]:
-        """What `/healthz` says. `status` is "ok", "failing" where the last run failed, "late" where the scheduler hangs."""
+        """What `/healthz` says. `status`: "ok", "late" where the scheduler hangs, "failing" where the last run or the schedule's last did.
+
+        A run that found no room, or a fault in its configuration, may stand in no lineage: only the schedule knows of it.
+        """
         run, state, served = self.lineage.run(None), State.read(self.root / "schedule.json"), self.served()
         late = bool(state and state.next and time.time() - state.next.timestamp() > LATE)
         failing = bool(run and run["state"] in ("failed", "killed"))
+        failing |= bool(state and state.recent and state.recent[-1].outcome in FAILING)
         last = {name: run[name] for name in ("run", "state", "exit_code", "started", "finished", "message")} if run else None
         schedule = {"next": state.next and state.next.isoformat(), "why": state.why, "last": _entry(state)} if state else None
         return {"status": "late" if late else "failing" if failing else "ok", "last": last, "served": served, "schedule": schedule}

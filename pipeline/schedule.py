@@ -17,15 +17,19 @@ from typing import Any, Literal, get_args
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
 from pipeline import files
-from schemas.errors import StoreError
+from pipeline.cron import zone_named
+from schemas.errors import ConfigurationError, StoreError
 
 Missed = Literal["coalesce", "catch-up", "skip"]
 Outcome = Literal["pushed", "unchanged", "waiting", "no drift", "refused", "failed", "configuration", "time limit", "interrupted", "missed"]
 MISSED: tuple[Missed, ...] = get_args(Missed)
+FAILING: tuple[Outcome, ...] = ("failed", "configuration", "time limit")
+UNDONE = (*FAILING, "interrupted")  # what there was to learn from was neither learnt from nor refused
 
 NAP = datetime.timedelta(seconds=60)  # the longest sleep: clocks are set, and laptops wake up
 LATE = 2 * NAP  # after which a tick counts as missed
 FIRST_PAUSE, LONGEST_PAUSE = datetime.timedelta(minutes=1), datetime.timedelta(minutes=15)
+OWED_PAUSE, OWED_WORDS = datetime.timedelta(hours=1), "is not learnt from yet; an hour's pause, then the next try"
 SET_BACK = datetime.timedelta(days=7)  # a clock that was ahead by more had been wrong: its ticks are not waited for
 RECENT = 20
 
@@ -93,6 +97,7 @@ class State(_Saved):
     timezone: str
     accounted: AwareDatetime  # ticks up to here are run, accounted for, or in `running`
     heard: str = ""  # the news that a run was last begun for, or had before it
+    owed: AwareDatetime | None = None  # not before then are these tried again: no run with them has come to a good end
     running: Running | None = None
     next: AwareDatetime | None = None
     why: str = ""
@@ -100,13 +105,18 @@ class State(_Saved):
 
     @classmethod
     def read(cls, path: Path) -> "State | None":
-        """Raises StoreError: the file is not a schedule's state."""
+        """Raises StoreError: the file is not a schedule's state, or cannot be read."""
         try:
-            return cls.model_validate_json(path.read_bytes())
+            found = cls.model_validate_json(path.read_bytes())
+            zone_named(found.timezone)
         except FileNotFoundError:
             return None
-        except (OSError, ValidationError):
-            raise StoreError(f"{path} is not a schedule's state", "Remove it: the schedule then begins anew.") from None
+        except OSError as error:
+            raise files.explain(error, path, "cannot read the schedule's state") from error
+        except (ValidationError, ConfigurationError) as error:
+            why = f": {error.cause}" if isinstance(error, ConfigurationError) else ""
+            raise StoreError(f"{path} is not a schedule's state{why}", "Remove it: the schedule then begins anew.") from None
+        return found
 
     def write(self, path: Path) -> None:
         with files.explained(path.parent, "cannot write the schedule's state to"):
@@ -114,11 +124,12 @@ class State(_Saved):
 
     @classmethod
     def begin(cls, before: "State | None", cron: str, timezone: str, now: datetime.datetime) -> "State":
-        """Goes on from `before`. Ticks of another timetable were never due, so a new one begins now."""
+        """Goes on from `before`. Ticks of another timetable were never due, so a new one begins now; what is owed is tried at once."""
         if before is None:
             return cls(cron=cron, timezone=timezone, accounted=now)
         why = before.why if before.running else ""
-        before = before.model_copy(update={"next": None, "why": why})  # decided, and said, anew
+        # Decided, and said, anew; who starts a schedule again may have mended what was wrong.
+        before = before.model_copy(update={"next": None, "why": why, "owed": before.owed and now})
         if (before.cron, before.timezone) == (cron, timezone):
             return before
         return before.model_copy(update={"cron": cron, "timezone": timezone, "accounted": now})
@@ -132,6 +143,11 @@ class Rules:
     retries: int = 3
     jitter: float = 0.0  # seconds; a tick's own share of it stays the same across restarts
     name: str = ""  # of this host and store: what the jitter hangs on
+
+    def __post_init__(self) -> None:
+        """Raises ConfigurationError: a jitter without end, or of more than a day."""
+        if not 0 <= self.jitter <= 86_400:  # nor is what is not a number
+            raise ConfigurationError(f"--jitter {self.jitter:g} is not between 0 and 86400", "Name it in seconds, up to a day.")
 
     def start(self, tick: datetime.datetime) -> datetime.datetime:
         if not self.jitter:
@@ -158,6 +174,7 @@ class Schedule:
     """Takes one decision a step: make a try, account for what was missed, or sleep.
 
     `news` is asked before each sleep: where it differs from what was heard last, that is a reason to run, beside the timetable.
+    News are owed until a run with them is done or refused: after any other end they are tried again, each time after a long pause.
 
     A run that raises was cut off. It stays in the state, and the next start tries it again, as often as `rules.retries` allows;
     one that was cut off by `KeyboardInterrupt` was asked to stop, and that is not counted.
@@ -189,11 +206,11 @@ class Schedule:
         now = self.now()
         if self.state.accounted - now > SET_BACK:
             self._set(accounted=now, why="the clock was set back by more than a week: ticks count from now")
-        running = self._pending(now) or self._called(now)
+        running, news = self._pending(now), None
+        if running is None and (news := self.news()) and self._calls(news, now):
+            running = Running(tick=now, ticks=0, started=now, cause=news.words)
         if running is None:
-            following = self.after(self.state.accounted)
-            why = f"the next tick of {self.state.cron} ({self.state.timezone})" if self.state.cron else "waiting for a new span"
-            self._wait(now, following and self.rules.start(following), why)
+            self._wait(now, *self._next(news))
         elif running.again and now < running.again <= now + LONGEST_PAUSE:  # further away only by a clock set back
             self._wait(now, running.again, self.state.why)
         elif running.tries > self.rules.retries:
@@ -218,10 +235,16 @@ class Schedule:
             return running.model_copy(update={"tick": due[-1], "ticks": running.ticks + len(due)})
         return Running(tick=due[-1], ticks=len(due), started=now)
 
-    def _called(self, now: datetime.datetime) -> Running | None:
-        """The run that news call for."""
-        news = self.news()
-        return Running(tick=now, ticks=0, started=now, cause=news.words) if news and news.token != self.state.heard else None
+    def _calls(self, news: News, now: datetime.datetime) -> bool:
+        """Whether news call for a run: they are new, or owed and the pause is over; it is longer only by a clock set back."""
+        owed = self.state.owed
+        return news.token != self.state.heard or bool(owed and not now < owed <= now + OWED_PAUSE)
+
+    def _next(self, news: News | None) -> tuple[datetime.datetime | None, str]:
+        start = (tick := self.after(self.state.accounted)) and self.rules.start(tick)
+        if news and self.state.owed and not (start and start <= self.state.owed):
+            return self.state.owed, f"{news.words} {OWED_WORDS}"
+        return start, f"the next tick of {self.state.cron} ({self.state.timezone})" if self.state.cron else "waiting for a new span"
 
     def _due(self, now: datetime.datetime) -> list[datetime.datetime]:
         found: list[datetime.datetime] = []
@@ -237,10 +260,9 @@ class Schedule:
         running = running.model_copy(update={"tries": running.tries + 1, "again": None})
         accounted = max(self.state.accounted, running.tick) if running.ticks else self.state.accounted
         news = self.news()  # whatever the run is for, it learns of them too
-        heard = news.token if news else self.state.heard
-        self._set(
-            running=running, accounted=accounted, heard=heard, next=None, why=f"running: try {running.tries} of {self.rules.retries + 1}"
-        )
+        if news and news.token != self.state.heard:
+            self._set(heard=news.token, owed=self.now())
+        self._set(running=running, accounted=accounted, next=None, why=f"running: try {running.tries} of {self.rules.retries + 1}")
         try:
             ended = self.run(running)
         except KeyboardInterrupt:
@@ -260,12 +282,13 @@ class Schedule:
         self._set(running=running.model_copy(update={"again": again}), next=again, why=why)
 
     def _account(self, running: Running, outcome: Outcome, why: str, exit_code: int | None = None) -> None:
+        owed = self.now() + OWED_PAUSE if self.state.owed and outcome in UNDONE else None
         made = running.model_dump(include={"tick", "ticks", "cause", "tries", "started"})
-        self._enter(Entry(**made, outcome=outcome, why=why, exit_code=exit_code, ended=self.now()))
+        self._enter(Entry(**made, outcome=outcome, why=why, exit_code=exit_code, ended=self.now()), owed=owed)
 
-    def _enter(self, entry: Entry) -> None:
+    def _enter(self, entry: Entry, **changes: Any) -> None:
         accounted = max(self.state.accounted, entry.tick) if entry.ticks else self.state.accounted
-        self._set(running=None, accounted=accounted, recent=(*self.state.recent, entry)[-RECENT:], why=entry.why)
+        self._set(running=None, accounted=accounted, recent=(*self.state.recent, entry)[-RECENT:], why=entry.why, **changes)
 
     def _wait(self, now: datetime.datetime, until: datetime.datetime | None, why: str) -> None:
         if (self.state.next, self.state.why) != (until, why):

@@ -12,11 +12,12 @@ import time
 import zoneinfo
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, TextIO
 
 import typer
 
 from pipeline.commands.options import DEFAULT_ROOT, ConfigFile, Database, Json, Profile, Root, ServingDir, Sets, Verbose
+from pipeline.report.words import printable
 from schemas.errors import ConfigurationError, GatelineError, Locked
 
 if TYPE_CHECKING:
@@ -73,11 +74,13 @@ def schedule(
         raise ConfigurationError("--cron is missing: when shall it run?", 'For example: --cron "0 3 * * *" --timezone Europe/Berlin')
     from pipeline.child import Child
     from pipeline.config import load
-    from pipeline.cron import Timetable
+    from pipeline.cron import Timetable, zone_named
     from pipeline.schedule import Rules, Schedule, State
     from pipeline.store import Store
 
+    zone_named(timezone)  # times are told in it, also where there is no --cron
     after = Timetable.of(cron, timezone).after if cron else lambda _: None
+    rules = Rules(missed, retries, jitter, f"{socket.gethostname()} {root.absolute()}")
     loaded = load(profile=profile, file=config, sets=sets)  # refused now, rather than every night
     if watching and not loaded.spans:
         raise ConfigurationError("--on-new-span and --on-drift watch spans, and there are none", "Name where they appear: spans.directory.")
@@ -90,7 +93,6 @@ def schedule(
         os.environ["GATELINE_DATABASE"] = database  # arguments are shown to all users of the machine
     run = Child(command, Store(root).root / "logs" / "schedule.log", limit=time_limit and 60 * time_limit)
     made = functools.partial(_made, run, on_new_span)
-    rules = Rules(missed, retries, jitter, f"{socket.gethostname()} {root.absolute()}")
     with _alone(root):
         state = State.begin(State.read(_path(root)), cron or "", timezone, _now())
         planned = Schedule(after, rules, state, _saver(root, state), made, _now, time.sleep)
@@ -118,12 +120,12 @@ def status(root: Root = DEFAULT_ROOT, as_json: Json = False, verbose: Verbose = 
         return
     zone = zoneinfo.ZoneInfo(state.timezone)
     for entry in state.recent[-1:]:
-        print(f"last  {_local(entry.tick, zone)}  {_words(entry)}")
+        _print(f"last  {_local(entry.tick, zone)}  {_words(entry)}")
     if state.running and not state.running.again:
         why = state.why if alive else "cut off in mid-run: the next start goes on from there"
-        print(f"now   {_local(state.running.tick, zone)}  {why}")
+        _print(f"now   {_local(state.running.tick, zone)}  {why}")
     elif state.next:
-        print(f"next  {_local(state.next, zone)}  {state.why}")
+        _print(f"next  {_local(state.next, zone)}  {state.why}")
     elif alive and not state.cron:
         print("next  when a new span is complete")
     print(f"      {'the scheduler is running' if alive else 'no scheduler is running: nothing runs until one is started'}")
@@ -186,14 +188,18 @@ def _alone(root: Path) -> Iterator[None]:
 
     Raises:
         Locked: there is one already.
+        StoreError: the store cannot be written.
     """
     import filelock
 
+    from pipeline import files
+
     lock = filelock.FileLock(root / "schedule.lock")
-    try:
-        lock.acquire(timeout=2)  # `status` holds it for an instant
-    except filelock.Timeout:
-        raise Locked(f"another scheduler holds {root / 'schedule.lock'}", "Stop that one first, or name another --root.") from None
+    with files.explained(root, "cannot lock"):
+        try:
+            lock.acquire(timeout=2)  # `status` holds it for an instant
+        except filelock.Timeout:
+            raise Locked(f"another scheduler holds {root / 'schedule.lock'}", "Stop that one first, or name another --root.") from None
     try:
         yield
     finally:
@@ -227,4 +233,9 @@ def _words(entry: "Entry") -> str:
 
 
 def _say(words: str) -> None:
-    print(f"{_now().astimezone():%Y-%m-%d %H:%M:%S}  {words}", file=sys.stderr, flush=True)
+    _print(f"{_now().astimezone():%Y-%m-%d %H:%M:%S}  {words}", to=sys.stderr)
+
+
+def _print(words: str, to: TextIO | None = None) -> None:
+    """One line: what runs say, and names of spans, may hold what drives terminals."""
+    print(" ".join(printable(words).splitlines()), file=to, flush=True)

@@ -10,13 +10,14 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from pipeline import files
 from pipeline.health import Health, serve
-from pipeline.schedule import Entry, State
+from pipeline.schedule import Entry, Outcome, State
 from pipeline.store import Store
 from schemas.errors import ConfigurationError
 from tests.pipeline.test_schedule import DAY, World, at
@@ -181,6 +182,16 @@ def test_what_came_of_the_last_tick_or_span_is_said_with_its_cause(health: Healt
         assert [name for name, value in found.items() if value] == [f"gateline_schedule_last_outcome{{{outcome}}}"]
         said = json.loads(get(f"{address}/healthz")[1])["schedule"]["last"]
         assert said == {"outcome": outcome, "why": "run 3", "cause": "new span span-0007", "ended": "2026-06-01T10:10:00Z"}
+
+
+@pytest.mark.parametrize("outcome", get_args(Outcome))
+def test_a_schedule_whose_last_run_came_to_no_end_is_failing_though_the_lineage_knows_of_none(health: Health, outcome: Outcome) -> None:
+    address, end = serve(health, 0), at("2026-06-01 12:10")
+    run(health, "pushed", 0)
+    last = Entry(tick=end, outcome=outcome, why="error: no space left", ended=end)
+    State.begin(None, "0 3 * * *", "UTC", end).model_copy(update={"recent": (last,)}).write(health.root / "schedule.json")
+    code, body = get(f"{address}/healthz")
+    assert (code, json.loads(body)["status"]) == (200, "failing" if outcome in ("failed", "configuration", "time limit") else "ok")
 
 
 def test_a_store_that_cannot_be_read_is_an_answer_not_a_silence(health: Health) -> None:

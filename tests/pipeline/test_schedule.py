@@ -47,7 +47,7 @@ class World:
     slept: list[float] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.after = functools.lru_cache(8)(Timetable.of(self.cron, self.zone).after)
+        self.after = functools.lru_cache(8)(Timetable.of(self.cron, self.zone).after if self.cron else lambda _: None)
 
     def start(self) -> Schedule:
         """A scheduler that finds what the last one left on the disk."""

@@ -1,8 +1,10 @@
 """The command `schedule`, as a process: it is stopped, asked, refused, and runs the line."""
 
+import datetime
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import urllib.request
@@ -12,12 +14,14 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.schedule import Entry, Running, State
 from pipeline.store import Store
 from schemas.artifacts import Examples
 from schemas.spans import READY
 from tests.pipeline.test_cli import ENVIRONMENT, gateline
 from tests.spans import bright, deliver, digits
 
+NOW = datetime.datetime(2026, 6, 1, 12, tzinfo=datetime.UTC)
 NIGHTLY = ("schedule", "--cron", "0 3 * * *", "--timezone", "Europe/Berlin")
 ABSENT = ("--set", "source.module=null", "--set", "source.tfds=no_such_data")  # refused before anything is learnt
 
@@ -87,9 +91,9 @@ def test_once_runs_the_line_and_ends_with_its_exit_code(tmp_path: Path, monkeypa
     assert run["state"] == "refused"
 
 
-def watching(root: Path, option: str, *sets: str) -> tuple[list[str], str]:
+def watching(root: Path, option: str, *sets: str, waits: str = "waiting for a new span") -> tuple[list[str], str]:
     """What a scheduler said until it waited for a new span, and what the command `status` said then."""
-    with scheduler(root, *sets, on=("schedule", option), waits="waiting for a new span") as (_, said):
+    with scheduler(root, *sets, on=("schedule", option), waits=waits) as (_, said):
         return said, gateline("schedule", "status", "--root", root).stdout
 
 
@@ -127,7 +131,8 @@ def test_on_drift_a_span_is_looked_at_first(tmp_path: Path, data_dir: str, sampl
     _, status = watching(root, "--on-drift", *sets)
     assert "  no drift: no span lies far from what was learnt (run 1); for new span span-0001\nnext  when a new span" in status
     deliver(arrivals, "span-0002", bright(images), labels, "idx")
-    _, status = watching(root, "--on-drift", *sets)
+    said, status = watching(root, "--on-drift", *sets, waits="span-0002 is not learnt from yet")
+    assert re.search(r"  new span span-0002 is not learnt from yet; an hour's pause, then the next try at \S+ \S+ UTC\n", said[-1])
     assert re.search(r"  configuration: .* names span-0009, but there is no such span; for new span span-0002\n", status)
     assert entries(root) == [("no drift", "new span span-0001", 0), ("configuration", "new span span-0002", 0)]
     runs = json.loads(gateline("runs", "--root", root, "--json").stdout)
@@ -141,6 +146,8 @@ def test_on_drift_a_span_is_looked_at_first(tmp_path: Path, data_dir: str, sampl
         (("--cron", "nightly"), 'configuration: --cron "nightly" has 1 fields, not 5\n'),
         (("--cron", "0 3 * * *", "--timezone", "Europe/Berln"), "configuration: there is no time zone Europe/Berln\n"),
         (("--cron", "0 3 * * *", "--set", "train.epoch=3"), "configuration: train.epoch is not a setting."),
+        (("--cron", "0 3 * * *", "--jitter", "inf"), "configuration: --jitter inf is not between 0 and 86400\n"),
+        (("--once", "--timezone", "Mars"), "configuration: there is no time zone Mars\n"),
         (("--on-drift",), "configuration: --on-new-span and --on-drift watch spans, and there are none\n"),
         (("--cron", "0 3 * * *", "--profile", "mnst"), "configuration: there is no profile mnst\n"),
     ],
@@ -157,6 +164,52 @@ def test_where_nothing_was_scheduled_status_says_so(tmp_path: Path) -> None:
     done = gateline("schedule", "status", "--root", Store(tmp_path / "root").root)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith(f"configuration: there is no schedule in {tmp_path / 'root'}\n")
+
+
+def test_a_state_in_a_time_zone_that_there_is_not_is_refused_in_words(tmp_path: Path) -> None:
+    root = Store(tmp_path / "root").root
+    State.begin(None, "0 3 * * *", "Mars", NOW).write(root / "schedule.json")
+    for command in (("schedule", "status"), NIGHTLY):
+        done = gateline(*command, "--root", root)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr.splitlines() == [
+            f"store: {root / 'schedule.json'} is not a schedule's state: there is no time zone Mars",
+            "  Remove it: the schedule then begins anew.",
+        ]
+
+
+def test_control_characters_in_names_and_in_what_runs_say_do_not_reach_the_terminal(tmp_path: Path) -> None:
+    root = Store(tmp_path / "root").root
+    now = datetime.datetime.now(datetime.UTC)
+    name = "span-0001\x1b[31m\x07\nlast"
+    entry = Entry(tick=now, ticks=0, cause=f"new span {name}", outcome="failed", why="error: \x1b]0;boom\x07", ended=now)
+    running = Running(tick=now, ticks=0, started=now, tries=1, again=now + datetime.timedelta(minutes=10))
+    begun = State.begin(None, "0 3 * * *", "Europe/Berlin", now)
+    state = begun.model_copy(update={"running": running, "recent": (entry,), "next": running.again, "why": f"busy: {name}"})
+    state.write(root / "schedule.json")
+    last, following, _ = gateline("schedule", "status", "--root", root).stdout.splitlines()
+    assert last.endswith("  failed: error: ]0;boom; for new span span-0001[31m last")
+    assert following.endswith("  busy: span-0001[31m last")
+    with scheduler(root, waits="busy") as (_, said):
+        assert re.fullmatch(r"\S+ \S+  busy: span-0001\[31m last at \S+ \S+ CES?T\n", said[-1])
+
+
+def test_a_root_that_cannot_be_written_is_one_line_of_cause_and_one_of_remedy(tmp_path: Path) -> None:
+    root = Store(tmp_path / "root").root
+    State.begin(None, "0 3 * * *", "UTC", NOW).write(root / "schedule.json")
+    # To this command alone it is read-only: permissions do not bind the superuser.
+    mount = f"mount --bind '{root}' '{root}' && mount -o remount,bind,ro '{root}' && exec \"$0\" \"$@\""
+    before = ("unshare", "--mount", "sh", "-c", mount)
+    if not shutil.which("unshare") or subprocess.run([*before, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("nothing can be mounted read-only here")
+    for command in (NIGHTLY, ("schedule", "status")):
+        line = [*before, sys.executable, "-m", "pipeline", *command, "--root", str(root)]
+        done = subprocess.run(line, capture_output=True, text=True, check=False, env=ENVIRONMENT)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr.splitlines() == [
+            f"store: cannot lock {root}: Read-only file system",
+            "  Name another with --root or --serving-dir, or mend its permissions.",
+        ]
 
 
 def test_nothing_of_it_is_imported_by_the_command_run() -> None:
