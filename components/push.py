@@ -9,7 +9,7 @@ from pipeline.serving import Shelf, Version
 from schemas import statistics as stats
 from schemas.artifacts import WARMUP, Approval, Evaluation, Model, Pushed, Served, ServingCheck, Statistics
 from schemas.delivery import Signing, Watch
-from schemas.errors import Refused
+from schemas.errors import GatelineError, Refused
 
 
 @component(kind="always")
@@ -73,11 +73,11 @@ def _not_served(shelf: Shelf, version: Version, why: str, watched: Watch) -> Ref
     """The refusal; before it, what was served before is served again."""
     cause = f"version {version.number} was pushed, but {watched.url} does not serve it: {why}"
     if not watched.rollback:
-        return Refused(cause, "It stays, as push.watch.rollback says. python -m pipeline serving rollback takes it back.")
+        return Refused(cause, f"It stays, as push.watch.rollback says. To take it back: {shelf.command('rollback')}")
     try:
         back = shelf.rollback(reason=why)
-    except Refused as none:
-        return Refused(cause, f"It stays: {none.cause}.")
+    except GatelineError as error:  # why nothing comes in its place is not why the push is refused
+        return Refused(cause, f"It stays: {error.cause}. {error.remedy}")
     return Refused(cause, f"It was rolled back: version {back.number} holds what was served before.")
 
 

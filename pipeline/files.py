@@ -79,7 +79,7 @@ def differences(directory: Path, files: dict[str, dict[str, Any]], *, contents: 
             found.append(f"{name} leads out of its directory")
         elif not path.is_file() and not path.is_symlink():
             found.append(f"{name} is missing")
-        elif path.resolve() != inside / name:
+        elif path.is_symlink() or path.resolve() != inside / name:
             found.append(f"{name} is a symbolic link, or lies behind one")
         elif (size := path.stat().st_size) != entry["size"]:
             found.append(f"{name} has {size:,} bytes, its manifest says {entry['size']:,}")

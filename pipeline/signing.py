@@ -1,16 +1,20 @@
 """Signatures of served versions: OpenSSF model-signing, with an elliptic-curve key of one's own and no network.
 
-seal(settings)(staged)      # leaves model.sig beside the model, over every other file
-check(version, settings)    # [], or what is wrong with it, in words
+seal(settings).put(staged)      # leaves model.sig beside the model, over every other file
+check(version, settings)        # [], or what is wrong with it, in words
 
 Keys are PEM files, P-256, P-384 or P-521: `openssl ecparam -genkey -name prime256v1 -noout -out key.pem`.
 """
 
 import ast
+import contextlib
 import importlib.util
 import os
 import re
-from collections.abc import Callable
+import shlex
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -47,16 +51,30 @@ def ready(settings: Signing | None) -> None:
         raise ConfigurationError(cause, f"Make it: openssl ec -in {settings.key} -pubout -out PUBLIC.pem")
 
 
-def seal(settings: Signing | None) -> Callable[[Path], None] | None:
-    """What signs a finished version before it appears, and checks that; None where nothing is signed."""
-    if settings is None or not settings.key:
-        return None
+@dataclass(frozen=True)
+class Seal:
+    """Signs finished versions with one key, and knows again what was signed with it."""
 
-    def sealed(version: Path) -> None:
-        sign(version, settings)
-        require(version, settings)
+    settings: Signing
 
-    return sealed
+    def put(self, staged: Path) -> None:
+        """Sign a version before it appears, and check that where a signature is required."""
+        sign(staged, self.settings)
+        require(staged, self.settings)
+
+    def insist(self, version: Path, otherwise: str) -> None:
+        """Nothing, if the version is signed with this key, and intact.
+
+        Raises:
+            Refused: it is not; the way out is `otherwise`, or to sign it by hand.
+        """
+        if wrong := check(version, self.settings):
+            raise Refused(f"{version} is not what was signed: {'; '.join(wrong)}", f"{otherwise}; or, {_by_hand(version, self.settings)}")
+
+
+def seal(settings: Signing | None) -> Seal | None:
+    """What signs the versions to come; None where nothing is signed."""
+    return Seal(settings) if settings and settings.key else None
 
 
 def require(version: Path, settings: Signing | None) -> None:
@@ -65,11 +83,19 @@ def require(version: Path, settings: Signing | None) -> None:
     Raises:
         Refused: it is not.
     """
-    if settings and settings.require_signature and (wrong := check(version, settings)):
-        by_hand = f"python -m model_signing sign key {version} --private_key {settings.key} --signature {version / SIGNATURE}"
-        raise Refused(
-            f"{version} is not what was signed: {'; '.join(wrong)}", f"Move it away; or, if you know it to be right, sign it: {by_hand}"
-        )
+    if settings and settings.require_signature:
+        Seal(settings).insist(version, "Move it away")
+
+
+def _by_hand(version: Path, settings: Signing) -> str:
+    """How to sign a version that is not signed, in words."""
+    place, key, signature = (shlex.quote(str(each)) for each in (version, settings.key, version / SIGNATURE))
+    command = "python -m model_signing sign key {} --private_key {} --signature {}"
+    if settings.password_env is None:
+        return f"if you know it to be right, sign it: {command.format(place, key, signature)}"
+    # model-signing's command has an option for a password, and fails on any
+    unlocked = f"openssl ec -in {key} -passin env:{settings.password_env} -out UNLOCKED.pem"
+    return f"if you know it to be right, sign it: {unlocked} && {command.format(place, 'UNLOCKED.pem', signature)}; rm UNLOCKED.pem"
 
 
 def sign(version: Path, settings: Signing) -> None:
@@ -88,15 +114,15 @@ def sign(version: Path, settings: Signing) -> None:
 
 
 def check(version: Path, settings: Signing) -> list[str]:
-    """What keeps a version from being exactly what the owner of `settings.public_key` signed, in words; nothing if it is.
+    """What keeps a version from being exactly what the owner of the key signed, in words; nothing if it is.
 
     Raises:
-        ConfigurationError: the public key cannot be read.
+        ConfigurationError: the key cannot be read.
     """
-    _public(settings)
-    if not (version / SIGNATURE).is_file():
-        return [f"it has no {SIGNATURE}"]
-    verifier = model_signing.verifying.Config().use_elliptic_key_verifier(public_key=Path(settings.public_key or ""))
+    with _public_file(settings) as public:
+        if not (version / SIGNATURE).is_file():
+            return [f"it has no {SIGNATURE}"]
+        verifier = model_signing.verifying.Config().use_elliptic_key_verifier(public_key=public)
     try:
         verifier.set_hashing_config(_hashing()).verify(version, version / SIGNATURE)
     except cryptography.exceptions.InvalidSignature:
@@ -169,6 +195,20 @@ def _public(settings: Signing) -> "ec.EllipticCurvePublicKey":
     if not isinstance(key, ec.EllipticCurvePublicKey) or key.curve.name not in CURVES:
         raise _unusable("public_key", path, f"it is not of {', '.join(CURVES)}")
     return key
+
+
+@contextlib.contextmanager
+def _public_file(settings: Signing) -> Iterator[Path]:
+    """The public key, in the file that model-signing asks for: the one named, or for a while one that is made from the private key."""
+    if settings.public_key:
+        _public(settings)
+        yield Path(settings.public_key)
+        return
+    with tempfile.NamedTemporaryFile(suffix=".pem") as file:
+        form = serialization.PublicFormat.SubjectPublicKeyInfo
+        file.write(_private(settings).public_key().public_bytes(serialization.Encoding.PEM, form))
+        file.flush()
+        yield Path(file.name)
 
 
 def _unusable(setting: str, path: Path, why: str) -> ConfigurationError:

@@ -2,12 +2,14 @@
 
 import dataclasses
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from pipeline.commands.options import DEFAULT_ROOT, Json, Root, ServingDir, Verbose
+from pipeline.report.words import printable
 from schemas.errors import ConfigurationError, DataError
 
 if TYPE_CHECKING:
@@ -83,18 +85,20 @@ def verify(
     signing.ready(keys)
     names = [_name(root, serving_dir, model)] if number else _names(root, serving_dir, model)
     shelves = [_shelf(root, serving_dir, name) for name in names]
-    versions = [(shelf, version) for shelf in shelves for version in ([shelf.version(number)] if number else shelf.versions())]
-    found = {
-        f"{version.path.parent.name}/{version.number}": shelf.differences(version) + (signing.check(version.path, keys) if keys else [])
-        for shelf, version in versions
-    }
+    found, commands = dict[str, list[str]](), dict[str, None]()
+    for shelf in shelves:
+        for path in [shelf.place(number)] if number else shelf.places():
+            wrong = shelf.findings(path) + (signing.check(path, keys) if keys and path.is_dir() else [])
+            if os.path.lexists(path):  # or it was removed meanwhile, as a whole
+                found[f"{shelf.model}/{path.name}"] = wrong
+                commands |= {shelf.command("rollback"): None} if wrong else {}
     if as_json:
         print(json.dumps(found, indent=2))
     else:
         for name, wrong in found.items():
-            print("\n".join(f"{name}  {line}" for line in wrong or ["whole"]))
+            print("\n".join(printable(f"{name}  {line}") for line in wrong or ["whole"]))
     if bad := [name for name, wrong in found.items() if wrong]:
-        remedy = "Move it away if it is not served; if it is, roll back first: python -m pipeline serving rollback"
+        remedy = f"Move it away if it is not served; if it is, roll back first: {'; '.join(commands)}"
         raise DataError(f"{', '.join(bad)} {'is' if len(bad) == 1 else 'are'} not what was pushed", remedy)
 
 
@@ -118,6 +122,9 @@ def rollback(
     from pipeline import signing
     from schemas.delivery import Signing
 
+    if password_env and not key:
+        cause = f"--password-env {password_env} is of a key, and none is named"
+        raise ConfigurationError(cause, "Name it with --key, or leave --password-env out.")
     keys = Signing(key=str(key), password_env=password_env) if key else None
     signing.ready(keys)
     shelf = dataclasses.replace(_shelf(root, serving_dir, _name(root, serving_dir, model)), seal=signing.seal(keys))

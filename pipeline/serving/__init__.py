@@ -8,7 +8,8 @@ shelf.rollback(reason="slow on old phones")        # Version(number=4, ...), whi
 
 from pipeline.serving.directory import models, writable
 from pipeline.serving.history import Record
+from pipeline.serving.provenance import PROVENANCE
 from pipeline.serving.shelf import Shelf
-from pipeline.serving.version import PROVENANCE, Version
+from pipeline.serving.version import Version
 
 __all__ = ["PROVENANCE", "Record", "Shelf", "Version", "models", "writable"]

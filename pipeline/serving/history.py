@@ -22,6 +22,11 @@ class Record:
     instead_of: int = 0  # the version that it took the place of by a rollback; 0: none
     provenance: str = ""  # SHA-256 of its provenance
 
+    @staticmethod
+    def place(shelf: Path, number: int) -> Path:
+        """Where a version is remembered, below the folder of its model."""
+        return shelf / ".history" / f"{number}.json"
+
     @classmethod
     def read(cls, path: Path) -> "Record":
         """Raises StoreError: the record is damaged."""

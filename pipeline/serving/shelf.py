@@ -2,7 +2,6 @@
 
 import contextlib
 import datetime
-import json
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -15,97 +14,19 @@ from pipeline import files
 from pipeline.serving import history
 from pipeline.serving.directory import WHAT
 from pipeline.serving.history import Record
+from pipeline.serving.provenance import PROVENANCE
 from pipeline.serving.retention import leaving
-from pipeline.serving.version import PROVENANCE, Version
+from pipeline.serving.standing import Standing, number_in
+from pipeline.serving.version import Version
+from pipeline.signing import Seal
 from schemas.errors import ConfigurationError, DataError, Refused, StoreError
 
 
 @dataclass(frozen=True)
-class Shelf:
+class Shelf(Standing):
     """The versions of one model. Only this class writes to a serving directory."""
 
-    root: Path
-    model: str
-    seal: Callable[[Path], None] | None = None  # what is done to a finished version before it appears
-
-    @property
-    def path(self) -> Path:
-        return self.root / self.model
-
-    def versions(self) -> list[Version]:
-        """All versions, the oldest first.
-
-        Raises:
-            StoreError: something stands there that this program did not put there.
-        """
-        with files.explained(self.root, "cannot read the serving directory"):
-            found = [_standing(p) for p in sorted(self.path.iterdir()) if not p.name.startswith(".")] if self.path.exists() else []
-        return sorted((v for v in found if v), key=lambda v: v.number)
-
-    def latest(self) -> Version | None:
-        """The version that TensorFlow Serving serves by default: the one of the highest number."""
-        return next(reversed(self.versions()), None)
-
-    def version(self, number: int) -> Version:
-        """Raises ConfigurationError: it does not stand there."""
-        standing = {v.number: v for v in self.versions()}
-        if number not in standing:
-            known = f"These do: {', '.join(map(str, standing))}." if standing else "Nothing was pushed there yet."
-            raise ConfigurationError(f"version {number} of {self.model} does not stand in {self.root}", known)
-        return standing[number]
-
-    def differences(self, version: Version) -> list[str]:
-        """What differs from what was pushed, in words, a line a file; its provenance, too, is not what it was where the record differs."""
-        record = self.path / ".history" / f"{version.number}.json"
-        altered = record.exists() and Record.read(record).contradicts(version.record())
-        return version.differences() + ([f"{PROVENANCE} was altered: {record} says something else"] if altered else [])
-
-    def history(self) -> list[Record]:
-        """Every version ever published here, the oldest first.
-
-        Versions that were removed since are remembered in `.history`, which the next publication brings up to date.
-
-        Raises:
-            StoreError: a record is damaged, or says something else than the version itself.
-        """
-        standing = {v.number: v for v in self.versions()}
-        found = {number: version.record() for number, version in standing.items()}
-        with files.explained(self.root, "cannot read the serving directory"):
-            for path in sorted(self.path.glob(".history/[0-9]*.json")):
-                record = Record.read(path)
-                if record.version in standing and record.contradicts(found[record.version]):
-                    cause = f"{standing[record.version].path / PROVENANCE} and {path} differ"
-                    raise StoreError(cause, "One was altered: put back what was, or remove the other.")
-                found.setdefault(record.version, record)
-        return [found[number] for number in sorted(found)]
-
-    def withdrawn(self) -> dict[str, int]:
-        """{identity: version} of the models that were rolled back, and not brought back since."""
-        return history.withdrawn(self.history())
-
-    def best(self, test: str, *, before: int | None = None) -> tuple[Record, Version | None] | None:
-        """The most accurate model ever served, on the images `test` if any was, and a version that still holds it; of those that
-        came before a version, if given."""
-        held = {version.identity: version for version in self.versions()}
-        found = history.best([r for r in self.history() if before is None or r.version < before], test, held)
-        return (found, held.get(found.identity)) if found else None
-
-    def pinned(self) -> set[int]:
-        """Versions that stay until they are unpinned.
-
-        Raises:
-            StoreError: the list of them is damaged.
-        """
-        path = self.path / ".pinned.json"
-        try:
-            found = json.loads(path.read_text())
-        except FileNotFoundError:
-            return set()
-        except (OSError, ValueError):
-            found = None
-        if not (isinstance(found, list) and all(type(number) is int for number in found)):
-            raise StoreError(f"{path} is no list of versions", "Remove it, and pin again what must stay.")
-        return set(found)
+    seal: Seal | None = None  # what signs a finished version before it appears, and knows its own again
 
     def pin(self, number: int, *, stays: bool = True) -> None:
         """From now on the version is never removed; or, where not `stays`, again like any other.
@@ -114,13 +35,10 @@ class Shelf:
             ConfigurationError: it does not stand there.
         """
         with self._writing():
-            self.version(number)
-            pinned = self.pinned() | {number} if stays else self.pinned() - {number}
-            files.write_json(self.path / ".pinned.json", sorted(pinned))
-
-    def awaits(self, version: Version) -> bool:
-        """Whether the version was pushed to be watched, and nobody saw it served yet: whoever watched may have been killed."""
-        return bool(version.provenance.get("watch")) and version.number > _number(self.path / ".seen")
+            pinned = self.pinned()
+            if stays or number not in pinned:  # what is pinned and gone can be unpinned
+                self.version(number)
+            files.write_json(self.path / ".pinned.json", sorted(pinned | {number} if stays else pinned - {number}))
 
     def saw(self, version: Version) -> None:
         """From now on the version is not awaited."""
@@ -159,24 +77,23 @@ class Shelf:
                 raise Refused(*self.words_of_withdrawal(taken_back))
             return self._appear(fill, provenance), True
 
-    def words_of_withdrawal(self, number: int) -> tuple[str, str]:
-        """(cause, way out) for a model that was rolled back as that version."""
-        back = f", or bring it back: python -m pipeline serving rollback --to {number}"
-        stands = any(version.number == number for version in self.versions())
-        return f"version {number}, which is this model, was rolled back", f"Train a new model{back if stands else ''}."
-
     def rollback(self, *, to: int | None = None, reason: str = "") -> Version:
         """A new version that holds the model of an older one: `to`, or the newest that holds another model and was not rolled back.
 
+        What it need not read, it does not: others that are damaged, and foreign content, do not keep a bad model served.
+
         Raises:
-            Refused: there is no such version.
+            Refused: there is no such version, or it is not signed as the new one is to be.
             ConfigurationError: `to` does not stand there, or is what is served now.
             DataError: that version was altered since it was pushed.
+            StoreError: it is damaged, or what is served is, and nothing is remembered of it.
         """
         with self._writing():
-            latest, target = self._rollback_target(to)
-            if wrong := target.differences():
+            of, target = self._rollback_target(to)
+            if wrong := self.differences(target):
                 raise DataError(f"{target.path} was altered since it was pushed: {wrong[0]}", "Name another version with --to.")
+            if self.seal:  # or what somebody altered who has no key would get a good signature
+                self.seal.insist(target.path, "Name another version with --to")
 
             def fill(staged: Path) -> None:
                 for name in target.provenance["files"]:
@@ -185,37 +102,38 @@ class Shelf:
                 if files.listing(staged) != target.provenance["files"]:
                     raise DataError(f"{target.path} was altered while it was copied", "Name another version with --to.")
 
-            how = {"of": latest.number, "to": target.number, "reason": reason, "at": _now()}
+            how = {"of": of, "to": target.number, "reason": reason, "at": _now()}
             return self._appear(fill, {**target.provenance, "watch": None, "rollback": how, "origin": target.origin})
 
-    def _rollback_target(self, to: int | None) -> tuple[Version, Version]:
+    def _rollback_target(self, to: int | None) -> tuple[int, Version]:
         """(the version that is served, the one whose model comes in its place)."""
-        versions = self.versions()
-        if not versions:
+        numbers, remembered = self.numbers(), self.remembered()
+        if not numbers:
             raise Refused(f"nothing is served as {self.model}", "Push a model first.")
-        *older, latest = versions
+        now = next((r for r in remembered if r.version == numbers[-1]), None) or self.version(numbers[-1]).record()
         if to is not None:
             target = self.version(to)
-            if target.identity == latest.identity:
-                raise ConfigurationError(f"version {latest.number}, which is served, holds the model of version {to}", "Name another.")
-            return latest, target
-        good = [v for v in older if v.identity not in {latest.identity, *self.withdrawn()}]
+            if target.identity == now.identity:
+                raise ConfigurationError(f"version {now.version}, which is served, holds the model of version {to}", "Name another.")
+            return now.version, target
+        bad = {now.identity, *history.withdrawn(remembered)}
+        good = [v for v in self.readable() if v.identity not in bad and v.number < now.version]
         if not good:
-            cause = f"there is no version of {self.model} to go back to that is another model than version {latest.number}"
-            raise Refused(cause, "Name one with --to, if one that was rolled back would do; python -m pipeline serving list shows them.")
-        return latest, good[-1]
+            cause = f"there is no version of {self.model} to go back to that is another model than version {now.version}"
+            raise Refused(cause, f"Name one with --to, if one that was rolled back would do; these stand: {self.command('list')}")
+        return now.version, good[-1]
 
     def _appear(self, fill: Callable[[Path], None], provenance: dict[str, Any]) -> Version:
         """The next version, made by `fill` in a directory beside, flushed, and renamed when it is whole. Under the lock."""
         highest = self.path / ".highest"  # a number is not given out again, even if its version was removed since
-        number = max(0, _number(highest), *(v.number for v in self.versions())) + 1
+        number = max(0, number_in(highest), *self.numbers()) + 1
         staged, final = self.path / f".staging-{number}", self.path / str(number)
         try:
             fill(staged)
             found = files.listing(staged, sync=True)
             files.write_json(staged / PROVENANCE, {**provenance, "version": number, "files": found, "published": _now()})
             if self.seal:
-                self.seal(staged)
+                self.seal.put(staged)
                 files.listing(staged, sync=True)
             files.write_json(highest, number)
             files.commit(staged, final)
@@ -248,11 +166,12 @@ class Shelf:
             return gone
 
     def _remember(self) -> None:
-        for version in self.versions():
-            path = self.path / ".history" / f"{version.number}.json"
+        for version in self.readable():
+            path = Record.place(self.path, version.number)
             if not path.exists():
                 path.parent.mkdir(exist_ok=True)
-                version.record().write(path)
+                with contextlib.suppress(StoreError):  # what cannot be told of it, `history` says to who must know
+                    version.record().write(path)
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
@@ -265,23 +184,6 @@ class Shelf:
                         files.remove(leftover)
                 self._remember()
                 yield
-
-
-def _standing(path: Path) -> Version | None:
-    """The version, or None where it was removed while this looked at it."""
-    try:
-        return Version.read(path)
-    except StoreError:
-        if not path.exists() and not path.is_symlink():
-            return None
-        raise
-
-
-def _number(path: Path) -> int:
-    try:
-        return int(path.read_text())
-    except (OSError, ValueError):
-        return 0
 
 
 def _now() -> str:

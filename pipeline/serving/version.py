@@ -8,10 +8,9 @@ from typing import Any
 
 from pipeline import files
 from pipeline.serving.history import Record
+from pipeline.serving.provenance import PROVENANCE, fault
 from pipeline.signing import SIGNATURE
 from schemas.errors import StoreError
-
-PROVENANCE = "provenance.json"
 
 
 @dataclass(frozen=True)
@@ -24,20 +23,29 @@ class Version:
 
     @classmethod
     def read(cls, path: Path) -> "Version":
-        """The version that stands at `path`.
+        """The version that stands at `path`; each of its facts that is worked with is of its kind.
 
         Raises:
-            StoreError: this program did not put it there.
+            StoreError: this program did not put it there, or its provenance was damaged since.
         """
-        remedy = "Move it away, or name another --serving-dir. Nothing was changed."
-        if not (path.is_dir() and path.name.isdigit() and not path.is_symlink()):
-            raise StoreError(f"{path} in the serving directory is no version of gateline's", remedy)
+        foreign = "Move it away, or name another --serving-dir. Nothing was changed."
+        if not (path.is_dir() and path.name.isdecimal() and not path.is_symlink()):
+            raise StoreError(f"{path} in the serving directory is no version of gateline's", foreign)
+        found = None
         try:
             found = json.loads((path / PROVENANCE).read_text())
-            return cls(path, int(path.name), {**found, "model": found["model"]})
-        except (OSError, ValueError, KeyError, TypeError):
-            cause = f"{path} in the serving directory has no readable {PROVENANCE}: it was not pushed by gateline"
-            raise StoreError(cause, remedy) from None
+            if not (wrong := fault(found)):
+                return cls(path, int(path.name), found)
+        except FileNotFoundError:
+            wrong = "it is missing"
+        except OSError as error:
+            wrong = f"it cannot be read: {error.strerror}"
+        except (ValueError, RecursionError):
+            wrong = "it is no JSON"
+        if (isinstance(found, dict) and "model" in found) or Record.place(path.parent, int(path.name)).exists():
+            cause = f"{path / PROVENANCE} was damaged since gateline wrote it: {wrong}"
+            raise StoreError(cause, "Put it back from a copy, or move that version away.")
+        raise StoreError(f"{path} in the serving directory has no readable {PROVENANCE}: it was not pushed by gateline", foreign)
 
     @property
     def digest(self) -> str:
@@ -82,7 +90,9 @@ class Version:
 
     def differences(self) -> list[str]:
         """What differs from what was pushed, in words, a line a file: missing, altered, added, or a symbolic link."""
-        known = self.provenance["files"]
+        known = self.provenance.get("files")
+        if not known:
+            return [f"{PROVENANCE} names no files"]
         found = files.differences(self.path, known, contents=True)
         if (number := self.provenance.get("version", self.number)) != self.number:
             found.append(f"{PROVENANCE} is that of version {number}")

@@ -117,7 +117,7 @@ def test_a_model_that_was_rolled_back_is_refused_even_if_it_was_approved(ask, sh
     assert isinstance(raised, Refused)
     assert str(raised) == (
         "refused: version 2, which is this model, was rolled back\n"
-        "  Train a new model, or bring it back: python -m pipeline serving rollback --to 2."
+        f"  Train a new model, or bring it back: {shelf.command('rollback --to 2')}"
     )
     shelf.rollback(to=2)
     assert ask(MANUAL, shelf=shelf)[0].passed

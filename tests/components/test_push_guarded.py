@@ -1,6 +1,7 @@
 """push, signed and watched: what is unsigned goes nowhere, and what TensorFlow Serving does not serve is taken back."""
 
 import json
+import re
 
 import pytest
 from cryptography.hazmat.primitives import serialization
@@ -148,6 +149,20 @@ def test_a_version_that_is_not_served_is_rolled_back(pushed, shelf, keys):
     assert signing.check(latest.path, keys) == []
 
 
+@pytest.mark.parametrize("signed", [False, True])
+def test_nothing_that_was_altered_is_served_in_its_place(pushed, shelf, keys, signed):
+    """Also where signatures are not required: what is signed anew was signed before."""
+    keys = Signing(key=keys.key) if signed else None
+    version = pushed("a", signatures=keys)
+    (version.path / "more").write_text("more") if not signed else (version.path / "model.sig").unlink()
+    with serving(status("END", "out of memory", version="2")) as (url, _), pytest.raises(Refused) as refused:
+        pushed("b", signatures=keys, watched=Watch(url=url))
+    assert refused.value.cause.endswith("does not serve it: it could not load the version: out of memory")
+    why = "not what was signed: it has no model.sig" if signed else "altered since it was pushed: more was added"
+    assert re.match(rf"It stays: {version.path} (is|was) {why}\. Name another version with --to", refused.value.remedy)
+    assert [v.number for v in shelf.versions()] == [1, 2]
+
+
 def test_a_version_that_is_not_served_stays_where_there_is_none_before(pushed, shelf):
     with serving(status("END", "out of memory", version="1")) as (url, _), pytest.raises(Refused) as refused:
         pushed("a", watched=Watch(url=url))
@@ -159,7 +174,8 @@ def test_a_version_that_is_not_served_stays_if_that_is_asked_for(pushed, shelf):
     pushed("a")
     with serving(status("END", "out of memory", version="2")) as (url, _), pytest.raises(Refused) as refused:
         pushed("b", watched=Watch(url=url, rollback=False))
-    assert refused.value.remedy == "It stays, as push.watch.rollback says. python -m pipeline serving rollback takes it back."
+    command = f"python -m pipeline serving rollback --serving-dir {shelf.root} --model own"
+    assert refused.value.remedy == f"It stays, as push.watch.rollback says. To take it back: {command}"
     assert shelf.latest().number == 2
 
 

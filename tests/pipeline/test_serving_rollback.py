@@ -53,7 +53,8 @@ def test_what_was_rolled_back_is_not_pushed_again(shelf: Shelf, tmp_path: Path) 
         publish(shelf, model(tmp_path, "three"))
     assert str(error.value) == (
         "refused: version 3, which is this model, was rolled back\n"
-        "  Train a new model, or bring it back: python -m pipeline serving rollback --to 3."
+        "  Train a new model, or bring it back: "
+        f"python -m pipeline serving rollback --to 3 --serving-dir {shelf.root} --model mnist"
     )
     assert seen(shelf.root) == before
     files.remove(shelf.version(3).path)
