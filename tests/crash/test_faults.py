@@ -69,7 +69,9 @@ def test_a_run_that_is_asked_to_end_in_a_stage_ends_cleanly_and_keeps_what_it_ha
     _, err = process.communicate(timeout=300)
     said = ("".join(seen) + err).splitlines()[-2:]
     assert (process.returncode, said) == (130, ["interrupted: finished stages are kept", "  The next run goes on from them."])
-    assert [p.name for p in (line.root / "artifacts").iterdir()] == ["ingest"]
+    done = {text.split()[0] for text in seen if text.split()[1] == "done"}  # what hangs on nothing may come before what is killed
+    assert "ingest" in done <= {"ingest", "collect"}
+    assert {p.name for p in (line.root / "artifacts").iterdir()} == done
     assert list((line.root / "staging").iterdir()) == []
     assert checks.after_a_kill(line.root) == []
     lineage = Lineage.at(line.root, None)
