@@ -24,7 +24,7 @@ with epy.lazy_imports():
     from tensorflow_metadata.proto.v0 import schema_pb2 as pb
 
 
-def write(source: Source, root: Path, path: Path, *, wait: bool = False, verbose: bool = False) -> None:
+def write(source: Source, root: Path, path: Path, *, database: str | None = None, wait: bool = False, verbose: bool = False) -> None:
     """Ingest and describe the data set, and write what a contract for it could be.
 
     Raises:
@@ -41,7 +41,7 @@ def write(source: Source, root: Path, path: Path, *, wait: bool = False, verbose
     store = Store(root)
     planner = Planner.of(store, Again(), node)
     with store.lock(wait=wait):
-        lineage = Lineage.at(root, None)
+        lineage = Lineage.at(root, database)
         number = lineage.start(profile=f"schema infer {source.tfds}", command="schema infer", config={})
         log = root / "logs" / f"run-{number}.log"
         with recorded(lineage, number, log), logs.quiet(log, verbose=verbose) as terminal:

@@ -84,21 +84,13 @@ class Plan:
 
 
 def _check_lineage(runs: list[dict[str, Any]], unknown: dict[str, Path], lineage: Lineage) -> None:
-    """What no run of this lineage made, after the last of them had ended, is of runs that another one knows."""
-    if runs and runs[0]["state"] in UNFINISHED:
-        return  # its artifacts may not have been recorded yet
-    younger = [name for name, path in unknown.items() if not runs or _made(path) > runs[0]["finished"]]
-    if younger:
+    """A run that was cut off may have left one artifact that it did not come to record. What is more is of runs that another
+    lineage knows."""
+    strange = [name for name, path in unknown.items() if (path / files.MANIFEST).exists()]
+    if len(strange) > sum(run["state"] in UNFINISHED for run in runs):
         place = lineage.engine.url.render_as_string()
-        cause = f"the lineage {place} knows no run that made {younger[0]}" + (f", or {len(younger) - 1} more" if len(younger) > 1 else "")
+        cause = f"the lineage {place} knows no run that made {strange[0]}" + (f", or {len(strange) - 1} more" if len(strange) > 1 else "")
         raise StoreError(cause, "Name with --database where the runs of this store are recorded.")
-
-
-def _made(path: Path) -> str:
-    try:
-        return str(json.loads((path / files.MANIFEST).read_text())["made"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return ""  # no artifact
 
 
 def _serving_dirs(root: Path, pushed: list[Path]) -> list[Path]:

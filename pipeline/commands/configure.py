@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.commands.options import DEFAULT_ROOT, ConfigFile, Json, Profile, Root, Sets, Verbose, Wait
+from pipeline.commands.options import DEFAULT_ROOT, ConfigFile, Database, Json, Profile, Root, Sets, Verbose, Wait
 
 
 def settings(as_json: Json = False, verbose: Verbose = False) -> None:
@@ -41,6 +41,7 @@ def infer(
     config: ConfigFile = None,
     sets: Sets = None,
     root: Root = DEFAULT_ROOT,
+    database: Database = None,
     out: Annotated[Path | None, typer.Option(help="Where to write it. [default: <data set>.draft.pbtxt]", show_default=False)] = None,
     wait: Wait = False,
     verbose: Verbose = False,
@@ -51,5 +52,5 @@ def infer(
 
     source = load(profile=profile, file=config, sets=sets).source
     path = out or Path(f"{source.name}.draft.pbtxt")
-    draft.write(source, root, path, wait=wait, verbose=verbose)
+    draft.write(source, root, path, database=database, wait=wait, verbose=verbose)
     print(f"{path} is a draft: read it, correct what chance put there, remove the word DRAFT, and name it in `schema:`.")

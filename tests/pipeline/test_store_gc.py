@@ -146,9 +146,12 @@ def test_what_a_killed_run_left_unrecorded_stays_while_that_run_is_kept(kept: Ke
 
 
 def test_the_last_search_of_each_kind_stays(kept: Kept) -> None:
+    number = kept.lineage.start(profile="", command="", config={})
     for key, lr, trials in (("1", 1, 5), ("2", 1, 9), ("3", 2, 5)):
         recipe = {"inputs": {"features": "f"}, "settings": {"settings": {"lr": lr}, "tuning": {"tuner": "grid", "trials": trials}}}
         kept.put(f"search/{key}", recipe)
+        kept.lineage.executed(number, "search", state="ran", why="", seconds=0.0, key=key)
+    kept.lineage.finish(number, state="tuned", exit_code=0)
     kept.run("a/1")
     assert kept.plan(1).artifacts == ["search/1"]
 
@@ -207,8 +210,11 @@ def test_a_lineage_that_does_not_know_the_stores_runs_removes_nothing(kept: Kept
         Plan.of(kept.store, other, None, keep_runs=1)
 
 
-def test_a_lineage_that_knows_only_the_older_runs_removes_nothing(kept: Kept, opened: Open, tmp_path: Path) -> None:
+@pytest.mark.parametrize("later", [False, True])
+def test_a_lineage_that_knows_only_some_of_the_runs_removes_nothing(kept: Kept, opened: Open, tmp_path: Path, later: bool) -> None:
     kept.run("a/1")
     Kept(kept.store, dataclasses.replace(opened(f"sqlite:///{tmp_path / 'other.db'}"), store=kept.store.id)).run("a/2")
+    if later:
+        kept.run("a/3")
     with pytest.raises(StoreError, match=r"lineage\.db knows no run that made a/2\n"):
         kept.plan(1)
