@@ -16,7 +16,7 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.11,<3.14",
-    packages=find_packages(include=["pipeline", "pipeline.*", "components", "components.*", "schemas"]),
+    packages=find_packages(include=["pipeline", "pipeline.*", "components", "components.*", "schemas", "schemas.*"]),
     package_data={
         "pipeline": ["profiles/*.yaml", "report/*.j2"],
         "components.mnist_sample": ["*.gz", "*.md", "*.bib", "*.txt"],

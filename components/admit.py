@@ -5,15 +5,14 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from components import _parts
-from components._anomalies import against, jensen_shannon, largest_difference, oddities
-from components._duplicates import duplicates
-from pipeline.component import Run, component
+from components._data.anomalies import against, jensen_shannon, largest_difference, oddities
+from components._data.duplicates import duplicates
+from pipeline.engine.component import Run, component
 from schemas import statistics as stats
 from schemas.artifacts import Admission, Collected, Served, Statistics
 from schemas.contract import Contract, called
-from schemas.settings import Validate
-from schemas.spans import Drift, in_order
+from schemas.settings.spans import Drift, in_order
+from schemas.settings.validate import Validate
 
 
 @component
@@ -54,7 +53,7 @@ def _judged(spans: Collected, name: str, learnt: Any, what: str, contract: Contr
         return row | {"errors": [span.broken or f"{name} holds no images"]}
     parts = spans.parts(name)
     copies = duplicates({name: [part.with_suffix(".npy") for part in parts]}).within[name]
-    dataset = stats.encode(name, _parts.read(parts), copies, {})
+    dataset = stats.encode(name, parts.read(parts), copies, {})
     for anomaly in (*against(contract, dataset), *oddities(dataset, checks)):
         if anomaly.severity != "ignore":
             row["errors" if anomaly.severity == "error" else "warnings"].append(called(anomaly.words, contract.names))

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from pipeline import files
-from pipeline.component import Run, Unkeyed, component
+from pipeline.engine.component import Run, Unkeyed, component
 from pipeline.serving import Shelf
+from schemas import files
 from schemas.artifacts import Approval, Decision, Evaluation, Model, Served, ServingCheck
-from schemas.delivery import Push
+from schemas.settings.push import Push
 
 Decided = Callable[[str, str], Decision | None]  # of (shelf, model's identity): what was decided last
 

@@ -14,13 +14,13 @@ from typing import Any
 
 from etils import epy
 
-from components import _signatures, _warmup
-from pipeline.component import Run, component
+from components._serving_check import signatures, warmup
+from pipeline.engine.component import Run, component
 from schemas.artifacts import WARMUP, Evaluation, Model, Served, ServingCheck
-from schemas.delivery import Serving
+from schemas.settings.check_serving import Serving
 
 with epy.lazy_imports():
-    from components import _clean_process  # noqa: F401  never imported here, but its code counts in this stage's key
+    from components._serving_check import clean_process
 
 POLL = 0.02  # seconds between two looks at how much memory the process holds
 
@@ -28,7 +28,7 @@ POLL = 0.02  # seconds between two looks at how much memory the process holds
 @contextlib.contextmanager
 def clean_process() -> Iterator["subprocess.Popen[str]"]:
     """An interpreter in isolated mode, in an empty directory, that imports TensorFlow and waits to be asked."""
-    script = Path(__file__).with_name("_clean_process.py")
+    script = Path(__file__).parent / "_serving_check" / "clean_process.py"
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES") if name in os.environ}
     with tempfile.TemporaryDirectory() as empty:
         process = subprocess.Popen(
@@ -62,7 +62,7 @@ def check_serving(
     memory = found["memory"]["peak_mb"]
     run.say(f"loads in {loads:.2f} s, answers in {latency:.2f} ms (p99 {p99:.2f}), takes {memory:,.0f} MB")
     shape = found["signatures"]["images"]["inputs"]["images"][1][1:]
-    _warmup.write(run.out / WARMUP, model_name, evaluation.path / "probes.tfrecord", budgets.batches, shape)
+    warmup.write(run.out / WARMUP, model_name, evaluation.path / "probes.tfrecord", budgets.batches, shape)
     facts = {"load_seconds": loads, "latency_ms": latency, "p99_ms": p99, "memory_mb": memory, "difference": found["difference"]}
     return _verdict(run, [*_over(found, budgets), *_incompatible(found, baseline, budgets)], **facts)
 
@@ -143,5 +143,5 @@ def _slowest(found: dict[str, Any], percentile: str) -> float:
 
 def _incompatible(found: dict[str, Any], baseline: Served | None, budgets: Serving) -> Iterator[str]:
     if baseline and not budgets.allow_incompatible:
-        for words in _signatures.broken(found["served"], found["signatures"]):
+        for words in signatures.broken(found["served"], found["signatures"]):
             yield f"{words}. Version {baseline.version} is called otherwise; check_serving.allow_incompatible is false"

@@ -7,14 +7,14 @@ from typing import Any
 
 from etils import epy
 
-from components import _labelled, _parts, _shards
-from components._images import image_hash
-from pipeline import files
-from pipeline.component import Run, component
-from schemas import example
+from components._data import shard_files, shard_statistics
+from components._data.images import image_hash
+from components.sources import labelled
+from pipeline.engine.component import Run, component
+from schemas import example, files
 from schemas.artifacts import Arrivals, Collected, Span, Split
 from schemas.errors import DataError
-from schemas.spans import in_order, shown
+from schemas.settings.spans import in_order, shown
 
 with epy.lazy_imports():
     import apache_beam as beam
@@ -39,7 +39,7 @@ def collect(arrivals: Arrivals, *, labels: list[str], validation: float, fresh: 
         (run.out / name).mkdir()
         (run.out / name / MARK).write_text(json.dumps(arrivals.spans[name]))
         try:
-            found = _labelled.pieces(arrivals.path / name, labels, shard_size)
+            found = labelled.pieces(arrivals.path / name, labels, shard_size)
         except DataError as error:
             _break(run.out / name, error)
             continue
@@ -66,7 +66,7 @@ def write_piece(task: dict[str, Any], out: str, bounds: tuple[float, float]) -> 
     """A shard of each split, and its statistics; or the reason why the span cannot be read, for which no other error is taken: a
     disk that is full is no fault of the span."""
     folder = Path(out) / task["span"]
-    shards = [folder / _shards.name(split, task["index"], task["pieces"]) for split in SPLITS]
+    shards = [folder / shard_files.name(split, task["index"], task["pieces"]) for split in SPLITS]
     try:
         counts = _write(task, shards, bounds)
     except DataError as error:
@@ -74,8 +74,8 @@ def write_piece(task: dict[str, Any], out: str, bounds: tuple[float, float]) -> 
         return
     for shard, count in zip(shards, counts, strict=True):
         if count:
-            _parts.leave(shard, count, folder / "parts" / shard.stem)
-        _shards.leave(shard, count)
+            shard_statistics.leave(shard, count, folder / "parts" / shard.stem)
+        shard_files.leave(shard, count)
 
 
 def _write(task: dict[str, Any], shards: list[Path], bounds: tuple[float, float]) -> list[int]:
@@ -84,8 +84,8 @@ def _write(task: dict[str, Any], shards: list[Path], bounds: tuple[float, float]
     counts = [0, 0, 0]
     first = task["index"] * 2**32  # positions within a span, in the order of its pieces
     with ExitStack() as stack:
-        writers = [stack.enter_context(_shards.writer(shard)) for shard in shards]
-        for index, (image, label) in enumerate(_labelled.read(task["piece"]), first):
+        writers = [stack.enter_context(shard_files.writer(shard)) for shard in shards]
+        for index, (image, label) in enumerate(labelled.read(task["piece"]), first):
             found = image_hash(image)
             split = 1 if found < bounds[0] else 2 if found < bounds[1] else 0
             writers[split].write(encode(image, label, index))
@@ -109,7 +109,7 @@ def _span(folder: Path, date: str) -> Span:
                 files.remove(path)
         return Span(date, broken=json.loads((folder / BROKEN).read_text()))
     if not counted.exists():  # of a span that was just read
-        counted.write_text(json.dumps(_shards.take(folder)))
+        counted.write_text(json.dumps(shard_files.take(folder)))
     counts = json.loads(counted.read_text())
     splits = {}
     for split in SPLITS:

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from etils import epy
 
-from components import _parts
-from pipeline.component import Run, component
+from components._data import shard_statistics
+from pipeline.engine.component import Run, component
 from schemas.artifacts import Examples, Statistics
 
 with epy.lazy_imports():
@@ -27,8 +27,8 @@ def describe(examples: Examples, *, run: Run) -> Statistics:
         tasks = [(str(path), count, str(run.out / "parts" / path.stem)) for _, path, count in shards]
         pipeline | beam.Create(tasks) | beam.Reshuffle() | "count" >> beam.MapTuple(leave)
     parts = {split: [run.out / "parts" / path.stem for s, path, _ in shards if s == split] for split in examples.splits}
-    return Statistics(run.out, counts=_parts.write(run.out, parts))
+    return Statistics(run.out, counts=shard_statistics.write(run.out, parts))
 
 
 def leave(shard: str, count: int, part: str) -> None:
-    _parts.leave(Path(shard), count, Path(part))
+    shard_statistics.leave(Path(shard), count, Path(part))

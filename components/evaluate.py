@@ -8,16 +8,17 @@ from typing import Any
 
 from etils import epy
 
-from components import _servable
 from components._evaluation import comparison, evaluator, gallery, record, thresholds
 from components._evaluation.gates import BASELINE, BEST, CANDIDATE, judge
-from pipeline.component import Run, component
-from pipeline.files import digest, listing
+from components._training import saved_model
+from pipeline.engine.component import Run, component
 from schemas import example
 from schemas.artifacts import Best, Evaluation, Examples, Model, Served, Statistics
 from schemas.contract import Contract
 from schemas.errors import ConfigurationError, DataError
-from schemas.settings import Evaluate, Gates
+from schemas.files import digest, listing
+from schemas.settings.evaluate import Evaluate
+from schemas.settings.gates import Gates
 
 with epy.lazy_imports():
     import numpy as np
@@ -53,7 +54,7 @@ def evaluate(
         ConfigurationError: a served model answers in another form, or knows other labels.
         GatelineError: TFMA's verdict and its metrics contradict each other.
     """
-    saved_model = digest(listing(model.path / "saved_model"))
+    evaluated = digest(listing(model.path / "saved_model"))
     models = _models(model, baseline, best, contract.classes)
     tested = [split for split in ("test", "fresh") if split in examples.splits]
     shards = [(str(path), count, split == "fresh") for split, path, count in examples.shards(*tested)]
@@ -86,7 +87,7 @@ def evaluate(
         accuracy=overall["accuracy"],
         loss=overall["loss"],
         baseline=baseline.version if baseline else None,
-        saved_model=saved_model,
+        saved_model=evaluated,
         test=examples.test,
     )
 
@@ -97,7 +98,7 @@ def _models(model: Model, baseline: Served | None, best: Best | None, classes: i
     if best and best.kept and not (baseline and baseline.version == best.version):
         served[BEST] = best.path
     for path in served.values():
-        _servable.check_signature(path, classes)
+        saved_model.check_signature(path, classes)
     return {CANDIDATE: model.path / "saved_model"} | served
 
 

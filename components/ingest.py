@@ -14,14 +14,13 @@ from typing import Any
 
 from etils import epy
 
-from components import _shards
-from components._images import decoder, image_hash
-from pipeline import files
-from pipeline.component import Run, Unkeyed, component
-from schemas import example
+from components._data import shard_files
+from components._data.images import decoder, image_hash
+from pipeline.engine.component import Run, Unkeyed, component
+from schemas import example, files
 from schemas.artifacts import Examples, Split
 from schemas.errors import DataError
-from schemas.settings import Source
+from schemas.settings.source import Source
 
 with epy.lazy_imports():
     import apache_beam as beam
@@ -59,7 +58,7 @@ def ingest(*, source: Source, data_dir: Unkeyed[str | None], manual_dir: Unkeyed
     write = functools.partial(write_slice, out=str(run.out), source=source, data_dir=data_dir, reading={})
     with run.beam() as pipeline:
         pipeline | beam.Create(slices) | beam.Reshuffle() | "write" >> beam.Map(write)
-    splits = _splits(_shards.take(run.out))
+    splits = _splits(shard_files.take(run.out))
     for split in ("train", "validation", "test"):
         if split not in splits or not splits[split].count:
             raise DataError(f"split {split} of {source.tfds} is empty", "Check source.train, source.test and source.validation.")
@@ -149,12 +148,12 @@ def write_slice(slice_: dict[str, Any], *, out: str, source: Source, data_dir: s
     parts = tfds.even_splits(slice_["of"], slice_["shards"])
     start = sum(_count(builder, part) for part in parts[: slice_["shard"]])
     targets = ("train", "validation") if slice_["split"] == "train" else ("test",)
-    shards = [_shards.name(target, slice_["shard"], slice_["shards"]) for target in targets]
+    shards = [shard_files.name(target, slice_["shard"], slice_["shards"]) for target in targets]
     counts = [0] * len(targets)
     bound = source.validation * 2**64 if len(targets) > 1 else 0
     encode = example.encoder(builder.info.name, str(builder.info.version), slice_["of"])
     with ExitStack() as stack:
-        write = [stack.enter_context(_shards.writer(Path(out) / shard)).write for shard in shards]
+        write = [stack.enter_context(shard_files.writer(Path(out) / shard)).write for shard in shards]
         for images, labels in _images(builder, parts[slice_["shard"]], reading):
             hashes = map(image_hash, images) if len(shards) > 1 else itertools.repeat(bound)
             records = map(encode, images, labels, itertools.count(start + sum(counts)))
@@ -163,7 +162,7 @@ def write_slice(slice_: dict[str, Any], *, out: str, source: Source, data_dir: s
                 write[target](record)
                 counts[target] += 1
     for shard, count in zip(shards, counts, strict=True):
-        _shards.leave(Path(out) / shard, count)
+        shard_files.leave(Path(out) / shard, count)
 
 
 @functools.lru_cache(1)

@@ -6,14 +6,13 @@ from pathlib import Path
 
 from etils import epy
 
-from components import _parts, _shards
-from components._images import image_hash
-from pipeline import files
-from pipeline.component import Run, component
-from schemas import example
+from components._data import shard_files
+from components._data.images import image_hash
+from pipeline.engine.component import Run, component
+from schemas import example, files
 from schemas.artifacts import Admission, Collected, Examples, Mixture, Split, Statistics
 from schemas.errors import ConfigurationError
-from schemas.spans import Window, in_order
+from schemas.settings.spans import Window, in_order
 
 with epy.lazy_imports():
     import numpy as np
@@ -57,7 +56,7 @@ def mix(
                 here = run.out / f"{target}-{name}-{shard}"
                 files.link(spans.path / name / shard, here)
                 mixed.setdefault(target, []).extend(_weighted(here, count, weight if target == "train" else 1.0))
-    counts = _parts.write(run.out, parts)
+    counts = parts.write(run.out, parts)
     splits = {split: Split(*map(tuple, zip(*found, strict=True))) for split, found in mixed.items()}
     run.say(f"{len(chosen):,} of {len(spans.spans):,} spans: " + ", ".join(f"{count:,} {split}" for split, count in counts.items()))
     source = examples.source + (f" and {len(chosen):,} span{'s' if len(chosen) > 1 else ''}" if chosen else "")
@@ -89,7 +88,7 @@ def _weighted(shard: Path, count: int, weight: float) -> list[tuple[str, int]]:
     if rest > 1e-9:
         part = shard.with_name(f"{shard.stem}-part.tfrecord")
         kept = 0
-        with _shards.writer(part) as writer:
+        with shard_files.writer(part) as writer:
             for records in example.read(shard, count):
                 images = example.parse(records, shard)["image"].tolist()
                 for record, image in zip(records, images, strict=True):

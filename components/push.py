@@ -3,13 +3,12 @@
 import json
 from pathlib import Path
 
-from pipeline import signing, watch
-from pipeline.component import Run, Unkeyed, component
-from pipeline.serving import Shelf, Version
+from pipeline.engine.component import Run, Unkeyed, component
+from pipeline.serving import Shelf, Version, rollout, signing
 from schemas import statistics as stats
 from schemas.artifacts import WARMUP, Approval, Evaluation, Model, Pushed, Served, ServingCheck, Statistics
-from schemas.delivery import Signing, Watch
 from schemas.errors import GatelineError, Refused
+from schemas.settings.push import Signing, Watch
 
 
 @component(kind="always")
@@ -61,7 +60,7 @@ def push(
         compared=baseline.digest if baseline else None,
     )
     if watched and shelf.awaits(version):
-        if why := watch.watch(watched, model_name, version.number):
+        if why := rollout.watch(watched, model_name, version.number):
             raise _not_served(shelf, version, why, watched)
         shelf.saw(version)
     gone = [str(each.number) for each in shelf.retire(keep)]

@@ -7,13 +7,13 @@ from typing import Any
 
 from etils import epy
 
-from components import _chief, _oracle, _trials
-from pipeline.component import Run, Unkeyed, component
+from components._tuning import chief, oracles, trials
+from pipeline.engine.component import Run, Unkeyed, component
 from schemas import example
 from schemas.artifacts import Features, Search
 from schemas.errors import Refused
-from schemas.settings import Train
-from schemas.tuning import Range, Space, Tune, drawn
+from schemas.settings.train import Train
+from schemas.settings.tune import Range, Space, Tune, drawn
 
 with epy.lazy_imports():
     import tensorflow as tf
@@ -35,21 +35,21 @@ def search(features: Features, *, settings: Train, tuning: Tune, workers: Unkeye
     for _, path, count in features.shards():
         example.check(path, count)
     space = tuning.over(settings)
-    oracle = _oracle.resumed(tuning, space, run.scratch)
-    if kept := [row for row in _oracle.rows(oracle) if row["state"] != "unfinished"]:
+    study = oracles.resumed(tuning, space, run.scratch)
+    if kept := [row for row in oracles.rows(study) if row["state"] != "unfinished"]:
         run.say(f"goes on after {len(kept)} finished trial{'s'[: len(kept) != 1]}")
-    work = _trials.Work(features, settings, tuning, run.scratch)
-    if _chief.ADDRESS in os.environ:
-        with _chief.serving(oracle, os.environ[_chief.ADDRESS], int(os.environ[_chief.PORT])) as service:
+    work = trials.Work(features, settings, tuning, run.scratch)
+    if chief.ADDRESS in os.environ:
+        with chief.serving(study, os.environ[chief.ADDRESS], int(os.environ[chief.PORT])) as service:
             if workers > 1:
-                _chief.local_workers(service, work, workers, run.say)
+                chief.local_workers(service, work, workers, run.say)
             service.wait()
     elif workers > 1:
-        with _chief.serving(oracle, "127.0.0.1") as service:
-            _chief.local_workers(service, work, workers, run.say)
+        with chief.serving(study, "127.0.0.1") as service:
+            chief.local_workers(service, work, workers, run.say)
     else:
-        _trials.run(work, oracle, run.say)
-    return _found(_oracle.rows(oracle), space, settings, run)
+        trials.run(work, study, run.say)
+    return _found(oracles.rows(study), space, settings, run)
 
 
 def _found(rows: list[dict[str, Any]], space: Space, settings: Train, run: Run) -> Search:

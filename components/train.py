@@ -6,12 +6,12 @@ from typing import Any
 
 from etils import epy
 
-from components import _identity, _servable
-from components._training import Training
-from pipeline.component import Run, component
+from components._training import fingerprint, saved_model
+from components._training.training import Training
+from pipeline.engine.component import Run, component
 from schemas import example
 from schemas.artifacts import Features, Hyperparameters, Model, Served
-from schemas.settings import Train
+from schemas.settings.train import Train
 
 with epy.lazy_imports():
     import matplotlib.figure
@@ -48,11 +48,11 @@ def train(features: Features, hyperparameters: Hyperparameters, start: Served | 
         )
     logs.close()
     kept = training.finish()
-    _servable.save(training.network, features, run.out / "saved_model")
+    saved_model.save(training.network, features, run.out / "saved_model")
     training.network.save(run.out / "model.keras")
     (run.out / "history.json").write_text(json.dumps(history, indent=2))
     _plot(history, run.out / "curves.svg")
-    identity = _identity.of(run.out / "saved_model")
+    identity = fingerprint.of(run.out / "saved_model")
     return Model(run.out, epochs=len(history), validation_accuracy=kept["val_accuracy"], identity=identity)
 
 

@@ -8,12 +8,13 @@ from typing import Any
 
 from etils import epy
 
-from components import _identity, _shards
-from pipeline.component import Run, component
+from components._data import shard_files
+from components._training import fingerprint
+from pipeline.engine.component import Run, component
 from schemas import example
 from schemas.artifacts import Examples, Features, Verdict
 from schemas.contract import Contract
-from schemas.settings import Transform
+from schemas.settings.transform import Transform
 
 with epy.lazy_imports():
     import apache_beam as beam
@@ -55,7 +56,7 @@ def transform(examples: Examples, verdict: Verdict, *, contract: Contract, setti
         transformed = pipeline | beam.Create(shards) | beam.Reshuffle()
         transformed | "transform" >> beam.Map(transform_shard, str(run.out), batch)
     splits = {name: examples.splits[name] for name in ("train", "validation")}
-    computes = _identity.of(run.out / tft.TFTransformOutput.TRANSFORM_FN_DIR)
+    computes = fingerprint.of(run.out / tft.TFTransformOutput.TRANSFORM_FN_DIR)
     one_hot = settings.label == "one_hot"
     return Features(run.out, splits=splits, shape=contract.shape, classes=contract.classes, one_hot=one_hot, graph=computes)
 
@@ -100,7 +101,7 @@ def transform_shard(shard: tuple[str, int], out: str, batch: int) -> None:
     """One shard through the graph that was just learnt: the very graph that is served."""
     path, count = shard
     apply = _graph(out)
-    with _shards.writer(Path(out) / Path(path).name) as records:
+    with shard_files.writer(Path(out) / Path(path).name) as records:
         for raw in example.read(Path(path), count, batch):
             for record in example.encode({name: column.numpy() for name, column in apply(tf.constant(raw)).items()}):
                 records.write(record)

@@ -2,9 +2,9 @@
 
 import shutil
 
-from pipeline.component import Run, component
+from pipeline.engine.component import Run, component
 from schemas.artifacts import Features, Hyperparameters, Search
-from schemas.settings import Train
+from schemas.settings.train import Train
 
 
 @component

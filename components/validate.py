@@ -7,12 +7,13 @@ from typing import Any
 
 from etils import epy
 
-from components._anomalies import Anomaly, against, jensen_shannon, largest_difference, oddities
-from pipeline.component import Run, component
+from components._data.anomalies import Anomaly, against, jensen_shannon, largest_difference, oddities
+from pipeline.engine.component import Run, component
 from schemas import statistics as stats
 from schemas.artifacts import Served, Statistics, Verdict
 from schemas.contract import Contract, called
-from schemas.settings import Severity, Validate
+from schemas.settings.base import Severity
+from schemas.settings.validate import Validate
 
 with epy.lazy_imports():
     from google.protobuf import text_format

@@ -1,10 +1,10 @@
 """work: trials of a search whose chief runs on another machine."""
 
-from components import _oracle, _trials
-from pipeline.component import Run, component
+from components._tuning import oracles, trials
+from pipeline.engine.component import Run, component
 from schemas.artifacts import Features
-from schemas.settings import Train
-from schemas.tuning import Tune
+from schemas.settings.train import Train
+from schemas.settings.tune import Tune
 
 
 @component(kind="always")
@@ -13,6 +13,6 @@ def work(features: Features, *, settings: Train, tuning: Tune, run: Run) -> Feat
 
     keras-tuner's variables in the environment say where the chief is and what this worker is called.
     """
-    asked = _oracle.make(tuning, tuning.over(settings))
-    _trials.run(_trials.Work(features, settings, tuning, run.scratch), asked, run.say)
+    asked = oracles.make(tuning, tuning.over(settings))
+    trials.run(trials.Work(features, settings, tuning, run.scratch), asked, run.say)
     return features

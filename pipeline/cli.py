@@ -15,9 +15,9 @@ import typer
 
 from pipeline.commands import approvals, configure, review, run, schedule, serving, store
 from pipeline.commands.tune import tune
-from pipeline.interruption import heed, interrupted
-from pipeline.report.words import printable
+from pipeline.runs.signals import heed, interrupted
 from schemas.errors import GatelineError, Interrupted
+from schemas.text import printable
 
 app = typer.Typer(
     help="gateline: data goes in at one end; at the other a model stands in a serving directory, if it passed every gate.",

@@ -14,12 +14,19 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
-from schemas.delivery import Push, Serving
 from schemas.errors import ConfigurationError
-from schemas.notify import Notify
-from schemas.settings import Cnn, Evaluate, Gates, Mlp, Settings, Source, Train, Transform, Validate
-from schemas.spans import Spans
-from schemas.tuning import Range, Tune
+from schemas.settings.base import Settings
+from schemas.settings.check_serving import Serving
+from schemas.settings.evaluate import Evaluate
+from schemas.settings.gates import Gates
+from schemas.settings.notify import Notify
+from schemas.settings.push import Push
+from schemas.settings.source import Source
+from schemas.settings.spans import Spans
+from schemas.settings.train import Cnn, Mlp, Train
+from schemas.settings.transform import Transform
+from schemas.settings.tune import Range, Tune
+from schemas.settings.validate import Validate
 
 PROFILES = Path(__file__).parent / "profiles"
 MODELS: dict[str, type[BaseModel]] = {"mlp": Mlp, "cnn": Cnn}  # by their `kind`

@@ -5,7 +5,6 @@ from typing import Any
 
 from components.admit import admit
 from components.approve import Decided, approve
-from components.arrived import arrived
 from components.check_serving import check_serving
 from components.collect import collect
 from components.describe import describe
@@ -13,16 +12,17 @@ from components.evaluate import evaluate
 from components.ingest import ingest
 from components.mix import mix
 from components.push import push
+from components.resolvers.arrived import arrived
+from components.resolvers.searched import searched
+from components.resolvers.served import baseline, best, served_data, served_spans, start
 from components.search import search
-from components.searched import searched
-from components.served import baseline, best, served_data, served_spans, start
 from components.train import train
 from components.transform import transform
 from components.tune import tune
 from components.validate import validate
 from components.work import work
-from pipeline.component import Node
 from pipeline.config import Config
+from pipeline.engine.component import Node
 from schemas.artifacts import Arrivals
 from schemas.contract import Contract
 

@@ -1,5 +1,8 @@
 """The errors a user may see: one line of cause, one of remedy, and an exit code.
 
+Four kinds: the user's configuration (`ConfigurationError`, `WiringError`, `StoreError`: 2), the user's data (`DataError`: 4), the
+environment (`EnvironmentFailure`: 75, may pass, is retried), and defects (any other exception: 1). A gate's refusal is an outcome.
+
 raise DataError("train-00002-of-00004.tfrecord ends in the middle of record 8,113", "Run again with --force ingest.")
 """
 
@@ -9,6 +12,7 @@ class GatelineError(Exception):
 
     exit_code = 1
     kind = "error"
+    retryable = False  # whether the same command may succeed later, with nothing changed
 
     def __init__(self, cause: str, remedy: str = "") -> None:
         super().__init__(cause, remedy)
@@ -68,6 +72,15 @@ class Locked(GatelineError):
 
     exit_code = 5
     kind = "locked"
+    retryable = True
+
+
+class EnvironmentFailure(GatelineError):
+    """The network, a disk, memory or another service failed: nothing is wrong with the data or the configuration."""
+
+    exit_code = 75  # EX_TEMPFAIL of sysexits.h: "the user is invited to retry"
+    kind = "environment"
+    retryable = True
 
 
 class Interrupted(GatelineError):

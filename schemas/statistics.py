@@ -30,7 +30,7 @@ def read(path: Path) -> "dict[str, pb.DatasetFeatureStatistics]":
 
 
 def encode(split: str, found: Any, duplicates: int, leaked: Mapping[str, int]) -> "pb.DatasetFeatureStatistics":
-    """One split's `components._statistics.ImageStatistics` as a proto. `leaked`: images that stand in another split."""
+    """One split's `components._data.statistics.ImageStatistics` as a proto. `leaked`: images that stand in another split."""
     dataset = pb.DatasetFeatureStatistics(name=split, num_examples=found.records)
     _image(dataset, found, duplicates, leaked)
     for i, side in enumerate(("height", "width", "channels")):

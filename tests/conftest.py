@@ -19,10 +19,13 @@ from components.train import train
 from components.transform import transform
 from components.tune import tune
 from components.validate import validate
-from pipeline.runner import Beam
+from pipeline.engine.runner import Beam
 from schemas.artifacts import Artifact, Examples, Features, Hyperparameters, Model, Statistics, Verdict
 from schemas.contract import Contract
-from schemas.settings import Mlp, Source, Train, Transform, Validate
+from schemas.settings.source import Source
+from schemas.settings.train import Mlp, Train
+from schemas.settings.transform import Transform
+from schemas.settings.validate import Validate
 from tests import postgres
 
 # A busy machine is no reason to fail, and processes that are begun in the background inherit that Ctrl-C is ignored.
@@ -37,7 +40,7 @@ FEW = SAMPLE.model_copy(update={"train": "train[:1000]", "test": "test[:400]", "
 
 @dataclass
 class Lent:
-    """A `pipeline.component.Run` over a folder; what the stage said is in `said`."""
+    """A `pipeline.engine.component.Run` over a folder; what the stage said is in `said`."""
 
     out: Path
     scratch: Path

@@ -6,10 +6,10 @@ from pathlib import Path
 import imagecodecs
 import numpy as np
 
-from components.arrived import arrived
 from components.collect import collect
+from components.resolvers.arrived import arrived
 from schemas.artifacts import Admission, Arrivals, Collected
-from schemas.spans import READY, Spans
+from schemas.settings.spans import READY, Spans
 from tests.conftest import Lent
 
 READING = {"labels": [], "validation": 0.1, "fresh": 0.2, "shard_size": 10_000}

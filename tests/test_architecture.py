@@ -1,6 +1,7 @@
-"""The rules that keep the code in shape: who imports whom, what stays light, and how long a thing may be."""
+"""Dependencies point one way, commands stay light, and files and functions stay short. The rules read the folders."""
 
 import ast
+import functools
 import importlib
 import subprocess
 import sys
@@ -9,13 +10,23 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.component import Component
+from pipeline.engine.component import Component
 
 ROOT = Path(__file__).parents[1]
-OURS = ("pipeline", "components", "schemas")
 HEAVY = ("tensorflow", "apache_beam", "keras", "tensorflow_model_analysis", "tensorflow_transform", "numpy", "pyarrow", "matplotlib")
-# what a stage may use of the pipeline
-LENT = ("pipeline.component", "pipeline.files", "pipeline.serving", "pipeline.signing", "pipeline.watch")
+# From the bottom up; a part may import those of lower layers, and those of its own layer if that makes no cycle.
+LAYERS = (
+    {"schemas"},
+    {"pipeline.config", "pipeline.engine", "pipeline.lineage", "pipeline.serving", "pipeline.store"},
+    {"components"},
+    {"pipeline.dag"},
+    {"pipeline.notify", "pipeline.report", "pipeline.runs", "pipeline.schedule"},
+    {"gateline"},
+    {"pipeline.commands", "pipeline.web"},
+    {"pipeline.cli"},
+    {"pipeline.__main__"},
+)
+LENT = ("pipeline.engine.component", "pipeline.serving")  # what a stage may import of the pipeline
 
 
 def sources(package: str) -> list[Path]:
@@ -24,55 +35,122 @@ def sources(package: str) -> list[Path]:
     return found
 
 
-def imports(path: Path) -> Iterator[str]:
-    """Modules of ours that a file imports, wherever the import stands; `from package import module` is the module."""
-    for node in ast.walk(ast.parse(path.read_text())):
+OURS = [p for package in ("schemas", "components", "pipeline") for p in sources(package)] + sorted(ROOT.glob("gateline.py"))
+STAGES = [path for path in sources("components") if path.parent.name == "components" and path.stem != "__init__"]
+
+
+def shown(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def module(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+@functools.cache
+def imports(path: Path) -> frozenset[str]:
+    """Modules of ours that a file imports, wherever the import is, also for type checking alone."""
+    return frozenset(_imports(path))
+
+
+def _imports(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}:{node.lineno} imports relatively"
             for alias in node.names:
                 inner = f"{node.module}.{alias.name}"
-                yield inner if (ROOT / inner.replace(".", "/")).with_suffix(".py").exists() else node.module
+                place = ROOT / inner.replace(".", "/")
+                yield inner if place.with_suffix(".py").exists() or place.is_dir() else str(node.module)
         elif isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
 
 
-def ours(path: Path) -> set[str]:
-    return {name for name in imports(path) if name.split(".")[0] in OURS}
+def part(name: str) -> str:
+    """The part of the architecture that a module belongs to, or nothing for other people's modules."""
+    top, _, rest = name.partition(".")
+    if top == "pipeline" and rest:
+        return f"pipeline.{rest.split('.')[0]}"
+    return top if top in ("schemas", "components", "gateline", "pipeline") else ""
 
 
-def is_shared(name: str) -> bool:
-    """A helper among the components: not a stage."""
-    part = name.removeprefix("components.").split(".")[0]
-    return name.startswith("components.") and (part.startswith("_") or part in ("models", "mnist_sample"))
+def layer(name: str) -> int:
+    return next(i for i, parts in enumerate(LAYERS) if name in parts)
 
 
-STAGES = [p for p in sources("components") if p.parent.name == "components" and p.stem != "models" and not p.stem.startswith("_")]
+def group(name: str) -> str:
+    """The folder below `components/` of a helper, or the stage itself."""
+    return ".".join(name.split(".")[:2])
 
 
-@pytest.mark.parametrize("path", sources("components"), ids=lambda path: path.stem)
-def test_components_import_schemas_helpers_and_what_they_are_lent(path: Path) -> None:
-    strangers = {name for name in ours(path) if not (name.startswith("schemas.") or name in LENT or is_shared(name))}
-    assert not strangers
+@pytest.mark.parametrize("path", [p for p in OURS if module(p) != "pipeline"], ids=shown)
+def test_every_file_belongs_to_a_layer_and_imports_none_above_it(path: Path) -> None:
+    mine = layer(part(module(path)))
+    above = {name for name in imports(path) if part(name) not in ("", "pipeline") and layer(part(name)) > mine}
+    assert not above
 
 
-@pytest.mark.parametrize("path", [p for p in sources("components") if p not in STAGES], ids=lambda p: p.stem)
-def test_helpers_do_not_know_the_stages_or_the_runner(path: Path) -> None:
-    assert not {name for name in ours(path) if name.startswith("pipeline")}
+def test_the_parts_have_no_cycle() -> None:
+    edges: dict[str, set[str]] = {}
+    for path in OURS:
+        mine = part(module(path))
+        edges.setdefault(mine, set()).update(part(name) for name in imports(path) if part(name) not in ("", mine))
+    assert _cycle(edges) == []
 
 
-@pytest.mark.parametrize("path", sources("schemas"), ids=lambda path: path.stem)
-def test_schemas_import_neither_pipeline_nor_components(path: Path) -> None:
-    assert all(name.startswith("schemas") for name in ours(path))
+def test_the_modules_have_no_cycle() -> None:
+    names = {module(path) for path in OURS}
+    assert _cycle({module(path): set(imports(path)) & names - {module(path)} for path in OURS}) == []
 
 
-def test_only_the_dag_and_the_draft_know_the_stages() -> None:
-    stages = lambda path: {name for name in ours(path) if name.startswith("components") and not is_shared(name)}  # noqa: E731
-    knowing = {path.stem for path in sources("pipeline") if stages(path)}
-    assert knowing == {"dag", "draft"}
+def _cycle(edges: dict[str, set[str]]) -> list[str]:
+    """A cycle, or an empty list."""
+    done: set[str] = set()
+
+    def visit(node: str, path: list[str]) -> list[str]:
+        if node in path:
+            return [*path[path.index(node) :], node]
+        if node in done:
+            return []
+        for following in sorted(edges.get(node, ())):
+            if found := visit(following, [*path, node]):
+                return found
+        done.add(node)
+        return []
+
+    return next(filter(None, (visit(node, []) for node in sorted(edges))), [])
+
+
+@pytest.mark.parametrize("path", sources("components"), ids=shown)
+def test_a_component_imports_of_the_pipeline_only_what_a_stage_needs(path: Path) -> None:
+    assert not {n for n in imports(path) if part(n).startswith("pipeline") and n not in LENT and not n.startswith("pipeline.serving.")}
+
+
+@pytest.mark.parametrize("path", [p for p in sources("components") if p not in STAGES], ids=shown)
+def test_helpers_do_not_know_the_stages(path: Path) -> None:
+    stages = {module(stage) for stage in STAGES}
+    assert not imports(path) & stages
+
+
+@pytest.mark.parametrize("path", STAGES, ids=shown)
+def test_stages_do_not_know_each_other(path: Path) -> None:
+    stages = {module(stage) for stage in STAGES}
+    assert not imports(path) & stages
+
+
+def test_the_top_of_the_pipeline_fits_on_one_screen() -> None:
+    top = [path for path in (ROOT / "pipeline").iterdir() if not path.name.startswith("_")]
+    assert len(top) <= 20
+
+
+def test_every_folder_says_in_one_line_what_it_is() -> None:
+    for path in OURS:
+        if path.name == "__init__.py":
+            first = (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").split("\n")[0]
+            assert 10 < len(first) <= 120, path
 
 
 def test_the_command_line_the_plan_and_the_stages_import_nothing_heavy() -> None:
-    modules = ["pipeline.cli", "pipeline.session", "pipeline.dag", *(f"components.{path.stem}" for path in STAGES)]
+    modules = ["pipeline.cli", "pipeline.runs.session", "pipeline.dag", *map(module, STAGES)]
     program = f"import sys, {', '.join(modules)}; print([name for name in {HEAVY} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, check=False, cwd=ROOT)
     assert (done.stdout, done.stderr) == ("[]\n", "")
@@ -80,7 +158,7 @@ def test_the_command_line_the_plan_and_the_stages_import_nothing_heavy() -> None
 
 def test_a_plan_of_the_real_line_imports_nothing_heavy(tmp_path: Path) -> None:
     program = (
-        "import sys, pathlib\nfrom pipeline.config import load\nfrom pipeline.session import Session\n"
+        "import sys, pathlib\nfrom pipeline.config import load\nfrom pipeline.runs.session import Session\n"
         "root = pathlib.Path(sys.argv[1])\nsteps = Session(root, root / 'serving').plan(load(profile='mnist'))\n"
         f"print(len(steps) > 8, [name for name in {HEAVY} if name in sys.modules])"
     )
@@ -88,32 +166,29 @@ def test_a_plan_of_the_real_line_imports_nothing_heavy(tmp_path: Path) -> None:
     assert (done.stdout, done.stderr) == ("True []\n", "")
 
 
-def test_the_folders_at_the_top_are_these_five() -> None:
+def test_the_folders_at_the_top_are_these() -> None:
     tracked = subprocess.run(["git", "ls-files", "--cached"], capture_output=True, text=True, check=True, cwd=ROOT).stdout
     folders = {line.split("/")[0] for line in tracked.splitlines() if "/" in line}
-    assert {folder for folder in folders if not folder.startswith(".")} <= {"pipeline", "components", "schemas", "tests", "deploy"}
-    assert all((ROOT / folder).is_dir() for folder in ("pipeline", "components", "schemas", "tests", "deploy"))
+    required = {"pipeline", "components", "schemas", "tests", "deploy"}
+    assert required <= {folder for folder in folders if not folder.startswith(".")} <= required | {"docs"}
 
 
-@pytest.mark.parametrize("path", STAGES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", STAGES, ids=shown)
 def test_every_stage_file_has_a_component_of_its_own_name(path: Path) -> None:
-    # served: resolvers that ask the same question
-    names = {"served_data", "served_spans", "start", "baseline", "best"} if path.stem == "served" else {path.stem}
-    module = importlib.import_module(f"components.{path.stem}")
-    found = {name for name, value in vars(module).items() if isinstance(value, Component)}
-    assert found == names
-    for name in names:
-        stage = getattr(module, name)
-        assert stage.name == name
-        assert stage.function.__module__ == module.__name__
-        assert len(stage.function.__doc__ or "") > 20
+    contents = vars(importlib.import_module(module(path)))
+    assert [name for name, value in contents.items() if isinstance(value, Component)] == [path.stem]
+    stage = contents[path.stem]
+    assert stage.name == path.stem
+    assert stage.function.__module__ == module(path)
+    assert len(stage.function.__doc__ or "") > 20
 
 
-@pytest.mark.parametrize("path", [p for package in OURS for p in sources(package)], ids=lambda p: str(p.relative_to(ROOT)))
-def test_files_and_functions_are_short_and_every_module_says_what_it_is(path: Path) -> None:
-    text = path.read_text()
-    tree = ast.parse(text)
-    assert len(text.splitlines()) <= 300
-    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
-    assert {f.name: f.end_lineno - f.lineno + 1 for f in functions if f.end_lineno - f.lineno + 1 > 60} == {}
-    assert ast.get_docstring(tree)
+def test_files_and_functions_are_short_and_every_module_says_what_it_is() -> None:
+    for path in OURS:
+        text = path.read_text(encoding="utf-8")
+        tree = ast.parse(text)
+        assert len(text.splitlines()) <= 300, path
+        functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+        long = {f.name: f.end_lineno - f.lineno + 1 for f in functions if f.end_lineno and f.end_lineno - f.lineno + 1 > 60}
+        assert long == {}, path
+        assert ast.get_docstring(tree), path

@@ -14,8 +14,9 @@ from typing import get_args
 import pytest
 
 from pipeline.config import Config, load
-from schemas.notify import EVENTS
-from schemas.settings import Gates, Measure
+from schemas.settings.evaluate import Measure
+from schemas.settings.gates import Gates
+from schemas.settings.notify import EVENTS
 from tests.pages import ROOT, Page, Reader, making
 
 PAGE = Page(ROOT / "README.md")

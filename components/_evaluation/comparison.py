@@ -9,7 +9,7 @@ from etils import epy
 from components._evaluation import paired
 from components._evaluation.gates import BASELINE, BEST
 from schemas.artifacts import Best, Served
-from schemas.settings import Budget, Gates, Paired
+from schemas.settings.gates import Budget, Gates, Paired
 
 with epy.lazy_imports():
     import numpy as np

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from schemas.contract import called
-from schemas.settings import Gates
+from schemas.settings.gates import Gates
 
 CANDIDATE, BASELINE, BEST = "candidate", "baseline", "best"
 ROUNDING = 1e-9  # a drop of just what is allowed passes, however its floats were rounded

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from etils import epy
 
-from schemas.settings import bins
+from schemas.settings.evaluate import bins
 
 with epy.lazy_imports():
     import numpy as np

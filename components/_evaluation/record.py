@@ -6,7 +6,7 @@ from typing import Any
 from etils import epy
 
 from components._evaluation import evaluator, metrics, paired
-from schemas.settings import bins
+from schemas.settings.evaluate import bins
 
 with epy.lazy_imports():
     import numpy as np

@@ -7,7 +7,7 @@ from etils import epy
 from components._evaluation import evaluator, metrics
 from components._evaluation.gates import BASELINE, BEST, ROUNDING, Judged
 from schemas.errors import GatelineError
-from schemas.settings import Gates
+from schemas.settings.gates import Gates
 
 with epy.lazy_imports():
     from tensorflow_model_analysis.proto import config_pb2

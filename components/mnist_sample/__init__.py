@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
-from components._labelled import idx
+from components.sources.labelled import idx
 
 _HERE = Path(__file__).parent
 

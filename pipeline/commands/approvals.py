@@ -23,8 +23,9 @@ def approvals(
     """List the models that wait for approval, and what was decided lately."""
     from rich.text import Text
 
-    from pipeline.approvals import Approvals, overtaken
     from pipeline.report import terminal
+    from pipeline.report.times import local
+    from pipeline.runs.approvals import Approvals, overtaken
 
     lineage = lineage_at(root, database)
     rows = [row | {"overtaken": "" if row["decision"] else overtaken(row)} for row in Approvals(lineage, root).rows(limit)]
@@ -34,7 +35,7 @@ def approvals(
     table = terminal.new_table("run", "model", "evaluated", "", "by", "reason", right=("run",))
     for row in rows:
         state, colour = _state(row)
-        cells = (str(row["run"]), Path(row["shelf"]).name, terminal.local(row["evaluated"]))
+        cells = (str(row["run"]), Path(row["shelf"]).name, local(row["evaluated"]))
         table.add_row(*cells, Text(state, colour), Text(row["person"] or ""), Text(row["reason"] or ""))
     terminal.say(table if rows else "nothing waits, and nothing was decided yet")
 
@@ -55,11 +56,11 @@ def approve(
     verbose: Verbose = False,
 ) -> None:
     """Approve a model that waits, for good, and push it."""
-    from pipeline.approvals import Approvals, check
     from pipeline.config import Config
-    from pipeline.held import by_run
+    from pipeline.engine.pinned import by_run
     from pipeline.report import terminal
-    from pipeline.session import Session
+    from pipeline.runs.approvals import Approvals, check
+    from pipeline.runs.session import Session
 
     lineage = lineage_at(root, database)
     found, asked = Approvals(lineage, root), run_of(lineage, number, root)
@@ -92,8 +93,8 @@ def reject(
     verbose: Verbose = False,
 ) -> None:
     """Reject a model that waits: it never goes out."""
-    from pipeline.approvals import Approvals, check
     from pipeline.config import Config
+    from pipeline.runs.approvals import Approvals, check
 
     lineage = lineage_at(root, database)
     found, asked = Approvals(lineage, root), run_of(lineage, number, root)

@@ -47,10 +47,10 @@ def infer(
     verbose: Verbose = False,
 ) -> None:
     """Draft a data contract from a data set's statistics, for a person to curate."""
-    from pipeline import draft
     from pipeline.config import load
+    from pipeline.runs import schema_draft
 
     source = load(profile=profile, file=config, sets=sets).source
     path = out or Path(f"{source.name}.draft.pbtxt")
-    draft.write(source, root, path, database=database, wait=wait, verbose=verbose)
+    schema_draft.write(source, root, path, database=database, wait=wait, verbose=verbose)
     print(f"{path} is a draft: read it, correct what chance put there, remove the word DRAFT, and name it in `schema:`.")

@@ -35,10 +35,10 @@ def run(
 ) -> None:
     """Run the line: ingest, describe, validate, transform, tune, train, evaluate, check serving, approve, push."""
     from pipeline.config import load
-    from pipeline.plan import Again
+    from pipeline.engine.plan import Again
+    from pipeline.engine.runner import checked
     from pipeline.report import terminal
-    from pipeline.runner import checked
-    from pipeline.session import Session
+    from pipeline.runs.session import Session
 
     loaded = load(profile=profile, file=config, sets=sets)
     session = Session(

@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Annotated, Literal, TextIO
 import typer
 
 from pipeline.commands.options import DEFAULT_ROOT, ConfigFile, Database, Json, Profile, Root, ServingDir, Sets, Verbose
-from pipeline.report.words import printable
 from schemas.errors import ConfigurationError, GatelineError, Locked
+from schemas.text import printable
 
 if TYPE_CHECKING:
-    from pipeline.child import Child
     from pipeline.config import Config
-    from pipeline.schedule import Ended, Entry, News, Running, Schedule, State
+    from pipeline.schedule.child import Child
+    from pipeline.schedule.scheduler import Ended, Entry, News, Running, Schedule, State
 
 Cron = Annotated[str | None, typer.Option(help='When to run, e.g. "0 3 * * *": every day at three.', show_default=False)]
 Timezone = Annotated[str, typer.Option(help="The time zone of --cron, e.g. Europe/Berlin.")]
@@ -72,10 +72,10 @@ def schedule(
     watching = on_new_span or on_drift
     if cron is None and not (watching or once):
         raise ConfigurationError("--cron is missing: when shall it run?", 'For example: --cron "0 3 * * *" --timezone Europe/Berlin')
-    from pipeline.child import Child
     from pipeline.config import load
-    from pipeline.cron import Timetable, zone_named
-    from pipeline.schedule import Rules, Schedule, State
+    from pipeline.schedule.child import Child
+    from pipeline.schedule.cron import Timetable, zone_named
+    from pipeline.schedule.scheduler import Rules, Schedule, State
     from pipeline.store import Store
 
     zone_named(timezone)  # times are told in it, also where there is no --cron
@@ -99,7 +99,7 @@ def schedule(
         if watching:
             planned.news = functools.partial(_news, loaded)
         if metrics_port is not None:
-            from pipeline import health
+            from pipeline.schedule import health
 
             address = health.serve(health.Health(root, serving_dir, database), metrics_port)
             _say(f"metrics on {address}/metrics, health on {address}/healthz")
@@ -109,7 +109,7 @@ def schedule(
 @app.command()
 def status(root: Root = DEFAULT_ROOT, as_json: Json = False, verbose: Verbose = False) -> None:
     """Show when the line last ran by schedule and what came of it, when it runs next, and why."""
-    from pipeline.schedule import State
+    from pipeline.schedule.scheduler import State
 
     state = State.read(_path(root))
     if state is None:
@@ -133,7 +133,7 @@ def status(root: Root = DEFAULT_ROOT, as_json: Json = False, verbose: Verbose = 
 
 def _made(run: "Child", on_new_span: bool, running: "Running") -> "Ended":
     """A run; where new spans are to drift first, only if one did."""
-    from pipeline.child import drifted
+    from pipeline.schedule.child import drifted
 
     if running.cause and not on_new_span:
         looked = dataclasses.replace(run, command=[*run.command, "--until=admit"], read=drifted)()
@@ -145,7 +145,7 @@ def _made(run: "Child", on_new_span: bool, running: "Running") -> "Ended":
 def _news(config: "Config") -> "News | None":
     """Which spans are complete. A directory that is away for a while is no news."""
     from pipeline.dag import complete
-    from pipeline.schedule import News
+    from pipeline.schedule.scheduler import News
 
     try:
         found = complete(config)
@@ -192,7 +192,7 @@ def _alone(root: Path) -> Iterator[None]:
     """
     import filelock
 
-    from pipeline import files
+    from schemas import files
 
     lock = filelock.FileLock(root / "schedule.lock")
     with files.explained(root, "cannot lock"):

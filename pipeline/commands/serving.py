@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pipeline.commands.options import DEFAULT_ROOT, Json, Root, ServingDir, Verbose
-from pipeline.report.words import printable
 from schemas.errors import ConfigurationError, DataError
+from schemas.text import printable
 
 if TYPE_CHECKING:
     from pipeline.serving import Shelf, Version
@@ -28,6 +28,7 @@ def list_(
     from rich.text import Text
 
     from pipeline.report import terminal
+    from pipeline.report.times import local
 
     rows = [row for name in _names(root, serving_dir, model) for row in _rows(_shelf(root, serving_dir, name))]
     if as_json:
@@ -35,7 +36,7 @@ def list_(
         return
     table = terminal.new_table("model", "version", "accuracy", "run", "pushed", "approved by", "", right=("version", "accuracy", "run"))
     for row in rows:
-        pushed = terminal.local(row["published"]) if row["published"] else ""
+        pushed = local(row["published"]) if row["published"] else ""
         cells = (row["model"], str(row["version"]), f"{row['accuracy']:.4f}", str(row["run"]), pushed, row["approved_by"])
         table.add_row(*map(Text, cells), Text(", ".join(row["state"]), "green" if "served" in row["state"] else ""))
     terminal.say(table if rows else "nothing was pushed yet")
@@ -78,8 +79,8 @@ def verify(
     verbose: Verbose = False,
 ) -> None:
     """Recompute every digest and name each file that differs from what was pushed. Exit code 4 if one does."""
-    from pipeline import signing
-    from schemas.delivery import Signing
+    from pipeline.serving import signing
+    from schemas.settings.push import Signing
 
     keys = Signing(public_key=str(public_key)) if public_key else None
     signing.ready(keys)
@@ -119,8 +120,8 @@ def rollback(
     verbose: Verbose = False,
 ) -> None:
     """Serve an older model again: it appears as a new version, as at once as a push."""
-    from pipeline import signing
-    from schemas.delivery import Signing
+    from pipeline.serving import signing
+    from schemas.settings.push import Signing
 
     if password_env and not key:
         cause = f"--password-env {password_env} is of a key, and none is named"

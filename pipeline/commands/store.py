@@ -16,7 +16,7 @@ def verify(
     """Recompute the digest of every file in the store. Exit code 4 if one is not what it was."""
     from pipeline.report import terminal
     from pipeline.store import Store
-    from pipeline.store_verify import verify as look
+    from pipeline.store.verify import verify as look
 
     lineage, store = lineage_at(root, database), Store(root)
     with store.lock(wait=wait):
@@ -52,7 +52,7 @@ def gc(
     """Remove artifacts, reports, logs and kept answers that no kept run, no served version and no waiting approval needs."""
     from pipeline.report import terminal
     from pipeline.store import Store
-    from pipeline.store_gc import Plan
+    from pipeline.store.gc import Plan
 
     lineage, store = lineage_at(root, database), Store(root)
     with store.lock(wait=wait):

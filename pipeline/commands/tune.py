@@ -29,10 +29,10 @@ def tune(
 
     Killed at any time, the same command goes on: finished trials are kept.
     """
-    from pipeline import searching
     from pipeline.config import load
-    from pipeline.plan import Again
-    from pipeline.session import Session
+    from pipeline.engine.plan import Again
+    from pipeline.runs import tune
+    from pipeline.runs.session import Session
 
     changed = [*(sets or []), *([f"tune.trials={trials}"] if trials else [])]
     loaded = load(profile=profile, file=config, sets=changed)
@@ -45,8 +45,8 @@ def tune(
         verbose=verbose,
     )
     name = str(config) if config else profile
-    found = searching.search(session, loaded, workers=workers, name=name, command=typed())
+    found = tune.search(session, loaded, workers=workers, name=name, command=typed())
     if as_json:
         print(json.dumps(found.as_json(), indent=2))
     else:
-        searching.show(found)
+        tune.show(found)

@@ -18,11 +18,12 @@ from rich.text import Text
 from components._evaluation import paired
 from pipeline.lineage import Lineage
 from pipeline.report import spans, terminal
-from pipeline.report.remains import Remains
+from pipeline.report.artifacts import Remains
+from pipeline.report.times import local
 from pipeline.store import Store
 from schemas.contract import called
 from schemas.errors import ConfigurationError
-from schemas.settings import Paired
+from schemas.settings.gates import Paired
 
 with epy.lazy_imports():
     import numpy as np
@@ -214,7 +215,7 @@ def show(found: Beside) -> None:
     if found.paired:
         colour = {"better": "bold green", "worse": "bold red"}.get(found.paired["verdict"], "bold")
         terminal.say(Text.assemble((f"{names[1]}: {found.paired['words']}", colour)))
-    run = {key: (old[key], new[key]) for key in ("profile", "state")} | {"started": tuple(terminal.local(r["started"]) for r in (old, new))}
+    run = {key: (old[key], new[key]) for key in ("profile", "state")} | {"started": tuple(local(r["started"]) for r in (old, new))}
     rows = [("run", name, *values) for name, values in run.items()]
     rows += [("settings", row["key"], row["old"], row["new"]) for row in found.configuration]
     rows += [("data", row["what"], row["old"], row["new"]) for row in found.data]

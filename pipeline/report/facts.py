@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.report import spans
-from pipeline.report.remains import Remains
+from pipeline.report.artifacts import Remains
 from pipeline.store import Store
 from schemas import statistics
 from schemas.contract import called

@@ -5,20 +5,18 @@ svg = plot(rows)   # rows of `pipeline.report.index`, the oldest first
 
 import itertools
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from etils import epy
 
 from pipeline.report.plots import ACCENT, BAD, DIM, STYLE, svg
-from pipeline.report.words import printable
+from pipeline.report.row import Row
+from schemas.text import printable
 
 with epy.lazy_imports():
     import matplotlib as mpl
     from matplotlib import figure as figures
     from matplotlib import ticker
-
-if TYPE_CHECKING:
-    from pipeline.report.index import Row
 
 WIDTH, ACCURACY, GATE = 680, 150, 13  # points: of the drawing; of the axes of accuracy, of one gate
 LEFT, RIGHT, BETWEEN, BELOW, ABOVE = 70, 12, 14, 30, 6  # points around the axes

@@ -10,12 +10,12 @@ import jinja2
 import yaml
 from markupsafe import Markup
 
-from pipeline import files
 from pipeline.report import plots, views
 from pipeline.report.facts import Facts
 from pipeline.report.pictures import Pictures
-from pipeline.report.terminal import local, took
-from pipeline.report.words import printable
+from pipeline.report.times import local, took
+from schemas import files
+from schemas.text import printable
 
 MOST_CLASSES = 24  # of a confusion matrix that is drawn; of more, the commonest mistakes are listed
 

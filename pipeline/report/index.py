@@ -7,7 +7,7 @@ import dataclasses
 import datetime
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,40 +15,18 @@ from markupsafe import Markup
 
 from pipeline.lineage import Lineage, now
 from pipeline.report import history, spans
+from pipeline.report.artifacts import Remains
 from pipeline.report.facts import gate_in_words, how_passed
 from pipeline.report.html import environment, save, sentence
-from pipeline.report.remains import Remains
-from pipeline.report.terminal import local
+from pipeline.report.row import Row
+from pipeline.report.times import local
 from pipeline.serving import Shelf
 from pipeline.store import Store
 from schemas.errors import StoreError
-from schemas.settings import data_set_name
+from schemas.settings.source import data_set_name
 
 NEWEST = 50  # runs that stand in the open; the older ones are folded
 Json = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Row:
-    """A run in one line. What it did not come to is None or empty."""
-
-    run: int
-    profile: str
-    model: str  # the name it would be served under
-    state: str
-    started: str
-    seconds: float | None
-    accuracy: float | None  # on the test split, in [0, 1]
-    version: int | None  # pushed, or found to hold this model already
-    gates: dict[str, str]  # by gate: "passed", "refused" or "too few examples"
-    why: str  # one sentence
-    report: str | None  # the run's page, beside this one
-    damaged: list[str] = field(default_factory=list)  # files of its evaluation that cannot be read
-    new: str = ""  # the spans that were not there yet when this model was last served
-
-    @property
-    def refused(self) -> list[str]:
-        return [gate for gate, verdict in self.gates.items() if verdict == "refused"]
 
 
 @dataclass(frozen=True)

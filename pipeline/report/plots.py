@@ -14,7 +14,7 @@ from typing import Any
 
 from etils import epy
 
-from pipeline.report.words import printable
+from schemas.text import printable
 
 with epy.lazy_imports():
     import matplotlib as mpl

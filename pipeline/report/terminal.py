@@ -1,6 +1,5 @@
 """Tables for the terminal."""
 
-import datetime
 import json
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,13 +13,14 @@ from rich.text import Text
 
 from pipeline.report import spans, views
 from pipeline.report.facts import gate_in_words
-from pipeline.report.words import printable
+from pipeline.report.times import local, took
+from schemas.text import printable
 
 if TYPE_CHECKING:
-    from pipeline.plan import Step
+    from pipeline.engine.plan import Step
     from pipeline.report.facts import Facts
     from pipeline.report.index import Index
-    from pipeline.session import Outcome
+    from pipeline.runs.session import Outcome
 
 STYLES = {
     "pushed": "green",
@@ -168,14 +168,3 @@ def settings(found: list[tuple[str, str, str, str]]) -> None:
 
 def _state(state: str) -> Text:
     return Text(state, STYLES.get(state, ""))
-
-
-def local(moment: str) -> str:
-    return datetime.datetime.fromisoformat(moment).astimezone().strftime("%Y-%m-%d %H:%M:%S")
-
-
-def took(row: dict[str, Any]) -> str:
-    if not row["finished"]:
-        return ""
-    seconds = (datetime.datetime.fromisoformat(row["finished"]) - datetime.datetime.fromisoformat(row["started"])).total_seconds()
-    return f"{seconds:.1f} s"

@@ -8,9 +8,9 @@ import re
 from pathlib import Path
 from typing import Any
 
-from pipeline.files import MANIFEST
 from pipeline.report import spans
 from pipeline.report.facts import Facts
+from schemas.files import MANIFEST
 
 SPLITS = ("train", "validation", "test")
 _CLASS = re.compile(r"label=(\d+)")

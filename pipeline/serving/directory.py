@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pipeline import files
+from schemas import files
 
 WHAT = "cannot write to the serving directory"
 

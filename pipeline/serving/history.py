@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
-from pipeline import files
+from schemas import files
 from schemas.errors import StoreError
 
 

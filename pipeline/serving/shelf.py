@@ -10,15 +10,15 @@ from typing import Any
 
 import filelock
 
-from pipeline import files
 from pipeline.serving import history
 from pipeline.serving.directory import WHAT
 from pipeline.serving.history import Record
 from pipeline.serving.provenance import PROVENANCE
+from pipeline.serving.read_only import Standing, number_in
 from pipeline.serving.retention import leaving
-from pipeline.serving.standing import Standing, number_in
+from pipeline.serving.signing import Seal
 from pipeline.serving.version import Version
-from pipeline.signing import Seal
+from schemas import files
 from schemas.errors import ConfigurationError, DataError, Refused, StoreError
 
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline import files
 from pipeline.serving.history import Record
 from pipeline.serving.provenance import PROVENANCE, fault
-from pipeline.signing import SIGNATURE
+from pipeline.serving.signing import SIGNATURE
+from schemas import files
 from schemas.errors import StoreError
 
 

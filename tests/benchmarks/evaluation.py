@@ -14,7 +14,7 @@ import tensorflow_model_analysis  # noqa: F401  (start-up is not what is measure
 
 from components.evaluate import evaluate
 from pipeline.config import load
-from pipeline.session import Session
+from pipeline.runs.session import Session
 from schemas.artifacts import Best, Served
 from schemas.contract import Contract
 from tests.benchmarks.rates import Bench

@@ -18,10 +18,11 @@ from typing import Any
 from components.describe import describe
 from components.ingest import ingest
 from components.transform import transform
-from pipeline.runner import Beam
+from pipeline.engine.runner import Beam
 from schemas.artifacts import Verdict
 from schemas.contract import Contract
-from schemas.settings import Source, Transform
+from schemas.settings.source import Source
+from schemas.settings.transform import Transform
 
 CALLS = 3
 

@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from schemas.artifacts import Features
-from schemas.settings import Mlp, Optimizer, Train
+from schemas.settings.train import Mlp, Optimizer, Train
 from tests.components import pictures
 
 # With dropout, so that nothing is compiled: that takes longer than the training.

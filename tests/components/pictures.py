@@ -7,7 +7,6 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from components import _shards
 from schemas import example
 from schemas.artifacts import Examples, Split
 from schemas.contract import Contract
@@ -69,9 +68,9 @@ def examples(path: Path, shards: int = 1, **splits: tuple[Any, Any]) -> Examples
 
 def write(path: Path, split: str, records: list[bytes], shards: int = 1) -> Split:
     parts = [list(part) for part in np.array_split(np.array(records, object), shards)]
-    names = [_shards.name(split, i, shards) for i in range(shards)]
+    names = [shards.name(split, i, shards) for i in range(shards)]
     for name, part in zip(names, parts, strict=True):
-        with _shards.writer(path / name) as writer:
+        with shards.writer(path / name) as writer:
             for record in part:
                 writer.write(record)
     return Split(tuple(names), tuple(map(len, parts)))

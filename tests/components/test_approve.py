@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from components.approve import approve
-from pipeline.plan import refused
+from pipeline.engine.plan import refused
 from pipeline.serving import Shelf
 from schemas.artifacts import Decision, Evaluation, Model, ServingCheck
-from schemas.delivery import Push
 from schemas.errors import Refused, Waiting
+from schemas.settings.push import Push
 from tests.pipeline.shelves import model, publish
 
 NOW = datetime.datetime.now(datetime.UTC)

@@ -15,13 +15,13 @@ import imagecodecs
 import numpy as np
 import pytest
 
-from components._images import stated_pixels
-from components._labelled import Piece, pieces, read
+from components._data.images import stated_pixels
 from components.admit import admit
 from components.collect import collect, write_piece
+from components.sources.labelled import Piece, pieces, read
 from schemas.errors import ConfigurationError, DataError
-from schemas.settings import Validate
-from schemas.spans import Drift
+from schemas.settings.spans import Drift
+from schemas.settings.validate import Validate
 from tests import spans
 from tests.spans import collected, come
 

@@ -13,13 +13,14 @@ import pytest
 import tensorflow as tf
 from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 
-from components import _warmup
 from components import check_serving as module
+from components._serving_check import warmup
 from components.check_serving import check_serving, clean_process
 from components.evaluate import evaluate
 from schemas.artifacts import Served, Statistics
-from schemas.delivery import Serving
-from schemas.settings import Evaluate, Gates
+from schemas.settings.check_serving import Serving
+from schemas.settings.evaluate import Evaluate
+from schemas.settings.gates import Gates
 from tests.components import pictures
 from tests.conftest import lent
 
@@ -85,7 +86,7 @@ def test_a_model_is_warmed_up_with_real_examples_through_both_signatures(model, 
 
 
 def test_more_images_than_there_are_probes_are_the_first_ones_again(evaluation, tmp_path):
-    _warmup.write(tmp_path / "requests", "digits", evaluation.path / "probes.tfrecord", [40], [28, 28])
+    warmup.write(tmp_path / "requests", "digits", evaluation.path / "probes.tfrecord", [40], [28, 28])
     by_records, by_images = tf.data.TFRecordDataset(str(tmp_path / "requests")).as_numpy_iterator()
     records = tf.make_ndarray(PredictionLog.FromString(by_records).predict_log.request.inputs["examples"])
     images = tf.make_ndarray(PredictionLog.FromString(by_images).predict_log.request.inputs["images"])
@@ -254,7 +255,7 @@ def test_the_clean_process_stands_in_an_empty_folder_and_knows_nothing_of_ours(m
 
 
 def test_the_clean_process_imports_no_module_of_ours(tmp_path):
-    script = Path(module.__file__).with_name("_clean_process.py")
+    script = Path(module.__file__).parent / "_serving_check" / "clean_process.py"
     done = subprocess.run(
         [sys.executable, "-I", "-X", "importtime", str(script)],
         cwd=tmp_path,

@@ -8,7 +8,7 @@ from scipy import ndimage
 
 from components._evaluation import corruptions
 from components._evaluation.corruptions import NAMES, corrupt
-from schemas.settings import CORRUPTIONS
+from schemas.settings.evaluate import CORRUPTIONS
 
 every = pytest.mark.parametrize("name", NAMES)
 shapes = st.tuples(st.integers(0, 5), st.integers(1, 9), st.integers(1, 9), st.integers(1, 4))

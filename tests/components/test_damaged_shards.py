@@ -16,7 +16,10 @@ from components.transform import transform
 from schemas import example
 from schemas.artifacts import Examples, Split, Statistics
 from schemas.errors import DataError
-from schemas.settings import Evaluate, Gates, Train, Transform
+from schemas.settings.evaluate import Evaluate
+from schemas.settings.gates import Gates
+from schemas.settings.train import Train
+from schemas.settings.transform import Transform
 from tests.bad.shards.make import COUNT, boundaries, flipped
 from tests.components import pictures
 from tests.conftest import configured

@@ -15,14 +15,16 @@ import tensorflow_model_analysis as tfma
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from tfx_bsl.public import tfxio
 
-from components import _servable
 from components._evaluation.evaluator import Look
 from components._evaluation.thresholds import eval_config
+from components._training import saved_model
 from components.evaluate import evaluate
 from components.train import train
 from schemas.artifacts import Best, Served, Statistics
 from schemas.errors import ConfigurationError, DataError, StoreError
-from schemas.settings import Budget, Evaluate, Gates, Mlp, Paired, Train
+from schemas.settings.evaluate import Evaluate
+from schemas.settings.gates import Budget, Gates, Paired
+from schemas.settings.train import Mlp, Train
 from tests.components import pictures
 from tests.conftest import configured, lent
 
@@ -318,7 +320,7 @@ def test_a_class_without_test_examples_refuses(model, few, mnist, tmp_path, lend
 def test_a_model_whose_weights_are_no_numbers_is_refused(model, features, few, mnist, tmp_path, lend):
     network = keras.models.load_model(model.path / "model.keras")
     network.set_weights([np.full_like(w, math.nan) for w in network.get_weights()])
-    _servable.save(network, features, tmp_path / "model" / "saved_model")
+    saved_model.save(network, features, tmp_path / "model" / "saved_model")
     found = evaluated(dataclasses.replace(model, path=tmp_path / "model"), few, lend(), mnist, settings=TO_SEE)
     assert not found.passed
     assert found.reasons[0] == "overall: the model's probabilities are not numbers"
@@ -357,7 +359,7 @@ def test_a_served_model_that_only_guesses_is_no_baseline(model, few, features, m
     network = keras.models.load_model(model.path / "model.keras")
     *before, kernel, bias = network.get_weights()
     network.set_weights([*before, np.roll(kernel, 1, axis=1), np.roll(bias, 1)])
-    _servable.save(network, features, tmp_path / "1")
+    saved_model.save(network, features, tmp_path / "1")
     with pytest.raises(ConfigurationError, match="is no better than guessing on these test images: its labels are others, or in another"):
         evaluated(model, few, lend(), mnist, baseline=Served(tmp_path / "1", digest="x", version=1))
 

@@ -6,7 +6,7 @@ import pytest
 
 from components._evaluation import paired
 from components._evaluation.gates import judge
-from schemas.settings import Gates
+from schemas.settings.gates import Gates
 
 GATES = Gates(accuracy=0.9, per_class=0.8, drop=0.03125, ece=0.05, brier=0.3, min_examples=5)
 

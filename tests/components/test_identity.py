@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from components import _identity
+from components._training import fingerprint
 from components.train import train
-from pipeline.files import digest, listing
-from schemas.settings import Mlp, Train
+from schemas.files import digest, listing
+from schemas.settings.train import Mlp, Train
 from tests.conftest import configured, lent
 
 VALUES = np.arange(6, dtype=np.float32).reshape(3, 2)
@@ -29,12 +29,12 @@ def saved(path, *, values=VALUES, act=tf.nn.relu, swap=False, answer="scores", n
 
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory):
-    return _identity.of(saved(tmp_path_factory.mktemp("plain")))
+    return fingerprint.of(saved(tmp_path_factory.mktemp("plain")))
 
 
 def test_names_and_what_was_made_before_do_not_count(plain, tmp_path):
     tf.function(lambda x: x + 1)(tf.constant(1.0))  # functions are numbered: this one takes a number
-    assert _identity.of(saved(tmp_path / "again", name="other")) == plain
+    assert fingerprint.of(saved(tmp_path / "again", name="other")) == plain
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_names_and_what_was_made_before_do_not_count(plain, tmp_path):
     ids=["a weight", "their order", "the activation", "the order of operands", "the name of the answer"],
 )
 def test_whatever_changes_an_answer_counts(plain, tmp_path, given):
-    assert _identity.of(saved(tmp_path / "other", **given)) != plain
+    assert fingerprint.of(saved(tmp_path / "other", **given)) != plain
 
 
 def test_two_trainings_of_the_same_settings_differ_in_bytes_and_are_the_same_model(features, tmp_path):

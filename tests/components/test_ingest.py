@@ -8,7 +8,7 @@ import tensorflow_datasets as tfds
 
 from components.ingest import ingest
 from schemas.errors import DataError
-from schemas.settings import Source
+from schemas.settings.source import Source
 from tests.components import pictures
 from tests.conftest import FEW, SAMPLE
 

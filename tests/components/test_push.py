@@ -8,14 +8,14 @@ import pytest
 
 from components.approve import approve
 from components.push import push
-from components.served import baseline, best, served_data
-from pipeline.files import digest, listing, remove
+from components.resolvers.served import baseline, best, served_data
 from pipeline.serving import Shelf
 from schemas import statistics as stats
 from schemas.artifacts import WARMUP, Evaluation, Examples, Model, ServingCheck, Statistics
 from schemas.contract import Contract
-from schemas.delivery import Push
 from schemas.errors import ConfigurationError, Refused, StoreError
+from schemas.files import digest, listing, remove
+from schemas.settings.push import Push
 from tests.components import pictures
 from tests.pipeline.finished_run import naming
 

@@ -8,14 +8,13 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from components.push import push
-from pipeline import signing
-from pipeline.files import digest, listing
-from pipeline.serving import Shelf
+from pipeline.serving import Shelf, signing
 from schemas.artifacts import WARMUP, Approval, Evaluation, Model, Served, ServingCheck, Statistics
-from schemas.delivery import Signing, Watch
 from schemas.errors import Refused
+from schemas.files import digest, listing
+from schemas.settings.push import Signing, Watch
 from tests.pipeline.keys import private, public
-from tests.pipeline.test_watch import serving, status
+from tests.pipeline.serving.test_rollout import serving, status
 
 
 @pytest.fixture

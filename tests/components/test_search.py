@@ -14,12 +14,12 @@ import pytest
 import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from components import _oracle
-from components._training import Training
+from components._training.training import Training
+from components._tuning import oracles
 from components.search import search
 from schemas.errors import ConfigurationError, Refused
-from schemas.settings import Train
-from schemas.tuning import LogRange, Range, Space, Tune, drawn
+from schemas.settings.train import Train
+from schemas.settings.tune import LogRange, Range, Space, Tune, drawn
 from tests.components import bright
 from tests.components.bright import TRAIN
 
@@ -48,12 +48,12 @@ def rows(run):
 
 def played(how, score, folder):
     """Rows of a search whose trials are not trained but scored; the process is killed, as it were, after each."""
-    while (trial := (oracle := _oracle.resumed(how, how.space, folder)).create_trial("tuner0")).status == "RUNNING":
-        values = _oracle.chosen(trial)
-        oracle.update_trial(trial.trial_id, {_oracle.SCORE: score(values), "epochs": trial.hyperparameters.values.get("tuner/epochs", 1)})
+    while (trial := (study := oracles.resumed(how, how.space, folder)).create_trial("tuner0")).status == "RUNNING":
+        values = oracles.chosen(trial)
+        study.update_trial(trial.trial_id, {oracles.SCORE: score(values), "epochs": trial.hyperparameters.values.get("tuner/epochs", 1)})
         trial.status = "COMPLETED"
-        oracle.end_trial(trial)
-    return _oracle.rows(oracle)
+        study.end_trial(trial)
+    return oracles.rows(study)
 
 
 @pytest.mark.parametrize("tuner", TUNERS)
@@ -146,7 +146,7 @@ def test_a_search_that_was_killed_goes_on_with_its_finished_trials(features, tmp
         process.send_signal(signal.SIGKILL)  # trial 0 is done, trial 1 has begun
     run = lend()
     run.scratch = tmp_path / "killed" / "scratch"
-    before = _oracle.rows(_oracle.resumed(how, how.space, run.scratch))
+    before = oracles.rows(oracles.resumed(how, how.space, run.scratch))
     assert [row["state"] for row in before] == ["finished", "unfinished"]
     _, seen = found(features, how, run)
     assert run.said[0] == "goes on after 1 finished trial"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from components._signatures import broken
+from components._serving_check.signatures import broken
 
 SERVED = {
     "images": {

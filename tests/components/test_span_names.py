@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from components.mix import mix
-from schemas.spans import READY, Window, called, fit, shown
+from schemas.settings.spans import READY, Window, called, fit, shown
 from tests import spans
 from tests.spans import admitted, collected, come
 

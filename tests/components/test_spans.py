@@ -8,18 +8,17 @@ import shutil
 import numpy as np
 import pytest
 
-from components._labelled import pieces, read
 from components.admit import admit
 from components.describe import describe
 from components.ingest import ingest
 from components.mix import mix
-from pipeline import files
-from pipeline.store import _from_json, facts
-from schemas import statistics
+from components.sources.labelled import pieces, read
+from pipeline.store.store import _from_json, facts
+from schemas import files, statistics
 from schemas.artifacts import Served
 from schemas.errors import ConfigurationError
-from schemas.settings import Validate
-from schemas.spans import READY, Drift, Spans, Window
+from schemas.settings.spans import READY, Drift, Spans, Window
+from schemas.settings.validate import Validate
 from tests import spans
 from tests.components import pictures
 from tests.conftest import SAMPLE, lent

@@ -5,9 +5,9 @@ import hypothesis.strategies as st
 import numpy as np
 import pytest
 
-from components import _duplicates
-from components._duplicates import Duplicates
-from components._statistics import Histogram, ImageStatistics, merged
+from components._data import duplicates
+from components._data.duplicates import Duplicates
+from components._data.statistics import Histogram, ImageStatistics, merged
 
 SPLITS = ("train", "validation", "test")
 
@@ -124,9 +124,9 @@ def test_duplicates_in_files_are_those_in_memory_however_few_are_held_at_a_time(
         for half in (mine[::2], mine[1::2]):
             if half:
                 path = folder / f"{split}-{len(parts.setdefault(split, []))}.npy"
-                _duplicates.leave(_duplicates.digests([image for image, _ in half], np.array([p for _, p in half])), path)
+                duplicates.leave(duplicates.digests([image for image, _ in half], np.array([p for _, p in half])), path)
                 parts[split].append(path)
-    assert _duplicates.duplicates(parts, held) == Duplicates.of((bytes([image]), split, position) for image, split, position in images)
+    assert duplicates.duplicates(parts, held) == Duplicates.of((bytes([image]), split, position) for image, split, position in images)
 
 
 @hypothesis.given(batches)

@@ -13,7 +13,7 @@ from pipeline.lineage import now
 from pipeline.store import Store
 from schemas import example
 from schemas.artifacts import Verdict
-from schemas.settings import Transform
+from schemas.settings.transform import Transform
 from tests.components import pictures
 
 OWN = pictures.contract()

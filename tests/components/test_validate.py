@@ -12,13 +12,13 @@ from google.protobuf import text_format
 from scipy.spatial import distance
 from tensorflow_metadata.proto.v0 import anomalies_pb2
 
-from components._anomalies import jensen_shannon, largest_difference
+from components._data.anomalies import jensen_shannon, largest_difference
 from components.describe import describe
 from components.validate import validate
 from schemas import statistics as stats
 from schemas.artifacts import Served
 from schemas.contract import Contract
-from schemas.settings import Validate
+from schemas.settings.validate import Validate
 from tests.components import pictures
 
 QUIET = Validate(skew="ignore", drift="ignore", leakage="ignore", duplicates="ignore", constant="ignore")

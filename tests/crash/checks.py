@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipeline import files
 from pipeline.lineage import Lineage
 from pipeline.serving import PROVENANCE
 from pipeline.store import Store
-from pipeline.store_verify import verify
+from pipeline.store.verify import verify
+from schemas import files
 
 
 @dataclass

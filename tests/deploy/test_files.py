@@ -12,8 +12,8 @@ import yaml
 
 from pipeline.cli import app
 from pipeline.config import load, profiles
-from pipeline.cron import Timetable
 from pipeline.dag import line
+from pipeline.schedule.cron import Timetable
 from schemas.errors import ConfigurationError, DataError, Refused
 from tests.deploy import DEPLOY, ROOT
 

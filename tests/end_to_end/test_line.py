@@ -174,7 +174,7 @@ def test_a_run_again_imports_nothing_heavy(line):
     log = max((line.root / "logs").glob("run-*.log"), key=lambda path: path.stat().st_mtime_ns)
     told = (done.stderr + log.read_text()).splitlines()
     imported = {text.rpartition("|")[2].strip() for text in told if text.startswith("import time:")}
-    assert {"pipeline.runner", "pipeline.serving"} <= imported
+    assert {"pipeline.engine.runner", "pipeline.serving"} <= imported
     assert not imported & {"tensorflow", "apache_beam", "keras", "tensorflow_datasets"}
 
 

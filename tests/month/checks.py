@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from pipeline import files
 from pipeline.lineage import Lineage
 from pipeline.serving import Shelf
 from pipeline.store import Store
+from schemas import files
 from schemas.artifacts import Admission, Collected, Mixture
 from tests.month.story import World
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from pipeline.child import pushed
-from pipeline.schedule import Ended, News, Rules, Running, Schedule, State
+from pipeline.schedule.child import pushed
+from pipeline.schedule.scheduler import Ended, News, Rules, Running, Schedule, State
 from tests import spans
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -113,8 +113,8 @@ class World:
                 pass
 
     def news(self) -> News | None:
-        from components.arrived import arrived
-        from schemas.spans import Spans
+        from components.resolvers.arrived import arrived
+        from schemas.settings.spans import Spans
 
         found = arrived.function(spans=Spans(directory=str(self.spans)))
         return News(found.digest, f"new span {list(found.spans)[-1]}") if found.spans else None

@@ -2,7 +2,7 @@
 
 import importlib
 
-from pipeline.component import Run, component
+from pipeline.engine.component import Run, component
 from schemas.artifacts import Features
 
 

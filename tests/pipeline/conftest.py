@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from pipeline.component import Node
+from pipeline.engine.component import Node
+from pipeline.engine.plan import Again, Planner, Step
+from pipeline.engine.runner import Beam, Execution
 from pipeline.lineage import Lineage
-from pipeline.plan import Again, Planner, Step
-from pipeline.runner import Beam, Execution
 from pipeline.store import Store
 from tests.pipeline import tiny_line
 

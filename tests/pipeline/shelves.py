@@ -4,8 +4,8 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from pipeline import files
 from pipeline.serving import Shelf, Version
+from schemas import files
 from schemas.errors import StoreError
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.component import Node, Run, Unkeyed, component
+from pipeline.engine.component import Node, Run, Unkeyed, component
 from schemas.artifacts import Artifact, Gate
 from schemas.errors import DataError
 

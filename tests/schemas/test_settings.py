@@ -6,7 +6,10 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from schemas.errors import ConfigurationError
-from schemas.settings import Cnn, Evaluate, Gates, Mlp, Optimizer, Source, Train
+from schemas.settings.evaluate import Evaluate
+from schemas.settings.gates import Gates
+from schemas.settings.source import Source
+from schemas.settings.train import Cnn, Mlp, Optimizer, Train
 
 
 @given(st.floats())

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import FiniteFloat, PositiveInt, ValidationError
 
-from schemas.settings import Cnn, Mlp, Train
-from schemas.tuning import SPACES, LogRange, Range, Space, Tune, drawn
+from schemas.settings.train import Cnn, Mlp, Train
+from schemas.settings.tune import SPACES, LogRange, Range, Space, Tune, drawn
 
 RATES = st.floats(1e-6, 10.0)
 SHARES = st.floats(0.0, 0.99)

@@ -13,12 +13,12 @@ COUNT = 5
 
 
 def main() -> None:
-    from components import _shards
+    from components._data import shard_files
     from schemas import example
 
     encode = example.encoder("own", "1.0.0", "train")
     sound = HERE / "sound.tfrecord"
-    with _shards.writer(sound) as writer:
+    with shard_files.writer(sound) as writer:
         for i in range(COUNT):
             writer.write(encode(np.full((4, 4, 1), i, np.uint8), i, i))
     content = sound.read_bytes()

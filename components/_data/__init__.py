@@ -1,0 +1,1 @@
+"""Images, shards, statistics, duplicates and anomalies: helpers of the data stages."""

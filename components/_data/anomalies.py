@@ -1,0 +1,113 @@
+"""Findings about data: what a contract and a look at its statistics say, in words; and how far two sets lie apart."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from etils import epy
+
+from components._data.duplicates import TESTED
+from schemas import statistics as stats
+from schemas.contract import Contract
+from schemas.settings.base import Severity
+from schemas.settings.validate import Validate
+
+with epy.lazy_imports():
+    import numpy as np
+    from tensorflow_metadata.proto.v0 import schema_pb2
+
+
+@dataclass(frozen=True)
+class Anomaly:
+    """One finding: what came, and what was expected."""
+
+    split: str
+    feature: str
+    kind: str  # a name of AnomalyInfo.Type
+    words: str
+    severity: Severity = "error"
+
+
+def against(contract: Contract, dataset: Any) -> Iterator[Anomaly]:
+    """Presence, type and domain of each feature of the schema."""
+    if not dataset.num_examples:
+        yield Anomaly(dataset.name, "image", "DATASET_LOW_NUM_EXAMPLES", f"{dataset.name} has no records")
+        return
+    for feature in contract.proto.feature:
+        try:
+            found = stats.feature(dataset, feature.name)
+        except KeyError:
+            if feature.name != "source/index":
+                words = f"{dataset.name}: no record has the feature {feature.name}, which {contract.name} asks for"
+                yield Anomaly(dataset.name, feature.name, "SCHEMA_MISSING_COLUMN", words)
+            continue
+        common = found.bytes_stats.common_stats if feature.name == "image" else found.string_stats.common_stats
+        present = common.num_non_missing / dataset.num_examples
+        if present < feature.presence.min_fraction:
+            words = f"{dataset.name}: {common.num_missing:,} of {dataset.num_examples:,} records lack {feature.name}"
+            yield Anomaly(dataset.name, feature.name, "FEATURE_TYPE_LOW_FRACTION_PRESENT", words)
+        if common.num_non_missing and feature.type not in _types(found):
+            words = f"{dataset.name}: {feature.name} is {_types(found)}, {contract.name} says {feature.type}"
+            yield Anomaly(dataset.name, feature.name, "UNEXPECTED_DATA_TYPE", words)
+        elif feature.HasField("int_domain") and feature.name != "image":
+            yield from _outside(contract, dataset, feature)
+
+
+def _types(found: Any) -> list[int]:
+    """Schema types that a feature's statistics may stand for."""
+    kinds = {0: [schema_pb2.INT], 1: [schema_pb2.FLOAT], 2: [schema_pb2.BYTES], 3: [schema_pb2.BYTES]}
+    return kinds.get(found.type, [])
+
+
+def _outside(contract: Contract, dataset: Any, feature: Any) -> Iterator[Anomaly]:
+    domain = feature.int_domain
+    highest = domain.max if domain.HasField("max") else np.inf
+    wrong = {v: n for v, n in stats.values(dataset, feature.name).items() if not domain.min <= int(v) <= highest}
+    if wrong:
+        examples = ", ".join(f"{value} ({count:,} times)" for value, count in sorted(wrong.items())[:3])
+        allowed = f"{domain.min}" if domain.min == domain.max else f"{domain.min} to {domain.max}"
+        words = f"{dataset.name}: {feature.name} is {examples}; {contract.name} allows {allowed}"
+        kind = "INT_TYPE_BIG_INT" if any(int(value) > highest for value in wrong) else "INT_TYPE_SMALL_INT"
+        yield Anomaly(dataset.name, feature.name, kind, words)
+
+
+def oddities(dataset: Any, checks: Validate) -> Iterator[Anomaly]:
+    """What no schema speaks of."""
+    name = dataset.name
+    if malformed := int(stats.custom(dataset, "malformed")):
+        words = f"{name}: {malformed:,} images do not hold height x width x channels bytes"
+        yield Anomaly(name, "image", "LOW_SUPPORTED_IMAGE_FRACTION", words)
+    if copies := int(stats.custom(dataset, "duplicates")):
+        yield Anomaly(name, "image", "UNKNOWN_TYPE", f"{name}: {copies:,} images are copies of another one", checks.duplicates)
+    if constant := int(stats.custom(dataset, "constant")):
+        yield Anomaly(name, "image", "UNKNOWN_TYPE", f"{name}: {constant:,} images are of one colour", checks.constant)
+    for other, count in stats.leaked(dataset).items() if name in TESTED else ():
+        if count == dataset.num_examples:
+            yield Anomaly(name, "image", "UNKNOWN_TYPE", f"{name}: every image also stands in {other}, so nothing is left to test on")
+        else:
+            words = f"{name}: {count:,} images also stand in {other}; they are left out of the {name} figures"
+            yield Anomaly(name, "image", "UNKNOWN_TYPE", words, checks.leakage)
+
+
+def jensen_shannon(one: list[float], other: list[float]) -> float:
+    """Divergence of two histograms in bits, in [0, 1] (Lin, 1991)."""
+    p, q = (np.asarray(h, float) / max(sum(h), 1) for h in (one, other))
+    middle = (p + q) / 2
+
+    def kullback_leibler(a: Any) -> float:
+        held = a > 0
+        return float((a[held] * np.log2(a[held] / middle[held])).sum())
+
+    return (kullback_leibler(p) + kullback_leibler(q)) / 2
+
+
+def largest_difference(one: dict[str, int], other: dict[str, int]) -> tuple[str, float, float]:
+    """The label whose share differs most, by how much, and how much chance explains in splits of these sizes (3 standard errors)."""
+    sizes = [max(sum(counts.values()), 1) for counts in (one, other)]
+    found = []
+    for label in sorted(one.keys() | other.keys()):
+        counts = (one.get(label, 0), other.get(label, 0))
+        p = sum(counts) / sum(sizes)
+        chance = 3 * (p * (1 - p) * (1 / sizes[0] + 1 / sizes[1])) ** 0.5
+        found.append((label, abs(counts[0] / sizes[0] - counts[1] / sizes[1]), chance))
+    return max(found, key=lambda row: row[1] - row[2], default=("", 0.0, 0.0))

@@ -1,0 +1,1 @@
+"""Loads and calls a SavedModel in a clean process."""

@@ -1,0 +1,1 @@
+"""Training loop, batches, SavedModel export and model fingerprints."""

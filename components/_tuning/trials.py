@@ -1,0 +1,161 @@
+"""The trials of a search: each is a training like any other, whose result goes to the oracle.
+
+run(Work(features, settings, tuning, directory), oracle, say)    # until the oracle has no more to try
+python -m components._tuning.trials                                     # the same as a process of its own, for a chief
+
+Such a process reads one line of JSON from its standard input, a `Work`, and ends when that closes. What it has to say it
+writes to its standard output.
+"""
+
+import contextlib
+import dataclasses
+import gc
+import json
+import os
+import shutil
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from etils import epy
+
+from components._training.training import Training
+from components._tuning import oracles
+from schemas.artifacts import Features
+from schemas.errors import Refused
+from schemas.settings.train import Train
+from schemas.settings.tune import Tune, drawn
+
+with epy.lazy_imports():
+    import keras
+    import keras_tuner
+
+Say = Callable[[str], None]
+PAUSE = 0.05  # seconds between two questions to an oracle, which may have nothing to try until another trial is done
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a worker must know. `directory` holds the checkpoints of trials, until the search is done."""
+
+    features: Features
+    settings: Train
+    tuning: Tune
+    directory: Path
+
+    def as_json(self) -> str:
+        return json.dumps(
+            {
+                "features": dataclasses.asdict(self.features) | {"path": str(self.features.path.absolute())},
+                "settings": self.settings.model_dump(mode="json"),
+                "tuning": self.tuning.model_dump(mode="json"),
+                "directory": str(self.directory.absolute()),
+            }
+        )
+
+    @classmethod
+    def from_json(cls, text: str) -> "Work":
+        from pydantic import TypeAdapter
+
+        return TypeAdapter(cls).validate_json(text)
+
+
+def run(work: Work, oracle: "keras_tuner.Oracle", say: Say) -> None:
+    """Try what the oracle says, until it has no more to try. With KERASTUNER_ORACLE_IP it asks the oracle of the chief there.
+
+    A trial that raises is a failed one; the search goes on.
+    """
+    with contextlib.redirect_stdout(sys.stderr):  # keras-tuner prints
+        _tuner()(work, oracle, say).search()
+
+
+def _tuner() -> Any:
+    class Trials(keras_tuner.engine.base_tuner.BaseTuner):  # type: ignore[misc]
+        """keras-tuner's loop, round the line's own training."""
+
+        def __init__(self, work: Work, oracle: Any, say: Say) -> None:
+            self.work, self.say = work, say
+            super().__init__(oracle, directory=str(work.directory), project_name=oracles.PROJECT)
+
+        def pre_create_trial(self) -> None:
+            time.sleep(PAUSE)
+
+        def run_trial(self, trial: Any) -> dict[str, float]:
+            try:
+                return attempt(self.work, trial, self.say)
+            except Exception:
+                traceback.print_exc()  # a worker's chief does not hear what was raised
+                raise
+
+        def on_trial_end(self, trial: Any) -> None:
+            super().on_trial_end(trial)
+            if self.work.tuning.tuner != "hyperband":  # whose later trials go on from earlier ones
+                _checkpoint(self.work, trial.trial_id).unlink(missing_ok=True)
+
+        def save(self) -> None:
+            """The oracle saves itself, and there is nothing else."""
+
+        def reload(self) -> None:
+            """It is reloaded before it comes here."""
+
+    return Trials
+
+
+def attempt(work: Work, trial: Any, say: Say) -> dict[str, float]:
+    """Train with a trial's values: what the oracle is told of it. What cannot be used scores 0, as the worst there is."""
+    keras.backend.clear_session()
+    gc.collect()
+    started, values = time.monotonic(), trial.hyperparameters.values
+    settings = drawn(work.settings, oracles.chosen(trial)).model_copy(update={"epochs": work.tuning.max_epochs})
+    until = values.get("tuner/epochs", work.tuning.max_epochs)
+    checkpoint = _checkpoint(work, trial.trial_id)
+    earlier = _checkpoint(work, values.get("tuner/trial_id") or "none")
+    if earlier.exists() and not checkpoint.exists():
+        shutil.copyfile(earlier, checkpoint.with_suffix(".copy"))
+        checkpoint.with_suffix(".copy").replace(checkpoint)
+
+    def tell(state: str, score: float, epochs: int) -> dict[str, float]:
+        seconds = time.monotonic() - started
+        words = ", ".join(f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in shown.items())
+        reached = f"{score:.4f}" if epochs else "-"
+        say(f"trial {trial.trial_id}  {state}  {epochs}/{until}  {reached}  {seconds:.1f} s  {words}")
+        return {oracles.SCORE: score, "epochs": epochs, "seconds": seconds, "diverged": float(state == "diverged")}
+
+    shown = oracles.chosen(trial)
+    training = Training(work.features, settings, checkpoint)
+    if work.tuning.parameters and training.network.count_params() > work.tuning.parameters:
+        return tell("too large", 0.0, 0)
+    tell("running", 0.0, len(training.history))
+    try:
+        for row in training.epochs(until):
+            tell("running", row["val_accuracy"], len(training.history))
+    except Refused:
+        return tell("diverged", 0.0, len(training.history))
+    return tell("finished", round(training.finish()["val_accuracy"], 6), len(training.history))
+
+
+def _checkpoint(work: Work, trial: str) -> Path:
+    return work.directory / f"trial-{trial}.npz"
+
+
+def main() -> None:
+    """A worker: its tuner's name and the chief's address stand in keras-tuner's environment variables."""
+    work = Work.from_json(sys.stdin.readline())
+
+    def end_with_the_chief() -> None:
+        sys.stdin.read()
+        os._exit(1)
+
+    threading.Thread(target=end_with_the_chief, daemon=True).start()
+    answers = sys.stdout
+    run(work, oracles.make(work.tuning, work.tuning.over(work.settings)), lambda text: print(text, file=answers, flush=True))
+
+
+if __name__ == "__main__":
+    main()
+    os._exit(0)  # TensorFlow would take two seconds to take itself apart

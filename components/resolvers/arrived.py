@@ -1,0 +1,81 @@
+"""Which spans are complete now, found while planning."""
+
+import datetime
+import hashlib
+import os
+import re
+from pathlib import Path
+
+from pipeline.engine.component import Unkeyed, component
+from schemas.artifacts import Arrivals
+from schemas.errors import ConfigurationError
+from schemas.settings.spans import READY, Spans, called, in_order
+
+DATE = re.compile(r"(\d{4})-?(\d{2})-?(\d{2})")
+
+
+@component(kind="resolver")
+def arrived(*, spans: Unkeyed[Spans]) -> Arrivals:
+    """The spans that are complete, in the order of their names (span-9 before span-10).
+
+    A span is known by its files' names, sizes and times, so that a thousand images are not read to find out that nothing
+    is new; touching a file makes it be read again, and the same content changes nothing behind that. One that may not be read
+    is among them, and so is one whose name is not fit, under what it is `called`: collect keeps them out, with the reason.
+
+    Raises:
+        ConfigurationError: there is no such directory, or it cannot be read.
+    """
+    directory = Path(spans.directory).expanduser()
+    try:
+        if not directory.is_dir():
+            remedy = "Make it, or name another: --set spans.directory=FOLDER"
+            raise ConfigurationError(f"spans.directory {directory} is no directory", remedy)
+        found = {called(p.name): p for p in directory.iterdir() if p.name.startswith("span-") and _is_complete(p, spans.ready)}
+    except OSError as error:
+        remedy = "Mend its permissions, or name another: --set spans.directory=FOLDER"
+        raise ConfigurationError(f"spans.directory {directory} cannot be read: {error.strerror}", remedy) from error
+    known = {name: _mark(found[name]) for name in in_order(found)}
+    digest = hashlib.sha256(repr(list(known.items())).encode()).hexdigest()
+    return Arrivals(directory.absolute(), digest=digest, spans=known, dates={name: _date(found[name]) for name in known})
+
+
+def _is_complete(span: Path, ready: str) -> bool:
+    try:
+        return span.is_dir() and (ready == "rename" or (span / READY).exists())
+    except OSError:
+        return True  # it may not be looked into: kept out with the reason, rather than missed in silence
+
+
+def _mark(span: Path) -> str:
+    """A digest of what its files are called, how long they are, when they were written and who may read them; of what cannot be
+    looked at, the error, so that the span is another one when that is mended."""
+    found: list[tuple[str, int, int, int]] = []
+
+    def failed(path: Path, error: OSError) -> None:
+        found.append((str(path), error.errno or 0, 0, 0))
+
+    for folder, _, names in os.walk(span, onerror=lambda error: failed(span, error)):
+        for path in (Path(folder, name) for name in names):
+            try:
+                stat = path.lstat()
+            except OSError as error:
+                failed(path, error)
+            else:
+                written = stat.st_mtime_ns if path.name != READY else 0
+                found.append((str(path.relative_to(span)), stat.st_size, written, stat.st_mode))
+    return hashlib.sha256(repr(sorted(found)).encode()).hexdigest()[:16]
+
+
+def _date(span: Path) -> str:
+    """The date in its name, or else of its marker, or of the directory; the first of all dates, if none can be told."""
+    if match := DATE.search(span.name):
+        try:
+            return datetime.date(*map(int, match.groups())).isoformat()
+        except ValueError:
+            pass  # digits that are no date
+    for path in (span / READY, span):
+        try:
+            return datetime.datetime.fromtimestamp(path.stat().st_mtime, datetime.UTC).date().isoformat()
+        except (OSError, ValueError, OverflowError):
+            pass  # not there, not to be looked at, or of a year that has five digits
+    return datetime.date.min.isoformat()

@@ -1,0 +1,210 @@
+"""Labelled images in a folder: folders of images named by label, pairs of IDX files, or TFRecords.
+
+for piece in pieces(folder, labels=[], size=10_000):
+    for image, label in read(piece): ...              # uint8 [height, width, channels], int
+"""
+
+import gzip
+import math
+import os
+import stat
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from etils import epy
+
+from components._data.images import decoder, stated_pixels
+from schemas.errors import DataError
+from schemas.settings.spans import LONGEST, READY, fit
+
+with epy.lazy_imports():
+    import numpy as np
+    import tensorflow as tf
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif")
+MOST = 2**26  # pixels of an image
+PACKED = 1100  # what gzip makes of a byte at most: 1,032
+MEND = "Mend the span and deliver it again under a new name."
+
+
+@dataclass(frozen=True)
+class Piece:
+    """What one worker reads."""
+
+    kind: Literal["images", "idx", "records"]
+    files: tuple[str, ...]  # images, each with its label; an IDX pair; a TFRecord
+    labels: tuple[int, ...] = ()
+
+
+@contextmanager
+def _explained(where: Path | str) -> Iterator[None]:
+    """Whatever is raised while a span is read becomes a DataError with the reason: one bad span must not end the line for the
+    others, and nobody can list all that may be wrong with files of strangers. What the caller raises meanwhile is the caller's."""
+    try:
+        yield
+    except DataError:
+        raise
+    except OSError as error:
+        raise DataError(f"{error.filename or where} cannot be read: {error.strerror or error}", MEND) from error
+    except Exception as error:
+        words = str(error).partition("\n")[0]
+        raise DataError(f"{where} cannot be read: {type(error).__name__}: {words}", MEND) from error
+
+
+def pieces(folder: Path, labels: list[str], size: int) -> list[Piece]:
+    """What lies in a folder, in order of name, images in pieces of `size`. `labels`: names of the folders, in the order of labels.
+
+    Raises:
+        DataError: there is nothing, or something else, or it cannot be read.
+    """
+    with _explained(folder):
+        _check_plain(folder)
+        entries = sorted(p for p in folder.iterdir() if p.name != READY and not p.name.startswith("."))
+        folders = [p for p in entries if p.is_dir()]
+        records = [p for p in entries if (p.suffix in (".tfrecord", ".tfrecords") or ".tfrecord-" in p.name) and p not in folders]
+        idx = [p for p in entries if "-idx" in p.name and p not in (*folders, *records)]
+        if other := next((p for p in entries if p not in (*folders, *records, *idx)), None):
+            raise DataError(f"{other} is neither a folder of images, an IDX file nor a TFRecord", MEND)
+        if (kinds := [kind for kind in (folders, records, idx) if kind]) and len(kinds) > 1:
+            raise DataError(f"{folder} holds {kinds[0][0].name} and {kinds[1][0].name}: images in more than one form", MEND)
+        found = [*_images(folders, labels, size), *_pairs(idx), *(Piece("records", (str(p),)) for p in records)]
+        if not found:
+            raise DataError(f"{folder} holds no images", MEND)
+        return found
+
+
+def _check_plain(folder: Path) -> None:
+    """Refused by their names and kinds alone: a link leads out of the span, and a pipe is waited for without end."""
+    if not fit(folder.name):
+        raise DataError(f"{folder}: a span's name has at most {LONGEST} bytes, no backslash and nothing that cannot be shown", MEND)
+    for path in folder.rglob("*"):
+        mode = path.lstat().st_mode
+        if stat.S_ISLNK(mode):
+            raise DataError(f"{path} is a symbolic link; a span holds plain files only", MEND)
+        if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+            raise DataError(f"{path} is a pipe, a socket or a device; a span holds plain files only", MEND)
+
+
+def _images(folders: list[Path], labels: list[str], size: int) -> Iterator[Piece]:
+    known = [(folder, _label(folder, labels)) for folder in folders]
+    found = [(path, label) for folder, label in known for path in sorted(folder.iterdir()) if not path.name.startswith(".")]
+    if wrong := next((path for path, _ in found if not path.name.lower().endswith(SUFFIXES)), None):
+        raise DataError(f"{wrong} is no image; {', '.join(SUFFIXES)} are read", MEND)
+    if wrong := next((path for path, _ in found if path.is_dir()), None):
+        raise DataError(f"{wrong} is a folder, though it is called like an image", MEND)
+    for start in range(0, len(found), size):
+        batch = found[start : start + size]
+        yield Piece("images", tuple(str(path) for path, _ in batch), tuple(label for _, label in batch))
+
+
+def _label(folder: Path, labels: list[str]) -> int:
+    if folder.name in labels:
+        return labels.index(folder.name)
+    if not labels and folder.name.isdecimal() and len(folder.name) <= 18:  # int64 holds them
+        return int(folder.name)
+    allowed = f"spans.labels knows {', '.join(labels)}" if labels else "without spans.labels, folders are named by the label's number"
+    raise DataError(f"{folder} is no label: {allowed}", "Name the label in spans.labels, or mend the span.")
+
+
+def _pairs(files: list[Path]) -> Iterator[Piece]:
+    images, labels = ([p for p in files if f"-idx{rank}" in p.name] for rank in (3, 1))
+    images += [p for p in files if "-idx4" in p.name]
+    if len(images) != len(labels) or len(images) + len(labels) != len(files):
+        raise DataError(f"{files[0].parent} holds {len(images)} IDX files of images and {len(labels)} of labels", MEND)
+    for pair in zip(map(str, sorted(images)), map(str, labels), strict=True):
+        yield Piece("idx", pair)
+
+
+def read(piece: Piece) -> Iterator[tuple["np.ndarray", int]]:
+    """(uint8 [height, width, channels], label) of each image, of which each has pixels.
+
+    Raises:
+        DataError: a file is damaged, or cannot be read; names it.
+    """
+    with _explained(piece.files[0]):
+        if piece.kind == "images":
+            decode = decoder(0)
+            for path, label in zip(piece.files, piece.labels, strict=True):
+                yield _decoded(decode, Path(path).read_bytes(), path), label
+        elif piece.kind == "idx":
+            images, labels = _pair(*piece.files)
+            for image, label in zip(images, labels.tolist(), strict=True):
+                yield image if image.ndim == 3 else image[:, :, np.newaxis], label
+        else:
+            yield from _records(piece.files[0])
+
+
+def _pair(*files: str) -> tuple["np.ndarray", "np.ndarray"]:
+    images, labels = map(idx, map(Path, files))
+    for path, found, allowed in zip(files, (images, labels), ((3, 4), (1,)), strict=True):
+        if found.ndim not in allowed:
+            what = "labels have 1" if allowed == (1,) else "images have 3, or 4 with channels"
+            raise DataError(f"{path} holds an array of {found.ndim} dimensions; {what}", MEND)
+    if len(images) != len(labels):
+        raise DataError(f"{files[0]} holds {len(images):,} images, {files[1]} {len(labels):,} labels", MEND)
+    if len(images) and not images.size:
+        raise DataError(f"{files[0]} holds images without pixels", MEND)
+    return images, labels
+
+
+def _records(path: str) -> Iterator[tuple["np.ndarray", int]]:
+    """Records with `label` and `image`: encoded, or raw with `image/height`, `image/width` and `image/channels`."""
+    _check_lengths(path)
+    decode = decoder(0)
+    spec = {name: tf.io.FixedLenFeature([], tf.int64, -1) for name in ("label", "image/height", "image/width", "image/channels")}
+    spec["image"] = tf.io.FixedLenFeature([], tf.string, b"")
+    try:
+        for record in tf.compat.v1.io.tf_record_iterator(os.fsencode(path)):
+            found = {name: value.numpy() for name, value in tf.io.parse_single_example(record, spec).items()}
+            shape = [int(found[f"image/{side}"]) for side in ("height", "width", "channels")]
+            content = found["image"]
+            raw = min(shape) > 0 and len(content) == math.prod(shape)  # numpy's product wraps around
+            yield np.frombuffer(content, np.uint8).reshape(shape) if raw else _decoded(decode, content, path), int(found["label"])
+    except tf.errors.OpError as error:
+        raise DataError(f"{path} is cut short or altered, or holds a record without image and label: {error.message}", MEND) from error
+
+
+def _check_lengths(path: str) -> None:
+    """No record says that it is longer than the file: TensorFlow asks for as much memory as a record says, and dies of it."""
+    size = Path(path).stat().st_size
+    with Path(path).open("rb") as file:
+        while head := file.read(12):  # the length and its checksum; behind the record, another checksum
+            if (length := int.from_bytes(head[:8], "little")) > size - file.tell() - 4:
+                raise DataError(f"{path} is cut short or altered: a record of {length:,} bytes does not fit into it", MEND)
+            file.seek(length + 4, 1)
+
+
+def _decoded(decode: Callable[[bytes], "np.ndarray"], content: bytes, path: str) -> "np.ndarray":
+    try:
+        if (pixels := stated_pixels(content)) <= MOST:
+            return decode(content)
+    except Exception as error:  # TensorFlow and libpng raise what they like
+        raise DataError(f"{path} holds no image that can be decoded", MEND) from error
+    raise DataError(f"{path} holds an image of {pixels:,} pixels; {MOST:,} are allowed", MEND)
+
+
+def idx(path: Path) -> "np.ndarray":
+    """An IDX file of uint8, gzipped or not, as an array of its own shape (format: the MNIST page of LeCun, Cortes and Burges).
+
+    Raises:
+        DataError: it is no such file, or cut short.
+    """
+    try:
+        with path.open("rb") as file:
+            packed = file.peek(2)[:2] == b"\x1f\x8b"
+            content = gzip.GzipFile(fileobj=file) if packed else file
+            head = content.read(4)
+            if len(head) < 4 or head[:3] != b"\0\0\x08":
+                raise ValueError("its first bytes are not those of an IDX file of bytes")
+            sides = np.frombuffer(content.read(4 * head[3]), ">u4", head[3]).tolist()
+            size = math.prod(sides)
+            if size > path.stat().st_size * (PACKED if packed else 1):
+                raise ValueError(f"it says that it holds {size:,} bytes")
+            # A byte more, to see the end: a file may unpack to far more than it says.
+            return np.frombuffer(content.read(size + 1), np.uint8).reshape(sides)
+    except (ValueError, EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise DataError(f"{path} is no whole IDX file: {error}", MEND) from error

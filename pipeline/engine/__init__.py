@@ -1,0 +1,1 @@
+"""Components, the plan, cache keys and the runner. Knows nothing of images."""

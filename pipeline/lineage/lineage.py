@@ -1,0 +1,213 @@
+"""Runs, and the executions of their stages, push among them, in SQL: SQLite in ROOT unless another SQLAlchemy URL is given.
+
+lineage = Lineage.open("sqlite:///.../lineage.db")
+run = lineage.start(profile="sample", command="...", config={...})
+lineage.executed(run, "ingest", state="ran", why="first time", seconds=1.2, key=..., digest=...)
+lineage.finish(run, state="pushed", exit_code=0, message="")
+"""
+
+import contextlib
+import datetime
+import json
+import sqlite3
+import weakref
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sql
+
+from pipeline.lineage.tables import executions as _executions
+from pipeline.lineage.tables import prepare
+from pipeline.lineage.tables import runs as _runs
+from schemas.errors import GatelineError, StoreError
+from schemas.redact import without_passwords
+
+FULL = "Is its disk full? Free some space."
+PATIENCE = 30.0  # seconds that SQLite is waited for while others write
+
+
+@dataclass(frozen=True)
+class Lineage:
+    """What ran, on what, and what came of it. Rows are plain dicts of JSON values; times are UTC, ISO 8601.
+
+    Order is by number, never by time: clocks are set back.
+    """
+
+    engine: sql.Engine
+    store: str = ""  # whose runs are begun here; a database may be shared by several stores
+
+    @classmethod
+    def open(cls, url: str, store: str = "") -> "Lineage":
+        """Connect, and bring the tables up to date.
+
+        Raises:
+            StoreError: the database cannot be opened, or is of a newer version of this program.
+            GatelineError: its disk is full, or others write to it for too long.
+        """
+        try:
+            if "@" in (sql.make_url(url).host or ""):
+                raise StoreError("the URL of the lineage database holds more than one @", "In a password, write %40 for it.")
+            engine = sql.create_engine(url)
+            if engine.dialect.name == "sqlite":
+                sql.event.listen(engine, "connect", _connected)
+                sql.event.listen(engine, "begin", _begun)
+            try:
+                prepare(engine)
+            except BaseException:
+                engine.dispose()
+                raise
+        except (sql.exc.SQLAlchemyError, ImportError) as error:
+            cause = _cause(error)
+            kind = GatelineError if _full(cause) or "locked" in cause else StoreError
+            remedy = _remedy(cause, "Name another with --database.")
+            raise kind(f"cannot open the lineage database {_shown(url)}: {cause}", remedy) from None
+        found = cls(engine, store)
+        weakref.finalize(found, engine.dispose)  # its connections are closed when nobody holds it any more
+        return found
+
+    @classmethod
+    def at(cls, root: Path, url: str | None) -> "Lineage":
+        """The lineage of the store at `root`."""
+        marker: dict[str, Any] = json.loads((root / "store.json").read_text())
+        return cls.open(url or f"sqlite:///{root / 'lineage.db'}", marker.get("id", ""))
+
+    def start(self, *, profile: str, command: str, config: dict[str, Any]) -> int:
+        """The number of a new run. Runs of this store that were still marked as running were killed: the lock is ours now."""
+        with self.writing() as c:
+            c.execute(_runs.update().where(self._left).values(state="killed", finished=now()))
+            given = {"profile": profile, "command": without_passwords(_text(command)), "config": config, "store": self.store}
+            row = _runs.insert().values(**given, started=now(), state="running")
+            return int(c.execute(row.returning(_runs.c.run)).scalar_one())
+
+    def running(self) -> list[int]:
+        """The runs of this store that are marked as running. To who holds its lock: those that were killed."""
+        with self.reading() as c:
+            return list(c.execute(sql.select(_runs.c.run).where(self._left).order_by(_runs.c.run)).scalars())
+
+    @property
+    def _left(self) -> sql.ColumnElement[bool]:
+        return (_runs.c.state == "running") & _runs.c.store.in_([self.store, ""])
+
+    def executed(self, run: int, stage: str, *, why: str, **columns: Any) -> None:
+        with self.writing() as c:
+            c.execute(_executions.insert().values(run=run, stage=stage, why=without_passwords(_text(why)), **columns))
+
+    def finish(self, run: int, *, state: str, exit_code: int, message: str = "") -> None:
+        with self.writing() as c:
+            done = {"state": state, "exit_code": exit_code, "message": without_passwords(_text(message)), "finished": now()}
+            c.execute(_runs.update().where(_runs.c.run == run).values(**done))
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[sql.Connection]:
+        with self._explained("write"), self.engine.execution_options(writing=True).begin() as connection:
+            yield connection
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[sql.Connection]:
+        with self._explained("read"), self.engine.connect() as connection:
+            yield connection
+
+    @contextlib.contextmanager
+    def _explained(self, what: str) -> Iterator[None]:
+        """Raises GatelineError where the database, not a statement of ours, is at fault."""
+        place = _shown(self.engine.url.render_as_string(hide_password=False))
+        try:
+            yield
+        except (sql.exc.IntegrityError, sql.exc.ProgrammingError, sql.exc.DataError):
+            raise
+        except sql.exc.DBAPIError as error:
+            cause = _cause(error)
+            raise GatelineError(f"cannot {what} the lineage database {place}: {cause}", _remedy(cause)) from error
+        except ValueError as error:  # JSON that was altered
+            raise GatelineError(f"cannot {what} the lineage database {place}: {error}", _remedy("altered")) from error
+
+    def runs(self, limit: int | None = None) -> list[dict[str, Any]]:
+        """The newest first."""
+        with self.reading() as c:
+            return [dict(row) for row in c.execute(_runs.select().order_by(_runs.c.run.desc()).limit(limit)).mappings()]
+
+    def run(self, number: int | None) -> dict[str, Any] | None:
+        """One run, the last if no number is given."""
+        query = _runs.select().order_by(_runs.c.run.desc()).limit(1)
+        with self.reading() as c:
+            row = c.execute(query if number is None else query.where(_runs.c.run == number)).mappings().first()
+        return dict(row) if row else None
+
+    def executions(self, run: int) -> list[dict[str, Any]]:
+        """The stages of a run, in order."""
+        query = _executions.select().where(_executions.c.run == run).order_by(_executions.c.id)
+        with self.reading() as c:
+            return [dict(row) for row in c.execute(query).mappings()]
+
+    def damage(self) -> list[str]:
+        """What SQLite finds wrong with its own file, in words. A server looks after its files itself."""
+        if self.engine.dialect.name != "sqlite":
+            return []
+        with self.reading() as c:
+            found = [str(row[0]) for row in c.execute(sql.text("PRAGMA integrity_check"))]
+            found += [f"{row[0]} row {row[1]} names no {row[2]}" for row in c.execute(sql.text("PRAGMA foreign_key_check"))]
+        return [line for line in found if line != "ok"]
+
+
+def _shown(url: str) -> str:
+    """The URL without its password."""
+    try:
+        return without_passwords(sql.make_url(url).render_as_string(hide_password=True))
+    except sql.exc.ArgumentError:
+        return url if "@" not in url else "(not a URL)"
+
+
+def _text(given: str) -> str:
+    """As every database can store it: names of files may hold what is no Unicode."""
+    return given.encode(errors="replace").decode().replace("\0", "?")
+
+
+def _cause(error: Exception) -> str:
+    return str(getattr(error, "orig", None) or error).strip().split("\n")[0]
+
+
+def _full(cause: str) -> bool:
+    return any(words in cause for words in ("full", "I/O", "No space"))
+
+
+def _remedy(cause: str, otherwise: str = "Put back a copy of it, or name another with --database.") -> str:
+    if _full(cause):
+        return FULL
+    if "locked" in cause:
+        return "Another process is writing to it: run again when it has ended."
+    if "readonly" in cause:
+        return "Mend its permissions, or name another with --database."
+    return otherwise
+
+
+def now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
+
+
+def _connected(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None  # SQLAlchemy begins and ends transactions; the driver would leave DDL out of them
+    for pragma in (f"busy_timeout={PATIENCE * 1000:.0f}", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}").close()
+    if connection.execute("PRAGMA journal_mode").fetchone() != ("wal",):
+        _write_ahead(connection)
+
+
+def _write_ahead(connection: Any) -> None:
+    """The database keeps a write-ahead log from now on, so that who reads does not wait for who writes."""
+    import tenacity  # a database is changed once in its life
+
+    # SQLite does not wait here, however long its busy_timeout: this read turns into a write, and two that do so would wait for each other.
+    patient = tenacity.Retrying(
+        retry=tenacity.retry_if_exception(lambda error: getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY),
+        wait=tenacity.wait_random(0, 0.05),
+        stop=tenacity.stop_after_delay(PATIENCE),
+        reraise=True,
+    )
+    patient(connection.execute, "PRAGMA journal_mode=WAL").close()
+
+
+def _begun(connection: sql.Connection) -> None:
+    # Who means to write takes the lock at once, and so waits for it; a reader that turns writer would be refused.
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get("writing") else "BEGIN")

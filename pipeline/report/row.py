@@ -1,0 +1,26 @@
+"""A run in one line of the index."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Row:
+    """A run in one line. What it did not come to is None or empty."""
+
+    run: int
+    profile: str
+    model: str  # the name it would be served under
+    state: str
+    started: str
+    seconds: float | None
+    accuracy: float | None  # on the test split, in [0, 1]
+    version: int | None  # pushed, or found to hold this model already
+    gates: dict[str, str]  # by gate: "passed", "refused" or "too few examples"
+    why: str  # one sentence
+    report: str | None  # the run's page, beside this one
+    damaged: list[str] = field(default_factory=list)  # files of its evaluation that cannot be read
+    new: str = ""  # the spans that were not there yet when this model was last served
+
+    @property
+    def refused(self) -> list[str]:
+        return [gate for gate, verdict in self.gates.items() if verdict == "refused"]

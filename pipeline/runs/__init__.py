@@ -1,0 +1,1 @@
+"""One run from configuration to outcome, and what else a person starts: tune, schema draft, approvals."""

@@ -1,0 +1,128 @@
+"""What persons decide about models that passed every gate: asked by runs, answered by name, kept for good.
+
+approvals = Approvals(lineage, root)
+approvals.ask(3, approval)                                     # run 3 ended, and its model waits
+approvals.decide(3, approved=True, by="ada", reason="...")
+approvals.decided("/srv/serving/mnist", identity)              # Decision(run=3, approved=True, by="ada", ...)
+"""
+
+import datetime
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sql
+
+from pipeline.config import Config
+from pipeline.lineage import Lineage, now
+from pipeline.lineage.tables import approvals as _approvals
+from pipeline.lineage.tables import runs as _runs
+from pipeline.serving import Shelf
+from schemas.artifacts import Approval, Decision
+from schemas.errors import ConfigurationError, Refused
+
+
+@dataclass(frozen=True)
+class Approvals:
+    """The questions and answers in a lineage. Rows are plain dicts of JSON values.
+
+    A shelf below ROOT is written down relative to it: a store may be moved, with what it serves.
+    """
+
+    lineage: Lineage
+    root: Path
+
+    def ask(self, run: int, approval: Approval) -> None:
+        """From now on the run's model waits."""
+        names = ("shelf", "model", "evaluation", "evaluated", "baseline")
+        with self.lineage.writing() as c:
+            asked = {name: getattr(approval, name) for name in names}
+            c.execute(_approvals.insert().values(run=run, **asked | {"shelf": self._relative(approval.shelf)}))
+
+    def decide(self, run: int, *, approved: bool, by: str, reason: str) -> None:
+        """The answer, for good. The run that asked ends as it says.
+
+        Raises:
+            Refused: somebody else has just answered.
+        """
+        state = "approved" if approved else "refused"
+        words = f"approved by {by}: {reason}" if approved else f"refused: {by} rejected this model: {reason}\n  Train a new model."
+        answer = {"decision": "approved" if approved else "rejected", "person": by, "reason": reason, "decided": now()}
+        with self.lineage.writing() as c:
+            open_ = (_approvals.c.run == run) & _approvals.c.decision.is_(None)
+            if not c.execute(_approvals.update().where(open_).values(**answer)).rowcount:
+                raise Refused(f"somebody else has just decided about run {run}", "python -m pipeline approvals shows how.")
+            ended = {"state": state, "exit_code": 0 if approved else Refused.exit_code, "message": words}
+            c.execute(_runs.update().where(_runs.c.run == run).values(**ended))
+
+    def decided(self, shelf: str, model: str) -> Decision | None:
+        """The last answer about a model that is to go to that shelf."""
+        ours = sql.select(_runs.c.run).where(_runs.c.store == self.lineage.store)  # stores may share a database, and serve below themselves
+        there = (_approvals.c.shelf == shelf) | ((_approvals.c.shelf == self._relative(shelf)) & _approvals.c.run.in_(ours))
+        here = there & (_approvals.c.model == model) & _approvals.c.decision.is_not(None)
+        with self.lineage.reading() as c:
+            row = c.execute(_approvals.select().where(here).order_by(_approvals.c.run.desc()).limit(1)).mappings().first()
+        if row is None:
+            return None
+        said = {"by": row["person"], "reason": row["reason"], "at": row["decided"]}
+        return Decision(run=row["run"], approved=row["decision"] == "approved", evaluation=row["evaluation"], **said)
+
+    def rows(self, limit: int | None = None) -> list[dict[str, Any]]:
+        """Every question, the newest first."""
+        with self.lineage.reading() as c:
+            rows = c.execute(_approvals.select().order_by(_approvals.c.run.desc()).limit(limit)).mappings()
+            return [dict(row) | {"shelf": self._absolute(row["shelf"])} for row in rows]
+
+    def row(self, run: int) -> dict[str, Any]:
+        """The question of a run.
+
+        Raises:
+            ConfigurationError: it asked nothing.
+        """
+        with self.lineage.reading() as c:
+            found = c.execute(_approvals.select().where(_approvals.c.run == run)).mappings().first()
+        if found is None:
+            raise ConfigurationError(f"run {run} waits for no approval", "python -m pipeline approvals shows which do.")
+        return dict(found) | {"shelf": self._absolute(found["shelf"])}
+
+    def _relative(self, shelf: str) -> str:
+        root = self.root.absolute()
+        return str(Path(shelf).relative_to(root)) if Path(shelf).is_relative_to(root) else shelf
+
+    def _absolute(self, shelf: str) -> str:
+        return str(self.root.absolute() / shelf)
+
+
+def overtaken(row: dict[str, Any]) -> str:
+    """Why the question no longer stands, in words: something else is served than what the model was compared with."""
+    shelf = Shelf(Path(row["shelf"]).parent, Path(row["shelf"]).name)
+    latest = shelf.latest()
+    if latest and latest.identity == row["model"]:
+        return f"version {latest.number} holds this model"
+    if (latest.digest if latest else None) == row["baseline"]:
+        return ""
+    return f"version {latest.number} is served since" if latest else "what it was compared with is no longer served"
+
+
+def check(row: dict[str, Any], run: dict[str, Any], config: Config, by: str, reason: str) -> None:
+    """May this person approve that run's model, and does what was shown still hold?
+
+    Raises:
+        ConfigurationError: the person is not among `push.approvers`, or nothing is said.
+        Refused: it was rejected, is no longer compared with what is served, or was evaluated too long ago.
+    """
+    number, days = row["run"], config.push.approval_days
+    if not (by.strip() and reason.strip()):
+        raise ConfigurationError("an answer is kept for good: it needs a name and a reason", "Say --by NAME --reason TEXT.")
+    if config.push.approvers is not None and by not in config.push.approvers:
+        raise ConfigurationError(f"{by} may not decide: push.approvers names {', '.join(config.push.approvers)}", "Ask one of them.")
+    if row["decision"]:
+        said = f"run {number} was {row['decision']} by {row['person']} on {row['decided'][:10]}: {row['reason']}"
+        pushes = f"Where it was not pushed yet, the next run does: {run['command']}"
+        raise Refused(said, pushes if row["decision"] == "approved" else "That is for good. Train a new model.")
+    if why := overtaken(row):
+        raise Refused(f"{why}, after run {number} was evaluated", f"Evaluate anew: {run['command']}")
+    age = datetime.datetime.now(datetime.UTC) - datetime.datetime.fromisoformat(row["evaluated"])
+    if age > datetime.timedelta(days=days):
+        cause = f"run {number} was evaluated {age / datetime.timedelta(days=1):.1f} days ago; push.approval_days is {days:g}"
+        raise Refused(cause, f"Evaluate anew: {run['command']} --force evaluate")

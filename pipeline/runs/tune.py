@@ -1,0 +1,156 @@
+"""A search for hyperparameters, from configuration to exit code: what the command `tune` does, for any caller."""
+
+import dataclasses
+import importlib.util
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from rich.console import Console, Group
+from rich.table import Table
+from rich.text import Text
+
+from pipeline import serving
+from pipeline.config import Config
+from pipeline.dag import searching
+from pipeline.engine import runner
+from pipeline.engine.plan import Planner
+from pipeline.lineage import Lineage
+from pipeline.runs import log, progress
+from pipeline.runs.session import Session, recorded
+from pipeline.store import Store
+from schemas.artifacts import Features, Search
+from schemas.errors import ConfigurationError
+
+VARIABLES = ("KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE_PORT", "KERASTUNER_TUNER_ID")
+COLOURS = {"finished": "green", "running": "bold", "too large": "yellow", "diverged": "yellow", "failed": "red"}
+
+
+@dataclass(frozen=True)
+class Found:
+    """What came of a search. `search` is None for a worker: what was found lies with the chief."""
+
+    run: int
+    search: Search | None
+
+    @property
+    def trials(self) -> list[dict[str, Any]]:
+        """The best first; those without a score last."""
+        assert self.search
+        rows: list[dict[str, Any]] = json.loads((self.search.path / "trials.json").read_text())
+        return sorted(rows, key=lambda row: -1.0 if row["score"] is None else row["score"], reverse=True)
+
+    def as_json(self) -> dict[str, Any]:
+        if self.search is None:
+            return {"run": self.run}
+        return {"run": self.run, **dataclasses.asdict(self.search), "path": str(self.search.path), "rows": self.trials}
+
+
+def search(session: Session, config: Config, *, workers: int, name: str, command: str) -> Found:
+    """Run the line up to transform, and the search.
+
+    Raises:
+        GatelineError: refused or failed, as the exit code says; recorded in the lineage before it is raised.
+    """
+    if config.tune.tuner == "bayesian" and importlib.util.find_spec("sklearn") is None:
+        raise ConfigurationError("tune.tuner bayesian needs scikit-learn", "pip install scikit-learn, or choose hyperband.")
+    node = searching(config, session.serving_dir, workers=workers, chief=is_chief(os.environ))
+    store = Store(session.root)
+    planner = Planner.of(store, session.again, node)
+    with store.lock(wait=session.wait):
+        serving.writable(session.serving_dir)
+        lineage = Lineage.at(session.root, session.database)
+        number = lineage.start(profile=name, command=command, config=config.model_dump(mode="json", by_alias=True))
+        with (
+            recorded(lineage, number, session.log(number)),
+            log.quiet(session.log(number), verbose=session.verbose) as terminal,
+            watch(Console(file=terminal, highlight=False), node.stages) as watching,
+        ):
+            execution = runner.Execution(number, node, planner, store, lineage, session.beam_on, watching)
+            made = execution.run(planner.plan(node))
+        lineage.finish(number, state="tuned", exit_code=0)
+    assert isinstance(made, Search | Features)
+    return Found(number, made if isinstance(made, Search) else None)
+
+
+def is_chief(environment: Mapping[str, str]) -> bool:
+    """Whether this process has the oracle: it has, unless keras-tuner's variables call it a worker of one elsewhere.
+
+    Raises:
+        ConfigurationError: some of the variables are missing, or the port is no number.
+    """
+    missing = [name for name in VARIABLES if not environment.get(name)]
+    if len(missing) == len(VARIABLES):
+        return True
+    if missing:
+        raise ConfigurationError(f"{' and '.join(missing)} must be set beside keras-tuner's other variables", "Set all three, or none.")
+    port = environment["KERASTUNER_ORACLE_PORT"]
+    if not (port.isdecimal() and 0 < int(port) < 65536):
+        raise ConfigurationError(f"KERASTUNER_ORACLE_PORT is {port}, not the number of a port", "For example: 8000")
+    return "chief" in environment[VARIABLES[2]]  # as keras-tuner tells them apart
+
+
+def watch(console: Console, stages: list[str]) -> "Trials | TrialLines":
+    return Trials(console, stages) if console.is_terminal else TrialLines(console)
+
+
+class TrialLines(progress.Lines):
+    """A line for each trial that is done; what goes on within trials is not printed."""
+
+    def said(self, stage: str, text: str) -> None:
+        if cells(text)[1:2] != ["running"]:
+            super().said(stage, text)
+
+
+@dataclass
+class Trials(progress.Board):
+    """The table of stages, and below it one of trials, the newest last."""
+
+    trials: dict[str, list[str]] = field(default_factory=dict)
+
+    def said(self, stage: str, text: str) -> None:
+        if row := cells(text):
+            self.trials[row[0]] = row
+        else:
+            super().said(stage, text)
+
+    def _render(self) -> Group:
+        shown = list(self.trials.values())[-(self.console.height - len(self.stages) - 3) :]
+        return Group(super()._render(), *([table(shown)] if shown else []))
+
+
+def cells(text: str) -> list[str]:
+    """What is said of a trial, in columns: trial, state, epochs, validation accuracy, time, values. Of other things: nothing."""
+    return text.split("  ", 5) if text.startswith("trial ") else []
+
+
+def table(rows: list[list[str]]) -> Table:
+    found = Table("", "", "epochs", "validation", "time", "", box=None, pad_edge=False, header_style="dim")
+    for column in found.columns[2:5]:
+        column.justify = "right"
+    for trial, state, *numbers, values in rows:
+        found.add_row(trial, Text(state, COLOURS.get(state, "")), *numbers, Text(values, "dim", overflow="ellipsis", no_wrap=True))
+    return found
+
+
+def show(found: Found) -> None:
+    """The ten best trials, and what they came to."""
+    if found.search is None:
+        print("the chief's search is done; what was found lies there")
+        return
+    rows = [[f"trial {row['trial']}", row["state"], *_numbers(row), _values(row["values"])] for row in found.trials[:10]]
+    console = Console(highlight=False)
+    console = console if console.is_terminal else Console(highlight=False, width=200)
+    console.print(table(rows))
+    console.print(Text(f"{found.search.trials} trials; trial {found.search.best} has validation accuracy {found.search.accuracy:.4f}"))
+    console.print(Text(f"search  {found.search.path}", "dim"), soft_wrap=True)
+
+
+def _numbers(row: dict[str, Any]) -> list[str]:
+    return [str(row["epochs"]), "" if row["score"] is None else f"{row['score']:.4f}", f"{row['seconds']:.1f} s"]
+
+
+def _values(values: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in values.items())

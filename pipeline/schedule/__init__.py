@@ -1,0 +1,1 @@
+"""The scheduler, its cron arithmetic, its child processes and its health endpoint."""

@@ -1,0 +1,93 @@
+"""A run of the line in a process of its own: what it takes of memory is given back, and it can be stopped.
+
+child = Child(["python", "-m", "pipeline", "run", "--json", ...], root / "logs" / "schedule.log", limit=3600)
+child().exit_code
+"""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.schedule.scheduler import Ended
+
+
+@dataclass(frozen=True)
+class Child:
+    """A command that prints the run's JSON; what else it says goes to `log`."""
+
+    command: list[str]
+    log: Path
+    limit: float | None = None  # seconds, after which it is asked to end
+    grace: float = 60.0  # seconds to do so
+    read: Callable[[dict[str, Any]], Ended] | None = None  # what a good end means; None: that of a whole run
+
+    def __call__(self) -> Ended:
+        """Runs it to its end. Where this is interrupted, or `limit` passes, it is asked to end, so that what is finished is kept."""
+        with self.log.open("ab") as log, tempfile.TemporaryFile() as out:
+            began = log.tell()
+            # A session of its own: Ctrl-C reaches the scheduler alone, which passes it on once.
+            process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=out, stderr=log, start_new_session=True)
+            timed_out = False
+            try:
+                process.wait(self.limit)
+            except subprocess.TimeoutExpired:
+                timed_out = True
+            finally:
+                self._end(process)
+            out.seek(0)
+            printed = out.read().decode(errors="replace")
+        if timed_out:
+            return Ended(
+                process.returncode, f"longer than {(self.limit or 0) / 60:g} minutes: the next run goes on from there", timed_out=True
+            )
+        if process.returncode == 0:
+            return _done(printed, self.read or pushed)
+        return Ended(process.returncode, self._cause(began, process.returncode))
+
+    def _end(self, process: subprocess.Popen[bytes]) -> None:
+        try:
+            if process.poll() is None:
+                process.terminate()
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(self.grace)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)  # and whoever it left behind
+            process.wait()
+
+    def _cause(self, began: int, code: int) -> str:
+        """The last line that is not a remedy: the error itself."""
+        with self.log.open("rb") as log:
+            log.seek(began)
+            lines = log.read().decode(errors="replace").splitlines()
+        said = next((line for line in reversed(lines) if line.strip() and not line.startswith(" ")), "it said nothing")
+        return said if code > 0 else f"killed by {signal.Signals(-code).name}; its last words: {said}"
+
+
+def _done(printed: str, read: Callable[[dict[str, Any]], Ended]) -> Ended:
+    try:
+        return read(json.loads(printed))
+    except (ValueError, KeyError, TypeError):
+        return Ended(0, "done")
+
+
+def pushed(found: dict[str, Any]) -> Ended:
+    """Of the JSON of a whole run."""
+    if found.get("state") == "waiting":
+        return Ended(0, f"run {found['run']} waits for approval", special="waiting")
+    what = f"version {found['version']}" if found["new"] else f"nothing changed, version {found['version']} stays"
+    return Ended(0, f"{what} (run {found['run']})", new=found["new"])
+
+
+def drifted(found: dict[str, Any]) -> Ended:
+    """Of the JSON of a run that ended with admit: `new` where a span drifted."""
+    far = found["stages"]["admit"]["drifted"]
+    words = "; ".join(far.values()) if far else f"no span lies far from what was learnt (run {found['run']})"
+    return Ended(0, words, new=bool(far), special=None if far else "no drift")

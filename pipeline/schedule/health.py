@@ -1,0 +1,178 @@
+"""How the line does, for Prometheus and for probes: `/metrics` and `/healthz` on loopback.
+
+health = Health(root, serving_dir)
+serve(health, port=9100)  # "http://127.0.0.1:9100"
+
+All that is said is read, when it is asked for, from the lineage, the serving directory and the schedule's state.
+"""
+
+import contextlib
+import http.server
+import json
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, get_args
+
+from etils import epy
+
+from pipeline.lineage import Lineage
+from pipeline.schedule.scheduler import FAILING, NAP, Outcome, State
+from pipeline.serving import PROVENANCE, Shelf
+from pipeline.store import Store
+from schemas.errors import ConfigurationError, StoreError
+
+with epy.lazy_imports():
+    import prometheus_client
+    from prometheus_client import core
+    from prometheus_client import registry as registries
+
+STATES = ("pushed", "unchanged", "waiting", "approved", "partial", "refused", "failed", "interrupted", "killed")
+LATE = 5 * NAP.total_seconds()  # a scheduler that is so late hangs
+
+
+@dataclass(eq=False)
+class Health:
+    """A store and the models that are served from it; a collector of Prometheus's client."""
+
+    root: Path
+    serving_dir: Path
+    database: str | None = None
+    _refusals: dict[int, list[str]] = field(default_factory=dict)  # by run: what is refused stays refused
+
+    def __post_init__(self) -> None:
+        self.lineage = Lineage.at(Store(self.root).root, self.database)
+
+    def collect(self) -> "Iterator[core.Metric]":
+        runs = self.lineage.runs()
+        ended = dict.fromkeys(STATES, 0) | Counter(str(run["state"]) for run in runs if run["finished"])
+        yield _family(core.CounterMetricFamily, "gateline_runs", "Runs by how they ended.", "state", ended)
+        yield _family(core.CounterMetricFamily, "gateline_refusals", "Refusals by the gate that said no.", "gate", self._refused(runs))
+        if runs:
+            yield from self._last(runs[0])
+        if served := self.served():
+            for name, words in (("version", "number"), ("accuracy", "accuracy on the test split"), ("age_seconds", "age")):
+                values = {model: found[name] for model, found in served.items() if found[name] is not None}
+                yield _family(core.GaugeMetricFamily, f"gateline_served_{name}", f"The served model's {words}.", "model", values)
+        if state := State.read(self.root / "schedule.json"):
+            yield from _scheduled(state)
+
+    def _last(self, run: dict[str, Any]) -> "Iterator[core.Metric]":
+        outcome = {state: float(run["state"] == state) for state in ("running", *STATES)}
+        yield _family(core.GaugeMetricFamily, "gateline_last_run_outcome", "1 for how the last run ended.", "state", outcome)
+        yield core.GaugeMetricFamily("gateline_last_run_number", "The last run's number.", run["run"])
+        if run["finished"]:
+            ended = datetime.fromisoformat(run["finished"]).timestamp()
+            yield core.GaugeMetricFamily("gateline_last_run_finished_timestamp_seconds", "When the last run ended.", ended)
+        seconds = {e["stage"]: e["seconds"] for e in self.lineage.executions(run["run"])}
+        yield _family(core.GaugeMetricFamily, "gateline_stage_seconds", "What each stage of the last run took.", "stage", seconds)
+
+    def served(self) -> dict[str, dict[str, Any]]:
+        """By model: version, accuracy in [0, 1] and age in seconds of the one that is served."""
+        found = {}
+        for path in sorted(self.serving_dir.glob("*/")):
+            with contextlib.suppress(StoreError):  # somebody else's folder
+                if (latest := Shelf(self.serving_dir, path.name).latest()) and not path.name.startswith("."):
+                    age = max(0.0, time.time() - (latest.path / PROVENANCE).stat().st_mtime)
+                    found[path.name] = {"version": latest.number, "accuracy": latest.provenance.get("accuracy"), "age_seconds": age}
+        return found
+
+    def _refused(self, runs: list[dict[str, Any]]) -> Counter[str]:
+        for run in runs:
+            if run["state"] == "refused" and run["run"] not in self._refusals:
+                self._refusals[run["run"]] = gates(self.lineage.executions(run["run"]))
+        return Counter(gate for found in self._refusals.values() for gate in found)
+
+    def report(self) -> dict[str, Any]:
+        """What `/healthz` says. `status`: "ok", "late" where the scheduler hangs, "failing" where the last run or the schedule's last did.
+
+        A run that found no room, or a fault in its configuration, may stand in no lineage: only the schedule knows of it.
+        """
+        run, state, served = self.lineage.run(None), State.read(self.root / "schedule.json"), self.served()
+        late = bool(state and state.next and time.time() - state.next.timestamp() > LATE)
+        failing = bool(run and run["state"] in ("failed", "killed"))
+        failing |= bool(state and state.recent and state.recent[-1].outcome in FAILING)
+        last = {name: run[name] for name in ("run", "state", "exit_code", "started", "finished", "message")} if run else None
+        schedule = {"next": state.next and state.next.isoformat(), "why": state.why, "last": _entry(state)} if state else None
+        return {"status": "late" if late else "failing" if failing else "ok", "last": last, "served": served, "schedule": schedule}
+
+
+def _scheduled(state: State) -> "Iterator[core.Metric]":
+    if state.next:
+        yield core.GaugeMetricFamily("gateline_schedule_next_timestamp_seconds", "When the line runs next.", state.next.timestamp())
+    for last in state.recent[-1:]:
+        outcome = {each: float(last.outcome == each) for each in get_args(Outcome)}
+        name, words = "gateline_schedule_last_outcome", "1 for what came of the last tick or new span."
+        yield _family(core.GaugeMetricFamily, name, words, "outcome", outcome)
+        name, words = "gateline_schedule_last_timestamp_seconds", "When the last tick or new span was accounted for."
+        yield core.GaugeMetricFamily(name, words, last.ended.timestamp())
+
+
+def _entry(state: State) -> dict[str, Any] | None:
+    """What came of the last tick or new span. The cause stands here only: names without end are no labels for a metric."""
+    return state.recent[-1].model_dump(mode="json", include={"outcome", "why", "cause", "ended"}) if state.recent else None
+
+
+def gates(executions: list[dict[str, Any]]) -> list[str]:
+    """The names of the gates that refused in a run: the evaluator's own, or the stage that said no."""
+    for execution in reversed(executions):
+        if execution["facts"] and execution["facts"].get("passed") is False:
+            try:
+                judged = json.loads((Path(execution["path"]) / "gates.json").read_text())
+                return sorted({gate["gate"] for gate in judged if not gate["passed"]}) or [execution["stage"]]
+            except (OSError, ValueError, KeyError, TypeError):  # another stage's, or gone from the store
+                return [execution["stage"]]
+    return ["unknown"]
+
+
+def serve(health: Health, port: int) -> str:
+    """The address that is now answered, on loopback, by a thread that ends with the process. Port 0: any free one.
+
+    Raises:
+        ConfigurationError: the port is taken.
+    """
+    registry = registries.CollectorRegistry()
+    registry.register(health)
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            try:
+                self._answer(*_answers(health, registry, self.path.partition("?")[0]))
+            except Exception as error:  # a damaged store is an answer too
+                self._answer(503, "application/json", json.dumps({"status": "unreadable", "why": str(error)}).encode())
+
+        def _answer(self, code: int, kind: str, body: bytes) -> None:
+            self.send_response(code)
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: Any) -> None: ...
+
+    try:
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler)
+    except OSError as error:
+        raise ConfigurationError(f"cannot serve metrics on port {port}: {error.strerror}", "Name another --metrics-port.") from None
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return f"http://127.0.0.1:{server.server_port}"
+
+
+def _answers(health: Health, registry: "registries.CollectorRegistry", path: str) -> tuple[int, str, bytes]:
+    if path == "/metrics":
+        return 200, prometheus_client.CONTENT_TYPE_LATEST, prometheus_client.generate_latest(registry)
+    if path == "/healthz":
+        found = health.report()
+        return (503 if found["status"] == "late" else 200), "application/json", json.dumps(found, indent=2).encode()
+    return 404, "text/plain; charset=utf-8", b"/metrics or /healthz\n"
+
+
+def _family(kind: Any, name: str, words: str, label: str, values: Any) -> Any:
+    found = kind(name, words, labels=[label])
+    for key, value in sorted(values.items()):
+        found.add_metric([key], value)
+    return found

@@ -1,0 +1,80 @@
+"""TensorFlow Serving asked whether it serves a version: its REST API's model status.
+
+watch(Watch(url="http://127.0.0.1:8501"), "mnist", 7)   # None, or why not, in words
+
+`GET /v1/models/NAME/versions/N` (https://www.tensorflow.org/tfx/serving/api_rest) answers START, LOADING, AVAILABLE, UNLOADING or
+END; END before AVAILABLE means that loading failed, and says why.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from etils import epy
+
+from schemas.settings.push import Watch
+
+with epy.lazy_imports():
+    import http.client
+    import json
+    import urllib.error
+    import urllib.parse
+    import urllib.request
+
+PAUSE = 0.5  # seconds between two questions
+TIMEOUT = 5.0  # seconds for one answer
+LONGEST = 1 << 20  # bytes of an answer
+
+
+class Failed(Exception):
+    """TensorFlow Serving has given the version up."""
+
+
+def watch(
+    settings: Watch,
+    model: str,
+    version: int,
+    *,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> str | None:
+    """None once the version is served; else, after `timeout_seconds` or as soon as loading failed, what was last heard."""
+    address = f"{settings.url}/v1/models/{urllib.parse.quote(model)}/versions/{version}"
+    until = clock() + settings.timeout_seconds
+    while True:
+        try:
+            heard = _state(address, version)
+        except Failed as error:
+            return str(error)
+        if heard == "AVAILABLE":
+            return None
+        if clock() + PAUSE > until:
+            return f"{heard} after {settings.timeout_seconds:g} s"
+        sleep(PAUSE)
+
+
+def _state(address: str, version: int) -> str:
+    """A state, or what came instead of one, in words."""
+    try:
+        # Without a proxy: what serves this directory is near, and what stands between is no part of the question.
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(address, timeout=TIMEOUT) as answer:
+            found = json.loads(answer.read(LONGEST))
+        return _of(found, version)
+    except urllib.error.HTTPError as error:
+        error.close()
+        return f"it answered {error.code} {error.reason}"
+    except urllib.error.URLError as error:
+        return f"it cannot be reached: {error.reason}"
+    except (OSError, http.client.HTTPException) as error:
+        return f"it cannot be reached: {type(error).__name__}"
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return "it answered what is no model status"
+
+
+def _of(answer: Any, version: int) -> str:
+    (status,) = [each for each in answer["model_version_status"] if each["version"] == str(version)]
+    state = str(status["state"])
+    if state == "END":
+        why = " ".join(str(status.get("status", {}).get("error_message") or "it did not say why").split())
+        raise Failed(f"it could not load the version: {why[:500]}")
+    return state if state == "AVAILABLE" else f"it was {state}"

@@ -1,0 +1,143 @@
+"""What nobody needs any more goes from a store; what a kept run, a served version or a waiting approval needs stays.
+
+plan = Plan.of(store, lineage, [serving_dir], keep_runs=20)
+plan.artifacts     # ["train/3f9a…", ...]: these would go
+plan.carry_out()   # under the store's lock
+"""
+
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pipeline.lineage import Lineage
+from pipeline.serving import PROVENANCE
+from pipeline.store import Store
+from pipeline.store.verify import artifact_directories
+from schemas import files
+from schemas.errors import StoreError
+
+UNFINISHED = ("killed", "interrupted", "failed", "running")
+NUMBERED = re.compile(r"run-(\d+)\D")  # reports and logs
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What goes, and how much room it takes."""
+
+    store: Store
+    kept: list[str] = field(default_factory=list)  # artifacts, as "<stage>/<key>"
+    artifacts: list[str] = field(default_factory=list)
+    scratch: list[str] = field(default_factory=list)
+    papers: list[str] = field(default_factory=list)  # reports, logs and what resolvers answered, relative to ROOT
+    bytes: int = 0
+
+    @classmethod
+    def of(cls, store: Store, lineage: Lineage, serving_dirs: Iterable[Path] | None, *, keep_runs: int) -> "Plan":
+        """What would go if the newest `keep_runs` runs are kept.
+
+        `serving_dirs`: the only ones that matter; none: ROOT/serving, and wherever a run of this store pushed to.
+
+        Raises:
+            StoreError: what a served version needs cannot be known, or another lineage knows what was made last.
+        """
+        runs = [run for run in lineage.runs() if run["store"] in (store.id, "")]
+        kept_runs = [run for i, run in enumerate(runs) if i < keep_runs or run["state"] in ("waiting", "running")]
+        executions = {run["run"]: lineage.executions(run["run"]) for run in runs}
+        named = {f"{e['stage']}/{e['key']}" for run in kept_runs for e in executions[run["run"]] if e["key"]}
+        pushed = [Path(e["path"]) for each in executions.values() for e in each if e["stage"] == "push" and e["path"]]
+        shelves = list(serving_dirs) if serving_dirs is not None else _serving_dirs(store.root, pushed)
+        needed = named | _served(shelves) | _searches(store)
+        there = {f"{path.parent.name}/{path.name}": path for path in artifact_directories(store.root)}
+        unfinished = any(run["state"] in UNFINISHED for run in kept_runs)
+        recorded = {f"{e['stage']}/{e['key']}" for each in executions.values() for e in each if e["key"]}
+
+        _check_lineage(runs, {name: path for name, path in there.items() if name not in recorded}, lineage)
+
+        def goes(name: str, needed: set[str]) -> bool:
+            # A killed run may have left what nobody recorded: the next one goes on from it.
+            return name not in needed and not (unfinished and name not in recorded)
+
+        going = {name: path for name, path in there.items() if goes(name, needed)}
+        scratch = [path for path in sorted((store.root / "scratch").iterdir()) if goes(path.name.replace("-", "/", 1), named)]
+        papers = _papers(store.root, {run["run"] for run in runs} - {run["run"] for run in kept_runs})
+        papers += _older_pins(store.root, min((datetime.fromisoformat(run["started"]) for run in kept_runs), default=None))
+        size = sum(map(_size, [*going.values(), *scratch, *papers]))
+        relative = [str(path.relative_to(store.root)) for path in papers]
+        return cls(store, sorted(there.keys() - going.keys()), list(going), [p.name for p in scratch], relative, size)
+
+    def carry_out(self) -> None:
+        """Each goes whole or not at all."""
+        with files.explained(self.store.root, "cannot remove from"):
+            for name in self.artifacts:
+                self.store.discard(self.store.path(*name.split("/")))
+            for name in self.scratch:
+                self.store.discard(self.store.root / "scratch" / name)
+            for name in self.papers:
+                files.remove(self.store.root / name)
+
+    def as_json(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in ("kept", "artifacts", "scratch", "papers", "bytes")}
+
+
+def _check_lineage(runs: list[dict[str, Any]], unknown: dict[str, Path], lineage: Lineage) -> None:
+    """A run that was cut off may have left one artifact that it did not come to record. What is more is of runs that another
+    lineage knows."""
+    strange = [name for name, path in unknown.items() if (path / files.MANIFEST).exists()]
+    if len(strange) > sum(run["state"] in UNFINISHED for run in runs):
+        place = lineage.engine.url.render_as_string()
+        cause = f"the lineage {place} knows no run that made {strange[0]}" + (f", or {len(strange) - 1} more" if len(strange) > 1 else "")
+        raise StoreError(cause, "Name with --database where the runs of this store are recorded.")
+
+
+def _serving_dirs(root: Path, pushed: list[Path]) -> list[Path]:
+    """ROOT/serving, and those that versions were pushed to. The store may have been moved since, with its own."""
+    own = root / "serving"
+    others = {path.parents[1] for path in pushed} - {own}
+    for place in sorted(others):
+        moved = place.name == own.name and not place.is_absolute() and str(own.resolve()).endswith(f"/{place}")
+        if not (moved or place.is_dir()):
+            remedy = "Mount it; or say with --serving-dir which serving directories matter."
+            raise StoreError(f"a run pushed to {place}, which is not there: what its versions need cannot be known", remedy)
+    return [own, *sorted(place for place in others if place.is_dir())]
+
+
+def _served(shelves: Iterable[Path]) -> set[str]:
+    """What the versions that stand in the serving directories were made from."""
+    found = set()
+    for path in (path for shelf in shelves for path in sorted(shelf.glob(f"*/*/{PROVENANCE}"))):
+        try:
+            stages: dict[str, Any] = json.loads(path.read_text())["stages"]
+            found |= {f"{stage}/{origin['key']}" for stage, origin in stages.items() if origin["key"]}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            raise StoreError(f"{path} cannot be read: what that version needs cannot be known", "Move that version away first.") from None
+    return found
+
+
+def _searches(store: Store) -> set[str]:
+    """The last search of each kind: it took hours, and the next run of its configuration trains with what it found."""
+    last: dict[str, str] = {}
+    for manifest in store.manifests("search"):
+        sought = manifest["recipe"].get("settings", {})
+        kind = {**sought, "tuning": {**sought.get("tuning", {}), "trials": None}}
+        last[json.dumps([manifest["recipe"].get("inputs"), kind], sort_keys=True)] = f"search/{manifest['key']}"
+    return set(last.values())
+
+
+def _papers(root: Path, gone: set[int]) -> list[Path]:
+    every = sorted([*root.glob("reports/run-*"), *root.glob("logs/run-*")])
+    return [path for path in every if (found := NUMBERED.match(path.name)) and int(found[1]) in gone]
+
+
+def _size(path: Path) -> int:
+    every = [path] if path.is_symlink() or not path.is_dir() else [p for p in path.rglob("*") if not p.is_dir()]
+    return sum(p.lstat().st_size for p in every)
+
+
+def _older_pins(root: Path, than: datetime | None) -> list[Path]:
+    """The answers that were kept before a time (none: all of them): what asks again belongs to later runs."""
+    every = sorted((root / "held").glob("*.json"))
+    return [path for path in every if than is None or datetime.fromtimestamp(path.stat().st_mtime, UTC) < than]

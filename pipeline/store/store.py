@@ -1,0 +1,236 @@
+"""Artifacts on disk: `ROOT/artifacts/<stage>/<key>/`, each complete or absent.
+
+store = Store(root)
+with store.lock(wait=False):
+    with store.staging("ingest", key) as out:          # a directory beside the artifacts
+        ...
+        artifact = store.commit(out, Examples(out, ...), recipe)
+store.find("ingest", key, Examples)                    # the artifact, or None
+store.check("ingest", artifact)                        # its files are, to the bit, what was committed
+"""
+
+import contextlib
+import dataclasses
+import functools
+import json
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import filelock
+
+from schemas import files
+from schemas.artifacts import Artifact
+from schemas.errors import ConfigurationError, DataError, Interrupted, Locked
+
+FORMAT = 1
+MARKER = "store.json"
+REPLACED = "replaced-"
+DONE = "done"  # in a stage's scratch: the seal of the artifact that it came to
+
+
+@dataclass(frozen=True)
+class Store:
+    """The directory ROOT. Making one creates ROOT and checks that this version of the program can read it."""
+
+    root: Path
+
+    def __post_init__(self) -> None:
+        with files.explained(self.root, "cannot use ROOT"):
+            for name in ("artifacts", "staging", "scratch", "logs", "reports"):
+                (self.root / name).mkdir(parents=True, exist_ok=True)
+            if not (self.root / MARKER).exists():
+                with filelock.FileLock(self.root / ".making"):
+                    self._mark()
+        found = self._marker()["format"]
+        if found != FORMAT:
+            raise ConfigurationError(
+                f"the store {self.root} has format {found}, this program reads format {FORMAT}",
+                "Upgrade gateline, or name another ROOT with --root.",
+            )
+
+    @property
+    def id(self) -> str:
+        """What tells this store from others that share a lineage database. A store that is moved stays the same one."""
+        return str(self._marker().get("id", ""))
+
+    def _marker(self) -> dict[str, Any]:
+        marker = self.root / MARKER
+        try:
+            found: dict[str, Any] = json.loads(marker.read_text())
+            return {**found, "format": found["format"]}
+        except (ValueError, KeyError, TypeError):
+            raise ConfigurationError(f"{marker} is not a store's marker file", "Name another ROOT with --root.") from None
+
+    def _mark(self) -> None:
+        """The marker file stands and holds an id. Under a lock."""
+        for leftover in self.root.glob(f".{MARKER}.*"):
+            leftover.unlink()  # of a killed process
+        found = self._marker() if (self.root / MARKER).exists() else {"format": FORMAT}
+        if "id" not in found:
+            files.write_json(self.root / MARKER, {**found, "id": uuid.uuid4().hex})
+
+    @contextlib.contextmanager
+    def lock(self, *, wait: bool) -> Iterator[None]:
+        """Only one run at a time writes to ROOT.
+
+        Raises:
+            Locked: another run holds the lock and `wait` is false.
+        """
+        lock = filelock.FileLock(self.root / "lock")
+        try:
+            lock.acquire(timeout=-1 if wait else 0)
+        except filelock.Timeout:
+            raise Locked(f"another run holds {self.root / 'lock'}", "Wait for it with --wait, or name another --root.") from None
+        except OSError as error:
+            raise files.explain(error, self.root, "cannot lock") from error
+        except KeyboardInterrupt:
+            raise Interrupted(f"waited for {self.root / 'lock'}; nothing was run", "Run again.") from None
+        try:
+            with files.explained(self.root, "cannot write to ROOT"):
+                self._mark()
+                self._sweep()
+            yield
+        finally:
+            lock.release()
+
+    def _sweep(self) -> None:
+        """What killed runs left goes: the lock is ours, so nobody is writing there. What was being replaced comes back."""
+        for leftover in (self.root / "staging").iterdir():
+            if leftover.name.startswith(REPLACED) and (manifest := files.manifest(leftover)):
+                final = self.path(manifest["stage"], manifest["key"])
+                if not final.exists():
+                    files.commit(leftover, final)
+            files.remove(leftover)
+        for leftover in (self.root / "scratch").iterdir():
+            stage, _, key = leftover.name.rpartition("-")
+            if (manifest := self.manifest(stage, key)) and _text(leftover / DONE) == manifest.get("seal"):
+                self.discard(leftover)  # killed when the stage was done; that of a forced stage is to go on from
+
+    def path(self, stage: str, key: str) -> Path:
+        return self.root / "artifacts" / stage / key
+
+    def find(self, stage: str, key: str, kind: type[Artifact]) -> Artifact | None:
+        """The complete artifact of that key, or None.
+
+        Raises:
+            DataError: it is there but a file is missing or cut short.
+        """
+        path = self.path(stage, key)
+        if path.is_symlink():
+            raise DataError(f"artifact {path} is a symbolic link", "Remove it and run again.")
+        manifest = self.manifest(stage, key)
+        if manifest is None:
+            return None
+        if wrong := files.differences(path, manifest["files"], contents=False):
+            raise DataError(f"artifact {path}: {wrong[0]}", f"Run again with --force {stage} to make it anew.")
+        return dataclasses.replace(_from_json(kind, path, manifest["facts"]), digest=manifest["digest"])
+
+    def check(self, stage: str, artifact: Artifact) -> None:
+        """Every file of the artifact is, to the bit, what was committed.
+
+        Raises:
+            DataError: one is not.
+        """
+        manifest = self.manifest(stage, artifact.path.name)
+        if manifest is None or manifest["digest"] != artifact.digest:
+            wrong = [f"its {files.MANIFEST} was altered"]
+        else:
+            wrong = files.differences(artifact.path, manifest["files"], contents=True)
+        if wrong:
+            raise DataError(f"artifact {artifact.path}: {wrong[0]}", f"Run again with --force {stage} to make it anew.")
+
+    def manifest(self, stage: str, key: str) -> dict[str, Any] | None:
+        """An artifact's manifest; an artifact without a readable one does not exist."""
+        return files.manifest(self.path(stage, key))
+
+    def manifests(self, stage: str) -> Iterator[dict[str, Any]]:
+        """Manifests of a stage's artifacts, the newest last."""
+        folder = self.root / "artifacts" / stage
+        found = [self.manifest(stage, p.name) for p in folder.iterdir()] if folder.is_dir() else []
+        yield from sorted((m for m in found if m), key=files.age)
+
+    def alike(self, stage: str, recipe: dict[str, Any], kind: type[Artifact]) -> Iterator[Artifact]:
+        """Complete artifacts of a stage that were made of other inputs in the same way, the newest first."""
+        for manifest in reversed(list(self.manifests(stage))):
+            if all(manifest["recipe"].get(what) == recipe[what] for what in ("code", "settings", "versions")):
+                with contextlib.suppress(DataError):
+                    if found := self.find(stage, manifest["key"], kind):
+                        yield found
+
+    @contextlib.contextmanager
+    def staging(self, stage: str, key: str) -> Iterator[Path]:
+        """An empty directory on the store's file system; removed at the end unless committed."""
+        path = self.root / "staging" / f"{stage}-{key}"
+        files.remove(path)
+        path.mkdir(parents=True)
+        try:
+            yield path
+        finally:
+            files.remove(path)
+
+    def scratch(self, stage: str, key: str) -> Path:
+        path = self.root / "scratch" / f"{stage}-{key}"
+        path.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def discard(self, path: Path) -> None:
+        """A directory of the store goes by one rename, and then for good: whoever is killed here leaves what the next run sweeps away."""
+        gone = self.root / "staging" / f"removed-{'-'.join(path.relative_to(self.root).parts[1:])}"
+        files.commit(path, gone)
+        files.remove(gone)
+
+    def commit(self, artifact: Artifact, stage: str, key: str, recipe: dict[str, Any], made: str) -> Artifact:
+        """The artifact at its final place: files flushed, manifest written last, then one rename."""
+        found = files.listing(artifact.path, sync=True)
+        manifest: dict[str, Any] = {
+            "stage": stage,
+            "key": key,
+            "made": made,
+            "number": max((m.get("number", 0) for m in self.manifests(stage)), default=0) + 1,
+            "recipe": recipe,
+            "facts": facts(artifact),
+            "files": found,
+            "interpreted": list(artifact.interpreted),
+        }
+        # Facts count, since later stages read them too.
+        manifest["digest"] = files.digest(found, manifest["facts"], artifact.interpreted)
+        manifest["seal"] = files.seal(manifest)
+        files.write_json(artifact.path / files.MANIFEST, manifest)
+        final = self.path(stage, key)
+        replaced = self.root / "staging" / f"{REPLACED}{stage}-{key}"
+        if final.exists():  # forced, or left without a manifest: the old one makes room, and comes back if we die here
+            final.rename(replaced)
+        (self.scratch(stage, key) / DONE).write_text(manifest["seal"])
+        files.commit(artifact.path, final)
+        files.remove(replaced)
+        self.discard(self.scratch(stage, key))
+        return dataclasses.replace(artifact, path=final, digest=manifest["digest"])
+
+
+def _text(path: Path) -> str | None:
+    try:
+        return path.read_text()
+    except OSError:
+        return None
+
+
+@functools.cache
+def _adapter(kind: Any) -> Any:
+    from pydantic import TypeAdapter  # only where an artifact is read back
+
+    return TypeAdapter(kind)
+
+
+def _from_json(kind: Any, path: Path, facts: dict[str, Any]) -> Artifact:
+    found: Artifact = _adapter(kind).validate_python({"path": path, **facts})
+    return found
+
+
+def facts(artifact: Artifact) -> dict[str, Any]:
+    """The facts of an artifact as JSON values."""
+    kind: Any = type(artifact)
+    found: dict[str, Any] = json.loads(_adapter(kind).dump_json(artifact))
+    return {name: value for name, value in found.items() if name not in ("path", "digest")}

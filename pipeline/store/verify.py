@@ -1,0 +1,64 @@
+"""Whether a store is what it says it is: every digest is computed anew.
+
+found = verify(store, lineage)
+found.damage       # [Damage(artifact="train/3f9a…", what="model.keras was altered: ...", remedy="...")]
+"""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.lineage import Lineage
+from pipeline.store import Store
+from schemas import files
+
+
+@dataclass(frozen=True)
+class Damage:
+    """One file that is not what it was, and the way out."""
+
+    artifact: str  # "<stage>/<key>", or the name of a file in ROOT
+    what: str
+    remedy: str
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What was looked at, and what is wrong with it."""
+
+    artifacts: int
+    files: int
+    bytes: int
+    damage: list[Damage]
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def verify(store: Store, lineage: Lineage) -> Verified:
+    """Every artifact against its manifest, and the lineage by its own check. Nothing is changed.
+
+    A file that was altered, cut short, added, or lies behind a symbolic link is found, as is an artifact without a manifest.
+    """
+    count = size = artifacts = 0
+    damage: list[Damage] = []
+    for path in artifact_directories(store.root):
+        name, remedy = f"{path.parent.name}/{path.name}", f"Remove {path}: the next run that needs it makes it anew."
+        manifest = None if path.is_symlink() else store.manifest(path.parent.name, path.name)
+        if manifest is None:
+            what = "it is a symbolic link" if path.is_symlink() else f"it has no readable {files.MANIFEST}, so no run uses it"
+            damage.append(Damage(name, what, f"Remove {path}."))
+            continue
+        artifacts, count = artifacts + 1, count + len(manifest["files"])
+        size += sum(entry["size"] for entry in manifest["files"].values())
+        found = files.differences(path, manifest["files"], contents=True) + files.strangers(path, manifest["files"])
+        if (manifest["stage"], manifest["key"]) != (path.parent.name, path.name):
+            found.append(f"it is {manifest['stage']}/{manifest['key']}, moved here")
+        damage += [Damage(name, what, remedy) for what in found]
+    damage += [Damage("lineage", what, "Put back a copy of the database.") for what in lineage.damage()]
+    return Verified(artifacts, count, size, damage)
+
+
+def artifact_directories(root: Path) -> list[Path]:
+    """Where artifacts lie, or should: `ROOT/artifacts/<stage>/<key>`, in order."""
+    return sorted(path for path in root.glob("artifacts/*/*") if path.is_symlink() or path.is_dir())

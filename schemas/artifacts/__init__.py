@@ -1,0 +1,39 @@
+"""What each stage writes: a directory and the few facts that other stages need, one module per part of the line.
+
+examples = Examples(path, splits={"train": Split(shards=("train-00000-of-00001.tfrecord",), counts=(4000,))})
+examples.splits["train"].count  # 4000
+"""
+
+from schemas.artifacts.base import Artifact, Gate, Sharded, Split
+from schemas.artifacts.data import Examples, Mixture, Statistics, Verdict
+from schemas.artifacts.evaluation import Evaluation
+from schemas.artifacts.serving import WARMUP, Approval, Best, Decision, Pushed, Served, ServingCheck
+from schemas.artifacts.spans import Admission, Arrivals, Collected, Span
+from schemas.artifacts.training import Features, Hyperparameters, Model, Search
+
+__all__ = [
+    "WARMUP",
+    "Admission",
+    "Approval",
+    "Arrivals",
+    "Artifact",
+    "Best",
+    "Collected",
+    "Decision",
+    "Evaluation",
+    "Examples",
+    "Features",
+    "Gate",
+    "Hyperparameters",
+    "Mixture",
+    "Model",
+    "Pushed",
+    "Search",
+    "Served",
+    "ServingCheck",
+    "Sharded",
+    "Span",
+    "Split",
+    "Statistics",
+    "Verdict",
+]

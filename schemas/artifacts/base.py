@@ -1,0 +1,60 @@
+"""What every artifact is: a complete directory, a digest and a few facts."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar
+
+from schemas.errors import DataError, GatelineError, Refused
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A directory that is complete. `digest` is over the SHA-256 of its files; the store fills it in."""
+
+    interpreted: ClassVar[tuple[str, ...]] = ()  # folders whose bytes may differ where what they mean, a fact, does not
+
+    path: Path
+    digest: str = field(default="", kw_only=True)
+
+
+@dataclass(frozen=True)
+class Gate(Artifact):
+    """An artifact that may refuse: no stage receives one that did not pass."""
+
+    refusal: ClassVar[type[GatelineError]] = Refused
+
+    passed: bool = field(kw_only=True)
+    reasons: tuple[str, ...] = field(default=(), kw_only=True)  # a sentence for each refusal
+    remedy: str = field(default="", kw_only=True)
+
+
+@dataclass(frozen=True)
+class Split:
+    """The shards of one split, in order, with the number of records in each."""
+
+    shards: tuple[str, ...]
+    counts: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        for name in self.shards:
+            if Path(name).name != name or name == "..":  # names come from manifests, too
+                raise DataError(f"shard {name} leads out of its directory", "Run again with --no-cache.")
+
+    @property
+    def count(self) -> int:
+        return sum(self.counts)
+
+
+@dataclass(frozen=True)
+class Sharded(Artifact):
+    """Splits in TFRecord shards. Files: `<split>-<i>-of-<n>.tfrecord`."""
+
+    splits: dict[str, Split]
+
+    def shards(self, *splits: str) -> Iterator[tuple[str, Path, int]]:
+        """(split, path, records) of each shard that has records; all splits if none is named."""
+        for split in splits or self.splits:
+            for name, count in zip(self.splits[split].shards, self.splits[split].counts, strict=True):
+                if count:
+                    yield split, self.path / name, count

@@ -1,0 +1,54 @@
+"""Artifacts of transform, tune and train."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from schemas.artifacts.base import Artifact, Sharded
+
+
+@dataclass(frozen=True)
+class Features(Sharded):
+    """Transformed examples of train and validation, and the graph that made them.
+
+    Files: `transform_fn/`, `transformed_metadata/` and `metadata/` (a tf.Transform output), and the shards.
+    """
+
+    interpreted: ClassVar[tuple[str, ...]] = ("transform_fn/",)
+
+    shape: tuple[int, int, int]  # height, width, channels
+    classes: int
+    one_hot: bool
+    graph: str = ""  # digest of what `transform_fn/` computes
+
+
+@dataclass(frozen=True)
+class Search(Artifact):
+    """The hyperparameters that did best on the validation split.
+
+    Files: `hyperparameters.json` (settings of training, the best values among them), `trials.json` (a row for each trial:
+    values, score, epochs, seconds, state), `logs/` (TensorBoard's HParams).
+    """
+
+    trials: int
+    best: str  # the trial that won
+    accuracy: float  # its validation accuracy, in [0, 1]
+
+
+@dataclass(frozen=True)
+class Hyperparameters(Artifact):
+    """The settings that training uses. Files: `hyperparameters.json`."""
+
+    origin: str  # "configured", or the search that found them
+
+
+@dataclass(frozen=True)
+class Model(Artifact):
+    """A trained classifier.
+
+    Files: `saved_model/` (signatures `serving_default` and `images`), `model.keras`, `history.json`, `curves.svg`,
+    `logs/` (TensorBoard).
+    """
+
+    epochs: int
+    validation_accuracy: float  # of the weights that were kept, in [0, 1]
+    identity: str = ""  # digest of what it computes: equal for models that differ in their bytes alone

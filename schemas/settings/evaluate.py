@@ -1,0 +1,66 @@
+"""What is measured on the test split."""
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+from itertools import pairwise
+from typing import Annotated, Literal, get_args
+
+from pydantic import AfterValidator, Field, FiniteFloat, NonNegativeInt, model_validator
+
+from schemas.settings.base import Settings
+
+
+def _rising(edges: list[float]) -> list[float]:
+    if sorted(set(edges)) != edges:
+        raise ValueError("edges must rise")
+    return edges
+
+
+Measure = Literal["ink", "stroke"]
+Corruption = Literal["shift", "rotation", "noise", "blur", "contrast"]
+CORRUPTIONS: tuple[Corruption, ...] = get_args(Corruption)
+FEATURES = ("label", "image/height", "image/width", "image/channels", "source/dataset", "source/version", "source/split")
+Edges = Annotated[list[Annotated[FiniteFloat, Field(gt=0)]], Field(min_length=1, max_length=9), AfterValidator(_rising)]
+Slice = Annotated[str, Field(min_length=1)] | Annotated[list[str], Field(min_length=2, max_length=3)]
+
+
+def bins(edges: Sequence[float]) -> list[str]:
+    """What lies between edges, in words, from the lowest to the highest."""
+    return [f"below {edges[0]:g}", *(f"{low:g} to {high:g}" for low, high in pairwise(edges)), f"from {edges[-1]:g}"]
+
+
+class Evaluate(Settings):
+    """What is looked at beside the whole test split and each class. Cheap: it costs a second or two."""
+
+    slices: list[Slice] = Field([], description="features to slice by, e.g. ink, source/dataset; [label, ink] crosses two")
+    derived: dict[Measure, Edges] = Field({}, description="features measured on the image: edges between slices, e.g. ink: [0.1, 0.16]")
+    corruptions: list[Corruption] = Field(list(CORRUPTIONS), description="how test images are corrupted, to see what a model bears")
+    corrupted: NonNegativeInt = Field(1000, description="how many test images are corrupted, each in every way")
+
+    @property
+    def features(self) -> list[tuple[str, ...]]:
+        """The features of each slicing, label first."""
+        return [("label",), *((s,) if isinstance(s, str) else tuple(s) for s in self.slices)]
+
+    @model_validator(mode="after")
+    def _nothing_is_counted_twice(self) -> "Evaluate":
+        seen = [frozenset(features) for features in self.features]
+        for features, found in zip(self.features, seen, strict=True):
+            if len(found) < len(features) or seen.count(found) > 1:
+                raise ValueError(f"slices names {', '.join(features)} twice" + (" (label always is one)" if features == ("label",) else ""))
+        if len(set(self.corruptions)) < len(self.corruptions):
+            raise ValueError("corruptions names one twice")
+        return self
+
+    @model_validator(mode="after")
+    def _slices_are_known(self) -> "Evaluate":
+        known = (*FEATURES, *self.derived)
+        for feature in (feature for features in self.features for feature in features):
+            if feature in get_args(Measure) and feature not in self.derived:
+                raise ValueError(f"slices names {feature}, whose edges are not stated; add derived: {{{feature}: [edge, edge]}}")
+            if feature not in known:
+                close = get_close_matches(feature, known, 1)
+                raise ValueError(
+                    f"slices names {feature}, which no record has; {'did you mean ' + close[0] if close else ', '.join(known)}"
+                )
+        return self

@@ -1,0 +1,241 @@
+"""What ran, on what, and what came of it, in SQL."""
+
+import dataclasses
+import datetime
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from pipeline.lineage import Lineage
+from schemas.errors import GatelineError, StoreError
+
+Open = Callable[[str], Lineage]
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database of each kind. What is tested of one is tested of both."""
+    if request.param == "postgresql":
+        return request.getfixturevalue("new_postgres")()
+    return f"sqlite:///{tmp_path / 'lineage.db'}"
+
+
+def start(lineage: Lineage) -> int:
+    return lineage.start(profile="sample", command="python -m pipeline run", config={"train": {"epochs": 3}})
+
+
+def test_a_run_is_remembered_across_connections(opened: Open, url: str) -> None:
+    number = start(opened(url))
+    opened(url).finish(number, state="refused", exit_code=3, message="refused: accuracy is 0.5")
+    found = opened(url).run(number)
+    times = [datetime.datetime.fromisoformat(found.pop(name)) for name in ("started", "finished")]
+    assert times == sorted(times)
+    assert all(time.utcoffset() == datetime.timedelta(0) for time in times)
+    assert found == {
+        "run": 1,
+        "profile": "sample",
+        "command": "python -m pipeline run",
+        "config": {"train": {"epochs": 3}},
+        "state": "refused",
+        "exit_code": 3,
+        "message": "refused: accuracy is 0.5",
+        "store": "",
+    }
+
+
+def test_executions_are_remembered_in_order_and_by_run(opened: Open, url: str) -> None:
+    lineage = opened(url)
+    first, second = start(lineage), start(lineage)
+    lineage.executed(second, "ingest", state="reused", why="nothing changed", seconds=0.0)
+    facts = {"counts": {"train": 3}, "names": ["a", "b"]}
+    lineage.executed(
+        first, "ingest", state="ran", why="first time", seconds=1.5, key="k", digest="d", path="/store/artifacts/ingest/k", facts=facts
+    )
+    lineage.executed(first, "describe", state="failed", why="damaged", seconds=0.25)
+    ingest, describe = opened(url).executions(first)
+    assert ingest == {
+        "id": ingest["id"],
+        "run": first,
+        "stage": "ingest",
+        "state": "ran",
+        "why": "first time",
+        "seconds": 1.5,
+        "key": "k",
+        "digest": "d",
+        "path": "/store/artifacts/ingest/k",
+        "facts": facts,
+    }
+    assert (describe["stage"], describe["key"], describe["facts"]) == ("describe", None, None)
+    assert [e["state"] for e in lineage.executions(second)] == ["reused"]
+
+
+def test_runs_are_listed_the_newest_first_and_limited(opened: Open, url: str) -> None:
+    lineage = opened(url)
+    assert [start(lineage) for _ in range(3)] == [1, 2, 3]
+    assert [row["run"] for row in lineage.runs()] == [3, 2, 1]
+    assert [row["run"] for row in lineage.runs(2)] == [3, 2]
+
+
+def test_the_last_run_is_found_without_its_number(opened: Open, url: str) -> None:
+    lineage = opened(url)
+    assert lineage.run(None) is None
+    assert [start(lineage), start(lineage)] == [1, 2]
+    assert lineage.run(None)["run"] == 2
+    assert lineage.run(1)["run"] == 1
+    assert lineage.run(99) is None
+
+
+def test_a_run_left_running_was_killed_as_the_next_start_says(opened: Open, url: str) -> None:
+    lineage = opened(url)
+    killed = start(lineage)
+    assert lineage.run(killed)["state"] == "running"
+    finished = start(lineage)
+    lineage.finish(finished, state="pushed", exit_code=0)
+    assert start(lineage) == 3
+    assert [(row["state"], bool(row["finished"])) for row in lineage.runs()] == [("running", False), ("pushed", True), ("killed", True)]
+
+
+def test_an_execution_of_no_run_is_refused_by_the_database(opened: Open, url: str) -> None:
+    import sqlalchemy
+
+    with pytest.raises(sqlalchemy.exc.IntegrityError, match=r"(?i)foreign key"):
+        opened(url).executed(7, "ingest", state="ran", why="", seconds=0.0)
+
+
+def test_a_database_that_may_only_be_read_is_not_called_full(opened: Open, tmp_path: Path) -> None:
+    (tmp_path / "empty.db").touch()
+    with pytest.raises(StoreError, match=r"readonly database\n  Mend its permissions, or name another with --database\.$"):
+        opened(f"sqlite:///file:{tmp_path / 'empty.db'}?mode=ro&uri=true")
+
+
+def test_a_lineage_that_nobody_holds_any_more_is_closed(tmp_path: Path) -> None:
+    def files() -> set[str]:
+        return {Path(file.path).name for file in psutil.Process().open_files() if Path(file.path).parent == tmp_path}
+
+    lineage = Lineage.open(f"sqlite:///{tmp_path / 'lineage.db'}")
+    start(lineage)
+    assert "lineage.db" in files()
+    del lineage
+    assert files() == set()
+
+
+def test_what_hinders_a_write_has_a_remedy_of_its_own(opened: Open, tmp_path: Path) -> None:
+    path = tmp_path / "lineage.db"
+    first, second = opened(f"sqlite:///{path}"), opened(f"sqlite:///{path}")
+    reader = opened(f"sqlite:///file:{path}?mode=ro&uri=true")
+    with pytest.raises(GatelineError, match=r"readonly database\n  Mend its permissions, or name another with --database\.$"):
+        start(reader)
+    with second.engine.connect() as connection:
+        connection.exec_driver_sql("PRAGMA busy_timeout=0")  # it would wait for 30 seconds
+    with first.writing(), pytest.raises(GatelineError, match=r"locked\n  Another process is writing to it: run again when it has ended\.$"):
+        start(second)
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Iterator[sqlite3.Connection]:
+    """A connection that writes to `lineage.db`, which keeps no write-ahead log yet."""
+    connection = sqlite3.connect(tmp_path / "lineage.db", isolation_level=None, check_same_thread=False)
+    connection.execute("BEGIN IMMEDIATE")
+    yield connection
+    connection.close()
+
+
+def test_who_opens_a_new_database_waits_for_who_writes_to_it(opened: Open, written: sqlite3.Connection, tmp_path: Path) -> None:
+    threading.Timer(0.2, written.execute, ["COMMIT"]).start()
+    assert start(opened(f"sqlite:///{tmp_path / 'lineage.db'}")) == 1
+    assert written.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+def test_who_waits_too_long_is_told_for_whom(
+    opened: Open, written: sqlite3.Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.lineage.lineage.PATIENCE", 0.2)
+    locked = r"cannot open the lineage database .*: database is locked\n  Another process is writing to it: run again when it has ended\.$"
+    with pytest.raises(GatelineError, match=locked):
+        opened(f"sqlite:///{tmp_path / 'lineage.db'}")
+
+
+@pytest.mark.parametrize(
+    ("url", "cause"),
+    [
+        ("lineage.db", "Could not parse SQLAlchemy URL from given URL string"),
+        ("nosuchdatabase://here", "Can't load plugin: sqlalchemy.dialects:nosuchdatabase"),
+        ("sqlite:////proc/nowhere/lineage.db", "unable to open database file"),
+    ],
+)
+def test_a_database_that_cannot_be_opened_is_refused(opened: Open, url: str, cause: str) -> None:
+    with pytest.raises(StoreError) as error:
+        opened(url)
+    assert error.value.cause == f"cannot open the lineage database {url}: {cause}"
+    assert error.value.exit_code == 2
+    assert "--database" in error.value.remedy
+
+
+def test_a_file_that_is_no_database_is_refused(opened: Open, tmp_path: Path) -> None:
+    (tmp_path / "lineage.db").write_text("once upon a time " * 100)
+    with pytest.raises(StoreError, match=r"lineage\.db: file is not a database"):
+        opened(f"sqlite:///{tmp_path / 'lineage.db'}")
+
+
+def test_a_password_with_an_at_is_no_host(opened: Open) -> None:
+    with pytest.raises(StoreError) as error:
+        opened("postgresql+psycopg://me:hun@ter2@127.0.0.1:9/lineage")
+    assert str(error.value) == "store: the URL of the lineage database holds more than one @\n  In a password, write %40 for it."
+
+
+def test_a_password_is_not_shown(opened: Open) -> None:
+    with pytest.raises(StoreError) as error:
+        opened("nosuchdatabase://gateline:secret@host/lineage")
+    assert "secret" not in str(error.value)
+    assert "host/lineage" in str(error.value)
+
+
+def test_a_password_is_not_written_down(opened: Open, url: str) -> None:
+    lineage = opened(url)
+    number = lineage.start(profile="sample", command="run --database postgresql://me:secret@host/lineage", config={})
+    lineage.executed(number, "push", state="failed", why="no route to postgresql://me:secret@host/lineage", seconds=0.0)
+    lineage.finish(number, state="failed", exit_code=1, message="no route to postgresql://me:secret@host/lineage")
+    assert "secret" not in str([lineage.runs(), lineage.executions(number)])
+    assert lineage.run(number)["command"] == "run --database postgresql://me:***@host/lineage"
+
+
+def test_stores_that_share_a_database_leave_each_others_runs_alone(opened: Open, url: str) -> None:
+    one, other = (dataclasses.replace(opened(url), store=name) for name in ("one", "other"))
+    running, killed = start(one), start(other)
+    assert start(other) == 3
+    assert [one.run(number)["state"] for number in (running, killed)] == ["running", "killed"]
+
+
+def test_order_does_not_hang_on_the_clock(opened: Open, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    lineage = opened(url)
+    for number, year in enumerate(("2030", "2026"), 1):
+        monkeypatch.setattr("pipeline.lineage.lineage.now", lambda year=year: f"{year}-01-01T00:00:00.000+00:00")
+        assert start(lineage) == number
+    assert [row["started"][:4] for row in lineage.runs()] == ["2026", "2030"]
+    assert lineage.run(None)["run"] == 2
+
+
+def test_words_that_are_no_unicode_are_written_down(opened: Open, url: str) -> None:
+    lineage = opened(url)
+    lineage.finish(start(lineage), state="failed", exit_code=1, message="file \udcff of \0 is damaged")
+    assert lineage.run(1)["message"] == "file ? of ? is damaged"
+
+
+def test_a_database_that_was_damaged_is_told_in_one_line(opened: Open, tmp_path: Path) -> None:
+    path = tmp_path / "lineage.db"
+    lineage = opened(f"sqlite:///{path}")
+    for _ in range(50):
+        start(lineage)
+    lineage.engine.dispose()
+    content = bytearray(path.read_bytes())
+    content[4096:8192] = bytes(4096)
+    path.write_bytes(content)
+    with pytest.raises(GatelineError) as error:
+        opened(f"sqlite:///{path}").runs()
+    assert str(path) in error.value.cause
+    assert "malformed" in error.value.cause
+    assert "--database" in error.value.remedy

@@ -1,0 +1,63 @@
+"""Asked to end: by a process, since a signal goes to the main thread of one."""
+
+import subprocess
+import sys
+
+import pytest
+
+FALLS = """
+import signal, threading
+from pipeline import interruption
+
+class Finalized:
+    def __del__(self):
+        signal.raise_signal(signal.{signal})
+        print("the finalizer ends here, were it not asked to end")
+
+interruption.heed()
+try:
+    Finalized()
+    threading.Event().wait(60)
+except BaseException as error:
+    print(type(error).__name__, interruption.interrupted(error))
+"""
+
+
+@pytest.mark.parametrize("signal", ["SIGINT", "SIGTERM"])
+def test_an_end_asked_for_while_something_is_finalized_is_heard_right_after(signal: str) -> None:
+    done = subprocess.run([sys.executable, "-c", FALLS.format(signal=signal)], capture_output=True, text=True, check=False, timeout=60)
+    assert (done.stdout, done.stderr) == ("KeyboardInterrupt True\n", "")
+
+
+def test_what_else_goes_wrong_in_a_finalizer_is_shown_as_ever() -> None:
+    code = FALLS.format(signal="SIGTERM").replace("signal.raise_signal(signal.SIGTERM)", "1 / 0").replace("wait(60)", "wait(0)")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stdout) == (0, "")
+    assert "ZeroDivisionError: division by zero" in done.stderr
+
+
+@pytest.mark.parametrize("signal", ["SIGINT", "SIGTERM"])
+def test_an_end_asked_for_when_all_is_done_changes_nothing(signal: str) -> None:
+    code = f"""
+import atexit, signal, sys
+from pipeline import cli
+atexit.register(signal.raise_signal, signal.{signal})
+sys.argv = ["gateline", "stages"]
+cli.main()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "evaluate" in done.stdout
+
+
+def test_what_an_interruption_was_turned_into_is_known_for_it() -> None:
+    from pipeline.runs.signals import interrupted
+
+    try:
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt as error:
+            raise RuntimeError("the class body failed") from error
+    except RuntimeError as error:
+        assert interrupted(error)
+    assert not interrupted(RuntimeError("by itself"))

@@ -1,0 +1,74 @@
+"""A run in a process of its own: how it ended, in words, and that it can always be ended."""
+
+import json
+import os
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from pipeline.schedule.child import Child
+from pipeline.schedule.scheduler import Ended
+
+WAITING = "import signal, sys; print('ready', file=sys.stderr, flush=True)\n"
+OBEDIENT = WAITING + "signal.signal(signal.SIGTERM, lambda *_: sys.exit(130))\nsignal.pause()"
+STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + WAITING + "while True: signal.pause()"
+
+
+def child(tmp_path: Path, program: str, **how: float) -> Child:
+    return Child([sys.executable, "-c", program], tmp_path / "schedule.log", **how)
+
+
+@pytest.mark.parametrize(
+    ("printed", "expected"),
+    [
+        (json.dumps({"run": 7, "version": 3, "new": True}), Ended(0, "version 3 (run 7)", new=True)),
+        (json.dumps({"run": 8, "version": 3, "new": False}), Ended(0, "nothing changed, version 3 stays (run 8)")),
+        ("all went well", Ended(0, "done")),
+    ],
+)
+def test_a_run_that_ends_well_says_what_is_served(tmp_path: Path, printed: str, expected: Ended) -> None:
+    assert child(tmp_path, f"print({printed!r})")() == expected
+
+
+def test_a_run_that_fails_gives_its_cause_without_the_remedy_and_all_is_logged(tmp_path: Path) -> None:
+    said = "ingest  done\nrefused: accuracy is 0.5\n  Train longer.\n"
+    (tmp_path / "schedule.log").write_text("error: of yesterday\n")
+    assert child(tmp_path, f"import sys; sys.stderr.write({said!r}); sys.exit(3)")() == Ended(3, "refused: accuracy is 0.5")
+    assert (tmp_path / "schedule.log").read_text() == "error: of yesterday\n" + said
+
+
+def test_a_silent_failure_is_said_to_be_one_not_yesterdays(tmp_path: Path) -> None:
+    (tmp_path / "schedule.log").write_text("error: of yesterday\n")
+    assert child(tmp_path, "import sys; sys.exit(1)")() == Ended(1, "it said nothing")
+
+
+def test_a_run_that_is_killed_says_by_what(tmp_path: Path) -> None:
+    program = "import os, sys; print('train ...', file=sys.stderr, flush=True); os.kill(os.getpid(), 9)"
+    assert child(tmp_path, program)() == Ended(-9, "killed by SIGKILL; its last words: train ...")
+
+
+def test_past_its_time_limit_a_run_is_asked_to_end(tmp_path: Path) -> None:
+    ended = child(tmp_path, OBEDIENT, limit=1)()
+    assert (ended.outcome, ended.words) == ("time limit", "longer than 0.0166667 minutes: the next run goes on from there")
+    assert ended.exit_code in (130, -15)  # the latter where it had not begun to listen
+
+
+def test_a_run_that_does_not_end_when_asked_is_killed(tmp_path: Path) -> None:
+    ended = child(tmp_path, STUBBORN, limit=2, grace=0.2)()
+    assert (ended.outcome, ended.exit_code) == ("time limit", -9)
+
+
+def test_what_a_run_leaves_behind_ends_with_it(tmp_path: Path) -> None:
+    read, write = os.pipe()
+    program = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', 'import signal; signal.pause()'], pass_fds=[{write}])"
+    os.set_inheritable(write, True)
+    Child([sys.executable, "-c", f"import os; os.set_inheritable({write}, True)\n{program}"], tmp_path / "log")()
+    os.close(write)
+    ended: list[bytes] = []
+    reader = threading.Thread(target=lambda: ended.append(os.read(read, 1)), daemon=True)
+    reader.start()
+    reader.join(30)
+    os.close(read)
+    assert ended == [b""]  # nobody holds the other end any more

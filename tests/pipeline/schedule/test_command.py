@@ -1,0 +1,218 @@
+"""The command `schedule`, as a process: it is stopped, asked, refused, and runs the line."""
+
+import datetime
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from pipeline.schedule.scheduler import Entry, Running, State
+from pipeline.store import Store
+from schemas.artifacts import Examples
+from schemas.settings.spans import READY
+from tests.pipeline.test_cli import ENVIRONMENT, gateline
+from tests.spans import bright, deliver, digits
+
+NOW = datetime.datetime(2026, 6, 1, 12, tzinfo=datetime.UTC)
+NIGHTLY = ("schedule", "--cron", "0 3 * * *", "--timezone", "Europe/Berlin")
+ABSENT = ("--set", "source.module=null", "--set", "source.tfds=no_such_data")  # refused before anything is learnt
+
+
+@contextmanager
+def scheduler(
+    root: Path, *arguments: str, on: tuple[str, ...] = NIGHTLY, waits: str = "the next tick"
+) -> Iterator[tuple[subprocess.Popen, list[str]]]:
+    """A scheduler that waits for its next tick, or for whatever it `waits`, and what it said until then."""
+    command = [sys.executable, "-m", "pipeline", *on, "--root", str(root), *arguments]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT) as process:
+        assert process.stderr
+        said: list[str] = []
+        try:
+            while not any(waits in line for line in said):
+                line = process.stderr.readline()
+                assert line, said
+                said.append(line)
+            yield process, said
+        finally:
+            process.kill()
+
+
+def test_a_scheduler_waits_answers_and_ends_when_it_is_asked_to(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    with scheduler(root, "--metrics-port", "0") as (process, said):
+        assert "the next tick of 0 3 * * * (Europe/Berlin) at 20" in said[-1]
+        health = said[0].split("health on ")[1].strip()
+        with urllib.request.urlopen(health, timeout=30) as answer:
+            assert json.loads(answer.read())["status"] == "ok"
+        status = json.loads(gateline("schedule", "status", "--root", root, "--json").stdout)
+        assert (status["alive"], status["recent"], status["timezone"]) == (True, [], "Europe/Berlin")
+        second = gateline(*NIGHTLY, "--root", root)
+        assert (second.returncode, second.stderr.split(":")[0]) == (5, "locked")
+        process.terminate()
+        assert process.wait(30) == 0
+        assert process.stderr
+        assert process.stderr.read().rstrip().endswith("  stopped")
+    shown = gateline("schedule", "status", "--root", root)
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert "03:00:00 CE" in shown.stdout
+    assert "no scheduler is running: nothing runs until one is started" in shown.stdout
+
+
+def test_a_scheduler_that_was_killed_leaves_a_state_that_the_next_one_reads(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    with scheduler(root) as (process, _):
+        process.kill()
+        process.wait(30)
+    before = json.loads((root / "schedule.json").read_text())
+    with scheduler(root):
+        pass
+    assert json.loads((root / "schedule.json").read_text())["accounted"] == before["accounted"]
+
+
+def test_once_runs_the_line_and_ends_with_its_exit_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(ENVIRONMENT, "TFDS_DATA_DIR", str(tmp_path))
+    root = tmp_path / "root"
+    done = gateline(*NIGHTLY, "--once", "--root", root, *ABSENT)
+    assert (done.returncode, done.stdout) == (4, ""), done.stderr
+    assert "refused: data: " in done.stderr
+    state = json.loads(gateline("schedule", "status", "--root", root, "--json").stdout)
+    assert [(e["outcome"], e["exit_code"], e["tries"]) for e in state["recent"]] == [("refused", 4, 1)]
+    assert state["running"] is None
+    assert "no_such_data" in (root / "logs" / "schedule.log").read_text()
+    (run,) = json.loads(gateline("runs", "--root", root, "--json").stdout)
+    assert run["state"] == "refused"
+
+
+def watching(root: Path, option: str, *sets: str, waits: str = "waiting for a new span") -> tuple[list[str], str]:
+    """What a scheduler said until it waited for a new span, and what the command `status` said then."""
+    with scheduler(root, *sets, on=("schedule", option), waits=waits) as (_, said):
+        return said, gateline("schedule", "status", "--root", root).stdout
+
+
+def entries(root: Path) -> list[tuple[str, str, int]]:
+    state = json.loads(gateline("schedule", "status", "--root", root, "--json").stdout)
+    return [(entry["outcome"], entry["cause"], entry["ticks"]) for entry in state["recent"]]
+
+
+def test_a_new_span_is_run_for_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(ENVIRONMENT, "TFDS_DATA_DIR", str(tmp_path))
+    root, arrivals = tmp_path / "root", tmp_path / "data"
+    sets = ("--set", f"spans.directory={arrivals}", *ABSENT)
+    for name in ("span-0001", "span-0002"):
+        (arrivals / name).mkdir(parents=True)
+        (arrivals / name / READY).touch()
+        said, status = watching(root, "--on-new-span", *sets)
+        assert re.search(rf"  refused: data: .*; for new span {name}\n", "".join(said))
+        again, same = watching(root, "--on-new-span", *sets)  # it has heard of that one
+        assert len(again) == 1
+        assert same == status
+    assert entries(root) == [("refused", "new span span-0001", 0), ("refused", "new span span-0002", 0)]
+    last, following, alive = status.splitlines()
+    assert re.fullmatch(r"last  \S+ \S+ UTC  refused: data: .*; for new span span-0002", last)
+    assert (following, alive) == ("next  when a new span is complete", "      the scheduler is running")
+
+
+def test_on_drift_a_span_is_looked_at_first(tmp_path: Path, data_dir: str, sample: Examples) -> None:
+    """The whole line ends soon behind admit: its window names a span that is not there."""
+    root, arrivals = tmp_path / "root", tmp_path / "data"
+    short = {"source.train": "train[:1000]", "source.test": "test[:200]", "spans.window.only": "[span-0009]"}
+    found = {"source.data_dir": data_dir, "spans.directory": arrivals, **short}
+    sets = [f"--set={key}={value}" for key, value in found.items()]
+    images, labels = digits(data_dir, 0, 60)
+    deliver(arrivals, "span-0001", images, labels, "idx")
+    _, status = watching(root, "--on-drift", *sets)
+    assert "  no drift: no span lies far from what was learnt (run 1); for new span span-0001\nnext  when a new span" in status
+    deliver(arrivals, "span-0002", bright(images), labels, "idx")
+    said, status = watching(root, "--on-drift", *sets, waits="span-0002 is not learnt from yet")
+    assert re.search(r"  new span span-0002 is not learnt from yet; an hour's pause, then the next try at \S+ \S+ UTC\n", said[-1])
+    assert re.search(r"  configuration: .* names span-0009, but there is no such span; for new span span-0002\n", status)
+    assert entries(root) == [("no drift", "new span span-0001", 0), ("configuration", "new span span-0002", 0)]
+    runs = json.loads(gateline("runs", "--root", root, "--json").stdout)
+    assert [run["state"] for run in runs] == ["failed", "partial", "partial"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ((), "configuration: --cron is missing: when shall it run?\n"),
+        (("--cron", "nightly"), 'configuration: --cron "nightly" has 1 fields, not 5\n'),
+        (("--cron", "0 3 * * *", "--timezone", "Europe/Berln"), "configuration: there is no time zone Europe/Berln\n"),
+        (("--cron", "0 3 * * *", "--set", "train.epoch=3"), "configuration: train.epoch is not a setting."),
+        (("--cron", "0 3 * * *", "--jitter", "inf"), "configuration: --jitter inf is not between 0 and 86400\n"),
+        (("--once", "--timezone", "Mars"), "configuration: there is no time zone Mars\n"),
+        (("--on-drift",), "configuration: --on-new-span and --on-drift watch spans, and there are none\n"),
+        (("--cron", "0 3 * * *", "--profile", "mnst"), "configuration: there is no profile mnst\n"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
+)
+def test_what_cannot_be_scheduled_is_refused_at_once(tmp_path: Path, arguments: tuple[str, ...], words: str) -> None:
+    done = gateline("schedule", *arguments, "--root", tmp_path / "root")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(words)
+    assert not (tmp_path / "root").exists()
+
+
+def test_where_nothing_was_scheduled_status_says_so(tmp_path: Path) -> None:
+    done = gateline("schedule", "status", "--root", Store(tmp_path / "root").root)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"configuration: there is no schedule in {tmp_path / 'root'}\n")
+
+
+def test_a_state_in_a_time_zone_that_there_is_not_is_refused_in_words(tmp_path: Path) -> None:
+    root = Store(tmp_path / "root").root
+    State.begin(None, "0 3 * * *", "Mars", NOW).write(root / "schedule.json")
+    for command in (("schedule", "status"), NIGHTLY):
+        done = gateline(*command, "--root", root)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr.splitlines() == [
+            f"store: {root / 'schedule.json'} is not a schedule's state: there is no time zone Mars",
+            "  Remove it: the schedule then begins anew.",
+        ]
+
+
+def test_control_characters_in_names_and_in_what_runs_say_do_not_reach_the_terminal(tmp_path: Path) -> None:
+    root = Store(tmp_path / "root").root
+    now = datetime.datetime.now(datetime.UTC)
+    name = "span-0001\x1b[31m\x07\nlast"
+    entry = Entry(tick=now, ticks=0, cause=f"new span {name}", outcome="failed", why="error: \x1b]0;boom\x07", ended=now)
+    running = Running(tick=now, ticks=0, started=now, tries=1, again=now + datetime.timedelta(minutes=10))
+    begun = State.begin(None, "0 3 * * *", "Europe/Berlin", now)
+    state = begun.model_copy(update={"running": running, "recent": (entry,), "next": running.again, "why": f"busy: {name}"})
+    state.write(root / "schedule.json")
+    last, following, _ = gateline("schedule", "status", "--root", root).stdout.splitlines()
+    assert last.endswith("  failed: error: ]0;boom; for new span span-0001[31m last")
+    assert following.endswith("  busy: span-0001[31m last")
+    with scheduler(root, waits="busy") as (_, said):
+        assert re.fullmatch(r"\S+ \S+  busy: span-0001\[31m last at \S+ \S+ CES?T\n", said[-1])
+
+
+def test_a_root_that_cannot_be_written_is_one_line_of_cause_and_one_of_remedy(tmp_path: Path) -> None:
+    root = Store(tmp_path / "root").root
+    State.begin(None, "0 3 * * *", "UTC", NOW).write(root / "schedule.json")
+    # To this command alone it is read-only: permissions do not bind the superuser.
+    mount = f"mount --bind '{root}' '{root}' && mount -o remount,bind,ro '{root}' && exec \"$0\" \"$@\""
+    before = ("unshare", "--mount", "sh", "-c", mount)
+    if not shutil.which("unshare") or subprocess.run([*before, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("nothing can be mounted read-only here")
+    for command in (NIGHTLY, ("schedule", "status")):
+        line = [*before, sys.executable, "-m", "pipeline", *command, "--root", str(root)]
+        done = subprocess.run(line, capture_output=True, text=True, check=False, env=ENVIRONMENT)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr.splitlines() == [
+            f"store: cannot lock {root}: Read-only file system",
+            "  Name another with --root or --serving-dir, or mend its permissions.",
+        ]
+
+
+def test_nothing_of_it_is_imported_by_the_command_run() -> None:
+    program = "import sys, pipeline.cli, pipeline.runs.session; print({'apscheduler', 'prometheus_client', 'smtplib'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, env=os.environ)
+    assert (done.stdout, done.stderr) == ("set()\n", "")

@@ -1,0 +1,123 @@
+"""Every planted change is found, and told by artifact and file; the command's exit codes."""
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pipeline.lineage import Lineage, now
+from pipeline.store import Store
+from pipeline.store.verify import verify
+from schemas.artifacts import Statistics
+
+Open = Callable[[str], Lineage]
+REPOSITORY = Path(__file__).parents[3]
+
+
+@pytest.fixture
+def artifact(store: Store) -> Path:
+    with store.staging("stage", "key") as out:
+        (out / "deep").mkdir()
+        for name in ("one", "deep/two"):
+            (out / name).write_text("x" * 2000)
+        return store.commit(Statistics(out, counts={}), "stage", "key", {}, now()).path
+
+
+def found(store: Store, opened: Open) -> list[tuple[str, str]]:
+    return [(d.artifact, d.what) for d in verify(store, opened(f"sqlite:///{store.root / 'lineage.db'}")).damage]
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def swap_manifest(path: Path) -> None:
+    manifest = json.loads((path / "manifest.json").read_text())
+    manifest["facts"] = {"counts": {"train": 1}}
+    (path / "manifest.json").write_text(json.dumps(manifest))
+
+
+PLANTED: dict[str, tuple[Callable[[Path], object], str]] = {
+    "a bit": (lambda p: flip(p / "deep/two"), "deep/two was altered: its SHA-256 is not the manifest's"),
+    "a file removed": (lambda p: (p / "one").unlink(), "one is missing"),
+    "a file cut": (lambda p: (p / "one").write_text("x"), "one has 1 bytes, its manifest says 2,000"),
+    "a file added": (lambda p: (p / "deep/three").touch(), "deep/three is not in its manifest"),
+    "a link": (lambda p: ((p / "one").unlink(), (p / "one").symlink_to(p / "deep/two")), "one is a symbolic link, or lies behind one"),
+    "a link to nowhere": (lambda p: (p / "three").symlink_to("/nowhere"), "three is not in its manifest"),
+    "no manifest": (lambda p: (p / "manifest.json").unlink(), "it has no readable manifest.json, so no run uses it"),
+    "a bit of the manifest": (lambda p: flip(p / "manifest.json"), "it has no readable manifest.json, so no run uses it"),
+    "half a manifest": (
+        lambda p: (p / "manifest.json").write_text((p / "manifest.json").read_text()[:200]),
+        "it has no readable manifest.json, so no run uses it",
+    ),
+    "other facts": (swap_manifest, "it has no readable manifest.json, so no run uses it"),
+    "all behind a link": (lambda p: (p.rename(p.parents[3] / "away"), p.symlink_to(p.parents[3] / "away")), "it is a symbolic link"),
+}
+
+
+@pytest.mark.parametrize("planted", PLANTED)
+def test_a_planted_change_is_found(store: Store, opened: Open, artifact: Path, planted: str) -> None:
+    assert found(store, opened) == []
+    change, words = PLANTED[planted]
+    change(artifact)
+    assert ("stage/key", words) in found(store, opened)
+
+
+def test_an_artifact_under_another_name_is_found(store: Store, opened: Open, artifact: Path) -> None:
+    artifact.rename(artifact.with_name("another"))
+    assert found(store, opened) == [("stage/another", "it is stage/key, moved here")]
+
+
+def test_a_damaged_lineage_is_found(store: Store, opened: Open) -> None:
+    import sqlite3
+
+    lineage = opened(f"sqlite:///{store.root / 'lineage.db'}")
+    number = lineage.start(profile="", command="", config={})
+    lineage.executed(number, "ingest", state="ran", why="", seconds=0.0)
+    lineage.engine.dispose()
+    with sqlite3.connect(store.root / "lineage.db") as c:
+        c.execute("DELETE FROM runs")
+    c.close()
+    assert found(store, opened) == [("lineage", "executions row 1 names no runs")]
+
+
+def command(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "pipeline", "store", *arguments], cwd=REPOSITORY, capture_output=True, text=True, check=False
+    )
+
+
+def test_the_commands_say_it_in_words_in_json_and_by_exit_code(store: Store, opened: Open, artifact: Path) -> None:
+    root = ["--root", str(store.root)]
+    lineage = opened(f"sqlite:///{store.root / 'lineage.db'}")
+    number = lineage.start(profile="", command="", config={})
+    lineage.executed(number, "stage", state="ran", why="", seconds=0.0, key="key")
+    lineage.finish(number, state="pushed", exit_code=0)
+    whole = command("verify", *root)
+    assert (whole.returncode, whole.stdout, whole.stderr) == (0, "1 artifacts, 2 files, 4.0 KB: all are what they were\n", "")
+    flip(artifact / "one")
+    damaged = command("verify", *root)
+    assert damaged.returncode == 4
+    assert re.search(r"stage/key +one was altered: its SHA-256 is not the manifest's", damaged.stdout)
+    assert damaged.stderr == (
+        f"data: 1 thing in the store {store.root} is not what was stored\n"
+        f"  Remove {store.root}/artifacts/stage/key: the next run that needs it makes it anew.\n"
+    )
+    as_json = command("verify", "--json", *root)
+    assert json.loads(as_json.stdout)["damage"][0]["artifact"] == "stage/key"
+    dry = command("gc", "--keep-runs", "0", "--dry-run", *root)
+    assert (dry.returncode, dry.stderr) == (0, "")
+    assert dry.stdout.startswith("artifact  stage/key\n1 artifacts, 0 scratch directories, 0 reports, logs and answers: ")
+    assert artifact.exists()
+    gone = json.loads(command("gc", "--keep-runs", "0", "--json", *root).stdout)
+    assert (gone["artifacts"], gone["removed"]) == (["stage/key"], True)
+    assert not artifact.exists()
+    with store.lock(wait=False):
+        locked = command("gc", "--keep-runs", "0", *root)
+    assert (locked.returncode, locked.stderr.splitlines()[0]) == (5, f"locked: another run holds {store.root / 'lock'}")
