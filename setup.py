@@ -5,6 +5,7 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 HERE = Path(__file__).parent
+DOCS = ["furo", "myst-parser", "sphinx"]
 POSTGRES = "psycopg[binary]>=3.2"
 SIGNING = ["model-signing>=1.1", "pyopenssl"]  # the former needs the latter and does not say so
 
@@ -26,6 +27,7 @@ setup(
         "apache-beam>=2.77",
         "apscheduler>=3.11,<4",
         "click",
+        "cronsim",
         "etils[epath,epy]",
         "filelock",
         "imagecodecs",
@@ -40,8 +42,10 @@ setup(
         "protobuf",
         "pyarrow",
         "pydantic>=2",
+        "pillow",
         "pyyaml",
         "rich",
+        "ruamel.yaml",
         "scikit-learn",  # keras-tuner's Bayesian optimisation needs it and does not say so
         "scipy",
         "sqlalchemy>=2",
@@ -57,7 +61,21 @@ setup(
         "typer",
     ],
     extras_require={
-        "dev": ["aiosmtpd", "hypothesis", "mypy", "playwright", "pytest", "pytest-xdist", "ruff", "time-machine", POSTGRES, *SIGNING],
+        "dev": [
+            "aiosmtpd",
+            "hypothesis",
+            "mypy",
+            "playwright",
+            "pytest",
+            "pytest-cov",
+            "pytest-xdist",
+            "ruff",
+            "time-machine",
+            POSTGRES,
+            *DOCS,
+            *SIGNING,
+        ],
+        "docs": DOCS,
         "postgres": [POSTGRES],
         "signing": SIGNING,
     },

@@ -17,7 +17,14 @@ from schemas.settings.validate import Validate
 
 @component
 def admit(
-    spans: Collected, statistics: Statistics, served: Served | None, *, contract: Contract, checks: Validate, drift: Drift, run: Run
+    spans: Collected,
+    statistics: Statistics,
+    served: Served | None,
+    *,
+    contract: Contract,
+    checks: Validate,
+    drift: Drift,
+    run: Run,
 ) -> Admission:
     """The spans that may be learnt from. One that cannot be read, or breaks the contract, is quarantined, with the reason; one
     that lies far from the training data of the model now served (of the base data set, where none is) is treated as
@@ -45,10 +52,20 @@ def admit(
     )
 
 
-def _judged(spans: Collected, name: str, learnt: Any, what: str, contract: Contract, checks: Validate, drift: Drift) -> dict[str, Any]:
+def _judged(
+    spans: Collected, name: str, learnt: Any, what: str, contract: Contract, checks: Validate, drift: Drift
+) -> dict[str, Any]:
     """A row of `spans.json`."""
     span = spans.spans[name]
-    row: dict[str, Any] = {"span": name, "date": span.date, "images": span.count, "errors": [], "warnings": [], "drift": "", "measures": {}}
+    row: dict[str, Any] = {
+        "span": name,
+        "date": span.date,
+        "images": span.count,
+        "errors": [],
+        "warnings": [],
+        "drift": "",
+        "measures": {},
+    }
     if span.broken or not span.count:
         return row | {"errors": [span.broken or f"{name} holds no images"]}
     parts = spans.parts(name)
@@ -60,8 +77,14 @@ def _judged(spans: Collected, name: str, learnt: Any, what: str, contract: Contr
     if not row["errors"]:
         measured = measures(dataset, learnt, drift)
         row["measures"] = {measure: dataclasses.asdict(each) for measure, each in measured.items()}
-        far = [f"{called(each.words, contract.names)} (spans.drift.{m} allows {each.limit:g})" for m, each in measured.items() if each.over]
-        row["drift"] = f"{name} lies far from {what} training data: {'; '.join(far)}" if far and drift.then != "ignore" else ""
+        far = [
+            f"{called(each.words, contract.names)} (spans.drift.{m} allows {each.limit:g})"
+            for m, each in measured.items()
+            if each.over
+        ]
+        row["drift"] = (
+            f"{name} lies far from {what} training data: {'; '.join(far)}" if far and drift.then != "ignore" else ""
+        )
         if row["drift"]:
             row["errors" if drift.then == "quarantine" else "warnings"].append(row["drift"])
     return row
@@ -83,9 +106,14 @@ def measures(new: Any, learnt: Any, drift: Drift) -> dict[str, Measure]:
     divergence = jensen_shannon(stats.pixels(new), stats.pixels(learnt))
     label, difference, chance = largest_difference(stats.values(new, "label"), stats.values(learnt, "label"))
     found = {
-        "pixels": Measure(divergence, drift.pixels, f"pixel values differ by {divergence:.4f} bits", divergence > drift.pixels),
+        "pixels": Measure(
+            divergence, drift.pixels, f"pixel values differ by {divergence:.4f} bits", divergence > drift.pixels
+        ),
         "labels": Measure(
-            difference, drift.labels, f"the share of label {label} differs by {difference:.3f}", difference > drift.labels + chance
+            difference,
+            drift.labels,
+            f"the share of label {label} differs by {difference:.3f}",
+            difference > drift.labels + chance,
         ),
     }
     if shifts := dict(_shifts(new, learnt)):

@@ -29,7 +29,11 @@ POLL = 0.02  # seconds between two looks at how much memory the process holds
 def clean_process() -> Iterator["subprocess.Popen[str]"]:
     """An interpreter in isolated mode, in an empty directory, that imports TensorFlow and waits to be asked."""
     script = Path(__file__).parent / "_serving_check" / "clean_process.py"
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES") if name in os.environ}
+    kept = {
+        name: os.environ[name]
+        for name in ("PATH", "HOME", "LANG", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES")
+        if name in os.environ
+    }
     with tempfile.TemporaryDirectory() as empty:
         process = subprocess.Popen(
             [sys.executable, "-I", str(script)],
@@ -63,7 +67,13 @@ def check_serving(
     run.say(f"loads in {loads:.2f} s, answers in {latency:.2f} ms (p99 {p99:.2f}), takes {memory:,.0f} MB")
     shape = found["signatures"]["images"]["inputs"]["images"][1][1:]
     warmup.write(run.out / WARMUP, model_name, evaluation.path / "probes.tfrecord", budgets.batches, shape)
-    facts = {"load_seconds": loads, "latency_ms": latency, "p99_ms": p99, "memory_mb": memory, "difference": found["difference"]}
+    facts = {
+        "load_seconds": loads,
+        "latency_ms": latency,
+        "p99_ms": p99,
+        "memory_mb": memory,
+        "difference": found["difference"],
+    }
     return _verdict(run, [*_over(found, budgets), *_incompatible(found, baseline, budgets)], **facts)
 
 
@@ -133,7 +143,9 @@ def _over(found: dict[str, Any], budgets: Serving) -> Iterator[str]:
 
 
 def _memory(held: float, budgets: Serving) -> str:
-    return f"the model took {held:,.0f} MB beside TensorFlow itself; check_serving.memory_mb allows {budgets.memory_mb:g}"
+    return (
+        f"the model took {held:,.0f} MB beside TensorFlow itself; check_serving.memory_mb allows {budgets.memory_mb:g}"
+    )
 
 
 def _slowest(found: dict[str, Any], percentile: str) -> float:

@@ -25,14 +25,18 @@ MARK = "mark.json"
 
 
 @component
-def collect(arrivals: Arrivals, *, labels: list[str], validation: float, fresh: float, shard_size: int, run: Run) -> Collected:
+def collect(
+    arrivals: Arrivals, *, labels: list[str], validation: float, fresh: float, shard_size: int, run: Run
+) -> Collected:
     """Records and statistics of every span; only those that are new are read.
 
     An image goes to validation or to the fresh test slice by a hash of its pixels, so that it stands in one of them wherever it
     appears again. A span that cannot be read is kept out, with the reason; the others go on.
     """
     names, before = in_order(arrivals.spans), list(run.earlier())
-    new = [name for name in names if not any(_taken(name, arrivals.spans[name], earlier, run.out) for earlier in before)]
+    new = [
+        name for name in names if not any(_taken(name, arrivals.spans[name], earlier, run.out) for earlier in before)
+    ]
     bounds = (validation * 2**64, (validation + (1 - validation) * fresh) * 2**64)
     tasks: list[dict[str, Any]] = []
     for name in new:
@@ -96,7 +100,9 @@ def _write(task: dict[str, Any], shards: list[Path], bounds: tuple[float, float]
 def _break(folder: Path, error: DataError) -> None:
     """The reason, as it may be shown: names of files may hold anything."""
     (folder / BROKEN).write_text(json.dumps(shown(error.cause)))
-    if isinstance(error.__cause__, OSError | MemoryError):  # it may pass: unmarked, the span is read anew when the next one comes
+    if isinstance(
+        error.__cause__, OSError | MemoryError
+    ):  # it may pass: unmarked, the span is read anew when the next one comes
         (folder / MARK).unlink(missing_ok=True)
 
 

@@ -73,12 +73,18 @@ def evaluate(
     compared = comparison.compare(run.out / evaluator.PREDICTIONS, leaked, gates, baseline, best, overall["accuracy"])
     judged = judge(gates, contract.classes, figures, compared, contract.names)
     thresholds.check_agreement(judged, tfma.load_validation_result(str(run.out / "tfma")).validation_ok)
-    for name, content in (("metrics", figures), ("comparisons", compared), ("gates", [asdict(gate) for gate in judged])):
+    for name, content in (
+        ("metrics", figures),
+        ("comparisons", compared),
+        ("gates", [asdict(gate) for gate in judged]),
+    ):
         (run.out / f"{name}.json").write_text(json.dumps(_finite(content), indent=1))
     gallery.leave(examples, run.out / evaluator.PREDICTIONS, run.out, contract.classes, leaked)
     _leave_probes(examples, run.out)
     beside = next((f"; {SAID[c['verdict']]} version {c['version']}" for c in compared if c["with"] == BASELINE), "")
-    run.say(f"accuracy {overall['accuracy']:.4f}, loss {overall['loss']:.4f} on {overall['count']:,} test images{beside}")
+    run.say(
+        f"accuracy {overall['accuracy']:.4f}, loss {overall['loss']:.4f} on {overall['count']:,} test images{beside}"
+    )
     return Evaluation(
         run.out,
         passed=all(gate.passed for gate in judged),
@@ -111,15 +117,26 @@ def _knows_more_than_guessing(baseline: Served, accuracy: float, classes: int) -
 
 
 def _look(
-    contract: Contract, gates: Gates, settings: Evaluate, test: int, leaked: frozenset[int], fresh: frozenset[int] | None
+    contract: Contract,
+    gates: Gates,
+    settings: Evaluate,
+    test: int,
+    leaked: frozenset[int],
+    fresh: frozenset[int] | None,
 ) -> "evaluator.Look":
     if len(leaked) >= test:
-        raise DataError("every test image also stands in train or validation", "Name another source.test. Nothing was pushed.")
+        raise DataError(
+            "every test image also stands in train or validation", "Name another source.test. Nothing was pushed."
+        )
     return evaluator.Look(
         shape=contract.shape,
         classes=contract.classes,
         slicings=tuple(settings.features),
-        derived={measure: edges for measure, edges in settings.derived.items() if any(measure in s for s in settings.features)},
+        derived={
+            measure: edges
+            for measure, edges in settings.derived.items()
+            if any(measure in s for s in settings.features)
+        },
         corruptions=tuple(settings.corruptions),
         corrupted=min(1.0, settings.corrupted / test),
         leaked=leaked,

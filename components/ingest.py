@@ -61,7 +61,9 @@ def ingest(*, source: Source, data_dir: Unkeyed[str | None], manual_dir: Unkeyed
     splits = _splits(shard_files.take(run.out))
     for split in ("train", "validation", "test"):
         if split not in splits or not splits[split].count:
-            raise DataError(f"split {split} of {source.tfds} is empty", "Check source.train, source.test and source.validation.")
+            raise DataError(
+                f"split {split} of {source.tfds} is empty", "Check source.train, source.test and source.validation."
+            )
     run.say(", ".join(f"{split.count:,} {name}" for name, split in splits.items()))
     test = files.digest(files.listing(run.out, "test-*"))
     return Examples(run.out, splits=splits, source=builder.info.full_name.replace("/", ":"), test=test)
@@ -94,13 +96,19 @@ def _known(source: Source, data_dir: str | None) -> Any:
     try:
         return _builder(source, data_dir)
     except tfds.core.DatasetNotFoundError:
-        raise DataError(f"TFDS knows no data set {source.tfds}", "Check source.tfds, or name in source.module what registers it.") from None
+        raise DataError(
+            f"TFDS knows no data set {source.tfds}", "Check source.tfds, or name in source.module what registers it."
+        ) from None
     except ModuleNotFoundError as error:
-        raise DataError(f"source.module {source.module} cannot be imported: {error}", "Install it, or check its name.") from None
+        raise DataError(
+            f"source.module {source.module} cannot be imported: {error}", "Install it, or check its name."
+        ) from None
     except Exception as error:
         # TFDS and a module of the user's own raise what they like.
         cause = str(error).strip().split("\n")[0]
-        raise DataError(f"{source.tfds} has no such variant or version, or its builder fails: {cause}", "Check source.tfds.") from error
+        raise DataError(
+            f"{source.tfds} has no such variant or version, or its builder fails: {cause}", "Check source.tfds."
+        ) from error
 
 
 def _prepared(source: Source, data_dir: str | None, manual_dir: str | None, run: Run) -> Any:
@@ -129,12 +137,17 @@ def _count(builder: Any, split: Any) -> int:
         return int(builder.info.splits[split].num_examples)
     except (KeyError, ValueError):
         known = ", ".join(builder.info.splits)
-        raise DataError(f"{builder.info.full_name} has no split {split}", f"It has {known}; see source.train and source.test.") from None
+        raise DataError(
+            f"{builder.info.full_name} has no split {split}", f"It has {known}; see source.train and source.test."
+        ) from None
 
 
 def _overlap(builder: Any, one: str, other: str) -> bool:
     """Whether two splits read a record of the same file."""
-    spans = [[(f.filename, f.skip, f.skip + f.take) for f in builder.info.splits[split].file_instructions] for split in (one, other)]
+    spans = [
+        [(f.filename, f.skip, f.skip + f.take) for f in builder.info.splits[split].file_instructions]
+        for split in (one, other)
+    ]
     return any(a[0] == b[0] and a[1] < b[2] and b[1] < a[2] for a in spans[0] for b in spans[1])
 
 
@@ -186,7 +199,9 @@ def _images(builder: Any, part: Any, reading: Reading) -> Iterator[tuple[list["n
         yield list(map(decode, contents)), labels.tolist()
 
 
-def _by_file(builder: Any, part: Any, image_key: str, label_key: str, reading: Reading) -> Iterator[tuple["np.ndarray", "np.ndarray"]]:
+def _by_file(
+    builder: Any, part: Any, image_key: str, label_key: str, reading: Reading
+) -> Iterator[tuple["np.ndarray", "np.ndarray"]]:
     """TFDS's own files, parsed a batch at a time: its reader parses one record at a time, ten times slower."""
     spec = {image_key: tf.io.FixedLenFeature([], tf.string), label_key: tf.io.FixedLenFeature([], tf.int64)}
     for file in builder.info.splits[part].file_instructions:

@@ -42,7 +42,10 @@ def mix(
         run.say(f"warning: spans.window leaves none of {len(admission.admitted):,} admitted spans to learn from")
     newest = next((name for name in reversed(chosen) if spans.spans[name].splits["fresh"].count), "")
     mixed: dict[str, list[tuple[str, int]]] = {"train": [], "validation": [], "test": []}
-    parts = {split: [statistics.path / "parts" / Path(shard).stem for shard, _ in _counted(examples.splits[split])] for split in mixed}
+    parts = {
+        split: [statistics.path / "parts" / Path(shard).stem for shard, _ in _counted(examples.splits[split])]
+        for split in mixed
+    }
     for split in mixed:
         for shard, count in _counted(examples.splits[split]):
             files.link(examples.path / shard, run.out / shard)
@@ -58,9 +61,14 @@ def mix(
                 mixed.setdefault(target, []).extend(_weighted(here, count, weight if target == "train" else 1.0))
     counts = parts.write(run.out, parts)
     splits = {split: Split(*map(tuple, zip(*found, strict=True))) for split, found in mixed.items()}
-    run.say(f"{len(chosen):,} of {len(spans.spans):,} spans: " + ", ".join(f"{count:,} {split}" for split, count in counts.items()))
+    run.say(
+        f"{len(chosen):,} of {len(spans.spans):,} spans: "
+        + ", ".join(f"{count:,} {split}" for split, count in counts.items())
+    )
     source = examples.source + (f" and {len(chosen):,} span{'s' if len(chosen) > 1 else ''}" if chosen else "")
-    return Mixture(run.out, splits=splits, source=source, test=examples.test, counts=counts, spans=tuple(chosen), fresh=newest)
+    return Mixture(
+        run.out, splits=splits, source=source, test=examples.test, counts=counts, spans=tuple(chosen), fresh=newest
+    )
 
 
 def _within(window: Window, admitted: list[str], spans: Collected) -> list[str]:

@@ -64,7 +64,9 @@ def push(
             raise _not_served(shelf, version, why, watched)
         shelf.saw(version)
     gone = [str(each.number) for each in shelf.retire(keep)]
-    run.say((f"version {version.number}" if new else f"version {version.number} already holds this model") + _words(gone))
+    run.say(
+        (f"version {version.number}" if new else f"version {version.number} already holds this model") + _words(gone)
+    )
     return Pushed(version.path, digest=version.digest, version=version.number, new=new)
 
 

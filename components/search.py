@@ -56,7 +56,9 @@ def _found(rows: list[dict[str, Any]], space: Space, settings: Train, run: Run) 
     (run.out / "trials.json").write_text(json.dumps(rows, indent=2))
     finished = [row for row in rows if row["state"] == "finished"]
     if not finished:
-        seen = ", ".join(f"{sum(row['state'] == s for row in rows)} {s}" for s in sorted({row["state"] for row in rows}))
+        seen = ", ".join(
+            f"{sum(row['state'] == s for row in rows)} {s}" for s in sorted({row["state"] for row in rows})
+        )
         remedy = "Look at tune.space and tune.parameters; the log has what was raised."
         raise Refused(f"no trial of the search came to a result ({seen or 'none was tried'})", remedy)
     best = max(finished, key=lambda row: row["score"])

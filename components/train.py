@@ -34,7 +34,11 @@ def train(features: Features, hyperparameters: Hyperparameters, start: Served | 
     training = Training(features, settings, run.scratch / "checkpoint.npz")
     history = training.history
     if start and not history:
-        begun = f"from the weights of version {start.version}" if training.begin_with(start.path) else "anew: version {} has other layers"
+        begun = (
+            f"from the weights of version {start.version}"
+            if training.begin_with(start.path)
+            else "anew: version {} has other layers"
+        )
         run.say(f"starts {begun.format(start.version)}")
     if history:
         run.say(f"resumed after epoch {len(history)}")

@@ -43,7 +43,9 @@ def transform(examples: Examples, verdict: Verdict, *, contract: Contract, setti
     batch = max(1, min(5000, BATCH_BYTES // math.prod(contract.shape)))
     preprocess = functools.partial(preprocessing_fn, shape=contract.shape, classes=contract.classes, settings=settings)
     # Without an analyzer there is nothing to learn, and train is not read.
-    learnt = tft.get_analyze_input_columns(preprocess, {n: tf.TensorSpec([None], spec.dtype) for n, spec in _spec().items()})
+    learnt = tft.get_analyze_input_columns(
+        preprocess, {n: tf.TensorSpec([None], spec.dtype) for n, spec in _spec().items()}
+    )
     train = [(str(path), count) for _, path, count in examples.shards("train") if learnt]
     with run.beam() as pipeline, tft_beam.Context(str(run.scratch)):
         raw = pipeline | beam.Create(train) | beam.Reshuffle() | "read" >> beam.FlatMap(record_batches, batch)
@@ -58,10 +60,14 @@ def transform(examples: Examples, verdict: Verdict, *, contract: Contract, setti
     splits = {name: examples.splits[name] for name in ("train", "validation")}
     computes = fingerprint.of(run.out / tft.TFTransformOutput.TRANSFORM_FN_DIR)
     one_hot = settings.label == "one_hot"
-    return Features(run.out, splits=splits, shape=contract.shape, classes=contract.classes, one_hot=one_hot, graph=computes)
+    return Features(
+        run.out, splits=splits, shape=contract.shape, classes=contract.classes, one_hot=one_hot, graph=computes
+    )
 
 
-def preprocessing_fn(inputs: dict[str, Any], *, shape: tuple[int, int, int], classes: int, settings: Transform) -> dict[str, Any]:
+def preprocessing_fn(
+    inputs: dict[str, Any], *, shape: tuple[int, int, int], classes: int, settings: Transform
+) -> dict[str, Any]:
     """The graph. What needs a pass over the data (mean and variance) is an analyzer of tf.Transform."""
     pixels = tf.reshape(tf.io.decode_raw(inputs["image"], tf.uint8), [-1, *shape])
     image = tf.cast(pixels, tf.float32)

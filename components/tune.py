@@ -17,4 +17,6 @@ def tune(features: Features, found: Search | None = None, *, settings: Train, ru
         return Hyperparameters(run.out, origin="configured")
     shutil.copyfile(found.path / "hyperparameters.json", path)
     trials = f"{found.trials} trial{'s'[: found.trials != 1]}"
-    return Hyperparameters(run.out, origin=f"search {found.digest[:12]} ({trials}, validation accuracy {found.accuracy:.4f})")
+    return Hyperparameters(
+        run.out, origin=f"search {found.digest[:12]} ({trials}, validation accuracy {found.accuracy:.4f})"
+    )

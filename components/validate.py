@@ -21,22 +21,38 @@ with epy.lazy_imports():
 
 
 @component
-def validate(statistics: Statistics, served: Served | None, *, contract: Contract, checks: Validate, run: Run) -> Verdict:
+def validate(
+    statistics: Statistics, served: Served | None, *, contract: Contract, checks: Validate, run: Run
+) -> Verdict:
     """Passes unless an anomaly has severity error. Types, presence, domains and sizes by the schema; drift between splits
     and against the train split of the model now served, by the schema's comparators; the rest by `checks`.
 
     Leaves `anomalies.pbtxt` (an `Anomalies` proto) and `anomalies.json`.
     """
     splits = stats.read(statistics.path / "stats.tfrecord")
-    found = [anomaly for dataset in splits.values() for anomaly in (*against(contract, dataset), *oddities(dataset, checks))]
+    found = [
+        anomaly for dataset in splits.values() for anomaly in (*against(contract, dataset), *oddities(dataset, checks))
+    ]
     train = splits["train"]
     for name, dataset in splits.items():
         if name not in ("train", "fresh"):  # how far new data may lie from old is the spans' affair
             found += _apart(contract, dataset, train, f"{name} against train", name, "skew_comparator", checks.skew)
     if served is not None and (served.path / stats.SERVED).exists():
         before = stats.read(served.path / stats.SERVED)["train"]
-        found += _apart(contract, train, before, f"train against version {served.version}'s", "train", "drift_comparator", checks.drift)
-    found = [replace(anomaly, words=called(anomaly.words, contract.names)) for anomaly in found if anomaly.severity != "ignore"]
+        found += _apart(
+            contract,
+            train,
+            before,
+            f"train against version {served.version}'s",
+            "train",
+            "drift_comparator",
+            checks.drift,
+        )
+    found = [
+        replace(anomaly, words=called(anomaly.words, contract.names))
+        for anomaly in found
+        if anomaly.severity != "ignore"
+    ]
     (run.out / "anomalies.json").write_text(json.dumps([asdict(anomaly) for anomaly in found], indent=2))
     (run.out / "anomalies.pbtxt").write_text(text_format.MessageToString(_proto(contract, found)))
     errors = tuple(anomaly.words for anomaly in found if anomaly.severity == "error")
@@ -47,7 +63,9 @@ def validate(statistics: Statistics, served: Served | None, *, contract: Contrac
     return Verdict(run.out, passed=not errors, reasons=errors, warnings=warnings, remedy=remedy)
 
 
-def _apart(contract: Contract, one: Any, other: Any, what: str, split: str, comparator: str, severity: Severity) -> Iterator[Anomaly]:
+def _apart(
+    contract: Contract, one: Any, other: Any, what: str, split: str, comparator: str, severity: Severity
+) -> Iterator[Anomaly]:
     """Distributions of labels and pixels that differ by more than the schema's comparator allows."""
     kind = "COMPARATOR_JENSEN_SHANNON_DIVERGENCE_HIGH"
     limit = getattr(contract.feature("image"), comparator).jensen_shannon_divergence.threshold
@@ -74,6 +92,8 @@ def _proto(contract: Contract, found: list[Anomaly]) -> "anomalies_pb2.Anomalies
         info.short_description = anomaly.kind.replace("_", " ").capitalize()
         info.description = "; ".join(filter(None, [info.description, anomaly.words]))
         info.reason.add(
-            type=anomalies_pb2.AnomalyInfo.Type.Value(anomaly.kind), short_description=info.short_description, description=anomaly.words
+            type=anomalies_pb2.AnomalyInfo.Type.Value(anomaly.kind),
+            short_description=info.short_description,
+            description=anomaly.words,
         )
     return proto

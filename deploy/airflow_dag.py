@@ -18,7 +18,11 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 GATELINE = shlex.split(os.environ.get("GATELINE", "/opt/gateline/bin/python -m pipeline"))
 CONFIGURATION = shlex.split(os.environ.get("GATELINE_CONFIGURATION", "--profile mnist"))
-FINAL = {2: "configuration", 3: "the model was refused", 4: "the data was refused"}  # trying again would come to the same
+FINAL = {
+    2: "configuration",
+    3: "the model was refused",
+    4: "the data was refused",
+}  # trying again would come to the same
 
 
 def stages() -> list[dict]:
@@ -32,7 +36,9 @@ def run(stage: str) -> dict:
     # What is served is looked up once for the whole DAG run, as it is in one process.
     hold = f"airflow {get_current_context()['run_id']}"
     done = subprocess.run(
-        [*GATELINE, "run", "--only", stage, "--hold", hold, "--wait", "--json", *CONFIGURATION], stdout=subprocess.PIPE, check=False
+        [*GATELINE, "run", "--only", stage, "--hold", hold, "--wait", "--json", *CONFIGURATION],
+        stdout=subprocess.PIPE,
+        check=False,
     )
     if done.returncode in FINAL:
         raise AirflowFailException(f"exit code {done.returncode}, {FINAL[done.returncode]}: the log says why")
@@ -42,7 +48,12 @@ def run(stage: str) -> dict:
     return {name: value for name, value in made.items() if name != "stages"}
 
 
-@dag(schedule="0 3 * * *", start_date=datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC), catchup=False, max_active_runs=1)
+@dag(
+    schedule="0 3 * * *",
+    start_date=datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC),
+    catchup=False,
+    max_active_runs=1,
+)
 def gateline():
     tasks = {}
     for each in stages():

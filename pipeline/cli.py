@@ -27,7 +27,16 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-for command in (run.run, tune, review.runs, review.show, review.report, review.compare, configure.settings, configure.stages):
+for command in (
+    run.run,
+    tune,
+    review.runs,
+    review.show,
+    review.report,
+    review.compare,
+    configure.settings,
+    configure.stages,
+):
     app.command()(command)
 schema = typer.Typer(help="Data contracts.", no_args_is_help=True)
 schema.command()(configure.infer)
@@ -47,7 +56,9 @@ def main() -> None:
     """Run a command; every failure becomes a line of cause, one of remedy, and an exit code."""
     verbose = any(argument in ("-v", "--verbose") for argument in sys.argv[1:])
     code = 0
-    gc.set_threshold(50_000, 20, 20)  # imports make a great many objects that stay: looking through them again and again is in vain
+    gc.set_threshold(
+        50_000, 20, 20
+    )  # imports make a great many objects that stay: looking through them again and again is in vain
     heed()
     try:
         app(prog_name="gateline")

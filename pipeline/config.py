@@ -38,7 +38,9 @@ class Config(Settings):
 
     source: Source = Field(description="the data set")
     spans: Spans | None = Field(None, description="new images that go on arriving beside it; absent: none")
-    contract: str = Field(alias="schema", min_length=1, description="the data contract: a path, or the name of a shipped .pbtxt")
+    contract: str = Field(
+        alias="schema", min_length=1, description="the data contract: a path, or the name of a shipped .pbtxt"
+    )
     checks: Validate = Field(Validate(), alias="validate", description="how bad each finding in the data is")
     transform: Transform = Field(Transform(), description="what becomes of image and label")
     tune: Tune = Field(Tune(), description="the search for hyperparameters, by the command tune")
@@ -58,7 +60,9 @@ class Config(Settings):
     def _loss_and_label_agree(self) -> "Config":
         wanted = "one_hot" if self.train.loss == "categorical_crossentropy" else "index"
         if self.transform.label != wanted:
-            raise ValueError(f"train.loss {self.train.loss} needs transform.label: {wanted}, not {self.transform.label}")
+            raise ValueError(
+                f"train.loss {self.train.loss} needs transform.label: {wanted}, not {self.transform.label}"
+            )
         return self
 
     @model_validator(mode="after")
@@ -81,7 +85,8 @@ def load(*, profile: str | None = None, file: Path | None = None, sets: list[str
     where = f"file {file}" if file else f"profile {profile}"
     if profile not in profiles() and not (file and profile is None):
         raise ConfigurationError(
-            f"there is no profile {profile}", f"The profiles are {', '.join(profiles())}.{_close(profile or '', profiles())}"
+            f"there is no profile {profile}",
+            f"The profiles are {', '.join(profiles())}.{_close(profile or '', profiles())}",
         )
     path = file or PROFILES / f"{profile}.yaml"
     if not path.is_file():
@@ -91,7 +96,9 @@ def load(*, profile: str | None = None, file: Path | None = None, sets: list[str
     except UnicodeDecodeError:
         raise ConfigurationError(f"{where} is not a text file", "Name a YAML file with --config.") from None
     if not isinstance(document, dict):
-        raise ConfigurationError(f"{where} holds {_short(document)}, not a mapping of settings", "See pipeline/profiles/sample.yaml.")
+        raise ConfigurationError(
+            f"{where} holds {_short(document)}, not a mapping of settings", "See pipeline/profiles/sample.yaml."
+        )
     for override in sets or []:
         _override(document, override)
     try:
@@ -118,8 +125,12 @@ class _Loader(yaml.SafeLoader):
         return found
 
 
-_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(true|True|TRUE|false|False|FALSE)$"), list("tTfF"))
-_Loader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789"))
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:bool", re.compile(r"^(true|True|TRUE|false|False|FALSE)$"), list("tTfF")
+)
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
+)
 
 
 def _yaml(text: str, where: str) -> Any:
@@ -130,13 +141,17 @@ def _yaml(text: str, where: str) -> Any:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise ConfigurationError(f"{where} is not good YAML{place}: {getattr(error, 'problem', error)}", "Mend it and run again.") from None
+        raise ConfigurationError(
+            f"{where} is not good YAML{place}: {getattr(error, 'problem', error)}", "Mend it and run again."
+        ) from None
 
 
 def _override(document: dict[str, Any], override: str) -> None:
     key, equals, text = override.partition("=")
     if not equals or not key:
-        raise ConfigurationError(f"--set {override} is not of the form section.key=value", "For example: --set train.epochs=3")
+        raise ConfigurationError(
+            f"--set {override} is not of the form section.key=value", "For example: --set train.epochs=3"
+        )
     *sections, last = key.split(".")
     for section in sections:
         inner = document.setdefault(section, {})
@@ -144,7 +159,8 @@ def _override(document: dict[str, Any], override: str) -> None:
             inner = document[section] = {}
         if not isinstance(inner, dict):
             raise ConfigurationError(
-                f"--set {override}: {section} is a value, not a section", "Run python -m pipeline settings for all settings."
+                f"--set {override}: {section} is a value, not a section",
+                "Run python -m pipeline settings for all settings.",
             )
         document = inner
     document[last] = _yaml(text, f"--set {override}")
@@ -179,11 +195,17 @@ def _keys(path: list[str]) -> list[str]:
     """Names of the settings in a section; its place in a list does not matter."""
     path = re.sub(r"\.\d+(?=\.|$)", "[]", ".".join(path)).split(".") if path else []
     return sorted(
-        {row[0].split(".")[len(path)] for row in describe() if row[0].split(".")[: len(path)] == path and row[0].count(".") >= len(path)}
+        {
+            row[0].split(".")[len(path)]
+            for row in describe()
+            if row[0].split(".")[: len(path)] == path and row[0].count(".") >= len(path)
+        }
     )
 
 
-def describe(model: type[BaseModel] = Config, prefix: str = "", required: str = "required") -> list[tuple[str, str, str, str]]:
+def describe(
+    model: type[BaseModel] = Config, prefix: str = "", required: str = "required"
+) -> list[tuple[str, str, str, str]]:
     """(key, type, default, meaning) of every setting; `key[]` is any item of a list. `required`: how to say that one must be stated."""
     rows = []
     for name, field in model.model_fields.items():
@@ -201,7 +223,11 @@ def describe(model: type[BaseModel] = Config, prefix: str = "", required: str = 
 def _models(annotation: Any) -> list[type[BaseModel]]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [] if issubclass(annotation, Range) else [annotation]
-    if isinstance(annotation, types.UnionType) or typing.get_origin(annotation) in (typing.Union, typing.Annotated, list):
+    if isinstance(annotation, types.UnionType) or typing.get_origin(annotation) in (
+        typing.Union,
+        typing.Annotated,
+        list,
+    ):
         return [model for each in typing.get_args(annotation) for model in _models(each)]
     return []
 

@@ -41,14 +41,23 @@ def line(c: Config, serving_dir: Path, decided: Decided | None = None) -> Node:
     features = transform(examples=examples, verdict=verdict, contract=contract, settings=c.transform)
     found = searched(features=features, settings=c.train, tuning=c.tune)
     tuned = tune(features=features, found=found, settings=c.train)
-    model = train(features=features, hyperparameters=tuned, start=start(features=features, warm=c.train.warm_start, **shelf))
+    model = train(
+        features=features, hyperparameters=tuned, start=start(features=features, warm=c.train.warm_start, **shelf)
+    )
     now, peak = baseline(model=model, **shelf), best(model=model, examples=examples, **shelf)
     seen = {"model": model, "examples": examples, "statistics": statistics}
     evaluation = evaluate(**seen, baseline=now, best=peak, contract=contract, gates=c.gates, settings=c.evaluate)
-    serving = check_serving(model=model, evaluation=evaluation, baseline=now, model_name=shelf["model_name"], budgets=c.check_serving)
+    serving = check_serving(
+        model=model, evaluation=evaluation, baseline=now, model_name=shelf["model_name"], budgets=c.check_serving
+    )
     passed = {"model": model, "evaluation": evaluation, "serving": serving, "baseline": now}
     approval = approve(**passed, settings=c.push, decided=decided, **shelf)
-    way = {"keep": c.push.keep, "signatures": c.push.signing, "watched": c.push.watch, "labels": list(contract.names) or None}
+    way = {
+        "keep": c.push.keep,
+        "signatures": c.push.signing,
+        "watched": c.push.watch,
+        "labels": list(contract.names) or None,
+    }
     return push(**passed, statistics=statistics, approval=approval, **way, **shelf)
 
 
@@ -56,10 +65,17 @@ def _grown(c: Config, examples: Node, statistics: Node, contract: Contract, shel
     """The base data set and what arrived beside it."""
     assert c.spans
     c.spans.check(contract.classes, contract.names)
-    reading = {"labels": c.spans.labels, "validation": c.source.validation, "fresh": c.spans.fresh, "shard_size": c.source.shard_size}
+    reading = {
+        "labels": c.spans.labels,
+        "validation": c.source.validation,
+        "fresh": c.spans.fresh,
+        "shard_size": c.source.shard_size,
+    }
     spans = collect(arrivals=arrived(spans=c.spans), **reading)
     before = served_spans(spans=spans, **shelf)
-    admission = admit(spans=spans, statistics=statistics, served=before, contract=contract, checks=c.checks, drift=c.spans.drift)
+    admission = admit(
+        spans=spans, statistics=statistics, served=before, contract=contract, checks=c.checks, drift=c.spans.drift
+    )
     mixing = {"window": c.spans.window, "weight": c.spans.weight, "base_weight": c.spans.base_weight}
     return mix(examples=examples, statistics=statistics, spans=spans, admission=admission, **mixing)
 

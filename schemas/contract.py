@@ -56,7 +56,9 @@ class Contract:
                 f"schema {name} is still a draft", "Read it, correct what chance put there, and remove its first line."
             )
         if contract.encoding != "raw":
-            raise ConfigurationError(f"schema {name}: image must carry the annotation tag 'encoding=raw'", "See schemas/mnist.pbtxt.")
+            raise ConfigurationError(
+                f"schema {name}: image must carry the annotation tag 'encoding=raw'", "See schemas/mnist.pbtxt."
+            )
         assert contract.shape and contract.classes and isinstance(contract.names, tuple)
         return contract
 
@@ -77,7 +79,9 @@ class Contract:
 
     @property
     def encoding(self) -> str:
-        tags = [tag.removeprefix("encoding=") for tag in self.feature("image").annotation.tag if tag.startswith("encoding=")]
+        tags = [
+            tag.removeprefix("encoding=") for tag in self.feature("image").annotation.tag if tag.startswith("encoding=")
+        ]
         return tags[0] if tags else ""
 
     @cached_property
@@ -114,10 +118,14 @@ class Contract:
         names = tuple(value for domain in self.proto.string_domain if domain.name == "label" for value in domain.value)
         if names and (len(set(names)) != self.classes or len(names) != self.classes):
             asked = f"string_domain label must name each of the {self.classes} labels, in their order"
-            raise ConfigurationError(f"schema {self.name}: {asked}, not {', '.join(names)}", "Name each label once, or none.")
+            raise ConfigurationError(
+                f"schema {self.name}: {asked}, not {', '.join(names)}", "Name each label once, or none."
+            )
         for name in names:
             if not name.strip() or _UNFIT.search(name):
-                raise ConfigurationError(f"schema {self.name}: {json.dumps(name)} is no name of a label", "A name is one line of text.")
+                raise ConfigurationError(
+                    f"schema {self.name}: {json.dumps(name)} is no name of a label", "A name is one line of text."
+                )
         return names
 
 

@@ -89,7 +89,9 @@ class Interrupted(GatelineError):
     exit_code = 130
     kind = "interrupted"
 
-    def __init__(self, cause: str = "finished stages are kept", remedy: str = "The next run goes on from them.") -> None:
+    def __init__(
+        self, cause: str = "finished stages are kept", remedy: str = "The next run goes on from them."
+    ) -> None:
         super().__init__(cause, remedy)
 
 

@@ -31,7 +31,9 @@ def encoder(dataset: str, version: str, split: str) -> Callable[["np.ndarray", i
     source = {"dataset": dataset, "version": version, "split": split}
     texts = {part: _entry(f"source/{part}", _bytes(text.encode())) for part, text in source.items()}
     tail = texts["split"] + texts["version"]
-    places = [_entry("source/index", _integer(1 << 7 * (size - 1)))[:-size] for size in range(1, 10)]  # by the bytes of the index
+    places = [
+        _entry("source/index", _integer(1 << 7 * (size - 1)))[:-size] for size in range(1, 10)
+    ]  # by the bytes of the index
 
     continued = [bytes([low | 128]) for low in range(128)]
 
@@ -106,11 +108,15 @@ def _encoded(name: str, column: "np.ndarray") -> Iterator[bytes]:
     if column.dtype == np.int64 and column.ndim == 1:
         distinct = {v: _feature(name, _integer(v)) for v in np.unique(column).tolist()}
         return map(distinct.__getitem__, column.tolist())
-    raise TypeError(f"feature {name} is {column.dtype} {column.shape}; float32 [batch, ...] or int64 [batch] was expected")
+    raise TypeError(
+        f"feature {name} is {column.dtype} {column.shape}; float32 [batch, ...] or int64 [batch] was expected"
+    )
 
 
 def _feature(name: str, value: "tf.train.Feature") -> bytes:
-    content: bytes = tf.train.Example(features=tf.train.Features(feature={name: value})).SerializeToString(deterministic=True)
+    content: bytes = tf.train.Example(features=tf.train.Features(feature={name: value})).SerializeToString(
+        deterministic=True
+    )
     return content
 
 
@@ -122,7 +128,9 @@ def read(path: Path, count: int, batch: int = 1000) -> Iterator[list[bytes]]:
     """
     done = 0
     try:
-        reader = tf.compat.v1.io.tf_record_iterator(str(path))  # five times as fast as a Dataset, which moves record by record
+        reader = tf.compat.v1.io.tf_record_iterator(
+            str(path)
+        )  # five times as fast as a Dataset, which moves record by record
         while records := list(itertools.islice(reader, batch)):
             yield records
             done += len(records)
@@ -177,7 +185,9 @@ def parse(records: list[bytes], path: Path) -> dict[str, "np.ndarray"]:
         columns = tf.io.parse_example(tf.constant(records, tf.string), feature_spec())
     except (tf.errors.InvalidArgumentError, UnicodeDecodeError) as error:  # TensorFlow cannot always word its own error
         cause = str(getattr(error, "message", "it is no tf.Example")).split("\n")[0]
-        raise DataError(f"shard {path} holds a record that does not parse: {cause}", "Run again with --force ingest.") from error
+        raise DataError(
+            f"shard {path} holds a record that does not parse: {cause}", "Run again with --force ingest."
+        ) from error
     return {name: column.numpy() for name, column in columns.items()}
 
 

@@ -36,7 +36,10 @@ def listing(directory: Path, pattern: str = "*", *, sync: bool = False) -> dict[
     if sync:
         for folder in [directory, *(p for p in paths if p.is_dir())]:
             sync_directory(folder)
-    return {str(p.relative_to(directory)): {"size": p.stat().st_size, "sha256": digest} for p, digest in zip(files, digests, strict=True)}
+    return {
+        str(p.relative_to(directory)): {"size": p.stat().st_size, "sha256": digest}
+        for p, digest in zip(files, digests, strict=True)
+    }
 
 
 def digest(files: dict[str, dict[str, Any]], facts: Any = None, interpreted: Iterable[str] = ()) -> str:
@@ -45,7 +48,9 @@ def digest(files: dict[str, dict[str, Any]], facts: Any = None, interpreted: Ite
     Files in an `interpreted` folder (`"graph/"`) do not count: a fact says what they mean.
     """
     meant = tuple(interpreted)
-    lines = "".join(f"{entry['sha256']}  {name}\n" for name, entry in sorted(files.items()) if not name.startswith(meant))
+    lines = "".join(
+        f"{entry['sha256']}  {name}\n" for name, entry in sorted(files.items()) if not name.startswith(meant)
+    )
     return hashlib.sha256((lines + (json.dumps(facts, sort_keys=True) if facts else "")).encode()).hexdigest()
 
 
@@ -56,7 +61,9 @@ def manifest(directory: Path) -> dict[str, Any] | None:
         entries = all(type(entry["size"]) is int and type(entry["sha256"]) is str for entry in found["files"].values())
         names = all(Path(found[name]).name == found[name] != ".." for name in ("stage", "key"))
         # Manifests of older stores have neither of the two.
-        sealed = found["seal"] == seal(found) if {"seal", "number"} & found.keys() else isinstance(found["recipe"], dict)
+        sealed = (
+            found["seal"] == seal(found) if {"seal", "number"} & found.keys() else isinstance(found["recipe"], dict)
+        )
         meant = found["digest"] == digest(found["files"], found["facts"], found.get("interpreted", []))
         whole = entries and names and sealed and meant and type(found["made"]) is str
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
@@ -205,9 +212,13 @@ def explain(error: OSError, place: Path, what: str) -> GatelineError:
     """The same, for an error already caught."""
     # What `shutil.copytree` raises has no number: it is a list of errors, in words.
     if error.errno in FULL or (error.errno is None and any(os.strerror(code) in str(error) for code in FULL)):
-        return GatelineError(f"{what} {place}: no space left on its disk", "Free some space and run again; finished stages are reused.")
+        return GatelineError(
+            f"{what} {place}: no space left on its disk", "Free some space and run again; finished stages are reused."
+        )
     if error.errno in FORBIDDEN:
-        return StoreError(f"{what} {place}: {error.strerror}", "Name another with --root or --serving-dir, or mend its permissions.")
+        return StoreError(
+            f"{what} {place}: {error.strerror}", "Name another with --root or --serving-dir, or mend its permissions."
+        )
     return StoreError(f"{what} {place}: {error.strerror or error}", "Name another with --root or --serving-dir.")
 
 

@@ -37,7 +37,9 @@ def encode(split: str, found: Any, duplicates: int, leaked: Mapping[str, int]) -
         _categorical(dataset, f"image/{side}", _marginal(found.sizes, i), found.records)
     _categorical(dataset, "label", found.labels, found.records)
     for i, part in enumerate(("dataset", "version", "split")):
-        _categorical(dataset, f"source/{part}", _marginal(found.sources, i), found.records, pb.FeatureNameStatistics.BYTES)
+        _categorical(
+            dataset, f"source/{part}", _marginal(found.sources, i), found.records, pb.FeatureNameStatistics.BYTES
+        )
     return dataset
 
 

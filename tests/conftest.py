@@ -29,7 +29,9 @@ from schemas.settings.validate import Validate
 from tests import postgres
 
 # A busy machine is no reason to fail, and processes that are begun in the background inherit that Ctrl-C is ignored.
-hypothesis.settings.register_profile("any machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
 hypothesis.settings.load_profile("any machine")
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -94,7 +96,9 @@ def mnist() -> Contract:
 @pytest.fixture(scope="session")
 def sample(data_dir: str, tmp_path_factory: pytest.TempPathFactory) -> Examples:
     """All of the sample: 4,000 train images, of which a tenth is validation, and 1,000 test images."""
-    return ingest.function(source=SAMPLE, data_dir=data_dir, manual_dir=None, run=lent(tmp_path_factory.mktemp("ingest")))
+    return ingest.function(
+        source=SAMPLE, data_dir=data_dir, manual_dir=None, run=lent(tmp_path_factory.mktemp("ingest"))
+    )
 
 
 @pytest.fixture(scope="session")

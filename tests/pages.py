@@ -40,13 +40,19 @@ class Reader:
     @property
     def environment(self) -> dict[str, str]:
         own = {k: v for k, v in os.environ.items() if not k.startswith(("GATELINE_", "TFDS_"))}
-        return own | {"HOME": str(self.home), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
+        return own | {
+            "HOME": str(self.home),
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "PYTHONPATH": str(ROOT),
+        }
 
     def types(self, command: str) -> subprocess.CompletedProcess:
         where = self.home / ".place"
         typed = f"{command}\ncode=$?; pwd > {where}; exit $code"
         shell = ["bash", "-c", typed]
-        done = subprocess.run(shell, cwd=self.place, env=self.environment, capture_output=True, text=True, timeout=600, check=False)
+        done = subprocess.run(
+            shell, cwd=self.place, env=self.environment, capture_output=True, text=True, timeout=600, check=False
+        )
         self.place = Path(where.read_text().strip())
         return done
 

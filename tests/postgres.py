@@ -21,7 +21,9 @@ ASLEEP = "fsync=off"  # what is tested is our SQL, not their disk
 def binaries() -> Path | None:
     """Where the server's programs are; Debian keeps them off the path."""
     places = [Path(found).resolve().parent for found in [shutil.which("postgres")] if found]
-    return next((p for p in [*places, *sorted(Path("/usr/lib/postgresql").glob("*/bin"))] if (p / "initdb").exists()), None)
+    return next(
+        (p for p in [*places, *sorted(Path("/usr/lib/postgresql").glob("*/bin"))] if (p / "initdb").exists()), None
+    )
 
 
 def lacking() -> str | None:
@@ -45,7 +47,19 @@ def server() -> Iterator[Callable[[], str]]:
     if user:
         for path in (at, at / "password"):
             shutil.chown(path, user["user"], user["group"])
-    initdb = [found / "initdb", "-D", at / "data", "-U", "gateline", "-A", "scram-sha-256", f"--pwfile={at}/password", "-E", "UTF8", "-N"]
+    initdb = [
+        found / "initdb",
+        "-D",
+        at / "data",
+        "-U",
+        "gateline",
+        "-A",
+        "scram-sha-256",
+        f"--pwfile={at}/password",
+        "-E",
+        "UTF8",
+        "-N",
+    ]
     control = [found / "pg_ctl", "-D", at / "data", "-s", "-w", "-l", at / "log"]
     options = f"-c listen_addresses= -c unix_socket_directories={at} -c {ASLEEP}"
     try:

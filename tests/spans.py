@@ -27,7 +27,9 @@ def digits(data_dir: str, first: int, count: int) -> tuple[np.ndarray, np.ndarra
     return np.stack([each["image"][:, :, 0] for each in found]), np.array([each["label"] for each in found])
 
 
-def deliver(directory: Path, name: str, images: np.ndarray, labels: np.ndarray, form: str = "images", ready: bool = True) -> Path:
+def deliver(
+    directory: Path, name: str, images: np.ndarray, labels: np.ndarray, form: str = "images", ready: bool = True
+) -> Path:
     """A span in one of its forms; marked as complete at the end."""
     span = directory / name
     span.mkdir(parents=True)

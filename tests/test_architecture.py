@@ -13,7 +13,16 @@ import pytest
 from pipeline.engine.component import Component
 
 ROOT = Path(__file__).parents[1]
-HEAVY = ("tensorflow", "apache_beam", "keras", "tensorflow_model_analysis", "tensorflow_transform", "numpy", "pyarrow", "matplotlib")
+HEAVY = (
+    "tensorflow",
+    "apache_beam",
+    "keras",
+    "tensorflow_model_analysis",
+    "tensorflow_transform",
+    "numpy",
+    "pyarrow",
+    "matplotlib",
+)
 # From the bottom up; a part may import those of lower layers, and those of its own layer if that makes no cycle.
 LAYERS = (
     {"schemas"},
@@ -35,7 +44,9 @@ def sources(package: str) -> list[Path]:
     return found
 
 
-OURS = [p for package in ("schemas", "components", "pipeline") for p in sources(package)] + sorted(ROOT.glob("gateline.py"))
+OURS = [p for package in ("schemas", "components", "pipeline") for p in sources(package)] + sorted(
+    ROOT.glob("gateline.py")
+)
 STAGES = [path for path in sources("components") if path.parent.name == "components" and path.stem != "__init__"]
 
 
@@ -122,7 +133,11 @@ def _cycle(edges: dict[str, set[str]]) -> list[str]:
 
 @pytest.mark.parametrize("path", sources("components"), ids=shown)
 def test_a_component_imports_of_the_pipeline_only_what_a_stage_needs(path: Path) -> None:
-    assert not {n for n in imports(path) if part(n).startswith("pipeline") and n not in LENT and not n.startswith("pipeline.serving.")}
+    assert not {
+        n
+        for n in imports(path)
+        if part(n).startswith("pipeline") and n not in LENT and not n.startswith("pipeline.serving.")
+    }
 
 
 @pytest.mark.parametrize("path", [p for p in sources("components") if p not in STAGES], ids=shown)
@@ -152,7 +167,9 @@ def test_every_folder_says_in_one_line_what_it_is() -> None:
 def test_the_command_line_the_plan_and_the_stages_import_nothing_heavy() -> None:
     modules = ["pipeline.cli", "pipeline.runs.session", "pipeline.dag", *map(module, STAGES)]
     program = f"import sys, {', '.join(modules)}; print([name for name in {HEAVY} if name in sys.modules])"
-    done = subprocess.run([sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, check=False, cwd=ROOT)
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, check=False, cwd=ROOT
+    )
     assert (done.stdout, done.stderr) == ("[]\n", "")
 
 
@@ -162,12 +179,16 @@ def test_a_plan_of_the_real_line_imports_nothing_heavy(tmp_path: Path) -> None:
         "root = pathlib.Path(sys.argv[1])\nsteps = Session(root, root / 'serving').plan(load(profile='mnist'))\n"
         f"print(len(steps) > 8, [name for name in {HEAVY} if name in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", program, tmp_path], capture_output=True, text=True, check=False, cwd=ROOT)
+    done = subprocess.run(
+        [sys.executable, "-c", program, tmp_path], capture_output=True, text=True, check=False, cwd=ROOT
+    )
     assert (done.stdout, done.stderr) == ("True []\n", "")
 
 
 def test_the_folders_at_the_top_are_these() -> None:
-    tracked = subprocess.run(["git", "ls-files", "--cached"], capture_output=True, text=True, check=True, cwd=ROOT).stdout
+    tracked = subprocess.run(
+        ["git", "ls-files", "--cached"], capture_output=True, text=True, check=True, cwd=ROOT
+    ).stdout
     folders = {line.split("/")[0] for line in tracked.splitlines() if "/" in line}
     required = {"pipeline", "components", "schemas", "tests", "deploy"}
     assert required <= {folder for folder in folders if not folder.startswith(".")} <= required | {"docs"}
@@ -189,6 +210,8 @@ def test_files_and_functions_are_short_and_every_module_says_what_it_is() -> Non
         tree = ast.parse(text)
         assert len(text.splitlines()) <= 300, path
         functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
-        long = {f.name: f.end_lineno - f.lineno + 1 for f in functions if f.end_lineno and f.end_lineno - f.lineno + 1 > 60}
+        long = {
+            f.name: f.end_lineno - f.lineno + 1 for f in functions if f.end_lineno and f.end_lineno - f.lineno + 1 > 60
+        }
         assert long == {}, path
         assert ast.get_docstring(tree), path

@@ -71,7 +71,15 @@ def test_each_run_of_the_page_ends_as_it_says(nightly):
     lineage = Lineage.at(nightly / "gateline", None)
     states = {run["run"]: run["state"] for run in lineage.runs()}
     lineage.engine.dispose()
-    assert states == {1: "approved", 2: "pushed", 3: "approved", 4: "pushed", 5: "approved", 6: "pushed", 7: "unchanged"}
+    assert states == {
+        1: "approved",
+        2: "pushed",
+        3: "approved",
+        4: "pushed",
+        5: "approved",
+        6: "pushed",
+        7: "unchanged",
+    }
 
 
 def test_two_retrained_models_were_approved_and_one_was_taken_back(nightly):

@@ -95,7 +95,9 @@ def test_every_gate_is_shown(tmp_path):
     config = configuration(block("yaml", 0), tmp_path)
     assert set(config.evaluate.derived) == set(get_args(Measure))
     stated = set(config.gates.model_fields_set)
-    assert {name for name, field in Gates.model_fields.items() if field.annotation not in (float, int)} - stated <= {"drop"}
+    assert {name for name, field in Gates.model_fields.items() if field.annotation not in (float, int)} - stated <= {
+        "drop"
+    }
 
 
 def test_every_kind_of_notice_is_named():
@@ -103,7 +105,9 @@ def test_every_kind_of_notice_is_named():
 
 
 def test_every_command_is_documented():
-    listed = subprocess.run([sys.executable, "-m", "pipeline", "--help"], capture_output=True, text=True, cwd=ROOT, check=True).stdout
+    listed = subprocess.run(
+        [sys.executable, "-m", "pipeline", "--help"], capture_output=True, text=True, cwd=ROOT, check=True
+    ).stdout
     commands = re.findall(r"^│ (\w+) ", listed, re.MULTILINE)
     assert {"run", "runs", "show", "report", "settings", "schema"} <= set(commands)
     for command in commands:

@@ -12,7 +12,16 @@ from schemas.errors import ConfigurationError
 ROOT = Path(__file__).parents[1]
 SOURCES = [path for package in ("pipeline", "components", "schemas") for path in sorted((ROOT / package).rglob("*.py"))]
 UNSAFE_MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "marshal", "shelve", "h5py"}
-UNSAFE_CALLS = {"load_model", "load_weights", "unsafe_load", "full_load", "eval", "exec", "system", "enable_unsafe_deserialization"}
+UNSAFE_CALLS = {
+    "load_model",
+    "load_weights",
+    "unsafe_load",
+    "full_load",
+    "eval",
+    "exec",
+    "system",
+    "enable_unsafe_deserialization",
+}
 
 
 def calls(tree: ast.AST) -> Iterator[tuple[str, ast.Call]]:

@@ -78,12 +78,19 @@ def oddities(dataset: Any, checks: Validate) -> Iterator[Anomaly]:
         words = f"{name}: {malformed:,} images do not hold height x width x channels bytes"
         yield Anomaly(name, "image", "LOW_SUPPORTED_IMAGE_FRACTION", words)
     if copies := int(stats.custom(dataset, "duplicates")):
-        yield Anomaly(name, "image", "UNKNOWN_TYPE", f"{name}: {copies:,} images are copies of another one", checks.duplicates)
+        yield Anomaly(
+            name, "image", "UNKNOWN_TYPE", f"{name}: {copies:,} images are copies of another one", checks.duplicates
+        )
     if constant := int(stats.custom(dataset, "constant")):
         yield Anomaly(name, "image", "UNKNOWN_TYPE", f"{name}: {constant:,} images are of one colour", checks.constant)
     for other, count in stats.leaked(dataset).items() if name in TESTED else ():
         if count == dataset.num_examples:
-            yield Anomaly(name, "image", "UNKNOWN_TYPE", f"{name}: every image also stands in {other}, so nothing is left to test on")
+            yield Anomaly(
+                name,
+                "image",
+                "UNKNOWN_TYPE",
+                f"{name}: every image also stands in {other}, so nothing is left to test on",
+            )
         else:
             words = f"{name}: {count:,} images also stand in {other}; they are left out of the {name} figures"
             yield Anomaly(name, "image", "UNKNOWN_TYPE", words, checks.leakage)

@@ -27,8 +27,12 @@ class Duplicates:
     """Images that stand more than once, within a split and across each pair of splits."""
 
     within: Counter[str] = field(default_factory=Counter)  # split: images beyond the first of their kind
-    across: Counter[tuple[str, str]] = field(default_factory=Counter)  # (split, other): images of split that stand in other
-    leaked: frozenset[tuple[str, int]] = frozenset()  # (split, position) of tested images that stand in a split that is learnt from
+    across: Counter[tuple[str, str]] = field(
+        default_factory=Counter
+    )  # (split, other): images of split that stand in other
+    leaked: frozenset[tuple[str, int]] = (
+        frozenset()
+    )  # (split, position) of tested images that stand in a split that is learnt from
 
     @classmethod
     def of(cls, digests: Iterable[tuple[bytes, str, int]]) -> Self:
@@ -48,7 +52,9 @@ class Duplicates:
                 for other in counts:
                     if other != split:
                         across[split, other] += count
-        leaked = frozenset(each for digest, found in tested.items() if copies[digest].keys() - {*TESTED} for each in found)
+        leaked = frozenset(
+            each for digest, found in tested.items() if copies[digest].keys() - {*TESTED} for each in found
+        )
         return cls(within, across, leaked)
 
     def merge(self, other: Self) -> Self:
@@ -57,7 +63,9 @@ class Duplicates:
 
 def digests(images: Iterable[bytes], positions: "np.ndarray") -> "np.ndarray":
     """uint64 [images, 3]: 128 bits of each image (BLAKE2b), and its position."""
-    found = np.frombuffer(b"".join([hashlib.blake2b(image, digest_size=16).digest() for image in images]), ">u8").reshape(-1, 2)
+    found = np.frombuffer(
+        b"".join([hashlib.blake2b(image, digest_size=16).digest() for image in images]), ">u8"
+    ).reshape(-1, 2)
     return np.column_stack([found.astype(np.uint64), positions.astype(np.uint64)])
 
 
@@ -78,7 +86,9 @@ def _copies(opened: list[tuple[str, Any]], low: int | None, high: int | None) ->
     """(digest, split, position) of all images between two digests that stand more than once."""
     parts, owners = [np.empty((0, 3), np.uint64)], [np.empty(0, int)]
     for owner, (_, rows) in enumerate(opened):
-        first, last = (len(rows) if edge is None else int(np.searchsorted(rows[:, 0], np.uint64(edge))) for edge in (low, high))
+        first, last = (
+            len(rows) if edge is None else int(np.searchsorted(rows[:, 0], np.uint64(edge))) for edge in (low, high)
+        )
         parts.append(np.asarray(rows[first:last]))
         owners.append(np.full(last - first, owner))
     rows, owner = np.concatenate(parts), np.concatenate(owners)

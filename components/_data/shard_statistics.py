@@ -43,9 +43,13 @@ def read(parts: list[Path]) -> ImageStatistics:
 def write(out: Path, splits: Mapping[str, list[Path]]) -> dict[str, int]:
     """Leaves `stats.tfrecord`, the splits in their order, and `leaked.json`; gives the number of records in each split."""
     described = {split: read(parts) for split, parts in splits.items()}
-    found = duplicates.duplicates({split: [part.with_suffix(".npy") for part in parts] for split, parts in splits.items()})
+    found = duplicates.duplicates(
+        {split: [part.with_suffix(".npy") for part in parts] for split, parts in splits.items()}
+    )
     across = {split: Counter({b: n for (a, b), n in found.across.items() if a == split}) for split in splits}
-    statistics.write(out / "stats.tfrecord", [statistics.encode(s, described[s], found.within[s], across[s]) for s in splits])
+    statistics.write(
+        out / "stats.tfrecord", [statistics.encode(s, described[s], found.within[s], across[s]) for s in splits]
+    )
     for split in duplicates.TESTED:
         if split in splits:
             name = "leaked.json" if split == "test" else f"leaked-{split}.json"

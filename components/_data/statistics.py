@@ -79,7 +79,9 @@ class ImageStatistics:
     sizes: Counter[tuple[int, int, int]] = field(default_factory=Counter)  # height, width, channels
     sources: Counter[tuple[str, str, str]] = field(default_factory=Counter)  # data set, version, split
     pixels: Histogram = Histogram()
-    by_label: Counter[tuple[int, str]] = field(default_factory=Counter)  # images, bytes, sum and squares of images' sums
+    by_label: Counter[tuple[int, str]] = field(
+        default_factory=Counter
+    )  # images, bytes, sum and squares of images' sums
 
     @classmethod
     def of(cls, columns: dict[str, "np.ndarray"]) -> Self:
@@ -118,13 +120,18 @@ class ImageStatistics:
     def to_json(self) -> str:
         """The same as text, to be merged later."""
         found = {f.name: getattr(self, f.name) for f in fields(self)}
-        return json.dumps({name: value.counts if isinstance(value, Histogram) else _pairs(value) for name, value in found.items()})
+        return json.dumps(
+            {name: value.counts if isinstance(value, Histogram) else _pairs(value) for name, value in found.items()}
+        )
 
     @classmethod
     def from_json(cls, text: str) -> Self:
         found = json.loads(text)
         pixels = Histogram(tuple(found.pop("pixels")))
-        return cls(pixels=pixels, **{name: value if isinstance(value, int) else _counter(value) for name, value in found.items()})
+        return cls(
+            pixels=pixels,
+            **{name: value if isinstance(value, int) else _counter(value) for name, value in found.items()},
+        )
 
 
 def _pairs(value: Any) -> Any:
@@ -161,7 +168,11 @@ def _by_label(joined: "np.ndarray", lengths: "np.ndarray", labels: "np.ndarray")
     columns = (np.ones_like(sums), lengths[held], sums, sums * sums)
     totals = [np.add.reduceat(column[order], first).tolist() for column in columns]
     return Counter(
-        {(label, what): n for what, total in zip(BRIGHTNESS, totals, strict=True) for label, n in zip(found.tolist(), total, strict=True)}
+        {
+            (label, what): n
+            for what, total in zip(BRIGHTNESS, totals, strict=True)
+            for label, n in zip(found.tolist(), total, strict=True)
+        }
     )
 
 

@@ -37,7 +37,14 @@ def compare(
     def beside(other: str, version: int, column: str, gate: Paired | Budget) -> dict[str, Any]:
         found = paired.compare(right("probabilities"), right(column), margin=gate.margin, alpha=gate.alpha)
         words = found.words(f"version {version}")
-        return {"with": other, "version": version, "by": "paired", "words": words, **asdict(found), "interval": list(found.interval)}
+        return {
+            "with": other,
+            "version": version,
+            "by": "paired",
+            "words": words,
+            **asdict(found),
+            "interval": list(found.interval),
+        }
 
     found = []
     if baseline:

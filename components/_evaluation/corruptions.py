@@ -20,7 +20,9 @@ NAMES = ("shift", "rotation", "noise", "blur", "contrast")
 SHIFT = 0.1  # of the side, in one of eight directions: 3 pixels of 28, where MNIST leaves a margin of about 4
 ROTATION = 20  # degrees to either side: more than a hand's slant, less than makes a 1 of a 7
 NOISE = 0.25  # standard deviation as a share of 255: about ImageNet-C's severity 4
-BLUR = 0.04  # standard deviation as a share of the shorter side: 1.1 pixels of 28, less than half of MNIST's median stroke
+BLUR = (
+    0.04  # standard deviation as a share of the shorter side: 1.1 pixels of 28, less than half of MNIST's median stroke
+)
 CONTRAST = 0.3  # of what it was, about the image's mean: ImageNet-C's severity 2
 
 AT_ONCE = 2**20  # pixels: noise needs 30 bytes for each, and the processor's cache is small

@@ -33,8 +33,15 @@ LABEL, INDEX, PROBABILITIES = "label", "source/index", "probabilities"
 INPUT = "examples"  # the signature's parameter: TFMA then calls it by keyword; by position TensorFlow first formats an error
 ORIGIN = "origin"
 PREDICTIONS = "predictions"
-CORRUPTION, LEAKED, FRESH = "corruption", "leaked", "fresh"  # features of images that no figure of the test split counts
-CONFUSION, CALIBRATION = "confusion_matrix_plot", "calibration_plot"  # plots of these names TFMA joins; of others it would load one
+CORRUPTION, LEAKED, FRESH = (
+    "corruption",
+    "leaked",
+    "fresh",
+)  # features of images that no figure of the test split counts
+CONFUSION, CALIBRATION = (
+    "confusion_matrix_plot",
+    "calibration_plot",
+)  # plots of these names TFMA joins; of others it would load one
 SPREAD = 2654435761  # Knuth's multiplicative hash: spreads indices over 32 bits
 
 
@@ -71,12 +78,16 @@ def evaluate(
     specs = config.model_specs  # TFMA calls a single model "" from here on
     paths = dict(zip((s.name for s in specs), models.values(), strict=True)) if len(specs) == 1 else models
     shared = [
-        tfma.default_eval_shared_model(str(paths[s.name]), model_name=s.name, eval_config=config, include_default_metrics=False)
+        tfma.default_eval_shared_model(
+            str(paths[s.name]), model_name=s.name, eval_config=config, include_default_metrics=False
+        )
         for s in specs
     ]
     extractors = [tfma.extractors.PredictionsExtractor(config, shared)]
     names = [s.name for s in specs]
-    evaluators = [tfma.evaluators.Evaluator("Evaluate", extractors[-1].stage_name, _compute(config, names, baseline, look))]
+    evaluators = [
+        tfma.evaluators.Evaluator("Evaluate", extractors[-1].stage_name, _compute(config, names, baseline, look))
+    ]
     writers = [
         *tfma.default_writers(str(out / "tfma"), shared, config, display_only_data_location="test"),
         tfma.writers.Writer("WritePredictions", _write_predictions(str(out / PREDICTIONS))),
@@ -110,7 +121,11 @@ def read_batches(shard: tuple[str, int, bool], look: Look) -> Iterator[dict[str,
             continue
         chosen = np.flatnonzero((columns[INDEX] * SPREAD % 2**32 < look.corrupted * 2**32) & ~columns[LEAKED])
         if look.corruptions and len(chosen):
-            yield _extracts(*_corrupted(images[chosen], columns[LABEL][chosen], columns[INDEX][chosen], look.corruptions), path, number)
+            yield _extracts(
+                *_corrupted(images[chosen], columns[LABEL][chosen], columns[INDEX][chosen], look.corruptions),
+                path,
+                number,
+            )
 
 
 def _corrupted(
@@ -136,7 +151,9 @@ def _compute(config: Any, models: list[str], baseline: str | None, look: Look) -
     wanted = {key.name for key, *_ in metric_specs.keys_and_metrics_from_specs(config, config.metrics_specs)}
 
     def expand(batches: "beam.PCollection") -> dict[str, "beam.PCollection"]:
-        sliced = batches | "sums by slice" >> beam.FlatMap(sums_by_slice, models, look) | "merge" >> beam.CombinePerKey(sum)
+        sliced = (
+            batches | "sums by slice" >> beam.FlatMap(sums_by_slice, models, look) | "merge" >> beam.CombinePerKey(sum)
+        )
         metrics = sliced | "metrics" >> beam.Map(to_metrics, models, baseline, look, wanted)
         return {
             constants.METRICS_KEY: metrics,
@@ -194,11 +211,15 @@ def to_plots(sliced: tuple[Any, "np.ndarray"], models: list[str], classes: int) 
         plot = metrics_for_slice_pb2.MultiClassConfusionMatrixAtThresholds()
         matrix, cells = plot.matrices.add(threshold=0.0), metrics.confusion(row, classes)
         for label, predicted in zip(*np.nonzero(cells), strict=True):
-            matrix.entries.add(actual_class_id=label, predicted_class_id=predicted, num_weighted_examples=cells[label, predicted])
+            matrix.entries.add(
+                actual_class_id=label, predicted_class_id=predicted, num_weighted_examples=cells[label, predicted]
+            )
         out[tfma.metrics.PlotKey(CONFUSION, model_name=model)] = plot
         buckets = metrics_for_slice_pb2.CalibrationHistogramBuckets()
         for i, (count, confidence, right) in enumerate(metrics.bins(row, classes).T):
-            bucket = buckets.buckets.add(lower_threshold_inclusive=i / metrics.BINS, upper_threshold_exclusive=(i + 1) / metrics.BINS)
+            bucket = buckets.buckets.add(
+                lower_threshold_inclusive=i / metrics.BINS, upper_threshold_exclusive=(i + 1) / metrics.BINS
+            )
             bucket.num_weighted_examples.value, bucket.total_weighted_label.value = count, right
             bucket.total_weighted_refined_prediction.value = confidence
         out[tfma.metrics.PlotKey(CALIBRATION, model_name=model)] = buckets

@@ -97,12 +97,19 @@ def _read(path: Path, count: int, predictions: Path, classes: int) -> Iterator[R
         answers = table.slice(first, len(records))
         first += len(records)
         if not np.array_equal(answers["index"].to_numpy(), columns["source/index"]):
-            raise GatelineError(f"{predictions} is not about the rows of {path}", "This is a defect of gateline: please report it.")
+            raise GatelineError(
+                f"{predictions} is not about the rows of {path}", "This is a defect of gateline: please report it."
+            )
         candidate, baseline = (_matrix(answers, name, classes) for name in ("probabilities", "probabilities_baseline"))
         shape = np.stack([columns[f"image/{side}"] for side in ("height", "width", "channels")], 1)
         rows = Rows(columns["source/index"], columns["label"], candidate, baseline, shape, columns["image"])
         yield rows[
-            np.array([min(sides) > 0 and len(image) == math.prod(sides) for image, sides in zip(rows.image, shape.tolist(), strict=True)])
+            np.array(
+                [
+                    min(sides) > 0 and len(image) == math.prod(sides)
+                    for image, sides in zip(rows.image, shape.tolist(), strict=True)
+                ]
+            )
         ]
 
 

@@ -41,12 +41,20 @@ def judge(
     overall = candidate["overall"]
     found = [_accuracy(gates, overall), *_per_class(gates, classes, candidate)]
     for name, floor in gates.slices.items():
-        found += [_slice(gates, f"slices.{name}", slice_, floor, candidate) for slice_ in _matching(name, candidate["slices"])]
+        found += [
+            _slice(gates, f"slices.{name}", slice_, floor, candidate) for slice_ in _matching(name, candidate["slices"])
+        ]
     for name, floor in gates.corruptions.items():
-        found.append(_floor(gates, f"corruptions.{name}", f"corruption={name}", floor, candidate["corruptions"].get(name)))
+        found.append(
+            _floor(gates, f"corruptions.{name}", f"corruption={name}", floor, candidate["corruptions"].get(name))
+        )
     if gates.fresh is not None:
         found.append(_fresh(gates, gates.fresh, candidate["fresh"]))
-    found += [_ceiling(name, getattr(gates, name), overall[name]) for name in ("ece", "brier") if getattr(gates, name) is not None]
+    found += [
+        _ceiling(name, getattr(gates, name), overall[name])
+        for name in ("ece", "brier")
+        if getattr(gates, name) is not None
+    ]
     if gates.drop is not None and BASELINE in metrics:
         found.append(_drop(gates.drop, metrics[BASELINE]["overall"]["accuracy"], overall["accuracy"]))
     for comparison in comparisons:
@@ -66,7 +74,8 @@ def _matching(name: str, slices: dict[str, Any]) -> list[str]:
     if all("=" in part for part in wanted):
         return [name]
     fits = lambda slice_: all(  # noqa: E731
-        part == (has if "=" in part else has.split("=")[0]) for part, has in zip(wanted, slice_.split(", "), strict=True)
+        part == (has if "=" in part else has.split("=")[0])
+        for part, has in zip(wanted, slice_.split(", "), strict=True)
     )
     return [s for s in slices if s.count(", ") == name.count(", ") and fits(s)] or [name]
 
@@ -77,13 +86,28 @@ def _per_class(gates: Gates, classes: int, candidate: dict[str, Any]) -> list[Ju
     if any(gate.verdict != "too few examples" for gate in found):
         return found
     words = f"no class has {gates.min_examples} test images, as gates.min_examples asks, so gates.per_class cannot be judged"
-    return [*found, Judged("per_class", "every class", f"≥ {gates.per_class:.4f}", "too few examples", False, words, gates.per_class)]
+    return [
+        *found,
+        Judged(
+            "per_class", "every class", f"≥ {gates.per_class:.4f}", "too few examples", False, words, gates.per_class
+        ),
+    ]
 
 
 def _accuracy(gates: Gates, row: dict[str, float]) -> Judged:
     if row["count"] < gates.min_examples:
-        words = f"the test split has {row['count']:,} images that count; gates.min_examples asks for {gates.min_examples:,}"
-        return Judged("accuracy", "overall", f"≥ {gates.accuracy:.4f}", f"of {row['count']:,} images", False, words, gates.accuracy)
+        words = (
+            f"the test split has {row['count']:,} images that count; gates.min_examples asks for {gates.min_examples:,}"
+        )
+        return Judged(
+            "accuracy",
+            "overall",
+            f"≥ {gates.accuracy:.4f}",
+            f"of {row['count']:,} images",
+            False,
+            words,
+            gates.accuracy,
+        )
     return _at_least("accuracy", "overall", gates.accuracy, row, row["accuracy"], "accuracy is {value:.4f}")
 
 
@@ -101,7 +125,9 @@ def _floor(gates: Gates, gate: str, slice_: str, floor: float, row: dict[str, fl
         came = f"{row['accuracy']:.4f} of {row['count']:,}"
         return Judged(gate, slice_, required, came, True, "", floor, row["accuracy"], "too few examples")
     words = f"accuracy on {slice_} is {row['accuracy']:.4f}, at {gates.confidence:.0%} confidence at most {{value:.4f}}"
-    return _at_least(gate, slice_, floor, row, row["upper"], words, came=f"{row['accuracy']:.4f}, at most {row['upper']:.4f}")
+    return _at_least(
+        gate, slice_, floor, row, row["upper"], words, came=f"{row['accuracy']:.4f}, at most {row['upper']:.4f}"
+    )
 
 
 def _fresh(gates: Gates, floor: float, row: dict[str, float] | None) -> Judged:
@@ -111,10 +137,14 @@ def _fresh(gates: Gates, floor: float, row: dict[str, float] | None) -> Judged:
     return _floor(gates, "fresh", "fresh", floor, row)
 
 
-def _at_least(gate: str, slice_: str, floor: float, row: dict[str, float], value: float, words: str, came: str = "") -> Judged:
+def _at_least(
+    gate: str, slice_: str, floor: float, row: dict[str, float], value: float, words: str, came: str = ""
+) -> Judged:
     required = f"≥ {floor:.4f}"
     if not math.isfinite(row["loss"]):
-        return Judged(gate, slice_, required, "not a number", False, f"{slice_}: the model's probabilities are not numbers", floor)
+        return Judged(
+            gate, slice_, required, "not a number", False, f"{slice_}: the model's probabilities are not numbers", floor
+        )
     missing = f"{words.format(value=value)}; gates.{gate} asks for {floor:.4f}, {floor - value:.4f} more"
     came = came or f"{value:.4f}"
     return Judged(gate, slice_, required, came, value >= floor, missing, floor, value, margin=f"{value - floor:+.4f}")
@@ -123,16 +153,36 @@ def _at_least(gate: str, slice_: str, floor: float, row: dict[str, float], value
 def _ceiling(name: str, bound: float, value: float) -> Judged:
     title = {"ece": "expected calibration error", "brier": "Brier score"}[name]
     if not math.isfinite(value):
-        return Judged(name, "overall", f"≤ {bound:.4f}", "not a number", False, "overall: the model's probabilities are not numbers", bound)
+        return Judged(
+            name,
+            "overall",
+            f"≤ {bound:.4f}",
+            "not a number",
+            False,
+            "overall: the model's probabilities are not numbers",
+            bound,
+        )
     words = f"{title} is {value:.4f}; gates.{name} allows {bound:.4f}, {value - bound:.4f} less"
-    return Judged(name, "overall", f"≤ {bound:.4f}", f"{value:.4f}", value <= bound, words, bound, value, margin=f"{bound - value:+.4f}")
+    return Judged(
+        name,
+        "overall",
+        f"≤ {bound:.4f}",
+        f"{value:.4f}",
+        value <= bound,
+        words,
+        bound,
+        value,
+        margin=f"{bound - value:+.4f}",
+    )
 
 
 def _drop(bound: float, before: float, now: float) -> Judged:
     drop = before - now
     words = f"accuracy {now:.4f} is {drop:.4f} below the served model's {before:.4f}; gates.drop allows {bound:.4f}"
     passed = drop <= bound + ROUNDING
-    return Judged("drop", "overall", f"≤ {bound:.4f}", f"{drop:.4f}", passed, words, bound, drop, margin=f"{bound - drop:+.4f}")
+    return Judged(
+        "drop", "overall", f"≤ {bound:.4f}", f"{drop:.4f}", passed, words, bound, drop, margin=f"{bound - drop:+.4f}"
+    )
 
 
 def _paired(gates: Gates, comparison: dict[str, Any]) -> Judged:
@@ -152,13 +202,25 @@ def _paired(gates: Gates, comparison: dict[str, Any]) -> Judged:
 def _budget(gates: Gates, comparison: dict[str, Any]) -> Judged:
     """Against the best model ever served: by the lower bound where both saw the same images, by the figures otherwise."""
     paired = comparison["by"] == "paired"
-    passed = comparison["verdict"] in ("better", "equivalent") if paired else comparison["difference"] >= -gates.budget.margin - ROUNDING
+    passed = (
+        comparison["verdict"] in ("better", "equivalent")
+        if paired
+        else comparison["difference"] >= -gates.budget.margin - ROUNDING
+    )
     lowest = comparison["interval"][0] if paired else comparison["difference"]
     words = f"{comparison['words']}; gates.budget allows to lose {_points(gates.budget.margin).lstrip('+')} of the best model ever served"
     came = f"{_points(comparison['difference'])}" + (f", at least {_points(lowest)}" if paired else ", as recorded")
     required = f"≥ {_points(-gates.budget.margin)}"
     return Judged(
-        "budget", "overall", required, came, passed, words, -gates.budget.margin, lowest, margin=f"{lowest + gates.budget.margin:+.4f}"
+        "budget",
+        "overall",
+        required,
+        came,
+        passed,
+        words,
+        -gates.budget.margin,
+        lowest,
+        margin=f"{lowest + gates.budget.margin:+.4f}",
     )
 
 

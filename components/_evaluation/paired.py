@@ -40,7 +40,11 @@ class Comparison:
     def words(self, other: str) -> str:
         """One sentence without a full stop. `other` names the other model, such as "version 3"."""
         images = "this 1 image" if self.count == 1 else f"these {self.count:,} images"
-        size = f"{100 * abs(self.difference):.2f} points {'better' if self.difference > 0 else 'worse'}" if self.difference else "level"
+        size = (
+            f"{100 * abs(self.difference):.2f} points {'better' if self.difference > 0 else 'worse'}"
+            if self.difference
+            else "level"
+        )
         said = {
             "better": f"{size} than {other}",
             "worse": f"{size} than {other}",
@@ -75,10 +79,14 @@ def compare(candidate: "np.ndarray", other: "np.ndarray", *, margin: float, alph
     if candidate.ndim != 1 or candidate.shape != other.shape:
         raise ValueError(f"two models on the same examples: shapes are {candidate.shape} and {other.shape}")
     won, lost = int((candidate & ~other).sum()), int((other & ~candidate).sum())
-    return compare_counts(int((candidate & other).sum()), won, lost, int((~candidate & ~other).sum()), margin=margin, alpha=alpha)
+    return compare_counts(
+        int((candidate & other).sum()), won, lost, int((~candidate & ~other).sum()), margin=margin, alpha=alpha
+    )
 
 
-def compare_counts(both: int, only_candidate: int, only_other: int, neither: int, *, margin: float, alpha: float) -> Comparison:
+def compare_counts(
+    both: int, only_candidate: int, only_other: int, neither: int, *, margin: float, alpha: float
+) -> Comparison:
     """`compare` from the four counts of who was right."""
     won, lost, n = only_candidate, only_other, both + only_candidate + only_other + neither
     if n == 0:
@@ -124,7 +132,11 @@ def _exceeds(won: int, lost: int, n: int, difference: float, alpha: float) -> bo
     The variance is the one of the most likely pair of models that differ by just this much. So it is right where few or no
     examples tell the models apart, where Wald's interval has no width; and the test at 0 is McNemar's.
     """
-    a, b, c = 2 * n, 2 * n * difference - (won + lost) - (won - lost) * difference, -lost * difference * (1 - difference)
+    a, b, c = (
+        2 * n,
+        2 * n * difference - (won + lost) - (won - lost) * difference,
+        -lost * difference * (1 - difference),
+    )
     share = (math.sqrt(max(0.0, b * b - 4 * a * c)) - b) / (2 * a)  # of examples that only the other gets right
     variance = n * max(0.0, 2 * share + difference * (1 - difference))
     return won - lost - n * difference > NormalDist().inv_cdf(1 - alpha) * math.sqrt(variance)

@@ -16,7 +16,10 @@ with epy.lazy_imports():
 def figures(output: Path, model: str, look: "evaluator.Look") -> dict[str, Any]:
     """TFMA's record of one model as JSON values."""
     result = tfma.load_eval_result(str(output), model_name=model)
-    rows = {key: _row({name: next(iter(v.values())) for name, v in values[""][""].items()}) for key, values in result.slicing_metrics}
+    rows = {
+        key: _row({name: next(iter(v.values())) for name, v in values[""][""].items()})
+        for key, values in result.slicing_metrics
+    }
     plots = dict(result.plots)[()][""][""]
     confusion = np.zeros((look.classes, look.classes), int)
     for cell in plots["multiClassConfusionMatrixAtThresholds"]["matrices"][0]["entries"]:
@@ -28,7 +31,9 @@ def figures(output: Path, model: str, look: "evaluator.Look") -> dict[str, Any]:
     return {
         "overall": rows[()],
         "slices": named,
-        "corruptions": {c: rows[((evaluator.CORRUPTION, c),)] for c in look.corruptions if ((evaluator.CORRUPTION, c),) in rows},
+        "corruptions": {
+            c: rows[((evaluator.CORRUPTION, c),)] for c in look.corruptions if ((evaluator.CORRUPTION, c),) in rows
+        },
         "fresh": rows.get(((evaluator.FRESH, "yes"),)),
         "with_leaked": _joined(rows[()], leaked) if leaked else None,
         "confusion": confusion.tolist(),
@@ -41,21 +46,33 @@ def _row(values: dict[str, Any]) -> dict[str, Any]:
     count, accuracy = int(values[metrics.EXAMPLE_COUNT]), float(values[metrics.ACCURACY])
     names = {"loss": metrics.LOSS, "brier": metrics.BRIER, "ece": metrics.ECE, "upper": metrics.UPPER}
     interval = paired.interval(round(accuracy * count), count)
-    return {"count": count, "accuracy": accuracy, "interval": list(interval)} | {k: float(values[v]) for k, v in names.items()}
+    return {"count": count, "accuracy": accuracy, "interval": list(interval)} | {
+        k: float(values[v]) for k, v in names.items()
+    }
 
 
 def _joined(row: dict[str, Any], leaked: dict[str, Any]) -> dict[str, Any]:
     """Count and means of two sets together; what is no mean (calibration error, bounds) is left out."""
     count = row["count"] + leaked["count"]
     means = {k: (row[k] * row["count"] + leaked[k] * leaked["count"]) / count for k in ("accuracy", "loss", "brier")}
-    return {"count": count, **means, "interval": list(paired.interval(round(means["accuracy"] * count), count)), "ece": None}
+    return {
+        "count": count,
+        **means,
+        "interval": list(paired.interval(round(means["accuracy"] * count), count)),
+        "ece": None,
+    }
 
 
 def _bucket(bucket: dict[str, Any]) -> dict[str, Any]:
     count = float(bucket.get("numWeightedExamples", 0))
     mean = lambda name: float(bucket.get(name, 0)) / count if count else None  # noqa: E731
     edges = {"low": bucket.get("lowerThresholdInclusive", 0.0), "high": bucket["upperThresholdExclusive"]}
-    return {**edges, "count": int(count), "confidence": mean("totalWeightedRefinedPrediction"), "accuracy": mean("totalWeightedLabel")}
+    return {
+        **edges,
+        "count": int(count),
+        "confidence": mean("totalWeightedRefinedPrediction"),
+        "accuracy": mean("totalWeightedLabel"),
+    }
 
 
 def _order(key: tuple[tuple[str, Any], ...], look: "evaluator.Look") -> tuple[Any, ...]:

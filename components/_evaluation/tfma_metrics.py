@@ -25,9 +25,13 @@ class Figure(beam.CombineFn):
         return np.zeros(metrics.size(self.classes))
 
     def add_input(self, accumulator: np.ndarray, element: Any) -> np.ndarray:
-        found = metric_util.to_label_prediction_example_weight(element, self.eval_config, self.key.model_name, flatten=False)
+        found = metric_util.to_label_prediction_example_weight(
+            element, self.eval_config, self.key.model_name, flatten=False
+        )
         for label, prediction, _ in found:
-            accumulator = accumulator + metrics.sums(label.reshape(-1).astype(np.int64), prediction.reshape(1, -1), self.classes)
+            accumulator = accumulator + metrics.sums(
+                label.reshape(-1).astype(np.int64), prediction.reshape(1, -1), self.classes
+            )
         return accumulator
 
     def merge_accumulators(self, accumulators: Iterable[np.ndarray]) -> np.ndarray:

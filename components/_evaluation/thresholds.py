@@ -18,11 +18,17 @@ BY_TFMA = ("accuracy", "per_class", "slices", "corruptions", "fresh", "ece", "br
 def eval_config(gates: Gates, look: "evaluator.Look", models: list[str]) -> "config_pb2.EvalConfig":
     """The gates as TFMA's thresholds."""
     pb = config_pb2
-    config = pb.EvalConfig(slicing_specs=[pb.SlicingSpec(), *(pb.SlicingSpec(feature_keys=features) for features in look.slicings)])
-    config.slicing_specs.extend(pb.SlicingSpec(feature_keys=[name]) for name in (evaluator.CORRUPTION, evaluator.LEAKED, evaluator.FRESH))
+    config = pb.EvalConfig(
+        slicing_specs=[pb.SlicingSpec(), *(pb.SlicingSpec(feature_keys=features) for features in look.slicings)]
+    )
+    config.slicing_specs.extend(
+        pb.SlicingSpec(feature_keys=[name]) for name in (evaluator.CORRUPTION, evaluator.LEAKED, evaluator.FRESH)
+    )
     config.options.include_default_metrics.value = False
     for name in models:
-        spec = config.model_specs.add(name=name, signature_name="serving_default", model_type="tf_generic", is_baseline=name == BASELINE)
+        spec = config.model_specs.add(
+            name=name, signature_name="serving_default", model_type="tf_generic", is_baseline=name == BASELINE
+        )
         spec.label_key, spec.prediction_key = evaluator.LABEL, evaluator.PROBABILITIES
     accuracy, upper, brier, ece, *others = _metric_configs(look)
     overall = accuracy.per_slice_thresholds.add(slicing_specs=[pb.SlicingSpec()]).threshold
@@ -31,13 +37,17 @@ def eval_config(gates: Gates, look: "evaluator.Look", models: list[str]) -> "con
         overall.change_threshold.absolute.value = -gates.drop - ROUNDING
         overall.change_threshold.direction = pb.MetricDirection.HIGHER_IS_BETTER
     floors = [({evaluator.LABEL: str(label)}, gates.per_class) for label in range(look.classes)]
-    floors += [(dict(part.partition("=")[::2] for part in name.split(", ")), floor) for name, floor in gates.slices.items()]
+    floors += [
+        (dict(part.partition("=")[::2] for part in name.split(", ")), floor) for name, floor in gates.slices.items()
+    ]
     floors += [({evaluator.CORRUPTION: name}, floor) for name, floor in gates.corruptions.items()]
     if gates.fresh is not None and look.fresh is not None:
         floors.append(({evaluator.FRESH: "yes"}, gates.fresh))
     for features, floor in floors:
         values, keys = {k: v for k, v in features.items() if v}, [k for k, v in features.items() if not v]
-        threshold = upper.per_slice_thresholds.add(slicing_specs=[pb.SlicingSpec(feature_keys=keys, feature_values=values)]).threshold
+        threshold = upper.per_slice_thresholds.add(
+            slicing_specs=[pb.SlicingSpec(feature_keys=keys, feature_values=values)]
+        ).threshold
         threshold.value_threshold.lower_bound.value = floor
     for metric, ceiling in ((brier, gates.brier), (ece, gates.ece)):
         if ceiling is not None:
@@ -63,12 +73,18 @@ def _metric_configs(look: "evaluator.Look") -> "list[config_pb2.MetricConfig]":
         ("ExampleCount", {}, {}),
         ("MultiClassConfusionMatrixPlot", {}, {}),
     ]
-    return [config_pb2.MetricConfig(class_name=name, config=json.dumps(config), **module) for name, config, module in found]
+    return [
+        config_pb2.MetricConfig(class_name=name, config=json.dumps(config), **module) for name, config, module in found
+    ]
 
 
 def check_agreement(judged: list[Judged], validation_ok: bool) -> None:
     shared = [gate for gate in judged if gate.gate.split(".")[0] in BY_TFMA]
     if validation_ok and not all(gate.passed for gate in shared if gate.value is not None):
-        raise GatelineError("TFMA's validation passed what its metrics refuse", "This is a defect of gateline: please report it.")
+        raise GatelineError(
+            "TFMA's validation passed what its metrics refuse", "This is a defect of gateline: please report it."
+        )
     if not validation_ok and all(gate.passed for gate in shared):
-        raise GatelineError("TFMA's validation refused what its metrics pass", "This is a defect of gateline: please report it.")
+        raise GatelineError(
+            "TFMA's validation refused what its metrics pass", "This is a defect of gateline: please report it."
+        )

@@ -41,7 +41,10 @@ def main() -> dict[str, object]:
     found: dict[str, object] = {"load_seconds": time.perf_counter() - started}
     loaded = memory_mb("VmRSS")
     calls = {name: model.signatures[name] for name in ("serving_default", "images")}
-    probes = {"serving_default": {"examples": np.array(records, object)}, "images": {"images": pixels(calls["images"], records)}}
+    probes = {
+        "serving_default": {"examples": np.array(records, object)},
+        "images": {"images": pixels(calls["images"], records)},
+    }
     heard = {name: call(**constants(probes[name])) for name, call in calls.items()}
     answers = [each["probabilities"].numpy() for each in heard.values()]
     backwards = calls["serving_default"](examples=tf.constant(records[::-1]))["probabilities"].numpy()
@@ -76,7 +79,10 @@ def pixels(images, records: list[bytes]) -> np.ndarray:
 
 def constants(inputs: dict[str, np.ndarray], batch: int | None = None) -> dict[str, tf.Tensor]:
     """All probes, or a batch of them, from the first again where they do not suffice."""
-    return {name: tf.constant(each if batch is None else each[np.arange(batch) % len(each)]) for name, each in inputs.items()}
+    return {
+        name: tf.constant(each if batch is None else each[np.arange(batch) % len(each)])
+        for name, each in inputs.items()
+    }
 
 
 def latency(call, inputs: dict[str, tf.Tensor]) -> dict[str, float]:
@@ -116,7 +122,9 @@ if __name__ == "__main__":
     try:
         answer = main()
     except Exception as error:
-        answer = {"error": f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"}
+        answer = {
+            "error": f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"
+        }
     print(json.dumps(answer), flush=True)
     atexit._run_exitfuncs()
     os._exit(0)  # the answer is given; TensorFlow would take a second to take itself apart

@@ -22,7 +22,9 @@ def write(path: Path, model_name: str, records: Path, batches: list[int], shape:
     path.parent.mkdir(parents=True, exist_ok=True)
     with tf.io.TFRecordWriter(str(path)) as writer:
         for name, inputs in _requests(list(tf.data.TFRecordDataset(str(records)).as_numpy_iterator()), batches, shape):
-            request = predict_pb2.PredictRequest(inputs={key: tf.make_tensor_proto(value) for key, value in inputs.items()})
+            request = predict_pb2.PredictRequest(
+                inputs={key: tf.make_tensor_proto(value) for key, value in inputs.items()}
+            )
             request.model_spec.name, request.model_spec.signature_name = model_name, name
             log = prediction_log_pb2.PredictionLog(predict_log=prediction_log_pb2.PredictLog(request=request))
             writer.write(log.SerializeToString(deterministic=True))

@@ -39,7 +39,9 @@ class Feed:
     def group(self) -> int:
         """Steps in a call: the size, up to GROUP, that leaves the fewest examples out of an epoch (others each time)."""
         steps = self.count // self.batch
-        return min(range(math.ceil(min(GROUP, steps) / 2), min(GROUP, steps) + 1), key=lambda size: (steps % size, -size))
+        return min(
+            range(math.ceil(min(GROUP, steps) / 2), min(GROUP, steps) + 1), key=lambda size: (steps % size, -size)
+        )
 
     @property
     def calls(self) -> int:
@@ -81,7 +83,9 @@ class Feed:
     def _parsed(self, records: Any) -> Any:
         wide = tf.io.FixedLenFeature([self.features.classes], tf.float32)
         label = wide if self.features.one_hot else tf.io.FixedLenFeature([], tf.int64)
-        columns = tf.io.parse_example(records, {"image": tf.io.FixedLenFeature(self.features.shape, tf.float32), "label": label})
+        columns = tf.io.parse_example(
+            records, {"image": tf.io.FixedLenFeature(self.features.shape, tf.float32), "label": label}
+        )
         return columns["image"], columns["label"]
 
     def _grouped(self, images: Any, labels: Any) -> Any:

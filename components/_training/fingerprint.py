@@ -23,7 +23,12 @@ with epy.lazy_imports():
     import tensorflow as tf
     from tensorflow.core.protobuf import saved_model_pb2, trackable_object_graph_pb2
 
-_NAMES = {"shared_name", "container", "debug_name", "config_proto"}  # attributes that change no answer, and those that begin with _
+_NAMES = {
+    "shared_name",
+    "container",
+    "debug_name",
+    "config_proto",
+}  # attributes that change no answer, and those that begin with _
 
 
 def of(saved_model: Path) -> str:
@@ -36,8 +41,13 @@ def of(saved_model: Path) -> str:
     found = []
     for name, signature in sorted(graph.signature_def.items()):
         given = {_source(tensor.name): f"input {argument}" for argument, tensor in signature.inputs.items()}
-        nodes = functions.nodes(graph.graph_def.node, [tensor.name for tensor in signature.outputs.values()], variables | given)
-        found += [name, *(f"{answer} {_read(tensor.name, nodes)}" for answer, tensor in sorted(signature.outputs.items()))]
+        nodes = functions.nodes(
+            graph.graph_def.node, [tensor.name for tensor in signature.outputs.values()], variables | given
+        )
+        found += [
+            name,
+            *(f"{answer} {_read(tensor.name, nodes)}" for answer, tensor in sorted(signature.outputs.items())),
+        ]
     assets = sorted((saved_model / "assets").rglob("*"))
     return _digest(*found, *(hashlib.sha256(path.read_bytes()).hexdigest() for path in assets if path.is_file()))
 
@@ -56,7 +66,9 @@ class _Functions:
             returned = [function.ret[argument.name] for argument in function.signature.output_arg]
             effects = list(function.control_ret.values())
             nodes = self.nodes(function.node_def, returned + effects, arguments)
-            self._known[name] = _digest(*(_read(tensor, nodes) for tensor in returned), *sorted(nodes[node] for node in effects))
+            self._known[name] = _digest(
+                *(_read(tensor, nodes) for tensor in returned), *sorted(nodes[node] for node in effects)
+            )
         return self._known[name]
 
     def nodes(self, nodes: Iterable[Any], wanted: Iterable[str], known: dict[str, str]) -> dict[str, str]:
@@ -65,7 +77,11 @@ class _Functions:
         Raises:
             DataError: a variable among them has no value in the checkpoint.
         """
-        by_name, inputs, waiting = {node.name: node for node in nodes}, dict[str, list[str]](), [_source(tensor) for tensor in wanted]
+        by_name, inputs, waiting = (
+            {node.name: node for node in nodes},
+            dict[str, list[str]](),
+            [_source(tensor) for tensor in wanted],
+        )
         while waiting:
             if (name := waiting.pop()) not in known and name not in inputs:
                 inputs[name] = [_source(tensor) for tensor in by_name[name].input]
@@ -75,8 +91,13 @@ class _Functions:
             if name not in found:
                 node = by_name[name]
                 if node.op == "VarHandleOp":
-                    raise DataError(f"the variable {name} of the model has no value that was saved", "Train again with --force train.")
-                found[name] = _digest(node.op, *(_read(tensor, found) for tensor in node.input), *self._attributes(node.attr))
+                    raise DataError(
+                        f"the variable {name} of the model has no value that was saved",
+                        "Train again with --force train.",
+                    )
+                found[name] = _digest(
+                    node.op, *(_read(tensor, found) for tensor in node.input), *self._attributes(node.attr)
+                )
         return found
 
     def _attributes(self, attributes: Any) -> list[str]:
@@ -85,7 +106,11 @@ class _Functions:
 
     def _attribute(self, value: Any) -> str:
         called = [value.func] if value.HasField("func") else value.list.func
-        return _digest(*(self.digest(f.name) for f in called)) if called else value.SerializeToString(deterministic=True).hex()
+        return (
+            _digest(*(self.digest(f.name) for f in called))
+            if called
+            else value.SerializeToString(deterministic=True).hex()
+        )
 
 
 def _source(tensor: str) -> str:
@@ -100,7 +125,9 @@ def _read(tensor: str, nodes: dict[str, str]) -> str:
 def _variables(checkpoint: Path) -> dict[str, str]:
     """The digest of each variable's value, by the name that the graph has for it."""
     reader = tf.train.load_checkpoint(str(checkpoint))
-    tracked = trackable_object_graph_pb2.TrackableObjectGraph.FromString(reader.get_tensor("_CHECKPOINTABLE_OBJECT_GRAPH"))
+    tracked = trackable_object_graph_pb2.TrackableObjectGraph.FromString(
+        reader.get_tensor("_CHECKPOINTABLE_OBJECT_GRAPH")
+    )
     values = [each for node in tracked.nodes for each in node.attributes if each.full_name]
     return {each.full_name: _value(reader.get_tensor(each.checkpoint_key)) for each in values}
 

@@ -38,7 +38,9 @@ def check_signature(path: Path, classes: int) -> None:
         cause = f"the served model {path} takes {', '.join(inputs) or 'nothing'} and answers {answers}"
         raise ConfigurationError(f"{cause}; examples and probabilities were expected", remedy)
     if found[-1].size != classes:
-        raise ConfigurationError(f"the served model {path} knows {found[-1].size} classes; the contract says {classes}", remedy)
+        raise ConfigurationError(
+            f"the served model {path} knows {found[-1].size} classes; the contract says {classes}", remedy
+        )
 
 
 def save(network: "keras.Model", features: Features, path: Path) -> None:

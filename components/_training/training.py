@@ -50,7 +50,9 @@ class Training:
             jit_compile=False,
         )
         self._validation = self.feed.validation()
-        self._trainer.test_on_batch(*next(iter(self._validation)))  # builds it: `fit` would build it on a whole group of batches
+        self._trainer.test_on_batch(
+            *next(iter(self._validation))
+        )  # builds it: `fit` would build it on a whole group of batches
         self._trainer.optimizer.build(self._trainer.trainable_variables)
         self._checkpoint, self._best, self.history = checkpoint, list[Any](), list[Row]()
         if checkpoint.exists():
@@ -107,11 +109,17 @@ class Training:
     def _variables(self) -> list[Any]:
         """All state of a training: weights, optimizer, and the random generators of dropout and augmentation."""
         augmentation = self._trainer.augmentation
-        return [*self.network.variables, *self._trainer.optimizer.variables, *(augmentation.variables if augmentation else ())]
+        return [
+            *self.network.variables,
+            *self._trainer.optimizer.variables,
+            *(augmentation.variables if augmentation else ()),
+        ]
 
     def _restore(self) -> None:
         with np.load(self._checkpoint, allow_pickle=False) as saved:
-            state, self._best = ([saved[f"{kind}{i}"] for i in range(int(saved[f"{kind}s"]))] for kind in ("variable", "best"))
+            state, self._best = (
+                [saved[f"{kind}{i}"] for i in range(int(saved[f"{kind}s"]))] for kind in ("variable", "best")
+            )
             for variable, value in zip(self._variables(), state, strict=True):
                 variable.assign(value)
             self.history = json.loads(str(saved["history"]))

@@ -60,7 +60,9 @@ def serving(oracle: "keras_tuner.Oracle", address: str, port: int = 0) -> Iterat
     try:
         bound = server.add_insecure_port(f"{address}:{port}")
     except RuntimeError:
-        raise ConfigurationError(f"cannot listen at {address}:{port}", f"Name another with {ADDRESS} and {PORT}.") from None
+        raise ConfigurationError(
+            f"cannot listen at {address}:{port}", f"Name another with {ADDRESS} and {PORT}."
+        ) from None
     server.start()
     try:
         yield Service(oracle, servicer, address, bound)
@@ -109,7 +111,9 @@ class _Worker:
             env=os.environ | where | {"PYTHONPATH": os.pathsep.join(filter(None, paths))},
             start_new_session=True,  # Ctrl-C is the chief's to answer
         )
-        self.thread = threading.Thread(target=self._listen, name=f"{self.name}, process {self.process.pid}", daemon=True)
+        self.thread = threading.Thread(
+            target=self._listen, name=f"{self.name}, process {self.process.pid}", daemon=True
+        )
         self.thread.start()
 
     def _listen(self) -> None:

@@ -49,11 +49,15 @@ def make(tuning: Tune, space: Space) -> "keras_tuner.Oracle":
         "max_consecutive_failed_trials": None,  # what it raises would leave its lock locked
     }
     if tuning.tuner == "hyperband":
-        oracle = _lasting(keras_tuner.oracles.HyperbandOracle)(max_epochs=tuning.max_epochs, hyperband_iterations=None, **given)
+        oracle = _lasting(keras_tuner.oracles.HyperbandOracle)(
+            max_epochs=tuning.max_epochs, hyperband_iterations=None, **given
+        )
         oracle.max_trials = tuning.trials
     elif tuning.tuner == "bayesian":
         first = max(3, min(3 * len(space.named()), tuning.trials // 3))
-        oracle = _lasting(keras_tuner.oracles.BayesianOptimizationOracle)(max_trials=tuning.trials, num_initial_points=first, **given)
+        oracle = _lasting(keras_tuner.oracles.BayesianOptimizationOracle)(
+            max_trials=tuning.trials, num_initial_points=first, **given
+        )
     elif tuning.tuner == "random":
         oracle = _lasting(keras_tuner.oracles.RandomSearchOracle)(max_trials=tuning.trials, **given)
     else:
@@ -138,8 +142,13 @@ def _grid() -> Any:
             return {"status": "STOPPED"}
 
         def _combinations(self) -> Iterator[dict[str, Any]]:
-            space = self.hyperparameters.space  # a range without a step gives ten values; keras-tuner has them in no order
-            axes = (hp.values if isinstance(hp, keras_tuner.engine.hyperparameters.Choice) else sorted(hp.values) for hp in space)
+            space = (
+                self.hyperparameters.space
+            )  # a range without a step gives ten values; keras-tuner has them in no order
+            axes = (
+                hp.values if isinstance(hp, keras_tuner.engine.hyperparameters.Choice) else sorted(hp.values)
+                for hp in space
+            )
             for values in itertools.product(*axes):
                 yield dict(zip((hp.name for hp in space), values, strict=True))
 

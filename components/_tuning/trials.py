@@ -121,7 +121,9 @@ def attempt(work: Work, trial: Any, say: Say) -> dict[str, float]:
 
     def tell(state: str, score: float, epochs: int) -> dict[str, float]:
         seconds = time.monotonic() - started
-        words = ", ".join(f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in shown.items())
+        words = ", ".join(
+            f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in shown.items()
+        )
         reached = f"{score:.4f}" if epochs else "-"
         say(f"trial {trial.trial_id}  {state}  {epochs}/{until}  {reached}  {seconds:.1f} s  {words}")
         return {oracles.SCORE: score, "epochs": epochs, "seconds": seconds, "diverged": float(state == "diverged")}
@@ -153,7 +155,11 @@ def main() -> None:
 
     threading.Thread(target=end_with_the_chief, daemon=True).start()
     answers = sys.stdout
-    run(work, oracles.make(work.tuning, work.tuning.over(work.settings)), lambda text: print(text, file=answers, flush=True))
+    run(
+        work,
+        oracles.make(work.tuning, work.tuning.over(work.settings)),
+        lambda text: print(text, file=answers, flush=True),
+    )
 
 
 if __name__ == "__main__":

@@ -14,7 +14,9 @@ with epy.lazy_imports():
 def build(settings: Mlp | Cnn, shape: tuple[int, int, int], classes: int) -> "keras.Sequential":
     """float32 [batch, height, width, channels] to probabilities [batch, classes]."""
     layers = mlp(settings) if isinstance(settings, Mlp) else cnn(settings)
-    return keras.Sequential([keras.Input(shape), *layers, keras.layers.Dense(classes, activation="softmax")], name=settings.kind)
+    return keras.Sequential(
+        [keras.Input(shape), *layers, keras.layers.Dense(classes, activation="softmax")], name=settings.kind
+    )
 
 
 def augmentation(settings: Mlp | Cnn, shape: tuple[int, int, int]) -> "keras.layers.Layer | None":
@@ -61,5 +63,7 @@ def optimizer(settings: Optimizer, steps: int) -> "keras.optimizers.Optimizer":
     schedule = keras.optimizers.schedules.CosineDecay(rate, steps) if settings.schedule == "cosine" else rate
     momentum = {"momentum": settings.momentum} if settings.name in ("sgd", "rmsprop") else {}
     kinds = {"adam": "Adam", "adamw": "AdamW", "sgd": "SGD", "rmsprop": "RMSprop"}
-    made: keras.optimizers.Optimizer = getattr(keras.optimizers, kinds[settings.name])(learning_rate=schedule, **momentum)
+    made: keras.optimizers.Optimizer = getattr(keras.optimizers, kinds[settings.name])(
+        learning_rate=schedule, **momentum
+    )
     return made

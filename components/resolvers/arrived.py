@@ -30,13 +30,19 @@ def arrived(*, spans: Unkeyed[Spans]) -> Arrivals:
         if not directory.is_dir():
             remedy = "Make it, or name another: --set spans.directory=FOLDER"
             raise ConfigurationError(f"spans.directory {directory} is no directory", remedy)
-        found = {called(p.name): p for p in directory.iterdir() if p.name.startswith("span-") and _is_complete(p, spans.ready)}
+        found = {
+            called(p.name): p
+            for p in directory.iterdir()
+            if p.name.startswith("span-") and _is_complete(p, spans.ready)
+        }
     except OSError as error:
         remedy = "Mend its permissions, or name another: --set spans.directory=FOLDER"
         raise ConfigurationError(f"spans.directory {directory} cannot be read: {error.strerror}", remedy) from error
     known = {name: _mark(found[name]) for name in in_order(found)}
     digest = hashlib.sha256(repr(list(known.items())).encode()).hexdigest()
-    return Arrivals(directory.absolute(), digest=digest, spans=known, dates={name: _date(found[name]) for name in known})
+    return Arrivals(
+        directory.absolute(), digest=digest, spans=known, dates={name: _date(found[name]) for name in known}
+    )
 
 
 def _is_complete(span: Path, ready: str) -> bool:

@@ -32,7 +32,9 @@ def searched(features: Features, *, settings: Train, tuning: Tune) -> Search | N
         return None
     _, path, manifest = max(same, key=lambda found: found[0])
     if wrong := files.differences(path, manifest["files"], contents=False):
-        raise DataError(f"artifact {path}: {wrong[0]}", "Remove it, or search again with python -m pipeline tune --again.")
+        raise DataError(
+            f"artifact {path}: {wrong[0]}", "Remove it, or search again with python -m pipeline tune --again."
+        )
     return Search(path, digest=manifest["digest"], **manifest["facts"])
 
 

@@ -18,7 +18,9 @@ from schemas.errors import ConfigurationError, StoreError
 
 
 @component(kind="resolver")
-def served_data(statistics: Statistics, *, contract: Contract, serving_dir: Unkeyed[Path], model_name: str) -> Served | None:
+def served_data(
+    statistics: Statistics, *, contract: Contract, serving_dir: Unkeyed[Path], model_name: str
+) -> Served | None:
     """The version now served, for its data, or none.
 
     Raises:
@@ -37,9 +39,13 @@ def served_data(statistics: Statistics, *, contract: Contract, serving_dir: Unke
         labels = list(latest.provenance.get("labels") or ())
     if served != wanted:
         sizes = ["{}x{}x{} in {} classes".format(*each) for each in (served, wanted)]
-        raise ConfigurationError(f"{latest.path} serves images of {sizes[0]}; {contract.name} says {sizes[1]}", "Name another push.model.")
+        raise ConfigurationError(
+            f"{latest.path} serves images of {sizes[0]}; {contract.name} says {sizes[1]}", "Name another push.model."
+        )
     for label, name in enumerate(labels):
-        if name in contract.names and (now := contract.names.index(name)) != label:  # to call a label something else is no harm
+        if (
+            name in contract.names and (now := contract.names.index(name)) != label
+        ):  # to call a label something else is no harm
             cause = f"{name} is label {label} of {latest.path}; {contract.name} says that it is label {now}"
             raise ConfigurationError(cause, "Mend the schema, or name another push.model.")
     return _then("served_data", shelf) if same else _now(latest)
@@ -92,7 +98,9 @@ def best(model: Model, examples: Examples, *, serving_dir: Unkeyed[Path], model_
     if kept:
         kept.check()
     facts = {"accuracy": record.accuracy, "kept": kept is not None, "same_test": record.test == examples.test}
-    digest = hashlib.sha256(json.dumps([record.model, facts]).encode()).hexdigest()  # of the model, whatever version holds it now
+    digest = hashlib.sha256(
+        json.dumps([record.model, facts]).encode()
+    ).hexdigest()  # of the model, whatever version holds it now
     version = kept.number if kept else record.version
     return Best(kept.path if kept else shelf.path / str(version), digest=digest, version=version, **facts)
 

@@ -65,12 +65,18 @@ def pieces(folder: Path, labels: list[str], size: int) -> list[Piece]:
         _check_plain(folder)
         entries = sorted(p for p in folder.iterdir() if p.name != READY and not p.name.startswith("."))
         folders = [p for p in entries if p.is_dir()]
-        records = [p for p in entries if (p.suffix in (".tfrecord", ".tfrecords") or ".tfrecord-" in p.name) and p not in folders]
+        records = [
+            p
+            for p in entries
+            if (p.suffix in (".tfrecord", ".tfrecords") or ".tfrecord-" in p.name) and p not in folders
+        ]
         idx = [p for p in entries if "-idx" in p.name and p not in (*folders, *records)]
         if other := next((p for p in entries if p not in (*folders, *records, *idx)), None):
             raise DataError(f"{other} is neither a folder of images, an IDX file nor a TFRecord", MEND)
         if (kinds := [kind for kind in (folders, records, idx) if kind]) and len(kinds) > 1:
-            raise DataError(f"{folder} holds {kinds[0][0].name} and {kinds[1][0].name}: images in more than one form", MEND)
+            raise DataError(
+                f"{folder} holds {kinds[0][0].name} and {kinds[1][0].name}: images in more than one form", MEND
+            )
         found = [*_images(folders, labels, size), *_pairs(idx), *(Piece("records", (str(p),)) for p in records)]
         if not found:
             raise DataError(f"{folder} holds no images", MEND)
@@ -80,7 +86,9 @@ def pieces(folder: Path, labels: list[str], size: int) -> list[Piece]:
 def _check_plain(folder: Path) -> None:
     """Refused by their names and kinds alone: a link leads out of the span, and a pipe is waited for without end."""
     if not fit(folder.name):
-        raise DataError(f"{folder}: a span's name has at most {LONGEST} bytes, no backslash and nothing that cannot be shown", MEND)
+        raise DataError(
+            f"{folder}: a span's name has at most {LONGEST} bytes, no backslash and nothing that cannot be shown", MEND
+        )
     for path in folder.rglob("*"):
         mode = path.lstat().st_mode
         if stat.S_ISLNK(mode):
@@ -91,7 +99,9 @@ def _check_plain(folder: Path) -> None:
 
 def _images(folders: list[Path], labels: list[str], size: int) -> Iterator[Piece]:
     known = [(folder, _label(folder, labels)) for folder in folders]
-    found = [(path, label) for folder, label in known for path in sorted(folder.iterdir()) if not path.name.startswith(".")]
+    found = [
+        (path, label) for folder, label in known for path in sorted(folder.iterdir()) if not path.name.startswith(".")
+    ]
     if wrong := next((path for path, _ in found if not path.name.lower().endswith(SUFFIXES)), None):
         raise DataError(f"{wrong} is no image; {', '.join(SUFFIXES)} are read", MEND)
     if wrong := next((path for path, _ in found if path.is_dir()), None):
@@ -106,7 +116,11 @@ def _label(folder: Path, labels: list[str]) -> int:
         return labels.index(folder.name)
     if not labels and folder.name.isdecimal() and len(folder.name) <= 18:  # int64 holds them
         return int(folder.name)
-    allowed = f"spans.labels knows {', '.join(labels)}" if labels else "without spans.labels, folders are named by the label's number"
+    allowed = (
+        f"spans.labels knows {', '.join(labels)}"
+        if labels
+        else "without spans.labels, folders are named by the label's number"
+    )
     raise DataError(f"{folder} is no label: {allowed}", "Name the label in spans.labels, or mend the span.")
 
 
@@ -155,7 +169,10 @@ def _records(path: str) -> Iterator[tuple["np.ndarray", int]]:
     """Records with `label` and `image`: encoded, or raw with `image/height`, `image/width` and `image/channels`."""
     _check_lengths(path)
     decode = decoder(0)
-    spec = {name: tf.io.FixedLenFeature([], tf.int64, -1) for name in ("label", "image/height", "image/width", "image/channels")}
+    spec = {
+        name: tf.io.FixedLenFeature([], tf.int64, -1)
+        for name in ("label", "image/height", "image/width", "image/channels")
+    }
     spec["image"] = tf.io.FixedLenFeature([], tf.string, b"")
     try:
         for record in tf.compat.v1.io.tf_record_iterator(os.fsencode(path)):
@@ -163,9 +180,14 @@ def _records(path: str) -> Iterator[tuple["np.ndarray", int]]:
             shape = [int(found[f"image/{side}"]) for side in ("height", "width", "channels")]
             content = found["image"]
             raw = min(shape) > 0 and len(content) == math.prod(shape)  # numpy's product wraps around
-            yield np.frombuffer(content, np.uint8).reshape(shape) if raw else _decoded(decode, content, path), int(found["label"])
+            yield (
+                np.frombuffer(content, np.uint8).reshape(shape) if raw else _decoded(decode, content, path),
+                int(found["label"]),
+            )
     except tf.errors.OpError as error:
-        raise DataError(f"{path} is cut short or altered, or holds a record without image and label: {error.message}", MEND) from error
+        raise DataError(
+            f"{path} is cut short or altered, or holds a record without image and label: {error.message}", MEND
+        ) from error
 
 
 def _check_lengths(path: str) -> None:
@@ -174,7 +196,9 @@ def _check_lengths(path: str) -> None:
     with Path(path).open("rb") as file:
         while head := file.read(12):  # the length and its checksum; behind the record, another checksum
             if (length := int.from_bytes(head[:8], "little")) > size - file.tell() - 4:
-                raise DataError(f"{path} is cut short or altered: a record of {length:,} bytes does not fit into it", MEND)
+                raise DataError(
+                    f"{path} is cut short or altered: a record of {length:,} bytes does not fit into it", MEND
+                )
             file.seek(length + 4, 1)
 
 

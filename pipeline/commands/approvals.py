@@ -8,7 +8,9 @@ import typer
 
 from pipeline.commands.options import DEFAULT_ROOT, Database, Json, Root, Verbose, lineage_at, run_of, typed
 
-Run = Annotated[int, typer.Argument(min=1, max=2**31, metavar="RUN", help="The run whose model waits.", show_default=False)]
+Run = Annotated[
+    int, typer.Argument(min=1, max=2**31, metavar="RUN", help="The run whose model waits.", show_default=False)
+]
 By = Annotated[str, typer.Option("--by", metavar="NAME", help="Who decides.", show_default=False)]
 Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why, for good.", show_default=False)]
 
@@ -28,7 +30,9 @@ def approvals(
     from pipeline.runs.approvals import Approvals, overtaken
 
     lineage = lineage_at(root, database)
-    rows = [row | {"overtaken": "" if row["decision"] else overtaken(row)} for row in Approvals(lineage, root).rows(limit)]
+    rows = [
+        row | {"overtaken": "" if row["decision"] else overtaken(row)} for row in Approvals(lineage, root).rows(limit)
+    ]
     if as_json:
         print(json.dumps(rows, indent=2))
         return

@@ -16,13 +16,19 @@ def settings(as_json: Json = False, verbose: Verbose = False) -> None:
 
     rows = describe()
     if as_json:
-        print(json.dumps([dict(zip(("key", "type", "default", "meaning"), row, strict=True)) for row in rows], indent=2))
+        print(
+            json.dumps([dict(zip(("key", "type", "default", "meaning"), row, strict=True)) for row in rows], indent=2)
+        )
     else:
         terminal.settings(rows)
 
 
 def stages(
-    profile: Profile = "sample", config: ConfigFile = None, sets: Sets = None, as_json: Json = False, verbose: Verbose = False
+    profile: Profile = "sample",
+    config: ConfigFile = None,
+    sets: Sets = None,
+    as_json: Json = False,
+    verbose: Verbose = False,
 ) -> None:
     """List the stages of the line in their order, and after which others each runs: for orchestrators. Looks at no store."""
     from pipeline.config import load
@@ -42,7 +48,9 @@ def infer(
     sets: Sets = None,
     root: Root = DEFAULT_ROOT,
     database: Database = None,
-    out: Annotated[Path | None, typer.Option(help="Where to write it. [default: <data set>.draft.pbtxt]", show_default=False)] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Where to write it. [default: <data set>.draft.pbtxt]", show_default=False)
+    ] = None,
     wait: Wait = False,
     verbose: Verbose = False,
 ) -> None:
@@ -53,4 +61,6 @@ def infer(
     source = load(profile=profile, file=config, sets=sets).source
     path = out or Path(f"{source.name}.draft.pbtxt")
     schema_draft.write(source, root, path, database=database, wait=wait, verbose=verbose)
-    print(f"{path} is a draft: read it, correct what chance put there, remove the word DRAFT, and name it in `schema:`.")
+    print(
+        f"{path} is a draft: read it, correct what chance put there, remove the word DRAFT, and name it in `schema:`."
+    )

@@ -13,26 +13,38 @@ Root = Annotated[Path, typer.Option("--root", envvar="GATELINE_ROOT", help="Wher
 ServingDir = Annotated[
     Path | None,
     typer.Option(
-        "--serving-dir", envvar="GATELINE_SERVING_DIR", help="Where models are pushed. [default: ROOT/serving]", show_default=False
+        "--serving-dir",
+        envvar="GATELINE_SERVING_DIR",
+        help="Where models are pushed. [default: ROOT/serving]",
+        show_default=False,
     ),
 ]
 Database = Annotated[
     str | None,
     typer.Option(
-        "--database", envvar="GATELINE_DATABASE", help="SQLAlchemy URL of the lineage. [default: SQLite in ROOT]", show_default=False
+        "--database",
+        envvar="GATELINE_DATABASE",
+        help="SQLAlchemy URL of the lineage. [default: SQLite in ROOT]",
+        show_default=False,
     ),
 ]
-Profile = Annotated[str, typer.Option("--profile", "-p", help="A shipped profile: cnn, mnist, sample, seed_adam, seed_sgd.")]
+Profile = Annotated[
+    str, typer.Option("--profile", "-p", help="A shipped profile: cnn, mnist, sample, seed_adam, seed_sgd.")
+]
 ConfigFile = Annotated[
-    Path | None, typer.Option("--config", "-c", help="A configuration file of your own, instead of a profile.", show_default=False)
+    Path | None,
+    typer.Option("--config", "-c", help="A configuration file of your own, instead of a profile.", show_default=False),
 ]
 Sets = Annotated[
-    list[str] | None, typer.Option("--set", help="Override a setting: train.epochs=3. May be given several times.", show_default=False)
+    list[str] | None,
+    typer.Option("--set", help="Override a setting: train.epochs=3. May be given several times.", show_default=False),
 ]
 Wait = Annotated[bool, typer.Option("--wait", help="Wait while another run holds the lock, instead of exiting with 5.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs to read.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show all logs, and a traceback on failure.")]
-RunNumber = Annotated[int | None, typer.Argument(min=1, max=2**31, help="The run's number. [default: the last]", show_default=False)]
+RunNumber = Annotated[
+    int | None, typer.Argument(min=1, max=2**31, help="The run's number. [default: the last]", show_default=False)
+]
 
 DEFAULT_ROOT = Path("gateline")
 
@@ -55,6 +67,7 @@ def run_of(lineage: Any, number: int | None, root: Path) -> dict[str, Any]:
     found: dict[str, Any] | None = lineage.run(number)
     if found is None:
         raise ConfigurationError(
-            f"there is no run {'yet' if number is None else number} in {root}", "List them with python -m pipeline runs."
+            f"there is no run {'yet' if number is None else number} in {root}",
+            "List them with python -m pipeline runs.",
         )
     return found

@@ -6,7 +6,17 @@ from typing import Annotated
 
 import typer
 
-from pipeline.commands.options import DEFAULT_ROOT, Database, Json, Root, RunNumber, ServingDir, Verbose, lineage_at, run_of
+from pipeline.commands.options import (
+    DEFAULT_ROOT,
+    Database,
+    Json,
+    Root,
+    RunNumber,
+    ServingDir,
+    Verbose,
+    lineage_at,
+    run_of,
+)
 from schemas.errors import ConfigurationError
 
 
@@ -28,7 +38,11 @@ def runs(
 
 
 def show(
-    number: RunNumber = None, root: Root = DEFAULT_ROOT, database: Database = None, as_json: Json = False, verbose: Verbose = False
+    number: RunNumber = None,
+    root: Root = DEFAULT_ROOT,
+    database: Database = None,
+    as_json: Json = False,
+    verbose: Verbose = False,
 ) -> None:
     """Show a run: its stages, what was reused and why, and what came of it."""
     from pipeline.report import terminal
@@ -81,8 +95,12 @@ def report(
 
 
 def compare(
-    old: Annotated[int, typer.Argument(min=1, max=2**31, metavar="RUN", help="The run to compare with.", show_default=False)],
-    new: Annotated[int, typer.Argument(min=1, max=2**31, metavar="RUN", help="The run that is compared.", show_default=False)],
+    old: Annotated[
+        int, typer.Argument(min=1, max=2**31, metavar="RUN", help="The run to compare with.", show_default=False)
+    ],
+    new: Annotated[
+        int, typer.Argument(min=1, max=2**31, metavar="RUN", help="The run that is compared.", show_default=False)
+    ],
     root: Root = DEFAULT_ROOT,
     database: Database = None,
     as_json: Json = False,

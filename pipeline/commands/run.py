@@ -5,7 +5,19 @@ from typing import Annotated
 
 import typer
 
-from pipeline.commands.options import DEFAULT_ROOT, ConfigFile, Database, Json, Profile, Root, ServingDir, Sets, Verbose, Wait, typed
+from pipeline.commands.options import (
+    DEFAULT_ROOT,
+    ConfigFile,
+    Database,
+    Json,
+    Profile,
+    Root,
+    ServingDir,
+    Sets,
+    Verbose,
+    Wait,
+    typed,
+)
 
 
 def run(
@@ -16,19 +28,28 @@ def run(
     serving_dir: ServingDir = None,
     database: Database = None,
     runner: Annotated[str, typer.Option(help="A Beam runner. DirectRunner runs in this process.")] = "DirectRunner",
-    beam_arg: Annotated[list[str] | None, typer.Option(help="Passed on to Beam: --beam-arg=--name=value.", show_default=False)] = None,
-    from_stage: Annotated[str | None, typer.Option("--from", help="Run this stage and all behind it anew.", show_default=False)] = None,
+    beam_arg: Annotated[
+        list[str] | None, typer.Option(help="Passed on to Beam: --beam-arg=--name=value.", show_default=False)
+    ] = None,
+    from_stage: Annotated[
+        str | None, typer.Option("--from", help="Run this stage and all behind it anew.", show_default=False)
+    ] = None,
     until: Annotated[str | None, typer.Option(help="End with this stage.", show_default=False)] = None,
     only: Annotated[
-        str | None, typer.Option(help="Run just this stage: all that it needs must stand in the store.", show_default=False)
+        str | None,
+        typer.Option(help="Run just this stage: all that it needs must stand in the store.", show_default=False),
     ] = None,
     hold: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="Look up what is served just once for all runs of this name.", show_default=False),
+        typer.Option(
+            metavar="NAME", help="Look up what is served just once for all runs of this name.", show_default=False
+        ),
     ] = None,
     force: Annotated[list[str] | None, typer.Option(help="Run just this stage anew.", show_default=False)] = None,
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Run every stage anew.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would run, what would be reused, and why.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would run, what would be reused, and why.")
+    ] = False,
     wait: Wait = False,
     as_json: Json = False,
     verbose: Verbose = False,

@@ -25,23 +25,33 @@ if TYPE_CHECKING:
     from pipeline.schedule.child import Child
     from pipeline.schedule.scheduler import Ended, Entry, News, Running, Schedule, State
 
-Cron = Annotated[str | None, typer.Option(help='When to run, e.g. "0 3 * * *": every day at three.', show_default=False)]
+Cron = Annotated[
+    str | None, typer.Option(help='When to run, e.g. "0 3 * * *": every day at three.', show_default=False)
+]
 Timezone = Annotated[str, typer.Option(help="The time zone of --cron, e.g. Europe/Berlin.")]
 Missed = Annotated[
-    Literal["coalesce", "catch-up", "skip"], typer.Option(help="Ticks that were missed: one run for all of them, one for each, or none.")
+    Literal["coalesce", "catch-up", "skip"],
+    typer.Option(help="Ticks that were missed: one run for all of them, one for each, or none."),
 ]
 Retries = Annotated[int, typer.Option(min=0, help="How often a failed run is tried again. A refused one is not.")]
 TimeLimit = Annotated[
     float | None,
-    typer.Option(min=0.01, help="Minutes after which a run is stopped. The next one goes on from there.", show_default=False),
+    typer.Option(
+        min=0.01, help="Minutes after which a run is stopped. The next one goes on from there.", show_default=False
+    ),
 ]
-Jitter = Annotated[float, typer.Option(min=0, help="Start up to so many seconds late, so that not all hosts start at once.")]
+Jitter = Annotated[
+    float, typer.Option(min=0, help="Start up to so many seconds late, so that not all hosts start at once.")
+]
 MetricsPort = Annotated[
-    int | None, typer.Option(min=0, max=65535, help="Serve /metrics and /healthz on this port of 127.0.0.1.", show_default=False)
+    int | None,
+    typer.Option(min=0, max=65535, help="Serve /metrics and /healthz on this port of 127.0.0.1.", show_default=False),
 ]
 OnNewSpan = Annotated[bool, typer.Option("--on-new-span", help="Run, too, as soon as a new span is complete.")]
 OnDrift = Annotated[bool, typer.Option("--on-drift", help="Run, too, when a new span lies far from what was learnt.")]
-Once = Annotated[bool, typer.Option("--once", help="Run now, with the same retries and limits, and end with its exit code.")]
+Once = Annotated[
+    bool, typer.Option("--once", help="Run now, with the same retries and limits, and end with its exit code.")
+]
 app = typer.Typer(invoke_without_command=True)
 
 
@@ -71,7 +81,9 @@ def schedule(
         return
     watching = on_new_span or on_drift
     if cron is None and not (watching or once):
-        raise ConfigurationError("--cron is missing: when shall it run?", 'For example: --cron "0 3 * * *" --timezone Europe/Berlin')
+        raise ConfigurationError(
+            "--cron is missing: when shall it run?", 'For example: --cron "0 3 * * *" --timezone Europe/Berlin'
+        )
     from pipeline.config import load
     from pipeline.schedule.child import Child
     from pipeline.schedule.cron import Timetable, zone_named
@@ -83,9 +95,13 @@ def schedule(
     rules = Rules(missed, retries, jitter, f"{socket.gethostname()} {root.absolute()}")
     loaded = load(profile=profile, file=config, sets=sets)  # refused now, rather than every night
     if watching and not loaded.spans:
-        raise ConfigurationError("--on-new-span and --on-drift watch spans, and there are none", "Name where they appear: spans.directory.")
+        raise ConfigurationError(
+            "--on-new-span and --on-drift watch spans, and there are none", "Name where they appear: spans.directory."
+        )
     if on_drift and loaded.spans and loaded.spans.drift.then == "ignore":
-        raise ConfigurationError("--on-drift waits for what spans.drift.then: ignore hides", "Set it to warning, quarantine or error.")
+        raise ConfigurationError(
+            "--on-drift waits for what spans.drift.then: ignore hides", "Set it to warning, quarantine or error."
+        )
     serving_dir = serving_dir or root / "serving"
     command = [sys.executable, "-m", "pipeline", "run", "--json", f"--root={root}", f"--serving-dir={serving_dir}"]
     command += [f"--config={config}" if config else f"--profile={profile}", *(f"--set={each}" for each in sets or [])]
@@ -113,7 +129,9 @@ def status(root: Root = DEFAULT_ROOT, as_json: Json = False, verbose: Verbose = 
 
     state = State.read(_path(root))
     if state is None:
-        raise ConfigurationError(f"there is no schedule in {root}", "Start one with python -m pipeline schedule --cron, or name --root.")
+        raise ConfigurationError(
+            f"there is no schedule in {root}", "Start one with python -m pipeline schedule --cron, or name --root."
+        )
     alive = _alive(root)
     if as_json:
         print(json.dumps({"alive": alive, **state.model_dump(mode="json")}, indent=2))
@@ -128,7 +146,9 @@ def status(root: Root = DEFAULT_ROOT, as_json: Json = False, verbose: Verbose = 
         _print(f"next  {_local(state.next, zone)}  {state.why}")
     elif alive and not state.cron:
         print("next  when a new span is complete")
-    print(f"      {'the scheduler is running' if alive else 'no scheduler is running: nothing runs until one is started'}")
+    print(
+        f"      {'the scheduler is running' if alive else 'no scheduler is running: nothing runs until one is started'}"
+    )
 
 
 def _made(run: "Child", on_new_span: bool, running: "Running") -> "Ended":
@@ -199,7 +219,9 @@ def _alone(root: Path) -> Iterator[None]:
         try:
             lock.acquire(timeout=2)  # `status` holds it for an instant
         except filelock.Timeout:
-            raise Locked(f"another scheduler holds {root / 'schedule.lock'}", "Stop that one first, or name another --root.") from None
+            raise Locked(
+                f"another scheduler holds {root / 'schedule.lock'}", "Stop that one first, or name another --root."
+            ) from None
     try:
         yield
     finally:
@@ -229,7 +251,11 @@ def _local(moment: datetime.datetime, zone: zoneinfo.ZoneInfo) -> str:
 def _words(entry: "Entry") -> str:
     many = [f"for {entry.ticks} ticks"] if entry.ticks > 1 else []
     many += [f"{entry.tries} tries"] if entry.tries > 1 else []
-    return f"{entry.outcome}: {entry.why}" + (f"; for {entry.cause}" if entry.cause else "") + (f" ({', '.join(many)})" if many else "")
+    return (
+        f"{entry.outcome}: {entry.why}"
+        + (f"; for {entry.cause}" if entry.cause else "")
+        + (f" ({', '.join(many)})" if many else "")
+    )
 
 
 def _say(words: str) -> None:

@@ -15,14 +15,23 @@ from schemas.text import printable
 if TYPE_CHECKING:
     from pipeline.serving import Shelf, Version
 
-Model = Annotated[str | None, typer.Option("--model", metavar="NAME", help="Which model, where there are several.", show_default=False)]
+Model = Annotated[
+    str | None,
+    typer.Option("--model", metavar="NAME", help="Which model, where there are several.", show_default=False),
+]
 Number = Annotated[int, typer.Argument(min=1, metavar="VERSION", help="The version's number.", show_default=False)]
-app = typer.Typer(help="The serving directory: list, verify, roll back, pin, and remove what is old.", no_args_is_help=True)
+app = typer.Typer(
+    help="The serving directory: list, verify, roll back, pin, and remove what is old.", no_args_is_help=True
+)
 
 
 @app.command("list")
 def list_(
-    root: Root = DEFAULT_ROOT, serving_dir: ServingDir = None, model: Model = None, as_json: Json = False, verbose: Verbose = False
+    root: Root = DEFAULT_ROOT,
+    serving_dir: ServingDir = None,
+    model: Model = None,
+    as_json: Json = False,
+    verbose: Verbose = False,
 ) -> None:
     """List the versions, the newest first: which is served, pinned, rolled back."""
     from rich.text import Text
@@ -34,17 +43,28 @@ def list_(
     if as_json:
         print(json.dumps(rows, indent=2))
         return
-    table = terminal.new_table("model", "version", "accuracy", "run", "pushed", "approved by", "", right=("version", "accuracy", "run"))
+    table = terminal.new_table(
+        "model", "version", "accuracy", "run", "pushed", "approved by", "", right=("version", "accuracy", "run")
+    )
     for row in rows:
         pushed = local(row["published"]) if row["published"] else ""
-        cells = (row["model"], str(row["version"]), f"{row['accuracy']:.4f}", str(row["run"]), pushed, row["approved_by"])
+        cells = (
+            row["model"],
+            str(row["version"]),
+            f"{row['accuracy']:.4f}",
+            str(row["run"]),
+            pushed,
+            row["approved_by"],
+        )
         table.add_row(*map(Text, cells), Text(", ".join(row["state"]), "green" if "served" in row["state"] else ""))
     terminal.say(table if rows else "nothing was pushed yet")
 
 
 def _rows(shelf: "Shelf") -> list[dict[str, Any]]:
     versions, pinned, withdrawn = shelf.versions(), shelf.pinned(), shelf.withdrawn()
-    return [_row(version, version is versions[-1], version.number in pinned, withdrawn) for version in reversed(versions)]
+    return [
+        _row(version, version is versions[-1], version.number in pinned, withdrawn) for version in reversed(versions)
+    ]
 
 
 def _row(version: "Version", served: bool, pinned: bool, withdrawn: dict[str, int]) -> dict[str, Any]:
@@ -68,7 +88,9 @@ def _row(version: "Version", served: bool, pinned: bool, withdrawn: dict[str, in
 
 @app.command()
 def verify(
-    number: Annotated[int | None, typer.Argument(min=1, metavar="VERSION", help="The version. [default: all]", show_default=False)] = None,
+    number: Annotated[
+        int | None, typer.Argument(min=1, metavar="VERSION", help="The version. [default: all]", show_default=False)
+    ] = None,
     root: Root = DEFAULT_ROOT,
     serving_dir: ServingDir = None,
     model: Model = None,
@@ -106,15 +128,21 @@ def verify(
 @app.command()
 def rollback(
     to: Annotated[
-        int | None, typer.Option(min=1, help="The version. [default: the newest older one that was not rolled back]", show_default=False)
+        int | None,
+        typer.Option(
+            min=1, help="The version. [default: the newest older one that was not rolled back]", show_default=False
+        ),
     ] = None,
     reason: Annotated[str, typer.Option(help="Why, for good.")] = "",
     root: Root = DEFAULT_ROOT,
     serving_dir: ServingDir = None,
     model: Model = None,
-    key: Annotated[Path | None, typer.Option("--key", help="Sign the new version with this private key.", show_default=False)] = None,
+    key: Annotated[
+        Path | None, typer.Option("--key", help="Sign the new version with this private key.", show_default=False)
+    ] = None,
     password_env: Annotated[
-        str | None, typer.Option("--password-env", help="Environment variable that holds the key's password.", show_default=False)
+        str | None,
+        typer.Option("--password-env", help="Environment variable that holds the key's password.", show_default=False),
     ] = None,
     as_json: Json = False,
     verbose: Verbose = False,
@@ -141,14 +169,26 @@ def rollback(
 
 
 @app.command()
-def pin(number: Number, root: Root = DEFAULT_ROOT, serving_dir: ServingDir = None, model: Model = None, verbose: Verbose = False) -> None:
+def pin(
+    number: Number,
+    root: Root = DEFAULT_ROOT,
+    serving_dir: ServingDir = None,
+    model: Model = None,
+    verbose: Verbose = False,
+) -> None:
     """Keep a version until it is unpinned."""
     _shelf(root, serving_dir, _name(root, serving_dir, model)).pin(number)
     print(f"version {number} stays until it is unpinned")
 
 
 @app.command()
-def unpin(number: Number, root: Root = DEFAULT_ROOT, serving_dir: ServingDir = None, model: Model = None, verbose: Verbose = False) -> None:
+def unpin(
+    number: Number,
+    root: Root = DEFAULT_ROOT,
+    serving_dir: ServingDir = None,
+    model: Model = None,
+    verbose: Verbose = False,
+) -> None:
     """Keep a version only as long as any other."""
     _shelf(root, serving_dir, _name(root, serving_dir, model)).pin(number, stays=False)
     print(f"version {number} stays as long as any other")
@@ -166,7 +206,9 @@ def gc(
 ) -> None:
     """Remove old versions; never what is served, the one below it, the one to roll back to, the pinned, nor the best ever served."""
     shelves = [_shelf(root, serving_dir, name) for name in _names(root, serving_dir, model)]
-    gone = {shelf.model: [v.number for v in (shelf.leaving(keep) if dry_run else shelf.retire(keep))] for shelf in shelves}
+    gone = {
+        shelf.model: [v.number for v in (shelf.leaving(keep) if dry_run else shelf.retire(keep))] for shelf in shelves
+    }
     if as_json:
         print(json.dumps(gone, indent=2))
         return
@@ -199,5 +241,7 @@ def _name(root: Path, serving_dir: Path | None, model: str | None) -> str:
         return known[0]
     place = serving_dir or root / "serving"
     if not known:
-        raise ConfigurationError(f"nothing was pushed to {place} yet", "Run the line first, or name another with --serving-dir.")
+        raise ConfigurationError(
+            f"nothing was pushed to {place} yet", "Run the line first, or name another with --serving-dir."
+        )
     raise ConfigurationError(f"{place} serves {', '.join(known)}", "Name one with --model.")

@@ -11,7 +11,11 @@ from schemas.errors import DataError
 
 
 def verify(
-    root: Root = DEFAULT_ROOT, database: Database = None, wait: Wait = False, as_json: Json = False, verbose: Verbose = False
+    root: Root = DEFAULT_ROOT,
+    database: Database = None,
+    wait: Wait = False,
+    as_json: Json = False,
+    verbose: Verbose = False,
 ) -> None:
     """Recompute the digest of every file in the store. Exit code 4 if one is not what it was."""
     from pipeline.report import terminal
@@ -32,16 +36,23 @@ def verify(
     if found.damage:
         many = len(found.damage)
         raise DataError(
-            f"{many} thing{'s'[: many != 1]} in the store {root} {'is' if many == 1 else 'are'} not what was stored", found.damage[0].remedy
+            f"{many} thing{'s'[: many != 1]} in the store {root} {'is' if many == 1 else 'are'} not what was stored",
+            found.damage[0].remedy,
         )
 
 
 def gc(
-    keep_runs: Annotated[int, typer.Option(min=0, help="Keep what the newest runs need, so many of them.", show_default=False)],
+    keep_runs: Annotated[
+        int, typer.Option(min=0, help="Keep what the newest runs need, so many of them.", show_default=False)
+    ],
     root: Root = DEFAULT_ROOT,
     serving_dir: Annotated[
         list[Path] | None,
-        typer.Option("--serving-dir", help="Whose versions count. May be repeated. [default: all that were pushed to]", show_default=False),
+        typer.Option(
+            "--serving-dir",
+            help="Whose versions count. May be repeated. [default: all that were pushed to]",
+            show_default=False,
+        ),
     ] = None,
     database: Database = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go, and remove nothing.")] = False,
@@ -64,7 +75,9 @@ def gc(
         return
     terminal.say(*(f"artifact  {name}" for name in plan.artifacts), *(f"scratch   {name}" for name in plan.scratch))
     gone = f"{len(plan.artifacts)} artifacts, {len(plan.scratch)} scratch directories, {len(plan.papers)} reports, logs and answers"
-    terminal.say(f"{gone}: {in_words(plan.bytes)} {'would be' if dry_run else 'are'} free; {len(plan.kept)} artifacts stay")
+    terminal.say(
+        f"{gone}: {in_words(plan.bytes)} {'would be' if dry_run else 'are'} free; {len(plan.kept)} artifacts stay"
+    )
 
 
 def in_words(size: float) -> str:

@@ -5,10 +5,27 @@ from typing import Annotated
 
 import typer
 
-from pipeline.commands.options import DEFAULT_ROOT, ConfigFile, Database, Json, Profile, Root, ServingDir, Sets, Verbose, Wait, typed
+from pipeline.commands.options import (
+    DEFAULT_ROOT,
+    ConfigFile,
+    Database,
+    Json,
+    Profile,
+    Root,
+    ServingDir,
+    Sets,
+    Verbose,
+    Wait,
+    typed,
+)
 
-Trials = Annotated[int | None, typer.Option(min=1, help="How many models are tried at most. [default: tune.trials]", show_default=False)]
-Workers = Annotated[int, typer.Option(min=1, max=64, help="Processes that try models at the same time, on this machine.")]
+Trials = Annotated[
+    int | None,
+    typer.Option(min=1, help="How many models are tried at most. [default: tune.trials]", show_default=False),
+]
+Workers = Annotated[
+    int, typer.Option(min=1, max=64, help="Processes that try models at the same time, on this machine.")
+]
 
 
 def tune(

@@ -79,7 +79,9 @@ def plain(value: Any) -> Any:
 def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
     if not isinstance(value, dict):
         return {prefix: value}
-    return {k: v for name, each in value.items() for k, v in _flat(each, f"{prefix}.{name}" if prefix else name).items()}
+    return {
+        k: v for name, each in value.items() for k, v in _flat(each, f"{prefix}.{name}" if prefix else name).items()
+    }
 
 
 @functools.cache
@@ -99,7 +101,9 @@ def _code(module: str) -> tuple[dict[str, str], dict[str, str]]:
         for imported in imports:
             top = imported.split(".")[0]
             if top in _OURS:
-                waiting.extend(each for each in (imported, imported.rpartition(".")[0]) if "." in each and _is_module(each))
+                waiting.extend(
+                    each for each in (imported, imported.rpartition(".")[0]) if "." in each and _is_module(each)
+                )
             elif top not in sys.stdlib_module_names and top not in _SHAPELESS and top != "pipeline":
                 libraries.add(_DISTRIBUTIONS.get(top, top))
     return dict(sorted(digests.items())), {name: importlib.metadata.version(name) for name in sorted(libraries)}
@@ -126,7 +130,10 @@ def _form(node: Any, imports: list[str]) -> Any:
         imports += [alias.name for alias in node.names]
     elif isinstance(node, ast.ImportFrom) and node.module:
         imports += [f"{node.module}.{alias.name}" for alias in node.names]
-    elif isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node, clean=False) is not None:
+    elif (
+        isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
+        and ast.get_docstring(node, clean=False) is not None
+    ):
         del node.body[0]
     found = [type(node).__name__]
     for field in node._fields:

@@ -104,7 +104,9 @@ class Component:
         caller = sys._getframe(1)
         where = f"({Path(caller.f_code.co_filename).name}:{caller.f_lineno})"
         if unknown := given.keys() - self.parameters.keys():
-            raise WiringError(f"{self.name}() has no parameter {sorted(unknown)[0]}; it takes {', '.join(self.parameters)} {where}.")
+            raise WiringError(
+                f"{self.name}() has no parameter {sorted(unknown)[0]}; it takes {', '.join(self.parameters)} {where}."
+            )
         for name, parameter in self.parameters.items():
             if name not in given:
                 if parameter.default is parameter.empty:
@@ -113,7 +115,9 @@ class Component:
             if self.is_input(name):
                 self._check_input(name, given[name], where)
             elif isinstance(given[name], Node):
-                raise WiringError(f"{self.name}({name}=...) is a setting, but {given[name].name}() makes an artifact {where}.")
+                raise WiringError(
+                    f"{self.name}({name}=...) is a setting, but {given[name].name}() makes an artifact {where}."
+                )
         inputs = {name: given[name] for name in self.parameters if self.is_input(name)}
         settings = {name: given[name] for name in self.parameters if not self.is_input(name)}
         return Node(self, inputs, settings)
@@ -121,10 +125,14 @@ class Component:
     def _check_input(self, name: str, value: Any, where: str) -> None:
         wanted = _alternatives(self.hints[name])
         if not isinstance(value, Node):
-            raise WiringError(f"{self.name}({name}=...) takes {_words(self.hints[name])}, but got {type(value).__name__} {where}.")
+            raise WiringError(
+                f"{self.name}({name}=...) takes {_words(self.hints[name])}, but got {type(value).__name__} {where}."
+            )
         if not issubclass(value.component.output, tuple(wanted)):
             made = value.component.output.__name__
-            raise WiringError(f"{self.name}({name}=...) takes {_words(self.hints[name])}, but {value.name}() makes {made} {where}.")
+            raise WiringError(
+                f"{self.name}({name}=...) takes {_words(self.hints[name])}, but {value.name}() makes {made} {where}."
+            )
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Beam pickles what it runs: a decorated module-level function goes by its name.

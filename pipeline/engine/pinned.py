@@ -70,7 +70,9 @@ class Held:
         except FileNotFoundError:
             return {}
         except (ValueError, AttributeError):
-            raise StoreError(f"{self.path} is damaged: it kept what {self.name} was told", "Remove it: all is looked up anew.") from None
+            raise StoreError(
+                f"{self.path} is damaged: it kept what {self.name} was told", "Remove it: all is looked up anew."
+            ) from None
         return found
 
     def _write(self, kept: dict[str, Any], made: dict[str, str]) -> None:
@@ -79,7 +81,9 @@ class Held:
 
 
 def _question(node: Node, inputs: Inputs) -> str:
-    return " ".join([node.name, *(f"{name}={artifact.digest if artifact else ''}" for name, artifact in inputs.items())])
+    return " ".join(
+        [node.name, *(f"{name}={artifact.digest if artifact else ''}" for name, artifact in inputs.items())]
+    )
 
 
 def _adapter(node: Node) -> Any:

@@ -63,14 +63,22 @@ class Planner:
     held: Held | None = None  # what was looked up before, under one name
 
     @classmethod
-    def of(cls, store: Store, again: Again, node: Node, *, only: str | None = None, held: Held | None = None) -> "Planner":
+    def of(
+        cls, store: Store, again: Again, node: Node, *, only: str | None = None, held: Held | None = None
+    ) -> "Planner":
         order = [only] if only else [each.name for each in node.walk()]
-        kinds = {each.name: each.component.kind for each in node.walk() if each.name in order and each.component.kind != "resolver"}
+        kinds = {
+            each.name: each.component.kind
+            for each in node.walk()
+            if each.name in order and each.component.kind != "resolver"
+        }
         for stage in [*again.force, *([again.from_stage] if again.from_stage else [])]:
             if stage not in kinds:
                 raise ConfigurationError(f"{stage} is no stage of this run", f"Its stages are {', '.join(kinds)}.")
             if kinds[stage] == "always":
-                raise ConfigurationError(f"{stage} runs every time", "Leave it out, or name a stage whose work is kept.")
+                raise ConfigurationError(
+                    f"{stage} runs every time", "Leave it out, or name a stage whose work is kept."
+                )
         return cls(store, again, order, only, held)
 
     def plan(self, node: Node) -> list[Step]:
@@ -111,7 +119,9 @@ class Planner:
             return Step(node, "reuse", "nothing changed", recipe, artifact)
         if given:
             cause = f"{self.only} needs {node.name}, which the store does not have ({self._why(recipe)})"
-            raise ConfigurationError(cause, f"Make it: python -m pipeline run --only {node.name}, and the same other options.")
+            raise ConfigurationError(
+                cause, f"Make it: python -m pipeline run --only {node.name}, and the same other options."
+            )
         return Step(node, "run", self._why(recipe), recipe)
 
     def _look_up(self, node: Node, inputs: dict[str, Artifact | None]) -> Step:

@@ -63,7 +63,9 @@ class Beam:
         try:
             return pipeline_options.PipelineOptions([*own, *self.arguments])
         except SystemExit:  # argparse's way of saying no
-            raise ConfigurationError(f"Beam refuses {' '.join(self.arguments)}", "Check the values of --beam-arg.") from None
+            raise ConfigurationError(
+                f"Beam refuses {' '.join(self.arguments)}", "Check the values of --beam-arg."
+            ) from None
 
 
 @functools.cache
@@ -179,7 +181,9 @@ class Execution:
             if self.planner.held:
                 self.planner.held.keep(node, inputs, artifact)
         else:
-            self._record(step, "ran" if step.action == "run" else "reused", time.monotonic() - started, artifact, step.why)
+            self._record(
+                step, "ran" if step.action == "run" else "reused", time.monotonic() - started, artifact, step.why
+            )
         return artifact
 
     def _perform(self, step: Step, inputs: dict[str, Artifact | None]) -> Artifact:
@@ -257,6 +261,7 @@ def checked(runner: str, arguments: list[str]) -> Beam:
     for argument in arguments:
         if not argument.startswith("--"):
             raise ConfigurationError(
-                f"--beam-arg {argument} is not of the form --name=value", "For example: --beam-arg=--direct_num_workers=4"
+                f"--beam-arg {argument} is not of the form --name=value",
+                "For example: --beam-arg=--direct_num_workers=4",
             )
     return Beam(runner, tuple(arguments))

@@ -48,7 +48,9 @@ class Lineage:
         """
         try:
             if "@" in (sql.make_url(url).host or ""):
-                raise StoreError("the URL of the lineage database holds more than one @", "In a password, write %40 for it.")
+                raise StoreError(
+                    "the URL of the lineage database holds more than one @", "In a password, write %40 for it."
+                )
             engine = sql.create_engine(url)
             if engine.dialect.name == "sqlite":
                 sql.event.listen(engine, "connect", _connected)
@@ -77,7 +79,12 @@ class Lineage:
         """The number of a new run. Runs of this store that were still marked as running were killed: the lock is ours now."""
         with self.writing() as c:
             c.execute(_runs.update().where(self._left).values(state="killed", finished=now()))
-            given = {"profile": profile, "command": without_passwords(_text(command)), "config": config, "store": self.store}
+            given = {
+                "profile": profile,
+                "command": without_passwords(_text(command)),
+                "config": config,
+                "store": self.store,
+            }
             row = _runs.insert().values(**given, started=now(), state="running")
             return int(c.execute(row.returning(_runs.c.run)).scalar_one())
 
@@ -96,7 +103,12 @@ class Lineage:
 
     def finish(self, run: int, *, state: str, exit_code: int, message: str = "") -> None:
         with self.writing() as c:
-            done = {"state": state, "exit_code": exit_code, "message": without_passwords(_text(message)), "finished": now()}
+            done = {
+                "state": state,
+                "exit_code": exit_code,
+                "message": without_passwords(_text(message)),
+                "finished": now(),
+            }
             c.execute(_runs.update().where(_runs.c.run == run).values(**done))
 
     @contextlib.contextmanager
@@ -147,7 +159,9 @@ class Lineage:
             return []
         with self.reading() as c:
             found = [str(row[0]) for row in c.execute(sql.text("PRAGMA integrity_check"))]
-            found += [f"{row[0]} row {row[1]} names no {row[2]}" for row in c.execute(sql.text("PRAGMA foreign_key_check"))]
+            found += [
+                f"{row[0]} row {row[1]} names no {row[2]}" for row in c.execute(sql.text("PRAGMA foreign_key_check"))
+            ]
         return [line for line in found if line != "ok"]
 
 
@@ -200,7 +214,9 @@ def _write_ahead(connection: Any) -> None:
 
     # SQLite does not wait here, however long its busy_timeout: this read turns into a write, and two that do so would wait for each other.
     patient = tenacity.Retrying(
-        retry=tenacity.retry_if_exception(lambda error: getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY),
+        retry=tenacity.retry_if_exception(
+            lambda error: getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY
+        ),
         wait=tenacity.wait_random(0, 0.05),
         stop=tenacity.stop_after_delay(PATIENCE),
         reraise=True,

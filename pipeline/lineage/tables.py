@@ -69,7 +69,10 @@ def _from_1(c: sql.Connection) -> None:
     c.execute(sql.text("ALTER TABLE runs ADD COLUMN store TEXT DEFAULT '' NOT NULL"))
     c.execute(sql.text("CREATE INDEX ix_runs_store_state ON runs (store, state)"))
     for run, command in c.execute(sql.text("SELECT run, command FROM runs")).all():
-        c.execute(sql.text("UPDATE runs SET command = :command WHERE run = :run"), {"run": run, "command": without_passwords(command)})
+        c.execute(
+            sql.text("UPDATE runs SET command = :command WHERE run = :run"),
+            {"run": run, "command": without_passwords(command)},
+        )
 
 
 def _from_2(c: sql.Connection) -> None:
@@ -78,7 +81,11 @@ def _from_2(c: sql.Connection) -> None:
     columns = [f"{name} TEXT NOT NULL" for name in texts] + [
         f"{name} TEXT" for name in ("baseline", "decision", "person", "reason", "decided")
     ]
-    c.execute(sql.text(f"CREATE TABLE approvals (run INTEGER NOT NULL PRIMARY KEY REFERENCES runs (run), {', '.join(columns)})"))
+    c.execute(
+        sql.text(
+            f"CREATE TABLE approvals (run INTEGER NOT NULL PRIMARY KEY REFERENCES runs (run), {', '.join(columns)})"
+        )
+    )
     c.execute(sql.text("CREATE INDEX ix_approvals_model ON approvals (shelf, model)"))
 
 
@@ -101,7 +108,9 @@ def prepare(engine: sql.Engine) -> None:
             c.execute(sql.text("SELECT pg_advisory_xact_lock(:of_gateline)"), {"of_gateline": 0x6761746C})
         found = _found(c)
         if found > VERSION:
-            cause = f"the lineage database {engine.url.render_as_string()} has schema {found}, this program knows {VERSION}"
+            cause = (
+                f"the lineage database {engine.url.render_as_string()} has schema {found}, this program knows {VERSION}"
+            )
             raise StoreError(without_passwords(cause), "Upgrade gateline, or name another with --database.")
         if found == 0:
             metadata.create_all(c)

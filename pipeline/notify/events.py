@@ -110,10 +110,17 @@ def _drift(verdict: Path) -> list[str]:
     return [a["words"] for a in anomalies if a["split"] == "train" and a["kind"].startswith("COMPARATOR_")]
 
 
-def _deliver(target: Notify, event: dict[str, Any], root: Path, pauses: tuple[float, ...], sleep: Callable[[float], None]) -> None:
+def _deliver(
+    target: Notify, event: dict[str, Any], root: Path, pauses: tuple[float, ...], sleep: Callable[[float], None]
+) -> None:
     identity = hashlib.sha256(f"{event['id']}\n{target.model_dump_json(exclude={'on'})}".encode()).hexdigest()
     ledger = root / "notices" / f"{event['event']}-{identity[:16]}.json"
-    entry = {"id": event["id"], "target": _name(target), "run": event["run"], "at": datetime.datetime.now(datetime.UTC).isoformat()}
+    entry = {
+        "id": event["id"],
+        "target": _name(target),
+        "run": event["run"],
+        "at": datetime.datetime.now(datetime.UTC).isoformat(),
+    }
     if not _claim(ledger, {**entry, "state": "sending"}):
         return
     for pause in (*pauses, None):
@@ -201,7 +208,9 @@ def _mail(to: Email, event: dict[str, Any]) -> None:
             server.login(*login)
         refused = server.send_message(message)
     except smtplib.SMTPResponseException as error:
-        raise Undelivered(f"it answered {error.smtp_code} {_text(error.smtp_error)}", again=400 <= error.smtp_code < 500) from None
+        raise Undelivered(
+            f"it answered {error.smtp_code} {_text(error.smtp_error)}", again=400 <= error.smtp_code < 500
+        ) from None
     finally:
         with contextlib.suppress(OSError, smtplib.SMTPException):
             server.quit()
@@ -211,7 +220,9 @@ def _mail(to: Email, event: dict[str, Any]) -> None:
 
 def _call(command: list[str], event: dict[str, Any]) -> None:
     try:
-        done = subprocess.run(command, input=json.dumps(event) + "\n", capture_output=True, text=True, timeout=3 * TIMEOUT, check=False)
+        done = subprocess.run(
+            command, input=json.dumps(event) + "\n", capture_output=True, text=True, timeout=3 * TIMEOUT, check=False
+        )
     except subprocess.TimeoutExpired:
         raise Undelivered(f"it did not end within {3 * TIMEOUT:g} seconds") from None
     if done.returncode:

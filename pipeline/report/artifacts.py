@@ -46,7 +46,9 @@ class Remains:
     @property
     def contract(self) -> Contract | None:
         """The contract that the stages were given."""
-        settings = [manifest.get("recipe", {}).get("settings", {}) for manifest in map(self.manifest, self.stages) if manifest]
+        settings = [
+            manifest.get("recipe", {}).get("settings", {}) for manifest in map(self.manifest, self.stages) if manifest
+        ]
         found = next((each["contract"] for each in settings if "contract" in each), None)
         return Contract(found["name"], found["text"]) if found else None
 
@@ -98,7 +100,9 @@ class Remains:
     def _stands(self, name: str) -> bool:
         if name == "approve":  # it leaves nothing of its own
             return True
-        if name == "push":  # not of the store; of a path that is relative to where the run was started, nothing is known
+        if (
+            name == "push"
+        ):  # not of the store; of a path that is relative to where the run was started, nothing is known
             path = Path(self.stages[name]["path"])
             return not path.is_absolute() or _is(path.exists)
         return self.manifest(name) is not None or name in self.damaged

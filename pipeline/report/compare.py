@@ -61,7 +61,9 @@ def beside(store: Store, lineage: Lineage, old: Json, new: Json) -> Beside:
         ConfigurationError: they are the same run.
     """
     if old["run"] == new["run"]:
-        raise ConfigurationError(f"run {old['run']} stands on both sides", "Name two runs; python -m pipeline runs lists them.")
+        raise ConfigurationError(
+            f"run {old['run']} stands on both sides", "Name two runs; python -m pipeline runs lists them."
+        )
     remains = Remains(store, lineage.executions(old["run"])), Remains(store, lineage.executions(new["run"]))
     before, after = map(_figures, remains)
     try:
@@ -71,11 +73,17 @@ def beside(store: Store, lineage: Lineage, old: Json, new: Json) -> Beside:
     keys = ("run", "profile", "state", "started")
     return Beside(
         runs=({key: old[key] for key in keys}, {key: new[key] for key in keys}),
-        configuration=[row for row in _rows("key", _dotted(old["config"]), _dotted(new["config"])) if row["old"] != row["new"]],
+        configuration=[
+            row for row in _rows("key", _dotted(old["config"]), _dotted(new["config"])) if row["old"] != row["new"]
+        ],
         data=_rows("what", *map(_data, remains)),
         spans=[row for row in reversed(_rows("span", *map(_spans, remains))) if row["old"] != row["new"]],
         overall=_rows("figure", before["overall"], after["overall"]),
-        slices=[_slice(name, row, after["slices"][name]) for name, row in before["slices"].items() if name in after["slices"]],
+        slices=[
+            _slice(name, row, after["slices"][name])
+            for name, row in before["slices"].items()
+            if name in after["slices"]
+        ],
         names=remains[1].names,
         paired=paired,
         refusal=refusal,
@@ -96,16 +104,29 @@ def newcombe(old: Json, new: Json) -> tuple[float, float]:
     before, (low, high) = old["accuracy"], old["interval"]
     after, (lowest, highest) = new["accuracy"], new["interval"]
     difference = after - before
-    return difference - math.hypot(after - lowest, high - before), difference + math.hypot(highest - after, before - low)
+    return difference - math.hypot(after - lowest, high - before), difference + math.hypot(
+        highest - after, before - low
+    )
 
 
 def _slice(name: str, old: Json, new: Json) -> Json:
-    row = {"slice": name, "old": old["accuracy"], "new": new["accuracy"], "difference": None, "interval": None, "beyond_noise": False}
+    row = {
+        "slice": name,
+        "old": old["accuracy"],
+        "new": new["accuracy"],
+        "difference": None,
+        "interval": None,
+        "beyond_noise": False,
+    }
     known = all(each["accuracy"] is not None and None not in (each.get("interval") or [None]) for each in (old, new))
     if not known:
         return row
     low, high = newcombe(old, new)
-    return row | {"difference": new["accuracy"] - old["accuracy"], "interval": [low, high], "beyond_noise": not low <= 0 <= high}
+    return row | {
+        "difference": new["accuracy"] - old["accuracy"],
+        "interval": [low, high],
+        "beyond_noise": not low <= 0 <= high,
+    }
 
 
 def _figures(remains: Remains) -> Json:
@@ -114,7 +135,9 @@ def _figures(remains: Remains) -> Json:
     metrics = remains.json("evaluate", "metrics.json", {}).get("candidate", {})
     overall = {name: value for name, value in (metrics.get("overall") or facts).items() if name in FIGURES}
     if fresh := metrics.get("fresh"):
-        overall[f"accuracy on {remains.stages.get('mix', {}).get('facts', {}).get('fresh') or 'fresh images'}"] = fresh["accuracy"]
+        overall[f"accuracy on {remains.stages.get('mix', {}).get('facts', {}).get('fresh') or 'fresh images'}"] = fresh[
+            "accuracy"
+        ]
     return {"overall": overall, "slices": metrics.get("slices") or {}}
 
 
@@ -153,7 +176,9 @@ def _in_pairs(runs: tuple[Json, Json], remains: tuple[Remains, Remains]) -> Json
     """
     predictions = [_predictions(run, each) for run, each in zip(runs, remains, strict=True)]
     numbers = f"runs {runs[0]['run']} and {runs[1]['run']}"
-    other = ConfigurationError(f"{numbers} were not evaluated on the same test images", "Compare runs of the same data set and splits.")
+    other = ConfigurationError(
+        f"{numbers} were not evaluated on the same test images", "Compare runs of the same data set and splits."
+    )
     if not _same_test_data(*remains):
         raise other
     leaked = [index for run, each in zip(runs, remains, strict=True) for index in _leaked(run, each)]
@@ -162,12 +187,18 @@ def _in_pairs(runs: tuple[Json, Json], remains: tuple[Remains, Remains]) -> Json
         raise other
     settings = Paired.model_validate((runs[1]["config"].get("gates") or {}).get("paired") or {})
     found = paired.compare(after, before, margin=settings.margin, alpha=settings.alpha)
-    return {**dataclasses.asdict(found), "interval": list(found.interval), "words": found.words(f"run {runs[0]['run']}")}
+    return {
+        **dataclasses.asdict(found),
+        "interval": list(found.interval),
+        "words": found.words(f"run {runs[0]['run']}"),
+    }
 
 
 def _predictions(run: Json, remains: Remains) -> Path:
     if not remains.stages.get("evaluate", {}).get("path"):
-        raise ConfigurationError(f"run {run['run']} has no evaluation: it ended as {run['state']}", "Name a run that came to the gates.")
+        raise ConfigurationError(
+            f"run {run['run']} has no evaluation: it ended as {run['state']}", "Name a run that came to the gates."
+        )
     path = remains.path("evaluate")
     if path is None or not (path / "predictions").is_dir():
         lost = "is gone from the store, or was made anew since" if "evaluate" in remains.missing else "is damaged"
@@ -181,13 +212,22 @@ def _same_test_data(old: Remains, new: Remains) -> bool:
     if not ("ingest" in old.stages and "ingest" in new.stages):
         return False
     manifests = [each.manifest("ingest") for each in (old, new)]
-    shards = [[f["sha256"] for name, f in sorted((m or {}).get("files", {}).items()) if name.startswith("test-")] for m in manifests]
-    return shards[0] == shards[1] if all(shards) else bool(old.stages["ingest"]["digest"] == new.stages["ingest"]["digest"])
+    shards = [
+        [f["sha256"] for name, f in sorted((m or {}).get("files", {}).items()) if name.startswith("test-")]
+        for m in manifests
+    ]
+    return (
+        shards[0] == shards[1]
+        if all(shards)
+        else bool(old.stages["ingest"]["digest"] == new.stages["ingest"]["digest"])
+    )
 
 
 def _leaked(run: Json, remains: Remains) -> list[int]:
     found: list[int] = remains.json(remains.described, "leaked.json", [])
-    if "leaked.json" in remains.damaged.get(remains.described, ()):  # to count such images in would favour who learnt them by heart
+    if "leaked.json" in remains.damaged.get(
+        remains.described, ()
+    ):  # to count such images in would favour who learnt them by heart
         cause = f"leaked.json of run {run['run']} cannot be read: which test images it also had in train is not known"
         raise ConfigurationError(cause, f"Make it again: {run['command']} --force {remains.described}")
     return found
@@ -215,11 +255,15 @@ def show(found: Beside) -> None:
     if found.paired:
         colour = {"better": "bold green", "worse": "bold red"}.get(found.paired["verdict"], "bold")
         terminal.say(Text.assemble((f"{names[1]}: {found.paired['words']}", colour)))
-    run = {key: (old[key], new[key]) for key in ("profile", "state")} | {"started": tuple(local(r["started"]) for r in (old, new))}
+    run = {key: (old[key], new[key]) for key in ("profile", "state")} | {
+        "started": tuple(local(r["started"]) for r in (old, new))
+    }
     rows = [("run", name, *values) for name, values in run.items()]
     rows += [("settings", row["key"], row["old"], row["new"]) for row in found.configuration]
     rows += [("data", row["what"], row["old"], row["new"]) for row in found.data]
-    rows += [("spans", row["span"], row["old"] or "absent", row["new"] or "absent") for row in found.spans[: spans.NEWEST]]
+    rows += [
+        ("spans", row["span"], row["old"] or "absent", row["new"] or "absent") for row in found.spans[: spans.NEWEST]
+    ]
     if (more := len(found.spans) - spans.NEWEST) > 0:
         rows.append(("spans", f"and {more:,} more", "", ""))
     rows += [("model", row["figure"], row["old"], row["new"]) for row in found.overall]
@@ -228,17 +272,26 @@ def show(found: Beside) -> None:
     table = terminal.new_table("", " ", *names)
     for n, (group, name, *values) in enumerate(rows):
         style = "dim" if values[0] == values[1] else ""
-        table.add_row("" if n and rows[n - 1][0] == group else group, *(Text(text, style) for text in (name, *map(_shown, values))))
+        table.add_row(
+            "" if n and rows[n - 1][0] == group else group,
+            *(Text(text, style) for text in (name, *map(_shown, values))),
+        )
     terminal.say(table)
     if found.damaged:
         terminal.say(Text(f"damaged: {', '.join(found.damaged)}", "yellow"))
     if not found.configuration:
         terminal.say(Text("settings do not differ", "dim"))
     if found.slices:
-        terminal.say(Text(f"{len(beyond)} of {len(found.slices)} slices differ by more than noise (95 % interval)", "dim"))
+        terminal.say(
+            Text(f"{len(beyond)} of {len(found.slices)} slices differ by more than noise (95 % interval)", "dim")
+        )
 
 
 def _shown(value: Any) -> str:
     if value is None:
         return "none"
-    return f"{value:.4f}" if isinstance(value, float) and 0 < abs(value) < 10 and f"{value:.4f}" != "0.0000" else str(value)
+    return (
+        f"{value:.4f}"
+        if isinstance(value, float) and 0 < abs(value) < 10 and f"{value:.4f}" != "0.0000"
+        else str(value)
+    )

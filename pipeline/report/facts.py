@@ -35,7 +35,9 @@ class Facts:
     anomalies: list[dict[str, Any]]
     source: str  # data set and version, without spans
     counts: dict[str, int]  # records by split
-    splits: dict[str, dict[str, Any]]  # by split: how often each label occurs, copies, images that stand in other splits
+    splits: dict[
+        str, dict[str, Any]
+    ]  # by split: how often each label occurs, copies, images that stand in other splits
     spans: list[dict[str, Any]]  # rows of `spans.of`
     serving: dict[str, Any]
     pushed: dict[str, Any]

@@ -72,12 +72,20 @@ def _accuracy(axes: Any, rows: "Sequence[Row]") -> None:
     looks: dict[str, Any] = {"pushed": {"color": ACCENT, "s": size}, "unchanged": small, "partial": small}
     for state in ("unchanged", "partial", *sorted({row.state for row, _ in seen} - looks.keys()), "pushed"):
         points = [(row.run, accuracy) for row, accuracy in seen if row.state == state]
-        for marker, places in (("o", [p for p in points if p[1] >= low]), ("v", [(x, low - 0.05 * room) for x, y in points if y < low])):
+        for marker, places in (
+            ("o", [p for p in points if p[1] >= low]),
+            ("v", [(x, low - 0.05 * room) for x, y in points if y < low]),
+        ):
             if places:
                 axes.scatter(*zip(*places, strict=True), marker=marker, zorder=3, **looks.get(state, hollow))
     for n, (row, accuracy) in list(enumerate(pushed))[0 if len(pushed) <= LABELS else -1 :]:
         falls = n > 0 and accuracy < pushed[n - 1][1]  # then the line comes from above
-        place = {"xytext": (0, -6 if falls else 5), "textcoords": "offset points", "ha": "center", "va": "top" if falls else "bottom"}
+        place = {
+            "xytext": (0, -6 if falls else 5),
+            "textcoords": "offset points",
+            "ha": "center",
+            "va": "top" if falls else "bottom",
+        }
         axes.annotate(f"v{row.version}", (row.run, max(accuracy, low)), color=ACCENT, fontsize=8, **place)
 
 

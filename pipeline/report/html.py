@@ -46,7 +46,11 @@ def page(facts: Facts) -> str:
     """The page. Everything in it is escaped but the plots, which are our own SVG."""
     drawn = {name: Markup(svg) for name, svg in _plots(facts).items()}
     pictures = Pictures.of(facts.images)
-    return environment().get_template("report.html.j2").render(facts=facts, plots=drawn, pictures=pictures, most_classes=MOST_CLASSES)
+    return (
+        environment()
+        .get_template("report.html.j2")
+        .render(facts=facts, plots=drawn, pictures=pictures, most_classes=MOST_CLASSES)
+    )
 
 
 def card(facts: Facts) -> str:
@@ -113,7 +117,9 @@ def _plots(facts: Facts) -> dict[str, str]:
     drawn: dict[str, str] = {}
     found = facts.candidate
     if found and found["overall"]["accuracy"] is not None:
-        drawn["accuracies"] = plots.accuracies([(row["name"], row["candidate"], row["baseline"]) for row in views.classes(facts)])
+        drawn["accuracies"] = plots.accuracies(
+            [(row["name"], row["candidate"], row["baseline"]) for row in views.classes(facts)]
+        )
         corrupted = {name: row for name, row in found["corruptions"].items() if row["accuracy"] is not None}
         if corrupted:
             baseline = facts.metrics.get("baseline", {}).get("corruptions", {})

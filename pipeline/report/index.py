@@ -116,7 +116,9 @@ def _gates(facts: Json, judged: list[Json]) -> dict[str, str]:
     order = ("refused", "passed", "too few examples")
     found = {name: next((verdict for verdict in order if verdict in seen), "passed") for name, seen in verdicts.items()}
     stages = {"spans": "admit", "data": "validate", "serving": "check_serving"}
-    said = {name: facts[stage]["passed"] for name, stage in stages.items() if facts.get(stage, {}).get("passed") is not None}
+    said = {
+        name: facts[stage]["passed"] for name, stage in stages.items() if facts.get(stage, {}).get("passed") is not None
+    }
     ends = {name: "passed" if passed else "refused" for name, passed in said.items()}
     last = {name: ends.pop(name) for name in ("serving",) if name in ends}
     return ends | found | last
@@ -145,7 +147,9 @@ def _served(serving_dir: Path, runs: list[Json], stages: dict[int, Json]) -> Ite
         push = stages[run["run"]].get("push")
         if push and (push["facts"] or {}).get("new"):
             pushed[_model(run), push["facts"]["version"], push["digest"]] = run
-    folders = sorted(p.name for p in serving_dir.iterdir() if not p.name.startswith(".")) if serving_dir.is_dir() else []
+    folders = (
+        sorted(p.name for p in serving_dir.iterdir() if not p.name.startswith(".")) if serving_dir.is_dir() else []
+    )
     for name in folders:
         try:
             version = Shelf(serving_dir, name).latest()
@@ -163,7 +167,9 @@ def write(index: Index, folder: Path) -> dict[str, Path]:
     page = environment()
     page.filters |= {"local": lambda moment: local(moment)[:16], "lasted": lasted}  # to the minute
     models = dict.fromkeys(row.model for row in index.rows if row.accuracy is not None)
-    plots = {model: Markup(history.plot([row for row in reversed(index.rows) if row.model == model])) for model in models}
+    plots = {
+        model: Markup(history.plot([row for row in reversed(index.rows) if row.model == model])) for model in models
+    }
     texts = {
         "html": page.get_template("index.html.j2").render(index=index, plots=plots, newest=NEWEST),
         "json": json.dumps(index.as_json(), indent=2) + "\n",

@@ -59,7 +59,9 @@ class Pictures:
 
     @cached_property
     def _urls(self) -> list[str]:
-        return ["data:image/png;base64," + base64.b64encode(imagecodecs.png_encode(image)).decode() for image in self._small]
+        return [
+            "data:image/png;base64," + base64.b64encode(imagecodecs.png_encode(image)).decode() for image in self._small
+        ]
 
     @property
     def _small(self) -> Any:
@@ -67,5 +69,11 @@ class Pictures:
         n, height, width, channels = self.images.shape
         images = self.images[..., :3] if channels >= 3 else self.images[..., :1]
         step = min(math.ceil(math.sqrt(max(1.0, images.size / BUDGET))), height, width)
-        blocks = images[:, : height // step * step, : width // step * step].reshape(n, height // step, step, width // step, step, -1)
-        return np.squeeze(blocks.mean((2, 4)).astype(np.uint8), -1) if images.shape[-1] == 1 else blocks.mean((2, 4)).astype(np.uint8)
+        blocks = images[:, : height // step * step, : width // step * step].reshape(
+            n, height // step, step, width // step, step, -1
+        )
+        return (
+            np.squeeze(blocks.mean((2, 4)).astype(np.uint8), -1)
+            if images.shape[-1] == 1
+            else blocks.mean((2, 4)).astype(np.uint8)
+        )

@@ -63,7 +63,13 @@ def accuracies(rows: Sequence[tuple[str, Row, Row | None]]) -> str:
     both = any(baseline for _, _, baseline in shown)
     with _figure("accuracy with its 95 % interval, by slice", 0.7 + 0.25 * len(shown)) as (figure, finish):
         axes = figure.subplots()
-        _dots(axes, [(y - 0.14 * both, row) for y, (_, row, _) in enumerate(shown)], ACCENT, hollow=False, label="candidate")
+        _dots(
+            axes,
+            [(y - 0.14 * both, row) for y, (_, row, _) in enumerate(shown)],
+            ACCENT,
+            hollow=False,
+            label="candidate",
+        )
         served = [(y + 0.14, row) for y, (_, _, row) in enumerate(shown) if row and row["accuracy"] is not None]
         _dots(axes, served, OTHER, hollow=True, label="served")
         axes.set_yticks(range(len(shown)), [_short(name) for name, _, _ in shown])
@@ -87,7 +93,13 @@ def robustness(clean: Row, corrupted: dict[str, Row], baseline: dict[str, Row]) 
         both = bool(baseline)
         candidate = [(y - 0.14 * both, corrupted[name]) for y, name in enumerate(names)]
         _dots(axes, candidate, ACCENT, hollow=False, label="candidate")
-        _dots(axes, [(y + 0.14, baseline[name]) for y, name in enumerate(names) if name in baseline], OTHER, hollow=True, label="served")
+        _dots(
+            axes,
+            [(y + 0.14, baseline[name]) for y, name in enumerate(names) if name in baseline],
+            OTHER,
+            hollow=True,
+            label="served",
+        )
         axes.set_yticks(range(len(names)), map(printable, names))
         axes.set_ylim(len(names) - 0.4, -0.6)
         axes.tick_params(axis="y", length=0, labelcolor=INK)
@@ -111,7 +123,14 @@ def reliability(bins: list[Row]) -> str:
         above.scatter(xs, ys, s=26, c=faces, edgecolors=ACCENT, linewidths=1.2, zorder=3, clip_on=False)
         above.set(xlim=(0, 1), ylim=(0, 1.02), ylabel="accuracy")
         widths = [b["high"] - b["low"] for b in held]
-        below.bar([b["low"] for b in held], [b["count"] for b in held], width=widths, align="edge", color=ACCENT, edgecolor=PAPER)
+        below.bar(
+            [b["low"] for b in held],
+            [b["count"] for b in held],
+            width=widths,
+            align="edge",
+            color=ACCENT,
+            edgecolor=PAPER,
+        )
         below.set(ylabel="images", xlabel="confidence", yscale="log", ylim=(0.7, None))
         below.yaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:,.0f}"))
         below.yaxis.set_minor_locator(ticker.NullLocator())
@@ -129,7 +148,13 @@ def labels(splits: dict[str, dict[str, int]]) -> str:
             total = max(1, sum(counts.values()))
             shares = [100 * counts.get(label, 0) / total for label in names]
             xs = [x + (i - (len(splits) - 1) / 2) * width for x in range(len(names))]
-            axes.bar(xs, shares, width=width * 0.92, color=(ACCENT, (ACCENT, 0.45), OTHER, DIM)[i % 4], label=printable(split))
+            axes.bar(
+                xs,
+                shares,
+                width=width * 0.92,
+                color=(ACCENT, (ACCENT, 0.45), OTHER, DIM)[i % 4],
+                label=printable(split),
+            )
         axes.set_xticks(range(len(names)), map(printable, names))
         if len(names) > MOST_ROWS:
             axes.xaxis.set_major_locator(ticker.MaxNLocator(10, integer=True))
@@ -146,7 +171,15 @@ def curve(history: list[dict[str, float]], name: str) -> str:
     with _figure(f"{name} over the epochs, train and validation", 2.6) as (figure, finish):
         axes = figure.subplots()
         for key, colour, label in ((name, OTHER, "train"), (f"val_{name}", ACCENT, "validation")):
-            axes.plot(epochs, [row.get(key) for row in history], color=colour, linewidth=1.6, marker="o", markersize=3, label=label)
+            axes.plot(
+                epochs,
+                [row.get(key) for row in history],
+                color=colour,
+                linewidth=1.6,
+                marker="o",
+                markersize=3,
+                label=label,
+            )
         axes.xaxis.set_major_locator(ticker.MaxNLocator(integer=True))
         axes.set(xlabel="epoch", ylabel=name)
         _legend(axes, 2)
@@ -159,7 +192,9 @@ def _dots(axes: Any, points: list[tuple[float, Row]], colour: str, *, hollow: bo
             axes.plot(row["interval"], [y, y], color=colour, linewidth=1.4, solid_capstyle="butt")
     if points:
         ys, xs = zip(*((y, row["accuracy"]) for y, row in points), strict=True)
-        axes.scatter(xs, ys, s=22, c=PAPER if hollow else colour, edgecolors=colour, linewidths=1.2, zorder=3, label=label)
+        axes.scatter(
+            xs, ys, s=22, c=PAPER if hollow else colour, edgecolors=colour, linewidths=1.2, zorder=3, label=label
+        )
 
 
 def _short(name: str) -> str:
@@ -173,7 +208,13 @@ def _known(interval: Any) -> bool:
 
 
 def _legend(axes: Any, columns: int) -> None:
-    where = {"loc": "lower left", "bbox_to_anchor": (0, 1), "borderaxespad": 0, "handlelength": 1.2, "columnspacing": 1.2}
+    where = {
+        "loc": "lower left",
+        "bbox_to_anchor": (0, 1),
+        "borderaxespad": 0,
+        "handlelength": 1.2,
+        "columnspacing": 1.2,
+    }
     axes.legend(ncols=columns, **where)
 
 
@@ -189,7 +230,9 @@ def svg(figure: Any, words: str) -> str:
     drawn = io.StringIO()
     nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)  # text stays text: the page's font has it
+        warnings.filterwarnings(
+            "ignore", "Glyph .* missing from font", UserWarning
+        )  # text stays text: the page's font has it
         figure.savefig(drawn, format="svg", transparent=True, metadata=nothing)
     text = drawn.getvalue()
     text = text[text.index("<svg") :]

@@ -8,7 +8,13 @@ from collections import Counter
 from typing import Any
 
 Json = dict[str, Any]
-LEARNT, OUTSIDE, UNUSED, QUARANTINED, BROKEN = "learnt from", "outside the window", "not learnt from", "quarantined", "cannot be read"
+LEARNT, OUTSIDE, UNUSED, QUARANTINED, BROKEN = (
+    "learnt from",
+    "outside the window",
+    "not learnt from",
+    "quarantined",
+    "cannot be read",
+)
 FAULTY = (QUARANTINED, BROKEN)
 NEWEST = 30  # as many of the newest are listed, whatever became of them
 
@@ -69,7 +75,13 @@ def learnt(rows: list[Json]) -> str:
 def new(rows: list[Json], known: set[str]) -> str:
     """The spans that are not among the `known`: "span-0007, span-0006 (quarantined)"; empty where there are none."""
     usual = (LEARNT, UNUSED)
-    return _few([row["span"] + (f" ({row['fate']})" * (row["fate"] not in usual)) for row in reversed(rows) if row["span"] not in known])
+    return _few(
+        [
+            row["span"] + (f" ({row['fate']})" * (row["fate"] not in usual))
+            for row in reversed(rows)
+            if row["span"] not in known
+        ]
+    )
 
 
 def said(row: Json) -> list[str]:

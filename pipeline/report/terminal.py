@@ -98,12 +98,20 @@ def runs(found: list[dict[str, Any]]) -> None:
     table = new_table("run", "profile", "started", "took", "outcome", "", right=("run", "took"))
     for row in found:
         first = (row["message"] or "").split("\n")[0]
-        table.add_row(str(row["run"]), row["profile"], local(row["started"]), took(row), _state(row["state"]), Text(first, "dim"))
+        table.add_row(
+            str(row["run"]), row["profile"], local(row["started"]), took(row), _state(row["state"]), Text(first, "dim")
+        )
     say(table if found else "no runs yet")
 
 
 def show(run: dict[str, Any], executions: list[dict[str, Any]]) -> None:
-    say(Text.assemble((f"run {run['run']}  ", "bold"), f"{run['profile']}  {local(run['started'])}  {took(run)}  ", _state(run["state"])))
+    say(
+        Text.assemble(
+            (f"run {run['run']}  ", "bold"),
+            f"{run['profile']}  {local(run['started'])}  {took(run)}  ",
+            _state(run["state"]),
+        )
+    )
     say(Text(run["command"], "dim"))
     table = new_table("stage", "state", "seconds", "why", "artifact", right=("seconds",))
     for e in executions:
@@ -115,7 +123,9 @@ def show(run: dict[str, Any], executions: list[dict[str, Any]]) -> None:
     tuned = next((e["facts"] for e in executions if e["stage"] == "tune" and e["facts"]), None)
     if tuned:
         say(f"hyperparameters: {tuned['origin']}")
-    checked: dict[str, float] = next((e["facts"] for e in executions if e["stage"] == "check_serving" and e["facts"]), {})
+    checked: dict[str, float] = next(
+        (e["facts"] for e in executions if e["stage"] == "check_serving" and e["facts"]), {}
+    )
     if checked.get("load_seconds"):
         rest = f", p99 {checked['p99_ms']:.2f} ms, {checked['memory_mb']:,.0f} MB" if "memory_mb" in checked else ""
         say(f"serving check: loads in {checked['load_seconds']:.2f} s, answers in {checked['latency_ms']:.2f} ms{rest}")
@@ -143,7 +153,12 @@ def report(facts: "Facts", written: dict[str, Path]) -> None:
     for comparison in views.comparisons(facts):
         say(Text(comparison["said"]))
     if likely := len(facts.label_errors):
-        say(Text(f"{facts.label_errors_counted} test image{'s'[: likely != 1]} may be labelled wrongly: the report shows them", "yellow"))
+        say(
+            Text(
+                f"{facts.label_errors_counted} test image{'s'[: likely != 1]} may be labelled wrongly: the report shows them",
+                "yellow",
+            )
+        )
     if facts.spans:
         say(Text(f"data: {facts.source} and {spans.learnt(facts.spans)}"))
     for row in spans.shown(facts.spans):
@@ -151,7 +166,11 @@ def report(facts: "Facts", written: dict[str, Path]) -> None:
             say(Text(f"{row['span']} {row['fate']}: {'; '.join(said)}", "yellow"))
     for anomaly in facts.anomalies:
         say(Text(f"{anomaly['severity']}: {anomaly['words']}", "yellow"))
-    say(Text(f"card    {written['card']}", "dim"), Text(f"figures {written['json']}", "dim"), Text(f"report  {written['html']}"))
+    say(
+        Text(f"card    {written['card']}", "dim"),
+        Text(f"figures {written['json']}", "dim"),
+        Text(f"report  {written['html']}"),
+    )
 
 
 def index(every: "Index", written: dict[str, Path]) -> None:

@@ -11,5 +11,7 @@ def local(moment: str) -> str:
 def took(row: dict[str, Any]) -> str:
     if not row["finished"]:
         return ""
-    seconds = (datetime.datetime.fromisoformat(row["finished"]) - datetime.datetime.fromisoformat(row["started"])).total_seconds()
+    seconds = (
+        datetime.datetime.fromisoformat(row["finished"]) - datetime.datetime.fromisoformat(row["started"])
+    ).total_seconds()
     return f"{seconds:.1f} s"

@@ -18,7 +18,10 @@ _CLASS = re.compile(r"label=(\d+)")
 
 def in_order(splits: dict[str, Any]) -> dict[str, Any]:
     """Train, validation, test, then any other."""
-    return {name: splits[name] for name in sorted(splits, key=lambda s: (SPLITS.index(s) if s in SPLITS else len(SPLITS), s))}
+    return {
+        name: splits[name]
+        for name in sorted(splits, key=lambda s: (SPLITS.index(s) if s in SPLITS else len(SPLITS), s))
+    }
 
 
 def gates(facts: Facts) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
@@ -42,7 +45,10 @@ def classes(facts: Facts) -> list[dict[str, Any]]:
     found = facts.metrics["candidate"]["slices"]
     labels = sorted(int(match[1]) for name in found if (match := _CLASS.fullmatch(name)))
     name = lambda label: f"{label} {facts.named(label)}" if facts.names else str(label)  # noqa: E731
-    return [_beside(facts, "overall"), *(_beside(facts, f"label={label}", name(label)) | {"label": label} for label in labels)]
+    return [
+        _beside(facts, "overall"),
+        *(_beside(facts, f"label={label}", name(label)) | {"label": label} for label in labels),
+    ]
 
 
 def lowest(facts: Facts) -> dict[str, Any] | None:
@@ -98,7 +104,9 @@ def corruptions(facts: Facts) -> list[dict[str, Any]]:
 def confused(facts: Facts, most: int = 6) -> list[tuple[int, int, int]]:
     """(label, prediction, images) of the commonest mistakes."""
     matrix = facts.metrics["candidate"]["confusion"]
-    wrong = [(label, other, n) for label, row in enumerate(matrix) for other, n in enumerate(row) if n and other != label]
+    wrong = [
+        (label, other, n) for label, row in enumerate(matrix) for other, n in enumerate(row) if n and other != label
+    ]
     return sorted(wrong, key=lambda cell: -cell[2])[:most]
 
 
@@ -106,7 +114,9 @@ def heat(matrix: list[list[int]]) -> list[list[float]]:
     """How strongly each cell is coloured, 0 to 1: mistakes by their share of the label, the commonest 1; what is right 0."""
     shares = [[0 if i == j else n / (sum(row) or 1) for j, n in enumerate(row)] for i, row in enumerate(matrix)]
     highest = max((share for row in shares for share in row), default=0) or 1
-    return [[round((share / highest) ** 0.5, 3) for share in row] for row in shares]  # a root, or one bad pair would hide the rest
+    return [
+        [round((share / highest) ** 0.5, 3) for share in row] for row in shares
+    ]  # a root, or one bad pair would hide the rest
 
 
 def leaked(facts: Facts) -> dict[str, Any] | None:
@@ -181,7 +191,13 @@ def lineage(facts: Facts) -> list[dict[str, str]]:
     """Each artifact on the way from the data to the served version."""
     left = [stage for stage in facts.stages if stage["digest"]]
     return [
-        {"stage": s["stage"], "what": _what(s), "digest": s["digest"], "path": "/".join(Path(s["path"] or "").parts[-3:])} for s in left
+        {
+            "stage": s["stage"],
+            "what": _what(s),
+            "digest": s["digest"],
+            "path": "/".join(Path(s["path"] or "").parts[-3:]),
+        }
+        for s in left
     ]
 
 
@@ -208,7 +224,9 @@ def limits(facts: Facts) -> list[str]:
     if not slices(facts):
         said.append("No slices beyond the label were looked at.")
     if found["corruptions"]:
-        said.append(f"Robustness was measured under {', '.join(found['corruptions'])}, one severity each, and under nothing else.")
+        said.append(
+            f"Robustness was measured under {', '.join(found['corruptions'])}, one severity each, and under nothing else."
+        )
     else:
         said.append("Robustness under corruptions was not measured.")
     if "baseline" not in facts.metrics:
@@ -216,7 +234,9 @@ def limits(facts: Facts) -> list[str]:
     if row := found["fresh"]:
         said.append(f"The {row['count']:,} fresh images are of one span, {facts.fresh}.")
     every = "All other" if row else "All"
-    said.append(f"{every} figures are of one test split. Images of another origin, or of none of these classes, were not tested.")
+    said.append(
+        f"{every} figures are of one test split. Images of another origin, or of none of these classes, were not tested."
+    )
     return said
 
 
@@ -228,14 +248,23 @@ def known(interval: Any) -> bool:
 def _beside(facts: Facts, name: str, shown: str | None = None) -> dict[str, Any]:
     def row(model: str) -> dict[str, Any] | None:
         found = facts.metrics.get(model)
-        every: dict[str, Any] = found["slices"] | {"overall": found["overall"], "fresh": found["fresh"]} if found else {}
+        every: dict[str, Any] = (
+            found["slices"] | {"overall": found["overall"], "fresh": found["fresh"]} if found else {}
+        )
         return every.get(name)
 
     candidate, baseline = row("candidate"), row("baseline")
     assert candidate is not None
     both = baseline is not None and None not in (candidate["accuracy"], baseline["accuracy"])
     difference = candidate["accuracy"] - baseline["accuracy"] if both and baseline else None
-    return {"name": shown or name, "label": None, "few": False, "candidate": candidate, "baseline": baseline, "difference": difference}
+    return {
+        "name": shown or name,
+        "label": None,
+        "few": False,
+        "candidate": candidate,
+        "baseline": baseline,
+        "difference": difference,
+    }
 
 
 def _what(stage: dict[str, Any]) -> str:
@@ -249,7 +278,10 @@ def _what(stage: dict[str, Any]) -> str:
             rows = spans.of({"collect": found}, [])
             said = f"{len(rows):,} span{'s'[: len(rows) != 1]}, {sum(row['images'] for row in rows):,} images"
         case "admit" if "admitted" in found:
-            said = "; ".join([said] * bool(said) + [f"{len(found[each]):,} {each}" for each in ("admitted", "quarantined") if found[each]])
+            said = "; ".join(
+                [said] * bool(said)
+                + [f"{len(found[each]):,} {each}" for each in ("admitted", "quarantined") if found[each]]
+            )
         case "describe" | "mix":
             said = ", ".join(f"{count:,} {split}" for split, count in in_order(found.get("counts", {})).items())
         case "tune" if "origin" in found:

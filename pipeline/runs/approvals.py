@@ -46,22 +46,34 @@ class Approvals:
             Refused: somebody else has just answered.
         """
         state = "approved" if approved else "refused"
-        words = f"approved by {by}: {reason}" if approved else f"refused: {by} rejected this model: {reason}\n  Train a new model."
+        words = (
+            f"approved by {by}: {reason}"
+            if approved
+            else f"refused: {by} rejected this model: {reason}\n  Train a new model."
+        )
         answer = {"decision": "approved" if approved else "rejected", "person": by, "reason": reason, "decided": now()}
         with self.lineage.writing() as c:
             open_ = (_approvals.c.run == run) & _approvals.c.decision.is_(None)
             if not c.execute(_approvals.update().where(open_).values(**answer)).rowcount:
-                raise Refused(f"somebody else has just decided about run {run}", "python -m pipeline approvals shows how.")
+                raise Refused(
+                    f"somebody else has just decided about run {run}", "python -m pipeline approvals shows how."
+                )
             ended = {"state": state, "exit_code": 0 if approved else Refused.exit_code, "message": words}
             c.execute(_runs.update().where(_runs.c.run == run).values(**ended))
 
     def decided(self, shelf: str, model: str) -> Decision | None:
         """The last answer about a model that is to go to that shelf."""
-        ours = sql.select(_runs.c.run).where(_runs.c.store == self.lineage.store)  # stores may share a database, and serve below themselves
-        there = (_approvals.c.shelf == shelf) | ((_approvals.c.shelf == self._relative(shelf)) & _approvals.c.run.in_(ours))
+        ours = sql.select(_runs.c.run).where(
+            _runs.c.store == self.lineage.store
+        )  # stores may share a database, and serve below themselves
+        there = (_approvals.c.shelf == shelf) | (
+            (_approvals.c.shelf == self._relative(shelf)) & _approvals.c.run.in_(ours)
+        )
         here = there & (_approvals.c.model == model) & _approvals.c.decision.is_not(None)
         with self.lineage.reading() as c:
-            row = c.execute(_approvals.select().where(here).order_by(_approvals.c.run.desc()).limit(1)).mappings().first()
+            row = (
+                c.execute(_approvals.select().where(here).order_by(_approvals.c.run.desc()).limit(1)).mappings().first()
+            )
         if row is None:
             return None
         said = {"by": row["person"], "reason": row["reason"], "at": row["decided"]}
@@ -113,9 +125,13 @@ def check(row: dict[str, Any], run: dict[str, Any], config: Config, by: str, rea
     """
     number, days = row["run"], config.push.approval_days
     if not (by.strip() and reason.strip()):
-        raise ConfigurationError("an answer is kept for good: it needs a name and a reason", "Say --by NAME --reason TEXT.")
+        raise ConfigurationError(
+            "an answer is kept for good: it needs a name and a reason", "Say --by NAME --reason TEXT."
+        )
     if config.push.approvers is not None and by not in config.push.approvers:
-        raise ConfigurationError(f"{by} may not decide: push.approvers names {', '.join(config.push.approvers)}", "Ask one of them.")
+        raise ConfigurationError(
+            f"{by} may not decide: push.approvers names {', '.join(config.push.approvers)}", "Ask one of them."
+        )
     if row["decision"]:
         said = f"run {number} was {row['decision']} by {row['person']} on {row['decided'][:10]}: {row['reason']}"
         pushes = f"Where it was not pushed yet, the next run does: {run['command']}"

@@ -92,7 +92,9 @@ class Board:
             if row.state == "waiting":
                 table.add_row(Text(stage, "dim"), "", "", "")
             elif row.state == "running":
-                table.add_row(Text(stage, "bold"), self._spinner, f"{time.monotonic() - row.began:.1f} s", Text(row.text))
+                table.add_row(
+                    Text(stage, "bold"), self._spinner, f"{time.monotonic() - row.began:.1f} s", Text(row.text)
+                )
             else:
                 mark, colour = MARKS[row.state]
                 detail = Text.assemble(row.text, "  " if row.text else "", (row.why, "dim"))

@@ -26,7 +26,9 @@ with epy.lazy_imports():
     from tensorflow_metadata.proto.v0 import schema_pb2 as pb
 
 
-def write(source: Source, root: Path, path: Path, *, database: str | None = None, wait: bool = False, verbose: bool = False) -> None:
+def write(
+    source: Source, root: Path, path: Path, *, database: str | None = None, wait: bool = False, verbose: bool = False
+) -> None:
     """Ingest and describe the data set, and write what a contract for it could be.
 
     Raises:
@@ -36,7 +38,9 @@ def write(source: Source, root: Path, path: Path, *, database: str | None = None
     if path.exists():
         raise ConfigurationError(f"{path} is there already", "Name another file with --out.")
     if not path.absolute().parent.is_dir():
-        raise ConfigurationError(f"there is no folder {path.parent} to write {path.name} to", "Make it, or name another file with --out.")
+        raise ConfigurationError(
+            f"there is no folder {path.parent} to write {path.name} to", "Make it, or name another file with --out."
+        )
     if not os.access(path.absolute().parent, os.W_OK):
         raise ConfigurationError(f"{path.parent} may not be written to", "Name another file with --out.")
     node = describe(examples=ingest(source=source, data_dir=source.data_dir, manual_dir=source.manual_dir))
@@ -52,7 +56,9 @@ def write(source: Source, root: Path, path: Path, *, database: str | None = None
                 statistics = execution.run(planner.plan(node))
             assert statistics is not None
             train = stats.read(statistics.path / "stats.tfrecord")["train"]
-            head = f"{DRAFT}: inferred from the train split of {source.tfds}. Read it, correct it, remove this line.\n\n"
+            head = (
+                f"{DRAFT}: inferred from the train split of {source.tfds}. Read it, correct it, remove this line.\n\n"
+            )
             with files.explained(path.absolute().parent, "cannot write the draft to"):
                 path.write_text(head + text(train, label_names(source)))
         lineage.finish(number, state="drafted", exit_code=0)

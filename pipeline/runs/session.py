@@ -55,7 +55,9 @@ class Session:
             ConfigurationError: no such stage, or both `until` and `only` name one.
         """
         if self.until and self.only:
-            raise ConfigurationError(f"--until {self.until} and --only {self.only} contradict each other", "Leave one of them out.")
+            raise ConfigurationError(
+                f"--until {self.until} and --only {self.only} contradict each other", "Leave one of them out."
+            )
         whole, last = line(config, self.serving_dir, self._decided), self.until or self.only
         return whole.upto(last) if last else whole
 
@@ -73,7 +75,9 @@ class Session:
             for killed in lineage.running():  # who would have told of it is dead
                 afterwards.callback(events.send, config.notify, self.root, lineage, killed)
             number = lineage.start(profile=name, command=command, config=config.model_dump(mode="json", by_alias=True))
-            afterwards.callback(events.send, config.notify, self.root, lineage, number)  # its end is recorded, the lock released
+            afterwards.callback(
+                events.send, config.notify, self.root, lineage, number
+            )  # its end is recorded, the lock released
             with (
                 recorded(lineage, number, self.log(number)),
                 log.quiet(self.log(number), verbose=self.verbose) as terminal,
@@ -102,7 +106,9 @@ class Session:
         return Approvals(Lineage.at(self.root, self.database), self.root).decided(shelf, model)
 
     def _planner(self, store: Store, node: Node) -> Planner:
-        return Planner.of(store, self.again, node, only=self.only, held=Held(store.root, self.hold) if self.hold else None)
+        return Planner.of(
+            store, self.again, node, only=self.only, held=Held(store.root, self.hold) if self.hold else None
+        )
 
     def log(self, number: int) -> Path:
         return self.root / "logs" / f"run-{number}.log"
@@ -114,7 +120,9 @@ def recorded(lineage: Lineage, number: int, log: Path) -> Iterator[None]:
 
     def finish(state: str, error: BaseException, exit_code: int) -> None:
         with contextlib.suppress(GatelineError):
-            words = error.shortened(2000) if isinstance(error, GatelineError) else f"{type(error).__name__}: {error}"[:2000]
+            words = (
+                error.shortened(2000) if isinstance(error, GatelineError) else f"{type(error).__name__}: {error}"[:2000]
+            )
             lineage.finish(number, state=state, exit_code=exit_code, message=words)
 
     try:
@@ -170,4 +178,11 @@ class Outcome:
     def as_json(self) -> dict[str, Any]:
         stages = {name: facts(a) | {"path": str(a.path), "digest": a.digest} for name, a in self.made.items() if a}
         pushed = {"pushed": str(self.last.path)} if isinstance(self.last, Pushed) else {}
-        return {"run": self.run, "state": self.state, "stage": self.stage, **pushed, **stages[self.stage], "stages": stages}
+        return {
+            "run": self.run,
+            "state": self.state,
+            "stage": self.stage,
+            **pushed,
+            **stages[self.stage],
+            "stages": stages,
+        }

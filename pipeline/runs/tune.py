@@ -55,7 +55,9 @@ def search(session: Session, config: Config, *, workers: int, name: str, command
         GatelineError: refused or failed, as the exit code says; recorded in the lineage before it is raised.
     """
     if config.tune.tuner == "bayesian" and importlib.util.find_spec("sklearn") is None:
-        raise ConfigurationError("tune.tuner bayesian needs scikit-learn", "pip install scikit-learn, or choose hyperband.")
+        raise ConfigurationError(
+            "tune.tuner bayesian needs scikit-learn", "pip install scikit-learn, or choose hyperband."
+        )
     node = searching(config, session.serving_dir, workers=workers, chief=is_chief(os.environ))
     store = Store(session.root)
     planner = Planner.of(store, session.again, node)
@@ -85,7 +87,9 @@ def is_chief(environment: Mapping[str, str]) -> bool:
     if len(missing) == len(VARIABLES):
         return True
     if missing:
-        raise ConfigurationError(f"{' and '.join(missing)} must be set beside keras-tuner's other variables", "Set all three, or none.")
+        raise ConfigurationError(
+            f"{' and '.join(missing)} must be set beside keras-tuner's other variables", "Set all three, or none."
+        )
     port = environment["KERASTUNER_ORACLE_PORT"]
     if not (port.isdecimal() and 0 < int(port) < 65536):
         raise ConfigurationError(f"KERASTUNER_ORACLE_PORT is {port}, not the number of a port", "For example: 8000")
@@ -131,7 +135,9 @@ def table(rows: list[list[str]]) -> Table:
     for column in found.columns[2:5]:
         column.justify = "right"
     for trial, state, *numbers, values in rows:
-        found.add_row(trial, Text(state, COLOURS.get(state, "")), *numbers, Text(values, "dim", overflow="ellipsis", no_wrap=True))
+        found.add_row(
+            trial, Text(state, COLOURS.get(state, "")), *numbers, Text(values, "dim", overflow="ellipsis", no_wrap=True)
+        )
     return found
 
 
@@ -140,11 +146,17 @@ def show(found: Found) -> None:
     if found.search is None:
         print("the chief's search is done; what was found lies there")
         return
-    rows = [[f"trial {row['trial']}", row["state"], *_numbers(row), _values(row["values"])] for row in found.trials[:10]]
+    rows = [
+        [f"trial {row['trial']}", row["state"], *_numbers(row), _values(row["values"])] for row in found.trials[:10]
+    ]
     console = Console(highlight=False)
     console = console if console.is_terminal else Console(highlight=False, width=200)
     console.print(table(rows))
-    console.print(Text(f"{found.search.trials} trials; trial {found.search.best} has validation accuracy {found.search.accuracy:.4f}"))
+    console.print(
+        Text(
+            f"{found.search.trials} trials; trial {found.search.best} has validation accuracy {found.search.accuracy:.4f}"
+        )
+    )
     console.print(Text(f"search  {found.search.path}", "dim"), soft_wrap=True)
 
 
@@ -153,4 +165,6 @@ def _numbers(row: dict[str, Any]) -> list[str]:
 
 
 def _values(values: dict[str, Any]) -> str:
-    return ", ".join(f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in values.items())
+    return ", ".join(
+        f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in values.items()
+    )

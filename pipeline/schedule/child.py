@@ -33,7 +33,9 @@ class Child:
         with self.log.open("ab") as log, tempfile.TemporaryFile() as out:
             began = log.tell()
             # A session of its own: Ctrl-C reaches the scheduler alone, which passes it on once.
-            process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=out, stderr=log, start_new_session=True)
+            process = subprocess.Popen(
+                self.command, stdin=subprocess.DEVNULL, stdout=out, stderr=log, start_new_session=True
+            )
             timed_out = False
             try:
                 process.wait(self.limit)
@@ -45,7 +47,9 @@ class Child:
             printed = out.read().decode(errors="replace")
         if timed_out:
             return Ended(
-                process.returncode, f"longer than {(self.limit or 0) / 60:g} minutes: the next run goes on from there", timed_out=True
+                process.returncode,
+                f"longer than {(self.limit or 0) / 60:g} minutes: the next run goes on from there",
+                timed_out=True,
             )
         if process.returncode == 0:
             return _done(printed, self.read or pushed)

@@ -36,7 +36,9 @@ class Timetable:
 
     cron: str
     zone: zoneinfo.ZoneInfo
-    triggers: tuple[Any, ...]  # of wall clocks: APScheduler's own arithmetic in a zone loses the midnight after a change
+    triggers: tuple[
+        Any, ...
+    ]  # of wall clocks: APScheduler's own arithmetic in a zone loses the midnight after a change
 
     @classmethod
     def of(cls, cron: str, timezone: str) -> "Timetable":
@@ -48,7 +50,9 @@ class Timetable:
             minute, hour, day, month, weekday = *fields[:4], _weekdays(fields[4])
             days = [(day, weekday)] if "*" in (day[0], fields[4][0]) else [(day, "*"), ("*", weekday)]
             triggers = tuple(
-                apscheduler_cron.CronTrigger(minute=minute, hour=hour, day=day, month=month, day_of_week=weekday, timezone=UTC)
+                apscheduler_cron.CronTrigger(
+                    minute=minute, hour=hour, day=day, month=month, day_of_week=weekday, timezone=UTC
+                )
                 for day, weekday in days
             )
         except ValueError as error:

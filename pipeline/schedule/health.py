@@ -51,25 +51,43 @@ class Health:
         runs = self.lineage.runs()
         ended = dict.fromkeys(STATES, 0) | Counter(str(run["state"]) for run in runs if run["finished"])
         yield _family(core.CounterMetricFamily, "gateline_runs", "Runs by how they ended.", "state", ended)
-        yield _family(core.CounterMetricFamily, "gateline_refusals", "Refusals by the gate that said no.", "gate", self._refused(runs))
+        yield _family(
+            core.CounterMetricFamily,
+            "gateline_refusals",
+            "Refusals by the gate that said no.",
+            "gate",
+            self._refused(runs),
+        )
         if runs:
             yield from self._last(runs[0])
         if served := self.served():
-            for name, words in (("version", "number"), ("accuracy", "accuracy on the test split"), ("age_seconds", "age")):
+            for name, words in (
+                ("version", "number"),
+                ("accuracy", "accuracy on the test split"),
+                ("age_seconds", "age"),
+            ):
                 values = {model: found[name] for model, found in served.items() if found[name] is not None}
-                yield _family(core.GaugeMetricFamily, f"gateline_served_{name}", f"The served model's {words}.", "model", values)
+                yield _family(
+                    core.GaugeMetricFamily, f"gateline_served_{name}", f"The served model's {words}.", "model", values
+                )
         if state := State.read(self.root / "schedule.json"):
             yield from _scheduled(state)
 
     def _last(self, run: dict[str, Any]) -> "Iterator[core.Metric]":
         outcome = {state: float(run["state"] == state) for state in ("running", *STATES)}
-        yield _family(core.GaugeMetricFamily, "gateline_last_run_outcome", "1 for how the last run ended.", "state", outcome)
+        yield _family(
+            core.GaugeMetricFamily, "gateline_last_run_outcome", "1 for how the last run ended.", "state", outcome
+        )
         yield core.GaugeMetricFamily("gateline_last_run_number", "The last run's number.", run["run"])
         if run["finished"]:
             ended = datetime.fromisoformat(run["finished"]).timestamp()
-            yield core.GaugeMetricFamily("gateline_last_run_finished_timestamp_seconds", "When the last run ended.", ended)
+            yield core.GaugeMetricFamily(
+                "gateline_last_run_finished_timestamp_seconds", "When the last run ended.", ended
+            )
         seconds = {e["stage"]: e["seconds"] for e in self.lineage.executions(run["run"])}
-        yield _family(core.GaugeMetricFamily, "gateline_stage_seconds", "What each stage of the last run took.", "stage", seconds)
+        yield _family(
+            core.GaugeMetricFamily, "gateline_stage_seconds", "What each stage of the last run took.", "stage", seconds
+        )
 
     def served(self) -> dict[str, dict[str, Any]]:
         """By model: version, accuracy in [0, 1] and age in seconds of the one that is served."""
@@ -78,7 +96,11 @@ class Health:
             with contextlib.suppress(StoreError):  # somebody else's folder
                 if (latest := Shelf(self.serving_dir, path.name).latest()) and not path.name.startswith("."):
                     age = max(0.0, time.time() - (latest.path / PROVENANCE).stat().st_mtime)
-                    found[path.name] = {"version": latest.number, "accuracy": latest.provenance.get("accuracy"), "age_seconds": age}
+                    found[path.name] = {
+                        "version": latest.number,
+                        "accuracy": latest.provenance.get("accuracy"),
+                        "age_seconds": age,
+                    }
         return found
 
     def _refused(self, runs: list[dict[str, Any]]) -> Counter[str]:
@@ -96,14 +118,27 @@ class Health:
         late = bool(state and state.next and time.time() - state.next.timestamp() > LATE)
         failing = bool(run and run["state"] in ("failed", "killed"))
         failing |= bool(state and state.recent and state.recent[-1].outcome in FAILING)
-        last = {name: run[name] for name in ("run", "state", "exit_code", "started", "finished", "message")} if run else None
-        schedule = {"next": state.next and state.next.isoformat(), "why": state.why, "last": _entry(state)} if state else None
-        return {"status": "late" if late else "failing" if failing else "ok", "last": last, "served": served, "schedule": schedule}
+        last = (
+            {name: run[name] for name in ("run", "state", "exit_code", "started", "finished", "message")}
+            if run
+            else None
+        )
+        schedule = (
+            {"next": state.next and state.next.isoformat(), "why": state.why, "last": _entry(state)} if state else None
+        )
+        return {
+            "status": "late" if late else "failing" if failing else "ok",
+            "last": last,
+            "served": served,
+            "schedule": schedule,
+        }
 
 
 def _scheduled(state: State) -> "Iterator[core.Metric]":
     if state.next:
-        yield core.GaugeMetricFamily("gateline_schedule_next_timestamp_seconds", "When the line runs next.", state.next.timestamp())
+        yield core.GaugeMetricFamily(
+            "gateline_schedule_next_timestamp_seconds", "When the line runs next.", state.next.timestamp()
+        )
     for last in state.recent[-1:]:
         outcome = {each: float(last.outcome == each) for each in get_args(Outcome)}
         name, words = "gateline_schedule_last_outcome", "1 for what came of the last tick or new span."
@@ -114,7 +149,9 @@ def _scheduled(state: State) -> "Iterator[core.Metric]":
 
 def _entry(state: State) -> dict[str, Any] | None:
     """What came of the last tick or new span. The cause stands here only: names without end are no labels for a metric."""
-    return state.recent[-1].model_dump(mode="json", include={"outcome", "why", "cause", "ended"}) if state.recent else None
+    return (
+        state.recent[-1].model_dump(mode="json", include={"outcome", "why", "cause", "ended"}) if state.recent else None
+    )
 
 
 def gates(executions: list[dict[str, Any]]) -> list[str]:
@@ -157,7 +194,9 @@ def serve(health: Health, port: int) -> str:
     try:
         server = http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler)
     except OSError as error:
-        raise ConfigurationError(f"cannot serve metrics on port {port}: {error.strerror}", "Name another --metrics-port.") from None
+        raise ConfigurationError(
+            f"cannot serve metrics on port {port}: {error.strerror}", "Name another --metrics-port."
+        ) from None
     threading.Thread(target=server.serve_forever, daemon=True).start()
     return f"http://127.0.0.1:{server.server_port}"
 

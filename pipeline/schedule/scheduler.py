@@ -21,7 +21,18 @@ from schemas import files
 from schemas.errors import ConfigurationError, StoreError
 
 Missed = Literal["coalesce", "catch-up", "skip"]
-Outcome = Literal["pushed", "unchanged", "waiting", "no drift", "refused", "failed", "configuration", "time limit", "interrupted", "missed"]
+Outcome = Literal[
+    "pushed",
+    "unchanged",
+    "waiting",
+    "no drift",
+    "refused",
+    "failed",
+    "configuration",
+    "time limit",
+    "interrupted",
+    "missed",
+]
 MISSED: tuple[Missed, ...] = get_args(Missed)
 FAILING: tuple[Outcome, ...] = ("failed", "configuration", "time limit")
 UNDONE = (*FAILING, "interrupted")  # what there was to learn from was neither learnt from nor refused
@@ -115,7 +126,9 @@ class State(_Saved):
             raise files.explain(error, path, "cannot read the schedule's state") from error
         except (ValidationError, ConfigurationError) as error:
             why = f": {error.cause}" if isinstance(error, ConfigurationError) else ""
-            raise StoreError(f"{path} is not a schedule's state{why}", "Remove it: the schedule then begins anew.") from None
+            raise StoreError(
+                f"{path} is not a schedule's state{why}", "Remove it: the schedule then begins anew."
+            ) from None
         return found
 
     def write(self, path: Path) -> None:
@@ -147,7 +160,9 @@ class Rules:
     def __post_init__(self) -> None:
         """Raises ConfigurationError: a jitter without end, or of more than a day."""
         if not 0 <= self.jitter <= 86_400:  # nor is what is not a number
-            raise ConfigurationError(f"--jitter {self.jitter:g} is not between 0 and 86400", "Name it in seconds, up to a day.")
+            raise ConfigurationError(
+                f"--jitter {self.jitter:g} is not between 0 and 86400", "Name it in seconds, up to a day."
+            )
 
     def start(self, tick: datetime.datetime) -> datetime.datetime:
         if not self.jitter:
@@ -244,7 +259,12 @@ class Schedule:
         start = (tick := self.after(self.state.accounted)) and self.rules.start(tick)
         if news and self.state.owed and not (start and start <= self.state.owed):
             return self.state.owed, f"{news.words} {OWED_WORDS}"
-        return start, f"the next tick of {self.state.cron} ({self.state.timezone})" if self.state.cron else "waiting for a new span"
+        return (
+            start,
+            f"the next tick of {self.state.cron} ({self.state.timezone})"
+            if self.state.cron
+            else "waiting for a new span",
+        )
 
     def _due(self, now: datetime.datetime) -> list[datetime.datetime]:
         found: list[datetime.datetime] = []
@@ -262,7 +282,12 @@ class Schedule:
         news = self.news()  # whatever the run is for, it learns of them too
         if news and news.token != self.state.heard:
             self._set(heard=news.token, owed=self.now())
-        self._set(running=running, accounted=accounted, next=None, why=f"running: try {running.tries} of {self.rules.retries + 1}")
+        self._set(
+            running=running,
+            accounted=accounted,
+            next=None,
+            why=f"running: try {running.tries} of {self.rules.retries + 1}",
+        )
         try:
             ended = self.run(running)
         except KeyboardInterrupt:
@@ -273,7 +298,11 @@ class Schedule:
             running = running.model_copy(update={"tries": running.tries - 1, "busy": running.busy + 1})
             self._again(running, self.rules.pause(running.busy), f"busy: {ended.words}")
         elif ended.outcome == "failed" and running.tries <= self.rules.retries:
-            self._again(running, self.rules.pause(running.tries), f"try {running.tries} of {self.rules.retries + 1} failed: {ended.words}")
+            self._again(
+                running,
+                self.rules.pause(running.tries),
+                f"try {running.tries} of {self.rules.retries + 1} failed: {ended.words}",
+            )
         else:
             self._account(running, ended.outcome, ended.words, ended.exit_code)
 
@@ -288,7 +317,9 @@ class Schedule:
 
     def _enter(self, entry: Entry, **changes: Any) -> None:
         accounted = max(self.state.accounted, entry.tick) if entry.ticks else self.state.accounted
-        self._set(running=None, accounted=accounted, recent=(*self.state.recent, entry)[-RECENT:], why=entry.why, **changes)
+        self._set(
+            running=None, accounted=accounted, recent=(*self.state.recent, entry)[-RECENT:], why=entry.why, **changes
+        )
 
     def _wait(self, now: datetime.datetime, until: datetime.datetime | None, why: str) -> None:
         if (self.state.next, self.state.why) != (until, why):

@@ -39,14 +39,19 @@ class Record:
                 return record
         except (OSError, ValueError, KeyError, TypeError):
             pass
-        raise StoreError(f"{path} is no record of a served version", "Remove it: that version is then no longer counted from.")
+        raise StoreError(
+            f"{path} is no record of a served version", "Remove it: that version is then no longer counted from."
+        )
 
     def write(self, path: Path) -> None:
         files.write_json(path, asdict(self))
 
     def contradicts(self, now: "Record") -> bool:
         """Whether the version is not, or no longer, what this is a record of. Older records say less."""
-        return replace(self, provenance="") != replace(now, provenance="") or self.provenance not in ("", now.provenance)
+        return replace(self, provenance="") != replace(now, provenance="") or self.provenance not in (
+            "",
+            now.provenance,
+        )
 
 
 def withdrawn(history: Iterable[Record]) -> dict[str, int]:

@@ -30,7 +30,9 @@ class Standing:
     def places(self) -> list[Path]:
         """All that stands there, readable or not: the versions, the oldest first, and among them what has no number."""
         with files.explained(self.root, UNREAD):
-            found = [path for path in self.path.iterdir() if not path.name.startswith(".")] if self.path.exists() else []
+            found = (
+                [path for path in self.path.iterdir() if not path.name.startswith(".")] if self.path.exists() else []
+            )
         return sorted(found, key=lambda path: (len(path.name), path.name))
 
     def numbers(self) -> list[int]:

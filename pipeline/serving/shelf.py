@@ -46,7 +46,13 @@ class Shelf(Standing):
             files.write_json(self.path / ".seen", version.number)
 
     def publish(
-        self, saved_model: Path, extra: dict[str, Path], provenance: dict[str, Any], *, expected: str, compared: str | None
+        self,
+        saved_model: Path,
+        extra: dict[str, Path],
+        provenance: dict[str, Any],
+        *,
+        expected: str,
+        compared: str | None,
     ) -> tuple[Version, bool]:
         """(the new version, True), or (the latest one, False) if it holds the same model.
 
@@ -60,7 +66,10 @@ class Shelf(Standing):
         def fill(staged: Path) -> None:
             shutil.copytree(saved_model, staged, symlinks=True)  # a link is refused by its digest, not followed
             if files.digest(files.listing(staged)) != expected:
-                raise Refused(f"{saved_model} is not the model that was evaluated: its digest changed", "Run again with --force train.")
+                raise Refused(
+                    f"{saved_model} is not the model that was evaluated: its digest changed",
+                    "Run again with --force train.",
+                )
             for name, source in extra.items():
                 (staged / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(source, staged / name)
@@ -72,7 +81,9 @@ class Shelf(Standing):
                 return last, False
             if (last.digest if last else None) != compared:
                 now = f"version {last.number} was pushed" if last else "the served version was removed"
-                raise Refused(f"{now} while this model was evaluated", "Run again: it is then compared with what is served now.")
+                raise Refused(
+                    f"{now} while this model was evaluated", "Run again: it is then compared with what is served now."
+                )
             if taken_back := self.withdrawn().get(identity):
                 raise Refused(*self.words_of_withdrawal(taken_back))
             return self._appear(fill, provenance), True
@@ -91,7 +102,9 @@ class Shelf(Standing):
         with self._writing():
             of, target = self._rollback_target(to)
             if wrong := self.differences(target):
-                raise DataError(f"{target.path} was altered since it was pushed: {wrong[0]}", "Name another version with --to.")
+                raise DataError(
+                    f"{target.path} was altered since it was pushed: {wrong[0]}", "Name another version with --to."
+                )
             if self.seal:  # or what somebody altered who has no key would get a good signature
                 self.seal.insist(target.path, "Name another version with --to")
 
@@ -114,13 +127,19 @@ class Shelf(Standing):
         if to is not None:
             target = self.version(to)
             if target.identity == now.identity:
-                raise ConfigurationError(f"version {now.version}, which is served, holds the model of version {to}", "Name another.")
+                raise ConfigurationError(
+                    f"version {now.version}, which is served, holds the model of version {to}", "Name another."
+                )
             return now.version, target
         bad = {now.identity, *history.withdrawn(remembered)}
         good = [v for v in self.readable() if v.identity not in bad and v.number < now.version]
         if not good:
-            cause = f"there is no version of {self.model} to go back to that is another model than version {now.version}"
-            raise Refused(cause, f"Name one with --to, if one that was rolled back would do; these stand: {self.command('list')}")
+            cause = (
+                f"there is no version of {self.model} to go back to that is another model than version {now.version}"
+            )
+            raise Refused(
+                cause, f"Name one with --to, if one that was rolled back would do; these stand: {self.command('list')}"
+            )
         return now.version, good[-1]
 
     def _appear(self, fill: Callable[[Path], None], provenance: dict[str, Any]) -> Version:
@@ -131,7 +150,9 @@ class Shelf(Standing):
         try:
             fill(staged)
             found = files.listing(staged, sync=True)
-            files.write_json(staged / PROVENANCE, {**provenance, "version": number, "files": found, "published": _now()})
+            files.write_json(
+                staged / PROVENANCE, {**provenance, "version": number, "files": found, "published": _now()}
+            )
             if self.seal:
                 self.seal.put(staged)
                 files.listing(staged, sync=True)

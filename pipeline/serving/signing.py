@@ -43,7 +43,9 @@ def ready(settings: Signing | None) -> None:
     if settings is None:
         return
     if importlib.util.find_spec("model_signing") is None:
-        raise ConfigurationError("push.signing needs model-signing, which is not installed", "pip install 'gateline[signing]'")
+        raise ConfigurationError(
+            "push.signing needs model-signing, which is not installed", "pip install 'gateline[signing]'"
+        )
     private = _private(settings).public_key() if settings.key else None
     public = _public(settings) if settings.public_key else None
     if private and public and private != public:
@@ -69,7 +71,10 @@ class Seal:
             Refused: it is not; the way out is `otherwise`, or to sign it by hand.
         """
         if wrong := check(version, self.settings):
-            raise Refused(f"{version} is not what was signed: {'; '.join(wrong)}", f"{otherwise}; or, {_by_hand(version, self.settings)}")
+            raise Refused(
+                f"{version} is not what was signed: {'; '.join(wrong)}",
+                f"{otherwise}; or, {_by_hand(version, self.settings)}",
+            )
 
 
 def seal(settings: Signing | None) -> Seal | None:
@@ -106,7 +111,9 @@ def sign(version: Path, settings: Signing) -> None:
     """
     _private(settings)
     password: Any = _password(settings)  # said to be a string there, and used as bytes
-    signer = model_signing.signing.Config().use_elliptic_key_signer(private_key=Path(settings.key or ""), password=password)
+    signer = model_signing.signing.Config().use_elliptic_key_signer(
+        private_key=Path(settings.key or ""), password=password
+    )
     signer.set_hashing_config(_hashing()).sign(version, version / SIGNATURE)
     with (version / SIGNATURE).open("rb") as file:
         os.fsync(file.fileno())
@@ -141,7 +148,9 @@ def _words(said: str) -> list[str]:
     except (ValueError, SyntaxError, TypeError):
         lines = []
     kinds = {
-        "altered since it was signed": [name for line in lines for name in re.findall(r"Hash mismatch for '(.+?)': Expected", line)],
+        "altered since it was signed": [
+            name for line in lines for name in re.findall(r"Hash mismatch for '(.+?)': Expected", line)
+        ],
         "there, but was not signed": _listed("Extra files found", lines),
         "missing, but was signed": _listed("Missing files", lines),
     }
@@ -150,7 +159,12 @@ def _words(said: str) -> list[str]:
 
 
 def _listed(what: str, lines: list[str]) -> list[str]:
-    return [name for line in lines for names in re.findall(rf"{what} in model '.*?': (.+)", line) for name in names.split(", ")]
+    return [
+        name
+        for line in lines
+        for names in re.findall(rf"{what} in model '.*?': (.+)", line)
+        for name in names.split(", ")
+    ]
 
 
 def _hashing() -> "model_signing.hashing.Config":
@@ -163,7 +177,9 @@ def _password(settings: Signing) -> bytes | None:
         return None
     if not (value := os.environ.get(settings.password_env)):
         cause = f"the environment variable {settings.password_env} is not set"
-        raise ConfigurationError(cause, "push.signing.password_env names it; it holds the password of push.signing.key.")
+        raise ConfigurationError(
+            cause, "push.signing.password_env names it; it holds the password of push.signing.key."
+        )
     return value.encode()
 
 
@@ -174,7 +190,11 @@ def _private(settings: Signing) -> "ec.EllipticCurvePrivateKey":
     except OSError as error:
         raise _unusable("key", path, error.strerror or str(error)) from None
     except TypeError:  # cryptography's word for a password too many or too few
-        hint = "it has no password" if settings.password_env else "it has a password, and push.signing.password_env names none"
+        hint = (
+            "it has no password"
+            if settings.password_env
+            else "it has a password, and push.signing.password_env names none"
+        )
         raise _unusable("key", path, hint) from None
     except ValueError:
         hint = f"it is no private key in PEM{', or its password is not that of ' + settings.password_env if settings.password_env else ''}"
@@ -212,4 +232,6 @@ def _public_file(settings: Signing) -> Iterator[Path]:
 
 
 def _unusable(setting: str, path: Path, why: str) -> ConfigurationError:
-    return ConfigurationError(f"push.signing.{setting} {path} cannot be used: {why}", "Name an elliptic-curve key in PEM, P-256 for one.")
+    return ConfigurationError(
+        f"push.signing.{setting} {path} cannot be used: {why}", "Name an elliptic-curve key in PEM, P-256 for one."
+    )

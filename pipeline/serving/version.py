@@ -45,7 +45,9 @@ class Version:
         if (isinstance(found, dict) and "model" in found) or Record.place(path.parent, int(path.name)).exists():
             cause = f"{path / PROVENANCE} was damaged since gateline wrote it: {wrong}"
             raise StoreError(cause, "Put it back from a copy, or move that version away.")
-        raise StoreError(f"{path} in the serving directory has no readable {PROVENANCE}: it was not pushed by gateline", foreign)
+        raise StoreError(
+            f"{path} in the serving directory has no readable {PROVENANCE}: it was not pushed by gateline", foreign
+        )
 
     @property
     def digest(self) -> str:
@@ -105,4 +107,6 @@ class Version:
     def check(self) -> None:
         """Raises StoreError: it was altered since it was pushed."""
         if wrong := self.differences():
-            raise StoreError(f"{self.path} was altered since it was pushed: {wrong[0]}", "Move that version away and run again.")
+            raise StoreError(
+                f"{self.path} was altered since it was pushed: {wrong[0]}", "Move that version away and run again."
+            )

@@ -62,9 +62,13 @@ class Plan:
             return name not in needed and not (unfinished and name not in recorded)
 
         going = {name: path for name, path in there.items() if goes(name, needed)}
-        scratch = [path for path in sorted((store.root / "scratch").iterdir()) if goes(path.name.replace("-", "/", 1), named)]
+        scratch = [
+            path for path in sorted((store.root / "scratch").iterdir()) if goes(path.name.replace("-", "/", 1), named)
+        ]
         papers = _papers(store.root, {run["run"] for run in runs} - {run["run"] for run in kept_runs})
-        papers += _older_pins(store.root, min((datetime.fromisoformat(run["started"]) for run in kept_runs), default=None))
+        papers += _older_pins(
+            store.root, min((datetime.fromisoformat(run["started"]) for run in kept_runs), default=None)
+        )
         size = sum(map(_size, [*going.values(), *scratch, *papers]))
         relative = [str(path.relative_to(store.root)) for path in papers]
         return cls(store, sorted(there.keys() - going.keys()), list(going), [p.name for p in scratch], relative, size)
@@ -89,7 +93,9 @@ def _check_lineage(runs: list[dict[str, Any]], unknown: dict[str, Path], lineage
     strange = [name for name, path in unknown.items() if (path / files.MANIFEST).exists()]
     if len(strange) > sum(run["state"] in UNFINISHED for run in runs):
         place = lineage.engine.url.render_as_string()
-        cause = f"the lineage {place} knows no run that made {strange[0]}" + (f", or {len(strange) - 1} more" if len(strange) > 1 else "")
+        cause = f"the lineage {place} knows no run that made {strange[0]}" + (
+            f", or {len(strange) - 1} more" if len(strange) > 1 else ""
+        )
         raise StoreError(cause, "Name with --database where the runs of this store are recorded.")
 
 
@@ -101,7 +107,9 @@ def _serving_dirs(root: Path, pushed: list[Path]) -> list[Path]:
         moved = place.name == own.name and not place.is_absolute() and str(own.resolve()).endswith(f"/{place}")
         if not (moved or place.is_dir()):
             remedy = "Mount it; or say with --serving-dir which serving directories matter."
-            raise StoreError(f"a run pushed to {place}, which is not there: what its versions need cannot be known", remedy)
+            raise StoreError(
+                f"a run pushed to {place}, which is not there: what its versions need cannot be known", remedy
+            )
     return [own, *sorted(place for place in others if place.is_dir())]
 
 
@@ -113,7 +121,9 @@ def _served(shelves: Iterable[Path]) -> set[str]:
             stages: dict[str, Any] = json.loads(path.read_text())["stages"]
             found |= {f"{stage}/{origin['key']}" for stage, origin in stages.items() if origin["key"]}
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            raise StoreError(f"{path} cannot be read: what that version needs cannot be known", "Move that version away first.") from None
+            raise StoreError(
+                f"{path} cannot be read: what that version needs cannot be known", "Move that version away first."
+            ) from None
     return found
 
 

@@ -62,7 +62,9 @@ class Store:
             found: dict[str, Any] = json.loads(marker.read_text())
             return {**found, "format": found["format"]}
         except (ValueError, KeyError, TypeError):
-            raise ConfigurationError(f"{marker} is not a store's marker file", "Name another ROOT with --root.") from None
+            raise ConfigurationError(
+                f"{marker} is not a store's marker file", "Name another ROOT with --root."
+            ) from None
 
     def _mark(self) -> None:
         """The marker file stands and holds an id. Under a lock."""
@@ -83,7 +85,9 @@ class Store:
         try:
             lock.acquire(timeout=-1 if wait else 0)
         except filelock.Timeout:
-            raise Locked(f"another run holds {self.root / 'lock'}", "Wait for it with --wait, or name another --root.") from None
+            raise Locked(
+                f"another run holds {self.root / 'lock'}", "Wait for it with --wait, or name another --root."
+            ) from None
         except OSError as error:
             raise files.explain(error, self.root, "cannot lock") from error
         except KeyboardInterrupt:

@@ -46,7 +46,11 @@ def verify(store: Store, lineage: Lineage) -> Verified:
         name, remedy = f"{path.parent.name}/{path.name}", f"Remove {path}: the next run that needs it makes it anew."
         manifest = None if path.is_symlink() else store.manifest(path.parent.name, path.name)
         if manifest is None:
-            what = "it is a symbolic link" if path.is_symlink() else f"it has no readable {files.MANIFEST}, so no run uses it"
+            what = (
+                "it is a symbolic link"
+                if path.is_symlink()
+                else f"it has no readable {files.MANIFEST}, so no run uses it"
+            )
             damage.append(Damage(name, what, f"Remove {path}."))
             continue
         artifacts, count = artifacts + 1, count + len(manifest["files"])

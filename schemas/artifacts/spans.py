@@ -38,7 +38,9 @@ class Collected(Artifact):
     def parts(self, span: str, *splits: str) -> list[Path]:
         """The statistics of a span's shards that have records."""
         found = self.spans[span].splits
-        shards = [(shard, n) for s in splits or found for shard, n in zip(found[s].shards, found[s].counts, strict=True)]
+        shards = [
+            (shard, n) for s in splits or found for shard, n in zip(found[s].shards, found[s].counts, strict=True)
+        ]
         return [self.path / span / "parts" / Path(shard).stem for shard, count in shards if count]
 
 

@@ -19,7 +19,15 @@ def _rising(edges: list[float]) -> list[float]:
 Measure = Literal["ink", "stroke"]
 Corruption = Literal["shift", "rotation", "noise", "blur", "contrast"]
 CORRUPTIONS: tuple[Corruption, ...] = get_args(Corruption)
-FEATURES = ("label", "image/height", "image/width", "image/channels", "source/dataset", "source/version", "source/split")
+FEATURES = (
+    "label",
+    "image/height",
+    "image/width",
+    "image/channels",
+    "source/dataset",
+    "source/version",
+    "source/split",
+)
 Edges = Annotated[list[Annotated[FiniteFloat, Field(gt=0)]], Field(min_length=1, max_length=9), AfterValidator(_rising)]
 Slice = Annotated[str, Field(min_length=1)] | Annotated[list[str], Field(min_length=2, max_length=3)]
 
@@ -32,9 +40,15 @@ def bins(edges: Sequence[float]) -> list[str]:
 class Evaluate(Settings):
     """What is looked at beside the whole test split and each class. Cheap: it costs a second or two."""
 
-    slices: list[Slice] = Field([], description="features to slice by, e.g. ink, source/dataset; [label, ink] crosses two")
-    derived: dict[Measure, Edges] = Field({}, description="features measured on the image: edges between slices, e.g. ink: [0.1, 0.16]")
-    corruptions: list[Corruption] = Field(list(CORRUPTIONS), description="how test images are corrupted, to see what a model bears")
+    slices: list[Slice] = Field(
+        [], description="features to slice by, e.g. ink, source/dataset; [label, ink] crosses two"
+    )
+    derived: dict[Measure, Edges] = Field(
+        {}, description="features measured on the image: edges between slices, e.g. ink: [0.1, 0.16]"
+    )
+    corruptions: list[Corruption] = Field(
+        list(CORRUPTIONS), description="how test images are corrupted, to see what a model bears"
+    )
     corrupted: NonNegativeInt = Field(1000, description="how many test images are corrupted, each in every way")
 
     @property
@@ -47,7 +61,10 @@ class Evaluate(Settings):
         seen = [frozenset(features) for features in self.features]
         for features, found in zip(self.features, seen, strict=True):
             if len(found) < len(features) or seen.count(found) > 1:
-                raise ValueError(f"slices names {', '.join(features)} twice" + (" (label always is one)" if features == ("label",) else ""))
+                raise ValueError(
+                    f"slices names {', '.join(features)} twice"
+                    + (" (label always is one)" if features == ("label",) else "")
+                )
         if len(set(self.corruptions)) < len(self.corruptions):
             raise ValueError("corruptions names one twice")
         return self
@@ -57,7 +74,9 @@ class Evaluate(Settings):
         known = (*FEATURES, *self.derived)
         for feature in (feature for features in self.features for feature in features):
             if feature in get_args(Measure) and feature not in self.derived:
-                raise ValueError(f"slices names {feature}, whose edges are not stated; add derived: {{{feature}: [edge, edge]}}")
+                raise ValueError(
+                    f"slices names {feature}, whose edges are not stated; add derived: {{{feature}: [edge, edge]}}"
+                )
             if feature not in known:
                 close = get_close_matches(feature, known, 1)
                 raise ValueError(

@@ -17,7 +17,9 @@ class Paired(Settings):
     margin: Annotated[FiniteFloat, Field(gt=0, lt=1)] = Field(
         0.0041, description="the largest loss of accuracy that counts as equivalent"
     )  # with 10,000 images, what keeps both errors in bounds up to 1.6 % of images on which one is right
-    alpha: Annotated[FiniteFloat, Field(gt=0, le=0.2)] = Field(0.05, description="level of the test; the interval covers 1 - 2 alpha")
+    alpha: Annotated[FiniteFloat, Field(gt=0, le=0.2)] = Field(
+        0.05, description="level of the test; the interval covers 1 - 2 alpha"
+    )
     better: Policy = Field("pass", description="what follows from this verdict")
     equivalent: Policy = Field("pass", description="no worse than the margin, at this level")
     worse: Policy = Field("refuse", description="what follows from this verdict")
@@ -38,16 +40,23 @@ class Gates(Settings):
     """What a model must reach on the test split. Two must be stated, accuracy and per_class: there is no default that passes."""
 
     accuracy: Floor = Field(description="smallest accuracy overall")
-    per_class: Floor = Field(description="smallest accuracy on each class: refused if even the upper confidence bound lies below")
+    per_class: Floor = Field(
+        description="smallest accuracy on each class: refused if even the upper confidence bound lies below"
+    )
     slices: dict[str, Floor] = Field({}, description="the same for other slices: ink, or one of them: ink=below 0.1")
     corruptions: dict[Corruption, Floor] = Field({}, description="smallest accuracy on images corrupted so")
-    fresh: Floor | None = Field(None, description="smallest accuracy on the fresh slice of the newest span, judged as slices are")
-    ece: Annotated[FiniteFloat, Field(gt=0, lt=1)] | None = Field(None, description="largest expected calibration error")
+    fresh: Floor | None = Field(
+        None, description="smallest accuracy on the fresh slice of the newest span, judged as slices are"
+    )
+    ece: Annotated[FiniteFloat, Field(gt=0, lt=1)] | None = Field(
+        None, description="largest expected calibration error"
+    )
     brier: Annotated[FiniteFloat, Field(gt=0, lt=2)] | None = Field(None, description="largest Brier score, 0 to 2")
     paired: Paired = Field(Paired(), description="the comparison with the model now served")
     budget: Budget = Field(Budget(), description="what may be lost against the best model ever served")
     drop: Annotated[FiniteFloat, Field(ge=0, lt=1)] | None = Field(
-        None, description="largest drop of accuracy against the served model, luck included; absent: paired alone decides"
+        None,
+        description="largest drop of accuracy against the served model, luck included; absent: paired alone decides",
     )
     confidence: Annotated[FiniteFloat, Field(gt=0.5, le=0.9999)] = Field(
         0.95, description="of the bounds of slices and corruptions, one-sided"
@@ -70,10 +79,14 @@ class Gates(Settings):
         for corruption in self.corruptions:
             if corruption not in evaluate.corruptions or not evaluate.corrupted:
                 hint = "Add it to evaluate.corruptions, or remove the gate."
-                raise ConfigurationError(f"gates.corruptions names {corruption}, but test images are not corrupted so", hint)
+                raise ConfigurationError(
+                    f"gates.corruptions names {corruption}, but test images are not corrupted so", hint
+                )
         if self.corruptions and evaluate.corrupted < self.min_examples:
             cause = f"gates.corruptions is judged on {evaluate.corrupted} images (evaluate.corrupted)"
-            raise ConfigurationError(f"{cause}; gates.min_examples asks for {self.min_examples}", "Corrupt more of them.")
+            raise ConfigurationError(
+                f"{cause}; gates.min_examples asks for {self.min_examples}", "Corrupt more of them."
+            )
 
     def _check_bounds(self, classes: int) -> None:
         """Who guesses gives each class the same probability: its accuracy is 1 / classes, its Brier score the rest. One who is sure
@@ -85,10 +98,19 @@ class Gates(Settings):
         floors |= {"fresh": self.fresh} if self.fresh is not None else {}
         ceilings = {name: bound for name, bound in (("ece", self.ece), ("brier", self.brier)) if bound is not None}
         margins = {"paired.margin": self.paired.margin, "budget.margin": self.budget.margin, "drop": self.drop or 0.0}
-        among, allowing = f"guessing among {classes} classes", f"below gates.accuracy {self.accuracy:g} that allows a model that guesses"
-        wrong = [f"{name} is {bound:g}; {among} reaches {guessed:.3g}" for name, bound in floors.items() if bound <= guessed]
-        wrong += [f"{name} is {bound:g}; {among} stays at {rest:.3g}" for name, bound in ceilings.items() if bound >= rest]
-        wrong += [f"{name} is {bound:g}; {allowing}" for name, bound in margins.items() if bound >= self.accuracy - guessed]
+        among, allowing = (
+            f"guessing among {classes} classes",
+            f"below gates.accuracy {self.accuracy:g} that allows a model that guesses",
+        )
+        wrong = [
+            f"{name} is {bound:g}; {among} reaches {guessed:.3g}" for name, bound in floors.items() if bound <= guessed
+        ]
+        wrong += [
+            f"{name} is {bound:g}; {among} stays at {rest:.3g}" for name, bound in ceilings.items() if bound >= rest
+        ]
+        wrong += [
+            f"{name} is {bound:g}; {allowing}" for name, bound in margins.items() if bound >= self.accuracy - guessed
+        ]
         if wrong:
             raise ConfigurationError(f"gates.{wrong[0]}", "Ask for more: a gate must be able to refuse.")
 
@@ -102,7 +124,13 @@ class Gates(Settings):
             for part in name.split(", "):
                 feature, _, value = part.partition("=")
                 if feature == "label" and "=" in part and value not in map(str, range(classes)):
-                    raise ConfigurationError(f"gates.slices names {name}; labels are 0 to {classes - 1}", "Correct the gate.")
-                if feature in evaluate.derived and "=" in part and value not in (known := bins(evaluate.derived[feature])):
+                    raise ConfigurationError(
+                        f"gates.slices names {name}; labels are 0 to {classes - 1}", "Correct the gate."
+                    )
+                if (
+                    feature in evaluate.derived
+                    and "=" in part
+                    and value not in (known := bins(evaluate.derived[feature]))
+                ):
                     hint = f"Its values are {'; '.join(known)}. Correct the gate."
                     raise ConfigurationError(f"gates.slices names {name}, but {feature} has no such slice", hint)

@@ -16,7 +16,9 @@ EVENTS: tuple[Event, ...] = get_args(Event)
 
 def _variable(name: str) -> str:
     if not re.fullmatch("[A-Z_][A-Z0-9_]*", name):  # not shown: it may be the secret itself
-        raise ValueError("this is not the name of an environment variable (capitals, digits, _), which would hold the secret")
+        raise ValueError(
+            "this is not the name of an environment variable (capitals, digits, _), which would hold the secret"
+        )
     return name
 
 
@@ -27,14 +29,18 @@ class Webhook(Settings):
     """An address that is sent JSON; its `text` is what Slack shows."""
 
     url_env: Variable | None = Field(None, description="environment variable that holds the address")
-    url: Annotated[str, Field(pattern=r"^https?://[^/\s]+")] | None = Field(None, description="the address, where it is no secret")
+    url: Annotated[str, Field(pattern=r"^https?://[^/\s]+")] | None = Field(
+        None, description="the address, where it is no secret"
+    )
 
     @model_validator(mode="after")
     def _one_address(self) -> "Webhook":
         if (self.url is None) == (self.url_env is None):
             raise ValueError("state one of url_env and url")
         if self.url and "@" in self.url.split("/")[2]:
-            raise ValueError("a password stands in the url; put the address into an environment variable and name that in url_env")
+            raise ValueError(
+                "a password stands in the url; put the address into an environment variable and name that in url_env"
+            )
         return self
 
 
@@ -73,7 +79,9 @@ class Notify(Settings):
     on: list[Event] = Field(list(EVENTS), min_length=1, description="the events that are told")
     webhook: Webhook | None = Field(None, description="tell an address by HTTP")
     email: Email | None = Field(None, description="tell people by e-mail")
-    command: Annotated[list[str], Field(min_length=1)] | None = Field(None, description="tell a program: the event as JSON on its stdin")
+    command: Annotated[list[str], Field(min_length=1)] | None = Field(
+        None, description="tell a program: the event as JSON on its stdin"
+    )
 
     @model_validator(mode="after")
     def _one_target(self) -> "Notify":

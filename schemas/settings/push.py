@@ -17,22 +17,32 @@ class Signing(Settings):
     key: File | None = Field(None, description="PEM file of the private key; what is pushed is signed with it")
     password_env: Variable | None = Field(None, description="environment variable that holds the key's password")
     public_key: File | None = Field(None, description="PEM file of the public key, which signatures are checked with")
-    require_signature: bool = Field(False, description="refuse what is unsigned or altered: a new version, and the one now served")
+    require_signature: bool = Field(
+        False, description="refuse what is unsigned or altered: a new version, and the one now served"
+    )
 
     @model_validator(mode="after")
     def _keys_are_named(self) -> "Signing":
         if self.require_signature and not (self.key and self.public_key):
             raise ValueError("require_signature needs key, to sign what is pushed, and public_key, to check it")
         if not self.key and (self.password_env or not self.public_key):
-            raise ValueError("state key, public_key or both" if not self.password_env else "password_env is of key, which is not stated")
+            raise ValueError(
+                "state key, public_key or both"
+                if not self.password_env
+                else "password_env is of key, which is not stated"
+            )
         return self
 
 
 class Watch(Settings):
     """TensorFlow Serving asked, after a push, whether it serves the new version."""
 
-    url: Annotated[str, Field(pattern=r"^https?://[^/\s]+$")] = Field(description="its REST address, e.g. http://127.0.0.1:8501")
-    timeout_seconds: Annotated[FiniteFloat, Field(gt=0, le=3600)] = Field(120.0, description="how long it may take to serve a version")
+    url: Annotated[str, Field(pattern=r"^https?://[^/\s]+$")] = Field(
+        description="its REST address, e.g. http://127.0.0.1:8501"
+    )
+    timeout_seconds: Annotated[FiniteFloat, Field(gt=0, le=3600)] = Field(
+        120.0, description="how long it may take to serve a version"
+    )
     rollback: bool = Field(True, description="if it does not, serve the version before again")
 
     @model_validator(mode="after")
@@ -48,9 +58,17 @@ class Push(Settings):
     model: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")] | None = Field(
         None, description="folder below the serving directory; absent: named after the data set"
     )
-    keep: Annotated[int, Field(ge=2)] = Field(5, description="versions to keep, beside the pinned and the best ever served")
-    approval: Literal["auto", "manual"] = Field("auto", description="manual: a model that passed every gate waits for a person")
-    approvers: Annotated[list[Name], Field(min_length=1)] | None = Field(None, description="who may approve; absent: anyone")
-    approval_days: Positive = Field(7.0, description="how old an evaluation may be that is approved, and an approval that is used")
+    keep: Annotated[int, Field(ge=2)] = Field(
+        5, description="versions to keep, beside the pinned and the best ever served"
+    )
+    approval: Literal["auto", "manual"] = Field(
+        "auto", description="manual: a model that passed every gate waits for a person"
+    )
+    approvers: Annotated[list[Name], Field(min_length=1)] | None = Field(
+        None, description="who may approve; absent: anyone"
+    )
+    approval_days: Positive = Field(
+        7.0, description="how old an evaluation may be that is approved, and an approval that is used"
+    )
     signing: Signing | None = Field(None, description="sign what is pushed; absent: nothing is signed or checked")
     watch: Watch | None = Field(None, description="ask TensorFlow Serving after a push; absent: nobody is asked")

@@ -23,7 +23,9 @@ class Source(Settings):
     manual_dir: str | None = Field(None, description="folder of the original files, for machines without network")
     train: Split = Field("train", description="the split to learn from; validation is cut from it")
     test: Split = Field("test", description="the split that the evaluator alone reads")
-    validation: Annotated[FiniteFloat, Field(gt=0, lt=1)] = Field(0.1, description="share of train that becomes validation")
+    validation: Annotated[FiniteFloat, Field(gt=0, lt=1)] = Field(
+        0.1, description="share of train that becomes validation"
+    )
     shard_size: PositiveInt = Field(10_000, description="records of a source split that become one shard")
 
     @property
@@ -34,5 +36,7 @@ class Source(Settings):
     @model_validator(mode="after")
     def _test_is_not_train(self) -> "Source":
         if self.train == self.test:
-            raise ValueError(f"train and test are both {self.test}: a model must be tested on images that it did not see")
+            raise ValueError(
+                f"train and test are both {self.test}: a model must be tested on images that it did not see"
+            )
         return self

@@ -35,14 +35,19 @@ def shown(text: str) -> str:
 
 def in_order(names: Iterable[str]) -> list[str]:
     """Names of spans, the oldest first: by the numbers in them, span-9 before span-10."""
-    return sorted(names, key=lambda name: [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)])
+    return sorted(
+        names,
+        key=lambda name: [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)],
+    )
 
 
 class Window(Settings):
     """Which of the admitted spans are learnt from: all of them, unless it says otherwise."""
 
     last: PositiveInt | None = Field(None, description="the newest N")
-    days: PositiveInt | None = Field(None, description="those of the last N days, counted from the newest admitted span's date")
+    days: PositiveInt | None = Field(
+        None, description="those of the last N days, counted from the newest admitted span's date"
+    )
     only: list[str] | None = Field(None, description="those of these names")
 
     @model_validator(mode="before")
@@ -61,8 +66,12 @@ class Drift(Settings):
     """How far a span may lie from the training data of the model now served (of the base data set, where none is), and what follows."""
 
     pixels: Positive = Field(0.02, description="largest Jensen-Shannon divergence of pixel values, in bits")
-    labels: Annotated[FiniteFloat, Field(gt=0, le=1)] = Field(0.05, description="largest difference in a label's share, beyond chance")
-    brightness: Positive = Field(0.5, description="largest shift of a label's mean brightness, in its standard deviations")
+    labels: Annotated[FiniteFloat, Field(gt=0, le=1)] = Field(
+        0.05, description="largest difference in a label's share, beyond chance"
+    )
+    brightness: Positive = Field(
+        0.5, description="largest shift of a label's mean brightness, in its standard deviations"
+    )
     then: Literal["ignore", "warning", "quarantine", "error"] = Field(
         "warning", description="quarantine leaves such a span out, error stops the line"
     )
@@ -75,7 +84,9 @@ class Spans(Settings):
     ready: Literal["marker", "rename"] = Field(
         "marker", description=f"a span is complete when it holds {READY}; or, by rename, as soon as it has its name"
     )
-    labels: list[str] = Field([], description="names of the folders of images, in the order of labels; absent: they are numbers")
+    labels: list[str] = Field(
+        [], description="names of the folders of images, in the order of labels; absent: they are numbers"
+    )
     window: Window = Field(Window(), description="which spans are learnt from; all, unless stated")
     weight: Positive = Field(1.0, description="how often an image of a span counts in training")
     base_weight: Positive = Field(1.0, description="how often an image of the data set of source counts in training")
@@ -88,9 +99,13 @@ class Spans(Settings):
         """Raises ConfigurationError if the labels that are named are not those of the contract, each once and in its order."""
         remedy = "Name each label once, in the order of their numbers."
         if self.labels and len(set(self.labels)) != classes:
-            raise ConfigurationError(f"spans.labels names {len(set(self.labels))} labels; the contract knows {classes}", remedy)
+            raise ConfigurationError(
+                f"spans.labels names {len(set(self.labels))} labels; the contract knows {classes}", remedy
+            )
         if self.labels and len(self.labels) != classes:
             raise ConfigurationError(f"spans.labels names {len(self.labels)} labels, some twice", remedy)
         for number, (ours, theirs) in enumerate(zip(self.labels, names, strict=False)):
             if ours != theirs and ours in names:
-                raise ConfigurationError(f"spans.labels says that label {number} is {ours}; the contract says {theirs}", remedy)
+                raise ConfigurationError(
+                    f"spans.labels says that label {number} is {ours}; the contract says {theirs}", remedy
+                )

@@ -11,16 +11,24 @@ class Mlp(Settings):
     """Flatten, dense layers, softmax."""
 
     kind: Literal["mlp"] = Field("mlp", description="mlp or cnn; what else may stand here depends on it")
-    layers: Annotated[list[PositiveInt], Field(max_length=20)] = Field([128, 64], description="units of each hidden layer")
-    activation: Literal["relu", "gelu", "silu", "elu", "tanh", "sigmoid"] = Field("relu", description="after each hidden layer")
-    dropout: Annotated[FiniteFloat, Field(ge=0, lt=1)] = Field(0.0, description="share of units dropped after each hidden layer")
+    layers: Annotated[list[PositiveInt], Field(max_length=20)] = Field(
+        [128, 64], description="units of each hidden layer"
+    )
+    activation: Literal["relu", "gelu", "silu", "elu", "tanh", "sigmoid"] = Field(
+        "relu", description="after each hidden layer"
+    )
+    dropout: Annotated[FiniteFloat, Field(ge=0, lt=1)] = Field(
+        0.0, description="share of units dropped after each hidden layer"
+    )
 
 
 class Cnn(Settings):
     """Blocks of a 3x3 convolution, batch normalisation and max pooling, then a dense layer and softmax."""
 
     kind: Literal["cnn"] = Field("cnn", description="mlp or cnn; what else may stand here depends on it")
-    filters: Annotated[list[PositiveInt], Field(min_length=1, max_length=6)] = Field([32, 64], description="filters of each block")
+    filters: Annotated[list[PositiveInt], Field(min_length=1, max_length=6)] = Field(
+        [32, 64], description="filters of each block"
+    )
     dense: PositiveInt = Field(128, description="units of the dense layer")
     activation: Literal["relu", "gelu", "silu", "elu", "tanh"] = Field("relu", description="after each layer")
     dropout: Annotated[FiniteFloat, Field(ge=0, lt=1)] = Field(
@@ -64,8 +72,12 @@ class Train(Settings):
     batch_size: PositiveInt = Field(32, description="images a step")
     seed: Annotated[int, Field(ge=0, lt=2**32)] = Field(1, description="of weights, order and dropout")
     early_stopping: EarlyStopping | None = Field(None, description="absent: train all epochs and keep the last weights")
-    warm_start: bool = Field(False, description="start from the weights of the model now served, where its layers are the same")
-    memory_mb: PositiveInt = Field(1024, description="a train split up to this size is kept in memory, a larger one is streamed")
+    warm_start: bool = Field(
+        False, description="start from the weights of the model now served, where its layers are the same"
+    )
+    memory_mb: PositiveInt = Field(
+        1024, description="a train split up to this size is kept in memory, a larger one is streamed"
+    )
 
     @model_validator(mode="after")
     def _smoothing_has_a_loss(self) -> "Train":

@@ -10,5 +10,7 @@ from schemas.settings.base import Settings
 class Transform(Settings):
     """What tf.Transform does to image and label."""
 
-    scale: Literal["unit", "standardize"] = Field("unit", description="divide by 255, or mean 0 and variance 1 per channel over train")
+    scale: Literal["unit", "standardize"] = Field(
+        "unit", description="divide by 255, or mean 0 and variance 1 per channel over train"
+    )
     label: Literal["index", "one_hot"] = Field("index", description="what the loss wants")

@@ -56,9 +56,15 @@ def _kind(value: Any) -> str:
 
 Item = TypeVar("Item")
 Choices = Annotated[list[Item], Field(min_length=1)]
-Counts = Annotated[Annotated[Choices[PositiveInt], Tag("choices")] | Annotated[Range[PositiveInt], Tag("range")], Discriminator(_kind)]
-Shares = Annotated[Annotated[Choices[FiniteFloat], Tag("choices")] | Annotated[Range[FiniteFloat], Tag("range")], Discriminator(_kind)]
-Rates = Annotated[Annotated[Choices[FiniteFloat], Tag("choices")] | Annotated[LogRange, Tag("range")], Discriminator(_kind)]
+Counts = Annotated[
+    Annotated[Choices[PositiveInt], Tag("choices")] | Annotated[Range[PositiveInt], Tag("range")], Discriminator(_kind)
+]
+Shares = Annotated[
+    Annotated[Choices[FiniteFloat], Tag("choices")] | Annotated[Range[FiniteFloat], Tag("range")], Discriminator(_kind)
+]
+Rates = Annotated[
+    Annotated[Choices[FiniteFloat], Tag("choices")] | Annotated[LogRange, Tag("range")], Discriminator(_kind)
+]
 
 
 class Space(Settings):
@@ -66,10 +72,14 @@ class Space(Settings):
 
     layers: Counts | None = Field(None, description="number of hidden layers of an mlp, of blocks of a cnn")
     units: Counts | None = Field(None, description="units of each hidden layer of an mlp, of the dense layer of a cnn")
-    filters: Counts | None = Field(None, description="filters of a cnn's first block; each further block has twice as many")
+    filters: Counts | None = Field(
+        None, description="filters of a cnn's first block; each further block has twice as many"
+    )
     activation: Choices[str] | None = Field(None, description="activations, of those that train.model knows")
     dropout: Shares | None = Field(None, description="shares of units dropped")
-    optimizer: Choices[Literal["adam", "adamw", "sgd", "rmsprop"]] | None = Field(None, description="names of optimizers")
+    optimizer: Choices[Literal["adam", "adamw", "sgd", "rmsprop"]] | None = Field(
+        None, description="names of optimizers"
+    )
     learning_rate: Rates | None = Field(None, description="learning rates at the start")
     batch_size: Counts | None = Field(None, description="images a step")
 
@@ -97,7 +107,9 @@ class Space(Settings):
                     drawn(train, {name: value})
                 except ValidationError as error:
                     first = error.errors()[0]
-                    raise ValueError(f"tune.space.{name}: {value} cannot be: {first['msg'][0].lower()}{first['msg'][1:]}") from None
+                    raise ValueError(
+                        f"tune.space.{name}: {value} cannot be: {first['msg'][0].lower()}{first['msg'][1:]}"
+                    ) from None
                 except ValueError as error:
                     raise ValueError(f"tune.space.{name}: {error}") from None
 
@@ -131,7 +143,9 @@ class Tune(Settings):
         10, description="epochs of a trial at most; hyperband gives most trials fewer"
     )
     seed: Annotated[int, Field(ge=1, lt=2**31)] = Field(1, description="of the choice of values")
-    parameters: PositiveInt | None = Field(None, description="largest number of a model's weights: larger ones are not tried")
+    parameters: PositiveInt | None = Field(
+        None, description="largest number of a model's weights: larger ones are not tried"
+    )
     space: Space | None = Field(None, description="what is tried; absent: a space that fits train.model")
 
     def over(self, train: Train) -> Space:
@@ -164,7 +178,10 @@ def _model(train: Train, values: dict[str, Any]) -> Iterator[tuple[str, Any]]:
         yield "layers", [values["units"]] * count if "units" in values else _cut(model.layers, count)
     else:
         count = values.get("layers", len(model.filters))
-        yield "filters", [values["filters"] * 2**i for i in range(count)] if "filters" in values else _cut(model.filters, count)
+        yield (
+            "filters",
+            [values["filters"] * 2**i for i in range(count)] if "filters" in values else _cut(model.filters, count),
+        )
         yield "dense", values.get("units", model.dense)
 
 

@@ -9,7 +9,9 @@ class Validate(Settings):
     """How bad each finding is that the schema itself does not judge."""
 
     skew: Severity = Field("error", description="a split differs from train by more than the schema's skew_comparator")
-    drift: Severity = Field("warning", description="train differs from the served model's by more than the schema's drift_comparator")
+    drift: Severity = Field(
+        "warning", description="train differs from the served model's by more than the schema's drift_comparator"
+    )
     leakage: Severity = Field("warning", description="the same image in train or validation and in test")
     duplicates: Severity = Field("warning", description="the same image twice in one split")
     constant: Severity = Field("warning", description="images of one colour")

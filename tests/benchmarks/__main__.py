@@ -58,7 +58,17 @@ def bench(work: Path, mnist: str, runs: int) -> None:
     timed([sys.executable, "-c", PREPARE, data, arrays, mnist])
     lines, bares, memory, rounds = [], [], [], []
     for i in range(runs):
-        line = [*GATELINE, "run", "--profile", "seed_adam", "--set", f"source.data_dir={data}", "--root", str(work / f"root{i}"), "--json"]
+        line = [
+            *GATELINE,
+            "run",
+            "--profile",
+            "seed_adam",
+            "--set",
+            f"source.data_dir={data}",
+            "--root",
+            str(work / f"root{i}"),
+            "--json",
+        ]
         seconds, peak, found = timed(line)
         lines.append(seconds)
         memory.append(peak)
@@ -74,8 +84,12 @@ def bench(work: Path, mnist: str, runs: int) -> None:
         )
     cached = statistics.median(timed(line)[0] for _ in range(5))
     help_ = statistics.median(timed([*GATELINE, "--help"])[0] for _ in range(5))
-    rates = {stage: max(found[stage] for found in rounds) for stage in rounds[0]}  # a shared machine is slow for minutes on end
-    judged = json.loads(timed([sys.executable, "-m", "tests.benchmarks.evaluation", data, str(work / "root0")])[2].splitlines()[-1])
+    rates = {
+        stage: max(found[stage] for found in rounds) for stage in rounds[0]
+    }  # a shared machine is slow for minutes on end
+    judged = json.loads(
+        timed([sys.executable, "-m", "tests.benchmarks.evaluation", data, str(work / "root0")])[2].splitlines()[-1]
+    )
     ratio = statistics.median(a / b for a, b in zip(lines, bares, strict=True))
     show(
         [
@@ -89,7 +103,12 @@ def bench(work: Path, mnist: str, runs: int) -> None:
                 for stage, rate in rates.items()
                 for floor in [15_000 if "transform" in stage else 30_000]
             ),
-            ("evaluation of two models on 10,000 images", f"{judged['first']:.1f} s", "at most 8 s", judged["first"] <= 8),
+            (
+                "evaluation of two models on 10,000 images",
+                f"{judged['first']:.1f} s",
+                "at most 8 s",
+                judged["first"] <= 8,
+            ),
             ("peak memory of the line", f"{max(memory):.2f} GB", "at most 2.5 GB", max(memory) <= 2.5),
         ]
     )

@@ -62,9 +62,13 @@ def main(data_dir: str, out: Path) -> dict[str, float]:
     source = Source(tfds="mnist", validation=0.02)
     everything = lambda made: sum(split.count for split in made.splits.values())  # noqa: E731
     examples, ingested = best(
-        out / "ingest", lambda run: ingest.function(source=source, data_dir=data_dir, manual_dir=None, run=run), everything
+        out / "ingest",
+        lambda run: ingest.function(source=source, data_dir=data_dir, manual_dir=None, run=run),
+        everything,
     )
-    _, described = best(out / "describe", lambda run: describe.function(examples, run=run), lambda made: sum(made.counts.values()))
+    _, described = best(
+        out / "describe", lambda run: describe.function(examples, run=run), lambda made: sum(made.counts.values())
+    )
     passed = Verdict(out, passed=True)
     rates = {"ingest": ingested, "describe": described}
     for scale in ("unit", "standardize"):

@@ -41,7 +41,9 @@ def browser() -> Iterator[Browser]:
         pytest.skip(f"no browser: none of {', '.join(BROWSERS)} is installed")
     with sync_playwright() as playwright:
         # Chromium's sandbox refuses to be started by root; the pages are our own.
-        browser = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"] if os.geteuid() == 0 else [])
+        browser = playwright.chromium.launch(
+            executable_path=executable, args=["--no-sandbox"] if os.geteuid() == 0 else []
+        )
         yield browser
         browser.close()
 
@@ -54,7 +56,9 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     finished_run.finish(ordinary, good, leaked=5)
     finished_run.finish(ordinary, weak, refused=("accuracy", "per_class:label=8", "paired"))
     serve(ordinary, "mnist", json.dumps({"model": "f" * 64, "accuracy": 0.985}))
-    finished_run.finish(strange, weak, refused=("accuracy",), profile=HOSTILE, command=f"python -m pipeline run --set {HOSTILE}")
+    finished_run.finish(
+        strange, weak, refused=("accuracy",), profile=HOSTILE, command=f"python -m pipeline run --set {HOSTILE}"
+    )
     poison(strange)
     serve(strange, "<b onclick=alert(3)>&", "not JSON")
     found = {"passed": written(ordinary, 1), "refused": written(ordinary, 2), "hostile": written(strange, 1)}
@@ -114,7 +118,9 @@ def open_page(browser: Browser, pages: dict[str, Path]) -> Iterator[Open]:
                 route.abort()
 
         context.route("**/*", route)
-        visit.page.on("console", lambda message: visit.said.append(message.text) if message.type in ("error", "warning") else None)
+        visit.page.on(
+            "console", lambda message: visit.said.append(message.text) if message.type in ("error", "warning") else None
+        )
         visit.page.on("pageerror", lambda error: visit.said.append(str(error)))
         visit.page.on("dialog", lambda dialog: (visit.said.append(dialog.message), dialog.dismiss()))
         visit.page.goto(pages[name].as_uri())

@@ -66,7 +66,9 @@ def name(request: pytest.FixtureRequest) -> str:
     return request.param
 
 
-def test_a_page_asks_for_nothing_says_nothing_and_has_every_section(open_page: Open, pages: dict[str, Path], name: str) -> None:
+def test_a_page_asks_for_nothing_says_nothing_and_has_every_section(
+    open_page: Open, pages: dict[str, Path], name: str
+) -> None:
     visit = open_page(name)
     assert visit.said == []
     assert visit.asked == [pages[name].as_uri()]
@@ -85,7 +87,9 @@ def test_nothing_runs_over_the_edge(open_page: Open, name: str) -> None:
             assert (width, has) == (sees, sees)
 
 
-def test_every_link_leads_somewhere_and_every_name_stands_once(open_page: Open, pages: dict[str, Path], name: str) -> None:
+def test_every_link_leads_somewhere_and_every_name_stands_once(
+    open_page: Open, pages: dict[str, Path], name: str
+) -> None:
     page = open_page(name).page
     links = page.evaluate("[...document.querySelectorAll('a[href]')].map(e => e.getAttribute('href'))")
     ids = page.evaluate("[...document.querySelectorAll('[id]')].map(e => e.id)")
@@ -100,9 +104,7 @@ def test_tab_reaches_every_link_the_skip_link_first(open_page: Open, name: str) 
     seen = "e => e.checkVisibility() && !e.closest('details:not([open]) > :not(summary)')"
     wanted = page.evaluate(f"[...document.querySelectorAll('a[href], summary')].filter({seen}).length")
     reached: list[str] = []
-    describe = (
-        "() => { const e = document.activeElement; return e === document.body ? '' : e.tagName + ' ' + (e.getAttribute('href') || '') }"
-    )
+    describe = "() => { const e = document.activeElement; return e === document.body ? '' : e.tagName + ' ' + (e.getAttribute('href') || '') }"
     for _ in range(wanted + page.locator("[tabindex]").count()):
         page.keyboard.press("Tab")
         reached.append(page.evaluate(describe))
@@ -114,7 +116,9 @@ def test_tab_reaches_every_link_the_skip_link_first(open_page: Open, name: str) 
 def test_what_is_a_picture_has_words_and_what_scrolls_has_a_name(open_page: Open, name: str) -> None:
     page = open_page(name).page
     assert page.evaluate("[...document.images].filter(e => !e.alt.trim()).length") == 0
-    assert page.evaluate("[...document.querySelectorAll('svg')].filter(e => e.role !== 'img' || !e.ariaLabel).length") == 0
+    assert (
+        page.evaluate("[...document.querySelectorAll('svg')].filter(e => e.role !== 'img' || !e.ariaLabel).length") == 0
+    )
     assert page.evaluate("[...document.querySelectorAll('[tabindex]')].filter(e => !e.ariaLabel).length") == 0
     assert page.evaluate("[...document.querySelectorAll('table')].filter(e => !e.caption).length") == 0
     assert page.evaluate("[...document.querySelectorAll('th')].filter(e => !e.scope).length") == 0

@@ -20,7 +20,9 @@ def features(folder: Path) -> Features:
         records = []
         for i in range(count):
             message = tf.train.Example()
-            message.features.feature["image"].float_list.value.extend((random.random(16) * 0.9 + 0.1 * (i % 2)).tolist())
+            message.features.feature["image"].float_list.value.extend(
+                (random.random(16) * 0.9 + 0.1 * (i % 2)).tolist()
+            )
             message.features.feature["label"].int64_list.value.append(i % 2)
             records.append(message.SerializeToString(deterministic=True))
         splits[split] = pictures.write(folder, split, records)

@@ -28,7 +28,11 @@ class Pictures(tfds.core.GeneratorBasedBuilder):
         variant = self.builder_config.name
         shape, classes = ((28, 28, 1), 11) if variant == "label_ten" else (SHAPE, CLASSES)
         image = tfds.features.Image(shape=shape, encoding_format="jpeg" if variant == "jpeg" else "png")
-        label = tfds.features.ClassLabel(names=NAMES) if variant == "jpeg" else tfds.features.ClassLabel(num_classes=classes)
+        label = (
+            tfds.features.ClassLabel(names=NAMES)
+            if variant == "jpeg"
+            else tfds.features.ClassLabel(num_classes=classes)
+        )
         features = tfds.features.FeaturesDict({"image": image, "label": label})
         return self.dataset_info_from_configs(features=features, supervised_keys=("image", "label"))
 
@@ -45,7 +49,9 @@ class Pictures(tfds.core.GeneratorBasedBuilder):
             yield index, {"image": image, "label": int(label)}
 
 
-def pictures(count: int, *, seed: int, shape: tuple[int, int, int] = SHAPE, classes: int = CLASSES) -> tuple[np.ndarray, np.ndarray]:
+def pictures(
+    count: int, *, seed: int, shape: tuple[int, int, int] = SHAPE, classes: int = CLASSES
+) -> tuple[np.ndarray, np.ndarray]:
     """(uint8 [count, height, width, channels], labels int64 [count])."""
     random = np.random.default_rng(seed)
     labels = np.arange(count) % classes

@@ -77,7 +77,10 @@ def test_an_approved_model_passes_and_says_by_whom(ask):
 @pytest.mark.parametrize(
     ("said", "words"),
     [
-        (decision(evaluation="another"), "what ada approved as run 3 was evaluated anew since, and waits for approval again"),
+        (
+            decision(evaluation="another"),
+            "what ada approved as run 3 was evaluated anew since, and waits for approval again",
+        ),
         (decision(days=2.5), "what ada approved as run 3 was evaluated anew since, and waits for approval again"),
         (
             decision(days=1.6),
@@ -95,7 +98,10 @@ def test_a_rejected_model_never_goes_out(ask, settings):
     found, _ = ask(settings, decision(approved=False, days=400))
     raised = refused(found)
     assert isinstance(raised, Refused)
-    assert str(raised) == "refused: ada rejected this model (run 3): looked at it\n  Train a new model. Nothing was pushed."
+    assert (
+        str(raised)
+        == "refused: ada rejected this model (run 3): looked at it\n  Train a new model. Nothing was pushed."
+    )
     assert raised.exit_code == 3
 
 

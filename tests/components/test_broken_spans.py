@@ -40,7 +40,12 @@ def large_png(side):
     """A grey image of one colour, which packs well."""
     chunk = lambda kind, body: struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))  # noqa: E731
     head = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(bytes(side * (side + 1)))) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", head)
+        + chunk(b"IDAT", zlib.compress(bytes(side * (side + 1))))
+        + chunk(b"IEND", b"")
+    )
 
 
 def idx(path, sides, content=b""):
@@ -104,9 +109,15 @@ def spoil_records(span, kind):
 
 
 SPOILT = [
-    *(("images", spoil_images, kind) for kind in ("a folder called like an image", "a folder called like a TFRecord", "a pipe")),
+    *(
+        ("images", spoil_images, kind)
+        for kind in ("a folder called like an image", "a folder called like a TFRecord", "a pipe")
+    ),
     *(("images", spoil_images, kind) for kind in ("a label of 23 digits", "a PNG of 100 million pixels")),
-    *(("idx", spoil_idx, kind) for kind in ("images and labels swapped", "labels of two dimensions", "no dimensions", "no pixels")),
+    *(
+        ("idx", spoil_idx, kind)
+        for kind in ("images and labels swapped", "labels of two dimensions", "no dimensions", "no pixels")
+    ),
     *(("idx", spoil_idx, kind) for kind in ("three bytes", "sides that no file has")),
     *(("records", spoil_records, kind) for kind in ("sides whose product overflows", "a record longer than its file")),
 ]
@@ -131,7 +142,9 @@ def test_a_label_that_int64_just_holds_is_read_and_judged(tmp_path, digits, lend
     span = spans.deliver(tmp_path, "span-1", *digits)
     (span / "3").rename(span / ("9" * 18))
     found = collected(tmp_path, lend())
-    admission = admit.function(found, sample_statistics, None, contract=mnist, checks=Validate(), drift=Drift(), run=lend())
+    admission = admit.function(
+        found, sample_statistics, None, contract=mnist, checks=Validate(), drift=Drift(), run=lend()
+    )
     assert f"span-1: label is {'9' * 18}" in admission.quarantined["span-1"]
 
 
@@ -180,7 +193,9 @@ def test_a_span_that_may_not_be_read_stops_no_plan_and_says_so(inside, denied, r
     (span / inside).chmod(0)
     with nobody():
         arrivals = come(public, ready=ready)
-        with pytest.raises(DataError, match=f"^data: {re.escape(str(span / denied))} cannot be read: Permission denied"):
+        with pytest.raises(
+            DataError, match=f"^data: {re.escape(str(span / denied))} cannot be read: Permission denied"
+        ):
             list(read(pieces(span, [], 10)[0]))
     assert list(arrivals.spans) == ["span-1", "span-2"]
     (span / inside).chmod(0o755)
@@ -190,7 +205,10 @@ def test_a_span_that_may_not_be_read_stops_no_plan_and_says_so(inside, denied, r
 
 def test_a_directory_of_spans_that_may_not_be_read_is_named(public):
     public.chmod(0)
-    with nobody(), pytest.raises(ConfigurationError, match=f"spans.directory {public} cannot be read: Permission denied"):
+    with (
+        nobody(),
+        pytest.raises(ConfigurationError, match=f"spans.directory {public} cannot be read: Permission denied"),
+    ):
         come(public)
     public.chmod(0o755)
 
@@ -212,7 +230,9 @@ def test_an_image_that_goes_while_it_is_read_is_named(tmp_path, digits):
     span = spans.deliver(tmp_path, "span-1", *digits)
     found = pieces(span, [], 100)
     shutil.rmtree(span)
-    with pytest.raises(DataError, match=f"^data: {re.escape(found[0].files[0])} cannot be read: No such file or directory"):
+    with pytest.raises(
+        DataError, match=f"^data: {re.escape(found[0].files[0])} cannot be read: No such file or directory"
+    ):
         list(read(found[0]))
 
 

@@ -33,7 +33,9 @@ def evaluation(model, few, mnist, tmp_path_factory):
     statistics = Statistics(tmp_path_factory.mktemp("statistics"), counts={})
     (statistics.path / "leaked.json").write_text("[]")
     rest = {"contract": mnist, "gates": Gates(accuracy=0.2, per_class=0.15), "settings": Evaluate(corrupted=0)}
-    return evaluate.function(model, few, statistics, None, None, **rest, run=lent(tmp_path_factory.mktemp("evaluation")))
+    return evaluate.function(
+        model, few, statistics, None, None, **rest, run=lent(tmp_path_factory.mktemp("evaluation"))
+    )
 
 
 def checked(model, evaluation, run, budgets=BUDGETS, baseline=None):
@@ -64,7 +66,9 @@ def test_a_sound_model_passes_and_is_measured(sound):
     assert [(row["signature"], row["batch"]) for row in said["latency"]] == [
         (signature, batch) for signature in ("serving_default", "images") for batch in (1, 8, 32)
     ]
-    assert all(10 <= row["calls"] <= 200 and 0 < row["p50_ms"] <= row["p95_ms"] <= row["p99_ms"] for row in said["latency"])
+    assert all(
+        10 <= row["calls"] <= 200 and 0 < row["p50_ms"] <= row["p95_ms"] <= row["p99_ms"] for row in said["latency"]
+    )
     assert found.latency_ms == max(row["p50_ms"] for row in said["latency"] if row["batch"] == 1)
     assert found.p99_ms == max(row["p99_ms"] for row in said["latency"] if row["batch"] == 1)
     assert 0 < said["memory"]["loaded_mb"] <= said["memory"]["peak_mb"] == found.memory_mb < 500
@@ -75,8 +79,14 @@ def test_a_sound_model_passes_and_is_measured(sound):
 def test_a_model_is_warmed_up_with_real_examples_through_both_signatures(model, evaluation, sound):
     """Read back with TensorFlow Serving's own protos, and answered by the model as it answers any request."""
     path = sound[1].out / "assets.extra" / "tf_serving_warmup_requests"
-    requests = [PredictionLog.FromString(each).predict_log.request for each in tf.data.TFRecordDataset(str(path)).as_numpy_iterator()]
-    assert [(r.model_spec.name, r.model_spec.signature_name) for r in requests] == [("digits", "serving_default"), ("digits", "images")] * 3
+    requests = [
+        PredictionLog.FromString(each).predict_log.request
+        for each in tf.data.TFRecordDataset(str(path)).as_numpy_iterator()
+    ]
+    assert [(r.model_spec.name, r.model_spec.signature_name) for r in requests] == [
+        ("digits", "serving_default"),
+        ("digits", "images"),
+    ] * 3
     loaded = tf.saved_model.load(str(model.path / "saved_model"))
     expected = np.load(evaluation.path / "probes.npy")
     for request, batch in zip(requests, (1, 1, 8, 8, 32, 32), strict=True):
@@ -130,7 +140,9 @@ def test_other_probabilities_than_the_evaluators_are_refused(model, evaluation, 
     np.save(altered.path / "probes.npy", probabilities)
     found = checked(model, altered, lend())
     assert not found.passed
-    assert found.reasons == ("serving check: probabilities differ from the evaluator's by 0.25; check_serving.tolerance allows 0.0001",)
+    assert found.reasons == (
+        "serving check: probabilities differ from the evaluator's by 0.25; check_serving.tolerance allows 0.0001",
+    )
     assert found.remedy == REMEDY
 
 
@@ -144,7 +156,10 @@ def test_a_model_that_answers_in_another_order_is_refused(model, evaluation, few
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "examples")])
     def serving_default(examples):
         in_order = examples[0] == first
-        return {k: tf.cond(in_order, lambda v=v: v, lambda v=v: tf.reverse(v, [0])) for k, v in answer(examples=examples).items()}
+        return {
+            k: tf.cond(in_order, lambda v=v: v, lambda v=v: tf.reverse(v, [0]))
+            for k, v in answer(examples=examples).items()
+        }
 
     signatures = {"serving_default": serving_default, "images": sound.signatures["images"]}
     tf.saved_model.save(confused, str(tmp_path / "saved_model"), signatures=signatures)
@@ -193,12 +208,16 @@ def odd(model, path, before):
 
         @tf.function(input_signature=[spec])
         def function(given):
-            nought = tf.minimum(before(tf.shape(given)[0]), 0)  # added to the answers, or the graph would be pruned of it
+            nought = tf.minimum(
+                before(tf.shape(given)[0]), 0
+            )  # added to the answers, or the graph would be pruned of it
             return {key: value + tf.cast(nought, value.dtype) for key, value in call(**{spec.name: given}).items()}
 
         return function
 
-    tf.saved_model.save(module, str(path / "saved_model"), signatures={name: signature(name) for name in sound.signatures})
+    tf.saved_model.save(
+        module, str(path / "saved_model"), signatures={name: signature(name) for name in sound.signatures}
+    )
     return dataclasses.replace(model, path=path)
 
 
@@ -220,7 +239,8 @@ def test_a_model_that_eats_memory_is_stopped_and_refused(model, evaluation, tmp_
     assert process.returncode == -9
     (reason,) = found.reasons
     taken = re.fullmatch(
-        r"serving check: the model took ([\d,]+) MB beside TensorFlow itself; check_serving\.memory_mb allows 300; it was stopped", reason
+        r"serving check: the model took ([\d,]+) MB beside TensorFlow itself; check_serving\.memory_mb allows 300; it was stopped",
+        reason,
     )
     assert 300 <= int(taken[1].replace(",", "")) < 2200
 
@@ -248,7 +268,11 @@ def test_the_clean_process_stands_in_an_empty_folder_and_knows_nothing_of_ours(m
         folder = Path(f"/proc/{process.pid}/cwd").resolve()
         assert list(folder.iterdir()) == []
         assert process.args[:2] == [sys.executable, "-I"]
-        names = {entry.split(b"=")[0].decode() for entry in Path(f"/proc/{process.pid}/environ").read_bytes().split(b"\0") if entry}
+        names = {
+            entry.split(b"=")[0].decode()
+            for entry in Path(f"/proc/{process.pid}/environ").read_bytes().split(b"\0")
+            if entry
+        }
         assert not {name for name in names if name.startswith(("PYTHON", "GATELINE"))}
     assert process.poll() is not None
     assert not folder.exists()

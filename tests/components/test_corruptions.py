@@ -91,7 +91,10 @@ def test_a_rotation_is_by_20_degrees_to_either_side():
 def test_a_rotated_image_is_the_one_that_scipy_rotates():
     image = ndimage.gaussian_filter(random_images((21, 21)).astype(float), 2)
     here = corrupt("rotation", image.astype(np.uint8)[None, :, :, None], np.arange(1))[0, :, :, 0]
-    there = [ndimage.rotate(image.astype(np.uint8), sign * 20, reshape=False, order=1, mode="nearest", output=float) for sign in (-1, 1)]
+    there = [
+        ndimage.rotate(image.astype(np.uint8), sign * 20, reshape=False, order=1, mode="nearest", output=float)
+        for sign in (-1, 1)
+    ]
     assert min(np.abs(here - each).max() for each in there) <= 1
 
 
@@ -110,7 +113,10 @@ def test_noise_is_normal_and_has_nothing_in_common_with_the_next_images():
 
 def test_the_noise_of_an_index_never_changes():
     grey = np.full((2, 2, 2, 1), 128, np.uint8)
-    assert corrupt("noise", grey, np.array([0, 59_999])).reshape(2, 4).tolist() == [[144, 176, 0, 96], [128, 176, 112, 16]]
+    assert corrupt("noise", grey, np.array([0, 59_999])).reshape(2, 4).tolist() == [
+        [144, 176, 0, 96],
+        [128, 176, 112, 16],
+    ]
 
 
 @pytest.mark.parametrize("side", [29, 57])

@@ -98,12 +98,17 @@ def damaged(few, tmp_path) -> Examples:
 
 
 def test_describe_names_the_damaged_record(damaged, lend):
-    with pytest.raises(DataError, match=r"shard .*-00000-of-00001.tfrecord is damaged \(a checksum does not match\) at record 2 of"):
+    with pytest.raises(
+        DataError, match=r"shard .*-00000-of-00001.tfrecord is damaged \(a checksum does not match\) at record 2 of"
+    ):
         describe.function(damaged, run=lend())
 
 
 def test_transform_names_the_damaged_record(damaged, verdict, mnist, lend):
-    with pytest.raises(DataError, match=r"shard .*/train-00000-of-00001.tfrecord is damaged \(a checksum does not match\) at record 2 of"):
+    with pytest.raises(
+        DataError,
+        match=r"shard .*/train-00000-of-00001.tfrecord is damaged \(a checksum does not match\) at record 2 of",
+    ):
         transform.function(damaged, verdict, contract=mnist, settings=Transform(), run=lend())
 
 
@@ -112,7 +117,8 @@ def test_evaluate_names_the_damaged_record(damaged, model, mnist, lend):
     run = lend()
     statistics = Statistics(run.scratch, counts={})
     with pytest.raises(
-        DataError, match=r"shard .*/test-00000-of-00001.tfrecord is damaged \(a checksum does not match\) at record 2 of 400"
+        DataError,
+        match=r"shard .*/test-00000-of-00001.tfrecord is damaged \(a checksum does not match\) at record 2 of 400",
     ):
         evaluate.function(model, damaged, statistics, None, None, **rest, run=run)
 
@@ -132,6 +138,8 @@ def test_train_names_the_damaged_record_and_the_stage_that_makes_it_anew(feature
     shard.write_bytes(flipped(content, boundaries(content)[1] + 200))
     run = lend()
     with pytest.raises(DataError) as refused:
-        train.function(dataclasses.replace(features, path=folder), configured(features, Train(), tmp_path / "tune"), run=run)
+        train.function(
+            dataclasses.replace(features, path=folder), configured(features, Train(), tmp_path / "tune"), run=run
+        )
     assert "is damaged (a checksum does not match) at record 2 of" in refused.value.cause
     assert refused.value.remedy == "Run again with --force transform to make it anew."

@@ -30,7 +30,9 @@ def odd(tmp_path_factory):
     validation[3] = train[9]
     train[20], train[21] = 7, 9  # of one colour
     path = tmp_path_factory.mktemp("odd") / "examples"
-    return pictures.examples(path, 3, train=(train, train_labels), validation=(validation, validation_labels), test=(test, test_labels))
+    return pictures.examples(
+        path, 3, train=(train, train_labels), validation=(validation, validation_labels), test=(test, test_labels)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -43,9 +45,20 @@ def odd_statistics(odd, tmp_path_factory):
 def test_stats_is_one_list_of_a_data_set_for_each_split(sample, sample_statistics):
     (record,) = tf.data.TFRecordDataset(str(sample_statistics.path / "stats.tfrecord")).as_numpy_iterator()
     found = statistics_pb2.DatasetFeatureStatisticsList.FromString(record)
-    assert [(d.name, d.num_examples) for d in found.datasets] == [(name, split.count) for name, split in sample.splits.items()]
+    assert [(d.name, d.num_examples) for d in found.datasets] == [
+        (name, split.count) for name, split in sample.splits.items()
+    ]
     assert sample_statistics.counts == {name: split.count for name, split in sample.splits.items()}
-    names = {"image", "label", "image/height", "image/width", "image/channels", "source/dataset", "source/version", "source/split"}
+    names = {
+        "image",
+        "label",
+        "image/height",
+        "image/width",
+        "image/channels",
+        "source/dataset",
+        "source/version",
+        "source/split",
+    }
     for dataset in found.datasets:
         assert {feature.path.step[0] for feature in dataset.features} == names
 
@@ -56,7 +69,9 @@ def test_pixels_are_described_as_numpy_describes_them(split, sample, sample_stat
     assert statistics.custom(found, "pixel mean") == pytest.approx(images.mean())
     assert statistics.custom(found, "pixel std") == pytest.approx(images.std())
     assert statistics.pixels(found) == np.bincount(images.reshape(-1), minlength=256).tolist()
-    quantiles = next(s.histogram for s in statistics.feature(found, "image").custom_stats if s.name == "pixel quantiles")
+    quantiles = next(
+        s.histogram for s in statistics.feature(found, "image").custom_stats if s.name == "pixel quantiles"
+    )
     expected = np.quantile(images, np.linspace(0, 1, 11), method="inverted_cdf")
     assert [b.low_value for b in quantiles.buckets] == expected[:-1].tolist()
     assert [b.high_value for b in quantiles.buckets] == expected[1:].tolist()
@@ -81,7 +96,10 @@ def test_labels_sizes_and_sources_are_counted(split, sample, sample_statistics):
 
 def test_the_sample_has_no_oddities(sample_statistics):
     for dataset in read(sample_statistics).values():
-        assert {name: statistics.custom(dataset, name) for name in ("malformed", "constant")} == {"malformed": 0, "constant": 0}
+        assert {name: statistics.custom(dataset, name) for name in ("malformed", "constant")} == {
+            "malformed": 0,
+            "constant": 0,
+        }
 
 
 def test_duplicates_are_counted_within_each_split(odd_statistics):
@@ -136,7 +154,9 @@ def test_malformed_and_missing_are_counted(tmp_path, lend):
     assert statistics.custom(found, "malformed") == 1
     missing = {
         name: (
-            statistics.feature(found, name).bytes_stats if name == "image" else statistics.feature(found, name).string_stats
+            statistics.feature(found, name).bytes_stats
+            if name == "image"
+            else statistics.feature(found, name).string_stats
         ).common_stats.num_missing
         for name in ("image", "label", "image/height", "image/width")
     }

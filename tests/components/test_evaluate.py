@@ -37,7 +37,9 @@ TO_SEE = Evaluate(slices=["ink", ["label", "ink"], "source/dataset"], derived={"
 def evaluated(model, examples, run, mnist, *, baseline=None, best=None, gates=LOW, settings=PLAIN, leaked=()):
     statistics = Statistics(run.scratch, counts={})
     (run.scratch / "leaked.json").write_text(json.dumps(list(leaked)))
-    return evaluate.function(model, examples, statistics, baseline, best, contract=mnist, gates=gates, settings=settings, run=run)
+    return evaluate.function(
+        model, examples, statistics, baseline, best, contract=mnist, gates=gates, settings=settings, run=run
+    )
 
 
 def read(evaluation, name):
@@ -57,7 +59,9 @@ def worse(features, tmp_path_factory):
 def compared(model, few, worse, mnist, tmp_path_factory):
     """The model's evaluation with the worse one as its baseline."""
     best = Best(worse.path, digest="b", version=4, accuracy=0.5, kept=True, same_test=True)
-    return evaluated(model, few, lent(tmp_path_factory.mktemp("compared")), mnist, baseline=worse, best=best, settings=TO_SEE)
+    return evaluated(
+        model, few, lent(tmp_path_factory.mktemp("compared")), mnist, baseline=worse, best=best, settings=TO_SEE
+    )
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +86,10 @@ def predicted(evaluation, column="probabilities"):
 def by_slice(output, model):
     """{slice: {metric: value}} of a TFMA output."""
     result = tfma.load_eval_result(str(output), model_name=model)
-    return {key: {name: next(iter(v.values())) for name, v in values[""][""].items()} for key, values in result.slicing_metrics}
+    return {
+        key: {name: next(iter(v.values())) for name, v in values[""][""].items()}
+        for key, values in result.slicing_metrics
+    }
 
 
 def test_metrics_are_those_of_stock_tfma(plainly_compared, model, few, worse, tmp_path):
@@ -93,9 +100,15 @@ def test_metrics_are_those_of_stock_tfma(plainly_compared, model, few, worse, tm
         tfma.default_eval_shared_model(str(path), model_name=name, eval_config=config, include_default_metrics=False)
         for name, path in paths.items()
     ]
-    source = tfxio.TFExampleRecord([str(p) for _, p, _ in few.shards("test")], raw_record_column_name=tfma.ARROW_INPUT_COLUMN)
+    source = tfxio.TFExampleRecord(
+        [str(p) for _, p, _ in few.shards("test")], raw_record_column_name=tfma.ARROW_INPUT_COLUMN
+    )
     with beam.Pipeline(runner=FnApiRunner()) as pipeline:
-        _ = pipeline | source.BeamSource() | tfma.ExtractEvaluateAndWriteResults(shared, config, output_path=str(tmp_path / "stock"))
+        _ = (
+            pipeline
+            | source.BeamSource()
+            | tfma.ExtractEvaluateAndWriteResults(shared, config, output_path=str(tmp_path / "stock"))
+        )
     for name in paths:
         ours, stock = by_slice(plainly_compared.path / "tfma", name), by_slice(tmp_path / "stock", name)
         assert ours.keys() == stock.keys()
@@ -116,11 +129,17 @@ def test_metrics_are_those_of_scikit_learn(name, column, compared):
     assert found["overall"]["count"] == len(labels) == 400
     assert found["overall"]["accuracy"] == pytest.approx(sklearn.metrics.accuracy_score(labels, answers), abs=1e-6)
     normal = probabilities.astype(np.float64) / probabilities.sum(1, keepdims=True, dtype=np.float64)
-    assert found["overall"]["loss"] == pytest.approx(sklearn.metrics.log_loss(labels, normal, labels=range(10)), abs=1e-6)
+    assert found["overall"]["loss"] == pytest.approx(
+        sklearn.metrics.log_loss(labels, normal, labels=range(10)), abs=1e-6
+    )
     assert found["confusion"] == sklearn.metrics.confusion_matrix(labels, answers, labels=range(10)).tolist()
     one_hot = np.eye(10)[labels]
-    assert found["overall"]["brier"] == pytest.approx(((probabilities.astype(np.float64) - one_hot) ** 2).sum(1).mean(), abs=1e-6)
-    assert found["overall"]["ece"] == pytest.approx(calibration_error(labels, probabilities.astype(np.float64)), abs=1e-6)
+    assert found["overall"]["brier"] == pytest.approx(
+        ((probabilities.astype(np.float64) - one_hot) ** 2).sum(1).mean(), abs=1e-6
+    )
+    assert found["overall"]["ece"] == pytest.approx(
+        calibration_error(labels, probabilities.astype(np.float64)), abs=1e-6
+    )
     recalls = sklearn.metrics.recall_score(labels, answers, labels=range(10), average=None)
     assert [found["slices"][f"label={k}"]["accuracy"] for k in range(10)] == pytest.approx(recalls.tolist(), abs=1e-6)
     assert [found["slices"][f"label={k}"]["count"] for k in range(10)] == np.bincount(labels, minlength=10).tolist()
@@ -178,7 +197,12 @@ def test_slices_beyond_the_label_add_up_to_the_whole(compared, few):
     assert counts["source/dataset=mnist_sample"] == 400
     for features in ("label=", "ink="):
         assert sum(n for name, n in counts.items() if name.startswith(features) and ", " not in name) == 400
-    assert list(counts)[:13] == [*(f"label={k}" for k in range(10)), "ink=below 0.09", "ink=0.09 to 0.14", "ink=from 0.14"]
+    assert list(counts)[:13] == [
+        *(f"label={k}" for k in range(10)),
+        "ink=below 0.09",
+        "ink=0.09 to 0.14",
+        "ink=from 0.14",
+    ]
     crossed = {name: n for name, n in counts.items() if ", " in name}
     assert sum(crossed.values()) == 400
     labels = pictures.columns(few, "test")["label"]
@@ -236,7 +260,9 @@ def test_a_better_model_passes(alone, compared):
 def test_accuracy_below_the_gate_refuses(alone, model, few, mnist, lend):
     found = evaluated(model, few, lend(), mnist, gates=LOW.model_copy(update={"accuracy": 0.999}))
     assert not found.passed
-    assert found.reasons == (f"accuracy is {alone.accuracy:.4f}; gates.accuracy asks for 0.9990, {0.999 - alone.accuracy:.4f} more",)
+    assert found.reasons == (
+        f"accuracy is {alone.accuracy:.4f}; gates.accuracy asks for 0.9990, {0.999 - alone.accuracy:.4f} more",
+    )
     assert "python -m pipeline report" in found.remedy
     assert "Nothing was pushed." in found.remedy
     assert not tfma.load_validation_result(str(found.path / "tfma")).validation_ok
@@ -292,7 +318,13 @@ def test_the_best_ever_served_is_a_third_model(compared, alone, model, worse, fe
     now = Served(worse.path, digest="now", version=9)
     best = Best(model.path / "saved_model", digest="then", version=2, accuracy=0.9, kept=True, same_test=True)
     found = evaluated(
-        candidate, few, lend(), mnist, baseline=now, best=best, gates=LOW.model_copy(update={"budget": Budget(), "min_examples": 50})
+        candidate,
+        few,
+        lend(),
+        mnist,
+        baseline=now,
+        best=best,
+        gates=LOW.model_copy(update={"budget": Budget(), "min_examples": 50}),
     )
     assert [g["gate"] for g in read(found, "gates") if not g["passed"]] == ["budget"]
     paired, budget = read(found, "comparisons")
@@ -302,7 +334,9 @@ def test_the_best_ever_served_is_a_third_model(compared, alone, model, worse, fe
 
 
 def test_a_best_model_that_is_gone_is_compared_by_what_was_recorded(alone, model, few, mnist, lend, tmp_path):
-    gone = Best(tmp_path / "gone", digest="then", version=2, accuracy=alone.accuracy + 0.011, kept=False, same_test=True)
+    gone = Best(
+        tmp_path / "gone", digest="then", version=2, accuracy=alone.accuracy + 0.011, kept=False, same_test=True
+    )
     found = evaluated(model, few, lend(), mnist, best=gone, gates=LOW.model_copy(update={"budget": Budget()}))
     before = f"{gone.accuracy:.4f}, recorded for version 2, which is no longer kept"
     allows = "gates.budget allows to lose 1.00 points of the best model ever served"
@@ -310,7 +344,11 @@ def test_a_best_model_that_is_gone_is_compared_by_what_was_recorded(alone, model
 
 
 def test_a_class_without_test_examples_refuses(model, few, mnist, tmp_path, lend):
-    kept = [r for r, label in zip(pictures.records(few, "test"), pictures.columns(few, "test")["label"], strict=True) if label != 8]
+    kept = [
+        r
+        for r, label in zip(pictures.records(few, "test"), pictures.columns(few, "test")["label"], strict=True)
+        if label != 8
+    ]
     without_eights = dataclasses.replace(few, path=tmp_path, splits={"test": pictures.write(tmp_path, "test", kept)})
     found = evaluated(model, without_eights, lend(), mnist)
     assert not found.passed
@@ -338,7 +376,9 @@ def test_a_served_model_of_another_form_is_named(model, few, mnist, tmp_path, le
     module = tf.Module()
     module.f = tf.function(lambda x: {"scores": 2 * x}, input_signature=[tf.TensorSpec([None, 3], name="x")])
     tf.saved_model.save(module, str(tmp_path), signatures=module.f)
-    with pytest.raises(ConfigurationError, match="takes x and answers scores; examples and probabilities were expected"):
+    with pytest.raises(
+        ConfigurationError, match="takes x and answers scores; examples and probabilities were expected"
+    ):
         evaluated(model, few, lend(), mnist, baseline=Served(tmp_path, digest="x", version=1))
 
 
@@ -360,7 +400,10 @@ def test_a_served_model_that_only_guesses_is_no_baseline(model, few, features, m
     *before, kernel, bias = network.get_weights()
     network.set_weights([*before, np.roll(kernel, 1, axis=1), np.roll(bias, 1)])
     saved_model.save(network, features, tmp_path / "1")
-    with pytest.raises(ConfigurationError, match="is no better than guessing on these test images: its labels are others, or in another"):
+    with pytest.raises(
+        ConfigurationError,
+        match="is no better than guessing on these test images: its labels are others, or in another",
+    ):
         evaluated(model, few, lend(), mnist, baseline=Served(tmp_path / "1", digest="x", version=1))
 
 
@@ -370,7 +413,14 @@ def test_probes_and_gallery_are_left_for_those_who_look(compared):
 
 
 def test_the_configuration_for_tfma_states_every_gate():
-    gates = Gates(accuracy=0.9, per_class=0.8, drop=0.03125, ece=0.1, slices={"ink": 0.7, "label=2, ink": 0.6}, corruptions={"blur": 0.5})
+    gates = Gates(
+        accuracy=0.9,
+        per_class=0.8,
+        drop=0.03125,
+        ece=0.1,
+        slices={"ink": 0.7, "label=2, ink": 0.6},
+        corruptions={"blur": 0.5},
+    )
     look = dataclasses.replace(LOOK, classes=3, slicings=(("label",), ("ink",), ("label", "ink")))
     config = eval_config(gates, look, ["candidate", "baseline", "best"])
     judged, best = config.metrics_specs
@@ -380,7 +430,11 @@ def test_the_configuration_for_tfma_states_every_gate():
     assert overall.threshold.value_threshold.lower_bound.value == 0.9
     assert overall.threshold.change_threshold.absolute.value == pytest.approx(-0.03125)
     floors = [
-        (dict(t.slicing_specs[0].feature_values), list(t.slicing_specs[0].feature_keys), t.threshold.value_threshold.lower_bound.value)
+        (
+            dict(t.slicing_specs[0].feature_values),
+            list(t.slicing_specs[0].feature_keys),
+            t.threshold.value_threshold.lower_bound.value,
+        )
         for t in upper.per_slice_thresholds
     ]
     labels = [({"label": str(k)}, [], 0.8) for k in range(3)]

@@ -39,7 +39,9 @@ class Split:
         (folder / "examples").mkdir(parents=True)
         self.out.mkdir()
         self.examples = Examples(
-            folder / "examples", splits={"test": pictures.write(folder / "examples", "test", records, shards)}, source="own:1.0.0"
+            folder / "examples",
+            splits={"test": pictures.write(folder / "examples", "test", records, shards)},
+            source="own:1.0.0",
         )
         self.predict()
 
@@ -51,7 +53,9 @@ class Split:
             columns[name] = pa.FixedSizeListArray.from_arrays(p.reshape(-1), p.shape[1])
         table, first = pa.table(columns), 0
         for _, path, count in self.examples.shards("test"):
-            pq.write_table(table.slice(first, count), self.out / "predictions" / f"{path.stem}.parquet", row_group_size=700)
+            pq.write_table(
+                table.slice(first, count), self.out / "predictions" / f"{path.stem}.parquet", row_group_size=700
+            )
             first += count
 
     def gallery(self, leaked: frozenset[int] = frozenset()) -> tuple[dict[str, list[dict[str, Any]]], np.ndarray]:
@@ -76,7 +80,9 @@ def test_the_gallery_is_what_plain_python_chooses(tmp_path, count, shards):
     assert split.rows(entries["mistakes"]) == [i for i in by_confidence if said[i] != labels[i]][:32]
     assert split.rows(entries["lost"]) == [i for i in by_confidence if said[i] != labels[i] == before[i]][:32]
     assert split.rows(entries["gained"]) == [i for i in by_confidence if said[i] == labels[i] != before[i]][:32]
-    assert split.rows(entries["samples"]) == [i for k in range(CLASSES) for i in [j for j in by_index if labels[j] == k][:8]]
+    assert split.rows(entries["samples"]) == [
+        i for k in range(CLASSES) for i in [j for j in by_index if labels[j] == k][:8]
+    ]
     for entry in (entry for name in entries for entry in entries[name]):
         [row] = split.rows([entry])
         np.testing.assert_array_equal(images[entry["image"]], split.images[row])
@@ -96,7 +102,9 @@ def test_suspects_are_as_sure_as_of_images_labelled_with_what_they_answer(tmp_pa
     entries, _ = split.gallery()
     assert candidate.max() < 0.9
     labels, said = split.labels.tolist(), candidate.argmax(1).tolist()
-    mean = [np.mean([float(p[k]) for p, label in zip(candidate, labels, strict=True) if label == k]) for k in range(CLASSES)]
+    mean = [
+        np.mean([float(p[k]) for p, label in zip(candidate, labels, strict=True) if label == k]) for k in range(CLASSES)
+    ]
     for entry in entries["mistakes"] + entries["samples"]:
         [row] = split.rows([entry])
         assert entry["suspect"] is (said[row] != labels[row] and bool(candidate[row].max() >= mean[said[row]]))
@@ -119,7 +127,9 @@ def test_images_that_leaked_are_not_shown(tmp_path):
     leaked = frozenset(whole[name][0]["index"] for name in whole)
     entries, images = split.gallery(leaked)
     for name in ("mistakes", "lost", "gained"):
-        assert entries[name] == [e | {"image": n["image"]} for e, n in zip(_kept(whole[name], leaked), entries[name], strict=True)]
+        assert entries[name] == [
+            e | {"image": n["image"]} for e, n in zip(_kept(whole[name], leaked), entries[name], strict=True)
+        ]
     assert {e["index"] for e in entries["samples"]} >= {e["index"] for e in _kept(whole["samples"], leaked)}
     assert not {e["index"] for name in entries for e in entries[name]} & leaked
     assert len(images) == len({e["index"] for name in entries for e in entries[name]})
@@ -217,5 +227,7 @@ def test_predictions_of_other_rows_are_refused(tmp_path):
     split = Split(tmp_path, 10, probabilities=answers(10, 3))
     split.index = split.index[::-1].copy()
     split.predict()
-    with pytest.raises(GatelineError, match=r"test-00000-of-00001\.parquet is not about the rows of .*test-00000-of-00001\.tfrecord"):
+    with pytest.raises(
+        GatelineError, match=r"test-00000-of-00001\.parquet is not about the rows of .*test-00000-of-00001\.tfrecord"
+    ):
         split.gallery()

@@ -19,7 +19,11 @@ def row(accuracy, *, count=100, **given):
 def metrics(accuracy, *, count=100, slices=None, before=None, corruptions=None, **given):
     both = {"label=0": row(0.9), "label=1": row(0.9)}
     found = {
-        "candidate": {"overall": row(accuracy, count=count, **given), "slices": both | (slices or {}), "corruptions": corruptions or {}}
+        "candidate": {
+            "overall": row(accuracy, count=count, **given),
+            "slices": both | (slices or {}),
+            "corruptions": corruptions or {},
+        }
     }
     return found | ({"baseline": {"overall": row(before)}} if before else {})
 
@@ -54,7 +58,16 @@ def test_each_gate_refuses_what_lies_beyond_its_bound_and_nothing_else(given, ex
 
 @pytest.mark.parametrize(
     ("right", "count", "passes"),
-    [(80, 100, True), (74, 100, True), (72, 100, False), (7, 10, True), (6, 10, True), (3, 10, False), (0, 4, True), (720, 1000, False)],
+    [
+        (80, 100, True),
+        (74, 100, True),
+        (72, 100, False),
+        (7, 10, True),
+        (6, 10, True),
+        (3, 10, False),
+        (0, 4, True),
+        (720, 1000, False),
+    ],
 )
 def test_a_slice_is_refused_by_its_upper_bound(right, count, passes):
     """Floor 0.8: 74 of 100 may be the luck of the draw, 72 are not; fewer than 5 are not judged."""
@@ -87,7 +100,11 @@ def test_a_slice_that_no_example_has_is_refused_by_name():
 def test_a_refusal_calls_labels_by_their_names():
     gates = GATES.model_copy(update={"slices": {"label=0, ink=heavy": 0.5, "label=1": 0.9}})
     found = judge(gates, 2, metrics(0.95, slices={"label=1": row(0.3)}), [], ["cat", "dog"])
-    assert [gate.on for gate in found if not gate.passed] == ["label=1 (dog)", "label=0 (cat), ink=heavy", "label=1 (dog)"]
+    assert [gate.on for gate in found if not gate.passed] == [
+        "label=1 (dog)",
+        "label=0 (cat), ink=heavy",
+        "label=1 (dog)",
+    ]
     assert [gate.slice for gate in found if not gate.passed] == ["label=1", "label=0, ink=heavy", "label=1"]
     words = next(gate.words for gate in found if gate.gate == "slices.label=1")
     assert words.startswith("accuracy on label=1 (dog) is 0.3000, ")
@@ -95,7 +112,12 @@ def test_a_refusal_calls_labels_by_their_names():
 
 
 def test_a_gate_on_a_cross_is_on_all_of_its_slices():
-    slices = {"label=0, ink=light": row(0.2), "label=1, ink=light": row(0.2), "label=1, ink=heavy": row(0.9), "ink=light": row(0.2)}
+    slices = {
+        "label=0, ink=light": row(0.2),
+        "label=1, ink=light": row(0.2),
+        "label=1, ink=heavy": row(0.9),
+        "ink=light": row(0.2),
+    }
     gates = GATES.model_copy(update={"slices": {"label=1, ink": 0.5}})
     assert refused(metrics(0.95, slices=slices), gates) == [("slices.label=1, ink", "label=1, ink=light")]
 
@@ -122,10 +144,14 @@ def comparison(other, verdict, difference=0.0, low=-0.001, **given):
 @pytest.mark.parametrize("verdict", ["better", "equivalent", "worse", "undecided"])
 def test_what_follows_from_a_verdict_is_the_policy(verdict):
     found = [comparison("baseline", verdict)]
-    assert refused(metrics(0.95), comparisons=found) == ([] if verdict in ("better", "equivalent") else [("paired", "overall")])
+    assert refused(metrics(0.95), comparisons=found) == (
+        [] if verdict in ("better", "equivalent") else [("paired", "overall")]
+    )
     turned = GATES.paired.model_copy(update={verdict: "refuse" if verdict in ("better", "equivalent") else "pass"})
     gates = GATES.model_copy(update={"paired": turned})
-    assert refused(metrics(0.95), gates, found) == ([("paired", "overall")] if verdict in ("better", "equivalent") else [])
+    assert refused(metrics(0.95), gates, found) == (
+        [("paired", "overall")] if verdict in ("better", "equivalent") else []
+    )
 
 
 @pytest.mark.parametrize(

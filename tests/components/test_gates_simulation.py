@@ -54,7 +54,10 @@ def test_drawn_counts_are_those_of_drawing_images():
 
 
 def test_counts_are_both_the_candidate_the_other_neither():
-    candidate, other = np.array([True, True, True, False, False, False]), np.array([True, True, False, True, False, False])
+    candidate, other = (
+        np.array([True, True, True, False, False, False]),
+        np.array([True, True, False, True, False, False]),
+    )
     assert counts(candidate, other).tolist() == [2, 1, 1, 2]
 
 
@@ -69,7 +72,8 @@ def test_pairs_differ_by_just_the_effect(effect):
 def test_the_budget_stops_what_a_threshold_lets_add_up():
     _, model = imagined(0)
     with_budget = [
-        chain(model, np.random.default_rng(i), paired(), paired(BUDGET.margin, BUDGET.alpha), generations=20).accuracy for i in range(4)
+        chain(model, np.random.default_rng(i), paired(), paired(BUDGET.margin, BUDGET.alpha), generations=20).accuracy
+        for i in range(4)
     ]
     plain = [chain(model, np.random.default_rng(i), threshold(0.002), generations=20).accuracy for i in range(4)]
     assert max(with_budget) < BUDGET.margin < 0.015 < min(plain)

@@ -39,7 +39,13 @@ def test_names_and_what_was_made_before_do_not_count(plain, tmp_path):
 
 @pytest.mark.parametrize(
     "given",
-    [{"values": VALUES + np.float32(1e-6)}, {"values": VALUES[::-1].copy()}, {"act": tf.nn.tanh}, {"swap": True}, {"answer": "other"}],
+    [
+        {"values": VALUES + np.float32(1e-6)},
+        {"values": VALUES[::-1].copy()},
+        {"act": tf.nn.tanh},
+        {"swap": True},
+        {"answer": "other"},
+    ],
     ids=["a weight", "their order", "the activation", "the order of operands", "the name of the answer"],
 )
 def test_whatever_changes_an_answer_counts(plain, tmp_path, given):

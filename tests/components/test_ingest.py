@@ -92,7 +92,10 @@ def test_only_shards_are_left(few):
 
 
 def test_no_image_stands_in_train_and_validation(sample):
-    sides = [{hashlib.sha256(image).digest() for image in pictures.images(sample, split)} for split in ("train", "validation")]
+    sides = [
+        {hashlib.sha256(image).digest() for image in pictures.images(sample, split)}
+        for split in ("train", "validation")
+    ]
     assert all(sides)
     assert not sides[0] & sides[1]
 
@@ -175,7 +178,9 @@ def test_a_module_that_is_not_there_is_refused(data_dir, lend):
         ingested(SAMPLE.model_copy(update={"module": "no_such_module"}), data_dir, lend())
 
 
-@pytest.mark.parametrize(("train", "test"), [("train+test", "test"), ("train", "train[:500]"), ("train[:60%]", "train[50%:]")])
+@pytest.mark.parametrize(
+    ("train", "test"), [("train+test", "test"), ("train", "train[:500]"), ("train[:60%]", "train[50%:]")]
+)
 def test_splits_that_share_images_are_refused(train, test, data_dir, lend):
     with pytest.raises(DataError, match=r"share images of mnist_sample"):
         ingested(SAMPLE.model_copy(update={"train": train, "test": test}), data_dir, lend())

@@ -11,7 +11,9 @@ from components._evaluation.measures import MEASURES, binned, ink, stroke
 
 shapes = st.tuples(st.integers(1, 3), st.integers(1, 6), st.integers(1, 6), st.integers(1, 3))
 images = shapes.flatmap(
-    lambda shape: st.binary(min_size=prod(shape), max_size=prod(shape)).map(lambda b: np.frombuffer(b, np.uint8).reshape(shape))
+    lambda shape: st.binary(min_size=prod(shape), max_size=prod(shape)).map(
+        lambda b: np.frombuffer(b, np.uint8).reshape(shape)
+    )
 )
 y, x = np.indices((40, 40)) - 19.3  # neither on a pixel nor between two, so that no edge lies on a pixel's centre
 

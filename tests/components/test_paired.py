@@ -16,7 +16,11 @@ counts = st.tuples(*[st.integers(0, 60)] * 4).filter(any)
 large = st.tuples(st.integers(5000, 9000), st.integers(0, 200), st.integers(0, 200), st.integers(0, 200))
 margins = st.sampled_from([0.0, 0.002, 0.004, 0.05])
 alphas = st.sampled_from([0.01, 0.05, 0.1])
-SWAPPED = {"better": {"worse", "equivalent", "undecided"}, "worse": {"better"}, "equivalent": {"equivalent", "better", "undecided"}}
+SWAPPED = {
+    "better": {"worse", "equivalent", "undecided"},
+    "worse": {"better"},
+    "equivalent": {"equivalent", "better", "undecided"},
+}
 
 
 def answers(found: tuple[int, int, int, int]) -> tuple[np.ndarray, np.ndarray]:
@@ -32,10 +36,18 @@ def judged(found: tuple[int, int, int, int], margin: float = 0.004, alpha: float
 @hypothesis.given(counts, margins, alphas)
 def test_swapping_the_models_turns_the_comparison_round(found, margin, alpha):
     candidate, other = answers(found)
-    one, two = compare(candidate, other, margin=margin, alpha=alpha), compare(other, candidate, margin=margin, alpha=alpha)
+    one, two = (
+        compare(candidate, other, margin=margin, alpha=alpha),
+        compare(other, candidate, margin=margin, alpha=alpha),
+    )
     assert two.interval == (-one.interval[1], -one.interval[0])
     assert (two.difference, two.p) == (-one.difference, one.p)
-    assert (two.both, two.only_candidate, two.only_other, two.neither) == (one.both, one.only_other, one.only_candidate, one.neither)
+    assert (two.both, two.only_candidate, two.only_other, two.neither) == (
+        one.both,
+        one.only_other,
+        one.only_candidate,
+        one.neither,
+    )
     assert two.verdict in SWAPPED.get(one.verdict, {"better", "equivalent", "undecided"})
 
 
@@ -85,7 +97,9 @@ def test_the_verdict_follows_from_the_interval_and_p(found, margin, alpha):
 @pytest.mark.parametrize(("won", "lost"), list(product(range(9), range(9))))
 def test_mid_p_is_that_of_the_binomial_definition(won, lost):
     n = won + lost
-    chances = [Fraction(comb(n, k), 2**n) for k in range(n + 1)]  # of k wins among the n, when the models are equally good
+    chances = [
+        Fraction(comb(n, k), 2**n) for k in range(n + 1)
+    ]  # of k wins among the n, when the models are equally good
     far = [chance for k, chance in enumerate(chances) if abs(2 * k - n) > abs(won - lost)]
     same = [chance for k, chance in enumerate(chances) if abs(2 * k - n) == abs(won - lost)]
     expected = 1 if won == lost else sum(far) + sum(same) / 2
@@ -115,9 +129,17 @@ def test_the_interval_covers_as_often_as_it_says():
 @pytest.mark.parametrize(
     ("found", "verdict", "words"),
     [
-        ((9700, 61, 30, 209), "better", "0.31 points better than version 3 (90 % interval +0.16 to +0.47, p = 0.0011; "),
+        (
+            (9700, 61, 30, 209),
+            "better",
+            "0.31 points better than version 3 (90 % interval +0.16 to +0.47, p = 0.0011; ",
+        ),
         ((9700, 30, 61, 209), "worse", "0.31 points worse than version 3 (90 % interval -0.47 to -0.16, p = 0.0011; "),
-        ((9700, 100, 100, 100), "equivalent", "as good as version 3 to within 0.4 points (level; 90 % interval -0.23 to +0.23, p = 1; "),
+        (
+            (9700, 100, 100, 100),
+            "equivalent",
+            "as good as version 3 to within 0.4 points (level; 90 % interval -0.23 to +0.23, p = 1; ",
+        ),
         (
             (9730, 20, 40, 210),
             "equivalent",
@@ -147,7 +169,10 @@ def test_an_undecided_comparison_says_what_would_decide():
 
 
 def test_no_number_of_examples_shows_that_equal_models_are_not_a_hair_apart():
-    assert (judged((970, 15, 15, 0), margin=0).verdict, judged((970, 15, 15, 0), margin=0).more_examples) == ("undecided", None)
+    assert (judged((970, 15, 15, 0), margin=0).verdict, judged((970, 15, 15, 0), margin=0).more_examples) == (
+        "undecided",
+        None,
+    )
 
 
 @pytest.mark.parametrize(

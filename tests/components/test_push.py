@@ -39,7 +39,9 @@ def made(path, name, *, accuracy=0.9, test="these"):
     folder = path / name
     return {
         "model": Model(folder, digest=f"model-{name}", epochs=1, validation_accuracy=0.9),
-        "evaluation": Evaluation(folder, passed=True, accuracy=accuracy, loss=0.3, saved_model=digest(listing(saved_model)), test=test),
+        "evaluation": Evaluation(
+            folder, passed=True, accuracy=accuracy, loss=0.3, saved_model=digest(listing(saved_model)), test=test
+        ),
         "serving": ServingCheck(folder, passed=True, load_seconds=0.1, latency_ms=1.0, difference=0.0),
         "statistics": Statistics(folder, digest=f"data-{name}", counts={"train": 1}),
     }
@@ -50,7 +52,10 @@ MNIST = Contract.load("mnist.pbtxt")
 
 def pushed(parts, shelf, lend, number, keep=5):
     """As the line does it: the resolvers first, and what they found stands in the lineage."""
-    against, before = baseline.function(parts["model"], **shelf), served_data.function(parts["statistics"], contract=MNIST, **shelf)
+    against, before = (
+        baseline.function(parts["model"], **shelf),
+        served_data.function(parts["statistics"], contract=MNIST, **shelf),
+    )
     stages = {
         "train": {"digest": parts["model"].digest},
         "describe": {"digest": parts["statistics"].digest},
@@ -61,7 +66,9 @@ def pushed(parts, shelf, lend, number, keep=5):
     run = lend(lineage={"run": number, "stages": stages})
     passed = {name: parts[name] for name in ("model", "evaluation", "serving")} | {"baseline": against}
     approval = approve.function(**passed, settings=Push(), decided=None, **shelf, run=lend())
-    version = push.function(**passed, statistics=parts["statistics"], approval=approval, keep=keep, labels=["cat", "dog"], **shelf, run=run)
+    version = push.function(
+        **passed, statistics=parts["statistics"], approval=approval, keep=keep, labels=["cat", "dog"], **shelf, run=run
+    )
     return version, against, before, run
 
 
@@ -117,7 +124,10 @@ def test_a_model_that_changed_since_it_was_evaluated_is_refused(tmp_path, shelf,
     (parts["model"].path / "saved_model" / "saved_model.pb").write_text("another graph")
     with pytest.raises(Refused) as refused:
         pushed(parts, shelf, lend, 1)
-    assert refused.value.cause == f"{parts['model'].path / 'saved_model'} is not the model that was evaluated: its digest changed"
+    assert (
+        refused.value.cause
+        == f"{parts['model'].path / 'saved_model'} is not the model that was evaluated: its digest changed"
+    )
     assert refused.value.remedy == "Run again with --force train."
     assert [p for p in (shelf["serving_dir"] / "own").iterdir() if p.is_dir()] == []
 
@@ -136,7 +146,10 @@ def test_a_model_of_other_images_is_not_what_is_served(tmp_path, shelf, lend):
     colour = Contract("colour.pbtxt", MNIST.text.replace("{ min: 1 max: 1 }", "{ min: 3 max: 3 }"))
     with pytest.raises(ConfigurationError) as refused:
         served_data.function(made(tmp_path, "b")["statistics"], contract=colour, **shelf)
-    assert refused.value.cause == f"{version.path} serves images of 28x28x1 in 10 classes; colour.pbtxt says 28x28x3 in 10 classes"
+    assert (
+        refused.value.cause
+        == f"{version.path} serves images of 28x28x1 in 10 classes; colour.pbtxt says 28x28x3 in 10 classes"
+    )
     assert refused.value.remedy == "Name another push.model."
 
 
@@ -223,7 +236,9 @@ def test_older_versions_go_but_not_the_best(tmp_path, shelf, lend):
     assert sorted(p.name for p in (shelf["serving_dir"] / "own").iterdir() if p.name.isdigit()) == ["2", "4", "5"]
 
 
-def test_after_a_rollback_the_next_model_is_compared_with_what_is_served_and_the_old_one_is_refused(tmp_path, shelf, lend):
+def test_after_a_rollback_the_next_model_is_compared_with_what_is_served_and_the_old_one_is_refused(
+    tmp_path, shelf, lend
+):
     first, second = made(tmp_path, "a", accuracy=0.91), made(tmp_path, "b", accuracy=0.95)
     pushed(first, shelf, lend, 1)
     pushed(second, shelf, lend, 2)

@@ -46,7 +46,9 @@ def pushed(tmp_path, shelf, lend):
         now = shelf.latest()
         return push.function(
             Model(folder, digest=f"model-{name}", epochs=1, validation_accuracy=0.9),
-            Evaluation(folder, passed=True, accuracy=0.9, loss=0.3, saved_model=digest(listing(saved_model)), test="these"),
+            Evaluation(
+                folder, passed=True, accuracy=0.9, loss=0.3, saved_model=digest(listing(saved_model)), test="these"
+            ),
             ServingCheck(folder, passed=True),
             Statistics(folder, counts={"train": 1}),
             Served(now.path, digest=now.digest, version=now.number) if now else None,

@@ -50,7 +50,10 @@ def played(how, score, folder):
     """Rows of a search whose trials are not trained but scored; the process is killed, as it were, after each."""
     while (trial := (study := oracles.resumed(how, how.space, folder)).create_trial("tuner0")).status == "RUNNING":
         values = oracles.chosen(trial)
-        study.update_trial(trial.trial_id, {oracles.SCORE: score(values), "epochs": trial.hyperparameters.values.get("tuner/epochs", 1)})
+        study.update_trial(
+            trial.trial_id,
+            {oracles.SCORE: score(values), "epochs": trial.hyperparameters.values.get("tuner/epochs", 1)},
+        )
         trial.status = "COMPLETED"
         study.end_trial(trial)
     return oracles.rows(study)
@@ -67,7 +70,11 @@ def test_every_tuner_tries_both_values_of_a_space_of_two_and_ends(tuner, tmp_pat
 def test_every_tuner_makes_as_many_trials_as_it_may_and_draws_from_the_space(tuner, tmp_path):
     space = Space(units=Range(min=2, max=8, step=2), dropout=[0.0, 0.5], learning_rate=LogRange(min=1e-3, max=1.0))
     trials = {"hyperband": 16, "bayesian": 4}.get(tuner, 7)  # of which the last is bayesian: three are random
-    seen = played(tuning(tuner, space, trials=trials, max_epochs=9), lambda values: values["dropout"] + values["units"] / 100, tmp_path)
+    seen = played(
+        tuning(tuner, space, trials=trials, max_epochs=9),
+        lambda values: values["dropout"] + values["units"] / 100,
+        tmp_path,
+    )
     assert len(seen) == trials
     for row in seen:
         assert row["values"].keys() == {"units", "dropout", "learning_rate"}
@@ -80,7 +87,10 @@ def test_every_tuner_makes_as_many_trials_as_it_may_and_draws_from_the_space(tun
 
 def test_a_grid_is_every_combination_once(tmp_path):
     space = Space(units=[2, 3], dropout=Range(min=0.0, max=0.5, step=0.25), learning_rate=LogRange(min=1e-4, max=1e-2))
-    seen = [tuple(row["values"].values()) for row in played(tuning("grid", space, trials=1000), lambda values: 0.5, tmp_path)]
+    seen = [
+        tuple(row["values"].values())
+        for row in played(tuning("grid", space, trials=1000), lambda values: 0.5, tmp_path)
+    ]
     rates = sorted({rate for *_, rate in seen})
     assert len(rates) == 10  # of a range without a step
     assert sorted(seen) == sorted(itertools.product([2, 3], [0.0, 0.25, 0.5], rates))
@@ -90,7 +100,10 @@ def test_the_best_values_become_settings_of_training_and_the_rest_stays(features
     run = lend()
     artifact, seen = found(features, tuning("random", Space(units=[2, 3], learning_rate=[1e30, 0.1]), trials=4), run)
     states = {row["values"]["learning_rate"]: (row["state"], row["score"] is None) for row in seen}
-    assert states == {1e30: ("diverged", True), 0.1: ("finished", False)}  # a loss that is no number is a bad result, no error
+    assert states == {
+        1e30: ("diverged", True),
+        0.1: ("finished", False),
+    }  # a loss that is no number is a bad result, no error
     best = max((row for row in seen if row["score"]), key=lambda row: row["score"])
     assert (artifact.trials, artifact.best, artifact.accuracy) == (4, best["trial"], best["score"])
     written = Train.model_validate_json((artifact.path / "hyperparameters.json").read_text())
@@ -117,7 +130,9 @@ def test_a_trial_that_hyperband_promotes_ends_as_if_it_had_been_trained_in_one_g
     assert [row["epochs"] for row in seen] == [1, 1, 1, 3]
     promoted = seen[3]
     assert promoted["values"] == max(seen[:3], key=lambda row: row["score"])["values"]
-    whole = Training(features, drawn(TRAIN, promoted["values"]).model_copy(update={"epochs": 3}), tmp_path / "whole.npz")
+    whole = Training(
+        features, drawn(TRAIN, promoted["values"]).model_copy(update={"epochs": 3}), tmp_path / "whole.npz"
+    )
     assert promoted["score"] == pytest.approx([row["val_accuracy"] for row in whole.epochs(3)][-1], abs=1e-6)
 
 
@@ -151,7 +166,10 @@ def test_a_search_that_was_killed_goes_on_with_its_finished_trials(features, tmp
     _, seen = found(features, how, run)
     assert run.said[0] == "goes on after 1 finished trial"
     assert seen[0] == before[0]  # the very seconds: it did not run again
-    assert [(row["values"]["units"], row["state"], row["epochs"]) for row in seen] == [(2, "finished", 30), (3, "finished", 30)]
+    assert [(row["values"]["units"], row["state"], row["epochs"]) for row in seen] == [
+        (2, "finished", 30),
+        (3, "finished", 30),
+    ]
     began = run.said[1].split("  ")
     assert began[:2] == ["trial 1", "running"]
     assert int(began[2].split("/")[0]) >= 2  # and not at its first epoch
@@ -168,7 +186,11 @@ def test_two_workers_try_what_one_would_and_one_what_another_died_of(features, l
 
     run.say = say
     _, seen = found(features, tuning("grid", Space(units=[2, 3, 4])), run, workers=2)
-    assert [(row["values"]["units"], row["state"]) for row in seen] == [(2, "finished"), (3, "finished"), (4, "finished")]
+    assert [(row["values"]["units"], row["state"]) for row in seen] == [
+        (2, "finished"),
+        (3, "finished"),
+        (4, "finished"),
+    ]
     assert sum("  finished  " in text for text in run.said) == 3
     assert sum("died (exit code -9) in trial" in text for text in run.said) == 1
 
@@ -178,5 +200,7 @@ def test_a_port_that_is_taken_is_refused(features, lend, monkeypatch):
         port = taken.getsockname()[1]
         for name, value in {"ORACLE_IP": "127.0.0.1", "ORACLE_PORT": str(port), "TUNER_ID": "chief"}.items():
             monkeypatch.setenv(f"KERASTUNER_{name}", value)
-        with pytest.raises(ConfigurationError, match=rf"^configuration: cannot listen at 127\.0\.0\.1:{port}\n  Name another"):
+        with pytest.raises(
+            ConfigurationError, match=rf"^configuration: cannot listen at 127\.0\.0\.1:{port}\n  Name another"
+        ):
             found(features, tuning("grid", Space(units=[2])), lend())

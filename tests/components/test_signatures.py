@@ -39,7 +39,10 @@ def test_what_breaks_no_caller_passes(candidate):
     [
         ({}, "signature images is gone"),
         (changed("inputs", images=None), "signature images no longer takes images"),
-        (changed("inputs", mask=("uint8", [-1])), "signature images asks for mask, which the served model does not take"),
+        (
+            changed("inputs", mask=("uint8", [-1])),
+            "signature images asks for mask, which the served model does not take",
+        ),
         (
             changed("inputs", images=("float32", [-1, 28, 28])),
             "signature images takes images as float32 [any, 28, 28]; the served model as uint8 [any, 28, 28]",

@@ -19,7 +19,9 @@ def digits(sample, data_dir):
 
 
 def mixed(examples, statistics, found, admission, run, *, weight=1.0, **window):
-    return mix.function(examples, statistics, found, admission, window=Window(**window), weight=weight, base_weight=1.0, run=run)
+    return mix.function(
+        examples, statistics, found, admission, window=Window(**window), weight=weight, base_weight=1.0, run=run
+    )
 
 
 # what they are called
@@ -102,7 +104,9 @@ def test_a_mistyped_date_of_a_span_that_is_kept_out_moves_no_window(tmp_path, di
         assert not any("warning" in said for said in run.said)
 
 
-def test_a_window_that_leaves_no_span_though_some_were_admitted_is_warned_of(tmp_path, digits, sample, sample_statistics, lend):
+def test_a_window_that_leaves_no_span_though_some_were_admitted_is_warned_of(
+    tmp_path, digits, sample, sample_statistics, lend
+):
     for name in ("span-1", "span-2"):
         spans.deliver(tmp_path, name, *digits)
     found, run = collected(tmp_path, lend()), lend()

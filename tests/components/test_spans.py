@@ -101,7 +101,11 @@ def test_a_spans_date_is_in_its_name_or_that_of_its_marker(tmp_path, data_dir, b
     for name in ("span-20261331", "span-7"):
         marker = (tmp_path / name / READY) if name != "span-7" else spans.deliver(tmp_path, name, *images) / READY
         os.utime(marker, (86_400 * 366, 86_400 * 366))
-    assert come(tmp_path).dates == {"span-7": "1971-01-02", "span-2026-02-03": "2026-02-03", "span-20261331": "1971-01-02"}
+    assert come(tmp_path).dates == {
+        "span-7": "1971-01-02",
+        "span-2026-02-03": "2026-02-03",
+        "span-20261331": "1971-01-02",
+    }
 
 
 def test_a_directory_that_is_not_there_is_named(tmp_path):
@@ -152,11 +156,20 @@ def broken(span, kind):
     return f"{image} holds no image that can be decoded"
 
 
-KINDS = ["a folder that is no label", "a file that is no image", "two forms", "a link", "something else", "a damaged image"]
+KINDS = [
+    "a folder that is no label",
+    "a file that is no image",
+    "two forms",
+    "a link",
+    "something else",
+    "a damaged image",
+]
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_span_that_cannot_be_read_is_kept_out_with_the_reason_and_the_others_go_on(kind, tmp_path, data_dir, base, lend):
+def test_a_span_that_cannot_be_read_is_kept_out_with_the_reason_and_the_others_go_on(
+    kind, tmp_path, data_dir, base, lend
+):
     images, labels = spans.digits(data_dir, 0, 40)
     spans.deliver(tmp_path, "span-1", images, labels)
     words = broken(spans.deliver(tmp_path, "span-2", images, labels), kind)
@@ -258,7 +271,9 @@ def poison(directory, name, kind, images, labels):
         ("an empty folder", "/span-2 holds no images"),
     ],
 )
-def test_a_span_that_breaks_the_contract_is_quarantined_with_the_reason(kind, words, tmp_path, data_dir, base_statistics, mnist, lend):
+def test_a_span_that_breaks_the_contract_is_quarantined_with_the_reason(
+    kind, words, tmp_path, data_dir, base_statistics, mnist, lend
+):
     images, labels = spans.digits(data_dir, 0, 50)
     labels = labels.copy()
     labels[labels == 3] = 4
@@ -338,7 +353,10 @@ def test_the_test_split_stays_as_it_is_and_the_newest_span_gives_a_fresh_slice(m
     assert not learnt & set(pictures.columns(mixed, "fresh")["image"].tolist())
     older = sum(three.spans[name].count for name in ("span-0000", "span-0001"))
     train_and_validation = mixed.splits["train"].count + mixed.splits["validation"].count
-    assert train_and_validation == base.splits["train"].count + base.splits["validation"].count + older + 100 - newest["fresh"].count
+    assert (
+        train_and_validation
+        == base.splits["train"].count + base.splits["validation"].count + older + 100 - newest["fresh"].count
+    )
 
 
 @pytest.mark.parametrize(
@@ -352,7 +370,9 @@ def test_the_test_split_stays_as_it_is_and_the_newest_span_gives_a_fresh_slice(m
 )
 def test_the_window_chooses(window, chosen, base, base_statistics, three, mnist, lend):
     admission = judged(three, base_statistics, mnist, lend())
-    found = mix.function(base, base_statistics, three, admission, **(ALL | {"window": Window.model_validate(window)}), run=lend())
+    found = mix.function(
+        base, base_statistics, three, admission, **(ALL | {"window": Window.model_validate(window)}), run=lend()
+    )
     assert found.spans == chosen
     assert found.fresh == chosen[-1]
 
@@ -368,7 +388,9 @@ def test_a_window_of_days_counts_from_the_newest_span(base, base_statistics, dat
 
 def test_a_window_that_names_no_span_is_refused(base, base_statistics, three, mnist, lend):
     admission = judged(three, base_statistics, mnist, lend())
-    with pytest.raises(ConfigurationError, match=re.escape("spans.window.only names span-9, but there is no such span")):
+    with pytest.raises(
+        ConfigurationError, match=re.escape("spans.window.only names span-9, but there is no such span")
+    ):
         mix.function(base, base_statistics, three, admission, **(ALL | {"window": Window(only=["span-9"])}), run=lend())
 
 
@@ -380,7 +402,9 @@ def test_a_weight_says_how_often_an_image_counts(weight, base, base_statistics, 
     rest = weight % 1
     noise = 4 * (of_base * rest * (1 - rest)) ** 0.5  # four standard deviations of a fair draw; none for whole weights
     assert found.splits["train"].count - of_spans == pytest.approx(weight * of_base, abs=noise)
-    assert len(pictures.records(found, "train")) == found.splits["train"].count  # each shard that is named is there and whole
+    assert (
+        len(pictures.records(found, "train")) == found.splits["train"].count
+    )  # each shard that is named is there and whole
     assert found.splits["test"] == base.splits["test"]
 
 
@@ -412,10 +436,14 @@ def test_a_mixture_is_the_same_bytes_whether_its_spans_were_just_read_or_come_fr
 def test_labels_that_are_not_the_contracts_are_refused():
     Spans(directory="x", labels=[str(i) for i in range(10)]).check(10)
     Spans(directory="x").check(10)
-    with pytest.raises(ConfigurationError, match=r"^configuration: spans\.labels names 2 labels; the contract knows 10"):
+    with pytest.raises(
+        ConfigurationError, match=r"^configuration: spans\.labels names 2 labels; the contract knows 10"
+    ):
         Spans(directory="x", labels=["a", "b"]).check(10)
     with pytest.raises(ConfigurationError, match=r"^configuration: spans\.labels names 3 labels, some twice\n"):
         Spans(directory="x", labels=["a", "b", "b"]).check(2)
     Spans(directory="x", labels=["a", "bee"]).check(2, ["a", "b"])
-    with pytest.raises(ConfigurationError, match=r"^configuration: spans\.labels says that label 0 is b; the contract says a\n"):
+    with pytest.raises(
+        ConfigurationError, match=r"^configuration: spans\.labels says that label 0 is b; the contract says a\n"
+    ):
         Spans(directory="x", labels=["b", "a"]).check(2, ["a", "b"])

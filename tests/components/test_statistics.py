@@ -25,12 +25,17 @@ record = st.fixed_dictionaries(
     }
 )
 batches = st.lists(record, min_size=1, max_size=8)
-digests = st.lists(st.tuples(st.sampled_from([bytes([i]) for i in range(6)]), st.sampled_from(SPLITS), st.integers(0, 99)), max_size=20)
+digests = st.lists(
+    st.tuples(st.sampled_from([bytes([i]) for i in range(6)]), st.sampled_from(SPLITS), st.integers(0, 99)), max_size=20
+)
 
 
 def columns(records):
     """As `schemas.example.parse` gives them."""
-    return {name: np.array([r[name] for r in records], object if isinstance(records[0][name], bytes) else np.int64) for name in records[0]}
+    return {
+        name: np.array([r[name] for r in records], object if isinstance(records[0][name], bytes) else np.int64)
+        for name in records[0]
+    }
 
 
 def statistics(records):
@@ -46,7 +51,11 @@ def test_image_statistics_merge_in_any_order_and_grouping(one, two, three):
 
 @hypothesis.given(batches)
 def test_empty_image_statistics_are_neutral(records):
-    assert ImageStatistics().merge(statistics(records)) == statistics(records) == statistics(records).merge(ImageStatistics())
+    assert (
+        ImageStatistics().merge(statistics(records))
+        == statistics(records)
+        == statistics(records).merge(ImageStatistics())
+    )
 
 
 @hypothesis.given(st.lists(batches, min_size=1, max_size=5))
@@ -112,10 +121,14 @@ def test_duplicates_count_copies_within_a_split_and_images_that_stand_in_another
         for other in set(SPLITS) - {split}:
             assert found.across[split, other] == sum(digest in by_split[other] for digest in members)
     elsewhere = {digest for digest, split, _ in pairs if split != "test"}
-    assert found.leaked == {("test", index) for digest, split, index in pairs if split == "test" and digest in elsewhere}
+    assert found.leaked == {
+        ("test", index) for digest, split, index in pairs if split == "test" and digest in elsewhere
+    }
 
 
-@hypothesis.given(st.lists(st.tuples(st.integers(0, 5), st.sampled_from(SPLITS), st.integers(0, 99)), max_size=30), st.integers(1, 4))
+@hypothesis.given(
+    st.lists(st.tuples(st.integers(0, 5), st.sampled_from(SPLITS), st.integers(0, 99)), max_size=30), st.integers(1, 4)
+)
 def test_duplicates_in_files_are_those_in_memory_however_few_are_held_at_a_time(tmp_path_factory, images, held):
     folder = tmp_path_factory.mktemp("digests")
     parts = {}
@@ -126,7 +139,9 @@ def test_duplicates_in_files_are_those_in_memory_however_few_are_held_at_a_time(
                 path = folder / f"{split}-{len(parts.setdefault(split, []))}.npy"
                 duplicates.leave(duplicates.digests([image for image, _ in half], np.array([p for _, p in half])), path)
                 parts[split].append(path)
-    assert duplicates.duplicates(parts, held) == Duplicates.of((bytes([image]), split, position) for image, split, position in images)
+    assert duplicates.duplicates(parts, held) == Duplicates.of(
+        (bytes([image]), split, position) for image, split, position in images
+    )
 
 
 @hypothesis.given(batches)

@@ -21,7 +21,10 @@ from tests.conftest import configured, lent
 
 # A rate so high that the second epoch is worse than the first: the best weights are not the last ones.
 DROPPING = Train(
-    model=Mlp(layers=[16], dropout=0.3), optimizer=Optimizer(learning_rate=0.1), epochs=2, early_stopping=EarlyStopping(patience=3)
+    model=Mlp(layers=[16], dropout=0.3),
+    optimizer=Optimizer(learning_rate=0.1),
+    epochs=2,
+    early_stopping=EarlyStopping(patience=3),
 )
 
 
@@ -72,8 +75,16 @@ def colour(tmp_path_factory):
     from schemas.artifacts import Verdict
 
     settings = Transform(scale="standardize", label="one_hot")
-    features = transform.function(examples, Verdict(run.out, passed=True), contract=pictures.contract(), settings=settings, run=run)
-    cnn = Train(model=Cnn(filters=[4], dense=8, dropout=0.1), epochs=6, loss="categorical_crossentropy", label_smoothing=0.1, batch_size=16)
+    features = transform.function(
+        examples, Verdict(run.out, passed=True), contract=pictures.contract(), settings=settings, run=run
+    )
+    cnn = Train(
+        model=Cnn(filters=[4], dense=8, dropout=0.1),
+        epochs=6,
+        loss="categorical_crossentropy",
+        label_smoothing=0.1,
+        batch_size=16,
+    )
     return examples, features, trained(features, cnn, lent(folder / "train"))
 
 
@@ -101,7 +112,12 @@ def test_a_training_killed_again_and_again_ends_with_the_weights_of_one_that_was
 
 def test_early_stopping_keeps_the_best_weights(features, lend):
     # A rate that is far too high: accuracy goes up and down.
-    settings = Train(model=Mlp(layers=[8]), optimizer=Optimizer(learning_rate=0.1), epochs=30, early_stopping=EarlyStopping(patience=2))
+    settings = Train(
+        model=Mlp(layers=[8]),
+        optimizer=Optimizer(learning_rate=0.1),
+        epochs=30,
+        early_stopping=EarlyStopping(patience=2),
+    )
     model = trained(features, settings, lend())
     seen = [row["val_accuracy"] for row in history(model)]
     assert model.validation_accuracy == max(seen)
@@ -115,12 +131,18 @@ def test_early_stopping_keeps_the_best_weights(features, lend):
 
 def test_without_early_stopping_the_last_weights_are_kept(features, model):
     images, labels = transformed(features, "validation")
-    accuracy = (keras.models.load_model(model.path / "model.keras").predict(images, verbose=0).argmax(1) == labels).mean()
+    accuracy = (
+        keras.models.load_model(model.path / "model.keras").predict(images, verbose=0).argmax(1) == labels
+    ).mean()
     assert accuracy == pytest.approx(history(model)[-1]["val_accuracy"], abs=1e-6)
     assert (model.epochs, model.validation_accuracy) == (5, history(model)[-1]["val_accuracy"])
 
 
-NETWORKS = {"mlp": Mlp(layers=[16]), "dropout": Mlp(layers=[16], dropout=0.3), "cnn": Cnn(filters=[4], dense=8, dropout=0.2)}
+NETWORKS = {
+    "mlp": Mlp(layers=[16]),
+    "dropout": Mlp(layers=[16], dropout=0.3),
+    "cnn": Cnn(filters=[4], dense=8, dropout=0.2),
+}
 
 
 @pytest.mark.parametrize("kind", NETWORKS)
@@ -197,7 +219,8 @@ def test_a_train_split_larger_than_memory_is_streamed(tmp_path, lend):
     large = Features(folder, splits=made, shape=(28, 28, 1), classes=2, one_hot=False)
     feeds = {mb: Feed(large, batch_size=50, seed=1, memory_mb=mb) for mb in (1, 1024)}
     epochs = {
-        mb: [[label for _, labels in feed.epoch(n) for label in labels.numpy().ravel()] for n in (0, 1)] for mb, feed in feeds.items()
+        mb: [[label for _, labels in feed.epoch(n) for label in labels.numpy().ravel()] for n in (0, 1)]
+        for mb, feed in feeds.items()
     }
     for orders in epochs.values():
         assert [sum(order) for order in orders] == [300, 300]
@@ -205,7 +228,10 @@ def test_a_train_split_larger_than_memory_is_streamed(tmp_path, lend):
     streamed = feeds[1]
     first, again = ([images.numpy() for images, _ in streamed.epoch(3)] for _ in range(2))
     assert same(first, again)
-    sums = [sorted(np.concatenate([i.numpy().reshape(-1, 784) for i, _ in feed.epoch(0)]).sum(1).tolist()) for feed in feeds.values()]
+    sums = [
+        sorted(np.concatenate([i.numpy().reshape(-1, 784) for i, _ in feed.epoch(0)]).sum(1).tolist())
+        for feed in feeds.values()
+    ]
     np.testing.assert_allclose(*sums, rtol=1e-6)  # every image once, either way
 
 
@@ -221,7 +247,10 @@ def answers(model, examples):
     loaded = tf.saved_model.load(str(model.path / "saved_model"))
     images = pictures.images(examples, "test")
     images = images[..., 0] if images.shape[-1] == 1 else images
-    given = {"serving_default": {"examples": tf.constant(pictures.records(examples, "test"))}, "images": {"images": tf.constant(images)}}
+    given = {
+        "serving_default": {"examples": tf.constant(pictures.records(examples, "test"))},
+        "images": {"images": tf.constant(images)},
+    }
     for name, arguments in given.items():
         found = loaded.signatures[name](**arguments)
         assert set(found) == {"probabilities", "class"}
@@ -264,10 +293,15 @@ def test_signatures_say_what_they_take_and_give(which, shape, request):
     signatures = tf.saved_model.load(str(model.path / "saved_model")).signatures
     assert set(signatures) == {"serving_default", "images"}
     assert signatures["images"].structured_input_signature[1] == {"images": tf.TensorSpec(shape, tf.uint8, "images")}
-    assert signatures["serving_default"].structured_input_signature[1] == {"examples": tf.TensorSpec([None], tf.string, "examples")}
+    assert signatures["serving_default"].structured_input_signature[1] == {
+        "examples": tf.TensorSpec([None], tf.string, "examples")
+    }
     for signature in signatures.values():
         outputs = signature.structured_outputs
-        assert (outputs["probabilities"].shape.as_list(), outputs["probabilities"].dtype) == ([None, classes], tf.float32)
+        assert (outputs["probabilities"].shape.as_list(), outputs["probabilities"].dtype) == (
+            [None, classes],
+            tf.float32,
+        )
         assert (outputs["class"].shape.as_list(), outputs["class"].dtype) == ([None], tf.int64)
 
 
@@ -291,4 +325,6 @@ def test_curves_and_logs_hold_the_history(model):
     for name in rows[0]:
         tensors = logs.Tensors(f"epoch_{name}")
         assert [event.step for event in tensors] == list(range(5))
-        assert [float(tf.make_ndarray(event.tensor_proto)) for event in tensors] == pytest.approx([row[name] for row in rows])
+        assert [float(tf.make_ndarray(event.tensor_proto)) for event in tensors] == pytest.approx(
+            [row[name] for row in rows]
+        )

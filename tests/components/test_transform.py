@@ -27,7 +27,9 @@ def transformed(examples, run, *, contract=OWN, **settings):
 def columns(features, split):
     """(images, labels) of the transformed shards, read by the spec that tf.Transform wrote."""
     spec = tft.TFTransformOutput(str(features.path)).transformed_feature_spec()
-    records = [record for _, path, count in features.shards(split) for batch in example.read(path, count) for record in batch]
+    records = [
+        record for _, path, count in features.shards(split) for batch in example.read(path, count) for record in batch
+    ]
     found = tf.io.parse_example(records, spec)
     return found["image"].numpy(), found["label"].numpy()
 
@@ -74,7 +76,9 @@ def test_validation_is_scaled_by_what_was_learnt_from_train_alone(colour, standa
 
 def test_constant_images_standardize_to_numbers(tmp_path, lend):
     images, labels = np.full((6, 8, 10, 3), 9, np.uint8), np.arange(6) % 3
-    made = pictures.examples(tmp_path / "constant", train=(images, labels), validation=(images, labels), test=(images, labels))
+    made = pictures.examples(
+        tmp_path / "constant", train=(images, labels), validation=(images, labels), test=(images, labels)
+    )
     found, _ = columns(transformed(made, lend(), scale="standardize"), "train")
     np.testing.assert_allclose(found, 0, atol=1e-3)
 
@@ -90,7 +94,10 @@ def test_labels_are_one_hot_or_an_index_as_asked(colour, standardized, features)
 
 def test_tf_transform_reads_its_output(standardized):
     output = tft.TFTransformOutput(str(standardized.path))
-    assert output.raw_feature_spec() == {"image": tf.io.FixedLenFeature([], tf.string), "label": tf.io.FixedLenFeature([], tf.int64)}
+    assert output.raw_feature_spec() == {
+        "image": tf.io.FixedLenFeature([], tf.string),
+        "label": tf.io.FixedLenFeature([], tf.int64),
+    }
     spec = output.transformed_feature_spec()
     assert (list(spec["image"].shape), spec["image"].dtype) == ([8, 10, 3], tf.float32)
     assert (list(spec["label"].shape), spec["label"].dtype) == ([3], tf.float32)
@@ -113,14 +120,18 @@ def test_test_images_are_not_there(standardized, colour):
 @pytest.mark.parametrize("workers", [1, 2])
 def test_the_same_examples_give_the_same_shards_however_many_workers(workers, colour, standardized, lend):
     again = transformed(colour, lend(workers=workers), scale="standardize", label="one_hot")
-    shards = [{n: c for n, c in pictures.contents(f.path).items() if n.endswith(".tfrecord")} for f in (again, standardized)]
+    shards = [
+        {n: c for n, c in pictures.contents(f.path).items() if n.endswith(".tfrecord")} for f in (again, standardized)
+    ]
     assert len(shards[1]) == 4
     assert shards[0] == shards[1]
 
 
 def test_the_same_examples_in_other_shards_give_the_same_features(colour, standardized, tmp_path, lend):
     whole = {split: pictures.write(tmp_path, split, pictures.records(colour, split), 1) for split in colour.splits}
-    other = transformed(dataclasses.replace(colour, path=tmp_path, splits=whole), lend(), scale="standardize", label="one_hot")
+    other = transformed(
+        dataclasses.replace(colour, path=tmp_path, splits=whole), lend(), scale="standardize", label="one_hot"
+    )
     for split in ("train", "validation"):
         for one, two in zip(columns(standardized, split), columns(other, split), strict=True):
             np.testing.assert_allclose(one, two, atol=1e-5)
@@ -137,7 +148,9 @@ def test_the_same_graph_is_known_again_whatever_bytes_it_was_saved_as(colour, st
             digests.append(store.commit(dataclasses.replace(features, path=out), "transform", str(i), {}, now()).digest)
     assert digests[0] == digests[1]
     images, labels = pictures.pictures(50, seed=9)
-    brighter = pictures.examples(tmp_path / "other", 2, **dict.fromkeys(("train", "validation", "test"), (images // 2, labels)))
+    brighter = pictures.examples(
+        tmp_path / "other", 2, **dict.fromkeys(("train", "validation", "test"), (images // 2, labels))
+    )
     others = [
         transformed(brighter, lend(), scale="standardize", label="one_hot"),
         transformed(colour, lend(), scale="unit", label="one_hot"),

@@ -51,7 +51,10 @@ def proto(verdict):
 def kinds(verdict):
     """{place: [(type, severity)]}, as TFDV reads the findings."""
     names = anomalies_pb2.AnomalyInfo.Type.Name
-    return {place: [(names(r.type), info.severity) for r in info.reason] for place, info in proto(verdict).anomaly_info.items()}
+    return {
+        place: [(names(r.type), info.severity) for r in info.reason]
+        for place, info in proto(verdict).anomaly_info.items()
+    }
 
 
 def test_the_sample_keeps_its_contract(verdict, mnist):
@@ -72,7 +75,9 @@ def test_images_of_another_size_are_refused(tmp_path, lend):
     verdict = judged(three(tmp_path, in_test(lambda images, labels: (images[:, :6], labels))), lend())
     assert not verdict.passed
     assert verdict.reasons == ("test: image/height is 6 (60 times); own.pbtxt allows 8",)
-    assert verdict.remedy == "Mend the data, or, if it is right as it is, the contract (own.pbtxt). Nothing was trained."
+    assert (
+        verdict.remedy == "Mend the data, or, if it is right as it is, the contract (own.pbtxt). Nothing was trained."
+    )
     assert kinds(verdict) == {"test/image/height": [("INT_TYPE_SMALL_INT", ERROR)]}
 
 
@@ -246,7 +251,9 @@ def test_an_oddity_is_said_at_the_severity_that_is_set(check, severity, odd, len
     assert set(verdict.warnings) == (set(words) if severity == "warning" else set())
     assert set(run.said) == ({f"warning: {each}" for each in words} if severity == "warning" else set())
     expected = {"warning": WARNING, "error": ERROR}
-    assert kinds(verdict) == ({} if severity == "ignore" else {place: [("UNKNOWN_TYPE", expected[severity])] * len(words)})
+    assert kinds(verdict) == (
+        {} if severity == "ignore" else {place: [("UNKNOWN_TYPE", expected[severity])] * len(words)}
+    )
 
 
 def test_oddities_are_warnings_unless_the_configuration_says_otherwise(odd, lend):

@@ -29,7 +29,9 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="how many at the same time")
     parser.add_argument("--data-dir", type=Path, help="where TFDS has prepared mnist_sample; it is prepared if absent")
     parser.add_argument("--keep", type=Path, help="a folder for all that is made; what went wrong stays there")
-    parser.add_argument("--stages", nargs="*", default=(), help="only while these are still to be done, or push, first push, cold")
+    parser.add_argument(
+        "--stages", nargs="*", default=(), help="only while these are still to be done, or push, first push, cold"
+    )
     given = parser.parse_args()
     if not given.points + given.faults:
         parser.error("say how many: --points, --faults, or both")
@@ -41,8 +43,14 @@ def main() -> int:
     states = matrix.prepare(folder / "states", data_dir, given.points or EVERY_STATE, say, given.stages)
     for name, state in states.items():
         say(f"{name:14} {state.writes:4} writes in {state.seconds:.1f} s")
-    kills = [functools.partial(matrix.strike, point, states) for point in matrix.spread(states, given.seed)] if given.points else []
-    others = [functools.partial(faults.inflict, task, states) for task in faults.spread(states, given.faults, given.seed)]
+    kills = (
+        [functools.partial(matrix.strike, point, states) for point in matrix.spread(states, given.seed)]
+        if given.points
+        else []
+    )
+    others = [
+        functools.partial(faults.inflict, task, states) for task in faults.spread(states, given.faults, given.seed)
+    ]
     tasks = [functools.partial(task, folder / f"{i}", data_dir) for i, task in enumerate([*kills, *others])]
     results = do_all(tasks, folder, given.workers)
     table([result for result in results if result.kind not in faults.FAULTS])
@@ -71,7 +79,9 @@ def do_all(tasks: list[Callable[[], matrix.Result]], folder: Path, workers: int)
                         result = tasks[i]()
                         print(json.dumps(asdict(result)), file=out)
                         found = "; ".join(result.found)
-                        say(f"{i:4} {result.state:14} {result.stage:14} {result.kind:12} {result.seconds:5.1f} s  {found}")
+                        say(
+                            f"{i:4} {result.state:14} {result.stage:14} {result.kind:12} {result.seconds:5.1f} s  {found}"
+                        )
             except BaseException as error:
                 say(f"worker {worker}: {type(error).__name__}: {error}")
                 raise

@@ -29,9 +29,17 @@ class Case:
             shutil.copytree(self.state.root, self.root, dirs_exist_ok=True)
 
     def start(self, *more: str, hooks: victim.Installed | None = None, root: Path | None = None) -> int:
-        return victim.start([*matrix.command(root or self.root, self.data_dir, self.state.seed), *more], self.log, hooks)
+        return victim.start(
+            [*matrix.command(root or self.root, self.data_dir, self.state.seed), *more], self.log, hooks
+        )
 
-    def run(self, *more: str, hooks: victim.Installed | None = None, after: float | None = None, number: int = signal.SIGKILL) -> int:
+    def run(
+        self,
+        *more: str,
+        hooks: victim.Installed | None = None,
+        after: float | None = None,
+        number: int = signal.SIGKILL,
+    ) -> int:
         before = self.log.stat().st_size if self.log.exists() else 0
         code = victim.wait([self.start(*more, hooks=hooks)], self.poller, after, number)[0]
         self.said = self.log.read_text()[before:]

@@ -78,7 +78,9 @@ def after_the_next_run(root: Path, shelf: Path, stood: set[str], models: int) ->
     states = [run["state"] for run in lineage.runs()]
     found = after_a_kill(root)
     found += [
-        f"{e['stage']} stood, and was {e['state']}" for e in executions if f"{e['stage']}/{e['key']}" in stood and e["state"] != "reused"
+        f"{e['stage']} stood, and was {e['state']}"
+        for e in executions
+        if f"{e['stage']}/{e['key']}" in stood and e["state"] != "reused"
     ]
     found += [f"the last run is {last['state']}"] if last["state"] not in ("pushed", "unchanged") else []
     found += ["a run is still called running"] if "running" in states else []
@@ -98,7 +100,12 @@ def litter(root: Path) -> list[Path]:
     """Temporary files that nobody will ever take away."""
     places = [root, *root.glob("serving/*"), *root.glob("serving/*/.history")]
     known = ("lineage.db", "lock", ".making", ".lock")
-    return [p for place in places for p in place.glob(".*") if p.is_file() and p.name not in known and p.suffix.removeprefix(".").isdigit()]
+    return [
+        p
+        for place in places
+        for p in place.glob(".*")
+        if p.is_file() and p.name not in known and p.suffix.removeprefix(".").isdigit()
+    ]
 
 
 def identity(version: Path) -> str:

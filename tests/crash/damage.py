@@ -56,7 +56,9 @@ def _kind(place: Path) -> tuple[str, ...]:
 
 def _seen(case: Case, place: Path) -> None:
     """`store verify`, or `serving verify`, finds the change."""
-    if place.parts[0] == "artifacts" and (name := "/".join(place.parts[1:3])) not in " ".join(checks.after_a_kill(case.root)):
+    if place.parts[0] == "artifacts" and (name := "/".join(place.parts[1:3])) not in " ".join(
+        checks.after_a_kill(case.root)
+    ):
         case.found.append(f"store verify does not find that {place} was changed ({name})")
     if place.parts[0] == "serving" and place.parts[2].isdigit():
         shelf = Shelf(case.root / "serving", MODEL)
@@ -82,4 +84,6 @@ def _mended(case: Case, path: Path, whole: bytes) -> None:
     else:
         case.found.append(f"{path.relative_to(case.root)}: no remedy helped: {case.said[-300:]}")
     served = [version for version in case.shelf.glob("*") if version.name.isdigit()]
-    case.found += [f"version {v.name}: {wrong}" for v in served if not path.is_relative_to(v) for wrong in checks.incomplete(v)]
+    case.found += [
+        f"version {v.name}: {wrong}" for v in served if not path.is_relative_to(v) for wrong in checks.incomplete(v)
+    ]

@@ -167,7 +167,9 @@ def spread(states: dict[str, State], number: int, seed: int) -> list[Task]:
     """So many faults, of each kind as many, over the states in turn; nothing can be planted before there is anything."""
     chance = random.Random(seed)
     turns = {fault: itertools.cycle(_states(fault, states)) for fault in FAULTS if fault not in MOUNTS or _mounts()}
-    return [Task(fault, next(turns[fault]), chance.random()) for fault in itertools.islice(itertools.cycle(turns), number)]
+    return [
+        Task(fault, next(turns[fault]), chance.random()) for fault in itertools.islice(itertools.cycle(turns), number)
+    ]
 
 
 def _mounts() -> bool:

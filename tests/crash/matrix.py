@@ -83,13 +83,17 @@ def _spans(data_dir: Path) -> Path:
     """A directory with one span of fifty images, beside the data that TFDS prepares."""
     directory = data_dir / "spans"
     if not directory.exists():
-        images, labels = (labelled.idx(SAMPLE / f"train-{what}-ubyte.gz")[-50:] for what in ("images-idx3", "labels-idx1"))
+        images, labels = (
+            labelled.idx(SAMPLE / f"train-{what}-ubyte.gz")[-50:] for what in ("images-idx3", "labels-idx1")
+        )
         spans.deliver(made := data_dir / f".spans-{os.getpid()}", "span-1", images, labels, form="idx")
         made.rename(directory)
     return directory
 
 
-def prepare(folder: Path, data_dir: Path, number: int, say: Callable[[str], None], only: Sequence[str] = ()) -> dict[str, State]:
+def prepare(
+    folder: Path, data_dir: Path, number: int, say: Callable[[str], None], only: Sequence[str] = ()
+) -> dict[str, State]:
     """Two models are trained and served; from that line, a state for each stage that is to be killed, with its part of `number`.
 
     `only`: no other stages than these; empty: all.
@@ -119,13 +123,20 @@ def prepare(folder: Path, data_dir: Path, number: int, say: Callable[[str], None
 
 def shared(names: list[str], number: int) -> dict[str, int]:
     """How many points each state gets, by its share; those that would get none are left out."""
-    large = {"push": SHARES["push"] / 2, "first push": SHARES["push"] / 2, "train": SHARES["train"], "cold": SHARES["cold"]}
+    large = {
+        "push": SHARES["push"] / 2,
+        "first push": SHARES["push"] / 2,
+        "train": SHARES["train"],
+        "cold": SHARES["cold"],
+    }
     others = [name for name in names if name not in large]
     shares = {name: share for name, share in large.items() if name in names}
     shares |= dict.fromkeys(others, (1 - sum(large.values())) / max(1, len(others)))
     whole = sum(shares.values())
     bounds = [0, *(round(number * share / whole) for share in itertools.accumulate(shares.values()))]
-    return {name: end - start for name, (start, end) in zip(shares, itertools.pairwise(bounds), strict=True) if end > start}
+    return {
+        name: end - start for name, (start, end) in zip(shares, itertools.pairwise(bounds), strict=True) if end > start
+    }
 
 
 def _measured(name: str, root: Path, folder: Path, data_dir: Path, points: int) -> State:

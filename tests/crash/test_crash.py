@@ -19,7 +19,9 @@ def test_three_kills_and_each_other_fault_leave_nothing_partial_and_lose_nothing
     done = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr[-3000:]
     last = done.stdout.splitlines()[-1]
-    wanted = rf"3 runs killed, {len(faults.FAULTS)} with another fault: [\d,]+ looks at the serving directory, 0 findings"
+    wanted = (
+        rf"3 runs killed, {len(faults.FAULTS)} with another fault: [\d,]+ looks at the serving directory, 0 findings"
+    )
     assert re.match(wanted, last), last
 
 

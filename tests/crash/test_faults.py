@@ -29,7 +29,9 @@ class Line:
 
     def start(self, *arguments: str, before: tuple[str, ...] = (), **given: object) -> subprocess.Popen:
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        return subprocess.Popen([*before, *self.command, *arguments], cwd=REPOSITORY, env=self.environment, **pipes, **given)
+        return subprocess.Popen(
+            [*before, *self.command, *arguments], cwd=REPOSITORY, env=self.environment, **pipes, **given
+        )
 
     def __call__(self, *arguments: str, **given: object) -> tuple[int, str]:
         process = self.start(*arguments, **given)
@@ -68,8 +70,13 @@ def test_a_run_that_is_asked_to_end_in_a_stage_ends_cleanly_and_keeps_what_it_ha
             break
     _, err = process.communicate(timeout=300)
     said = ("".join(seen) + err).splitlines()[-2:]
-    assert (process.returncode, said) == (130, ["interrupted: finished stages are kept", "  The next run goes on from them."])
-    done = {text.split()[0] for text in seen if text.split()[1] == "done"}  # what hangs on nothing may come before what is killed
+    assert (process.returncode, said) == (
+        130,
+        ["interrupted: finished stages are kept", "  The next run goes on from them."],
+    )
+    done = {
+        text.split()[0] for text in seen if text.split()[1] == "done"
+    }  # what hangs on nothing may come before what is killed
     assert "ingest" in done <= {"ingest", "collect"}
     assert {p.name for p in (line.root / "artifacts").iterdir()} == done
     assert list((line.root / "staging").iterdir()) == []

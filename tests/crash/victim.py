@@ -23,7 +23,13 @@ HEAVY = (
     "tensorflow_datasets", "tensorflow_model_analysis", "tensorflow_transform.beam",
 )  # fmt: skip
 WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
-CHANGES = {"os.rename": "rename", "os.mkdir": "mkdir", "os.remove": "unlink", "os.rmdir": "rmdir", "os.truncate": "truncate"}
+CHANGES = {
+    "os.rename": "rename",
+    "os.mkdir": "mkdir",
+    "os.remove": "unlink",
+    "os.rmdir": "rmdir",
+    "os.truncate": "truncate",
+}
 
 
 def warm_up() -> None:
@@ -55,7 +61,9 @@ class Hooks:
 
         os.fsync = fsync
         sys.addaudithook(self._hear)
-        sqlalchemy.event.listen(sqlalchemy.Engine, "commit", lambda _: self._about_to("commit", f"{self._root}/lineage.db"))
+        sqlalchemy.event.listen(
+            sqlalchemy.Engine, "commit", lambda _: self._about_to("commit", f"{self._root}/lineage.db")
+        )
         self._file = os.open(self.told, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 
     def _hear(self, event: str, arguments: tuple[Any, ...]) -> None:
@@ -112,7 +120,9 @@ def start(command: list[str], log: Path, changed: Installed | None) -> int:
     return child
 
 
-def wait(children: list[int], meanwhile: Callable[[], None], after: float | None = None, number: int = signal.SIGKILL) -> list[int]:
+def wait(
+    children: list[int], meanwhile: Callable[[], None], after: float | None = None, number: int = signal.SIGKILL
+) -> list[int]:
     """The exit codes of processes, or minus the signals that ended them. `meanwhile` is called about every millisecond until all
     have ended; `after` so many seconds they get the signal `number`."""
     began, ended = time.monotonic(), dict[int, int]()
@@ -130,7 +140,9 @@ def wait(children: list[int], meanwhile: Callable[[], None], after: float | None
     return [ended[child] for child in children]
 
 
-def run(command: list[str], log: Path, hooks: Hooks | None, meanwhile: Callable[[], None], kill_after: float | None = None) -> int:
+def run(
+    command: list[str], log: Path, hooks: Hooks | None, meanwhile: Callable[[], None], kill_after: float | None = None
+) -> int:
     """The exit code of one command, or -9."""
     return wait([start(command, log, hooks)], meanwhile, kill_after)[0]
 

@@ -54,9 +54,15 @@ def airflow(home: Path, configuration: list[str]) -> None:
     assert served(home) == ["1"], served(home)
     strict = given | {"GATELINE_CONFIGURATION": shlex.join([*configuration, "--set", "gates.accuracy=0.9999"])}
     again = [programs / "airflow", "dags", "test", "gateline"]
-    refused = subprocess.run(again, env=strict, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    refused = subprocess.run(
+        again, env=strict, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+    )
     (home / "refused.log").write_text(refused.stdout)
-    runs = json.loads(subprocess.check_output([sys.executable, "-m", "pipeline", "runs", "--json", "--root", home / "store"], cwd=ROOT))
+    runs = json.loads(
+        subprocess.check_output(
+            [sys.executable, "-m", "pipeline", "runs", "--json", "--root", home / "store"], cwd=ROOT
+        )
+    )
     assert "exit code 3, the model was refused" in refused.stdout, home / "refused.log"
     assert [run["state"] for run in runs].count("refused") == 1, "a refusal is not tried again"
     assert served(home) == ["1"], served(home)
@@ -91,11 +97,18 @@ def say(words: str) -> None:
 
 def main() -> None:
     orchestrators: dict[str, Callable[[Path, list[str]], None]] = {"airflow": airflow, "kubeflow": kubeflow}
-    parser = argparse.ArgumentParser(prog="python -m tests.deploy", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument(
-        "what", nargs="*", choices=["checkers", *orchestrators, []], help="checkers, airflow, kubeflow; all of them if none"
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.deploy", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--set", action="append", default=[], dest="sets", help="a setting, as for python -m pipeline run")
+    parser.add_argument(
+        "what",
+        nargs="*",
+        choices=["checkers", *orchestrators, []],
+        help="checkers, airflow, kubeflow; all of them if none",
+    )
+    parser.add_argument(
+        "--set", action="append", default=[], dest="sets", help="a setting, as for python -m pipeline run"
+    )
     given = parser.parse_args()
     configuration = ["--profile", "sample", *(word for each in given.sets for word in ("--set", each))]
     for name in given.what or ["checkers", *orchestrators]:

@@ -12,7 +12,10 @@ import yaml
 
 from tests.deploy import DEPLOY, ROOT, tool
 
-STRICT = {"PATH": os.environ["PATH"], "GATELINE": shlex.join(["env", f"PYTHONPATH={ROOT}", sys.executable, "-m", "pipeline"])}
+STRICT = {
+    "PATH": os.environ["PATH"],
+    "GATELINE": shlex.join(["env", f"PYTHONPATH={ROOT}", sys.executable, "-m", "pipeline"]),
+}
 
 
 def needed(environment: str, name: str) -> str:
@@ -23,7 +26,9 @@ def needed(environment: str, name: str) -> str:
 
 def python(environment: str, module: str) -> str:
     found = tool(environment, "python") or sys.executable
-    if subprocess.run([found, "-c", f"import importlib.util as i, sys; sys.exit(not i.find_spec('{module}'))"], check=False).returncode:
+    if subprocess.run(
+        [found, "-c", f"import importlib.util as i, sys; sys.exit(not i.find_spec('{module}'))"], check=False
+    ).returncode:
         pytest.skip(f"{module} is not here; python -m tests.deploy installs it")
     return found
 
@@ -47,7 +52,15 @@ def test_hadolint_finds_nothing_in_the_dockerfile() -> None:
 
 def test_docker_compose_reads_the_compose_file() -> None:
     found = json.loads(
-        run(needed("checkers", "docker-compose"), "-f", DEPLOY / "compose.yaml", "--profile", "once", "config", "--format=json")
+        run(
+            needed("checkers", "docker-compose"),
+            "-f",
+            DEPLOY / "compose.yaml",
+            "--profile",
+            "once",
+            "config",
+            "--format=json",
+        )
     )
     assert set(found["services"]) == {"line", "scheduler", "serving"}
     assert found["services"]["line"]["build"]["dockerfile"] == "deploy/Dockerfile"
@@ -84,7 +97,9 @@ def test_kubeflow_compiles_the_pipeline_as_the_line_is(stages: dict[str, list[st
     pipeline, platform = yaml.safe_load_all(compiled.read_text())
     tasks = pipeline["root"]["dag"]["tasks"]
     names = {key: task["taskInfo"]["name"] for key, task in tasks.items()}
-    assert {names[key]: sorted(names[each] for each in task.get("dependentTasks", [])) for key, task in tasks.items()} == stages
+    assert {
+        names[key]: sorted(names[each] for each in task.get("dependentTasks", [])) for key, task in tasks.items()
+    } == stages
     for task in tasks.values():
         assert task["inputs"]["parameters"]["stage"]["runtimeValue"]["constant"] == task["taskInfo"]["name"]
         assert not task["cachingOptions"]

@@ -25,7 +25,11 @@ UNITS = sorted((DEPLOY / "systemd").glob("*.service"))
 
 def strings(file: Path) -> list[str]:
     """The literal words of a Python file, in their order."""
-    found = [node for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    found = [
+        node
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    ]
     return [node.value for node in sorted(found, key=lambda node: (node.lineno, node.col_offset))]
 
 
@@ -39,9 +43,18 @@ def commands() -> Iterator[tuple[str, list[str]]]:
     yield "kubernetes.yaml", container(CRON_JOB["spec"]["jobTemplate"])["args"]
     yield "Dockerfile", ast.literal_eval(re.search(r"^CMD (.*)", (DEPLOY / "Dockerfile").read_text(), re.MULTILINE)[1])
     for name in ("airflow_dag.py", "kubeflow_pipeline.py"):
-        options = [word for word in strings(DEPLOY / name) if re.fullmatch(r"--[a-z-]+", word) and word != "--no-deps"]  # pip's
+        options = [
+            word for word in strings(DEPLOY / name) if re.fullmatch(r"--[a-z-]+", word) and word != "--no-deps"
+        ]  # pip's
         assert {"--only", "--hold", "--wait"} <= set(options)
-        yield name, ["run", *options, *shlex.split(next(word for word in strings(DEPLOY / name) if word.startswith("--profile ")))]
+        yield (
+            name,
+            [
+                "run",
+                *options,
+                *shlex.split(next(word for word in strings(DEPLOY / name) if word.startswith("--profile "))),
+            ],
+        )
 
 
 def container(template: dict) -> dict:
@@ -78,7 +91,9 @@ def test_a_refusal_is_final_everywhere() -> None:
     (rule, _) = CRON_JOB["spec"]["jobTemplate"]["spec"]["podFailurePolicy"]["rules"]
     assert (rule["action"], set(rule["onExitCodes"]["values"])) == ("FailJob", FINAL)
     assert rule["onExitCodes"]["containerName"] == container(CRON_JOB["spec"]["jobTemplate"])["name"]
-    assert CRON_JOB["spec"]["jobTemplate"]["spec"]["template"]["spec"]["restartPolicy"] == "Never"  # or the rule would not hold
+    assert (
+        CRON_JOB["spec"]["jobTemplate"]["spec"]["template"]["spec"]["restartPolicy"] == "Never"
+    )  # or the rule would not hold
     (prevented,) = re.findall(r"RestartPreventExitStatus=(.*)", (DEPLOY / "systemd/gateline.service").read_text())
     assert set(map(int, prevented.split())) == FINAL
     (final,) = re.findall(r"^FINAL = (.*?})", (DEPLOY / "airflow_dag.py").read_text(), re.MULTILINE)
@@ -113,9 +128,16 @@ def test_tensorflow_serving_reads_where_the_line_pushes_and_cannot_write_there()
     places = dict(re.findall(r"(GATELINE_\w+)=(\S+)", (DEPLOY / "Dockerfile").read_text()))
     environment = {each["name"]: each["value"] for each in container(SERVING)["env"]}
     assert environment == COMPOSE["services"]["serving"]["environment"]
-    assert environment == {"MODEL_NAME": load(profile="mnist").push.model, "MODEL_BASE_PATH": places["GATELINE_SERVING_DIR"]}
+    assert environment == {
+        "MODEL_NAME": load(profile="mnist").push.model,
+        "MODEL_BASE_PATH": places["GATELINE_SERVING_DIR"],
+    }
     assert COMPOSE["services"]["serving"]["volumes"] == ["gateline:/var/lib/gateline:ro"]
-    assert container(SERVING)["volumeMounts"][0] == {"name": "gateline", "mountPath": "/var/lib/gateline", "readOnly": True}
+    assert container(SERVING)["volumeMounts"][0] == {
+        "name": "gateline",
+        "mountPath": "/var/lib/gateline",
+        "readOnly": True,
+    }
     ports = {port["name"]: port["containerPort"] for port in container(SERVING)["ports"]}
     assert {port["name"]: port["port"] for port in SERVICE["spec"]["ports"]} == ports
     assert SERVICE["spec"]["selector"] == SERVING["spec"]["template"]["metadata"]["labels"]

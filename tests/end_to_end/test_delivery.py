@@ -10,7 +10,13 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).parents[2]
-SMALL = ("train.epochs=1", "train.model.layers=[16]", "evaluate.corrupted=0", "gates.accuracy=0.3", "gates.per_class=0.11")
+SMALL = (
+    "train.epochs=1",
+    "train.model.layers=[16]",
+    "evaluate.corrupted=0",
+    "gates.accuracy=0.3",
+    "gates.per_class=0.11",
+)
 EASY = ("gates.paired={margin: 0.15, undecided: pass, worse: pass}", "gates.budget.margin=0.18")
 MANUAL = ("push.approval=manual", "push.approvers=[ada, bob]", "push.keep=2")
 
@@ -23,9 +29,15 @@ def gateline(sample, data_dir, tmp_path_factory):
     environment = kept | {"HOME": str(tmp_path_factory.mktemp("home"))}
 
     def gateline(*arguments, sets=()):
-        options = [a for s in (f"source.data_dir={data_dir}", *SMALL, *EASY, *sets) for a in ("--set", s)] if sets is not None else []
+        options = (
+            [a for s in (f"source.data_dir={data_dir}", *SMALL, *EASY, *sets) for a in ("--set", s)]
+            if sets is not None
+            else []
+        )
         command = [sys.executable, "-m", "pipeline", *arguments, "--root", str(root), *options]
-        return subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False, timeout=300)
+        return subprocess.run(
+            command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False, timeout=300
+        )
 
     gateline.root, gateline.shelf = root, root / "serving" / "mnist_sample"
     return gateline
@@ -67,7 +79,9 @@ def test_a_model_waits_and_the_run_says_how_to_approve_it(gateline, schema):
     assert (row["run"], row["decision"], row["overtaken"]) == (3, None, "")
     last = json.loads(gateline("runs", "--json", sets=None).stdout)[0]
     assert (last["state"], last["exit_code"]) == ("waiting", 0)
-    assert last["message"].startswith("waiting: the model passed every gate and waits for approval\n  python -m pipeline approve 3 --by")
+    assert last["message"].startswith(
+        "waiting: the model passed every gate and waits for approval\n  python -m pipeline approve 3 --by"
+    )
 
 
 def test_who_is_not_named_may_not_approve(gateline):
@@ -116,10 +130,15 @@ def test_what_was_rolled_back_is_not_pushed_again_and_nothing_is_evaluated_anew(
 
 
 def test_every_version_is_whole_until_a_bit_flips(gateline):
-    assert gateline("serving", "verify", sets=None).stdout.splitlines() == [f"mnist_sample/{number}  whole" for number in (1, 2, 3)]
+    assert gateline("serving", "verify", sets=None).stdout.splitlines() == [
+        f"mnist_sample/{number}  whole" for number in (1, 2, 3)
+    ]
     weights = gateline.shelf / "1" / "variables" / "variables.data-00000-of-00001"
     weights.write_bytes(bytes([weights.read_bytes()[0] ^ 1]) + weights.read_bytes()[1:])
     done = gateline("serving", "verify", sets=None)
     assert done.returncode == 4
-    assert "mnist_sample/1  variables/variables.data-00000-of-00001 was altered: its SHA-256 is not the manifest's\n" in done.stdout
+    assert (
+        "mnist_sample/1  variables/variables.data-00000-of-00001 was altered: its SHA-256 is not the manifest's\n"
+        in done.stdout
+    )
     assert done.stderr.startswith("data: mnist_sample/1 is not what was pushed\n")

@@ -17,7 +17,18 @@ import pytest
 from tests.components.pictures import contents
 
 REPOSITORY = Path(__file__).parents[2]
-STAGES = ["ingest", "describe", "validate", "transform", "tune", "train", "evaluate", "check_serving", "approve", "push"]
+STAGES = [
+    "ingest",
+    "describe",
+    "validate",
+    "transform",
+    "tune",
+    "train",
+    "evaluate",
+    "check_serving",
+    "approve",
+    "push",
+]
 CACHED = STAGES[:-2]  # approve and push run every time
 REACHABLE = ("train.epochs=2", "gates.accuracy=0.7", "gates.per_class=0.3", "gates.drop=0.2")
 NOISE = re.compile(r"tensorflow|absl|oneDNN|cuda|XLA|WARNING|Traceback|\bWarning\b|apache_beam", re.IGNORECASE)
@@ -37,7 +48,11 @@ class Line:
         self.root, self.data_dir, self.environment = root, data_dir, environment
 
     def start(self, *arguments, command="run", sets=REACHABLE, **given):
-        options = ["--set", f"source.data_dir={self.data_dir}", *(a for s in sets for a in ("--set", s))] if command == "run" else []
+        options = (
+            ["--set", f"source.data_dir={self.data_dir}", *(a for s in sets for a in ("--set", s))]
+            if command == "run"
+            else []
+        )
         return subprocess.Popen(
             [sys.executable, "-m", "pipeline", command, *arguments, "--root", str(self.root), *options],
             cwd=REPOSITORY,
@@ -85,7 +100,9 @@ def reused(text):
 def line(sample, data_dir, environment, tmp_path_factory):
     """A ROOT whose first version was pushed by runs that were killed in four stages, and by one that was let be."""
     found = Line(tmp_path_factory.mktemp("line") / "root", data_dir, environment)
-    found.killed = {said: found.kill_when(said) for said in ("ingest  ", "transform  ", "train          epoch 1", "evaluate  ")}
+    found.killed = {
+        said: found.kill_when(said) for said in ("ingest  ", "transform  ", "train          epoch 1", "evaluate  ")
+    }
     found.nothing_pushed = found.versions() == []
     first = found.start()
     seen = []
@@ -143,12 +160,18 @@ def test_nothing_but_progress_is_printed(line):
 def test_a_second_run_at_once_is_refused_with_exit_code_5(line):
     assert line.meanwhile.returncode == 5
     assert line.meanwhile.stdout == ""
-    assert line.meanwhile.stderr == f"locked: another run holds {line.root / 'lock'}\n  Wait for it with --wait, or name another --root.\n"
+    assert (
+        line.meanwhile.stderr
+        == f"locked: another run holds {line.root / 'lock'}\n  Wait for it with --wait, or name another --root.\n"
+    )
 
 
 def test_a_second_run_that_waits_finds_nothing_changed(line):
     assert line.waited.returncode == 0
-    assert f"nothing changed  {line.root / 'serving' / 'mnist_sample' / '1'} already holds this model" in line.waited.stdout
+    assert (
+        f"nothing changed  {line.root / 'serving' / 'mnist_sample' / '1'} already holds this model"
+        in line.waited.stdout
+    )
 
 
 def test_a_run_again_reuses_everything_and_changes_nothing(line):
@@ -192,7 +215,11 @@ def test_a_model_below_a_gate_is_refused_with_exit_code_3_and_the_serving_direct
     assert found.returncode == 3
     assert sorted(Path(line.environment["TMPDIR"]).iterdir()) == temporary
     assert contents(line.root / "serving") == before
-    words = re.search(r"^refused: accuracy is (0\.\d{4}); gates\.accuracy asks for 0\.9990, (0\.\d{4}) more$", found.stderr, re.MULTILINE)
+    words = re.search(
+        r"^refused: accuracy is (0\.\d{4}); gates\.accuracy asks for 0\.9990, (0\.\d{4}) more$",
+        found.stderr,
+        re.MULTILINE,
+    )
     assert words, found.stderr
     assert float(words[1]) + float(words[2]) == pytest.approx(0.999, abs=2e-4)
     assert "Train better, or lower the gate" in found.stderr
@@ -220,7 +247,9 @@ def test_what_was_run_can_be_looked_at(line):
     states = [row["state"] for row in runs][::-1]
     assert states[:6] == ["killed", "killed", "killed", "killed", "pushed", "unchanged"]
     shown = json.loads(line("5", "--json", command="show").stdout)
-    assert [(s["stage"], s["state"]) for s in shown["stages"]] == [(s, "reused") for s in STAGES[:6]] + [(s, "ran") for s in STAGES[6:]]
+    assert [(s["stage"], s["state"]) for s in shown["stages"]] == [(s, "reused") for s in STAGES[:6]] + [
+        (s, "ran") for s in STAGES[6:]
+    ]
     for command in (("5",), ()):
         found = line(*command, command="report")
         assert found.returncode == 0, found.stderr
@@ -275,8 +304,12 @@ def test_a_data_set_that_cannot_be_fetched_is_refused_soon_with_both_ways_out(fr
     fresh.data_dir = tmp_path / "data"
     (tmp_path / "manual").mkdir()
     proxies = ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY")
-    fresh.environment = fresh.environment | dict.fromkeys(proxies, "http://127.0.0.1:9") | {"no_proxy": "", "NO_PROXY": ""}
-    process = fresh.start(sets=("source.tfds=fashion_mnist", "source.module=null", f"source.manual_dir={tmp_path / 'manual'}"))
+    fresh.environment = (
+        fresh.environment | dict.fromkeys(proxies, "http://127.0.0.1:9") | {"no_proxy": "", "NO_PROXY": ""}
+    )
+    process = fresh.start(
+        sets=("source.tfds=fashion_mnist", "source.module=null", f"source.manual_dir={tmp_path / 'manual'}")
+    )
     late = threading.Timer(40, process.kill)
     late.start()
     out, err = process.communicate()

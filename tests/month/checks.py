@@ -39,7 +39,11 @@ def _served(world: World) -> list[Finding]:
     return [
         Finding("models were served", f"{len(versions)} versions stand", bool(versions)),
         Finding("each is whole, to the bit", f"{sum(whole)} of {len(whole)}", all(whole)),
-        Finding("each is good, measured anew", f"accuracy {min(accuracies):.3f} to {max(accuracies):.3f}", min(accuracies) >= 0.87),
+        Finding(
+            "each is good, measured anew",
+            f"accuracy {min(accuracies):.3f} to {max(accuracies):.3f}",
+            min(accuracies) >= 0.87,
+        ),
     ]
 
 
@@ -50,7 +54,11 @@ def _accuracy(world: World, path: Any) -> float:
 
     import components.mnist_sample  # noqa: F401  (registers the sample)
 
-    test = list(tfds.as_numpy(tfds.builder("mnist_sample", data_dir=world.data_dir).as_dataset(split="test", shuffle_files=False)))
+    test = list(
+        tfds.as_numpy(
+            tfds.builder("mnist_sample", data_dir=world.data_dir).as_dataset(split="test", shuffle_files=False)
+        )
+    )
     model = tf.saved_model.load(str(path))
     images = tf.constant(np.stack([each["image"][:, :, 0] for each in test]))
     answered = model.signatures["images"](images=images)["class"].numpy()
@@ -62,7 +70,9 @@ def _refused(world: World, runs: list[dict[str, Any]]) -> list[Finding]:
     from pipeline.report import index  # as the command `report --index` does
 
     store = Store(world.root)
-    page = index.write(index.gather(store, Lineage.at(world.root, None), world.serving), world.folder / "index")["html"].read_text()
+    page = index.write(index.gather(store, Lineage.at(world.root, None), world.serving), world.folder / "index")[
+        "html"
+    ].read_text()
     refused = [run for run in runs if run["state"] == "refused"]
     said = [all(word in page for word in (f"run-{run['run']}", "efused")) and bool(run["message"]) for run in refused]
     expected = world.story.mixed_up >= 0
@@ -87,7 +97,9 @@ def _spans(world: World, store: Store) -> list[Finding]:
             f"{len(learnt)} learnt from, {len(admission.quarantined)} quarantined",
             not lost,
         ),
-        Finding("and all that arrived is accounted for", f"{images:,} images", len(world.delivered) == world.story.days),
+        Finding(
+            "and all that arrived is accounted for", f"{images:,} images", len(world.delivered) == world.story.days
+        ),
         Finding(
             "the broken span is quarantined, with the reason",
             admission.quarantined.get(broken, "none"),
@@ -96,7 +108,9 @@ def _spans(world: World, store: Store) -> list[Finding]:
     ]
     if world.story.drifting >= 0:
         name = f"span-{world.story.drifting:04d}"
-        found.append(Finding("the drifting span is named", admission.drifted.get(name, "no"), name in admission.drifted))
+        found.append(
+            Finding("the drifting span is named", admission.drifted.get(name, "no"), name in admission.drifted)
+        )
     return found
 
 

@@ -66,12 +66,28 @@ class World:
     def config(self) -> Path:
         """The configuration that the month runs with."""
         settings = {
-            "source": {"tfds": "mnist_sample", "module": "components.mnist_sample", "data_dir": self.data_dir, "train": "train[:60%]"},
-            "spans": {"directory": str(self.spans), "weight": 2.0, "fresh": 0.25, "drift": {"then": "warning", "brightness": 1.0}},
+            "source": {
+                "tfds": "mnist_sample",
+                "module": "components.mnist_sample",
+                "data_dir": self.data_dir,
+                "train": "train[:60%]",
+            },
+            "spans": {
+                "directory": str(self.spans),
+                "weight": 2.0,
+                "fresh": 0.25,
+                "drift": {"then": "warning", "brightness": 1.0},
+            },
             "schema": "mnist.pbtxt",
             "train": {"model": {"kind": "mlp", "layers": [64]}, "epochs": 8},
             "evaluate": {"corrupted": 0},
-            "gates": {"accuracy": 0.87, "per_class": 0.6, "fresh": 0.5, "paired": {"margin": 0.04}, "budget": {"margin": 0.06}},
+            "gates": {
+                "accuracy": 0.87,
+                "per_class": 0.6,
+                "fresh": 0.5,
+                "paired": {"margin": 0.04},
+                "budget": {"margin": 0.06},
+            },
         }
         path = self.folder / "month.yaml"
         path.write_text(yaml.safe_dump(settings))
@@ -93,7 +109,9 @@ class World:
             images = np.minimum(images.astype(int) * 3 + 30, 255).astype(np.uint8)
         if day == self.story.mixed_up:
             images, labels = self.images[-MIXED_UP:], (self.labels[-MIXED_UP:] + 1 + self.chance.randrange(8)) % 10
-        span = spans.deliver(self.spans, name, images, labels, "images" if day == self.story.broken else FORMS[day % 3], ready=False)
+        span = spans.deliver(
+            self.spans, name, images, labels, "images" if day == self.story.broken else FORMS[day % 3], ready=False
+        )
         if day == self.story.broken:
             image = min(span.glob("*/*.png"))
             image.write_bytes(image.read_bytes()[:70])
@@ -108,7 +126,16 @@ class World:
         while self.day < self.story.days:
             try:
                 state = State.begin(self.state, "", "UTC", self.clock)
-                Schedule(lambda _: None, Rules(retries=5), state, self.save, self.run, lambda: self.clock, self.sleep, self.news).forever()
+                Schedule(
+                    lambda _: None,
+                    Rules(retries=5),
+                    state,
+                    self.save,
+                    self.run,
+                    lambda: self.clock,
+                    self.sleep,
+                    self.news,
+                ).forever()
             except (Crash, Over):
                 pass
 
@@ -142,7 +169,11 @@ class World:
             printed, _ = process.communicate()
         self.runs.append((began, datetime.now(UTC), process.returncode))
         self.clock += timedelta(minutes=10)
-        print(f"day {self.day:2d}  {running.cause or 'again'}: exit code {process.returncode}", file=sys.stderr, flush=True)
+        print(
+            f"day {self.day:2d}  {running.cause or 'again'}: exit code {process.returncode}",
+            file=sys.stderr,
+            flush=True,
+        )
         if process.returncode < 0:
             if running.tries == 2:
                 raise Crash

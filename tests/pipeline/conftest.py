@@ -48,7 +48,9 @@ class Line:
         number = self.lineage.start(profile="tiny", command="", config={})
         planner = Planner.of(self.store, again, node, **given)
         with self.store.lock(wait=False):
-            return Execution(number, node, planner, self.store, self.lineage, Beam(), self.watcher).run(planner.plan(node))
+            return Execution(number, node, planner, self.store, self.lineage, Beam(), self.watcher).run(
+                planner.plan(node)
+            )
 
     def actions(self, node: Node, again: Again = Again()) -> dict[str, str]:
         return {step.name: f"{step.action}: {step.why}" for step in self.plan(node, again)}

@@ -22,7 +22,13 @@ from schemas.contract import Contract, called
 
 CLASSES, SIDE, BINS = 10, 28, 15
 STAGES = ("ingest", "describe", "validate", "transform", "tune", "train", "evaluate", "check_serving")
-CORRUPTIONS = {"shift": 0.12, "rotation": 0.05, "noise": 0.2, "blur": 0.03, "contrast": 0.01}  # share of answers that it spoils
+CORRUPTIONS = {
+    "shift": 0.12,
+    "rotation": 0.05,
+    "noise": 0.2,
+    "blur": 0.03,
+    "contrast": 0.01,
+}  # share of answers that it spoils
 
 
 @dataclass(frozen=True)
@@ -43,7 +49,11 @@ class Answers:
         for i, label in enumerate(labels):
             images[i, 4 : 2 * label + 5 : 2, 6:22, 0] = rng.integers(120, 256)
         hard = rng.random(n) + 0.1 * (labels == 8)  # the last are the hard ones, for both models
-        return cls(images, labels, *(_probabilities(rng, labels, hard + 0.02 * rng.normal(size=n), a) for a in (accuracy, before)))
+        return cls(
+            images,
+            labels,
+            *(_probabilities(rng, labels, hard + 0.02 * rng.normal(size=n), a) for a in (accuracy, before)),
+        )
 
     def spoilt(self, share: float) -> "Answers":
         """The same, with some answers of both models turned to the next class."""
@@ -90,12 +100,23 @@ def finish(
         )  # fmt: skip
     if refused:
         words = "\n         ".join(gate["words"] for gate in found["gates"] if not gate["passed"])
-        lineage.finish(number, state="refused", exit_code=3, message=f"refused: {words}\n  Train better, or lower the gate.")
+        lineage.finish(
+            number, state="refused", exit_code=3, message=f"refused: {words}\n  Train better, or lower the gate."
+        )
     else:
         served = root / "serving" / "mnist" / "2"
         served.mkdir(parents=True, exist_ok=True)
         pushed = {"version": 2, "new": True}
-        lineage.executed(number, "push", state="ran", why="runs every time", seconds=0.1, digest="f" * 64, path=str(served), facts=pushed)
+        lineage.executed(
+            number,
+            "push",
+            state="ran",
+            why="runs every time",
+            seconds=0.1,
+            digest="f" * 64,
+            path=str(served),
+            facts=pushed,
+        )
         lineage.finish(number, state="pushed", exit_code=0)
     lineage.engine.dispose()
     return number
@@ -104,10 +125,14 @@ def finish(
 def naming(names: tuple[str, ...]) -> Contract:
     """MNIST's contract, with names for its labels."""
     domain = "".join(f"  value: {json.dumps(name)}\n" for name in names)
-    return Contract("mnist.pbtxt", Contract.load("mnist.pbtxt").text + f'string_domain {{\n  name: "label"\n{domain}}}\n')
+    return Contract(
+        "mnist.pbtxt", Contract.load("mnist.pbtxt").text + f'string_domain {{\n  name: "label"\n{domain}}}\n'
+    )
 
 
-def evaluation(answers: Answers, *, refused: tuple[str, ...] = (), with_baseline: bool = True, leaked: int = 0) -> dict[str, Any]:
+def evaluation(
+    answers: Answers, *, refused: tuple[str, ...] = (), with_baseline: bool = True, leaked: int = 0
+) -> dict[str, Any]:
     """What stage evaluate writes, by file."""
     models = {"candidate": answers.candidate} | ({"baseline": answers.baseline} if with_baseline else {})
     metrics = {name: _metrics(answers, name, p, leaked) for name, p in models.items()}
@@ -149,7 +174,9 @@ def _bins(labels: np.ndarray, p: np.ndarray) -> list[dict[str, Any]]:
     found = []
     for i in range(BINS):
         held, edges = where == i, {"low": i / BINS, "high": (i + 1) / BINS}
-        means = {"confidence": float(confidence[held].mean()), "accuracy": float(right[held].mean())} if held.any() else {}
+        means = (
+            {"confidence": float(confidence[held].mean()), "accuracy": float(right[held].mean())} if held.any() else {}
+        )
         found.append({**edges, "count": int(held.sum()), "confidence": None, "accuracy": None, **means})
     return found
 
@@ -179,13 +206,24 @@ def _compared(answers: Answers) -> dict[str, Any]:
     right = [p.argmax(1) == answers.labels for p in (answers.candidate, answers.baseline)]
     found = paired.compare(*right, margin=0.004, alpha=0.05)
     words = found.words("version 1")
-    return {"with": "baseline", "version": 1, "by": "paired", "words": words, **dataclasses.asdict(found), "interval": list(found.interval)}
+    return {
+        "with": "baseline",
+        "version": 1,
+        "by": "paired",
+        "words": words,
+        **dataclasses.asdict(found),
+        "interval": list(found.interval),
+    }
 
 
 def _gates(candidate: dict[str, Any], comparisons: list[dict[str, Any]], refused: tuple[str, ...]) -> Any:
     """Floors a little below what came; a little above it for the gates that shall refuse."""
     asked = [("accuracy", "overall", candidate["overall"])]
-    asked += [("per_class", name, row) for name, row in candidate["slices"].items() if name.startswith("label=") and "," not in name]
+    asked += [
+        ("per_class", name, row)
+        for name, row in candidate["slices"].items()
+        if name.startswith("label=") and "," not in name
+    ]
     asked += [("slices.ink", name, row) for name, row in candidate["slices"].items() if name.startswith("ink=")]
     for gate, slice_, row in asked:
         no = gate in refused or f"{gate}:{slice_}" in refused
@@ -237,14 +275,19 @@ def _files(stage: str, out: Path, answers: Answers, found: dict[str, Any]) -> No
     if stage == "describe":
         _statistics(out / "stats.tfrecord", {"train": 5400, "validation": 600, "test": len(answers.labels)})
     elif stage == "validate":
-        _write(out / "anomalies.json", [{"split": "train", "words": "train: 12 images are copies of another one", "severity": "warning"}])
+        _write(
+            out / "anomalies.json",
+            [{"split": "train", "words": "train: 12 images are copies of another one", "severity": "warning"}],
+        )
     elif stage == "train":
         _write(out / "history.json", _HISTORY)
     elif stage == "evaluate":
         for name in ("metrics", "comparisons", "gates"):
             _write(out / f"{name}.json", found[name])
         used = sorted({entry["image"] for entries in found["gallery"].values() for entry in entries})
-        kept = {name: [e | {"image": used.index(e["image"])} for e in entries] for name, entries in found["gallery"].items()}
+        kept = {
+            name: [e | {"image": used.index(e["image"])} for e in entries] for name, entries in found["gallery"].items()
+        }
         _write(out / "gallery.json", kept)
         np.save(out / "gallery.npy", answers.images[used])
     elif stage == "check_serving":
@@ -262,7 +305,9 @@ def _statistics(path: Path, counts: dict[str, int]) -> None:
         label = dataset.features.add(type=pb.FeatureNameStatistics.INT)
         label.path.step.append("label")
         for k in range(CLASSES):
-            label.string_stats.rank_histogram.buckets.add(label=str(k), sample_count=count / CLASSES + (k - 4.5) * count / 300)
+            label.string_stats.rank_histogram.buckets.add(
+                label=str(k), sample_count=count / CLASSES + (k - 4.5) * count / 300
+            )
     record = found.SerializeToString(deterministic=True)
     path.write_bytes(len(record).to_bytes(8, "little") + bytes(4) + record + bytes(4))
 
@@ -276,7 +321,13 @@ def _facts(stage: str, found: dict[str, Any]) -> dict[str, Any]:
         "tune": {"origin": "configured"},
         "train": {"epochs": len(_HISTORY), "validation_accuracy": _HISTORY[-1]["val_accuracy"]},
         "evaluate": {"accuracy": overall["accuracy"], "loss": overall["loss"], "baseline": baseline},
-        "check_serving": {"load_seconds": 0.21, "latency_ms": 0.4, "p99_ms": 0.9, "memory_mb": 61.4, "difference": 1e-7},
+        "check_serving": {
+            "load_seconds": 0.21,
+            "latency_ms": 0.4,
+            "p99_ms": 0.9,
+            "memory_mb": 61.4,
+            "difference": 1e-7,
+        },
     }.get(stage, {})
 
 

@@ -8,7 +8,9 @@ def private(path, password=None, key=None):
     """A private key in a file of its own; P-256 if none is given."""
     kind = serialization.BestAvailableEncryption(password) if password else serialization.NoEncryption()
     form = serialization.PrivateFormat.PKCS8
-    path.write_bytes((key or ec.generate_private_key(ec.SECP256R1())).private_bytes(serialization.Encoding.PEM, form, kind))
+    path.write_bytes(
+        (key or ec.generate_private_key(ec.SECP256R1())).private_bytes(serialization.Encoding.PEM, form, kind)
+    )
     return str(path)
 
 

@@ -9,9 +9,36 @@ from pipeline.lineage import Lineage
 from pipeline.report.facts import Facts, gather
 from pipeline.store import Store
 
-SECTIONS = ["verdict", "gates", "comparison", "slices", "confusion", "calibration", "robustness", "mistakes", "data", "training"]
+SECTIONS = [
+    "verdict",
+    "gates",
+    "comparison",
+    "slices",
+    "confusion",
+    "calibration",
+    "robustness",
+    "mistakes",
+    "data",
+    "training",
+]
 SECTIONS += ["stages", "lineage", "reproduce"]
-BLOCKS = {"p", "td", "th", "tr", "h1", "h2", "h3", "li", "dt", "dd", "caption", "summary", "figcaption", "section", "br"}
+BLOCKS = {
+    "p",
+    "td",
+    "th",
+    "tr",
+    "h1",
+    "h2",
+    "h3",
+    "li",
+    "dt",
+    "dd",
+    "caption",
+    "summary",
+    "figcaption",
+    "section",
+    "br",
+}
 VOID = {"meta", "link", "img", "br", "use", "path", "rect"}
 
 

@@ -18,17 +18,29 @@ def model(folder: Path, name: str) -> Path:
 
 
 def publish(
-    shelf: Shelf, saved: Path, *, accuracy: float = 0.9, test: str = "t", extra: dict[str, Path] | None = None, **given: Any
+    shelf: Shelf,
+    saved: Path,
+    *,
+    accuracy: float = 0.9,
+    test: str = "t",
+    extra: dict[str, Path] | None = None,
+    **given: Any,
 ) -> Version:
     latest = shelf.latest()
     provenance = {"model": saved.name, "run": 7, "accuracy": accuracy, "test": test, **given}
     expected = files.digest(files.listing(saved))
-    version, _ = shelf.publish(saved, extra or {}, provenance, expected=expected, compared=latest.digest if latest else None)
+    version, _ = shelf.publish(
+        saved, extra or {}, provenance, expected=expected, compared=latest.digest if latest else None
+    )
     return version
 
 
 def seen(directory: Path) -> dict[str, bytes]:
-    return {str(p.relative_to(directory)): p.read_bytes() for p in sorted(directory.rglob("*")) if p.is_file() and p.name != ".lock"}
+    return {
+        str(p.relative_to(directory)): p.read_bytes()
+        for p in sorted(directory.rglob("*"))
+        if p.is_file() and p.name != ".lock"
+    }
 
 
 class Reader:
@@ -51,7 +63,9 @@ class Reader:
     def _watch(self) -> None:
         while True:
             last = self._over.is_set()
-            numbers = [p.name for p in self.shelf.path.iterdir() if p.name.isdigit()] if self.shelf.path.exists() else []
+            numbers = (
+                [p.name for p in self.shelf.path.iterdir() if p.name.isdigit()] if self.shelf.path.exists() else []
+            )
             self.gaps += bool(self.found and not numbers)
             for path in (self.shelf.path / name for name in numbers):
                 self._look(path)

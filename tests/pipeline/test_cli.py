@@ -59,11 +59,26 @@ def root(tmp_path: Path) -> Path:
     """A store with two runs, the second of them refused."""
     root = Store(tmp_path / "root").root
     lineage = Lineage.at(root, None)
-    first, second = (lineage.start(profile=name, command=f"python -m pipeline run -p {name}", config={}) for name in ("sample", "mnist"))
-    lineage.executed(first, "ingest", state="ran", why="first time", seconds=1.5, key="k", digest="d", path=str(root / "gone"), facts={})
+    first, second = (
+        lineage.start(profile=name, command=f"python -m pipeline run -p {name}", config={})
+        for name in ("sample", "mnist")
+    )
+    lineage.executed(
+        first,
+        "ingest",
+        state="ran",
+        why="first time",
+        seconds=1.5,
+        key="k",
+        digest="d",
+        path=str(root / "gone"),
+        facts={},
+    )
     lineage.executed(second, "ingest", state="reused", why="nothing changed", seconds=0.0)
     lineage.finish(first, state="pushed", exit_code=0)
-    lineage.finish(second, state="refused", exit_code=3, message="refused: accuracy is 0.500; the floor is 0.900\n  Train longer.")
+    lineage.finish(
+        second, state="refused", exit_code=3, message="refused: accuracy is 0.500; the floor is 0.900\n  Train longer."
+    )
     lineage.engine.dispose()
     return root
 
@@ -111,7 +126,9 @@ def test_help_of_the_program_lists_the_commands_and_exit_codes() -> None:
     done = gateline("--help")
     assert done.returncode == 0
     assert all(name.split()[0] in done.stdout for name in COMMANDS)
-    assert "0 done, 1 unexpected error, 2 configuration or usage, 3 model refused, 4 data refused, 5 locked" in done.stdout
+    assert (
+        "0 done, 1 unexpected error, 2 configuration or usage, 3 model refused, 4 data refused, 5 locked" in done.stdout
+    )
 
 
 @pytest.mark.parametrize(
@@ -170,7 +187,9 @@ def test_runs_are_listed_the_newest_first(root: Path) -> None:
 def test_a_run_is_shown_with_its_stages_and_why(root: Path) -> None:
     done = gateline("show", 1, "--root", root)
     assert (done.returncode, done.stderr) == (0, "")
-    assert all(words in done.stdout for words in ("python -m pipeline run -p sample", "ingest", "ran", "first time", "pushed"))
+    assert all(
+        words in done.stdout for words in ("python -m pipeline run -p sample", "ingest", "ran", "first time", "pushed")
+    )
     shown = json.loads(gateline("show", "--root", root, "--json").stdout)
     assert (shown["run"], shown["stages"][0]["why"]) == (2, "nothing changed")
 
@@ -191,7 +210,12 @@ def test_the_store_may_be_named_by_the_environment(root: Path, monkeypatch: pyte
 def test_settings_are_listed_for_people_and_for_programs() -> None:
     done = gateline("settings", "--json")
     rows = {row["key"]: row for row in json.loads(done.stdout)}
-    assert rows["train.epochs"] == {"key": "train.epochs", "type": "int", "default": "10", "meaning": "passes over train"}
+    assert rows["train.epochs"] == {
+        "key": "train.epochs",
+        "type": "int",
+        "default": "10",
+        "meaning": "passes over train",
+    }
     text = gateline("settings").stdout
     assert all(key in text for key in rows)
 
@@ -199,7 +223,10 @@ def test_settings_are_listed_for_people_and_for_programs() -> None:
 def test_a_bad_configuration_exits_with_2_and_makes_no_store(tmp_path: Path) -> None:
     done = gateline("run", "--set", "train.epoch=3", "--root", tmp_path / "root")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "configuration: train.epoch is not a setting. Did you mean train.epochs? (profile sample, --set)\n"
+    assert (
+        done.stderr
+        == "configuration: train.epoch is not a setting. Did you mean train.epochs? (profile sample, --set)\n"
+    )
     assert not (tmp_path / "root").exists()
 
 
@@ -220,7 +247,9 @@ def test_a_dry_run_says_what_would_run_and_runs_nothing(tmp_path: Path) -> None:
     steps = json.loads(done.stdout)
     assert steps[0] == {"stage": "ingest", "action": "run", "why": "first time"}
     assert steps[-1]["stage"] == "push"
-    assert [p.name for p in (tmp_path / "root").rglob("*") if p.is_file() and not p.name.startswith(".")] == ["store.json"]
+    assert [p.name for p in (tmp_path / "root").rglob("*") if p.is_file() and not p.name.startswith(".")] == [
+        "store.json"
+    ]
     assert [p.name for p in tmp_path.iterdir()] == ["root"]
 
 
@@ -228,7 +257,10 @@ def test_a_run_beside_another_exits_with_5(tmp_path: Path) -> None:
     store = Store(tmp_path / "root")
     with store.lock(wait=False):
         done = gateline("run", "--root", store.root)
-    assert done.stderr == f"locked: another run holds {store.root / 'lock'}\n  Wait for it with --wait, or name another --root.\n"
+    assert (
+        done.stderr
+        == f"locked: another run holds {store.root / 'lock'}\n  Wait for it with --wait, or name another --root.\n"
+    )
     assert (done.returncode, done.stdout) == (5, "")
 
 
@@ -268,7 +300,8 @@ def test_the_number_of_a_run_has_an_end(root: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "raised", ["KeyboardInterrupt", "RuntimeError('of a library') from KeyboardInterrupt()", "OSError('met on the way')"]
+    "raised",
+    ["KeyboardInterrupt", "RuntimeError('of a library') from KeyboardInterrupt()", "OSError('met on the way')"],
 )
 def test_being_asked_to_end_is_told_from_an_error_whatever_a_library_makes_of_it(raised: str) -> None:
     """While a class is made, Python 3.11 makes a RuntimeError of a KeyboardInterrupt."""
@@ -278,8 +311,13 @@ def test_being_asked_to_end_is_told_from_an_error_whatever_a_library_makes_of_it
         f"    except BaseException:\n        raise {raised}\n"
         "cli.app = app\ncli.main()\n"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, env=ENVIRONMENT, timeout=60)
-    assert (done.returncode, done.stderr) == (130, "interrupted: finished stages are kept\n  The next run goes on from them.\n")
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False, env=ENVIRONMENT, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (
+        130,
+        "interrupted: finished stages are kept\n  The next run goes on from them.\n",
+    )
 
 
 def test_being_asked_to_end_before_there_is_a_run_is_said_too() -> None:
@@ -288,5 +326,10 @@ def test_being_asked_to_end_before_there_is_a_run_is_said_too() -> None:
         "@cli.app.command()\ndef stop() -> None:\n    raise KeyboardInterrupt\n"
         "cli.main()\n"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, env=ENVIRONMENT, timeout=60)
-    assert (done.returncode, done.stderr.lstrip()) == (130, "interrupted: finished stages are kept\n  The next run goes on from them.\n")
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False, env=ENVIRONMENT, timeout=60
+    )
+    assert (done.returncode, done.stderr.lstrip()) == (
+        130,
+        "interrupted: finished stages are kept\n  The next run goes on from them.\n",
+    )

@@ -44,7 +44,9 @@ def test_what_was_read_never_changes(file: Path) -> None:
 
 def test_an_empty_file_is_refused_like_one_of_comments(tmp_path: Path) -> None:
     (tmp_path / "empty.yaml").touch()
-    assert refused(file=tmp_path / "empty.yaml").startswith(f"configuration: file {tmp_path}/empty.yaml holds none, not a mapping")
+    assert refused(file=tmp_path / "empty.yaml").startswith(
+        f"configuration: file {tmp_path}/empty.yaml holds none, not a mapping"
+    )
 
 
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
@@ -76,7 +78,9 @@ def test_a_model_without_its_kind_is_refused_in_our_words(file: Path) -> None:
     assert "discriminator" not in words
 
 
-@pytest.mark.parametrize("key", ["train.optimizer.learning_rate", "check_serving.latency_ms", "check_serving.tolerance"])
+@pytest.mark.parametrize(
+    "key", ["train.optimizer.learning_rate", "check_serving.latency_ms", "check_serving.tolerance"]
+)
 def test_infinity_is_refused(key: str) -> None:
     assert refused(profile="mnist", sets=[f"{key}=.inf"]).startswith(f"configuration: {key} is inf; ")
 
@@ -84,16 +88,28 @@ def test_infinity_is_refused(key: str) -> None:
 @pytest.mark.parametrize(
     ("override", "words"),
     [
-        ("train", "configuration: --set train is not of the form section.key=value\n  For example: --set train.epochs=3"),
+        (
+            "train",
+            "configuration: --set train is not of the form section.key=value\n  For example: --set train.epochs=3",
+        ),
         ("=3", "configuration: --set =3 is not of the form section.key=value\n  For example: --set train.epochs=3"),
-        ("train.epoch=3", "configuration: train.epoch is not a setting. Did you mean train.epochs? (profile mnist, --set)"),
+        (
+            "train.epoch=3",
+            "configuration: train.epoch is not a setting. Did you mean train.epochs? (profile mnist, --set)",
+        ),
         (
             "train.epochs.deep=3",
             "configuration: --set train.epochs.deep=3: epochs is a value, not a section\n"
             "  Run python -m pipeline settings for all settings.",
         ),
-        ("gates.accuracy=90", "configuration: gates.accuracy is 90; input should be less than or equal to 1 (profile mnist, --set)"),
-        ("train.epochs=", "configuration: train.epochs is none; input should be a valid integer (profile mnist, --set)"),
+        (
+            "gates.accuracy=90",
+            "configuration: gates.accuracy is 90; input should be less than or equal to 1 (profile mnist, --set)",
+        ),
+        (
+            "train.epochs=",
+            "configuration: train.epochs is none; input should be a valid integer (profile mnist, --set)",
+        ),
         (
             "train.epochs=[3",
             "configuration: --set train.epochs=[3 is not good YAML at line 1, column 3: expected ',' or ']', but got '<stream end>'\n"
@@ -106,7 +122,13 @@ def test_a_bad_override_is_refused_in_these_words(override: str, words: str) -> 
 
 
 def test_overrides_set_values_and_the_last_one_counts(file: Path) -> None:
-    sets = ["train.epochs=3", "train.model.kind=cnn", "train.model.filters=[8, 16]", "train.early_stopping.patience=2", "train.epochs=4"]
+    sets = [
+        "train.epochs=3",
+        "train.model.kind=cnn",
+        "train.model.filters=[8, 16]",
+        "train.early_stopping.patience=2",
+        "train.epochs=4",
+    ]
     train = load(file=file, sets=sets).train
     assert (train.epochs, train.model.filters, train.early_stopping.patience) == (4, [8, 16], 2)
 
@@ -121,7 +143,9 @@ def test_a_number_with_an_exponent_and_no_point_is_a_number() -> None:
     assert load(profile="mnist", sets=["train.optimizer.learning_rate=1e-3"]).train.optimizer.learning_rate == 0.001
 
 
-@pytest.mark.parametrize(("name", "hint"), [("mnst", " Did you mean mnist?"), ("seed-adam", " Did you mean seed_adam?"), ("zzz", "")])
+@pytest.mark.parametrize(
+    ("name", "hint"), [("mnst", " Did you mean mnist?"), ("seed-adam", " Did you mean seed_adam?"), ("zzz", "")]
+)
 def test_an_unknown_profile_is_refused_with_a_close_match(name: str, hint: str) -> None:
     known = ", ".join(profiles())
     assert refused(profile=name) == f"configuration: there is no profile {name}\n  The profiles are {known}.{hint}"
@@ -130,7 +154,9 @@ def test_an_unknown_profile_is_refused_with_a_close_match(name: str, hint: str) 
 def test_a_misspelt_profile_beside_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "own.yaml").write_text((PROFILES / "sample.yaml").read_text())
     load(profile="mnist", file=tmp_path / "own.yaml")
-    assert refused(profile="smaple", file=tmp_path / "own.yaml").startswith("configuration: there is no profile smaple\n")
+    assert refused(profile="smaple", file=tmp_path / "own.yaml").startswith(
+        "configuration: there is no profile smaple\n"
+    )
 
 
 def test_these_profiles_are_shipped() -> None:

@@ -27,13 +27,21 @@ def refused(name: object) -> str:
 
 def test_image_size_and_number_of_classes_are_read_from_the_shipped_contract() -> None:
     contract = Contract.load("mnist.pbtxt")
-    assert (contract.name, contract.shape, contract.classes, contract.encoding) == ("mnist.pbtxt", (28, 28, 1), 10, "raw")
+    assert (contract.name, contract.shape, contract.classes, contract.encoding) == (
+        "mnist.pbtxt",
+        (28, 28, 1),
+        10,
+        "raw",
+    )
 
 
 def test_a_contract_of_ones_own_is_read_by_its_path(tmp_path: Path) -> None:
     path = tmp_path / "colour.pbtxt"
     sides = {"height": 32, "width": 48, "channels": 3}
-    features = "".join(f'feature {{ name: "image/{side}" type: INT int_domain {{ min: {n} max: {n} }} }}\n' for side, n in sides.items())
+    features = "".join(
+        f'feature {{ name: "image/{side}" type: INT int_domain {{ min: {n} max: {n} }} }}\n'
+        for side, n in sides.items()
+    )
     path.write_text(
         features
         + 'feature { name: "image" type: BYTES annotation { tag: "encoding=raw" } }\n'
@@ -95,7 +103,9 @@ def test_images_of_several_sizes_are_refused(tmp_path: Path, domain: str, words:
 
 @pytest.mark.parametrize(("low", "high"), [(1, 10), (0, 0), (-1, 9)])
 def test_labels_that_do_not_count_from_zero_are_refused(tmp_path: Path, low: int, high: int) -> None:
-    path = edited(tmp_path, "int_domain { min: 0 max: 9 is_categorical: true }", f"int_domain {{ min: {low} max: {high} }}")
+    path = edited(
+        tmp_path, "int_domain { min: 0 max: 9 is_categorical: true }", f"int_domain {{ min: {low} max: {high} }}"
+    )
     assert refused(path) == (
         f"configuration: schema mine.pbtxt: label must have int_domain {{ min: 0 max: N }}, N at least 1, not {low} to {high}"
     )
@@ -124,7 +134,9 @@ def test_every_shipped_contract_is_whole(path: Path) -> None:
 
 def naming(tmp_path: Path, *names: str) -> Path:
     path = tmp_path / "mine.pbtxt"
-    path.write_text(f'{MNIST}string_domain {{ name: "label" {" ".join(f"value: {json.dumps(name)}" for name in names)} }}\n')
+    path.write_text(
+        f'{MNIST}string_domain {{ name: "label" {" ".join(f"value: {json.dumps(name)}" for name in names)} }}\n'
+    )
     return path
 
 
@@ -144,7 +156,10 @@ def test_names_that_are_not_one_for_each_label_are_refused(tmp_path: Path, names
 @pytest.mark.parametrize("name", ["", "  ", "two\nlines", "\x1b[31mred", "par\u2029agraph"])
 def test_what_is_not_one_line_of_text_is_no_name(tmp_path: Path, name: str) -> None:
     words = refused(naming(tmp_path, *"abcdefghi", name))
-    assert words == f"configuration: schema mine.pbtxt: {json.dumps(name)} is no name of a label\n  A name is one line of text."
+    assert (
+        words
+        == f"configuration: schema mine.pbtxt: {json.dumps(name)} is no name of a label\n  A name is one line of text."
+    )
 
 
 def test_slices_are_called_by_the_names_of_their_labels() -> None:

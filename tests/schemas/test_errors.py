@@ -5,7 +5,16 @@ import pickle
 import pytest
 
 from schemas import errors
-from schemas.errors import ConfigurationError, DataError, GatelineError, Locked, Refused, StoreError, Waiting, WiringError
+from schemas.errors import (
+    ConfigurationError,
+    DataError,
+    GatelineError,
+    Locked,
+    Refused,
+    StoreError,
+    Waiting,
+    WiringError,
+)
 
 
 @pytest.mark.parametrize(
@@ -29,7 +38,9 @@ def test_each_kind_has_its_word_and_its_exit_code(kind: type[GatelineError], wor
 
 
 def test_no_kind_is_left_out_above() -> None:
-    kinds = {kind.__name__ for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, GatelineError)}
+    kinds = {
+        kind.__name__ for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, GatelineError)
+    }
     assert kinds == {
         "GatelineError",
         "ConfigurationError",

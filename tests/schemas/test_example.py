@@ -10,7 +10,12 @@ from schemas import example
 sides = st.tuples(st.integers(1, 40), st.integers(1, 40), st.sampled_from([1, 3, 4]))
 
 
-@given(shape=sides, label=st.integers(-1, 2**40), index=st.integers(0, 2**63 - 1), names=st.tuples(st.text(), st.text(), st.text()))
+@given(
+    shape=sides,
+    label=st.integers(-1, 2**40),
+    index=st.integers(0, 2**63 - 1),
+    names=st.tuples(st.text(), st.text(), st.text()),
+)
 def test_a_record_has_the_bytes_that_protocol_buffers_give_it(shape, label, index, names):
     image = (np.arange(math.prod(shape)) % 251).astype(np.uint8).reshape(shape)
     record = example.encoder(*names)(image, label, index)
@@ -18,7 +23,10 @@ def test_a_record_has_the_bytes_that_protocol_buffers_give_it(shape, label, inde
     feature = expected.features.feature
     for part, text in zip(("dataset", "version", "split"), names, strict=True):
         feature[f"source/{part}"].bytes_list.value.append(text.encode())
-    numbers = dict(zip(("image/height", "image/width", "image/channels"), shape, strict=True)) | {"label": label, "source/index": index}
+    numbers = dict(zip(("image/height", "image/width", "image/channels"), shape, strict=True)) | {
+        "label": label,
+        "source/index": index,
+    }
     for name, number in numbers.items():
         feature[name].int64_list.value.append(number)
     feature["image"].bytes_list.value.append(image.tobytes())

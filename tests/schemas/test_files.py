@@ -64,7 +64,9 @@ def test_a_symbolic_link_is_refused(tmp_path: Path, target: str) -> None:
     (tmp_path / "link").symlink_to(tmp_path / target)
     with pytest.raises(StoreError) as error:
         files.listing(tmp_path)
-    assert str(error.value) == (f"store: {tmp_path}/link is a symbolic link; artifacts hold plain files only\n  Remove it and run again.")
+    assert str(error.value) == (
+        f"store: {tmp_path}/link is a symbolic link; artifacts hold plain files only\n  Remove it and run again."
+    )
 
 
 def test_differences_are_told_in_words(tmp_path: Path) -> None:
@@ -76,7 +78,11 @@ def test_differences_are_told_in_words(tmp_path: Path) -> None:
     (tmp_path / "altered").write_text("y" * 1234)
     cut, gone = "cut has 1 bytes, its manifest says 1,234", "gone is missing"
     assert files.differences(tmp_path, listed, contents=False) == [cut, gone]
-    assert files.differences(tmp_path, listed, contents=True) == ["altered was altered: its SHA-256 is not the manifest's", cut, gone]
+    assert files.differences(tmp_path, listed, contents=True) == [
+        "altered was altered: its SHA-256 is not the manifest's",
+        cut,
+        gone,
+    ]
 
 
 def test_a_json_file_that_cannot_be_written_leaves_the_old_one(tmp_path: Path) -> None:

@@ -65,7 +65,10 @@ PASSES = "gates.{}.margin is {}; below gates.accuracy 0.9 that allows a model th
     ("gates", "cause"),
     [
         ({"slices": {"ink": 0.5}}, "gates.slices names ink, but the evaluation has no such slice"),
-        ({"slices": {"label=3, stroke": 0.5}}, "gates.slices names label=3, stroke, but the evaluation has no such slice"),
+        (
+            {"slices": {"label=3, stroke": 0.5}},
+            "gates.slices names label=3, stroke, but the evaluation has no such slice",
+        ),
         ({"slices": {"label=10": 0.5}}, "gates.slices names label=10; labels are 0 to 9"),
         ({"slices": {"label=three": 0.5}}, "gates.slices names label=three; labels are 0 to 9"),
         ({"slices": {"label=03": 0.5}}, "gates.slices names label=03; labels are 0 to 9"),
@@ -91,9 +94,13 @@ def test_a_gate_on_what_is_not_evaluated_is_refused(gates, cause):
     with pytest.raises(ConfigurationError) as refused:
         Gates(accuracy=0.9, per_class=0.8, **gates).check(10, evaluate)
     assert refused.value.cause == cause
-    Gates(accuracy=0.9, per_class=0.8, slices={"stroke": 0.5, "label=3": 0.5}, corruptions={"shift": 0.5}).check(10, evaluate)
+    Gates(accuracy=0.9, per_class=0.8, slices={"stroke": 0.5, "label=3": 0.5}, corruptions={"shift": 0.5}).check(
+        10, evaluate
+    )
 
 
-@pytest.mark.parametrize(("tfds", "name"), [("mnist", "mnist"), ("mnist:3.0.1", "mnist"), ("cifar10_1/v6:1.1.0", "cifar10_1_v6")])
+@pytest.mark.parametrize(
+    ("tfds", "name"), [("mnist", "mnist"), ("mnist:3.0.1", "mnist"), ("cifar10_1/v6:1.1.0", "cifar10_1_v6")]
+)
 def test_a_source_has_its_data_sets_name(tfds, name):
     assert Source(tfds=tfds).name == name

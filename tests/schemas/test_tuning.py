@@ -20,7 +20,9 @@ def choices(values: st.SearchStrategy) -> st.SearchStrategy:
 
 def ranges(kind: type[Range], values: st.SearchStrategy, **more: st.SearchStrategy) -> st.SearchStrategy:
     ends = st.tuples(values, values).filter(lambda pair: pair[0] < pair[1])
-    return st.builds(lambda pair, extra: kind(min=pair[0], max=pair[1], **extra), ends, st.fixed_dictionaries({}, optional=more))
+    return st.builds(
+        lambda pair, extra: kind(min=pair[0], max=pair[1], **extra), ends, st.fixed_dictionaries({}, optional=more)
+    )
 
 
 def counts(most: int) -> st.SearchStrategy:

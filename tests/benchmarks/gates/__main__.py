@@ -29,7 +29,9 @@ def related(kind: str, models: list[tuple[Model, Model]], rng: np.random.Generat
     return [(models[i - 1][1], late) for i, (_, late) in enumerate(models)]
 
 
-def measure(models: list[tuple[Model, Model]], gates: dict[str, Gate], number: int, seed: int) -> dict[tuple[str, float], dict[str, float]]:
+def measure(
+    models: list[tuple[Model, Model]], gates: dict[str, Gate], number: int, seed: int
+) -> dict[tuple[str, float], dict[str, float]]:
     """Share of test sets on which each gate pushes the candidate, by kind and effect, and the pair's `discordance`."""
     rng, found = np.random.default_rng(seed), {}
     for kind in KINDS:
@@ -44,7 +46,14 @@ def measure(models: list[tuple[Model, Model]], gates: dict[str, Gate], number: i
 
 def table(found: dict[tuple[str, float], dict[str, float]], gates: dict[str, Gate], number: int) -> Table:
     """Errors: how often what is worse was pushed, and what is not worse was refused."""
-    drawn = Table("candidate and baseline", "truly", "discordant", "error", *gates, title=f"{number:,} test sets of {COUNT:,} images")
+    drawn = Table(
+        "candidate and baseline",
+        "truly",
+        "discordant",
+        "error",
+        *gates,
+        title=f"{number:,} test sets of {COUNT:,} images",
+    )
     for (kind, effect), row in found.items():
         errors = [row[name] if effect < 0 else 1 - row[name] for name in gates]
         said = [f"{100 * error:.1f} ± {100 * (error * (1 - error) / number) ** 0.5:.1f} %" for error in errors]
@@ -63,12 +72,17 @@ def table(found: dict[tuple[str, float], dict[str, float]], gates: dict[str, Gat
 Rules = dict[str, tuple[Gate, Gate | None]]
 
 
-def lines(models: list[tuple[Model, Model]], rules: Rules, number: int, generations: int, seed: int) -> dict[str, list[Lost]]:
+def lines(
+    models: list[tuple[Model, Model]], rules: Rules, number: int, generations: int, seed: int
+) -> dict[str, list[Lost]]:
     """By rule, what each chain lost. Chain by chain, all rules see the same test set."""
 
     def ends(gate: Gate, budget: Gate | None) -> list[Lost]:
         starts = [models[i % len(models)][1] for i in range(number)]
-        return [chain(first, np.random.default_rng([seed, i]), gate, budget, generations=generations) for i, first in enumerate(starts)]
+        return [
+            chain(first, np.random.default_rng([seed, i]), gate, budget, generations=generations)
+            for i, first in enumerate(starts)
+        ]
 
     return {name: ends(*rule) for name, rule in rules.items()}
 
@@ -79,7 +93,9 @@ def line_table(lost: dict[str, list[Lost]], budget: float, generations: int) -> 
     for name, ends in lost.items():
         points = [100 * end.accuracy for end in ends]
         within = f"{sum(end.accuracy <= budget + CLOSE for end in ends)} of {len(ends)}"
-        drawn.add_row(name, f"{np.mean(points):.2f}", f"{max(points):.2f}", f"{np.mean([end.pushed for end in ends]):.1f}", within)
+        drawn.add_row(
+            name, f"{np.mean(points):.2f}", f"{max(points):.2f}", f"{np.mean([end.pushed for end in ends]):.1f}", within
+        )
     return drawn
 
 
@@ -91,7 +107,10 @@ def main() -> None:
     parser.add_argument("--alpha", type=float, default=PAIRED.alpha)
     parser.add_argument("--budget", type=float, default=BUDGET.margin)
     parser.add_argument(
-        "--budget-alpha", type=float, default=BUDGET.alpha, help="smaller, as every generation is one more try on one test set"
+        "--budget-alpha",
+        type=float,
+        default=BUDGET.alpha,
+        help="smaller, as every generation is one more try on one test set",
     )
     parser.add_argument("--seed", type=int, default=0, help="of models, test sets and chains")
     bench(**vars(parser.parse_args()))
@@ -117,7 +136,11 @@ def bench(
     gates = {ours: paired(margin, alpha), plain: threshold(0.002), "drop ≤ 0.004": threshold(0.004)}
     found = measure(models, gates, number, seed)
     console.print(table(found, gates, number))
-    rules: Rules = {both: (gates[ours], paired(budget, budget_alpha)), ours: (gates[ours], None), plain: (gates[plain], None)}
+    rules: Rules = {
+        both: (gates[ours], paired(budget, budget_alpha)),
+        ours: (gates[ours], None),
+        plain: (gates[plain], None),
+    }
     lost = lines(models, rules, chains, generations, seed)
     console.print(line_table(lost, budget, generations))
     pushed = max(found[kind, -0.005][ours] for kind in KINDS)
@@ -127,7 +150,12 @@ def bench(
         [
             ("0.5 points worse, yet pushed (worst kind)", f"{100 * pushed:.1f} %", "at most 1 %", pushed <= 0.01),
             ("as good, yet refused (worst kind)", f"{100 * refused:.1f} %", "at most 5 %", refused <= 0.05),
-            ("points lost by the worst chain", f"{100 * most:.2f}", f"at most {100 * budget:g}", most <= budget + CLOSE),
+            (
+                "points lost by the worst chain",
+                f"{100 * most:.2f}",
+                f"at most {100 * budget:g}",
+                most <= budget + CLOSE,
+            ),
         ]
     )
 

@@ -64,7 +64,9 @@ def trained(given: Digits, seed: int) -> Iterator[Model]:
     """A multilayer perceptron before and after its last epochs, trained on the first images and on copies one pixel aside."""
     images, labels = given
     square = images[:TRAIN].reshape(-1, 28, 28)
-    shifted = np.concatenate([square, *(np.roll(square, step, axis) for axis in (1, 2) for step in (1, -1))]).reshape(-1, 784)
+    shifted = np.concatenate([square, *(np.roll(square, step, axis) for axis in (1, 2) for step in (1, -1))]).reshape(
+        -1, 784
+    )
     keras.utils.set_random_seed(seed)
     inputs = keras.Input((784,))
     hidden = keras.layers.Dense(128, "relu")(keras.layers.Dense(256, "relu")(inputs))
@@ -85,4 +87,6 @@ def imagined(seed: int, size: int = 10_000) -> Iterator[Model]:
     hidden = (np.eye(32)[labels] * 5 + points.normal(size=(size, 32))).astype(np.float32)
     rng = np.random.default_rng(seed + 1)
     for noise in (0.3, 0.2):
-        yield Model(hidden, hidden @ (np.eye(32, 10) + noise * rng.normal(size=(32, 10)) / 3).astype(np.float32), labels)
+        yield Model(
+            hidden, hidden @ (np.eye(32, 10) + noise * rng.normal(size=(32, 10)) / 3).astype(np.float32), labels
+        )

@@ -21,7 +21,9 @@ Gate = Callable[[np.ndarray], bool]  # of the four `counts`
 
 def paired(margin: float = PAIRED.margin, alpha: float = PAIRED.alpha) -> Gate:
     """Passes what is better or equivalent; against the best model ever served, with the budget as margin, it is the budget's gate."""
-    return lambda counts: compare_counts(*map(int, counts), margin=margin, alpha=alpha).verdict in ("better", "equivalent")
+    return lambda counts: (
+        compare_counts(*map(int, counts), margin=margin, alpha=alpha).verdict in ("better", "equivalent")
+    )
 
 
 def threshold(drop: float) -> Gate:
@@ -54,7 +56,13 @@ class Lost:
 
 
 def chain(
-    first: Model, rng: np.random.Generator, gate: Gate, budget: Gate | None = None, *, generations: int = 50, loss: float = 0.001
+    first: Model,
+    rng: np.random.Generator,
+    gate: Gate,
+    budget: Gate | None = None,
+    *,
+    generations: int = 50,
+    loss: float = 0.001,
 ) -> Lost:
     """Every candidate is truly worse than what is served, by a little; all are judged on one and the same test set, as in life."""
     test = rng.integers(0, len(first.labels), COUNT)

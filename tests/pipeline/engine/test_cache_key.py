@@ -29,7 +29,12 @@ def stage(*, value: int = 1, run: Run) -> Artifact:
     """Its docstring."""
     return Artifact(run.out)  # a comment
 '''
-FILES = {"stage.py": STAGE, "_helper.py": "from components import _far\n", "_deeper.py": "def deeper(): ...\n", "_far.py": "FAR = 1\n"}
+FILES = {
+    "stage.py": STAGE,
+    "_helper.py": "from components import _far\n",
+    "_deeper.py": "def deeper(): ...\n",
+    "_far.py": "FAR = 1\n",
+}
 PRINT = """
 from components.stage import stage
 from pipeline.recipe import Recipe
@@ -57,7 +62,10 @@ class Edited:
 
     def key(self) -> str:
         command = [sys.executable, "-c", PRINT]
-        paths = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}  # behind the working directory, which comes first
+        paths = {
+            **os.environ,
+            "PYTHONPATH": str(Path(__file__).parents[3]),
+        }  # behind the working directory, which comes first
         done = subprocess.run(command, cwd=self.path.parent, env=paths, capture_output=True, text=True, check=True)
         key, *self.modules = done.stdout.split()
         return key

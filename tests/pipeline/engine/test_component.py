@@ -41,7 +41,9 @@ def test_an_input_that_may_be_absent_takes_either_artifact() -> None:
 
 def test_run_is_no_parameter_of_the_wiring() -> None:
     assert list(pick.parameters) == ["value", "place"]
-    with pytest.raises(WiringError, match=re.escape("pick() has no parameter run; it takes value, place (test_component.py:")):
+    with pytest.raises(
+        WiringError, match=re.escape("pick() has no parameter run; it takes value, place (test_component.py:")
+    ):
         pick(value=1, run=None)
 
 

@@ -41,7 +41,10 @@ def test_the_line_ends_with_the_stage_that_is_named(tiny: Line, to: Path) -> Non
 def test_a_stage_that_the_line_does_not_have_is_refused(to: Path) -> None:
     with pytest.raises(ConfigurationError) as error:
         line(to).upto("dubble")
-    assert str(error.value) == "configuration: dubble is no stage of this line\n  Its stages are pick, double, judge, deliver."
+    assert (
+        str(error.value)
+        == "configuration: dubble is no stage of this line\n  Its stages are pick, double, judge, deliver."
+    )
 
 
 def test_a_resolver_is_no_stage(tmp_path: Path) -> None:
@@ -64,7 +67,11 @@ def test_stage_by_stage_comes_to_what_the_line_comes_to(tiny: Line, to: Path) ->
         one(tiny, line(to, value=3), stage)
         assert [stage] == EVENTS
     assert (to / "number.txt").read_text() == "6"
-    assert [(e["stage"], e["state"]) for e in tiny.lineage.executions(3)] == [("pick", "reused"), ("double", "reused"), ("judge", "ran")]
+    assert [(e["stage"], e["state"]) for e in tiny.lineage.executions(3)] == [
+        ("pick", "reused"),
+        ("double", "reused"),
+        ("judge", "ran"),
+    ]
 
 
 def test_a_stage_alone_that_stands_already_is_reused(tiny: Line, to: Path) -> None:
@@ -162,7 +169,10 @@ def test_what_was_kept_and_is_damaged_is_named(tiny: Line, tmp_path: Path, conte
     held.path.write_text(content)
     with pytest.raises(StoreError) as error:
         tiny.plan(node, held=held)
-    assert str(error.value) == f"store: {held.path} is damaged: it kept what night 1 was told\n  Remove it: all is looked up anew."
+    assert (
+        str(error.value)
+        == f"store: {held.path} is damaged: it kept what night 1 was told\n  Remove it: all is looked up anew."
+    )
 
 
 def test_a_plan_under_a_hold_keeps_nothing(tiny: Line, tmp_path: Path) -> None:
@@ -179,9 +189,10 @@ def test_the_command_names_what_is_missing(tmp_path: Path) -> None:
         "  Make it: python -m pipeline run --only ingest, and the same other options.\n"
     )
     assert (done.returncode, done.stdout) == (2, "")
-    assert [(run["state"], run["exit_code"]) for run in json.loads(gateline("runs", "--json", "--root", tmp_path / "root").stdout)] == [
-        ("failed", 2)
-    ]
+    assert [
+        (run["state"], run["exit_code"])
+        for run in json.loads(gateline("runs", "--json", "--root", tmp_path / "root").stdout)
+    ] == [("failed", 2)]
 
 
 def test_a_run_ends_with_one_stage_or_runs_one_alone(tmp_path: Path) -> None:

@@ -94,7 +94,10 @@ def test_a_damaged_artifact_is_refused_and_force_makes_it_anew(made: Line, to: P
     number.unlink()
     with pytest.raises(DataError) as error:
         made.plan(line(to))
-    assert str(error.value) == f"data: artifact {number.parent}: number.txt is missing\n  Run again with --force double to make it anew."
+    assert (
+        str(error.value)
+        == f"data: artifact {number.parent}: number.txt is missing\n  Run again with --force double to make it anew."
+    )
     made.run(line(to), Again(frozenset({"double"})))
     assert number.read_text() == "2"
 
@@ -142,7 +145,10 @@ def test_from_a_stage_runs_nothing_that_is_not_behind_it(tiny: Line) -> None:
 def test_an_unknown_stage_is_refused(tiny: Line, to: Path, again: Again) -> None:
     with pytest.raises(ConfigurationError) as error:
         Planner.of(tiny.store, again, line(to))
-    assert str(error.value) == "configuration: dubble is no stage of this run\n  Its stages are pick, double, judge, deliver."
+    assert (
+        str(error.value)
+        == "configuration: dubble is no stage of this run\n  Its stages are pick, double, judge, deliver."
+    )
     assert error.value.exit_code == 2
 
 
@@ -180,13 +186,18 @@ def test_no_flag_goes_round_a_gate(tiny: Line, to: Path) -> None:
 def test_what_runs_every_time_cannot_be_asked_for_anew(tiny: Line, to: Path, again: Again) -> None:
     with pytest.raises(ConfigurationError) as error:
         tiny.run(line(to), again)
-    assert str(error.value) == "configuration: deliver runs every time\n  Leave it out, or name a stage whose work is kept."
+    assert (
+        str(error.value)
+        == "configuration: deliver runs every time\n  Leave it out, or name a stage whose work is kept."
+    )
     assert not to.exists()
 
 
 def test_a_resolver_is_no_stage_to_ask_for_anew(tiny: Line, tmp_path: Path) -> None:
     number = pick(value=3)
-    with pytest.raises(ConfigurationError, match=r"^configuration: shelved is no stage of this run\n  Its stages are pick, compare\.$"):
+    with pytest.raises(
+        ConfigurationError, match=r"^configuration: shelved is no stage of this run\n  Its stages are pick, compare\.$"
+    ):
         tiny.run(compare(number=number, other=shelved(number=number, shelf=tmp_path)), Again(frozenset({"shelved"})))
 
 

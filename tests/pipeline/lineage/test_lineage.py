@@ -53,7 +53,15 @@ def test_executions_are_remembered_in_order_and_by_run(opened: Open, url: str) -
     lineage.executed(second, "ingest", state="reused", why="nothing changed", seconds=0.0)
     facts = {"counts": {"train": 3}, "names": ["a", "b"]}
     lineage.executed(
-        first, "ingest", state="ran", why="first time", seconds=1.5, key="k", digest="d", path="/store/artifacts/ingest/k", facts=facts
+        first,
+        "ingest",
+        state="ran",
+        why="first time",
+        seconds=1.5,
+        key="k",
+        digest="d",
+        path="/store/artifacts/ingest/k",
+        facts=facts,
     )
     lineage.executed(first, "describe", state="failed", why="damaged", seconds=0.25)
     ingest, describe = opened(url).executions(first)
@@ -96,7 +104,11 @@ def test_a_run_left_running_was_killed_as_the_next_start_says(opened: Open, url:
     finished = start(lineage)
     lineage.finish(finished, state="pushed", exit_code=0)
     assert start(lineage) == 3
-    assert [(row["state"], bool(row["finished"])) for row in lineage.runs()] == [("running", False), ("pushed", True), ("killed", True)]
+    assert [(row["state"], bool(row["finished"])) for row in lineage.runs()] == [
+        ("running", False),
+        ("pushed", True),
+        ("killed", True),
+    ]
 
 
 def test_an_execution_of_no_run_is_refused_by_the_database(opened: Open, url: str) -> None:
@@ -108,7 +120,9 @@ def test_an_execution_of_no_run_is_refused_by_the_database(opened: Open, url: st
 
 def test_a_database_that_may_only_be_read_is_not_called_full(opened: Open, tmp_path: Path) -> None:
     (tmp_path / "empty.db").touch()
-    with pytest.raises(StoreError, match=r"readonly database\n  Mend its permissions, or name another with --database\.$"):
+    with pytest.raises(
+        StoreError, match=r"readonly database\n  Mend its permissions, or name another with --database\.$"
+    ):
         opened(f"sqlite:///file:{tmp_path / 'empty.db'}?mode=ro&uri=true")
 
 
@@ -127,11 +141,18 @@ def test_what_hinders_a_write_has_a_remedy_of_its_own(opened: Open, tmp_path: Pa
     path = tmp_path / "lineage.db"
     first, second = opened(f"sqlite:///{path}"), opened(f"sqlite:///{path}")
     reader = opened(f"sqlite:///file:{path}?mode=ro&uri=true")
-    with pytest.raises(GatelineError, match=r"readonly database\n  Mend its permissions, or name another with --database\.$"):
+    with pytest.raises(
+        GatelineError, match=r"readonly database\n  Mend its permissions, or name another with --database\.$"
+    ):
         start(reader)
     with second.engine.connect() as connection:
         connection.exec_driver_sql("PRAGMA busy_timeout=0")  # it would wait for 30 seconds
-    with first.writing(), pytest.raises(GatelineError, match=r"locked\n  Another process is writing to it: run again when it has ended\.$"):
+    with (
+        first.writing(),
+        pytest.raises(
+            GatelineError, match=r"locked\n  Another process is writing to it: run again when it has ended\.$"
+        ),
+    ):
         start(second)
 
 
@@ -144,7 +165,9 @@ def written(tmp_path: Path) -> Iterator[sqlite3.Connection]:
     connection.close()
 
 
-def test_who_opens_a_new_database_waits_for_who_writes_to_it(opened: Open, written: sqlite3.Connection, tmp_path: Path) -> None:
+def test_who_opens_a_new_database_waits_for_who_writes_to_it(
+    opened: Open, written: sqlite3.Connection, tmp_path: Path
+) -> None:
     threading.Timer(0.2, written.execute, ["COMMIT"]).start()
     assert start(opened(f"sqlite:///{tmp_path / 'lineage.db'}")) == 1
     assert written.execute("PRAGMA journal_mode").fetchone() == ("wal",)
@@ -184,7 +207,10 @@ def test_a_file_that_is_no_database_is_refused(opened: Open, tmp_path: Path) -> 
 def test_a_password_with_an_at_is_no_host(opened: Open) -> None:
     with pytest.raises(StoreError) as error:
         opened("postgresql+psycopg://me:hun@ter2@127.0.0.1:9/lineage")
-    assert str(error.value) == "store: the URL of the lineage database holds more than one @\n  In a password, write %40 for it."
+    assert (
+        str(error.value)
+        == "store: the URL of the lineage database holds more than one @\n  In a password, write %40 for it."
+    )
 
 
 def test_a_password_is_not_shown(opened: Open) -> None:

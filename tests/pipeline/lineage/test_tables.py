@@ -70,8 +70,14 @@ def test_an_old_database_keeps_its_rows_and_loses_its_passwords(opened: Open, ol
     assert lineage.run(1)["state"] == "killed"
 
 
-def test_an_old_database_gets_the_same_tables_as_a_new_one(opened: Open, old: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
-    new = request.getfixturevalue("new_postgres")() if old.startswith("postgresql") else f"sqlite:///{tmp_path / 'new.db'}"
+def test_an_old_database_gets_the_same_tables_as_a_new_one(
+    opened: Open, old: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    new = (
+        request.getfixturevalue("new_postgres")()
+        if old.startswith("postgresql")
+        else f"sqlite:///{tmp_path / 'new.db'}"
+    )
     assert shape(opened(old).engine) == shape(opened(new).engine)
 
 
@@ -90,7 +96,9 @@ def test_a_step_that_fails_leaves_the_old_database(opened: Open, old: str, monke
 
     with monkeypatch.context() as patched:
         patched.setattr(tables, "_STEPS", (*tables._STEPS, stumble))
-        with pytest.raises(GatelineError, match=r"cannot open the lineage database .*: No space left on device\n  Is its disk full\?"):
+        with pytest.raises(
+            GatelineError, match=r"cannot open the lineage database .*: No space left on device\n  Is its disk full\?"
+        ):
             opened(old)
     engine = sql.create_engine(old)
     assert set(shape(engine)) == {"runs", "executions"}

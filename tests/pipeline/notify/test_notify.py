@@ -115,7 +115,13 @@ class Line:
         verdict = self.root / "verdict"
         verdict.mkdir(exist_ok=True)
         words = "train against version 3's: the share of label 4 differs by 0.2"
-        found = {"split": "train", "feature": "label", "kind": "COMPARATOR_L_INFTY_HIGH", "words": words, "severity": "warning"}
+        found = {
+            "split": "train",
+            "feature": "label",
+            "kind": "COMPARATOR_L_INFTY_HIGH",
+            "words": words,
+            "severity": "warning",
+        }
         other = found | {"split": "validation", "words": "validation against train"}
         (verdict / "anomalies.json").write_text(json.dumps([other, *([found] if drift else [])]))
         stages = [("validate", verdict, {"passed": True}), ("evaluate", self.root, {"accuracy": 0.98617})]
@@ -125,7 +131,9 @@ class Line:
             stages.append(("push", self.root / "serving/mnist/4", {"version": 4, "new": True}))
         for stage, path, facts in stages:
             digest = f"{stage} {candidate}"
-            self.lineage.executed(number, stage, state="ran", why="", seconds=1, digest=digest, path=str(path), facts=facts)
+            self.lineage.executed(
+                number, stage, state="ran", why="", seconds=1, digest=digest, path=str(path), facts=facts
+            )
         self.lineage.finish(number, state=state, exit_code=exit_code, message=message)
         return number
 
@@ -173,7 +181,9 @@ def test_a_push_is_told_with_its_version_and_accuracy(line: Line, slack: Slack) 
         ("waiting", "waiting: for a person's yes", "waiting", "waiting: for a person's yes"),
     ],
 )
-def test_other_ends_are_told_in_the_words_of_the_run(line: Line, slack: Slack, state: str, message: str, event: str, text: str) -> None:
+def test_other_ends_are_told_in_the_words_of_the_run(
+    line: Line, slack: Slack, state: str, message: str, event: str, text: str
+) -> None:
     line.tell(line.run(state, message, 3), webhook(slack))
     ((_, body),) = slack.got
     assert (body["event"], body["text"], body["message"]) == (event, f"mnist, run 1: {text}", message)
@@ -205,7 +215,9 @@ def test_a_target_hears_only_what_it_asked_for(line: Line, slack: Slack) -> None
     assert line.ledger == []
 
 
-def test_a_server_in_trouble_is_tried_again_after_pauses(line: Line, slack: Slack, capsys: pytest.CaptureFixture) -> None:
+def test_a_server_in_trouble_is_tried_again_after_pauses(
+    line: Line, slack: Slack, capsys: pytest.CaptureFixture
+) -> None:
     slack.answers = [500, 503]
     line.tell(line.run("pushed"), webhook(slack))
     assert (len(slack.got), line.slept) == (3, [2.0, 8.0])
@@ -267,9 +279,13 @@ def test_what_was_claimed_before_a_crash_is_not_sent_again(line: Line, slack: Sl
     assert len(slack.got) == 1
 
 
-def test_a_dead_server_is_tried_and_the_others_are_still_told(line: Line, slack: Slack, capsys: pytest.CaptureFixture) -> None:
+def test_a_dead_server_is_tried_and_the_others_are_still_told(
+    line: Line, slack: Slack, capsys: pytest.CaptureFixture
+) -> None:
     dead = Notify(webhook=Webhook(url=f"http://127.0.0.1:{free_port()}/"))
-    mail = Notify(email=Email.model_validate({"host": "127.0.0.1", "port": free_port(), "from": "a@b.c", "to": ["d@e.f"]}))
+    mail = Notify(
+        email=Email.model_validate({"host": "127.0.0.1", "port": free_port(), "from": "a@b.c", "to": ["d@e.f"]})
+    )
     line.tell(line.run("pushed"), dead, mail, webhook(slack))
     assert len(slack.got) == 1
     assert line.slept == [2.0, 8.0] * 2
@@ -331,7 +347,12 @@ def test_a_letter_says_the_same(line: Line, post: tuple[Post, int]) -> None:
     ],
 )
 def test_a_mail_server_that_says_later_is_tried_again_and_one_that_says_no_is_not(
-    line: Line, post: tuple[Post, int], capsys: pytest.CaptureFixture, answers: list[str], letters: int, words: str | None
+    line: Line,
+    post: tuple[Post, int],
+    capsys: pytest.CaptureFixture,
+    answers: list[str],
+    letters: int,
+    words: str | None,
 ) -> None:
     handler, port = post
     handler.answers = answers
@@ -367,7 +388,11 @@ def test_a_program_gets_the_event_on_its_stdin(line: Line, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("command", "words", "pauses"),
     [
-        ([sys.executable, "-c", "import sys; print('no line', file=sys.stderr); sys.exit(7)"], "it exited with 7: no line", [2.0, 8.0]),
+        (
+            [sys.executable, "-c", "import sys; print('no line', file=sys.stderr); sys.exit(7)"],
+            "it exited with 7: no line",
+            [2.0, 8.0],
+        ),
         (["no-such-program-here"], "FileNotFoundError", []),
     ],
 )
@@ -379,27 +404,45 @@ def test_a_program_that_fails_is_a_warning(
     assert line.slept == pauses
 
 
-def test_a_lineage_that_cannot_be_read_costs_a_warning_not_the_run(line: Line, slack: Slack, capsys: pytest.CaptureFixture) -> None:
+def test_a_lineage_that_cannot_be_read_costs_a_warning_not_the_run(
+    line: Line, slack: Slack, capsys: pytest.CaptureFixture
+) -> None:
     line.tell(99, webhook(slack))
     assert capsys.readouterr().err.startswith("warning: notifications were cut short: ")
 
 
-def test_a_run_tells_after_it_is_recorded_and_a_dead_target_changes_nothing_of_its_end(tmp_path: Path, slack: Slack) -> None:
+def test_a_run_tells_after_it_is_recorded_and_a_dead_target_changes_nothing_of_its_end(
+    tmp_path: Path, slack: Slack
+) -> None:
     """The command itself, on data that is not there: refused, exit code 4. The run before it was killed, and told nobody."""
     root = Store(tmp_path / "root").root
     lineage = Lineage.at(root, None)
     lineage.start(profile="sample", command="", config={})
     lineage.engine.dispose()
-    look = (
-        "import sqlite3, sys; print(sqlite3.connect(sys.argv[1]).execute('SELECT state FROM runs').fetchall(), file=open(sys.argv[2], 'w'))"
-    )
+    look = "import sqlite3, sys; print(sqlite3.connect(sys.argv[1]).execute('SELECT state FROM runs').fetchall(), file=open(sys.argv[2], 'w'))"
     targets = [
         {"command": [sys.executable, "-c", look, str(tmp_path / "root/lineage.db"), str(tmp_path / "seen")]},
         {"on": ["refused", "failed"], "webhook": {"url": slack.url}},
         {"command": ["no-such-program-here"]},
     ]
-    command = [sys.executable, "-m", "pipeline", "run", "--root", str(tmp_path / "root"), "--set", f"notify={json.dumps(targets)}"]
-    command += ["--set", "source.module=null", "--set", "source.tfds=no_such_data", "--set", f"source.data_dir={tmp_path}"]
+    command = [
+        sys.executable,
+        "-m",
+        "pipeline",
+        "run",
+        "--root",
+        str(tmp_path / "root"),
+        "--set",
+        f"notify={json.dumps(targets)}",
+    ]
+    command += [
+        "--set",
+        "source.module=null",
+        "--set",
+        "source.tfds=no_such_data",
+        "--set",
+        f"source.data_dir={tmp_path}",
+    ]
     environment = {**os.environ, "TFDS_DATA_DIR": str(tmp_path)}
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, timeout=120, env=environment)
     assert done.returncode == 4, done.stderr
@@ -413,7 +456,16 @@ def test_a_run_tells_after_it_is_recorded_and_a_dead_target_changes_nothing_of_i
 def test_people_hear_of_a_serving_directory_that_cannot_be_written(tmp_path: Path, slack: Slack) -> None:
     (tmp_path / "file").touch()
     target = {"on": ["failed"], "webhook": {"url": slack.url}}
-    command = [sys.executable, "-m", "pipeline", "run", "--root", str(tmp_path / "root"), "--set", f"notify={json.dumps([target])}"]
+    command = [
+        sys.executable,
+        "-m",
+        "pipeline",
+        "run",
+        "--root",
+        str(tmp_path / "root"),
+        "--set",
+        f"notify={json.dumps([target])}",
+    ]
     command += ["--serving-dir", str(tmp_path / "file" / "serving")]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, timeout=120)
     assert done.returncode == 2

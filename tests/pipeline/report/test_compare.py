@@ -78,7 +78,14 @@ def predict(folder: Path, right: np.ndarray, indices: np.ndarray, ends: int) -> 
 def metrics(right: np.ndarray) -> dict[str, Any]:
     def row(some: np.ndarray) -> dict[str, Any]:
         interval = paired.interval(int(some.sum()), len(some))
-        return {"count": len(some), "accuracy": float(some.mean()), "interval": list(interval), "loss": 0.1, "brier": 0.02, "ece": None}
+        return {
+            "count": len(some),
+            "accuracy": float(some.mean()),
+            "interval": list(interval),
+            "loss": 0.1,
+            "brier": 0.02,
+            "ece": None,
+        }
 
     return {"overall": row(right), "slices": {f"label={k}": row(right[k == LABELS]) for k in range(10)}}
 
@@ -142,7 +149,9 @@ def test_another_contract_is_a_difference(tmp_path: Path) -> None:
     answers = finished_run.Answers.drawn(n=200)
     for names in ((), (), tuple("abcdefghij")):
         finished_run.finish(root, answers, names=names)
-    of_1, of_2, of_3 = (next(row for row in beside(root, *pair).data if row["what"] == "contract") for pair in ((2, 1), (1, 2), (2, 3)))
+    of_1, of_2, of_3 = (
+        next(row for row in beside(root, *pair).data if row["what"] == "contract") for pair in ((2, 1), (1, 2), (2, 3))
+    )
     assert of_1["old"] == of_1["new"] == of_2["new"] == of_3["old"] != of_3["new"]
 
 

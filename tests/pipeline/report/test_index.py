@@ -41,7 +41,14 @@ def gathered(root: Path) -> index.Index:
 
 
 def row(run: int, **columns: object) -> index.Row:
-    known = {"profile": "p", "model": "m", "state": "pushed", "started": "2026-01-01T00:00:00+00:00", "seconds": 1.0, "version": run}
+    known = {
+        "profile": "p",
+        "model": "m",
+        "state": "pushed",
+        "started": "2026-01-01T00:00:00+00:00",
+        "seconds": 1.0,
+        "version": run,
+    }
     return index.Row(**{"run": run, "accuracy": 0.98, "gates": {}, "why": "", "report": None, **known, **columns})
 
 
@@ -113,7 +120,9 @@ def test_the_gates_of_data_and_of_serving_stand_at_the_ends(root: Path) -> None:
     run = lineage.start(profile="p", command="", config={})
     for stage, passed in (("validate", True), ("check_serving", False)):
         lineage.executed(run, stage, state="ran", why="", seconds=1.0, key="k", digest="d", facts={"passed": passed})
-    lineage.finish(run, state="refused", exit_code=3, message="refused: loads in 21.00 s; 20.00 s are allowed\n  Make it smaller.")
+    lineage.finish(
+        run, state="refused", exit_code=3, message="refused: loads in 21.00 s; 20.00 s are allowed\n  Make it smaller."
+    )
     lineage.engine.dispose()
     found = gathered(root).rows[0]
     assert list(found.gates.items()) == [("data", "passed"), ("serving", "refused")]
@@ -179,7 +188,8 @@ def test_stretches_end_where_the_verdict_or_the_numbers_do() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "words"), [(None, ""), (0.66, "0.7 s"), (59.94, "59.9 s"), (63.2, "1 min 3 s"), (3599.6, "1 h 0 min"), (7500, "2 h 5 min")]
+    ("seconds", "words"),
+    [(None, ""), (0.66, "0.7 s"), (59.94, "59.9 s"), (63.2, "1 min 3 s"), (3599.6, "1 h 0 min"), (7500, "2 h 5 min")],
 )
 def test_durations_are_for_people(seconds: float | None, words: str) -> None:
     assert index.lasted(seconds) == words
@@ -189,7 +199,9 @@ def test_the_command_writes_the_page_and_says_what_is_served(root: Path) -> None
     done = gateline("report", "--index", "--root", root)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("mnist serves version 2, since ")
-    found = json.loads(gateline("report", "--index", "--json", "--root", root, "--serving-dir", root / "nowhere").stdout)
+    found = json.loads(
+        gateline("report", "--index", "--json", "--root", root, "--serving-dir", root / "nowhere").stdout
+    )
     assert (found["headline"], len(found["rows"])) == ("Nothing is served yet.", 2)
     assert Path(found["html"]).name == "index.html"
 

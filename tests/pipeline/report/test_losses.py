@@ -70,7 +70,9 @@ def test_the_report_of_a_copy_is_of_the_copy(root: Path, tmp_path: Path) -> None
 @pytest.mark.parametrize("path", ["serving/mnist/2", "/nowhere/mnist/2", "/" + "x" * 5000, "/a\0b"])
 def test_whatever_path_push_recorded_there_is_a_report(root: Path, path: str) -> None:
     lineage = Lineage.at(root, None)
-    lineage.executed(1, "push", state="ran", why="", seconds=0.1, digest="f" * 64, path=path, facts={"version": 2, "new": True})
+    lineage.executed(
+        1, "push", state="ran", why="", seconds=0.1, digest="f" * 64, path=path, facts={"version": 2, "new": True}
+    )
     lineage.engine.dispose()
     assert facts_of(root, 1).missing == (["push"] if path.startswith("/") else [])
 
@@ -103,7 +105,9 @@ HARMS = [*((*file, harm) for file in FILES for harm in (cut, Path.unlink)), ("ev
 
 
 @pytest.mark.parametrize(("stage", "name", "harm"), HARMS)
-def test_a_damaged_file_is_named_and_nothing_false_is_said(root: Path, stage: str, name: str, harm: Callable[[Path], None]) -> None:
+def test_a_damaged_file_is_named_and_nothing_false_is_said(
+    root: Path, stage: str, name: str, harm: Callable[[Path], None]
+) -> None:
     harm(left(root, stage) / name)
     found = facts_of(root, 1)
     assert (found.damaged, found.missing) == ({stage: [name]}, [])
@@ -263,10 +267,17 @@ def test_of_one_model_that_is_served_and_best_the_same_is_not_said_twice(root: P
 def test_label_errors_are_those_that_evaluate_flagged(root: Path) -> None:
     found = facts_of(root, 1)
     sure, unsure = ({**found.gallery["mistakes"][0], "top": [[1, p], [2, 0.0], [3, 0.0]]} for p in (0.99, 0.4))
-    flagged = edited(found, gallery={**found.gallery, "mistakes": [sure | {"suspect": False}, unsure | {"suspect": True}]})
+    flagged = edited(
+        found, gallery={**found.gallery, "mistakes": [sure | {"suspect": False}, unsure | {"suspect": True}]}
+    )
     assert [entry["top"][0][1] for entry in flagged.label_errors] == [0.4]
     text = Page(html.page(flagged)).text
-    assert text.index("Likely label errors") < text.index("40.0 %") < text.index("Other confident mistakes") < text.index("99.0 %")
+    assert (
+        text.index("Likely label errors")
+        < text.index("40.0 %")
+        < text.index("Other confident mistakes")
+        < text.index("99.0 %")
+    )
     assert "confident learning, Northcutt, Jiang and Chuang 2021" in text
     old = edited(found, gallery={**found.gallery, "mistakes": [sure, unsure]})
     assert [entry["top"][0][1] for entry in old.label_errors] == [0.99]

@@ -28,7 +28,9 @@ def pushed(tmp_path: Path) -> Facts:
 def test_strings_of_others_are_shown_as_text(tmp_path: Path) -> None:
     root = Store(tmp_path / "root").root
     names = tuple(f"{HOSTILE}{n}" for n in range(10))
-    number = finish(root, refused=("accuracy", "per_class:label=8"), profile=HOSTILE, command=f"run {HOSTILE}", names=names)
+    number = finish(
+        root, refused=("accuracy", "per_class:label=8"), profile=HOSTILE, command=f"run {HOSTILE}", names=names
+    )
     found = facts_of(root, number)
     assert found.names == names
     hostile = {**found.gates[0], "on": HOSTILE, "words": HOSTILE}
@@ -58,7 +60,14 @@ def test_an_older_store_still_gives_a_report(tmp_path: Path) -> None:
     old = {"overall": row, "classes": {"0": row, "1": {**row, "loss": None}}, "confusion": [[9, 1], [0, 10]]}
     (folder / "metrics.json").write_text(json.dumps({"candidate": old, "baseline": old}))
     drop = {"gate": "drop", "slice": "overall", "bound": 0.002, "came": 0.001, "passed": True, "words": ""}
-    floor = {"gate": "per_class", "slice": "class 1", "bound": 0.95, "came": None, "passed": False, "words": "class 1 has no examples"}
+    floor = {
+        "gate": "per_class",
+        "slice": "class 1",
+        "bound": 0.95,
+        "came": None,
+        "passed": False,
+        "words": "class 1 has no examples",
+    }
     (folder / "gates.json").write_text(json.dumps([drop, floor]))
     for name in ("comparisons.json", "gallery.json", "gallery.npy"):
         (folder / name).unlink()
@@ -67,14 +76,20 @@ def test_an_older_store_still_gives_a_report(tmp_path: Path) -> None:
     manifest["digest"] = files.digest(manifest["files"], manifest["facts"])
     (folder / "manifest.json").write_text(json.dumps(manifest | {"seal": files.seal(manifest)}))
     lineage = Lineage.at(root, None)
-    stages = [s | ({"digest": files.digest(manifest["files"])} if s["stage"] == "evaluate" else {}) for s in lineage.executions(number)]
+    stages = [
+        s | ({"digest": files.digest(manifest["files"])} if s["stage"] == "evaluate" else {})
+        for s in lineage.executions(number)
+    ]
     found = gather(Store(root), lineage.run(number) or {}, stages)
     lineage.engine.dispose()
     assert (found.missing, found.damaged) == ([], {})
     text = Page(html.page(found)).text
     assert "drop overall ≤ 0.0020 0.0010 +0.0010 passed" in text
     assert "per_class label=1 ≥ 0.9500 none refused" in text
-    assert all(words in text for words in ("No images were kept.", "Calibration was not measured.", "Robustness under corruptions was not"))
+    assert all(
+        words in text
+        for words in ("No images were kept.", "Calibration was not measured.", "Robustness under corruptions was not")
+    )
     assert "| class 1 | 10 | 0.9000 |" in html.card(found)
 
 

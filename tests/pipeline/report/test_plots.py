@@ -13,8 +13,13 @@ from pipeline.report import plots
 from pipeline.report.pictures import BUDGET, Pictures
 
 ROW = {"count": 100, "accuracy": 0.9, "interval": [0.85, 0.94]}
-BINS = [{"low": i / 15, "high": (i + 1) / 15, "count": 5 * i, "confidence": (i + 0.5) / 15, "accuracy": i / 15} for i in range(15)]
-HISTORY = [{"loss": 1 / e, "val_loss": 1.2 / e, "accuracy": 1 - 0.1 / e, "val_accuracy": 1 - 0.2 / e} for e in (1, 2, 3)]
+BINS = [
+    {"low": i / 15, "high": (i + 1) / 15, "count": 5 * i, "confidence": (i + 0.5) / 15, "accuracy": i / 15}
+    for i in range(15)
+]
+HISTORY = [
+    {"loss": 1 / e, "val_loss": 1.2 / e, "accuracy": 1 - 0.1 / e, "val_accuracy": 1 - 0.2 / e} for e in (1, 2, 3)
+]
 DRAWN = {
     "accuracies": lambda: plots.accuracies([("overall", ROW, ROW), ("0", ROW, None)]),
     "robustness": lambda: plots.robustness(ROW, {"shift": ROW, "$n_1$ <b>": {**ROW, "interval": None}}, {"shift": ROW}),
@@ -70,10 +75,14 @@ def test_a_small_picture_keeps_every_pixel(channels: int) -> None:
     assert (pictures.width, pictures.height) == (60, 84)
     kind, encoded = pictures.url(2).split(",")
     assert kind == "data:image/png;base64"
-    np.testing.assert_array_equal(imagecodecs.png_decode(base64.b64decode(encoded)).reshape(28, 20, channels), images[2])
+    np.testing.assert_array_equal(
+        imagecodecs.png_decode(base64.b64decode(encoded)).reshape(28, 20, channels), images[2]
+    )
 
 
-@pytest.mark.parametrize("shape", [(50, 300, 200, 3), (900, 64, 64, 3), (3, 1, 5000, 1), (5, 28, 28, 2), (5, 40, 40, 6)])
+@pytest.mark.parametrize(
+    "shape", [(50, 300, 200, 3), (900, 64, 64, 3), (3, 1, 5000, 1), (5, 28, 28, 2), (5, 40, 40, 6)]
+)
 def test_large_pictures_are_shrunk_to_the_budget(shape: tuple[int, ...]) -> None:
     pictures = Pictures(np.random.default_rng(0).integers(0, 256, shape, np.uint8))
     assert sum(len(pictures.url(row)) for row in range(len(pictures))) < 1.6 * BUDGET
@@ -93,5 +102,7 @@ def test_blocks_of_pixels_become_their_mean() -> None:
 def test_where_there_is_no_gallery_there_are_no_pictures(tmp_path: Path) -> None:
     (tmp_path / "broken.npy").write_bytes(b"\x93NUMPY")
     np.save(tmp_path / "empty.npy", np.zeros((0, 28, 28, 1), np.uint8))
-    found = [Pictures.of(path) for path in (None, tmp_path / "gone.npy", tmp_path / "broken.npy", tmp_path / "empty.npy")]
+    found = [
+        Pictures.of(path) for path in (None, tmp_path / "gone.npy", tmp_path / "broken.npy", tmp_path / "empty.npy")
+    ]
     assert found == [None] * 4

@@ -65,9 +65,9 @@ def test_every_question_has_its_section_in_order(page: Page, refused: Facts, emp
 
 
 def test_the_page_says_first_what_came_of_the_run_and_why(page: Page, refused: Facts, empty: Facts) -> None:
-    assert page.text.index("Pushed as version 2: no gate refused; 1 could not be judged (too few test images).") < page.text.index(
-        "What was required"
-    )
+    assert page.text.index(
+        "Pushed as version 2: no gate refused; 1 could not be judged (too few test images)."
+    ) < page.text.index("What was required")
     text = Page(html.page(refused)).text
     assert f"{refused.verdict} Train better, or lower the gate." in text
     assert re.fullmatch(r"Refused: accuracy is 0.949\d; gates.accuracy asks for 0.953\d, 0.0040 more.", refused.verdict)
@@ -78,7 +78,11 @@ def test_the_page_says_first_what_came_of_the_run_and_why(page: Page, refused: F
 
 def test_refused_gates_stand_first_and_say_why(refused: Facts) -> None:
     shown, folded = views.gates(refused)
-    assert [(g["gate"], g["slice"]) for g in shown[:3]] == [("accuracy", "overall"), ("per_class", "label=8"), ("paired", "overall")]
+    assert [(g["gate"], g["slice"]) for g in shown[:3]] == [
+        ("accuracy", "overall"),
+        ("per_class", "label=8"),
+        ("paired", "overall"),
+    ]
     assert all(gate["passed"] for gate in shown[3:])
     assert folded == []
     text = Page(html.page(refused)).text
@@ -106,7 +110,11 @@ def test_candidate_and_baseline_stand_side_by_side_with_their_intervals(pushed: 
     assert [row["name"] for row in rows] == ["overall", *map(str, range(10))]
     for row in rows:
         candidate, baseline = row["candidate"], row["baseline"]
-        figures = [html.number(candidate["accuracy"]), html.interval(candidate["interval"]), html.number(baseline["accuracy"])]
+        figures = [
+            html.number(candidate["accuracy"]),
+            html.interval(candidate["interval"]),
+            html.number(baseline["accuracy"]),
+        ]
         assert " ".join(figures[:2]) in page.text
         assert figures[2] in page.text
         assert row["difference"] == pytest.approx(candidate["accuracy"] - baseline["accuracy"])
@@ -122,7 +130,10 @@ def test_labels_are_called_by_their_names(tmp_path: Path) -> None:
     assert "label=8 (Bag) ≥ " in text
     label, other, images = views.confused(found)[0]
     assert f"Most often confused: {names[label]} taken for {names[other]} ({images})" in text
-    assert f"label {names[found.gallery['mistakes'][0]['label']]}, predicted {names[found.gallery['mistakes'][0]['predicted']]}" in text
+    assert (
+        f"label {names[found.gallery['mistakes'][0]['label']]}, predicted {names[found.gallery['mistakes'][0]['predicted']]}"
+        in text
+    )
     assert [row["name"] for row in views.classes(found)][:3] == ["overall", "0 T-shirt/top", "1 Trouser"]
     assert "label=1 (Trouser), ink=below 0.1" in [row["name"] for row in views.slices(found)]
     assert "| class 9 Ankle boot |" in html.card(found)
@@ -136,7 +147,9 @@ def test_images_that_one_model_got_right_and_the_other_wrong_are_shown(pushed: F
     shown = sum(len(pushed.gallery[name]) for name in ("mistakes", "lost", "gained", "samples"))
     assert len(page.all("img")) == shown
     entry = pushed.gallery["lost"][0]
-    assert f"Test image {entry['index']}, labelled {entry['label']}, taken for {entry['predicted']}" in page.values("alt")
+    assert f"Test image {entry['index']}, labelled {entry['label']}, taken for {entry['predicted']}" in page.values(
+        "alt"
+    )
 
 
 def test_without_a_baseline_the_page_says_so(root: Path) -> None:
@@ -149,7 +162,10 @@ def test_leaked_images_are_counted_out_and_both_figures_given(pushed: Facts, pag
     with_, without = pushed.metrics["candidate"]["with_leaked"], pushed.metrics["candidate"]["overall"]
     assert with_["count"] - without["count"] == 23
     words = f"accuracy is {without['accuracy']:.4f} without them, and would be {with_['accuracy']:.4f} if they counted"
-    assert f"23 test images also stand in train or validation. They are left out of every figure here: {words}." in page.text
+    assert (
+        f"23 test images also stand in train or validation. They are left out of every figure here: {words}."
+        in page.text
+    )
     assert "Leakage" not in Page(html.page(refused)).text
 
 
@@ -191,7 +207,9 @@ def test_the_page_needs_nothing_but_itself(source: str, page: Page) -> None:
     assert len(source.encode()) < 3_000_000
     assert not {"script", "iframe", "object", "base"} & {tag for tag, _ in page.elements}
     assert not [name for _, attributes in page.elements for name in attributes if name.startswith("on")]
-    addresses = page.values("src") + page.values("href") + page.values("xlink:href") + re.findall(r"url\(([^)]*)\)", source)
+    addresses = (
+        page.values("src") + page.values("href") + page.values("xlink:href") + re.findall(r"url\(([^)]*)\)", source)
+    )
     assert addresses
     assert [address for address in addresses if not address.startswith(("#", "data:"))] == []
     assert "@import" not in source
@@ -216,7 +234,11 @@ def test_the_page_can_be_read_without_seeing_and_without_a_mouse(page: Page) -> 
 
 def test_beside_the_page_stand_all_figures_as_json(pushed: Facts, tmp_path: Path) -> None:
     written = html.write(pushed, tmp_path / "reports")
-    assert {kind: path.name for kind, path in written.items()} == {"html": "run-1.html", "json": "run-1.json", "card": "run-1.md"}
+    assert {kind: path.name for kind, path in written.items()} == {
+        "html": "run-1.html",
+        "json": "run-1.json",
+        "card": "run-1.md",
+    }
     assert sorted(path.name for path in (tmp_path / "reports").iterdir()) == ["run-1.html", "run-1.json", "run-1.md"]
     found = json.loads(written["json"].read_text())
     assert found["verdict"] == "Pushed as version 2: no gate refused; 1 could not be judged (too few test images)."
@@ -233,9 +255,14 @@ def test_the_model_card_has_the_headings_of_model_cards(pushed: Facts) -> None:
         "Ethical considerations", "Caveats and recommendations", "How to reproduce",
     ]  # fmt: skip
     overall = pushed.metrics["candidate"]["overall"]
-    assert f"| overall | {overall['count']:,} | {overall['accuracy']:.4f} | {html.interval(overall['interval'])} |" in card
+    assert (
+        f"| overall | {overall['count']:,} | {overall['accuracy']:.4f} | {html.interval(overall['interval'])} |" in card
+    )
     assert "    python -m pipeline run --profile mnist\n" in card
-    assert "Robustness was measured under shift, rotation, noise, blur, contrast, one severity each, and under nothing else." in card
+    assert (
+        "Robustness was measured under shift, rotation, noise, blur, contrast, one severity each, and under nothing else."
+        in card
+    )
 
 
 def gateline(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -250,7 +277,9 @@ def test_the_terminal_says_it_in_short(root: Path, refused: Facts) -> None:
     first, *_, card, figures, page = done.stdout.splitlines()
     assert first == refused.verdict
     reports = root / "reports"
-    assert [card.split()[1], figures.split()[1], page.split()[1]] == [str(reports / f"run-2.{e}") for e in ("md", "json", "html")]
+    assert [card.split()[1], figures.split()[1], page.split()[1]] == [
+        str(reports / f"run-2.{e}") for e in ("md", "json", "html")
+    ]
     assert refused.comparisons[0]["words"] in done.stdout
     assert f"{refused.label_errors_counted} test images may be labelled wrongly" in done.stdout
     assert re.search(r"per_class +label=8 .* -0.0040 +refused", done.stdout)
@@ -271,5 +300,7 @@ def test_the_report_imports_neither_tensorflow_nor_beam(root: Path) -> None:
         "print(len(html.page(facts_of(Path(sys.argv[1]), 1))) > 10_000,"
         " [n for n in ('tensorflow', 'apache_beam', 'keras') if n in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", program, root], capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", program, root], capture_output=True, text=True, check=False, timeout=60
+    )
     assert (done.stdout, done.stderr) == ("True []\n", "")

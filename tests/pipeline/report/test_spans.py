@@ -81,7 +81,9 @@ def test_every_span_says_what_became_of_it_and_why(pushed: Facts) -> None:
         "span-0006": "learnt from",
     }
     assert found["span-0002"]["why"].endswith(".png holds no image that can be decoded")
-    assert found["span-0003"]["why"].startswith("span-0003 lies far from the base data set's training data: pixel values differ by ")
+    assert found["span-0003"]["why"].startswith(
+        "span-0003 lies far from the base data set's training data: pixel values differ by "
+    )
     assert [row["images"] for row in pushed.spans] == [40, 0, 60, 40, 40, 200]
     assert found["span-0003"]["measures"]["pixels"]["over"]
     assert not found["span-0006"]["measures"]["pixels"]["over"]
@@ -102,7 +104,9 @@ def test_the_page_lists_spans_with_their_drift_and_its_limits(pushed: Facts, pag
     assert "span date images pixels, ≤ 0.02 labels, ≤ 0.05 brightness, ≤ 0.5 what became of it" in text
     far = pushed.spans[2]
     measured = f"far {far['measures']['pixels']['value']:.3f}"
-    assert re.search(rf"span-0003 {far['date']} 60 {re.escape(measured)} .* quarantined Lies far from the base data set's", text)
+    assert re.search(
+        rf"span-0003 {far['date']} 60 {re.escape(measured)} .* quarantined Lies far from the base data set's", text
+    )
     assert re.search(r"span-0006 \S+ 200 0\.0\d\d 0\.\d{3} 0\.\d{3} learnt from \d+ tested on", text)
     assert text.index("span-0006 20") < text.index("span-0001 20")
 
@@ -126,7 +130,10 @@ def test_a_served_models_fresh_figures_stand_beside_the_candidates(tmp_path: Pat
     found = edited(found, metrics=metrics, spans=[row(1, fresh=200)])
     candidate, baseline = (metrics[name]["fresh"]["accuracy"] for name in ("candidate", "baseline"))
     text = Page(html.page(found)).text
-    assert f"span-0001 200 {candidate:.4f} {html.interval(metrics['candidate']['fresh']['interval'])} {baseline:.4f}" in text
+    assert (
+        f"span-0001 200 {candidate:.4f} {html.interval(metrics['candidate']['fresh']['interval'])} {baseline:.4f}"
+        in text
+    )
     assert f"Beside it, 200 fresh images of span-0001, the newest span: accuracy {candidate:.4f}" in html.card(found)
     assert f"; the served model, {baseline:.4f}." in html.card(found)
 
@@ -135,13 +142,28 @@ def test_a_served_models_fresh_figures_stand_beside_the_candidates(tmp_path: Pat
     ("gate", "words"),
     [
         ({"passed": False, "verdict": "refused", "words": "accuracy on fresh is 0.1"}, "accuracy on fresh is 0.1"),
-        ({"value": None, "verdict": "too few examples"}, "gates.fresh asks for 0.9000; there is no span yet, so it refuses nothing"),
-        ({"verdict": "too few examples"}, "gates.fresh asks for 0.9000; so few images cannot be judged, so it refuses nothing"),
+        (
+            {"value": None, "verdict": "too few examples"},
+            "gates.fresh asks for 0.9000; there is no span yet, so it refuses nothing",
+        ),
+        (
+            {"verdict": "too few examples"},
+            "gates.fresh asks for 0.9000; so few images cannot be judged, so it refuses nothing",
+        ),
         ({"came": "0.9500, at most 0.9810"}, "gates.fresh asks for 0.9000, and 0.9500, at most 0.9810, came: passed"),
     ],
 )
 def test_the_gate_on_fresh_images_is_told_in_words(pushed: Facts, gate: dict[str, Any], words: str) -> None:
-    usual = {"gate": "fresh", "slice": "fresh", "bound": 0.9, "value": 0.95, "passed": True, "verdict": "passed", "words": "", "came": ""}
+    usual = {
+        "gate": "fresh",
+        "slice": "fresh",
+        "bound": 0.9,
+        "value": 0.95,
+        "passed": True,
+        "verdict": "passed",
+        "words": "",
+        "came": "",
+    }
     assert views.fresh_gate(edited(pushed, gates=[usual | gate])) == words
     assert views.fresh_gate(edited(pushed, gates=[])) == ""
 
@@ -162,7 +184,9 @@ def test_the_terminal_the_card_and_show_say_it_in_short(root: Path, pushed: Fact
 def test_without_the_admission_the_lineage_still_says_what_became_of_spans(root: Path, pushed: Facts) -> None:
     executions = {stage["stage"]: stage["facts"] for stage in pushed.stages}
     found = spans.of(executions, [])
-    assert [(row["span"], row["fate"], row["why"]) for row in found] == [(r["span"], r["fate"], r["why"]) for r in pushed.spans]
+    assert [(row["span"], row["fate"], row["why"]) for row in found] == [
+        (r["span"], r["fate"], r["why"]) for r in pushed.spans
+    ]
     assert spans.limits(found) == {}
 
 

@@ -41,7 +41,9 @@ def answers(lineage):
 
 def waiting(lineage, shelf, *, model="new", days=1.0, root=None):
     """A run whose model waits to take the place of `served`; its number."""
-    run = lineage.start(profile="sample", command="python -m pipeline run", config=CONFIG.model_dump(mode="json", by_alias=True))
+    run = lineage.start(
+        profile="sample", command="python -m pipeline run", config=CONFIG.model_dump(mode="json", by_alias=True)
+    )
     approval = Approval(
         Path(),
         passed=False,
@@ -64,7 +66,13 @@ def test_what_was_answered_is_kept_for_good_with_who_and_why(lineage, shelf):
     approvals.decide(run, approved=True, by="ada", reason="fine")
     found = approvals.decided(str(shelf.path), "new")
     assert found
-    assert (found.run, found.approved, found.by, found.reason, found.evaluation) == (run, True, "ada", "fine", "evaluation of new")
+    assert (found.run, found.approved, found.by, found.reason, found.evaluation) == (
+        run,
+        True,
+        "ada",
+        "fine",
+        "evaluation of new",
+    )
     assert approvals.decided(str(shelf.path), "another") is None
     assert approvals.decided("/elsewhere/mnist", "new") is None
     ended = lineage.run(run)
@@ -138,7 +146,9 @@ def test_of_two_who_answer_at_once_one_is_told_that_it_was_the_other(lineage, sh
     """Both have looked before either decides."""
     run = waiting(lineage, shelf)
     answers(lineage).decide(run, approved=False, by="bob", reason="blurry sevens")
-    with pytest.raises(Refused, match=r"somebody else has just decided about run 1\n  python -m pipeline approvals shows how\.$"):
+    with pytest.raises(
+        Refused, match=r"somebody else has just decided about run 1\n  python -m pipeline approvals shows how\.$"
+    ):
         answers(lineage).decide(run, approved=True, by="ada", reason="fine")
     assert answers(lineage).row(run)["person"] == "bob"
     assert lineage.run(run)["state"] == "refused"
@@ -161,7 +171,9 @@ def test_answers_go_along_with_a_store_that_is_moved_with_what_it_serves(tmp_pat
 def test_a_run_that_asked_nothing_has_no_answer(lineage):
     with pytest.raises(ConfigurationError) as error:
         answers(lineage).row(7)
-    assert str(error.value) == "configuration: run 7 waits for no approval\n  python -m pipeline approvals shows which do."
+    assert (
+        str(error.value) == "configuration: run 7 waits for no approval\n  python -m pipeline approvals shows which do."
+    )
 
 
 def test_a_database_from_before_approvals_learns_of_them(lineage, opened):
@@ -171,7 +183,13 @@ def test_a_database_from_before_approvals_learns_of_them(lineage, opened):
     found = opened(str(lineage.engine.url))
     assert answers(found).rows() == []
     there = sql.inspect(found.engine)
-    assert {column["name"] for column in there.get_columns("approvals")} >= {"run", "shelf", "model", "person", "decided"}
+    assert {column["name"] for column in there.get_columns("approvals")} >= {
+        "run",
+        "shelf",
+        "model",
+        "person",
+        "decided",
+    }
     assert [key["referred_table"] for key in there.get_foreign_keys("approvals")] == ["runs"]
 
 

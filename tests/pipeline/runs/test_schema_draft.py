@@ -24,10 +24,17 @@ def test_a_draft_says_size_and_classes_and_what_the_data_set_calls_its_labels(da
     assert head.startswith("# DRAFT: inferred from the train split of pictures/jpeg.")
     path.write_text(rest)
     contract = Contract.load(str(path))
-    assert (contract.shape, contract.classes, contract.names) == (pictures.SHAPE, pictures.CLASSES, tuple(pictures.NAMES))
+    assert (contract.shape, contract.classes, contract.names) == (
+        pictures.SHAPE,
+        pictures.CLASSES,
+        tuple(pictures.NAMES),
+    )
     for out, words in (
         (path, f"configuration: {path} is there already\n  Name another file with --out.\n"),
-        (tmp_path / "no" / "x", f"configuration: there is no folder {tmp_path / 'no'} to write x to\n  Make it, or name another file"),
+        (
+            tmp_path / "no" / "x",
+            f"configuration: there is no folder {tmp_path / 'no'} to write x to\n  Make it, or name another file",
+        ),
         (Path("/proc/x"), "cannot write the draft to /proc"),
     ):
         refused = gateline(*command, out)
@@ -47,8 +54,12 @@ def seen(*labels: int) -> "stats.pb.DatasetFeatureStatistics":
     return found
 
 
-@pytest.mark.parametrize(("names", "classes"), [((), 2), (("ant", "bee"), 2), (("ant", "bee", "cat"), 3), (("0", "1", "2"), 3)])
-def test_a_label_that_train_lacks_is_a_class_too_where_the_data_set_knows_it(names: tuple[str, ...], classes: int) -> None:
+@pytest.mark.parametrize(
+    ("names", "classes"), [((), 2), (("ant", "bee"), 2), (("ant", "bee", "cat"), 3), (("0", "1", "2"), 3)]
+)
+def test_a_label_that_train_lacks_is_a_class_too_where_the_data_set_knows_it(
+    names: tuple[str, ...], classes: int
+) -> None:
     contract = Contract("own.pbtxt", text(seen(0, 1), names))
     assert contract.classes == classes
     assert contract.names == (() if "0" in names else names)

@@ -25,12 +25,18 @@ except BaseException as error:
 
 @pytest.mark.parametrize("signal", ["SIGINT", "SIGTERM"])
 def test_an_end_asked_for_while_something_is_finalized_is_heard_right_after(signal: str) -> None:
-    done = subprocess.run([sys.executable, "-c", FALLS.format(signal=signal)], capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", FALLS.format(signal=signal)], capture_output=True, text=True, check=False, timeout=60
+    )
     assert (done.stdout, done.stderr) == ("KeyboardInterrupt True\n", "")
 
 
 def test_what_else_goes_wrong_in_a_finalizer_is_shown_as_ever() -> None:
-    code = FALLS.format(signal="SIGTERM").replace("signal.raise_signal(signal.SIGTERM)", "1 / 0").replace("wait(60)", "wait(0)")
+    code = (
+        FALLS.format(signal="SIGTERM")
+        .replace("signal.raise_signal(signal.SIGTERM)", "1 / 0")
+        .replace("wait(60)", "wait(0)")
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
     assert (done.returncode, done.stdout) == (0, "")
     assert "ZeroDivisionError: division by zero" in done.stderr

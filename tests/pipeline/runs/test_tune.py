@@ -55,7 +55,10 @@ def test_a_search_is_made_once_and_the_next_run_uses_its_winner(tiny: Line, caps
     made = tiny.run(to_search(workers=2))
     rows = json.loads((made.path / "trials.json").read_text())
     assert [(row["values"]["units"], row["state"]) for row in rows] == [(2, "finished"), (3, "finished")]
-    assert tiny.actions(to_search(workers=1)) == {"transform": "reuse: nothing changed", "search": "reuse: nothing changed"}
+    assert tiny.actions(to_search(workers=1)) == {
+        "transform": "reuse: nothing changed",
+        "search": "reuse: nothing changed",
+    }
     assert not list((tiny.store.root / "scratch").iterdir())
 
     assert tiny.actions(to_tune())["tune"] == "run: found is new"
@@ -97,7 +100,9 @@ def test_a_process_is_the_chief_unless_the_variables_call_it_a_worker() -> None:
     assert searches.is_chief({})
     assert not searches.is_chief(given)
     assert searches.is_chief(given | {"KERASTUNER_TUNER_ID": "chief"})
-    with pytest.raises(ConfigurationError, match=r"^configuration: KERASTUNER_ORACLE_PORT must be set beside keras-tuner's other"):
+    with pytest.raises(
+        ConfigurationError, match=r"^configuration: KERASTUNER_ORACLE_PORT must be set beside keras-tuner's other"
+    ):
         searches.is_chief({name: value for name, value in given.items() if "PORT" not in name})
     for port in ("eighty", "0", "65536"):
         with pytest.raises(ConfigurationError, match=f"KERASTUNER_ORACLE_PORT is {port}, not the number of a port"):
@@ -114,7 +119,9 @@ SAID = [
 
 def watched(**how: Any) -> str:
     out = io.StringIO()
-    with searches.watch(Console(file=out, width=100, height=40, highlight=False, **how), ["transform", "search"]) as watching:
+    with searches.watch(
+        Console(file=out, width=100, height=40, highlight=False, **how), ["transform", "search"]
+    ) as watching:
         watching.started("search")
         for text in SAID:
             watching.said("search", text)

@@ -35,7 +35,9 @@ def test_a_run_that_ends_well_says_what_is_served(tmp_path: Path, printed: str, 
 def test_a_run_that_fails_gives_its_cause_without_the_remedy_and_all_is_logged(tmp_path: Path) -> None:
     said = "ingest  done\nrefused: accuracy is 0.5\n  Train longer.\n"
     (tmp_path / "schedule.log").write_text("error: of yesterday\n")
-    assert child(tmp_path, f"import sys; sys.stderr.write({said!r}); sys.exit(3)")() == Ended(3, "refused: accuracy is 0.5")
+    assert child(tmp_path, f"import sys; sys.stderr.write({said!r}); sys.exit(3)")() == Ended(
+        3, "refused: accuracy is 0.5"
+    )
     assert (tmp_path / "schedule.log").read_text() == "error: of yesterday\n" + said
 
 
@@ -51,7 +53,10 @@ def test_a_run_that_is_killed_says_by_what(tmp_path: Path) -> None:
 
 def test_past_its_time_limit_a_run_is_asked_to_end(tmp_path: Path) -> None:
     ended = child(tmp_path, OBEDIENT, limit=1)()
-    assert (ended.outcome, ended.words) == ("time limit", "longer than 0.0166667 minutes: the next run goes on from there")
+    assert (ended.outcome, ended.words) == (
+        "time limit",
+        "longer than 0.0166667 minutes: the next run goes on from there",
+    )
     assert ended.exit_code in (130, -15)  # the latter where it had not begun to listen
 
 

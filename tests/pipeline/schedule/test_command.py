@@ -129,11 +129,18 @@ def test_on_drift_a_span_is_looked_at_first(tmp_path: Path, data_dir: str, sampl
     images, labels = digits(data_dir, 0, 60)
     deliver(arrivals, "span-0001", images, labels, "idx")
     _, status = watching(root, "--on-drift", *sets)
-    assert "  no drift: no span lies far from what was learnt (run 1); for new span span-0001\nnext  when a new span" in status
+    assert (
+        "  no drift: no span lies far from what was learnt (run 1); for new span span-0001\nnext  when a new span"
+        in status
+    )
     deliver(arrivals, "span-0002", bright(images), labels, "idx")
     said, status = watching(root, "--on-drift", *sets, waits="span-0002 is not learnt from yet")
-    assert re.search(r"  new span span-0002 is not learnt from yet; an hour's pause, then the next try at \S+ \S+ UTC\n", said[-1])
-    assert re.search(r"  configuration: .* names span-0009, but there is no such span; for new span span-0002\n", status)
+    assert re.search(
+        r"  new span span-0002 is not learnt from yet; an hour's pause, then the next try at \S+ \S+ UTC\n", said[-1]
+    )
+    assert re.search(
+        r"  configuration: .* names span-0009, but there is no such span; for new span span-0002\n", status
+    )
     assert entries(root) == [("no drift", "new span span-0001", 0), ("configuration", "new span span-0002", 0)]
     runs = json.loads(gateline("runs", "--root", root, "--json").stdout)
     assert [run["state"] for run in runs] == ["failed", "partial", "partial"]
@@ -182,10 +189,14 @@ def test_control_characters_in_names_and_in_what_runs_say_do_not_reach_the_termi
     root = Store(tmp_path / "root").root
     now = datetime.datetime.now(datetime.UTC)
     name = "span-0001\x1b[31m\x07\nlast"
-    entry = Entry(tick=now, ticks=0, cause=f"new span {name}", outcome="failed", why="error: \x1b]0;boom\x07", ended=now)
+    entry = Entry(
+        tick=now, ticks=0, cause=f"new span {name}", outcome="failed", why="error: \x1b]0;boom\x07", ended=now
+    )
     running = Running(tick=now, ticks=0, started=now, tries=1, again=now + datetime.timedelta(minutes=10))
     begun = State.begin(None, "0 3 * * *", "Europe/Berlin", now)
-    state = begun.model_copy(update={"running": running, "recent": (entry,), "next": running.again, "why": f"busy: {name}"})
+    state = begun.model_copy(
+        update={"running": running, "recent": (entry,), "next": running.again, "why": f"busy: {name}"}
+    )
     state.write(root / "schedule.json")
     last, following, _ = gateline("schedule", "status", "--root", root).stdout.splitlines()
     assert last.endswith("  failed: error: ]0;boom; for new span span-0001[31m last")

@@ -88,7 +88,9 @@ WEEKDAYS = {
     weekday=st.sampled_from(sorted(WEEKDAYS)),
     start=st.datetimes(datetime.datetime(2020, 1, 1), datetime.datetime(2040, 1, 1), timezones=st.just(UTC)),
 )
-def test_the_ticks_are_those_that_a_search_by_hand_finds(minute: int, hours: set, day: int | None, weekday: str, start) -> None:
+def test_the_ticks_are_those_that_a_search_by_hand_finds(
+    minute: int, hours: set, day: int | None, weekday: str, start
+) -> None:
     def on(date: datetime.date) -> bool:
         on_weekday = date.isoweekday() % 7 in WEEKDAYS[weekday]
         if day is None or weekday.startswith("*"):

@@ -75,7 +75,9 @@ def test_in_whatever_zone_each_local_date_has_its_hour_nought_once(zone: str, mi
     assert found == dates[1:]
 
 
-def by_hand(wanted: Callable[[datetime.datetime], bool], every_hour: bool, zone: str, start: datetime.datetime) -> list[datetime.datetime]:
+def by_hand(
+    wanted: Callable[[datetime.datetime], bool], every_hour: bool, zone: str, start: datetime.datetime
+) -> list[datetime.datetime]:
     """The ticks of four days from `start`, found minute by minute."""
     there = zoneinfo.ZoneInfo(zone)
     found, seen, before = [], set(), (start - MINUTE).astimezone(there).replace(tzinfo=None)

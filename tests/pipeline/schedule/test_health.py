@@ -55,7 +55,9 @@ def metrics(address: str) -> dict[str, float]:
 def run(health: Health, state: str, exit_code: int, message: str = "", *stages: tuple) -> int:
     number = health.lineage.start(profile="mnist", command="", config={})
     for stage, seconds, path, facts in stages:
-        health.lineage.executed(number, stage, state="ran", why="", seconds=seconds, key="k", digest=stage, path=str(path), facts=facts)
+        health.lineage.executed(
+            number, stage, state="ran", why="", seconds=seconds, key="k", digest=stage, path=str(path), facts=facts
+        )
     if state != "running":
         health.lineage.finish(number, state=state, exit_code=exit_code, message=message)
     return number
@@ -71,7 +73,9 @@ def serve_model(health: Health, version: int, accuracy: float | None, age: float
 
 def evaluation(folder: Path, **gates: bool) -> Path:
     folder.mkdir(parents=True)
-    (folder / "gates.json").write_text(json.dumps([{"gate": g, "slice": s, "passed": p} for g, p in gates.items() for s in ("a", "b")]))
+    (folder / "gates.json").write_text(
+        json.dumps([{"gate": g, "slice": s, "passed": p} for g, p in gates.items() for s in ("a", "b")])
+    )
     return folder
 
 
@@ -181,17 +185,29 @@ def test_what_came_of_the_last_tick_or_span_is_said_with_its_cause(health: Healt
         assert found.pop("gateline_schedule_last_timestamp_seconds") == end.timestamp()
         assert [name for name, value in found.items() if value] == [f"gateline_schedule_last_outcome{{{outcome}}}"]
         said = json.loads(get(f"{address}/healthz")[1])["schedule"]["last"]
-        assert said == {"outcome": outcome, "why": "run 3", "cause": "new span span-0007", "ended": "2026-06-01T10:10:00Z"}
+        assert said == {
+            "outcome": outcome,
+            "why": "run 3",
+            "cause": "new span span-0007",
+            "ended": "2026-06-01T10:10:00Z",
+        }
 
 
 @pytest.mark.parametrize("outcome", get_args(Outcome))
-def test_a_schedule_whose_last_run_came_to_no_end_is_failing_though_the_lineage_knows_of_none(health: Health, outcome: Outcome) -> None:
+def test_a_schedule_whose_last_run_came_to_no_end_is_failing_though_the_lineage_knows_of_none(
+    health: Health, outcome: Outcome
+) -> None:
     address, end = serve(health, 0), at("2026-06-01 12:10")
     run(health, "pushed", 0)
     last = Entry(tick=end, outcome=outcome, why="error: no space left", ended=end)
-    State.begin(None, "0 3 * * *", "UTC", end).model_copy(update={"recent": (last,)}).write(health.root / "schedule.json")
+    State.begin(None, "0 3 * * *", "UTC", end).model_copy(update={"recent": (last,)}).write(
+        health.root / "schedule.json"
+    )
     code, body = get(f"{address}/healthz")
-    assert (code, json.loads(body)["status"]) == (200, "failing" if outcome in ("failed", "configuration", "time limit") else "ok")
+    assert (code, json.loads(body)["status"]) == (
+        200,
+        "failing" if outcome in ("failed", "configuration", "time limit") else "ok",
+    )
 
 
 def test_a_store_that_cannot_be_read_is_an_answer_not_a_silence(health: Health) -> None:
@@ -222,5 +238,7 @@ def test_metrics_need_neither_tensorflow_nor_beam(tmp_path: Path) -> None:
         "urllib.request.urlopen(serve(Health(root, root / 'serving'), 0) + '/metrics').read()\n"
         "print([name for name in ('tensorflow', 'apache_beam', 'numpy', 'keras') if name in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", program, tmp_path], capture_output=True, text=True, check=False, cwd=ROOT)
+    done = subprocess.run(
+        [sys.executable, "-c", program, tmp_path], capture_output=True, text=True, check=False, cwd=ROOT
+    )
     assert (done.stdout, done.stderr) == ("[]\n", "")

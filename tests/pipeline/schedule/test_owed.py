@@ -8,7 +8,20 @@ import pytest
 
 from pipeline.schedule.scheduler import MISSED, Ended, News, Rules, State
 from schemas.errors import ConfigurationError, StoreError
-from tests.pipeline.schedule.test_scheduler import BUSY, DAY, FAILED, HOUR, MINUTE, PUSHED, REFUSED, UTC, Crash, World, at, spans
+from tests.pipeline.schedule.test_scheduler import (
+    BUSY,
+    DAY,
+    FAILED,
+    HOUR,
+    MINUTE,
+    PUSHED,
+    REFUSED,
+    UTC,
+    Crash,
+    World,
+    at,
+    spans,
+)
 
 TIME_LIMIT = Ended(-15, "longer than 5 minutes: the next run goes on from there", timed_out=True)
 CONFIGURATION, INTERRUPTED = Ended(2, "configuration: no"), Ended(130, "interrupted: by hand")
@@ -30,7 +43,10 @@ def watcher(*ends: Ended, retries: int = 0, **more: object) -> World:
 def test_a_span_whose_run_came_to_no_good_end_is_tried_again_each_hour_until_one_does(end: Ended) -> None:
     world = watcher(end, end, PUSHED).live(START + 12 * HOUR)
     assert [moment - START for moment in world.tries] == [0 * HOUR, 1 * HOUR, 2 * HOUR]
-    assert [(entry.outcome, entry.cause) for entry in world.journal] == [*[(end.outcome, "new span 7")] * 2, ("pushed", "new span 7")]
+    assert [(entry.outcome, entry.cause) for entry in world.journal] == [
+        *[(end.outcome, "new span 7")] * 2,
+        ("pushed", "new span 7"),
+    ]
     assert world.disk
     assert (world.disk.owed, world.disk.why) == (None, "waiting for a new span")
 
@@ -61,7 +77,10 @@ def test_a_newer_span_is_not_kept_waiting_by_an_older_one() -> None:
     came = START + 5 * MINUTE
     world.news = lambda world: News("8", "new span 8") if world.clock >= came else span(world)
     world.live(START + 12 * HOUR)
-    assert [(entry.outcome, entry.cause) for entry in world.journal] == [("failed", "new span 7"), ("pushed", "new span 8")]
+    assert [(entry.outcome, entry.cause) for entry in world.journal] == [
+        ("failed", "new span 7"),
+        ("pushed", "new span 8"),
+    ]
     assert world.tries[1] - came < MINUTE
 
 
@@ -72,7 +91,9 @@ def test_a_night_that_fails_owes_what_came_since_the_last_and_nothing_that_was_l
     def news(world: World) -> News:
         return News("2", "new span 2") if world.clock >= came else News("1", "new span 1")
 
-    world = World(rules=Rules(retries=0), news=news, plays=lambda world: ends.pop(0), takes=0 * MINUTE).live(at("2026-01-03 12:00"))
+    world = World(rules=Rules(retries=0), news=news, plays=lambda world: ends.pop(0), takes=0 * MINUTE).live(
+        at("2026-01-03 12:00")
+    )
     assert [(entry.outcome, entry.cause) for entry in world.journal] == [
         ("pushed", "new span 1"),
         ("failed", ""),  # of 2 January: no span waits for it
@@ -89,7 +110,13 @@ def test_a_night_within_the_pause_is_kept_and_pays_what_is_owed() -> None:
         assert world.disk
         said.append((world.disk.next, world.disk.why))
 
-    world = World(clock=at("2026-01-02 02:30"), rules=Rules(retries=0), news=span, plays=lambda world: ends.pop(0), passing=passing)
+    world = World(
+        clock=at("2026-01-02 02:30"),
+        rules=Rules(retries=0),
+        news=span,
+        plays=lambda world: ends.pop(0),
+        passing=passing,
+    )
     world.live(at("2026-01-02 12:00"))
     assert world.tries == [at("2026-01-02 02:30"), at("2026-01-02 03:00")]
     assert said[0] == (at("2026-01-02 03:00"), "the next tick of 0 3 * * * (Europe/Berlin)")
@@ -104,7 +131,10 @@ def test_a_run_that_is_cut_off_again_and_again_leaves_its_span_owed() -> None:
     world = watcher(PUSHED, retries=1)
     world.plays = plays
     world.live(START + 12 * HOUR)
-    assert [(entry.outcome, entry.cause) for entry in world.journal] == [("failed", "new span 7"), ("pushed", "new span 7")]
+    assert [(entry.outcome, entry.cause) for entry in world.journal] == [
+        ("failed", "new span 7"),
+        ("pushed", "new span 7"),
+    ]
 
 
 def test_a_clock_that_is_set_back_does_not_make_the_pause_longer() -> None:

@@ -17,7 +17,12 @@ from schemas.errors import StoreError
 UTC = datetime.UTC
 MINUTE, HOUR, DAY = datetime.timedelta(minutes=1), datetime.timedelta(hours=1), datetime.timedelta(days=1)
 BERLIN = zoneinfo.ZoneInfo("Europe/Berlin")
-PUSHED, FAILED, REFUSED, BUSY = Ended(0, "version 1", new=True), Ended(1, "error: boom"), Ended(3, "refused: 0.5"), Ended(5, "locked: x")
+PUSHED, FAILED, REFUSED, BUSY = (
+    Ended(0, "version 1", new=True),
+    Ended(1, "error: boom"),
+    Ended(3, "refused: 0.5"),
+    Ended(5, "locked: x"),
+)
 
 
 class Crash(BaseException):
@@ -52,7 +57,9 @@ class World:
     def start(self) -> Schedule:
         """A scheduler that finds what the last one left on the disk."""
         state = State.begin(self.disk, self.cron, self.zone, self.clock)
-        return Schedule(self.after, self.rules, state, self.save, self.run, lambda: self.clock, self.sleep, lambda: self.news(self))
+        return Schedule(
+            self.after, self.rules, state, self.save, self.run, lambda: self.clock, self.sleep, lambda: self.news(self)
+        )
 
     def live(self, until: datetime.datetime) -> "World":
         """Until then, started again after each crash."""
@@ -130,7 +137,9 @@ def test_in_a_bad_year_every_tick_is_run_once_or_accounted_for(missed: str, seed
             raise Crash
         if chance.random() < 0.05:
             world.clock += chance.randint(1, 60) * HOUR  # a run that takes days
-        return chance.choice([PUSHED, PUSHED, FAILED, REFUSED, BUSY, Ended(2, "configuration: no"), Ended(-9, "killed")])
+        return chance.choice(
+            [PUSHED, PUSHED, FAILED, REFUSED, BUSY, Ended(2, "configuration: no"), Ended(-9, "killed")]
+        )
 
     def passing(world: World) -> None:
         if chance.random() < 0.0005:
@@ -139,7 +148,12 @@ def test_in_a_bad_year_every_tick_is_run_once_or_accounted_for(missed: str, seed
             world.clock += chance.randint(0, 100) * HOUR
             raise Crash
 
-    world = World(rules=Rules(missed, jitter=1800), plays=plays, passing=passing, clock=datetime.datetime(2026, 1, 1, 12, tzinfo=UTC))
+    world = World(
+        rules=Rules(missed, jitter=1800),
+        plays=plays,
+        passing=passing,
+        clock=datetime.datetime(2026, 1, 1, 12, tzinfo=UTC),
+    )
     start, end = world.clock, at("2026-12-31 12:00")
     world.live(end)
     assert world.disk
@@ -178,7 +192,8 @@ def test_a_clock_that_was_years_ahead_does_not_stop_the_schedule_for_years() -> 
 
 
 @pytest.mark.parametrize(
-    ("missed", "expected"), [("coalesce", [("pushed", 4)]), ("catch-up", [("pushed", 1)] * 4), ("skip", [("missed", 4)])]
+    ("missed", "expected"),
+    [("coalesce", [("pushed", 4)]), ("catch-up", [("pushed", 1)] * 4), ("skip", [("missed", 4)])],
 )
 def test_ticks_of_a_long_night_are_coalesced_caught_up_or_skipped(missed: str, expected: list) -> None:
     world = World(rules=Rules(missed), clock=at("2026-06-01 12:00")).live(at("2026-06-01 13:00"))
@@ -199,13 +214,17 @@ def test_ticks_that_pass_during_a_run_never_overlap_it() -> None:
 @pytest.mark.parametrize("first", [FAILED, Ended(-9, "killed by SIGKILL"), Ended(2, "store: cannot write")])
 def test_an_error_that_may_pass_is_tried_again_after_pauses_that_double(first: Ended) -> None:
     ends = [first, first, first, PUSHED]
-    world = World(plays=lambda world: ends.pop(0), takes=0 * MINUTE, clock=at("2026-06-01 12:00")).live(at("2026-06-02 12:00"))
+    world = World(plays=lambda world: ends.pop(0), takes=0 * MINUTE, clock=at("2026-06-01 12:00")).live(
+        at("2026-06-02 12:00")
+    )
     assert [moment - world.tries[0] for moment in world.tries] == [0 * MINUTE, 1 * MINUTE, 3 * MINUTE, 7 * MINUTE]
     assert [(entry.outcome, entry.tries) for entry in world.journal] == [("pushed", 4)]
 
 
 def test_after_the_last_retry_the_failure_is_accounted_for_and_the_next_night_runs() -> None:
-    world = World(rules=Rules(retries=1), plays=lambda world: FAILED, clock=at("2026-06-01 12:00")).live(at("2026-06-03 12:00"))
+    world = World(rules=Rules(retries=1), plays=lambda world: FAILED, clock=at("2026-06-01 12:00")).live(
+        at("2026-06-03 12:00")
+    )
     assert [(entry.outcome, entry.tries, entry.why) for entry in world.journal] == [("failed", 2, "error: boom")] * 2
 
 
@@ -222,9 +241,13 @@ def test_after_the_last_retry_the_failure_is_accounted_for_and_the_next_night_ru
         (Ended(0, "nothing changed"), "unchanged"),
     ],
 )
-def test_what_trying_again_would_not_change_is_not_tried_again_and_the_schedule_goes_on(ended: Ended, outcome: str) -> None:
+def test_what_trying_again_would_not_change_is_not_tried_again_and_the_schedule_goes_on(
+    ended: Ended, outcome: str
+) -> None:
     world = World(plays=lambda world: ended, clock=at("2026-06-01 12:00")).live(at("2026-06-03 12:00"))
-    assert [(entry.outcome, entry.why, entry.exit_code) for entry in world.journal] == [(outcome, ended.words, ended.exit_code)] * 2
+    assert [(entry.outcome, entry.why, entry.exit_code) for entry in world.journal] == [
+        (outcome, ended.words, ended.exit_code)
+    ] * 2
     assert len(world.tries) == 2
 
 
@@ -257,7 +280,9 @@ def test_a_run_that_takes_the_scheduler_down_with_it_is_given_up_in_the_end() ->
         raise Crash
 
     world = World(rules=Rules(retries=2), plays=plays, clock=at("2026-06-01 12:00")).live(at("2026-06-02 12:00"))
-    assert [(entry.outcome, entry.tries, entry.why) for entry in world.journal] == [("failed", 3, "cut off 3 times in mid-run")]
+    assert [(entry.outcome, entry.tries, entry.why) for entry in world.journal] == [
+        ("failed", 3, "cut off 3 times in mid-run")
+    ]
 
 
 def test_a_run_that_was_asked_to_stop_goes_on_at_the_next_start_and_that_costs_no_try() -> None:
@@ -291,7 +316,10 @@ def test_a_run_begun_before_an_outage_stands_for_the_ticks_since() -> None:
 def test_jitter_is_a_ticks_own_and_within_its_bound() -> None:
     rules = [Rules(jitter=600, name=name) for name in ("one", "other")]
     worlds = [World(rules=each, clock=at("2026-06-01 12:00")).live(at("2026-06-21 12:00")) for each in rules]
-    delays = [[(moment - entry.tick).total_seconds() for moment, entry in zip(w.tries, w.journal, strict=True)] for w in worlds]
+    delays = [
+        [(moment - entry.tick).total_seconds() for moment, entry in zip(w.tries, w.journal, strict=True)]
+        for w in worlds
+    ]
     assert all(0 <= delay <= 600 for each in delays for delay in each)
     assert len({round(delay) for each in delays for delay in each}) > 30
     again = World(rules=rules[0], clock=at("2026-06-01 12:00")).live(at("2026-06-21 12:00"))
@@ -314,7 +342,9 @@ def test_once_runs_now_with_retries_and_stands_for_what_was_missed() -> None:
 
 def test_another_timetable_begins_now_and_owes_nothing() -> None:
     world = World(clock=at("2026-06-01 12:00")).live(at("2026-06-02 12:00"))
-    other = World("*/5 * * * *", takes=0 * MINUTE, clock=world.clock + 10 * HOUR, disk=world.disk, journal=world.journal)
+    other = World(
+        "*/5 * * * *", takes=0 * MINUTE, clock=world.clock + 10 * HOUR, disk=world.disk, journal=world.journal
+    )
     other.live(other.clock + 12 * MINUTE)
     assert [entry.ticks for entry in other.journal[1:]] == [1, 1]
 
@@ -348,8 +378,13 @@ def test_a_new_span_is_run_for_at_once_and_the_nights_are_as_they_were() -> None
     start, end = world.clock, at("2026-03-01 12:30")
     world.live(end)
     called = [entry for entry in world.journal if entry.cause]
-    assert [(entry.cause, entry.ticks, entry.outcome) for entry in called] == [(f"new span {i}", 0, "pushed") for i in range(20)]
-    assert all(at("2026-01-02 12:00") + 3 * i * DAY <= entry.tick <= at("2026-01-02 12:01") + 3 * i * DAY for i, entry in enumerate(called))
+    assert [(entry.cause, entry.ticks, entry.outcome) for entry in called] == [
+        (f"new span {i}", 0, "pushed") for i in range(20)
+    ]
+    assert all(
+        at("2026-01-02 12:00") + 3 * i * DAY <= entry.tick <= at("2026-01-02 12:01") + 3 * i * DAY
+        for i, entry in enumerate(called)
+    )
     assert [entry.tick for entry in world.journal if not entry.cause] == berlin(start, end)
 
 

@@ -19,7 +19,9 @@ ROOT = Path(__file__).parents[3]
 def shelf(tmp_path):
     found = Shelf(tmp_path / "root" / "serving", "mnist")
     for number, name in enumerate(("one", "two", "three"), 1):
-        publish(found, model(tmp_path, name), accuracy=0.9 + number / 100, approved={"by": "ada"} if number == 2 else None)
+        publish(
+            found, model(tmp_path, name), accuracy=0.9 + number / 100, approved={"by": "ada"} if number == 2 else None
+        )
     return found
 
 
@@ -42,7 +44,10 @@ def test_list_says_which_version_is_served_pinned_and_rolled_back(shelf, serving
     assert " ".join(rows[0][6].split()) == "ada served, holds version 2 again, in place of 3: slow on old phones"
     assert [row[6].split() for row in rows[1:]] == [["rolled", "back"], ["ada"], ["pinned"]]
     found = json.loads(serving("list", "--json"))
-    assert [(row["version"], row["approved_by"], row["state"]) for row in found[2:]] == [(2, "ada", []), (1, "", ["pinned"])]
+    assert [(row["version"], row["approved_by"], row["state"]) for row in found[2:]] == [
+        (2, "ada", []),
+        (1, "", ["pinned"]),
+    ]
 
 
 def test_verify_names_each_file_that_differs_and_ends_with_4(shelf, serving, capsys):
@@ -51,14 +56,20 @@ def test_verify_names_each_file_that_differs_and_ends_with_4(shelf, serving, cap
     (shelf.path / "2" / "more").write_text("more")
     with pytest.raises(DataError) as error:
         serving("verify")
-    assert capsys.readouterr().out == "mnist/1  whole\nmnist/2  saved_model.pb is missing\nmnist/2  more was added\nmnist/3  whole\n"
+    assert (
+        capsys.readouterr().out
+        == "mnist/1  whole\nmnist/2  saved_model.pb is missing\nmnist/2  more was added\nmnist/3  whole\n"
+    )
     assert (error.value.exit_code, error.value.cause) == (4, "mnist/2 is not what was pushed")
     assert serving("verify", "3") == "mnist/3  whole\n"
     assert json.loads(serving("verify", "1", "--json")) == {"mnist/1": []}
 
 
 def test_rollback_says_what_serves_now(shelf, serving):
-    assert serving("rollback", "--reason", "slow") == "version 4 serves the model of version 2 again, in place of version 3\n"
+    assert (
+        serving("rollback", "--reason", "slow")
+        == "version 4 serves the model of version 2 again, in place of version 3\n"
+    )
     found = json.loads(serving("rollback", "--to", "1", "--json"))
     assert (found["version"], found["of"], found["to"], found["path"]) == (5, 4, 1, str(shelf.path / "5"))
 

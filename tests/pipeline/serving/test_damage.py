@@ -71,7 +71,9 @@ def test_a_damaged_provenance_is_named_and_so_is_the_way_out(shelf: Shelf, damag
     assert error.value.remedy == "Put it back from a copy, or move that version away."
 
 
-def test_a_provenance_of_which_a_fact_cannot_be_read_was_written_by_gateline_even_if_nothing_remembers_it(shelf: Shelf) -> None:
+def test_a_provenance_of_which_a_fact_cannot_be_read_was_written_by_gateline_even_if_nothing_remembers_it(
+    shelf: Shelf,
+) -> None:
     path = shelf.path / "2" / "provenance.json"
     said(path, files=[])
     (shelf.path / ".history" / "2.json").unlink()
@@ -172,7 +174,9 @@ def test_a_served_version_that_cannot_be_read_is_taken_back_by_what_is_remembere
 
 def test_a_served_version_of_which_nothing_is_known_is_not_taken_back(shelf: Shelf) -> None:
     (shelf.path / "9").mkdir()
-    with pytest.raises(StoreError, match=r"9 in the serving directory has no readable provenance\.json: it was not pushed by gateline"):
+    with pytest.raises(
+        StoreError, match=r"9 in the serving directory has no readable provenance\.json: it was not pushed by gateline"
+    ):
         shelf.rollback()
 
 

@@ -34,7 +34,9 @@ def test_to_remove_again_removes_nothing(numbers: set[int], keep: int, precious:
 
 @given(NUMBERS, st.integers(2, 70), NUMBERS)
 def test_to_keep_more_never_removes_more(numbers: set[int], keep: int, precious: set[int]) -> None:
-    assert set(leaving(numbers, keep=keep + 1, precious=precious)) <= set(leaving(numbers, keep=keep, precious=precious))
+    assert set(leaving(numbers, keep=keep + 1, precious=precious)) <= set(
+        leaving(numbers, keep=keep, precious=precious)
+    )
 
 
 @pytest.fixture

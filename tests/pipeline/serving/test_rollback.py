@@ -70,7 +70,9 @@ def test_another_model_is_pushed_and_the_rolled_back_one_stays_refused(shelf: Sh
         publish(shelf, model(tmp_path, "three"))
 
 
-def test_a_version_that_was_rolled_back_can_be_brought_back_and_nobody_is_the_worse(shelf: Shelf, tmp_path: Path) -> None:
+def test_a_version_that_was_rolled_back_can_be_brought_back_and_nobody_is_the_worse(
+    shelf: Shelf, tmp_path: Path
+) -> None:
     shelf.rollback()
     assert shelf.withdrawn() == {"three": 3}
     assert shelf.rollback(to=3).digest == "three"
@@ -173,7 +175,11 @@ def planted(version: Path, what: str, tmp_path: Path) -> None:
 )
 def test_verify_names_each_planted_change(shelf: Shelf, tmp_path: Path, what: str, words: str) -> None:
     planted(shelf.version(2).path, what, tmp_path)
-    assert {v.number: shelf.differences(v) for v in shelf.versions()} == {1: [], 2: [words.format(shelf=shelf.path)], 3: []}
+    assert {v.number: shelf.differences(v) for v in shelf.versions()} == {
+        1: [],
+        2: [words.format(shelf=shelf.path)],
+        3: [],
+    }
 
 
 def test_a_version_whose_provenance_differs_from_its_record_stops_every_push(shelf: Shelf, tmp_path: Path) -> None:

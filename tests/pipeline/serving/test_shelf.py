@@ -104,7 +104,9 @@ def test_a_foreign_file_is_refused_and_nothing_is_changed(shelf: Shelf, tmp_path
 
 
 @pytest.mark.parametrize("provenance", [None, "", "[]", "{}", '{"run": 3}', '{"model": '])
-def test_a_version_of_somebody_else_is_refused_and_nothing_is_changed(shelf: Shelf, tmp_path: Path, provenance: str | None) -> None:
+def test_a_version_of_somebody_else_is_refused_and_nothing_is_changed(
+    shelf: Shelf, tmp_path: Path, provenance: str | None
+) -> None:
     (shelf.path / "3").mkdir(parents=True)
     (shelf.path / "3" / "saved_model.pb").write_text("theirs")
     if provenance is not None:
@@ -113,7 +115,8 @@ def test_a_version_of_somebody_else_is_refused_and_nothing_is_changed(shelf: She
     with pytest.raises(StoreError) as error:
         publish(shelf, model(tmp_path, "two"))
     assert (
-        error.value.cause == f"{shelf.path / '3'} in the serving directory has no readable provenance.json: it was not pushed by gateline"
+        error.value.cause
+        == f"{shelf.path / '3'} in the serving directory has no readable provenance.json: it was not pushed by gateline"
     )
     assert seen(shelf.root) == before
 
@@ -125,7 +128,9 @@ def test_a_link_to_a_version_is_refused(shelf: Shelf, tmp_path: Path) -> None:
         shelf.versions()
 
 
-def test_a_model_that_was_altered_since_its_evaluation_is_refused_and_nothing_is_changed(shelf: Shelf, tmp_path: Path) -> None:
+def test_a_model_that_was_altered_since_its_evaluation_is_refused_and_nothing_is_changed(
+    shelf: Shelf, tmp_path: Path
+) -> None:
     publish(shelf, model(tmp_path, "one"))
     before = seen(shelf.root)
     altered = model(tmp_path, "two")
@@ -177,7 +182,9 @@ def test_asking_whether_a_directory_is_writable_leaves_nothing_in_it(tmp_path: P
 
 
 @pytest.mark.parametrize("compared", [None, "one"])
-def test_a_model_that_was_not_compared_with_what_is_served_now_is_refused(shelf: Shelf, tmp_path: Path, compared: str | None) -> None:
+def test_a_model_that_was_not_compared_with_what_is_served_now_is_refused(
+    shelf: Shelf, tmp_path: Path, compared: str | None
+) -> None:
     """Two runs at once: each was compared with what stood there when it began."""
     for name in ("one", "two"):
         publish(shelf, model(tmp_path, name))
@@ -235,7 +242,10 @@ def test_a_record_of_an_older_version_of_the_program_still_counts(shelf: Shelf, 
         old = {"version": number, "model": name, "accuracy": 0.9, "test": "t"}
         (shelf.path / ".history" / f"{number}.json").write_text(json.dumps(old))
     files.remove(shelf.path / "1")
-    assert [(r.version, r.model, r.identity, r.origin) for r in shelf.history()] == [(1, "one", "one", 1), (2, "two", "two", 2)]
+    assert [(r.version, r.model, r.identity, r.origin) for r in shelf.history()] == [
+        (1, "one", "one", 1),
+        (2, "two", "two", 2),
+    ]
 
 
 def test_a_link_in_a_model_is_refused_and_not_followed(shelf: Shelf, tmp_path: Path) -> None:
@@ -255,7 +265,9 @@ def test_a_model_that_computes_the_same_is_the_same_model_whatever_its_bytes(she
     assert publish(shelf, model(tmp_path, "one"), identity="something else").number == 2
 
 
-def test_two_pushes_at_once_make_one_version_of_each_model_and_refuse_what_was_not_compared(shelf: Shelf, tmp_path: Path) -> None:
+def test_two_pushes_at_once_make_one_version_of_each_model_and_refuse_what_was_not_compared(
+    shelf: Shelf, tmp_path: Path
+) -> None:
     saved = {name: model(tmp_path, name) for name in ("one", "two")}
     start, ended = threading.Barrier(8), []
 
@@ -263,7 +275,9 @@ def test_two_pushes_at_once_make_one_version_of_each_model_and_refuse_what_was_n
         expected = files.digest(files.listing(saved[name]))
         start.wait()
         try:
-            ended.append(shelf.publish(saved[name], {}, {"model": name, "accuracy": 0.9}, expected=expected, compared=None))
+            ended.append(
+                shelf.publish(saved[name], {}, {"model": name, "accuracy": 0.9}, expected=expected, compared=None)
+            )
         except Refused as error:
             ended.append(error.cause)
 

@@ -19,7 +19,9 @@ pytest.importorskip("model_signing", reason="the extra `signing` is not installe
 def keys(tmp_path):
     """A key and its public key, as settings."""
     private(tmp_path / "key.pem")
-    return Signing(key=str(tmp_path / "key.pem"), public_key=public(tmp_path / "public.pem", "key.pem"), require_signature=True)
+    return Signing(
+        key=str(tmp_path / "key.pem"), public_key=public(tmp_path / "public.pem", "key.pem"), require_signature=True
+    )
 
 
 @pytest.fixture
@@ -82,7 +84,9 @@ def test_an_unsigned_version_is_named(version, keys):
     assert signing.check(version, keys) == ["it has no model.sig"]
 
 
-@pytest.mark.parametrize("content", [b"", b"{}", b"\xff\xfe", b'{"mediaType": "application/json"}'], ids=["empty", "{}", "bytes", "other"])
+@pytest.mark.parametrize(
+    "content", [b"", b"{}", b"\xff\xfe", b'{"mediaType": "application/json"}'], ids=["empty", "{}", "bytes", "other"]
+)
 def test_a_signature_of_any_content_is_no_crash(content, version, keys):
     (version / "model.sig").write_bytes(content)
     (words,) = signing.check(version, keys)
@@ -151,7 +155,10 @@ def test_a_key_of_no_use_is_refused_early(which, fault, tmp_path):
     if fault == "garbage":
         path.write_text("not a key")
     elif fault != "absent":
-        private(path, key=rsa.generate_private_key(65537, 2048) if fault == "rsa" else ec.generate_private_key(ec.SECP256K1()))
+        private(
+            path,
+            key=rsa.generate_private_key(65537, 2048) if fault == "rsa" else ec.generate_private_key(ec.SECP256K1()),
+        )
         if which == "public_key":
             public(path, "key.pem")
     kind = {"key": "private", "public_key": "public"}[which]
@@ -178,7 +185,9 @@ def test_nothing_is_asked_of_who_does_not_sign(tmp_path):
 
 def test_nothing_is_imported_for_who_does_not_sign():
     program = "import sys; from pipeline import signing; signing.ready(None); print({'model_signing', 'cryptography'} & set(sys.modules))"
-    assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout == "set()\n"
+    assert (
+        subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout == "set()\n"
+    )
 
 
 def test_without_the_extra_it_is_named(keys, monkeypatch):

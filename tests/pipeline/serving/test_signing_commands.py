@@ -37,7 +37,9 @@ def test_signatures_are_verified_where_a_key_is_named(shelf, tmp_path):
     done = gateline("serving", "verify", *where, "--public-key", tmp_path / "public.pem")
     assert (done.stdout, done.returncode) == ("own/1  it has no model.sig\nown/2  whole\n", 4)
     done = gateline("serving", "verify", *where, "--public-key", tmp_path / "nothing.pem")
-    assert done.stderr.startswith(f"configuration: push.signing.public_key {tmp_path / 'nothing.pem'} cannot be used: No such file")
+    assert done.stderr.startswith(
+        f"configuration: push.signing.public_key {tmp_path / 'nothing.pem'} cannot be used: No such file"
+    )
     assert done.returncode == 2
 
 

@@ -52,18 +52,24 @@ FORGERIES = {
 
 @pytest.mark.parametrize("forgery", FORGERIES)
 @pytest.mark.parametrize("to", [(), ("--to", 1)], ids=["by default", "by name"])
-def test_what_is_unsigned_or_altered_gets_no_good_signature(shelf: Shelf, keys: Signing, forgery: str, to: tuple[object, ...]) -> None:
+def test_what_is_unsigned_or_altered_gets_no_good_signature(
+    shelf: Shelf, keys: Signing, forgery: str, to: tuple[object, ...]
+) -> None:
     do, words = FORGERIES[forgery]
     do(shelf.path / "1")
     before = {name: content for name, content in seen(shelf.path).items() if not name.startswith(".history")}
     done = gateline("serving", "rollback", *to, "--key", keys.key, "--serving-dir", shelf.root)
     cause, remedy = done.stderr.splitlines()
     assert (cause, done.returncode) == (f"refused: {shelf.path / '1'} is not what was signed: {words}", 3)
-    assert remedy.startswith("  Name another version with --to; or, if you know it to be right, sign it: python -m model_signing sign key ")
+    assert remedy.startswith(
+        "  Name another version with --to; or, if you know it to be right, sign it: python -m model_signing sign key "
+    )
     assert {name: content for name, content in seen(shelf.path).items() if not name.startswith(".history")} == before
 
 
-def test_what_was_signed_with_another_key_is_not_signed_with_this_one(shelf: Shelf, keys: Signing, tmp_path: Path) -> None:
+def test_what_was_signed_with_another_key_is_not_signed_with_this_one(
+    shelf: Shelf, keys: Signing, tmp_path: Path
+) -> None:
     signing.sign(shelf.path / "1", Signing(key=private(tmp_path / "other.pem")))
     with pytest.raises(Refused, match="1 is not what was signed: it was signed with another key"):
         shelf.rollback()
@@ -76,7 +82,9 @@ def test_the_public_key_that_is_named_is_the_one_that_counts(shelf: Shelf, keys:
 
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="the remedy for a key with a password needs openssl")
-def test_the_remedy_is_one_even_with_a_password_and_a_space_in_the_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_remedy_is_one_even_with_a_password_and_a_space_in_the_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PW", "open sesame")
     keys = Signing(key=private(tmp_path / "locked.pem", b"open sesame"), password_env="PW")
     shelf = Shelf(tmp_path / "my serving", "mnist")

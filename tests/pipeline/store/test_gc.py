@@ -95,7 +95,10 @@ def test_a_serving_directory_that_is_not_there_is_asked_for(kept: Kept, tmp_path
     (tmp_path / "disk").rename(tmp_path / "unmounted")
     with pytest.raises(StoreError) as error:
         kept.plan(0)
-    assert error.value.cause == f"a run pushed to {tmp_path / 'disk'}, which is not there: what its versions need cannot be known"
+    assert (
+        error.value.cause
+        == f"a run pushed to {tmp_path / 'disk'}, which is not there: what its versions need cannot be known"
+    )
     assert error.value.remedy == "Mount it; or say with --serving-dir which serving directories matter."
     assert kept.plan(0, [kept.store.root / "serving"]).artifacts == ["a/1"]
 
@@ -148,7 +151,10 @@ def test_what_a_killed_run_left_unrecorded_stays_while_that_run_is_kept(kept: Ke
 def test_the_last_search_of_each_kind_stays(kept: Kept) -> None:
     number = kept.lineage.start(profile="", command="", config={})
     for key, lr, trials in (("1", 1, 5), ("2", 1, 9), ("3", 2, 5)):
-        recipe = {"inputs": {"features": "f"}, "settings": {"settings": {"lr": lr}, "tuning": {"tuner": "grid", "trials": trials}}}
+        recipe = {
+            "inputs": {"features": "f"},
+            "settings": {"settings": {"lr": lr}, "tuning": {"tuner": "grid", "trials": trials}},
+        }
         kept.put(f"search/{key}", recipe)
         kept.lineage.executed(number, "search", state="ran", why="", seconds=0.0, key=key)
     kept.lineage.finish(number, state="tuned", exit_code=0)
@@ -165,7 +171,9 @@ def test_runs_of_other_stores_in_the_same_database_do_not_count(kept: Kept, open
     assert kept.plan(2).artifacts == []
 
 
-def test_who_is_killed_while_removing_leaves_what_the_next_run_sweeps_away(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_is_killed_while_removing_leaves_what_the_next_run_sweeps_away(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
     kept.run("a/1")
     kept.run("a/2")
     with monkeypatch.context() as patched:
@@ -183,7 +191,10 @@ names = st.sampled_from([f"{stage}/{key}" for stage in "ab" for key in "1234"])
 
 
 @given(
-    runs=st.lists(st.tuples(st.sets(names, max_size=3), st.booleans(), st.sampled_from(["pushed", "waiting", "refused"])), max_size=5),
+    runs=st.lists(
+        st.tuples(st.sets(names, max_size=3), st.booleans(), st.sampled_from(["pushed", "waiting", "refused"])),
+        max_size=5,
+    ),
     n=st.integers(0, 5),
 )
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -206,12 +217,16 @@ def test_a_lineage_that_does_not_know_the_stores_runs_removes_nothing(kept: Kept
     for names in (("a/1", "b/1"), ("a/2",)):
         kept.run(*names)
     other = opened(f"sqlite:///{tmp_path / 'other.db'}")
-    with pytest.raises(StoreError, match=r"other\.db knows no run that made a/1, or 2 more\n  Name with --database where"):
+    with pytest.raises(
+        StoreError, match=r"other\.db knows no run that made a/1, or 2 more\n  Name with --database where"
+    ):
         Plan.of(kept.store, other, None, keep_runs=1)
 
 
 @pytest.mark.parametrize("later", [False, True])
-def test_a_lineage_that_knows_only_some_of_the_runs_removes_nothing(kept: Kept, opened: Open, tmp_path: Path, later: bool) -> None:
+def test_a_lineage_that_knows_only_some_of_the_runs_removes_nothing(
+    kept: Kept, opened: Open, tmp_path: Path, later: bool
+) -> None:
     kept.run("a/1")
     Kept(kept.store, dataclasses.replace(opened(f"sqlite:///{tmp_path / 'other.db'}"), store=kept.store.id)).run("a/2")
     if later:

@@ -55,7 +55,9 @@ def test_what_is_found_is_in_the_order_in_which_it_was_made(store: Store) -> Non
 
 
 def test_the_same_content_has_the_same_digest_under_every_key(store: Store) -> None:
-    one, same, other = (put(store, Statistics(Path(), counts={}), key, file=text) for key, text in (("a", "x"), ("b", "x"), ("c", "y")))
+    one, same, other = (
+        put(store, Statistics(Path(), counts={}), key, file=text) for key, text in (("a", "x"), ("b", "x"), ("c", "y"))
+    )
     assert one.digest == same.digest != other.digest
 
 
@@ -120,7 +122,10 @@ def test_staging_is_empty_at_first_and_gone_after_a_failure(store: Store) -> Non
 
 
 def test_a_symbolic_link_is_not_committed(store: Store) -> None:
-    with pytest.raises(StoreError, match="link is a symbolic link; artifacts hold plain files only"), store.staging("stage", "key") as out:
+    with (
+        pytest.raises(StoreError, match="link is a symbolic link; artifacts hold plain files only"),
+        store.staging("stage", "key") as out,
+    ):
         (out / "link").symlink_to("/etc/hostname")
         store.commit(Statistics(out, counts={}), "stage", "key", RECIPE, now())
     assert store.find("stage", "key", Statistics) is None
@@ -158,7 +163,10 @@ def test_a_lock_that_is_held_is_refused_or_waited_for(store: Store) -> None:
         events.append("the first run ended")
     waiting.join(10)
     assert events == ["the first run ended", "the waiting run began"]
-    assert str(error.value) == f"locked: another run holds {store.root / 'lock'}\n  Wait for it with --wait, or name another --root."
+    assert (
+        str(error.value)
+        == f"locked: another run holds {store.root / 'lock'}\n  Wait for it with --wait, or name another --root."
+    )
     assert error.value.exit_code == 5
 
 
@@ -167,7 +175,9 @@ def test_a_killed_run_holds_no_lock(store: Store) -> None:
         "import os, signal, sys\nfrom pathlib import Path\nfrom pipeline.store import Store\n"
         "with Store(Path(sys.argv[1])).lock(wait=False):\n    print('held', flush=True)\n    sys.stdin.read()\n"
     )
-    with subprocess.Popen([sys.executable, "-c", program, store.root], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+    with subprocess.Popen(
+        [sys.executable, "-c", program, store.root], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
         assert other.stdout.readline() == b"held\n"
         with pytest.raises(Locked), store.lock(wait=False):
             raise AssertionError("two runs in one store")
@@ -237,7 +247,9 @@ def test_what_was_replaced_does_not_come_back(store: Store) -> None:
     old = put(store, Statistics(Path(), counts={}), file="old")
     shutil.copytree(old.path, store.root / "old")
     new = put(store, Statistics(Path(), counts={}), file="new")
-    (store.root / "old").rename(store.root / "staging" / "replaced-stage-key")  # killed just before the old one is removed
+    (store.root / "old").rename(
+        store.root / "staging" / "replaced-stage-key"
+    )  # killed just before the old one is removed
     with store.lock(wait=False):
         assert store.find("stage", "key", Statistics) == new
 
@@ -261,7 +273,9 @@ def test_no_bit_of_a_manifest_can_be_flipped_unseen(store: Store) -> None:
     for i in range(len(whole)):
         path.write_bytes(whole[:i] + bytes([whole[i] ^ 1]) + whole[i + 1 :])
         found = store.manifest("stage", "key")
-        assert found is None or json.dumps(found, sort_keys=True) == json.dumps(json.loads(whole), sort_keys=True), whole[i - 9 : i + 9]
+        assert found is None or json.dumps(found, sort_keys=True) == json.dumps(json.loads(whole), sort_keys=True), (
+            whole[i - 9 : i + 9]
+        )
 
 
 def test_a_store_has_an_id_of_its_own_that_stays(store: Store, tmp_path: Path) -> None:

@@ -48,16 +48,25 @@ PLANTED: dict[str, tuple[Callable[[Path], object], str]] = {
     "a file removed": (lambda p: (p / "one").unlink(), "one is missing"),
     "a file cut": (lambda p: (p / "one").write_text("x"), "one has 1 bytes, its manifest says 2,000"),
     "a file added": (lambda p: (p / "deep/three").touch(), "deep/three is not in its manifest"),
-    "a link": (lambda p: ((p / "one").unlink(), (p / "one").symlink_to(p / "deep/two")), "one is a symbolic link, or lies behind one"),
+    "a link": (
+        lambda p: ((p / "one").unlink(), (p / "one").symlink_to(p / "deep/two")),
+        "one is a symbolic link, or lies behind one",
+    ),
     "a link to nowhere": (lambda p: (p / "three").symlink_to("/nowhere"), "three is not in its manifest"),
     "no manifest": (lambda p: (p / "manifest.json").unlink(), "it has no readable manifest.json, so no run uses it"),
-    "a bit of the manifest": (lambda p: flip(p / "manifest.json"), "it has no readable manifest.json, so no run uses it"),
+    "a bit of the manifest": (
+        lambda p: flip(p / "manifest.json"),
+        "it has no readable manifest.json, so no run uses it",
+    ),
     "half a manifest": (
         lambda p: (p / "manifest.json").write_text((p / "manifest.json").read_text()[:200]),
         "it has no readable manifest.json, so no run uses it",
     ),
     "other facts": (swap_manifest, "it has no readable manifest.json, so no run uses it"),
-    "all behind a link": (lambda p: (p.rename(p.parents[3] / "away"), p.symlink_to(p.parents[3] / "away")), "it is a symbolic link"),
+    "all behind a link": (
+        lambda p: (p.rename(p.parents[3] / "away"), p.symlink_to(p.parents[3] / "away")),
+        "it is a symbolic link",
+    ),
 }
 
 
@@ -89,7 +98,11 @@ def test_a_damaged_lineage_is_found(store: Store, opened: Open) -> None:
 
 def command(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "pipeline", "store", *arguments], cwd=REPOSITORY, capture_output=True, text=True, check=False
+        [sys.executable, "-m", "pipeline", "store", *arguments],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
 
@@ -100,7 +113,11 @@ def test_the_commands_say_it_in_words_in_json_and_by_exit_code(store: Store, ope
     lineage.executed(number, "stage", state="ran", why="", seconds=0.0, key="key")
     lineage.finish(number, state="pushed", exit_code=0)
     whole = command("verify", *root)
-    assert (whole.returncode, whole.stdout, whole.stderr) == (0, "1 artifacts, 2 files, 4.0 KB: all are what they were\n", "")
+    assert (whole.returncode, whole.stdout, whole.stderr) == (
+        0,
+        "1 artifacts, 2 files, 4.0 KB: all are what they were\n",
+        "",
+    )
     flip(artifact / "one")
     damaged = command("verify", *root)
     assert damaged.returncode == 4
@@ -113,7 +130,9 @@ def test_the_commands_say_it_in_words_in_json_and_by_exit_code(store: Store, ope
     assert json.loads(as_json.stdout)["damage"][0]["artifact"] == "stage/key"
     dry = command("gc", "--keep-runs", "0", "--dry-run", *root)
     assert (dry.returncode, dry.stderr) == (0, "")
-    assert dry.stdout.startswith("artifact  stage/key\n1 artifacts, 0 scratch directories, 0 reports, logs and answers: ")
+    assert dry.stdout.startswith(
+        "artifact  stage/key\n1 artifacts, 0 scratch directories, 0 reports, logs and answers: "
+    )
     assert artifact.exists()
     gone = json.loads(command("gc", "--keep-runs", "0", "--json", *root).stdout)
     assert (gone["artifacts"], gone["removed"]) == (["stage/key"], True)
