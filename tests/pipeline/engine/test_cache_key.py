@@ -18,7 +18,7 @@ from tests.pipeline.tiny_line import Number, compare, pick
 
 STAGE = '''
 """A stage that is edited."""
-from pipeline.component import Run, component
+from pipeline.engine.component import Run, component
 from schemas.artifacts import Artifact
 from components import _helper
 from components._deeper import deeper
@@ -37,7 +37,7 @@ FILES = {
 }
 PRINT = """
 from components.stage import stage
-from pipeline.recipe import Recipe
+from pipeline.engine.cache_key import Recipe
 recipe = Recipe.of(stage(), {})
 print(recipe.key, *recipe.ingredients["code"])
 """

@@ -17,8 +17,8 @@ BY_ITSELF = """
 import sys
 from pathlib import Path
 from pipeline.lineage import Lineage
-from pipeline.plan import Again, Planner
-from pipeline.runner import Beam, Execution
+from pipeline.engine.plan import Again, Planner
+from pipeline.engine.runner import Beam, Execution
 from pipeline.store import Store
 from tests.pipeline.conftest import Watcher
 from tests.pipeline.tiny_line import line

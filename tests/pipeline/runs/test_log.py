@@ -9,7 +9,7 @@ import pytest
 PROGRAM = """
 import logging, os, sys, warnings
 from pathlib import Path
-from pipeline.logs import quiet
+from pipeline.runs.log import quiet
 
 try:
     with quiet(Path(sys.argv[1]), verbose=sys.argv[2] == "verbose") as terminal:
