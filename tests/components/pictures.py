@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
+from components._data import shard_files
 from schemas import example
 from schemas.artifacts import Examples, Split
 from schemas.contract import Contract
@@ -74,9 +75,9 @@ def examples(path: Path, shards: int = 1, **splits: tuple[Any, Any]) -> Examples
 
 def write(path: Path, split: str, records: list[bytes], shards: int = 1) -> Split:
     parts = [list(part) for part in np.array_split(np.array(records, object), shards)]
-    names = [shards.name(split, i, shards) for i in range(shards)]
+    names = [shard_files.name(split, i, shards) for i in range(shards)]
     for name, part in zip(names, parts, strict=True):
-        with shards.writer(path / name) as writer:
+        with shard_files.writer(path / name) as writer:
             for record in part:
                 writer.write(record)
     return Split(tuple(names), tuple(map(len, parts)))
