@@ -1,5 +1,6 @@
-"""search: hyperparameters tried one set after another, by how a model trained with them does on the validation split."""
+"""search: searches hyperparameters by validation accuracy with keras-tuner."""
 
+import collections
 import json
 import os
 from pathlib import Path
@@ -22,14 +23,14 @@ with epy.lazy_imports():
 
 @component
 def search(features: Features, *, settings: Train, tuning: Tune, workers: Unkeyed[int], run: Run) -> Search:
-    """The hyperparameters of the trial with the highest validation accuracy; the test split is not looked at.
+    """The hyperparameters of the trial with the highest validation accuracy. The test split is not read.
 
-    A search that was killed goes on: finished trials are kept, an unfinished one goes on from its last epoch.
-    With more than one worker, trials run in as many processes. With keras-tuner's variables in the environment this
-    is the chief that workers on other machines ask too (`work`).
+    A killed search resumes: finished trials are kept, an unfinished one resumes from its last epoch.
+    With more than one worker, each trial runs in one of as many processes. If keras-tuner's environment variables are
+    set, this process is the chief of workers on other machines too (`work`).
 
     Raises:
-        Refused: no trial came to a result.
+        Refused: no trial produced a result.
         GatelineError: the workers died.
     """
     for _, path, count in features.shards():
@@ -37,7 +38,7 @@ def search(features: Features, *, settings: Train, tuning: Tune, workers: Unkeye
     space = tuning.over(settings)
     study = oracles.resumed(tuning, space, run.scratch)
     if kept := [row for row in oracles.rows(study) if row["state"] != "unfinished"]:
-        run.say(f"goes on after {len(kept)} finished trial{'s'[: len(kept) != 1]}")
+        run.say(f"resumes after {len(kept)} finished trial{'s'[: len(kept) != 1]}")
     work = trials.Work(features, settings, tuning, run.scratch)
     if chief.ADDRESS in os.environ:
         with chief.serving(study, os.environ[chief.ADDRESS], int(os.environ[chief.PORT])) as service:
@@ -49,18 +50,17 @@ def search(features: Features, *, settings: Train, tuning: Tune, workers: Unkeye
             chief.local_workers(service, work, workers, run.say)
     else:
         trials.run(work, study, run.say)
-    return _found(oracles.rows(study), space, settings, run)
+    return _result(oracles.rows(study), space, settings, run)
 
 
-def _found(rows: list[dict[str, Any]], space: Space, settings: Train, run: Run) -> Search:
+def _result(rows: list[dict[str, Any]], space: Space, settings: Train, run: Run) -> Search:
     (run.out / "trials.json").write_text(json.dumps(rows, indent=2))
     finished = [row for row in rows if row["state"] == "finished"]
     if not finished:
-        seen = ", ".join(
-            f"{sum(row['state'] == s for row in rows)} {s}" for s in sorted({row["state"] for row in rows})
-        )
-        remedy = "Look at tune.space and tune.parameters; the log has what was raised."
-        raise Refused(f"no trial of the search came to a result ({seen or 'none was tried'})", remedy)
+        counts = collections.Counter(row["state"] for row in rows)
+        states = ", ".join(f"{counts[state]} {state}" for state in sorted(counts)) or "no trial was run"
+        remedy = "Check tune.space and tune.parameters; the log holds the errors."
+        raise Refused(f"no trial of the search produced a result ({states})", remedy)
     best = max(finished, key=lambda row: row["score"])
     (run.out / "hyperparameters.json").write_text(drawn(settings, best["values"]).model_dump_json(indent=2))
     _write_logs(rows, space, run.out / "logs")
@@ -69,7 +69,7 @@ def _found(rows: list[dict[str, Any]], space: Space, settings: Train, run: Run) 
 
 
 def _write_logs(rows: list[dict[str, Any]], space: Space, path: Path) -> None:
-    """TensorBoard's HParams: a run for each trial that was trained."""
+    """Writes TensorBoard's HParams: a run for each finished trial."""
     keys = {name: hparams.HParam(name, _domain(values)) for name, values in space.named().items()}
     with tf.summary.create_file_writer(str(path)).as_default():
         hparams.hparams_config(hparams=list(keys.values()), metrics=[hparams.Metric("validation_accuracy")])

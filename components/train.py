@@ -1,4 +1,4 @@
-"""train: a Keras model, and the SavedModel that is served."""
+"""train: trains a Keras model and saves it as the SavedModel that is served."""
 
 import json
 from pathlib import Path
@@ -22,11 +22,11 @@ with epy.lazy_imports():
 def train(features: Features, hyperparameters: Hyperparameters, start: Served | None = None, *, run: Run) -> Model:
     """The trained classifier. Seeds and order are fixed: the same inputs give the same weights.
 
-    Training begins with the weights of `start`, where its layers are the same. A checkpoint is kept after each epoch; a training
-    that was killed goes on from it.
+    Training starts from the weights of `start` if its layers are the same. A checkpoint is written after each epoch; a
+    killed training resumes from it.
 
     Raises:
-        Refused: the loss is no longer a number.
+        Refused: the loss is not a finite number.
     """
     settings = Train.model_validate_json((hyperparameters.path / "hyperparameters.json").read_text())
     for _, path, count in features.shards():
@@ -34,12 +34,10 @@ def train(features: Features, hyperparameters: Hyperparameters, start: Served | 
     training = Training(features, settings, run.scratch / "checkpoint.npz")
     history = training.history
     if start and not history:
-        begun = (
-            f"from the weights of version {start.version}"
-            if training.begin_with(start.path)
-            else "anew: version {} has other layers"
-        )
-        run.say(f"starts {begun.format(start.version)}")
+        if training.begin_with(start.path):
+            run.say(f"starts from the weights of version {start.version}")
+        else:
+            run.say(f"starts from random weights: version {start.version} has other layers")
     if history:
         run.say(f"resumed after epoch {len(history)}")
     logs = tf.summary.create_file_writer(str(run.out / "logs"))
@@ -54,7 +52,7 @@ def train(features: Features, hyperparameters: Hyperparameters, start: Served | 
     kept = training.finish()
     saved_model.save(training.network, features, run.out / "saved_model")
     training.network.save(run.out / "model.keras")
-    (run.out / "history.json").write_text(json.dumps(history, indent=2))
+    (run.out / "history.json").write_text(json.dumps(history, indent=2), encoding="utf-8")
     _plot(history, run.out / "curves.svg")
     identity = fingerprint.of(run.out / "saved_model")
     return Model(run.out, epochs=len(history), validation_accuracy=kept["val_accuracy"], identity=identity)
@@ -69,7 +67,7 @@ def _write_logs(writer: Any, rows: list[dict[str, float]], first: int) -> None:
 
 
 def _plot(history: list[dict[str, float]], path: Path) -> None:
-    """Loss and accuracy over the epochs, train and validation."""
+    """Plots loss and accuracy of train and validation over the epochs."""
     figure = matplotlib.figure.Figure(figsize=(8, 3), layout="constrained")
     epochs = range(1, len(history) + 1)
     for axes, name in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):

@@ -1,4 +1,4 @@
-"""transform: raw images and labels become what the model reads, by a graph that is served with it."""
+"""transform: computes the model's features, with a graph that is part of the served model."""
 
 import functools
 import math
@@ -14,6 +14,7 @@ from pipeline.engine.component import Run, component
 from schemas import example
 from schemas.artifacts import Examples, Features, Verdict
 from schemas.contract import Contract
+from schemas.errors import DataError
 from schemas.settings.transform import Transform
 
 with epy.lazy_imports():
@@ -27,48 +28,51 @@ with epy.lazy_imports():
     from tfx_bsl.coders import example_coder
     from tfx_bsl.tfxio import tf_example_record
 
-BATCH_BYTES = 1_000_000  # of raw pixels in a batch: enough that its fixed costs vanish
+BATCH_BYTES = 1_000_000  # raw pixels per batch: enough to make the fixed costs of a batch negligible
 
 
 @component
 def transform(examples: Examples, verdict: Verdict, *, contract: Contract, settings: Transform, run: Run) -> Features:
-    """Features of train and validation, and the transform graph, which is learnt from train alone.
+    """Features of train and validation, and the transform graph, whose statistics come from train alone.
 
-    image: float32 [height, width, channels]. label: int64, or float32 [classes] where it is one-hot.
+    image: float32 [height, width, channels]. label: int64, or float32 [classes] if it is one-hot.
 
     Raises:
         DataError: a shard is damaged.
     """
-    assert verdict.passed
+    if not verdict.passed:  # gates are edges: the engine does not pass a refused verdict on
+        raise DataError("transform was given data that validate refused", verdict.remedy)
     batch = max(1, min(5000, BATCH_BYTES // math.prod(contract.shape)))
     preprocess = functools.partial(preprocessing_fn, shape=contract.shape, classes=contract.classes, settings=settings)
-    # Without an analyzer there is nothing to learn, and train is not read.
-    learnt = tft.get_analyze_input_columns(
-        preprocess, {n: tf.TensorSpec([None], spec.dtype) for n, spec in _spec().items()}
-    )
-    train = [(str(path), count) for _, path, count in examples.shards("train") if learnt]
+    # Without an analyzer there is nothing to compute from train, so it is not read.
+    raw_specs = {name: tf.TensorSpec([None], spec.dtype) for name, spec in _spec().items()}
+    analyzed = tft.get_analyze_input_columns(preprocess, raw_specs)
+    train = [(str(path), count) for _, path, count in examples.shards("train") if analyzed]
     with run.beam() as pipeline, tft_beam.Context(str(run.scratch)):
         raw = pipeline | beam.Create(train) | beam.Reshuffle() | "read" >> beam.FlatMap(record_batches, batch)
         graph = (raw, _tensors()) | "analyze" >> tft_beam.AnalyzeDataset(preprocess)
         graph | "write graph" >> tft_beam.WriteTransformFn(str(run.out))
-    # tf.Transform asks for it when the graph is loaded.
+    # tf.Transform needs it to load the graph.
     metadata_io.write_metadata(_raw(), str(run.out / tft.TFTransformOutput.RAW_METADATA_DIR))
     shards = list(dict.fromkeys((str(path), count) for _, path, count in examples.shards("train", "validation")))
     with run.beam() as pipeline:
         transformed = pipeline | beam.Create(shards) | beam.Reshuffle()
         transformed | "transform" >> beam.Map(transform_shard, str(run.out), batch)
     splits = {name: examples.splits[name] for name in ("train", "validation")}
-    computes = fingerprint.of(run.out / tft.TFTransformOutput.TRANSFORM_FN_DIR)
-    one_hot = settings.label == "one_hot"
     return Features(
-        run.out, splits=splits, shape=contract.shape, classes=contract.classes, one_hot=one_hot, graph=computes
+        run.out,
+        splits=splits,
+        shape=contract.shape,
+        classes=contract.classes,
+        one_hot=settings.label == "one_hot",
+        graph=fingerprint.of(run.out / tft.TFTransformOutput.TRANSFORM_FN_DIR),
     )
 
 
 def preprocessing_fn(
     inputs: dict[str, Any], *, shape: tuple[int, int, int], classes: int, settings: Transform
 ) -> dict[str, Any]:
-    """The graph. What needs a pass over the data (mean and variance) is an analyzer of tf.Transform."""
+    """The transform graph. Mean and variance, which need a pass over the data, are one tf.Transform analyzer."""
     pixels = tf.reshape(tf.io.decode_raw(inputs["image"], tf.uint8), [-1, *shape])
     image = tf.cast(pixels, tf.float32)
     if settings.scale == "unit":
@@ -83,8 +87,8 @@ def preprocessing_fn(
 def _moments(pixels: Any) -> tuple[Any, Any]:
     """Mean and variance per channel over all images, float32 [channels].
 
-    From sums of integers, which are exact: `tft.mean` adds floats in the order that Beam happens to merge them. All sums are
-    one analyzer, since each costs a stage of Beam.
+    Computed from sums of integers, which are exact: `tft.mean` adds floats in the order in which Beam merges them. All
+    sums are one analyzer, because each analyzer costs a Beam stage.
     """
     count, height, width, channels = (tf.shape(pixels)[0], *pixels.shape[1:])
     narrow = tf.cast(pixels, tf.int32)  # holds the sum of a row; a whole image needs more
@@ -96,7 +100,7 @@ def _moments(pixels: Any) -> tuple[Any, Any]:
 
 
 def record_batches(shard: tuple[str, int], batch: int) -> Iterator["pa.RecordBatch"]:
-    """Arrow batches of image and label."""
+    """Reads a shard as Arrow batches of image and label."""
     path, count = shard
     decoder = example_coder.ExamplesToRecordBatchDecoder(_raw().schema.SerializeToString())
     for records in example.read(Path(path), count, batch):
@@ -104,7 +108,7 @@ def record_batches(shard: tuple[str, int], batch: int) -> Iterator["pa.RecordBat
 
 
 def transform_shard(shard: tuple[str, int], out: str, batch: int) -> None:
-    """One shard through the graph that was just learnt: the very graph that is served."""
+    """Applies the transform graph, the one that is served, to a shard and writes the result."""
     path, count = shard
     apply = _graph(out)
     with shard_files.writer(Path(out) / Path(path).name) as records:

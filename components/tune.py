@@ -1,4 +1,4 @@
-"""tune: the hyperparameters that training uses, those that a search found if one was made, the configured ones otherwise."""
+"""tune: selects the hyperparameters for training: the result of a finished search, or the configured ones."""
 
 import shutil
 
@@ -8,15 +8,14 @@ from schemas.settings.train import Train
 
 
 @component
-def tune(features: Features, found: Search | None = None, *, settings: Train, run: Run) -> Hyperparameters:
-    """`hyperparameters.json`, and where it comes from. Nothing is searched here: that is the command `tune`."""
-    del features  # what was searched on; `found` was made from them
+def tune(features: Features, search: Search | None = None, *, settings: Train, run: Run) -> Hyperparameters:
+    """The hyperparameters and their origin. Nothing is searched here: the command `tune` searches."""
+    del features  # an edge of the line: `search` was made from these features
     path = run.out / "hyperparameters.json"
-    if found is None:
-        path.write_text(settings.model_dump_json(indent=2))
+    if search is None:
+        path.write_text(settings.model_dump_json(indent=2), encoding="utf-8")
         return Hyperparameters(run.out, origin="configured")
-    shutil.copyfile(found.path / "hyperparameters.json", path)
-    trials = f"{found.trials} trial{'s'[: found.trials != 1]}"
-    return Hyperparameters(
-        run.out, origin=f"search {found.digest[:12]} ({trials}, validation accuracy {found.accuracy:.4f})"
-    )
+    shutil.copyfile(search.path / "hyperparameters.json", path)
+    trials = f"{search.trials} trial{'s'[: search.trials != 1]}"
+    origin = f"search {search.digest[:12]} ({trials}, validation accuracy {search.accuracy:.4f})"
+    return Hyperparameters(run.out, origin=origin)

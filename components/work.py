@@ -1,4 +1,4 @@
-"""work: trials of a search whose chief runs on another machine."""
+"""work: runs trials of a search whose chief is on another machine."""
 
 from components._tuning import oracles, trials
 from pipeline.engine.component import Run, component
@@ -9,10 +9,10 @@ from schemas.settings.tune import Tune
 
 @component(kind="always")
 def work(features: Features, *, settings: Train, tuning: Tune, run: Run) -> Features:
-    """The same features, when the chief's oracle has no more to try; what was found lies with the chief.
+    """Returns the same features once the chief has no more trials. The results are the chief's.
 
-    keras-tuner's variables in the environment say where the chief is and what this worker is called.
+    keras-tuner's environment variables name the chief's address and this worker.
     """
-    asked = oracles.make(tuning, tuning.over(settings))
-    trials.run(trials.Work(features, settings, tuning, run.scratch), asked, run.say)
+    oracle = oracles.make(tuning, tuning.over(settings))
+    trials.run(trials.Work(features, settings, tuning, run.scratch), oracle, run.say)
     return features

@@ -40,7 +40,7 @@ def line(c: Config, serving_dir: Path, decided: Decided | None = None) -> Node:
     verdict = validate(statistics=statistics, served=before, contract=contract, checks=c.checks)
     features = transform(examples=examples, verdict=verdict, contract=contract, settings=c.transform)
     found = searched(features=features, settings=c.train, tuning=c.tune)
-    tuned = tune(features=features, found=found, settings=c.train)
+    tuned = tune(features=features, search=found, settings=c.train)
     model = train(
         features=features, hyperparameters=tuned, start=start(features=features, warm=c.train.warm_start, **shelf)
     )

@@ -1,5 +1,7 @@
-"""Transformed examples as `tf.data`: in memory where they fit, streamed where they do not; an epoch's order hangs on
-seed and epoch alone, so that a training that was killed goes on as if it had not been."""
+"""Transformed examples as `tf.data`: held in memory if they fit, streamed otherwise.
+
+The order of an epoch depends on seed and epoch alone, so a resumed training sees the same batches.
+"""
 
 import math
 from dataclasses import dataclass
@@ -19,8 +21,12 @@ BUFFER = 20_000  # examples among which a streamed epoch is shuffled
 
 
 @dataclass(frozen=True)
-class Feed:
-    """The train split in groups of batches. images: float32 [steps, batch, height, width, channels]; labels as transformed."""
+class Batches:
+    """The train split in groups of batches.
+
+    images: float32 [steps, batch, height, width, channels].
+    labels: int64 [steps, batch], or one-hot float32 [steps, batch, classes].
+    """
 
     features: Features
     batch_size: int
@@ -37,7 +43,7 @@ class Feed:
 
     @cached_property
     def group(self) -> int:
-        """Steps in a call: the size, up to GROUP, that leaves the fewest examples out of an epoch (others each time)."""
+        """Steps per call: the size, up to GROUP, that drops the fewest examples per epoch. Each epoch drops others."""
         steps = self.count // self.batch
         return min(
             range(math.ceil(min(GROUP, steps) / 2), min(GROUP, steps) + 1), key=lambda size: (steps % size, -size)
@@ -49,12 +55,12 @@ class Feed:
         return self.count // (self.batch * self.group)
 
     def epoch(self, number: int) -> "tf.data.Dataset":
-        """The groups of one epoch, in an order of its own."""
+        """The groups of one epoch, in the order of that epoch."""
         size = self.batch * self.group
-        if self._held is None:
+        if self._in_memory is None:
             streamed = self._streamed(number).batch(size, drop_remainder=True).map(self._parsed).map(self._grouped)
             return streamed.apply(tf.data.experimental.assert_cardinality(self.calls)).prefetch(2)
-        images, labels = self._held
+        images, labels = self._in_memory
         order = np.random.default_rng([self.seed, number]).permutation(self.count)
         picks = tf.data.Dataset.from_tensor_slices(order[: self.calls * size].reshape(self.calls, size))
         taken = picks.map(lambda i: self._grouped(tf.gather(images, i), tf.gather(labels, i)))
@@ -67,7 +73,7 @@ class Feed:
         return records.batch(1000).map(self._parsed).cache().apply(tf.data.experimental.assert_cardinality(batches))
 
     @cached_property
-    def _held(self) -> "tuple[tf.Tensor, tf.Tensor] | None":
+    def _in_memory(self) -> "tuple[tf.Tensor, tf.Tensor] | None":
         if 4 * math.prod(self.features.shape) * self.count > self.memory_mb * 2**20:
             return None
         records = tf.data.TFRecordDataset([str(path) for _, path, _ in self.features.shards("train")])

@@ -1,11 +1,11 @@
-"""What makes a SavedModel the model, or the transform graph, that it is: what its signatures compute, in whatever bytes.
+"""A digest of what a SavedModel computes, independent of the bytes it was saved as.
 
 of(model.path / "saved_model")   # "9b1f..."
 
-Two runs of the same key save the same function in different bytes: maps of a protocol buffer have no order, and functions,
-layers and variables are numbered by how much this process has made before. So the graph is followed from the answers to the
-inputs (a Merkle tree): an operation is its kind, its attributes and the digests of what it reads; a variable is its value. No name
-that TensorFlow gave counts.
+Two runs with the same key save the same function in different bytes: the maps of a protocol buffer have no order, and
+TensorFlow numbers functions, layers and variables by what the process has built before. So the digest follows the graph
+from outputs to inputs, as a Merkle tree: an operation is its kind, its attributes and the digests of its inputs; a
+variable is its value. Generated names do not count.
 """
 
 import graphlib
@@ -23,38 +23,32 @@ with epy.lazy_imports():
     import tensorflow as tf
     from tensorflow.core.protobuf import saved_model_pb2, trackable_object_graph_pb2
 
-_NAMES = {
-    "shared_name",
-    "container",
-    "debug_name",
-    "config_proto",
-}  # attributes that change no answer, and those that begin with _
+# Attributes that change no output, as those whose names begin with an underscore.
+_NAMES = {"shared_name", "container", "debug_name", "config_proto"}
 
 
 def of(saved_model: Path) -> str:
-    """SHA-256 over what the signatures compute, the weights and assets among it. Equal for models that are the same function."""
+    """SHA-256 over what the signatures compute, with weights and assets. Equal if the models are the same function."""
     (graph,) = saved_model_pb2.SavedModel.FromString((saved_model / "saved_model.pb").read_bytes()).meta_graphs
     functions = _Functions({f.signature.name: f for f in graph.graph_def.library.function})
     values = _variables(saved_model / "variables" / "variables")
     handles = {n.name: n.attr["shared_name"].s.decode() for n in graph.graph_def.node if n.op == "VarHandleOp"}
     variables = {node: values[name] for node, name in handles.items() if name in values}
-    found = []
+    parts = []
     for name, signature in sorted(graph.signature_def.items()):
         given = {_source(tensor.name): f"input {argument}" for argument, tensor in signature.inputs.items()}
         nodes = functions.nodes(
             graph.graph_def.node, [tensor.name for tensor in signature.outputs.values()], variables | given
         )
-        found += [
-            name,
-            *(f"{answer} {_read(tensor.name, nodes)}" for answer, tensor in sorted(signature.outputs.items())),
-        ]
+        outputs = sorted(signature.outputs.items())
+        parts += [name, *(f"{output} {_read(tensor.name, nodes)}" for output, tensor in outputs)]
     assets = sorted((saved_model / "assets").rglob("*"))
-    return _digest(*found, *(hashlib.sha256(path.read_bytes()).hexdigest() for path in assets if path.is_file()))
+    return _digest(*parts, *(hashlib.sha256(path.read_bytes()).hexdigest() for path in assets if path.is_file()))
 
 
 @dataclass(frozen=True)
 class _Functions:
-    """The functions of a graph, and their digests as far as they were asked for."""
+    """The functions of a graph, and the digests computed so far."""
 
     definitions: dict[str, Any]
     _known: dict[str, str] = field(default_factory=dict)
@@ -72,49 +66,42 @@ class _Functions:
         return self._known[name]
 
     def nodes(self, nodes: Iterable[Any], wanted: Iterable[str], known: dict[str, str]) -> dict[str, str]:
-        """The digests, by name, of the nodes that `wanted` tensors come from, and of all behind them but those in `known`.
+        """Digests by name of the nodes that the `wanted` tensors depend on. Does not go beyond the nodes in `known`.
 
         Raises:
-            DataError: a variable among them has no value in the checkpoint.
+            DataError: one of the variables has no value in the checkpoint.
         """
-        by_name, inputs, waiting = (
-            {node.name: node for node in nodes},
-            dict[str, list[str]](),
-            [_source(tensor) for tensor in wanted],
-        )
+        by_name = {node.name: node for node in nodes}
+        inputs: dict[str, list[str]] = {}
+        waiting = [_source(tensor) for tensor in wanted]
         while waiting:
             if (name := waiting.pop()) not in known and name not in inputs:
                 inputs[name] = [_source(tensor) for tensor in by_name[name].input]
                 waiting += inputs[name]
-        found = dict(known)
+        digests = dict(known)
         for name in graphlib.TopologicalSorter(inputs).static_order():
-            if name not in found:
-                node = by_name[name]
-                if node.op == "VarHandleOp":
-                    raise DataError(
-                        f"the variable {name} of the model has no value that was saved",
-                        "Train again with --force train.",
-                    )
-                found[name] = _digest(
-                    node.op, *(_read(tensor, found) for tensor in node.input), *self._attributes(node.attr)
-                )
-        return found
+            if name in digests:
+                continue
+            node = by_name[name]
+            if node.op == "VarHandleOp":
+                cause = f"the SavedModel holds no value for the variable {name}"
+                raise DataError(cause, "Train again with --force train.")
+            reads = (_read(tensor, digests) for tensor in node.input)
+            digests[name] = _digest(node.op, *reads, *self._attributes(node.attr))
+        return digests
 
     def _attributes(self, attributes: Any) -> list[str]:
         kept = sorted(name for name in attributes if name not in _NAMES and not name.startswith("_"))
         return [f"{name} {self._attribute(attributes[name])}" for name in kept]
 
     def _attribute(self, value: Any) -> str:
-        called = [value.func] if value.HasField("func") else value.list.func
-        return (
-            _digest(*(self.digest(f.name) for f in called))
-            if called
-            else value.SerializeToString(deterministic=True).hex()
-        )
+        if functions := [value.func] if value.HasField("func") else value.list.func:
+            return _digest(*(self.digest(function.name) for function in functions))
+        return value.SerializeToString(deterministic=True).hex()
 
 
 def _source(tensor: str) -> str:
-    """The node, or the function's argument, that a tensor comes from: a of a, ^a, a:1 and a:output:1."""
+    """The node or function argument that produces a tensor: "a" for a, ^a, a:1 and a:output:1."""
     return tensor.removeprefix("^").split(":")[0]
 
 
@@ -123,7 +110,7 @@ def _read(tensor: str, nodes: dict[str, str]) -> str:
 
 
 def _variables(checkpoint: Path) -> dict[str, str]:
-    """The digest of each variable's value, by the name that the graph has for it."""
+    """The digest of each variable's value, by its name in the graph."""
     reader = tf.train.load_checkpoint(str(checkpoint))
     tracked = trackable_object_graph_pb2.TrackableObjectGraph.FromString(
         reader.get_tensor("_CHECKPOINTABLE_OBJECT_GRAPH")

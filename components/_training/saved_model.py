@@ -1,4 +1,4 @@
-"""The model as it is served: the transform graph and the network behind two signatures."""
+"""The served model: transform graph and network behind two signatures."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 
 def check_signature(path: Path, classes: int) -> None:
-    """Whether a SavedModel that is served answers in the form of `save`, found without running it.
+    """Checks that a served SavedModel has the signature that `save` writes, without running it.
 
     Raises:
         StoreError: it cannot be read.
-        ConfigurationError: it answers in another form, or knows other classes.
+        ConfigurationError: its inputs, outputs or number of classes differ.
     """
     remedy = "Move that version away, or name another push.model."
     try:
@@ -32,22 +32,21 @@ def check_signature(path: Path, classes: int) -> None:
         signature = graphs[0].signature_def["serving_default"]
     except (OSError, message.DecodeError, IndexError) as error:
         raise StoreError(f"the served model {path} cannot be loaded: {error}", remedy) from None
-    inputs, found = sorted(signature.inputs), signature.outputs["probabilities"].tensor_shape.dim
-    if inputs != ["examples"] or not found:
-        answers = ", ".join(sorted(name for name in signature.outputs if signature.outputs[name].name)) or "nothing"
-        cause = f"the served model {path} takes {', '.join(inputs) or 'nothing'} and answers {answers}"
-        raise ConfigurationError(f"{cause}; examples and probabilities were expected", remedy)
-    if found[-1].size != classes:
-        raise ConfigurationError(
-            f"the served model {path} knows {found[-1].size} classes; the contract says {classes}", remedy
-        )
+    inputs, shape = sorted(signature.inputs), signature.outputs["probabilities"].tensor_shape.dim
+    if inputs != ["examples"] or not shape:
+        outputs = ", ".join(sorted(name for name in signature.outputs if signature.outputs[name].name)) or "nothing"
+        cause = f"the served model {path} takes {', '.join(inputs) or 'nothing'} and returns {outputs}"
+        raise ConfigurationError(f"{cause}; expected are examples and probabilities", remedy)
+    if shape[-1].size != classes:
+        cause = f"the served model {path} has {shape[-1].size} classes; the contract has {classes}"
+        raise ConfigurationError(cause, remedy)
 
 
 def save(network: "keras.Model", features: Features, path: Path) -> None:
-    """A SavedModel. Both signatures return `probabilities` float32 [batch, classes] and `class` int64 [batch].
+    """Writes a SavedModel. Both signatures return `probabilities` float32 [batch, classes] and `class` int64 [batch].
 
-    serving_default: `examples`, string [batch], serialized records; only their feature `image` is read.
-    images: `images`, uint8 [batch, height, width], with channels at the end where there are several.
+    serving_default: `examples`, string [batch], serialized records; only the feature `image` is read.
+    images: `images`, uint8 [batch, height, width], or [batch, height, width, channels] if there are several channels.
     """
     module = tf.Module()
     module.network = network

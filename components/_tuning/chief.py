@@ -1,7 +1,7 @@
-"""The chief of a search in parallel: one oracle, asked by workers through keras-tuner's own gRPC service.
+"""The chief of a parallel search: one oracle, which workers ask through keras-tuner's gRPC service.
 
-with serving(oracle, "127.0.0.1:0") as service:
-    local_workers(service, work, 2, say)      # processes on this machine, until the oracle has no more to try
+with serving(oracle, "127.0.0.1") as service:
+    local_workers(service, work, 2, say)      # processes on this machine, until the oracle has no more trials
 """
 
 import contextlib
@@ -14,25 +14,24 @@ from collections.abc import Callable, Iterator
 from concurrent import futures
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from etils import epy
 
+from components._tuning import compat
 from components._tuning.trials import Say, Work
 from schemas.errors import ConfigurationError, GatelineError
 
 with epy.lazy_imports():
     import grpc
     import keras_tuner
-    from keras_tuner.src import protos
-    from keras_tuner.src.distribute import oracle_chief
 
 ADDRESS, PORT, NAME = "KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE_PORT", "KERASTUNER_TUNER_ID"
 
 
 @dataclass(frozen=True)
 class Service:
-    """An oracle that can be asked at `address`:`port`."""
+    """An oracle that serves at `address`:`port`."""
 
     oracle: "keras_tuner.Oracle"
     servicer: Any
@@ -40,23 +39,20 @@ class Service:
     port: int
 
     def wait(self) -> None:
-        """Until the oracle has no more to try and no worker, wherever it runs, still tries something."""
+        """Returns when the oracle has no more trials and no worker, here or elsewhere, still runs one."""
         while not self.servicer.stop_triggered or self.oracle.ongoing_trials or self.oracle.tuner_ids:
             time.sleep(0.5)
 
 
 @contextlib.contextmanager
 def serving(oracle: "keras_tuner.Oracle", address: str, port: int = 0) -> Iterator[Service]:
-    """The oracle's service. Port 0 is any that is free.
-
-    keras-tuner's own loop round it looks every 20 seconds whether it is done, and waits for a dead worker for ever.
+    """Serves the oracle while the block runs. Port 0 is any free port.
 
     Raises:
-        ConfigurationError: the port cannot be had.
+        ConfigurationError: the port is in use or not allowed.
     """
     server = grpc.server(futures.ThreadPoolExecutor(max_workers=1), options=[("grpc.so_reuseport", 0)])
-    servicer = oracle_chief.OracleServicer(oracle)
-    protos.get_service_grpc().add_OracleServicer_to_server(servicer, server)
+    servicer = compat.add_service(oracle, server)
     try:
         bound = server.add_insecure_port(f"{address}:{port}")
     except RuntimeError:
@@ -71,10 +67,10 @@ def serving(oracle: "keras_tuner.Oracle", address: str, port: int = 0) -> Iterat
 
 
 def local_workers(service: Service, work: Work, count: int, say: Say) -> None:
-    """Run `count` workers, each a process, until each has ended. The trial of a worker that dies goes to another.
+    """Runs `count` worker processes until each has ended. The trial of a worker that dies goes to another.
 
     Raises:
-        GatelineError: all died, or the last one did with its trial. Finished trials are kept.
+        GatelineError: all died, or the last one died in a trial. Finished trials are kept.
     """
     workers = [_Worker(f"worker{i}", service, work, say) for i in range(1, count + 1)]
     try:
@@ -83,15 +79,15 @@ def local_workers(service: Service, work: Work, count: int, say: Say) -> None:
     finally:
         for worker in workers:
             worker.end()
-    if service.oracle._retry_queue or all(worker.process.returncode for worker in workers):
+    if compat.retry_queue(service.oracle) or all(worker.process.returncode for worker in workers):
         codes = ", ".join(str(worker.process.returncode) for worker in workers)
-        remedy = "The log says what they met. Run the same command again: finished trials are kept."
+        remedy = "The log holds their errors. Run the same command again: finished trials are kept."
         raise GatelineError(f"the search's workers died (exit codes {codes})", remedy)
 
 
 @dataclass
 class _Worker:
-    """A process that tries what the service says, and the thread that listens to it."""
+    """A process that runs trials for the service, and the thread that reads its output."""
 
     name: str
     service: Service
@@ -109,7 +105,7 @@ class _Worker:
             stdout=subprocess.PIPE,
             text=True,
             env=os.environ | where | {"PYTHONPATH": os.pathsep.join(filter(None, paths))},
-            start_new_session=True,  # Ctrl-C is the chief's to answer
+            start_new_session=True,  # Ctrl-C reaches the chief alone, which ends its workers
         )
         self.thread = threading.Thread(
             target=self._listen, name=f"{self.name}, process {self.process.pid}", daemon=True
@@ -117,28 +113,31 @@ class _Worker:
         self.thread.start()
 
     def _listen(self) -> None:
-        assert self.process.stdin
-        assert self.process.stdout
+        stdin, stdout = self._pipes()
         with contextlib.suppress(BrokenPipeError):
-            self.process.stdin.write(self.work.as_json() + "\n")
-            self.process.stdin.flush()  # and left open: it closes when the chief ends, however that happens
-        for line in self.process.stdout:
+            stdin.write(self.work.as_json() + "\n")
+            stdin.flush()  # and stays open: it closes when the chief ends, in whatever manner
+        for line in stdout:
             self.say(line.rstrip("\n"))
-        # What a dead worker was trying is to be tried by another. Without keras-tuner's lock, which whatever was raised
-        # under it would have left locked.
+        # The trial of a dead worker goes to another. Not under keras-tuner's lock: an error raised under it would have
+        # left it locked.
         if self.process.wait() and (trial := self.service.oracle.ongoing_trials.pop(self.name, None)):
-            self.service.oracle._retry_queue.append(trial.trial_id)
+            compat.retry_queue(self.service.oracle).append(trial.trial_id)
             self.say(f"{self.name} died (exit code {self.process.returncode}) in trial {trial.trial_id}")
         self.service.oracle.tuner_ids.discard(self.name)
 
+    def _pipes(self) -> tuple[IO[str], IO[str]]:
+        stdin, stdout = self.process.stdin, self.process.stdout
+        assert stdin is not None and stdout is not None  # both are pipes
+        return stdin, stdout
+
     def end(self) -> None:
-        assert self.process.stdin
-        assert self.process.stdout
+        stdin, stdout = self._pipes()
         with contextlib.suppress(BrokenPipeError):
-            self.process.stdin.close()  # which ends it
+            stdin.close()  # ends the worker
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(10)
         self.process.kill()
         self.process.wait()
         self.thread.join()
-        self.process.stdout.close()
+        stdout.close()

@@ -1,10 +1,10 @@
-"""The trials of a search: each is a training like any other, whose result goes to the oracle.
+"""The trials of a search. Each is a training like any other; its result goes to the oracle.
 
-run(Work(features, settings, tuning, directory), oracle, say)    # until the oracle has no more to try
-python -m components._tuning.trials                                     # the same as a process of its own, for a chief
+run(Work(features, settings, tuning, directory), oracle, say)    # until the oracle has no more trials
+python -m components._tuning.trials                              # the same in a process of its own, for a chief
 
-Such a process reads one line of JSON from its standard input, a `Work`, and ends when that closes. What it has to say it
-writes to its standard output.
+That process reads a `Work` as one line of JSON from standard input, and ends when standard input closes. It writes its
+progress to standard output.
 """
 
 import contextlib
@@ -36,12 +36,12 @@ with epy.lazy_imports():
     import keras_tuner
 
 Say = Callable[[str], None]
-PAUSE = 0.05  # seconds between two questions to an oracle, which may have nothing to try until another trial is done
+PAUSE = 0.05  # seconds between two requests to an oracle, which may have no trial until another one is finished
 
 
 @dataclass(frozen=True)
 class Work:
-    """What a worker must know. `directory` holds the checkpoints of trials, until the search is done."""
+    """The input of a worker. `directory` holds the checkpoints of trials until the search is finished."""
 
     features: Features
     settings: Train
@@ -66,9 +66,9 @@ class Work:
 
 
 def run(work: Work, oracle: "keras_tuner.Oracle", say: Say) -> None:
-    """Try what the oracle says, until it has no more to try. With KERASTUNER_ORACLE_IP it asks the oracle of the chief there.
+    """Runs trials until the oracle has no more. With KERASTUNER_ORACLE_IP set, the chief's oracle is asked.
 
-    A trial that raises is a failed one; the search goes on.
+    A trial that raises counts as failed, and the search continues.
     """
     with contextlib.redirect_stdout(sys.stderr):  # keras-tuner prints
         _tuner()(work, oracle, say).search()
@@ -76,7 +76,7 @@ def run(work: Work, oracle: "keras_tuner.Oracle", say: Say) -> None:
 
 def _tuner() -> Any:
     class Trials(keras_tuner.engine.base_tuner.BaseTuner):  # type: ignore[misc]
-        """keras-tuner's loop, round the line's own training."""
+        """keras-tuner's loop over the trials, with the line's own training."""
 
         def __init__(self, work: Work, oracle: Any, say: Say) -> None:
             self.work, self.say = work, say
@@ -89,25 +89,25 @@ def _tuner() -> Any:
             try:
                 return attempt(self.work, trial, self.say)
             except Exception:
-                traceback.print_exc()  # a worker's chief does not hear what was raised
+                traceback.print_exc()  # the chief is not sent the error
                 raise
 
         def on_trial_end(self, trial: Any) -> None:
             super().on_trial_end(trial)
-            if self.work.tuning.tuner != "hyperband":  # whose later trials go on from earlier ones
+            if self.work.tuning.tuner != "hyperband":  # its later trials resume earlier ones
                 _checkpoint(self.work, trial.trial_id).unlink(missing_ok=True)
 
         def save(self) -> None:
-            """The oracle saves itself, and there is nothing else."""
+            """Nothing: the oracle saves itself."""
 
         def reload(self) -> None:
-            """It is reloaded before it comes here."""
+            """Nothing: the oracle was reloaded before."""
 
     return Trials
 
 
 def attempt(work: Work, trial: Any, say: Say) -> dict[str, float]:
-    """Train with a trial's values: what the oracle is told of it. What cannot be used scores 0, as the worst there is."""
+    """Trains with a trial's values and returns the metrics for the oracle. A model that cannot be used scores 0."""
     keras.backend.clear_session()
     gc.collect()
     started, values = time.monotonic(), trial.hyperparameters.values
@@ -119,26 +119,27 @@ def attempt(work: Work, trial: Any, say: Say) -> dict[str, float]:
         shutil.copyfile(earlier, checkpoint.with_suffix(".copy"))
         checkpoint.with_suffix(".copy").replace(checkpoint)
 
-    def tell(state: str, score: float, epochs: int) -> dict[str, float]:
+    def report(state: str, score: float, epochs: int) -> dict[str, float]:
         seconds = time.monotonic() - started
-        words = ", ".join(
-            f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in shown.items()
-        )
-        reached = f"{score:.4f}" if epochs else "-"
-        say(f"trial {trial.trial_id}  {state}  {epochs}/{until}  {reached}  {seconds:.1f} s  {words}")
+        shown = ", ".join(f"{name} {_shown(value)}" for name, value in oracles.chosen(trial).items())
+        accuracy = f"{score:.4f}" if epochs else "-"
+        say(f"trial {trial.trial_id}  {state}  {epochs}/{until}  {accuracy}  {seconds:.1f} s  {shown}")
         return {oracles.SCORE: score, "epochs": epochs, "seconds": seconds, "diverged": float(state == "diverged")}
 
-    shown = oracles.chosen(trial)
     training = Training(work.features, settings, checkpoint)
     if work.tuning.parameters and training.network.count_params() > work.tuning.parameters:
-        return tell("too large", 0.0, 0)
-    tell("running", 0.0, len(training.history))
+        return report("too large", 0.0, 0)
+    report("running", 0.0, len(training.history))
     try:
         for row in training.epochs(until):
-            tell("running", row["val_accuracy"], len(training.history))
+            report("running", row["val_accuracy"], len(training.history))
     except Refused:
-        return tell("diverged", 0.0, len(training.history))
-    return tell("finished", round(training.finish()["val_accuracy"], 6), len(training.history))
+        return report("diverged", 0.0, len(training.history))
+    return report("finished", round(training.finish()["val_accuracy"], 6), len(training.history))
+
+
+def _shown(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _checkpoint(work: Work, trial: str) -> Path:
@@ -146,7 +147,7 @@ def _checkpoint(work: Work, trial: str) -> Path:
 
 
 def main() -> None:
-    """A worker: its tuner's name and the chief's address stand in keras-tuner's environment variables."""
+    """Runs a worker. keras-tuner's environment variables hold its name and the chief's address."""
     work = Work.from_json(sys.stdin.readline())
 
     def end_with_the_chief() -> None:
@@ -164,4 +165,4 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
-    os._exit(0)  # TensorFlow would take two seconds to take itself apart
+    os._exit(0)  # TensorFlow needs two seconds to shut down

@@ -1,4 +1,4 @@
-"""searched: what an earlier search found, looked up while planning."""
+"""searched: looks up the result of a finished search while planning."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,23 +14,23 @@ from schemas.settings.tune import Tune
 
 @component(kind="resolver")
 def searched(features: Features, *, settings: Train, tuning: Tune) -> Search | None:
-    """The last finished search on the same features, with the same settings of training and of the search, or none.
+    """The last finished search on the same features with the same settings of training and search, or None.
 
-    How many trials it was allowed makes no difference. Searches stand in the store beside the features.
+    The limit on trials does not count. Searches are stored beside the features.
 
     Raises:
         DataError: a file of it is missing or cut short.
     """
-    wanted = {"settings": settings.model_dump(mode="json"), "tuning": _sought(tuning.model_dump(mode="json"))}
+    wanted = {"settings": settings.model_dump(mode="json"), "tuning": _without_trials(tuning.model_dump(mode="json"))}
     same = [
         (files.age(manifest), path, manifest)
         for path, manifest in _finished(features.path.parents[1] / "search")
         if manifest["recipe"]["inputs"] == {"features": features.digest}
-        and {name: _sought(given) for name, given in manifest["recipe"]["settings"].items()} == wanted
+        and {name: _without_trials(given) for name, given in manifest["recipe"]["settings"].items()} == wanted
     ]
     if not same:
         return None
-    _, path, manifest = max(same, key=lambda found: found[0])
+    _, path, manifest = max(same, key=lambda search: search[0])
     if wrong := files.differences(path, manifest["files"], contents=False):
         raise DataError(
             f"artifact {path}: {wrong[0]}", "Remove it, or search again with python -m pipeline tune --again."
@@ -44,5 +44,5 @@ def _finished(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
             yield path, manifest
 
 
-def _sought(settings: dict[str, Any]) -> dict[str, Any]:
+def _without_trials(settings: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in settings.items() if name != "trials"}

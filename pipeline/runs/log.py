@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
 
+from schemas.process import set_keras_environment
+
 
 @contextlib.contextmanager
 def quiet(log: Path, *, verbose: bool) -> Iterator[TextIO]:
@@ -17,7 +19,7 @@ def quiet(log: Path, *, verbose: bool) -> Iterator[TextIO]:
     The descriptor, because TensorFlow's and gRPC's native code write there whatever Python's `sys.stderr` is.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "0" if verbose else "1")
-    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    set_keras_environment()
     if verbose:
         logging.basicConfig(level=logging.INFO)
         yield sys.stderr

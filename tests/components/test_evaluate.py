@@ -376,15 +376,13 @@ def test_a_served_model_of_another_form_is_named(model, few, mnist, tmp_path, le
     module = tf.Module()
     module.f = tf.function(lambda x: {"scores": 2 * x}, input_signature=[tf.TensorSpec([None, 3], name="x")])
     tf.saved_model.save(module, str(tmp_path), signatures=module.f)
-    with pytest.raises(
-        ConfigurationError, match="takes x and answers scores; examples and probabilities were expected"
-    ):
+    with pytest.raises(ConfigurationError, match="takes x and returns scores; expected are examples and probabilities"):
         evaluated(model, few, lend(), mnist, baseline=Served(tmp_path, digest="x", version=1))
 
 
 def test_a_served_model_of_other_classes_is_named(model, few, lend):
     five = pictures.contract((28, 28, 1), 5)
-    with pytest.raises(ConfigurationError, match="knows 10 classes; the contract says 5"):
+    with pytest.raises(ConfigurationError, match="has 10 classes; the contract has 5"):
         evaluated(model, few, lend(), five, baseline=Served(model.path / "saved_model", digest="x", version=1))
 
 

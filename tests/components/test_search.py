@@ -116,15 +116,15 @@ def test_the_best_values_become_settings_of_training_and_the_rest_stays(features
     assert (event.step, float(tf.make_ndarray(event.tensor_proto))) == (1, pytest.approx(best["score"], abs=1e-6))
 
 
-def test_models_above_the_limit_are_not_tried(features, lend):
+def test_models_above_the_limit_are_not_trained(features, lend):
     run = lend()
     with pytest.raises(Refused) as refused:
         found(features, tuning("grid", Space(units=[2, 3]), parameters=10), run)
-    assert refused.value.cause == "no trial of the search came to a result (2 too large)"
+    assert refused.value.cause == "no trial of the search produced a result (2 too large)"
     assert [(row["state"], row["epochs"], row["score"]) for row in rows(run)] == [("too large", 0, None)] * 2
 
 
-def test_a_trial_that_hyperband_promotes_ends_as_if_it_had_been_trained_in_one_go(features, lend, tmp_path):
+def test_a_trial_that_hyperband_promotes_equals_an_uninterrupted_training(features, lend, tmp_path):
     how = tuning("hyperband", Space(learning_rate=LogRange(min=0.01, max=1.0)), max_epochs=3)
     _, seen = found(features, how, lend())
     assert [row["epochs"] for row in seen] == [1, 1, 1, 3]
@@ -140,7 +140,7 @@ KILLED = """
 import sys
 from pathlib import Path
 from components.search import search
-from schemas.tuning import Tune
+from schemas.settings.tune import Tune
 from tests.components import bright
 from tests.conftest import lent
 folder = Path(sys.argv[1])
@@ -153,7 +153,7 @@ search.function(bright.features(folder / "features"), settings=bright.TRAIN, tun
 """
 
 
-def test_a_search_that_was_killed_goes_on_with_its_finished_trials(features, tmp_path, lend):
+def test_a_killed_search_resumes_with_its_finished_trials(features, tmp_path, lend):
     how = tuning("grid", Space(units=[2, 3]), max_epochs=30)
     command = [sys.executable, "-c", KILLED, str(tmp_path), how.model_dump_json()]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
@@ -164,7 +164,7 @@ def test_a_search_that_was_killed_goes_on_with_its_finished_trials(features, tmp
     before = oracles.rows(oracles.resumed(how, how.space, run.scratch))
     assert [row["state"] for row in before] == ["finished", "unfinished"]
     _, seen = found(features, how, run)
-    assert run.said[0] == "goes on after 1 finished trial"
+    assert run.said[0] == "resumes after 1 finished trial"
     assert seen[0] == before[0]  # the very seconds: it did not run again
     assert [(row["values"]["units"], row["state"], row["epochs"]) for row in seen] == [
         (2, "finished", 30),
@@ -175,7 +175,7 @@ def test_a_search_that_was_killed_goes_on_with_its_finished_trials(features, tmp
     assert int(began[2].split("/")[0]) >= 2  # and not at its first epoch
 
 
-def test_two_workers_try_what_one_would_and_one_what_another_died_of(features, lend):
+def test_two_workers_run_the_trials_of_one_and_take_over_those_of_a_dead_worker(features, lend):
     run, dead = lend(), []
 
     def say(text):

@@ -95,7 +95,7 @@ def test_the_same_inputs_give_the_same_weights_to_the_bit(features, whole, lend)
     assert (again.path / "curves.svg").read_bytes() == (whole.path / "curves.svg").read_bytes()
 
 
-def test_a_training_killed_again_and_again_ends_with_the_weights_of_one_that_was_not(features, whole, lend):
+def test_a_training_killed_after_each_epoch_ends_with_the_weights_of_an_uninterrupted_one(features, whole, lend):
     scratch = lend().scratch
     for epoch in (1, 2):  # the second time goes on from the first; the third has nothing left to train
         run = lend()
@@ -146,7 +146,7 @@ NETWORKS = {
 
 
 @pytest.mark.parametrize("kind", NETWORKS)
-def test_a_warm_start_begins_with_the_weights_that_are_served(kind, features, lend):
+def test_a_warm_start_begins_with_the_served_weights(kind, features, lend):
     served = trained(features, Train(model=NETWORKS[kind], epochs=1), lend())
     begun = Training(features, Train(model=NETWORKS[kind], seed=2), lend().scratch / "checkpoint.npz")
     assert not same(begun.network.get_weights(), weights(served))
@@ -154,17 +154,20 @@ def test_a_warm_start_begins_with_the_weights_that_are_served(kind, features, le
     assert same(begun.network.get_weights(), weights(served))
 
 
-def test_a_network_of_other_layers_begins_anew(features, lend, model):
+def test_a_network_of_other_layers_keeps_its_random_weights(features, lend, model):
     begun = Training(features, Train(model=NETWORKS["cnn"]), lend().scratch / "checkpoint.npz")
     fresh = begun.network.get_weights()
     assert not begun.begin_with(model.path / "saved_model")
     assert same(begun.network.get_weights(), fresh)
 
 
-def test_a_training_says_with_what_it_begins(features, lend, model):
+def test_the_log_says_which_weights_a_training_starts_from(features, lend, model):
     settings = Train(model=NETWORKS["mlp"], epochs=1)
     alike = trained(features, settings, lend())
-    for served, words in ((alike, "from the weights of version 3"), (model, "anew: version 3 has other layers")):
+    for served, words in (
+        (alike, "from the weights of version 3"),
+        (model, "from random weights: version 3 has other layers"),
+    ):
         run = lend()
         start = Served(served.path / "saved_model", version=3)
         train.function(features, configured(features, settings, run.out.parent / "tune"), start, run=run)
@@ -176,13 +179,13 @@ def test_a_batch_larger_than_the_split_is_the_split(features, lend):
     assert np.isfinite(history(model)[0]["loss"])
 
 
-def test_a_loss_that_is_no_number_is_refused(features, lend):
+def test_a_loss_that_is_not_finite_is_refused(features, lend):
     settings = Train(model=Mlp(layers=[8]), optimizer=Optimizer(name="sgd", learning_rate=1e30), epochs=3)
     run = lend()
     with pytest.raises(Refused) as refused:
         trained(features, settings, run)
-    assert refused.value.cause == "the loss is no longer a number in epoch 1 of 3"
-    assert refused.value.remedy == "Lower train.optimizer.learning_rate (now 1e+30), or look at the data."
+    assert refused.value.cause == "the loss is not a finite number in epoch 1 of 3"
+    assert refused.value.remedy == "Lower train.optimizer.learning_rate (now 1e+30), or check the data."
     assert not (run.out / "saved_model").exists()
     assert not list(run.scratch.iterdir())  # nothing to go on from
 
@@ -213,11 +216,11 @@ def test_a_train_split_larger_than_memory_is_streamed(tmp_path, lend):
             message.features.feature["label"].int64_list.value.append(i % 2)
             records.append(message.SerializeToString(deterministic=True))
         made[split] = pictures.write(folder, split, records, 3)
-    from components._training.batches import Feed
+    from components._training.batches import Batches
     from schemas.artifacts import Features
 
     large = Features(folder, splits=made, shape=(28, 28, 1), classes=2, one_hot=False)
-    feeds = {mb: Feed(large, batch_size=50, seed=1, memory_mb=mb) for mb in (1, 1024)}
+    feeds = {mb: Batches(large, batch_size=50, seed=1, memory_mb=mb) for mb in (1, 1024)}
     epochs = {
         mb: [[label for _, labels in feed.epoch(n) for label in labels.numpy().ravel()] for n in (0, 1)]
         for mb, feed in feeds.items()
@@ -305,7 +308,7 @@ def test_signatures_say_what_they_take_and_give(which, shape, request):
         assert (outputs["class"].shape.as_list(), outputs["class"].dtype) == ([None], tf.int64)
 
 
-def test_a_record_is_served_by_its_image_alone(model, few):
+def test_serving_reads_only_the_image_of_a_record(model, few):
     whole = pictures.records(few, "test")[0]
     bare = tf.train.Example()
     bare.features.feature["image"].CopyFrom(tf.train.Example.FromString(whole).features.feature["image"])

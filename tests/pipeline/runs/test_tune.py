@@ -36,7 +36,7 @@ def to_search(how: Tune = HOW, settings: Train = TRAIN, workers: int = 1) -> Nod
 
 def to_tune(how: Tune = HOW, settings: Train = TRAIN) -> Node:
     features = transform()
-    return tune(features=features, found=searched(features=features, settings=settings, tuning=how), settings=settings)
+    return tune(features=features, search=searched(features=features, settings=settings, tuning=how), settings=settings)
 
 
 def shown(tiny: Line, capsys: pytest.CaptureFixture[str]) -> str:
