@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: run test test-slow lint bench lock clean
+.PHONY: run test test-slow lint docs bench lock clean
 
 run: $(READY)
 	$(BIN)/python -m pipeline run --profile sample
@@ -19,6 +19,11 @@ lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: $(READY)
+	$(BIN)/python docs/generate.py
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet -b html docs build/docs
+	@echo "build/docs/index.html"
 
 bench: $(READY)
 	$(BIN)/python -m tests.benchmarks $(if $(MNIST),--mnist $(MNIST))
