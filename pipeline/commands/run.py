@@ -56,7 +56,7 @@ def run(
 ) -> None:
     """Run the line: ingest, describe, validate, transform, tune, train, evaluate, check serving, approve, push."""
     from pipeline.config import load
-    from pipeline.engine.plan import Again
+    from pipeline.engine.plan import Rerun
     from pipeline.engine.runner import checked
     from pipeline.report import terminal
     from pipeline.runs.session import Session
@@ -66,7 +66,7 @@ def run(
         root=root,
         serving_dir=serving_dir or root / "serving",
         database=database,
-        again=Again(frozenset(force or ()), from_stage, no_cache),
+        again=Rerun(frozenset(force or ()), from_stage, no_cache),
         until=until,
         only=only,
         hold=hold,

@@ -47,7 +47,7 @@ def tune(
     Killed at any time, the same command goes on: finished trials are kept.
     """
     from pipeline.config import load
-    from pipeline.engine.plan import Again
+    from pipeline.engine.plan import Rerun
     from pipeline.runs import tune
     from pipeline.runs.session import Session
 
@@ -57,7 +57,7 @@ def tune(
         root=root,
         serving_dir=serving_dir or root / "serving",
         database=database,
-        again=Again(frozenset({"search"} if again else ())),
+        again=Rerun(frozenset({"search"} if again else ())),
         wait=wait,
         verbose=verbose,
     )

@@ -1,16 +1,16 @@
-"""Plan: walk the DAG in order and say of each stage whether it is reused or runs, and why.
+"""Plans a run: decides for each stage, in order, whether it is reused or runs, and why.
 
-plan = Planner(store, Again(force={"train"})).plan(line(config))
+plan = Planner(store, Rerun(force={"train"})).plan(line(config))
 [(step.name, step.action, step.why) for step in plan]
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
-from pipeline.engine.cache_key import Recipe
+from pipeline.engine.cache_key import CacheKey
 from pipeline.engine.component import Node
-from pipeline.engine.pinned import Held
+from pipeline.engine.pinned import PinnedInputs
 from pipeline.store import Store
 from schemas.artifacts import Artifact, Gate
 from schemas.errors import ConfigurationError, GatelineError
@@ -19,11 +19,11 @@ Action = Literal["reuse", "run", "resolve", "wait", "refused"]
 
 
 @dataclass(frozen=True)
-class Again:
-    """What the user asked to run anew."""
+class Rerun:
+    """The stages that run even if nothing changed, as the user asked."""
 
     force: frozenset[str] = frozenset()  # just these stages
-    from_stage: str | None = None  # this one and all behind it
+    from_stage: str | None = None  # this one and all later ones
     no_cache: bool = False  # all
 
     def reason(self, node: Node) -> str | None:
@@ -38,12 +38,12 @@ class Again:
 
 @dataclass(frozen=True)
 class Step:
-    """A stage and what is to be done about it. `wait`: decided when its inputs stand."""
+    """A stage and what to do with it. `wait`: decided once its inputs are made."""
 
     node: Node
     action: Action
     why: str
-    recipe: Recipe | None = None
+    key: CacheKey | None = None
     artifact: Artifact | None = None
     refusal: GatelineError | None = field(default=None, compare=False)
 
@@ -54,17 +54,17 @@ class Step:
 
 @dataclass(frozen=True)
 class Planner:
-    """Decides about stages against a store."""
+    """Decides what to do with each stage, given a store."""
 
     store: Store
-    again: Again
+    again: Rerun
     order: list[str]
-    only: str | None = None  # the one stage that may run: what it needs must stand
-    held: Held | None = None  # what was looked up before, under one name
+    only: str | None = None  # the one stage that may run: its inputs must exist
+    pinned: PinnedInputs | None = None
 
     @classmethod
     def of(
-        cls, store: Store, again: Again, node: Node, *, only: str | None = None, held: Held | None = None
+        cls, store: Store, again: Rerun, node: Node, *, only: str | None = None, pinned: PinnedInputs | None = None
     ) -> "Planner":
         order = [only] if only else [each.name for each in node.walk()]
         kinds = {
@@ -74,15 +74,15 @@ class Planner:
         }
         for stage in [*again.force, *([again.from_stage] if again.from_stage else [])]:
             if stage not in kinds:
-                raise ConfigurationError(f"{stage} is no stage of this run", f"Its stages are {', '.join(kinds)}.")
+                raise ConfigurationError(f"{stage} is not a stage of this run", f"Its stages are {', '.join(kinds)}.")
             if kinds[stage] == "always":
                 raise ConfigurationError(
-                    f"{stage} runs every time", "Leave it out, or name a stage whose work is kept."
+                    f"{stage} runs every time", "Leave it out, or name a stage whose artifact is stored."
                 )
-        return cls(store, again, order, only, held)
+        return cls(store, again, order, only, pinned)
 
     def plan(self, node: Node) -> list[Step]:
-        """A step for each node, inputs first. Nothing is run but resolvers."""
+        """A step for each node, inputs first. Only resolvers are run."""
         steps: dict[str, Step] = {}
         for each in node.walk():
             upstream = [steps[n.name] for n in each.inputs.values()]
@@ -95,7 +95,7 @@ class Planner:
         return list(steps.values())
 
     def decide(self, node: Node, inputs: dict[str, Artifact | None]) -> Step:
-        """What to do about one stage whose inputs stand.
+        """What to do with one stage whose inputs exist.
 
         Raises:
             ConfigurationError: it would have to run, but only another one may.
@@ -104,47 +104,46 @@ class Planner:
             return Step(node, "refused", refusal.cause, refusal=refusal)
         if node.component.kind == "resolver":
             return self._look_up(node, inputs)
-        given = self.only not in (None, node.name)  # it must stand already
+        given = self.only not in (None, node.name)  # its artifact must exist
         if given and (before := self._made_before(node)):
             return before
-        recipe = Recipe.of(node, inputs)
+        key = CacheKey.of(node, inputs)
         if node.component.kind == "always":
-            return Step(node, "run", "runs every time", recipe)
-        return self._decide_cached(node, recipe, given=given)
+            return Step(node, "run", "runs every time", key)
+        return self._decide_cached(node, key, given=given)
 
-    def _decide_cached(self, node: Node, recipe: Recipe, *, given: bool) -> Step:
+    def _decide_cached(self, node: Node, key: CacheKey, *, given: bool) -> Step:
         if not given and (asked := self.again.reason(node)) is not None:
-            return Step(node, "run", asked, recipe)
-        if artifact := self.store.find(node.name, recipe.key, node.component.output):
-            return Step(node, "reuse", "nothing changed", recipe, artifact)
+            return Step(node, "run", asked, key)
+        if artifact := self.store.find(node.name, key.digest, node.component.output):
+            return Step(node, "reuse", "nothing changed", key, artifact)
         if given:
-            cause = f"{self.only} needs {node.name}, which the store does not have ({self._why(recipe)})"
+            cause = f"{self.only} needs {node.name}, which the store does not have ({self._why(key)})"
             raise ConfigurationError(
-                cause, f"Make it: python -m pipeline run --only {node.name}, and the same other options."
+                cause, f"Run python -m pipeline run --only {node.name} with the same other options first."
             )
-        return Step(node, "run", self._why(recipe), recipe)
+        return Step(node, "run", self._why(key), key)
 
     def _look_up(self, node: Node, inputs: dict[str, Artifact | None]) -> Step:
-        kept = self.held.find(node, inputs) if self.held else ()
+        kept = self.pinned.find(node, inputs) if self.pinned else ()
         if kept:
             return Step(node, "resolve", "looked up before", artifact=kept[0])
         return Step(node, "resolve", "looked up", artifact=resolve(node, inputs))
 
     def _made_before(self, node: Node) -> Step | None:
-        """What is held of this stage, if that is kept and still stands."""
-        key = self.held.made(node.name) if self.held else None
+        """The pinned artifact of this stage, if it still exists."""
+        key = self.pinned.made(node.name) if self.pinned else None
         artifact = self.store.find(node.name, key, node.component.output) if key else None
         if key is None or artifact is None:
             return None
-        manifest = self.store.manifest(node.name, key)
-        assert manifest is not None
-        return Step(node, "reuse", "made before", Recipe(node.name, manifest["recipe"]), artifact)
+        manifest = self.store.manifest(node.name, key) or {}
+        return Step(node, "reuse", "made before", CacheKey(node.name, manifest["recipe"]), artifact)
 
-    def _why(self, recipe: Recipe) -> str:
-        """What changed since the most similar artifact of this stage."""
-        if self.store.path(recipe.stage, recipe.key).exists():
+    def _why(self, key: CacheKey) -> str:
+        """What changed since the most similar stored artifact of this stage."""
+        if self.store.path(key.stage, key.digest).exists():
             return "its artifact was incomplete"
-        known = [recipe.differences(m["recipe"]) for m in self.store.manifests(recipe.stage)]
+        known = [key.differences(m["recipe"]) for m in self.store.manifests(key.stage)]
         if not known:
             return "first time"
         nearest = min(reversed(known), key=len)
@@ -153,14 +152,13 @@ class Planner:
 
 
 def resolve(node: Node, inputs: dict[str, Artifact | None]) -> Artifact | None:
-    """What a resolver finds."""
-    function: Callable[..., Any] = node.component.function
-    found: Artifact | None = function(**inputs, **node.settings)
-    return found
+    """The result of a resolver."""
+    function: Callable[..., Artifact | None] = node.component.function
+    return function(**inputs, **node.settings)
 
 
 def refused(artifact: Artifact | None) -> GatelineError | None:
-    """What a gate that said no raises; None for all else."""
+    """The error of a gate that refused; None for everything else."""
     if isinstance(artifact, Gate) and not artifact.passed:
         return artifact.refusal("\n         ".join(artifact.reasons), artifact.remedy)
     return None

@@ -1,14 +1,13 @@
-"""Run what the plan leaves to be done: the DAG becomes a Beam pipeline, a step for each stage, its inputs as side inputs.
+"""Runs what the plan leaves to do: the DAG becomes a Beam pipeline, one step per stage, with its inputs as side inputs.
 
-Beam orchestrates the order in this one process; a data-parallel stage opens a Beam pipeline of its own, on the runner that
-the user chose. If only light stages remain, Beam is not even imported.
+Beam orchestrates the order in this one process. A data-parallel stage opens a Beam pipeline of its own, on the selected
+runner. If only light stages remain, Beam is not imported.
 """
 
 import contextlib
 import difflib
-import functools
 import time
-import types
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +15,8 @@ from typing import Any, Protocol
 
 from etils import epy
 
-from pipeline.engine.cache_key import Recipe
+from pipeline.engine import compat
+from pipeline.engine.cache_key import CacheKey
 from pipeline.engine.component import Node
 from pipeline.engine.plan import Planner, Step, refused
 from pipeline.lineage import Lineage, now
@@ -28,15 +28,13 @@ from schemas.errors import ConfigurationError, GatelineError
 with epy.lazy_imports():
     import apache_beam as beam
     from apache_beam.options import pipeline_options
-    from apache_beam.runners.portability import fn_api_runner
-    from apache_beam.transforms import core
 
 
 RUNNERS = ("DirectRunner", "PrismRunner", "FlinkRunner", "SparkRunner", "DataflowRunner", "PortableRunner")
 
 
 class Progress(Protocol):
-    """Who watches a run."""
+    """What is notified of the progress of a run."""
 
     def started(self, stage: str) -> None: ...
     def said(self, stage: str, text: str) -> None: ...
@@ -51,42 +49,25 @@ class Beam:
     arguments: tuple[str, ...] = ()
 
     def pipeline(self) -> "beam.Pipeline":
-        remember_signatures()
+        compat.cache_signatures()
         if self.runner == "DirectRunner":
-            # FnApiRunner, not Beam's DirectRunner: the latter first downloads Prism, an executable, unverified.
-            # In this process and thread: Beam's threads talk gRPC, which costs more than they give, and hide what was raised.
+            # In this process and thread: Beam's threads use gRPC, which costs more than it gains, and hide errors.
             own = ["--direct_num_workers=1", "--direct_running_mode=in_memory"]
-            return beam.Pipeline(fn_api_runner.FnApiRunner(), options=self._options(own))
+            return beam.Pipeline(compat.in_process_runner(), options=self._options(own))
         return beam.Pipeline(self.runner, options=self._options([]))
 
     def _options(self, own: list[str]) -> "pipeline_options.PipelineOptions":
         try:
             return pipeline_options.PipelineOptions([*own, *self.arguments])
-        except SystemExit:  # argparse's way of saying no
+        except SystemExit:  # raised by argparse
             raise ConfigurationError(
                 f"Beam refuses {' '.join(self.arguments)}", "Check the values of --beam-arg."
             ) from None
 
 
-@functools.cache
-def remember_signatures() -> None:
-    """Beam inspects the same methods thousands of times while it builds a pipeline: a tenth of the time of a stage of MNIST's size.
-    A method's parameters are those of its function, whatever object it is bound to, so that each is inspected once."""
-    inspected = core.get_function_args_defaults
-
-    @functools.cache
-    def of(function: Any) -> Any:
-        return inspected(types.MethodType(function, object()))
-
-    def remembered(function: Any) -> Any:
-        return of(function.__func__) if isinstance(function, types.MethodType) else inspected(function)
-
-    core.get_function_args_defaults = remembered  # type: ignore[assignment]
-
-
 @dataclass
 class StageRun:
-    """What a stage is lent: `pipeline.engine.component.Run`."""
+    """What a stage gets as `run`: an implementation of `pipeline.engine.component.Run`."""
 
     out: Path
     scratch: Path
@@ -107,7 +88,7 @@ class StageRun:
 
 @dataclass
 class Execution:
-    """One run of the line: makes artifacts, and writes down what it did."""
+    """One run of the line: makes artifacts, and records each stage in the lineage."""
 
     number: int
     node: Node
@@ -118,16 +99,17 @@ class Execution:
     progress: Progress
     made: dict[str, Artifact | None] = field(default_factory=dict)
     failure: BaseException | None = None
+    token: str = field(default_factory=lambda: uuid.uuid4().hex)
     _origins: dict[str, dict[str, Any]] = field(default_factory=dict)
     _ahead: dict[str, Any] = field(default_factory=dict)
-    _sound: set[Path] = field(default_factory=set)  # artifacts that were made or read through by this run
+    _sound: set[Path] = field(default_factory=set)  # artifacts that this run has made or verified
     _handles: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
 
     def run(self, steps: list[Step]) -> Artifact | None:
         """The last stage's artifact.
 
         Raises:
-            GatelineError: refused, or a stage failed in a way that it could explain. Finished stages stay in the store.
+            GatelineError: a gate refused, or a stage failed with a known cause. Finished stages stay in the store.
         """
         with self._handles:
             if any(step.action == "run" and step.node.component.kind == "cached" for step in steps):
@@ -136,27 +118,26 @@ class Execution:
                 for step in steps:
                     self.make(step.node)
         made = self.made[self.node.name]
-        if refusal := refused(made):  # the run ends with a gate: nobody behind it can say so
+        if refusal := refused(made):  # the run ends with a gate, so no later stage raises it
             raise refusal
         return made
 
     def _run_on_beam(self, steps: list[Step]) -> None:
-        global _current
-        _current = self
-        remember_signatures()
+        compat.cache_signatures()
+        _executions[self.token] = self
         try:
-            with beam.Pipeline(fn_api_runner.FnApiRunner(), options=pipeline_options.PipelineOptions([])) as pipeline:
+            with beam.Pipeline(compat.in_process_runner(), options=pipeline_options.PipelineOptions([])) as pipeline:
                 done: dict[str, beam.PCollection] = {}
                 for step in steps:
                     after = {name: beam.pvalue.AsSingleton(done[n.name]) for name, n in step.node.inputs.items()}
-                    start = pipeline | f"start {step.name}" >> beam.Create([step.name])
+                    start = pipeline | f"start {step.name}" >> beam.Create([(self.token, step.name)])
                     done[step.name] = start | step.name >> beam.Map(_make, **after)
         except Exception:
             if self.failure is not None:  # as the stage raised it, not as Beam wrapped it
                 raise self.failure from None
             raise
         finally:
-            _current = None
+            del _executions[self.token]
 
     def make(self, node: Node) -> Artifact | None:
         """A node's artifact, reused or made now."""
@@ -172,14 +153,14 @@ class Execution:
                 artifact = self._perform(step, inputs)
             except BaseException as error:
                 why = (str(error) or type(error).__name__).split("\n")[0]
-                with contextlib.suppress(GatelineError):  # what failed is what the user must hear of
+                with contextlib.suppress(GatelineError):  # the user must see the first failure
                     self._record(step, "failed", time.monotonic() - started, None, why)
                 raise
         self.made[node.name] = artifact
         self._remember(step, artifact)
         if step.action == "resolve":
-            if self.planner.held:
-                self.planner.held.keep(node, inputs, artifact)
+            if self.planner.pinned:
+                self.planner.pinned.pin(node, inputs, artifact)
         else:
             self._record(
                 step, "ran" if step.action == "run" else "reused", time.monotonic() - started, artifact, step.why
@@ -187,34 +168,34 @@ class Execution:
         return artifact
 
     def _perform(self, step: Step, inputs: dict[str, Artifact | None]) -> Artifact:
-        recipe = step.recipe
-        assert recipe is not None
+        key = step.key
+        assert key is not None  # a step that runs has one
         for name, given in inputs.items():
             if given and step.node.inputs[name].component.kind == "cached" and given.path not in self._sound:
                 self.store.check(step.node.inputs[name].name, given)  # before hours are spent on a flipped bit
                 self._sound.add(given.path)
         self._start_ahead(step.node)
         written = files.full_disk_explained(self.store.root, f"stage {step.name} cannot write to")
-        with written, self.store.staging(step.name, recipe.key) as out:
+        with written, self.store.staging(step.name, key.digest) as out:
             run = StageRun(
                 out=out,
-                scratch=self.store.scratch(step.name, recipe.key),
+                scratch=self.store.scratch(step.name, key.digest),
                 lineage={"run": self.number, "stages": self._upstream(step.node)},
                 beam_on=self.beam_on,
                 ahead=self._ahead.get(step.name),
-                earlier=lambda: self.store.alike(step.name, recipe.ingredients, step.node.component.output),
+                earlier=lambda: self.store.alike(step.name, key.parts, step.node.component.output),
                 _say=lambda text: self.progress.said(step.name, text),
             )
             artifact: Artifact = step.node.component.function(**inputs, **step.node.settings, run=run)
             if step.node.component.kind == "always":
                 files.remove(run.scratch)
                 return artifact
-            made = self.store.commit(artifact, step.name, recipe.key, recipe.ingredients, now())
+            made = self.store.commit(artifact, step.name, key.digest, key.parts, now())
             self._sound.add(made.path)
             return made
 
     def _start_ahead(self, node: Node) -> None:
-        """Start what later stages asked to be started while an input of theirs is being made."""
+        """Starts what later stages want started while one of their inputs is being made."""
         for later in self.node.walk():
             if later.component.ahead and later.name not in self._ahead and node in later.inputs.values():
                 self._ahead[later.name] = self._handles.enter_context(later.component.ahead())
@@ -223,41 +204,43 @@ class Execution:
         return {n.name: self._origins[n.name] for n in node.walk() if n is not node}
 
     def _remember(self, step: Step, artifact: Artifact | None) -> None:
-        recipe: Recipe | None = step.recipe
+        key: CacheKey | None = step.key
         self._origins[step.name] = {
-            "key": recipe.key if recipe else None,
+            "key": key.digest if key else None,
             "digest": artifact.digest if artifact else None,
-            "settings": recipe.ingredients["settings"] if recipe else None,
-            "versions": recipe.ingredients["versions"] if recipe else None,
+            "settings": key.parts["settings"] if key else None,
+            "versions": key.parts["versions"] if key else None,
             "facts": facts(artifact) if artifact else None,
         }
 
     def _record(self, step: Step, state: str, seconds: float, artifact: Artifact | None, why: str) -> None:
-        key = step.recipe.key if step.recipe else None
+        key = step.key.digest if step.key else None
         place = {"path": str(artifact.path), "digest": artifact.digest, "facts": facts(artifact)} if artifact else {}
         self.lineage.executed(self.number, step.name, state=state, why=why, seconds=seconds, key=key, **place)
         self.progress.ended(step.name, state, why, seconds)
 
 
-_current: Execution | None = None  # the steps of the outer pipeline run in this process and find their execution here
+# Beam pickles what it runs, and an execution cannot be pickled: its steps, in this process, look it up by token.
+_executions: dict[str, Execution] = {}
 
 
-def _make(stage: str, **_inputs: Any) -> Artifact | None:
-    assert _current is not None
-    node = next(n for n in _current.node.walk() if n.name == stage)
+def _make(step: tuple[str, str], **_inputs: Any) -> Artifact | None:
+    token, stage = step
+    execution = _executions[token]
+    node = next(each for each in execution.node.walk() if each.name == stage)
     try:
-        return _current.make(node)
+        return execution.make(node)
     except BaseException as error:
-        _current.failure = error
+        execution.failure = error
         raise
 
 
 def checked(runner: str, arguments: list[str]) -> Beam:
-    """The user's choice of runner, checked before anything runs."""
+    """The selected runner, checked before anything runs."""
     if runner not in RUNNERS and "." not in runner:
         close = difflib.get_close_matches(runner, RUNNERS, 1)
-        hint = f"Did you mean {close[0]}?" if close else f"It knows {', '.join(RUNNERS)}, or a runner's dotted path."
-        raise ConfigurationError(f"Beam knows no runner {runner}", hint)
+        hint = f"Did you mean {close[0]}?" if close else f"Name one of {', '.join(RUNNERS)}, or its dotted path."
+        raise ConfigurationError(f"Beam has no runner {runner}", hint)
     for argument in arguments:
         if not argument.startswith("--"):
             raise ConfigurationError(

@@ -10,7 +10,7 @@ from rich.console import Console
 from components.describe import describe
 from components.ingest import ingest, label_names
 from pipeline.engine import runner
-from pipeline.engine.plan import Again, Planner
+from pipeline.engine.plan import Planner, Rerun
 from pipeline.lineage import Lineage
 from pipeline.runs import log, progress
 from pipeline.runs.session import recorded
@@ -45,7 +45,7 @@ def write(
         raise ConfigurationError(f"{path.parent} may not be written to", "Name another file with --out.")
     node = describe(examples=ingest(source=source, data_dir=source.data_dir, manual_dir=source.manual_dir))
     store = Store(root)
-    planner = Planner.of(store, Again(), node)
+    planner = Planner.of(store, Rerun(), node)
     with store.lock(wait=wait):
         lineage = Lineage.at(root, database)
         number = lineage.start(profile=f"schema infer {source.tfds}", command="schema infer", config={})

@@ -14,8 +14,8 @@ from pipeline.config import Config
 from pipeline.dag import line
 from pipeline.engine import runner
 from pipeline.engine.component import Node
-from pipeline.engine.pinned import Held, by_run
-from pipeline.engine.plan import Again, Planner, Step
+from pipeline.engine.pinned import PinnedInputs, by_run
+from pipeline.engine.plan import Planner, Rerun, Step
 from pipeline.lineage import Lineage
 from pipeline.notify import events
 from pipeline.runs import log, progress
@@ -35,7 +35,7 @@ class Session:
     root: Path
     serving_dir: Path
     database: str | None = None
-    again: Again = Again()
+    again: Rerun = Rerun()
     until: str | None = None  # the stage that the run ends with; none: the line's last
     only: str | None = None  # the one stage that runs: what it needs must stand
     hold: str | None = None  # the name under which runs share what they look up
@@ -88,7 +88,7 @@ class Session:
                 execution = runner.Execution(number, node, planner, store, lineage, self.beam_on, watching)
                 outcome = self._outcome(execution, planner.plan(node))
             if isinstance(outcome.last, Approval) and outcome.state == "waiting":
-                Held(store.root, by_run(number)).keep_all(node, outcome.made)
+                PinnedInputs(store.root, by_run(number)).pin_all(node, outcome.made)
                 Approvals(lineage, self.root).ask(number, outcome.last)
             lineage.finish(number, state=outcome.state, exit_code=0, message=outcome.words)
             return outcome
@@ -107,7 +107,7 @@ class Session:
 
     def _planner(self, store: Store, node: Node) -> Planner:
         return Planner.of(
-            store, self.again, node, only=self.only, held=Held(store.root, self.hold) if self.hold else None
+            store, self.again, node, only=self.only, pinned=PinnedInputs(store.root, self.hold) if self.hold else None
         )
 
     def log(self, number: int) -> Path:

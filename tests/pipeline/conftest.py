@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pipeline.engine.component import Node
-from pipeline.engine.plan import Again, Planner, Step
+from pipeline.engine.plan import Planner, Rerun, Step
 from pipeline.engine.runner import Beam, Execution
 from pipeline.lineage import Lineage
 from pipeline.store import Store
@@ -39,10 +39,10 @@ class Line:
     lineage: Lineage
     watcher: Watcher = field(default_factory=Watcher)
 
-    def plan(self, node: Node, again: Again = Again(), **given: Any) -> list[Step]:
+    def plan(self, node: Node, again: Rerun = Rerun(), **given: Any) -> list[Step]:
         return Planner.of(self.store, again, node, **given).plan(node)
 
-    def run(self, node: Node, again: Again = Again(), **given: Any) -> Any:
+    def run(self, node: Node, again: Rerun = Rerun(), **given: Any) -> Any:
         tiny_line.EVENTS.clear()
         self.watcher.lines.clear()
         number = self.lineage.start(profile="tiny", command="", config={})
@@ -52,7 +52,7 @@ class Line:
                 planner.plan(node)
             )
 
-    def actions(self, node: Node, again: Again = Again()) -> dict[str, str]:
+    def actions(self, node: Node, again: Rerun = Rerun()) -> dict[str, str]:
         return {step.name: f"{step.action}: {step.why}" for step in self.plan(node, again)}
 
 

@@ -238,7 +238,9 @@ def test_a_name_in_an_error_does_not_drive_the_terminal(tmp_path: Path) -> None:
 def test_an_unknown_stage_exits_with_2(tmp_path: Path) -> None:
     done = gateline("run", "--dry-run", "--from", "trian", "--root", tmp_path / "root")
     assert done.returncode == 2
-    assert done.stderr.startswith("configuration: trian is no stage of this run\n  Its stages are ingest, describe, ")
+    assert done.stderr.startswith(
+        "configuration: trian is not a stage of this run\n  Its stages are ingest, describe, "
+    )
 
 
 def test_a_dry_run_says_what_would_run_and_runs_nothing(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.engine.cache_key import Recipe, plain
+from pipeline.engine.cache_key import CacheKey, plain
 from schemas.contract import Contract
 from schemas.settings.source import Source
 from schemas.settings.train import Train
@@ -27,24 +27,25 @@ from components._deeper import deeper
 @component
 def stage(*, value: int = 1, run: Run) -> Artifact:
     """Its docstring."""
+    deeper(_helper._far.FAR)
     return Artifact(run.out)  # a comment
 '''
 FILES = {
     "stage.py": STAGE,
     "_helper.py": "from components import _far\n",
-    "_deeper.py": "def deeper(): ...\n",
+    "_deeper.py": "def deeper(number): ...\n",
     "_far.py": "FAR = 1\n",
 }
 PRINT = """
 from components.stage import stage
-from pipeline.engine.cache_key import Recipe
-recipe = Recipe.of(stage(), {})
-print(recipe.key, *recipe.ingredients["code"])
+from pipeline.engine.cache_key import CacheKey
+key = CacheKey.of(stage(), {})
+print(key.digest, *key.parts["code"])
 """
 
 
-def recipe_of(node: object, **inputs: Number | None) -> Recipe:
-    return Recipe.of(node, inputs)
+def key_of(node: object, **inputs: Number | None) -> CacheKey:
+    return CacheKey.of(node, inputs)
 
 
 def number(digest: str) -> Number:
@@ -60,15 +61,15 @@ class Edited:
         for name, text in {"__init__.py": "", **FILES}.items():
             (self.path / name).write_text(text)
 
-    def key(self) -> str:
+    def digest(self) -> str:
         command = [sys.executable, "-c", PRINT]
         paths = {
             **os.environ,
             "PYTHONPATH": str(Path(__file__).parents[3]),
         }  # behind the working directory, which comes first
         done = subprocess.run(command, cwd=self.path.parent, env=paths, capture_output=True, text=True, check=True)
-        key, *self.modules = done.stdout.split()
-        return key
+        digest, *self.modules = done.stdout.split()
+        return digest
 
     def replace(self, name: str, old: str, new: str) -> None:
         text = (self.path / name).read_text()
@@ -78,17 +79,17 @@ class Edited:
 
 def test_edits_of_the_code_and_of_its_helpers_change_the_key_and_words_for_people_do_not(tmp_path: Path) -> None:
     edited = Edited(tmp_path)
-    first = edited.key()
-    assert {f"components.{name}" for name in ("stage", "_helper", "_deeper", "_far")} <= set(edited.modules)
+    first = edited.digest()
+    assert {f"components.{name}" for name in ("stage", "_deeper", "_far")} <= set(edited.modules)
     edited.replace("stage.py", "# a comment", "# another comment")
     edited.replace("stage.py", "Its docstring.", "What it is for.")
     edited.replace("stage.py", "A stage that is edited.", "A stage.")
     edited.replace("stage.py", "(*, value: int = 1, run: Run)", "(\n    *,\n    value: int = 1,\n    run: Run,\n)")
-    assert edited.key() == first
+    assert edited.digest() == first
     edited.replace("_far.py", "1", "2")
-    far = edited.key()
+    far = edited.digest()
     edited.replace("stage.py", "return Artifact(run.out)", "return Artifact(run.out.parent)")
-    assert len({first, far, edited.key()}) == 3
+    assert len({first, far, edited.digest()}) == 3
 
 
 def test_the_versions_of_the_libraries_that_the_code_imports_are_ingredients() -> None:
@@ -97,24 +98,24 @@ def test_the_versions_of_the_libraries_that_the_code_imports_are_ingredients() -
 
     source = Source(tfds="mnist")
     examples = ingest(source=source, data_dir=None, manual_dir=None)
-    versions = Recipe.of(describe(examples=examples), {"examples": None}).ingredients["versions"]
+    versions = CacheKey.of(describe(examples=examples), {"examples": None}).parts["versions"]
     assert {"tensorflow", "numpy", "apache_beam"} <= set(versions)
     assert not {"pydantic", "etils", "pathlib"} & set(versions)
 
 
 def test_the_same_ingredients_have_the_same_key() -> None:
-    assert recipe_of(pick(value=1)).key == recipe_of(pick(value=1)).key
-    assert recipe_of(pick(value=1)).differences(recipe_of(pick(value=1)).ingredients) == []
+    assert key_of(pick(value=1)).digest == key_of(pick(value=1)).digest
+    assert key_of(pick(value=1)).differences(key_of(pick(value=1)).parts) == []
 
 
 def test_a_changed_setting_is_told_with_its_values() -> None:
-    one, two = recipe_of(pick(value=1)), recipe_of(pick(value=2))
-    assert one.key != two.key
-    assert two.differences(one.ingredients) == ["value changed from 1 to 2"]
+    one, two = key_of(pick(value=1)), key_of(pick(value=2))
+    assert one.digest != two.digest
+    assert two.differences(one.parts) == ["value changed from 1 to 2"]
 
 
 def test_an_unkeyed_setting_does_not_matter() -> None:
-    assert recipe_of(pick(value=1, place="here")).key == recipe_of(pick(value=1, place="there")).key
+    assert key_of(pick(value=1, place="here")).digest == key_of(pick(value=1, place="there")).digest
 
 
 @pytest.mark.parametrize(
@@ -127,14 +128,14 @@ def test_an_unkeyed_setting_does_not_matter() -> None:
 )
 def test_a_changed_input_is_told_by_its_name(before: str | None, after: str | None, words: str) -> None:
     node = compare(number=pick(value=1), other=pick(value=1))
-    older, newer = (recipe_of(node, number=number("x"), other=digest and number(digest)) for digest in (before, after))
-    assert older.key != newer.key
-    assert newer.differences(older.ingredients) == [words]
+    older, newer = (key_of(node, number=number("x"), other=digest and number(digest)) for digest in (before, after))
+    assert older.digest != newer.digest
+    assert newer.differences(older.parts) == [words]
 
 
 def test_changes_inside_a_section_are_told_by_their_path() -> None:
     older = {"settings": {"settings": plain(Train())}}
-    newer = Recipe("train", {"settings": {"settings": plain(Train(epochs=5, early_stopping={"patience": 2}))}})
+    newer = CacheKey("train", {"settings": {"settings": plain(Train(epochs=5, early_stopping={"patience": 2}))}})
     assert newer.differences(older) == [
         "settings.early_stopping.min_delta changed from None to 0.0",
         "settings.early_stopping.patience changed from None to 2",
@@ -144,13 +145,13 @@ def test_changes_inside_a_section_are_told_by_their_path() -> None:
 
 def test_a_long_value_is_not_quoted() -> None:
     older = {"settings": {"contract": plain(Contract("mnist.pbtxt", "x" * 50))}}
-    newer = Recipe("train", {"settings": {"contract": plain(Contract("mnist.pbtxt", "y" * 50))}})
+    newer = CacheKey("train", {"settings": {"contract": plain(Contract("mnist.pbtxt", "y" * 50))}})
     assert newer.differences(older) == ["contract.text changed"]
 
 
 def test_edited_code_and_new_versions_are_told_by_their_names() -> None:
     older = {"code": {"components.train": "a"}, "versions": {"keras": "3.14"}}
-    newer = Recipe("train", {"code": {"components.train": "b"}, "versions": {"keras": "3.15"}})
+    newer = CacheKey("train", {"code": {"components.train": "b"}, "versions": {"keras": "3.15"}})
     assert newer.differences(older) == ["components.train was edited", "keras changed from 3.14 to 3.15"]
 
 

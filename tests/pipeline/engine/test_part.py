@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.engine.component import Node
-from pipeline.engine.pinned import Held
-from pipeline.engine.plan import Again
+from pipeline.engine.pinned import PinnedInputs
+from pipeline.engine.plan import Rerun
 from schemas.errors import ConfigurationError, DataError, StoreError
 from tests.pipeline.conftest import Line
 from tests.pipeline.test_cli import gateline
@@ -19,8 +19,8 @@ def to(tmp_path: Path) -> Path:
     return tmp_path / "to"
 
 
-def one(tiny: Line, node: Node, stage: str, again: Again = Again(), held: Held | None = None) -> object:
-    return tiny.run(node.upto(stage), again, only=stage, held=held)
+def one(tiny: Line, node: Node, stage: str, again: Rerun = Rerun(), pinned: PinnedInputs | None = None) -> object:
+    return tiny.run(node.upto(stage), again, only=stage, pinned=pinned)
 
 
 def looking(shelf: Path) -> Node:
@@ -80,18 +80,18 @@ def test_a_stage_alone_that_stands_already_is_reused(tiny: Line, to: Path) -> No
     assert EVENTS == []
 
 
-@pytest.mark.parametrize("again", [Again(frozenset({"double"})), Again(from_stage="double"), Again(no_cache=True)])
-def test_a_stage_alone_can_be_asked_for_anew_and_nothing_else_runs(tiny: Line, to: Path, again: Again) -> None:
+@pytest.mark.parametrize("again", [Rerun(frozenset({"double"})), Rerun(from_stage="double"), Rerun(no_cache=True)])
+def test_a_stage_alone_can_be_asked_for_anew_and_nothing_else_runs(tiny: Line, to: Path, again: Rerun) -> None:
     tiny.run(line(to))
     one(tiny, line(to), "double", again)
     assert EVENTS == ["double"]
 
 
-@pytest.mark.parametrize("again", [Again(frozenset({"pick"})), Again(from_stage="pick")])
-def test_what_may_not_run_cannot_be_asked_for_anew(tiny: Line, to: Path, again: Again) -> None:
+@pytest.mark.parametrize("again", [Rerun(frozenset({"pick"})), Rerun(from_stage="pick")])
+def test_what_may_not_run_cannot_be_asked_for_anew(tiny: Line, to: Path, again: Rerun) -> None:
     with pytest.raises(ConfigurationError) as error:
         one(tiny, line(to), "double", again)
-    assert str(error.value) == "configuration: pick is no stage of this run\n  Its stages are double."
+    assert str(error.value) == "configuration: pick is not a stage of this run\n  Its stages are double."
 
 
 def test_the_first_stage_that_is_missing_is_named_with_the_command_that_makes_it(tiny: Line, to: Path) -> None:
@@ -100,7 +100,7 @@ def test_the_first_stage_that_is_missing_is_named_with_the_command_that_makes_it
         one(tiny, line(to, factor=3), "deliver")
     assert str(error.value) == (
         "configuration: deliver needs double, which the store does not have (factor changed from 2 to 3)\n"
-        "  Make it: python -m pipeline run --only double, and the same other options."
+        "  Run python -m pipeline run --only double with the same other options first."
     )
     assert error.value.exit_code == 2
     assert EVENTS == []
@@ -134,28 +134,28 @@ def test_without_a_hold_what_is_looked_up_is_looked_up_by_each_run(tiny: Line, t
 
 @pytest.mark.parametrize("before", [1, None])
 def test_under_a_hold_what_was_looked_up_stays(tiny: Line, tmp_path: Path, before: int | None) -> None:
-    shelf, held = tmp_path / "shelf", Held(tiny.store.root, "night 1")
+    shelf, pinned = tmp_path / "shelf", PinnedInputs(tiny.store.root, "night 1")
     if before:
         put(shelf, before)
     for stage in ("pick", "compare"):
-        one(tiny, looking(shelf), stage, held=held)
+        one(tiny, looking(shelf), stage, pinned=pinned)
     put(shelf, 2)
-    assert one(tiny, looking(shelf), "double", held=held).value == 2 * (3 - (before or 0))
+    assert one(tiny, looking(shelf), "double", pinned=pinned).value == 2 * (3 - (before or 0))
     assert EVENTS == ["double"]
-    another = Held(tiny.store.root, "night 2")
-    assert tiny.run(looking(shelf), held=another).value == 2 * (3 - 2)
+    another = PinnedInputs(tiny.store.root, "night 2")
+    assert tiny.run(looking(shelf), pinned=another).value == 2 * (3 - 2)
 
 
 def test_what_a_run_came_to_is_what_its_last_stage_gets_whatever_was_edited_since(tiny: Line, to: Path) -> None:
-    held, node = Held(tiny.store.root, "run 1"), line(to, value=3)
+    pinned, node = PinnedInputs(tiny.store.root, "run 1"), line(to, value=3)
     tiny.run(node.upto("judge"))
     made = {step.name: step.artifact for step in tiny.plan(node.upto("judge"))}
     edited = line(to, value=3, factor=5, most=1)
     with pytest.raises(ConfigurationError, match=r"^configuration: deliver needs double"):
-        one(tiny, edited, "deliver", held=held)
-    held.keep_all(node, made)
+        one(tiny, edited, "deliver", pinned=pinned)
+    pinned.pin_all(node, made)
     EVENTS.clear()
-    one(tiny, edited, "deliver", held=held)
+    one(tiny, edited, "deliver", pinned=pinned)
     assert ((to / "number.txt").read_text(), EVENTS) == ("6", ["deliver"])
     executions = {row["stage"]: row for row in tiny.lineage.executions(tiny.lineage.run(None)["run"])}
     assert (executions["double"]["why"], executions["double"]["key"]) == ("made before", made["double"].path.name)
@@ -163,30 +163,30 @@ def test_what_a_run_came_to_is_what_its_last_stage_gets_whatever_was_edited_sinc
 
 @pytest.mark.parametrize("content", ["", "[1, 2]", '{"name": '])
 def test_what_was_kept_and_is_damaged_is_named(tiny: Line, tmp_path: Path, content: str) -> None:
-    held, node = Held(tiny.store.root, "night 1"), looking(tmp_path / "shelf")
+    pinned, node = PinnedInputs(tiny.store.root, "night 1"), looking(tmp_path / "shelf")
     tiny.run(node)
-    held.path.parent.mkdir()
-    held.path.write_text(content)
+    pinned.path.parent.mkdir()
+    pinned.path.write_text(content)
     with pytest.raises(StoreError) as error:
-        tiny.plan(node, held=held)
+        tiny.plan(node, pinned=pinned)
     assert (
         str(error.value)
-        == f"store: {held.path} is damaged: it kept what night 1 was told\n  Remove it: all is looked up anew."
+        == f"store: {pinned.path} is damaged: it holds the pinned inputs of night 1\n  Remove it; everything is looked up again."
     )
 
 
 def test_a_plan_under_a_hold_keeps_nothing(tiny: Line, tmp_path: Path) -> None:
-    held = Held(tiny.store.root, "night 1")
+    pinned = PinnedInputs(tiny.store.root, "night 1")
     tiny.run(looking(tmp_path / "shelf"))
-    tiny.plan(looking(tmp_path / "shelf"), held=held)
-    assert not held.path.parent.exists()
+    tiny.plan(looking(tmp_path / "shelf"), pinned=pinned)
+    assert not pinned.path.parent.exists()
 
 
 def test_the_command_names_what_is_missing(tmp_path: Path) -> None:
     done = gateline("run", "--only", "describe", "--root", tmp_path / "root")
     assert done.stderr == (
         "configuration: describe needs ingest, which the store does not have (first time)\n"
-        "  Make it: python -m pipeline run --only ingest, and the same other options.\n"
+        "  Run python -m pipeline run --only ingest with the same other options first.\n"
     )
     assert (done.returncode, done.stdout) == (2, "")
     assert [

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.engine.component import Node
-from pipeline.engine.plan import Again, Planner
+from pipeline.engine.plan import Planner, Rerun
 from pipeline.lineage import Lineage
 from pipeline.store import Store
 from schemas.errors import ConfigurationError, DataError
@@ -98,20 +98,20 @@ def test_a_damaged_artifact_is_refused_and_force_makes_it_anew(made: Line, to: P
         str(error.value)
         == f"data: artifact {number.parent}: number.txt is missing\n  Run again with --force double to make it anew."
     )
-    made.run(line(to), Again(frozenset({"double"})))
+    made.run(line(to), Rerun(frozenset({"double"})))
     assert number.read_text() == "2"
 
 
 @pytest.mark.parametrize(
     ("again", "actions"),
     [
-        (Again(frozenset({"double"})), ["reuse: nothing changed", "run: --force", "wait: after double"]),
-        (Again(from_stage="double"), ["reuse: nothing changed", "run: --from double", "wait: after double"]),
-        (Again(no_cache=True), ["run: --no-cache", "wait: after pick", "wait: after double"]),
+        (Rerun(frozenset({"double"})), ["reuse: nothing changed", "run: --force", "wait: after double"]),
+        (Rerun(from_stage="double"), ["reuse: nothing changed", "run: --from double", "wait: after double"]),
+        (Rerun(no_cache=True), ["run: --no-cache", "wait: after pick", "wait: after double"]),
     ],
     ids=["force", "from", "no cache"],
 )
-def test_a_stage_runs_anew_where_the_user_asks_for_it(made: Line, to: Path, again: Again, actions: list[str]) -> None:
+def test_a_stage_runs_anew_where_the_user_asks_for_it(made: Line, to: Path, again: Rerun, actions: list[str]) -> None:
     planned = made.actions(line(to), again)
     assert [planned[stage] for stage in ALL] == actions
 
@@ -119,14 +119,14 @@ def test_a_stage_runs_anew_where_the_user_asks_for_it(made: Line, to: Path, agai
 @pytest.mark.parametrize(
     ("again", "ran"),
     [
-        (Again(frozenset({"pick"})), ["pick"]),
-        (Again(frozenset({"pick", "judge"})), ["pick", "judge"]),
-        (Again(from_stage="double"), ["double", "judge"]),
-        (Again(no_cache=True), ["pick", "double", "judge"]),
+        (Rerun(frozenset({"pick"})), ["pick"]),
+        (Rerun(frozenset({"pick", "judge"})), ["pick", "judge"]),
+        (Rerun(from_stage="double"), ["double", "judge"]),
+        (Rerun(no_cache=True), ["pick", "double", "judge"]),
     ],
     ids=["force", "force two", "from", "no cache"],
 )
-def test_just_what_was_asked_for_runs_anew(made: Line, to: Path, again: Again, ran: list[str]) -> None:
+def test_just_what_was_asked_for_runs_anew(made: Line, to: Path, again: Rerun, ran: list[str]) -> None:
     made.run(line(to), again)
     assert [*ran, "deliver"] == EVENTS
 
@@ -138,16 +138,16 @@ def test_from_a_stage_runs_nothing_that_is_not_behind_it(tiny: Line) -> None:
 
     tiny.run(node())
     assert list(tiny.actions(node())) == ["pick", "double", "parity", "compare"]
-    assert tiny.actions(node(), Again(from_stage="double"))["parity"] == "reuse: nothing changed"
+    assert tiny.actions(node(), Rerun(from_stage="double"))["parity"] == "reuse: nothing changed"
 
 
-@pytest.mark.parametrize("again", [Again(frozenset({"dubble"})), Again(from_stage="dubble")], ids=["force", "from"])
-def test_an_unknown_stage_is_refused(tiny: Line, to: Path, again: Again) -> None:
+@pytest.mark.parametrize("again", [Rerun(frozenset({"dubble"})), Rerun(from_stage="dubble")], ids=["force", "from"])
+def test_an_unknown_stage_is_refused(tiny: Line, to: Path, again: Rerun) -> None:
     with pytest.raises(ConfigurationError) as error:
         Planner.of(tiny.store, again, line(to))
     assert (
         str(error.value)
-        == "configuration: dubble is no stage of this run\n  Its stages are pick, double, judge, deliver."
+        == "configuration: dubble is not a stage of this run\n  Its stages are pick, double, judge, deliver."
     )
     assert error.value.exit_code == 2
 
@@ -176,19 +176,19 @@ def test_a_reused_refusal_is_still_a_refusal(tiny: Line, to: Path) -> None:
 
 
 def test_no_flag_goes_round_a_gate(tiny: Line, to: Path) -> None:
-    for again in (Again(), Again(frozenset({"judge"})), Again(from_stage="judge"), Again(no_cache=True)):
+    for again in (Rerun(), Rerun(frozenset({"judge"})), Rerun(from_stage="judge"), Rerun(no_cache=True)):
         with pytest.raises(DataError, match=r"^data: 2 is over 1"):
             tiny.run(line(to, most=1), again)
         assert not to.exists()
 
 
-@pytest.mark.parametrize("again", [Again(frozenset({"deliver"})), Again(from_stage="deliver")])
-def test_what_runs_every_time_cannot_be_asked_for_anew(tiny: Line, to: Path, again: Again) -> None:
+@pytest.mark.parametrize("again", [Rerun(frozenset({"deliver"})), Rerun(from_stage="deliver")])
+def test_what_runs_every_time_cannot_be_asked_for_anew(tiny: Line, to: Path, again: Rerun) -> None:
     with pytest.raises(ConfigurationError) as error:
         tiny.run(line(to), again)
     assert (
         str(error.value)
-        == "configuration: deliver runs every time\n  Leave it out, or name a stage whose work is kept."
+        == "configuration: deliver runs every time\n  Leave it out, or name a stage whose artifact is stored."
     )
     assert not to.exists()
 
@@ -196,9 +196,10 @@ def test_what_runs_every_time_cannot_be_asked_for_anew(tiny: Line, to: Path, aga
 def test_a_resolver_is_no_stage_to_ask_for_anew(tiny: Line, tmp_path: Path) -> None:
     number = pick(value=3)
     with pytest.raises(
-        ConfigurationError, match=r"^configuration: shelved is no stage of this run\n  Its stages are pick, compare\.$"
+        ConfigurationError,
+        match=r"^configuration: shelved is not a stage of this run\n  Its stages are pick, compare\.$",
     ):
-        tiny.run(compare(number=number, other=shelved(number=number, shelf=tmp_path)), Again(frozenset({"shelved"})))
+        tiny.run(compare(number=number, other=shelved(number=number, shelf=tmp_path)), Rerun(frozenset({"shelved"})))
 
 
 def test_a_resolver_is_looked_up_while_planning_and_its_content_counts(tiny: Line, tmp_path: Path) -> None:

@@ -3,12 +3,14 @@
 import json
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from pipeline.engine.plan import Again
+from pipeline.engine.plan import Rerun
 from pipeline.engine.runner import Beam, checked
+from pipeline.store import Store
 from schemas.errors import ConfigurationError, DataError
 from tests.pipeline.conftest import Line
 from tests.pipeline.tiny_line import EVENTS, Number, double, line, parity, pick, stumble, walk_through
@@ -17,7 +19,7 @@ BY_ITSELF = """
 import sys
 from pathlib import Path
 from pipeline.lineage import Lineage
-from pipeline.engine.plan import Again, Planner
+from pipeline.engine.plan import Rerun, Planner
 from pipeline.engine.runner import Beam, Execution
 from pipeline.store import Store
 from tests.pipeline.conftest import Watcher
@@ -25,7 +27,7 @@ from tests.pipeline.tiny_line import line
 
 root, to = map(Path, sys.argv[1:])
 store, node = Store(root), line(to)
-planner = Planner.of(store, Again(), node)
+planner = Planner.of(store, Rerun(), node)
 lineage = Lineage.at(root, None)
 Execution(1, node, planner, store, lineage, Beam(), Watcher()).run(planner.plan(node))
 lineage.engine.dispose()
@@ -138,7 +140,7 @@ def test_a_stage_goes_on_from_its_scratch(tiny: Line) -> None:
     key = tiny.run(node).path.name
     left = tiny.store.scratch("stumble", key)
     (left / "steps.txt").write_text("a step\na step\n")
-    assert tiny.run(node, Again(frozenset({"stumble"}))).value == 3
+    assert tiny.run(node, Rerun(frozenset({"stumble"}))).value == 3
     assert not left.exists()
 
 
@@ -195,3 +197,14 @@ def test_beam_is_told_the_parameters_of_each_method_whatever_it_is_bound_to() ->
         assert core.get_function_args_defaults(Plain().process) == (["element"], [])
         assert core.get_function_args_defaults(Timed().process) == (["element", "when"], [core.DoFn.TimestampParam])
         assert core.get_function_args_defaults(Timed.process)[0] == ["self", "element", "when"]
+
+
+def test_two_runs_in_one_process_on_two_roots_are_independent(tmp_path: Path, opened) -> None:
+    def run(number: int) -> tuple[str, int]:
+        store = Store(tmp_path / str(number))
+        tiny = Line(store, opened(f"sqlite:///{store.root / 'lineage.db'}"))
+        delivered = tiny.run(line(tmp_path / f"to-{number}", value=number))
+        return (delivered.path / "number.txt").read_text(), len(tiny.lineage.executions(1))
+
+    with ThreadPoolExecutor(4) as threads:
+        assert list(threads.map(run, range(1, 9))) == [(str(2 * number), 4) for number in range(1, 9)]
