@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from components._data import shard_statistics
 from components._data.anomalies import against, jensen_shannon, largest_difference, oddities
 from components._data.duplicates import duplicates
 from pipeline.engine.component import Run, component
@@ -70,7 +71,7 @@ def _judged(
         return row | {"errors": [span.broken or f"{name} holds no images"]}
     parts = spans.parts(name)
     copies = duplicates({name: [part.with_suffix(".npy") for part in parts]}).within[name]
-    dataset = stats.encode(name, parts.read(parts), copies, {})
+    dataset = stats.encode(name, shard_statistics.read(parts), copies, {})
     for anomaly in (*against(contract, dataset), *oddities(dataset, checks)):
         if anomaly.severity != "ignore":
             row["errors" if anomaly.severity == "error" else "warnings"].append(called(anomaly.words, contract.names))

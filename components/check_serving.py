@@ -1,4 +1,4 @@
-"""check_serving: a clean process that has nothing of the project loads the model and calls it."""
+"""check_serving: a clean process without gateline loads the model and calls it."""
 
 import contextlib
 import json
@@ -12,23 +12,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from etils import epy
-
 from components._serving_check import signatures, warmup
 from pipeline.engine.component import Run, component
 from schemas.artifacts import WARMUP, Evaluation, Model, Served, ServingCheck
 from schemas.settings.check_serving import Serving
 
-with epy.lazy_imports():
-    from components._serving_check import clean_process
-
-POLL = 0.02  # seconds between two looks at how much memory the process holds
+PROGRAM = "components._serving_check.clean_process"  # run as a file, never imported here: it sets its environment
+POLL = 0.02  # seconds between two measurements of the process's memory
 
 
 @contextlib.contextmanager
-def clean_process() -> Iterator["subprocess.Popen[str]"]:
-    """An interpreter in isolated mode, in an empty directory, that imports TensorFlow and waits to be asked."""
-    script = Path(__file__).parent / "_serving_check" / "clean_process.py"
+def started_process() -> Iterator["subprocess.Popen[str]"]:
+    """An interpreter in isolated mode, in an empty directory, that imports TensorFlow and waits for a request."""
+    script = Path(__file__).parents[1].joinpath(*PROGRAM.split(".")).with_suffix(".py")
     kept = {
         name: os.environ[name]
         for name in ("PATH", "HOME", "LANG", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES")
@@ -51,13 +47,13 @@ def clean_process() -> Iterator["subprocess.Popen[str]"]:
             process.communicate()
 
 
-@component(ahead=clean_process)
+@component(ahead=started_process)
 def check_serving(
     model: Model, evaluation: Evaluation, baseline: Served | None, *, model_name: str, budgets: Serving, run: Run
 ) -> ServingCheck:
     """Passes if both signatures answer as the evaluator heard them answer, within the budgets of time and memory, and if who calls
     the model now served can go on calling this one. Also leaves the requests that warm it up."""
-    with contextlib.nullcontext(run.ahead) if run.ahead else clean_process() as process:
+    with contextlib.nullcontext(run.ahead) if run.ahead else started_process() as process:
         found = _ask(process, model, evaluation, baseline, budgets)
     (run.out / "serving.json").write_text(json.dumps(found, indent=2))
     if "error" in found:

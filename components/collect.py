@@ -78,7 +78,7 @@ def write_piece(task: dict[str, Any], out: str, bounds: tuple[float, float]) -> 
         return
     for shard, count in zip(shards, counts, strict=True):
         if count:
-            shard_statistics.leave(shard, count, folder / "parts" / shard.stem)
+            shard_statistics.write_shard_statistics(shard, count, folder / "parts" / shard.stem)
         shard_files.leave(shard, count)
 
 

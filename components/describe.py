@@ -16,8 +16,8 @@ with epy.lazy_imports():
 def describe(examples: Examples, *, run: Run) -> Statistics:
     """Statistics of images and labels per split, and duplicates within and across splits.
 
-    Leaves `stats.tfrecord`: one `DatasetFeatureStatisticsList` with a data set per split, readable by TFDV and Facets;
-    `leaked.json`, the test images that also stand in another split; and in `parts/` the same of each shard, to be merged.
+    Files: `stats.tfrecord`, one `DatasetFeatureStatisticsList` with a dataset per split, readable by TFDV and Facets;
+    `leaked.json`, the test images that are also in another split; and in `parts/` the statistics of each shard.
 
     Raises:
         DataError: a shard is damaged or a record does not parse; names the shard and the record.
@@ -25,10 +25,10 @@ def describe(examples: Examples, *, run: Run) -> Statistics:
     shards = list(examples.shards())
     with run.beam() as pipeline:
         tasks = [(str(path), count, str(run.out / "parts" / path.stem)) for _, path, count in shards]
-        pipeline | beam.Create(tasks) | beam.Reshuffle() | "count" >> beam.MapTuple(leave)
+        pipeline | beam.Create(tasks) | beam.Reshuffle() | "count" >> beam.MapTuple(describe_shard)
     parts = {split: [run.out / "parts" / path.stem for s, path, _ in shards if s == split] for split in examples.splits}
     return Statistics(run.out, counts=shard_statistics.write(run.out, parts))
 
 
-def leave(shard: str, count: int, part: str) -> None:
-    shard_statistics.leave(Path(shard), count, Path(part))
+def describe_shard(shard: str, count: int, part: str) -> None:
+    shard_statistics.write_shard_statistics(Path(shard), count, Path(part))

@@ -1,11 +1,8 @@
-"""ingest: a TFDS data set becomes sharded TFRecords of raw images."""
+"""ingest: writes a TFDS dataset as sharded TFRecords of raw images."""
 
-import contextlib
 import functools
-import importlib
 import itertools
 import math
-import sys
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -16,9 +13,10 @@ from etils import epy
 
 from components._data import shard_files
 from components._data.images import decoder, image_hash
+from components.sources import tfds_builder
 from pipeline.engine.component import Run, Unkeyed, component
 from schemas import example, files
-from schemas.artifacts import Examples, Split
+from schemas.artifacts import Examples, SourceData, Split
 from schemas.errors import DataError
 from schemas.settings.source import Source
 
@@ -27,23 +25,27 @@ with epy.lazy_imports():
     import numpy as np
     import tensorflow as tf
     import tensorflow_datasets as tfds
-    from tensorflow_datasets.core.download import downloader
 
 BATCH = 1000
-Reading = dict[str, tuple[int, Iterator[bytes]]]  # by file: how many records were read, and what reads on
+Reading = dict[str, tuple[int, Iterator[bytes]]]  # by file: the number of records read, and an iterator of the rest
 
 
-@component
-def ingest(*, source: Source, data_dir: Unkeyed[str | None], manual_dir: Unkeyed[str | None], run: Run) -> Examples:
-    """Raw labelled images in three splits: train, validation (cut from train by a hash of the image) and test.
+@component(completes="data")
+def ingest(
+    data: SourceData, *, source: Source, data_dir: Unkeyed[str | None], manual_dir: Unkeyed[str | None], run: Run
+) -> Examples:
+    """Raw labelled images in three splits: train, validation (split from train by a hash of the image) and test.
 
     A Beam pipeline over slices of the source: each becomes one shard of each split that it feeds. The order of records is
-    TFDS's own, so the same data set gives the same bytes.
+    TFDS's own, so the same dataset gives the same bytes. `data` is what the dataset was while planning; TFDS prepares it
+    here if it is not prepared yet.
 
     Raises:
-        DataError: the data set cannot be fetched or has no such split, or a split would be empty.
+        DataError: there is no such dataset or split, its builder fails, or a split would be empty.
+        EnvironmentFailure: the network or the disk failed.
     """
-    builder = _prepared(source, data_dir, manual_dir, run)
+    del data  # part of the cache key: the files that TFDS reads
+    builder = tfds_builder.prepared(source, data_dir, manual_dir, run.say)
     slices = [
         {"split": split, "of": of, "shard": shard, "shards": shards}
         for split, of in (("train", source.train), ("test", source.test))
@@ -53,7 +55,7 @@ def ingest(*, source: Source, data_dir: Unkeyed[str | None], manual_dir: Unkeyed
     if _overlap(builder, source.train, source.test):
         raise DataError(
             f"source.train {source.train} and source.test {source.test} share images of {source.tfds}",
-            "A model must be tested on images that it did not see: name splits that do not overlap.",
+            "A model must be tested on images that it was not trained on: name splits that do not overlap.",
         )
     write = functools.partial(write_slice, out=str(run.out), source=source, data_dir=data_dir, reading={})
     with run.beam() as pipeline:
@@ -70,66 +72,11 @@ def ingest(*, source: Source, data_dir: Unkeyed[str | None], manual_dir: Unkeyed
 
 
 def _splits(counts: dict[str, int]) -> dict[str, Split]:
-    found: dict[str, list[tuple[str, int]]] = defaultdict(list)
+    shards: dict[str, list[tuple[str, int]]] = defaultdict(list)
     for shard, count in counts.items():
-        found[shard.split("-")[0]].append((shard, count))
-    order = [name for name in ("train", "validation", "test") if name in found]
-    return {name: Split(*map(tuple, zip(*found[name], strict=True))) for name in order}
-
-
-def label_names(source: Source) -> tuple[str, ...]:
-    """What TFDS calls the labels of a data set, in their order: their numbers, where they have no names; nothing of plain numbers.
-
-    Raises:
-        DataError: TFDS knows no such data set.
-    """
-    builder = _known(source, source.data_dir)
-    return labels_called(builder.info.features[_keys(builder)[1]])
-
-
-def labels_called(feature: Any) -> tuple[str, ...]:
-    return tuple(getattr(feature, "names", ()))
-
-
-def _known(source: Source, data_dir: str | None) -> Any:
-    """The TFDS builder."""
-    try:
-        return _builder(source, data_dir)
-    except tfds.core.DatasetNotFoundError:
-        raise DataError(
-            f"TFDS knows no data set {source.tfds}", "Check source.tfds, or name in source.module what registers it."
-        ) from None
-    except ModuleNotFoundError as error:
-        raise DataError(
-            f"source.module {source.module} cannot be imported: {error}", "Install it, or check its name."
-        ) from None
-    except Exception as error:
-        # TFDS and a module of the user's own raise what they like.
-        cause = str(error).strip().split("\n")[0]
-        raise DataError(
-            f"{source.tfds} has no such variant or version, or its builder fails: {cause}", "Check source.tfds."
-        ) from error
-
-
-def _prepared(source: Source, data_dir: str | None, manual_dir: str | None, run: Run) -> Any:
-    """The TFDS builder, its data on disk."""
-    builder = _known(source, data_dir)
-    if not builder.is_prepared():
-        run.say(f"preparing {source.tfds}")
-        downloader.MAX_RETRIES = 3  # TFDS would try for minutes, in silence, to find out that there is no network
-        settings = tfds.download.DownloadConfig(manual_dir=Path(manual_dir).expanduser() if manual_dir else None)
-        try:
-            with contextlib.redirect_stdout(sys.stderr):  # TFDS prints; stdout is for what the user asked for
-                builder.download_and_prepare(download_config=settings)
-        except Exception as error:
-            # TFDS raises whatever its downloader, checksums or the builder raise.
-            cause = str(error).strip().split("\n")[0]
-            raise DataError(
-                f"data set {source.tfds} cannot be fetched: {cause}",
-                "Either run once where there is network, keeping source.data_dir; or put the original files into a folder\n"
-                "  and name it: --set source.manual_dir=FOLDER (TFDS reads them there and verifies its checksums).",
-            ) from error
-    return builder
+        shards[shard.split("-")[0]].append((shard, count))
+    order = [name for name in ("train", "validation", "test") if name in shards]
+    return {name: Split(*map(tuple, zip(*shards[name], strict=True))) for name in order}
 
 
 def _count(builder: Any, split: Any) -> int:
@@ -143,7 +90,7 @@ def _count(builder: Any, split: Any) -> int:
 
 
 def _overlap(builder: Any, one: str, other: str) -> bool:
-    """Whether two splits read a record of the same file."""
+    """True if two splits read a record of the same file."""
     spans = [
         [(f.filename, f.skip, f.skip + f.take) for f in builder.info.splits[split].file_instructions]
         for split in (one, other)
@@ -152,12 +99,12 @@ def _overlap(builder: Any, one: str, other: str) -> bool:
 
 
 def write_slice(slice_: dict[str, Any], *, out: str, source: Source, data_dir: str | None, reading: Reading) -> None:
-    """A shard of each split that one slice of the source feeds, of at most `shard_size` images together.
+    """Writes a shard of each split that one slice of the source feeds, of at most `shard_size` images together.
 
-    `reading`: where this worker's last slices stopped. A file can only be read from its begin; so each record is read once,
-    not once for every slice that comes after it.
+    `reading`: where this worker's last slices stopped. A file can only be read from its start, so this reads each record
+    once, not once for every later slice.
     """
-    builder = _builder(source, data_dir)
+    builder = tfds_builder.load(source, data_dir)
     parts = tfds.even_splits(slice_["of"], slice_["shards"])
     start = sum(_count(builder, part) for part in parts[: slice_["shard"]])
     targets = ("train", "validation") if slice_["split"] == "train" else ("test",)
@@ -178,21 +125,9 @@ def write_slice(slice_: dict[str, Any], *, out: str, source: Source, data_dir: s
         shard_files.leave(Path(out) / shard, count)
 
 
-@functools.lru_cache(1)
-def _builder(source: Source, data_dir: str | None) -> Any:
-    if source.module:
-        importlib.import_module(source.module)
-    return tfds.builder(source.tfds, data_dir=str(Path(data_dir).expanduser()) if data_dir else None)
-
-
-def _keys(builder: Any) -> tuple[str, str]:
-    """The features that hold the image and the label."""
-    return builder.info.supervised_keys or ("image", "label")
-
-
 def _images(builder: Any, part: Any, reading: Reading) -> Iterator[tuple[list["np.ndarray"], list[int]]]:
     """Batches of (uint8 [height, width, channels], label) in TFDS's order."""
-    keys = _keys(builder)
+    keys = tfds_builder.keys(builder)
     decode = decoder(builder.info.features[keys[0]].shape[2] or 0)
     by_file = builder.info.file_format is tfds.core.FileFormat.TFRECORD
     for contents, labels in _by_file(builder, part, *keys, reading) if by_file else _by_tfds(builder, part, *keys):
@@ -202,7 +137,7 @@ def _images(builder: Any, part: Any, reading: Reading) -> Iterator[tuple[list["n
 def _by_file(
     builder: Any, part: Any, image_key: str, label_key: str, reading: Reading
 ) -> Iterator[tuple["np.ndarray", "np.ndarray"]]:
-    """TFDS's own files, parsed a batch at a time: its reader parses one record at a time, ten times slower."""
+    """Reads TFDS's own files a batch at a time. TFDS's reader parses one record at a time, ten times slower."""
     spec = {image_key: tf.io.FixedLenFeature([], tf.string), label_key: tf.io.FixedLenFeature([], tf.int64)}
     for file in builder.info.splits[part].file_instructions:
         name, end = str(file.filename), file.skip + file.take if file.take >= 0 else None
@@ -218,6 +153,6 @@ def _by_file(
 
 
 def _by_tfds(builder: Any, part: Any, image_key: str, label_key: str) -> Iterator[tuple["np.ndarray", "np.ndarray"]]:
-    """TFDS's reader, for files of any format that it knows."""
+    """Reads files of any format with TFDS's reader."""
     dataset = builder.as_dataset(split=part, shuffle_files=False, decoders={image_key: tfds.decode.SkipDecoding()})
     yield from dataset.map(lambda e: (e[image_key], e[label_key])).batch(BATCH).prefetch(2).as_numpy_iterator()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from etils import epy
 
-from components._data import shard_files
+from components._data import shard_files, shard_statistics
 from components._data.images import image_hash
 from pipeline.engine.component import Run, component
 from schemas import example, files
@@ -59,7 +59,7 @@ def mix(
                 here = run.out / f"{target}-{name}-{shard}"
                 files.link(spans.path / name / shard, here)
                 mixed.setdefault(target, []).extend(_weighted(here, count, weight if target == "train" else 1.0))
-    counts = parts.write(run.out, parts)
+    counts = shard_statistics.write(run.out, parts)
     splits = {split: Split(*map(tuple, zip(*found, strict=True))) for split, found in mixed.items()}
     run.say(
         f"{len(chosen):,} of {len(spans.spans):,} spans: "

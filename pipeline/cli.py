@@ -1,7 +1,7 @@
 """The command line: which commands there are, and how they end.
 
 Exit codes: 0 done, 1 unexpected error, 2 configuration or usage, 3 model refused by a gate, 4 data refused, 5 locked,
-130 interrupted.
+75 the network, a disk or another service failed, 130 interrupted.
 """
 
 import atexit
@@ -16,12 +16,13 @@ import typer
 from pipeline.commands import approvals, configure, review, run, schedule, serving, store
 from pipeline.commands.tune import tune
 from pipeline.runs.signals import heed, interrupted
-from schemas.errors import GatelineError, Interrupted
+from schemas.errors import EnvironmentFailure, GatelineError, Interrupted, is_transient
 from schemas.text import printable
 
 app = typer.Typer(
     help="gateline: data goes in at one end; at the other a model stands in a serving directory, if it passed every gate.",
-    epilog="Exit codes: 0 done, 1 unexpected error, 2 configuration or usage, 3 model refused, 4 data refused, 5 locked.",
+    epilog="Exit codes: 0 done, 1 unexpected error, 2 configuration or usage, 3 model refused, 4 data refused, 5 locked, "
+    "75 network, disk or service failed, 130 interrupted.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -84,6 +85,9 @@ def main() -> None:
 def _unforeseen(error: BaseException, verbose: bool) -> int:
     if interrupted(error):
         return _failed(str(Interrupted()), Interrupted.exit_code, verbose)
+    if is_transient(error):
+        failure = EnvironmentFailure.of(error, "Run again later.")
+        return _failed(str(failure), failure.exit_code, verbose)
     lines = str(error).strip().splitlines() or [""]
     first = f"{lines[0]} {lines[-1].strip()}" if lines[0].endswith(":") else lines[0]
     notes = "\n  ".join(["Run again with -v for the traceback.", *getattr(error, "__notes__", [])])

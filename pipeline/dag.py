@@ -15,6 +15,7 @@ from components.push import push
 from components.resolvers.arrived import arrived
 from components.resolvers.searched import searched
 from components.resolvers.served import baseline, best, served_data, served_spans, start
+from components.resolvers.source_data import source_data
 from components.search import search
 from components.train import train
 from components.transform import transform
@@ -27,12 +28,13 @@ from schemas.artifacts import Arrivals
 from schemas.contract import Contract
 
 
-def line(c: Config, serving_dir: Path, decided: Decided | None = None) -> Node:
+def line(c: Config, serving_dir: Path, decided: Decided | None = None, digests: Path | None = None) -> Node:
     contract = Contract.load(c.contract)
     c.gates.check(contract.classes, c.evaluate)
     shelf = {"serving_dir": serving_dir, "model_name": c.push.model or c.source.name}
 
-    examples = ingest(source=c.source, data_dir=c.source.data_dir, manual_dir=c.source.manual_dir)
+    data = source_data(source=c.source, data_dir=c.source.data_dir, digests=digests)
+    examples = ingest(data=data, source=c.source, data_dir=c.source.data_dir, manual_dir=c.source.manual_dir)
     statistics = describe(examples=examples)
     if c.spans:
         examples = statistics = _grown(c, examples, statistics, contract, shelf)
@@ -85,8 +87,8 @@ def complete(c: Config) -> Arrivals | None:
     return arrived.function(spans=c.spans) if c.spans else None
 
 
-def searching(c: Config, serving_dir: Path, *, workers: int, chief: bool) -> Node:
+def searching(c: Config, serving_dir: Path, *, workers: int, chief: bool, digests: Path | None = None) -> Node:
     """The line up to transform, and the search behind it; or, without being its `chief`, work for the one elsewhere."""
-    features = next(node for node in line(c, serving_dir).walk() if node.name == "transform")
+    features = next(node for node in line(c, serving_dir, digests=digests).walk() if node.name == "transform")
     given = {"features": features, "settings": c.train, "tuning": c.tune}
     return search(**given, workers=workers) if chief else work(**given)

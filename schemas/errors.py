@@ -1,18 +1,22 @@
-"""The errors a user may see: one line of cause, one of remedy, and an exit code.
+"""The errors a user may see: a line of cause, a line of remedy, and an exit code.
 
-Four kinds: the user's configuration (`ConfigurationError`, `WiringError`, `StoreError`: 2), the user's data (`DataError`: 4), the
-environment (`EnvironmentFailure`: 75, may pass, is retried), and defects (any other exception: 1). A gate's refusal is an outcome.
+Four kinds: the user's configuration (`ConfigurationError`, `WiringError`, `StoreError`: 2), the user's data (`DataError`:
+4), the environment (`EnvironmentFailure`: 75, retryable), and defects (any other exception: 1). A gate's refusal is an
+outcome (`Refused`: 3).
 
 raise DataError("train-00002-of-00004.tfrecord ends in the middle of record 8,113", "Run again with --force ingest.")
 """
 
+import errno
+from collections.abc import Iterator
+
 
 class GatelineError(Exception):
-    """A failure with a known cause. `cause` says what came and what was expected; `remedy` the way out."""
+    """A failure with a known cause. `cause` states what came and what was expected; `remedy` states the way out."""
 
     exit_code = 1
     kind = "error"
-    retryable = False  # whether the same command may succeed later, with nothing changed
+    retryable = False  # True if the same command may succeed later without a change
 
     def __init__(self, cause: str, remedy: str = "") -> None:
         super().__init__(cause, remedy)
@@ -22,7 +26,7 @@ class GatelineError(Exception):
         return f"{self.kind}: {self.cause}" + (f"\n  {self.remedy}" if self.remedy else "")
 
     def shortened(self, most: int) -> str:
-        """As `str`, of about `most` characters: the last causes are counted only, and the remedy stays."""
+        """As `str`, in about `most` characters: the last causes are only counted, and the remedy is kept."""
         room = most - len(self.kind) - len(self.remedy)
         lines = self.cause.split("\n")
         while len(lines) > 1 and len("\n".join(lines)) > room:
@@ -54,7 +58,7 @@ class Refused(GatelineError):
 
 
 class Waiting(GatelineError):
-    """Nothing is wrong: the model waits for a person."""
+    """Nothing is wrong: the model waits for approval."""
 
     exit_code = 0
     kind = "waiting"
@@ -76,11 +80,15 @@ class Locked(GatelineError):
 
 
 class EnvironmentFailure(GatelineError):
-    """The network, a disk, memory or another service failed: nothing is wrong with the data or the configuration."""
+    """The network, a disk, memory or another service failed. The data and the configuration are not at fault."""
 
     exit_code = 75  # EX_TEMPFAIL of sysexits.h: "the user is invited to retry"
     kind = "environment"
     retryable = True
+
+    @classmethod
+    def of(cls, error: BaseException, remedy: str) -> "EnvironmentFailure":
+        return cls(f"{type(error).__name__}: {last_line(error)}", remedy)
 
 
 class Interrupted(GatelineError):
@@ -90,7 +98,7 @@ class Interrupted(GatelineError):
     kind = "interrupted"
 
     def __init__(
-        self, cause: str = "finished stages are kept", remedy: str = "The next run goes on from them."
+        self, cause: str = "finished stages are kept", remedy: str = "The next run continues from them."
     ) -> None:
         super().__init__(cause, remedy)
 
@@ -100,3 +108,47 @@ class StoreError(GatelineError):
 
     exit_code = 2
     kind = "store"
+    retryable = True  # a volume that is not mounted yet, a disk that is full
+
+
+_TRANSIENT = {
+    errno.EAGAIN, errno.EBUSY, errno.ECONNABORTED, errno.ECONNREFUSED, errno.ECONNRESET, errno.EDQUOT, errno.EHOSTDOWN,
+    errno.EHOSTUNREACH, errno.EIO, errno.EMFILE, errno.ENETDOWN, errno.ENETRESET, errno.ENETUNREACH, errno.ENFILE,
+    errno.ENOBUFS, errno.ENOMEM, errno.ENOSPC, errno.EPIPE, errno.EROFS, errno.ESTALE, errno.ETIMEDOUT,
+}  # fmt: skip
+# Errors of libraries by name, so that they need not be imported: sockets and urllib, requests and urllib3, TensorFlow.
+_TRANSIENT_NAMES = {
+    "gaierror", "herror", "URLError", "ContentTooShortError", "IncompleteRead", "RemoteDisconnected",
+    "ConnectTimeout", "ReadTimeout", "ChunkedEncodingError", "MaxRetryError", "NewConnectionError", "ProtocolError",
+    "UnavailableError", "DeadlineExceededError", "ResourceExhaustedError", "AbortedError", "DownloadError",
+}  # fmt: skip
+
+
+def is_transient(error: BaseException) -> bool:
+    """True if the network, a disk, memory or another service failed, as far as the error and its causes tell."""
+    return any(_is_transient(each) for each in causes(error))
+
+
+def last_line(error: BaseException) -> str:
+    """The last line of an error's text: where TensorFlow, TFDS and others put the cause. The error's class if empty."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else type(error).__name__
+
+
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """The error, and the errors that caused it."""
+    known: list[BaseException] = []
+    while error is not None and error not in known:
+        known.append(error)
+        yield error
+        error = error.__cause__ or error.__context__  # type: ignore[assignment]
+
+
+def _is_transient(error: BaseException) -> bool:
+    if isinstance(error, GatelineError):
+        return error.retryable
+    if isinstance(error, MemoryError | ConnectionError | TimeoutError):
+        return True
+    if isinstance(error, OSError) and error.errno in _TRANSIENT:
+        return True
+    return bool(_TRANSIENT_NAMES & {kind.__name__ for kind in type(error).__mro__})

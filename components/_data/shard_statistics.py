@@ -1,6 +1,6 @@
-"""What is counted in one shard, left beside what is made of it: merged, it describes a split, whatever its shards were.
+"""Statistics per shard. Merged, they describe a split, however it was cut into shards.
 
-leave(shard, 1000, out)                              # on a worker
+write_shard_statistics(shard, 1000, out)               # on a worker
 write(out, {"train": [out / "train-00000-of-00001"]})  # the driver: stats.tfrecord, leaked.json
 """
 
@@ -19,8 +19,8 @@ with epy.lazy_imports():
     import numpy as np
 
 
-def leave(shard: Path, count: int, part: Path) -> None:
-    """The statistics of a shard of `count` records in `part`.json, the digests of its images in `part`.npy.
+def write_shard_statistics(shard: Path, count: int, part: Path) -> None:
+    """Writes the statistics of a shard of `count` records to `part`.json, the digests of its images to `part`.npy.
 
     Raises:
         DataError: the shard is damaged or a record does not parse; names the shard and the record.
@@ -32,16 +32,17 @@ def leave(shard: Path, count: int, part: Path) -> None:
         digests.append(duplicates.digests(columns["image"].tolist(), columns["source/index"]))
     part.parent.mkdir(parents=True, exist_ok=True)
     part.with_suffix(".json").write_text(counted.to_json())
-    duplicates.leave(np.concatenate(digests), part.with_suffix(".npy"))
+    duplicates.save(np.concatenate(digests), part.with_suffix(".npy"))
 
 
 def read(parts: list[Path]) -> ImageStatistics:
-    """The statistics of several parts, as one."""
-    return merged(ImageStatistics, (ImageStatistics.from_json(part.with_suffix(".json").read_text()) for part in parts))
+    """The merged statistics of several shards."""
+    texts = (part.with_suffix(".json").read_text(encoding="utf-8") for part in parts)
+    return merged(ImageStatistics, map(ImageStatistics.from_json, texts))
 
 
 def write(out: Path, splits: Mapping[str, list[Path]]) -> dict[str, int]:
-    """Leaves `stats.tfrecord`, the splits in their order, and `leaked.json`; gives the number of records in each split."""
+    """Writes `stats.tfrecord` and `leaked.json`. Returns the number of records in each split."""
     described = {split: read(parts) for split, parts in splits.items()}
     found = duplicates.duplicates(
         {split: [part.with_suffix(".npy") for part in parts] for split, parts in splits.items()}

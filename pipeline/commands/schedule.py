@@ -33,7 +33,12 @@ Missed = Annotated[
     Literal["coalesce", "catch-up", "skip"],
     typer.Option(help="Ticks that were missed: one run for all of them, one for each, or none."),
 ]
-Retries = Annotated[int, typer.Option(min=0, help="How often a failed run is tried again. A refused one is not.")]
+Retries = Annotated[
+    int,
+    typer.Option(
+        min=0, help="How often a run is retried after the network, a disk or a service failed, or it was killed."
+    ),
+]
 TimeLimit = Annotated[
     float | None,
     typer.Option(

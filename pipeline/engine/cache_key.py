@@ -38,8 +38,8 @@ class CacheKey:
     def of(cls, node: Node, inputs: dict[str, Artifact | None]) -> "CacheKey":
         code, versions = _code(node.component.function)
         settings = {k: plain(v) for k, v in node.settings.items() if node.component.is_keyed(k)}
-        digests = {name: artifact.digest if artifact else None for name, artifact in inputs.items()}
-        return cls(node.name, {"code": code, "settings": settings, "inputs": digests, "versions": versions})
+        given = {name: artifact.cache_identity() if artifact else None for name, artifact in inputs.items()}
+        return cls(node.name, {"code": code, "settings": settings, "inputs": given, "versions": versions})
 
     @functools.cached_property
     def digest(self) -> str:
@@ -60,10 +60,11 @@ class CacheKey:
 def _changed(what: str, name: str, before: Any, after: Any) -> str:
     if what == "code":
         return f"{name} was edited"
-    if what == "inputs":
+    if what == "inputs" and "." not in name:
         return f"{name} changed" if before and after else f"{name} {'is new' if after else 'is gone'}"
-    short = [str(v) if len(str(v)) < 40 else "..." for v in (before, after)]
-    return f"{name} changed" + ("" if "..." in short else f" from {short[0]} to {short[1]}")
+    values = [str(value) for value in (before, after)]
+    quoted = all(0 < len(value) < 40 for value in values)
+    return f"{name} changed" + (f" from {values[0]} to {values[1]}" if quoted else "")
 
 
 def plain(value: Any) -> Any:

@@ -69,6 +69,7 @@ class Component:
     function: Callable[..., Any]
     kind: Kind
     ahead: Callable[[], AbstractContextManager[Any]] | None  # started while an input of the stage is being made
+    completes: str | None = None  # the input that the stage may change, looked up again for the key of its artifact
 
     @property
     def name(self) -> str:
@@ -199,17 +200,19 @@ class Node:
 def component(function: Callable[..., Any], /) -> Component: ...
 @typing.overload
 def component(
-    *, kind: Kind = ..., ahead: Callable[[], AbstractContextManager[Any]] | None = ...
+    *, kind: Kind = ..., ahead: Callable[[], AbstractContextManager[Any]] | None = ..., completes: str | None = ...
 ) -> Callable[[Callable[..., Any]], Component]: ...
-def component(function: Any = None, /, *, kind: Kind = "cached", ahead: Any = None) -> Any:
+def component(
+    function: Any = None, /, *, kind: Kind = "cached", ahead: Any = None, completes: str | None = None
+) -> Any:
     """A stage out of a typed function. `kind` says when it runs:
 
     cached: when no complete artifact has its key. always: every time, and the store keeps nothing of it.
     resolver: while planning, cheaply; it finds an artifact (or none) that exists already.
     """
     if function is None:
-        return functools.partial(component, kind=kind, ahead=ahead)
-    return Component(function, kind, ahead)
+        return functools.partial(component, kind=kind, ahead=ahead, completes=completes)
+    return Component(function, kind, ahead, completes)
 
 
 def _named(module: str, name: str) -> Any:

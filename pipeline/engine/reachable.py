@@ -92,7 +92,7 @@ def _used(uses: Uses, module: str, source: Module) -> Iterator[Target]:
         root, *attributes = chain
         if imported := uses.imports.get(root) or source.imports.imports.get(root):
             yield from _resolved(*imported, tuple(attributes))
-        elif root in source.bindings:
+        if root in source.bindings:
             yield (module, root)
     yield from ((star, "*" if is_project(star) else "") for star in uses.stars)
     yield from ((named, "*") for named in uses.modules if is_project(named) and location(named))

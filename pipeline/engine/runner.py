@@ -18,7 +18,7 @@ from etils import epy
 from pipeline.engine import compat
 from pipeline.engine.cache_key import CacheKey
 from pipeline.engine.component import Node
-from pipeline.engine.plan import Planner, Step, refused
+from pipeline.engine.plan import Planner, Step, refused, resolve
 from pipeline.lineage import Lineage, now
 from pipeline.store import Store, facts
 from schemas import files
@@ -190,9 +190,20 @@ class Execution:
             if step.node.component.kind == "always":
                 files.remove(run.scratch)
                 return artifact
+            if (completed := self._completed(step, inputs)) and completed.digest != key.digest:
+                files.remove(run.scratch)
+                key = completed
             made = self.store.commit(artifact, step.name, key.digest, key.parts, now())
             self._sound.add(made.path)
             return made
+
+    def _completed(self, step: Step, inputs: dict[str, Artifact | None]) -> CacheKey | None:
+        """The key with the input that the stage completed as it is now: ingest prepares the data that it reads."""
+        if (name := step.node.component.completes) is None:
+            return None
+        source = step.node.inputs[name]
+        given = {each: self.made[node.name] for each, node in source.inputs.items()}
+        return CacheKey.of(step.node, inputs | {name: resolve(source, given)})
 
     def _start_ahead(self, node: Node) -> None:
         """Starts what later stages want started while one of their inputs is being made."""

@@ -8,7 +8,9 @@ from etils import epy
 from rich.console import Console
 
 from components.describe import describe
-from components.ingest import ingest, label_names
+from components.ingest import ingest
+from components.resolvers.source_data import source_data
+from components.sources.tfds_builder import label_names
 from pipeline.engine import runner
 from pipeline.engine.plan import Planner, Rerun
 from pipeline.lineage import Lineage
@@ -43,7 +45,9 @@ def write(
         )
     if not os.access(path.absolute().parent, os.W_OK):
         raise ConfigurationError(f"{path.parent} may not be written to", "Name another file with --out.")
-    node = describe(examples=ingest(source=source, data_dir=source.data_dir, manual_dir=source.manual_dir))
+    data = source_data(source=source, data_dir=source.data_dir, digests=root / "digests.json")
+    examples = ingest(data=data, source=source, data_dir=source.data_dir, manual_dir=source.manual_dir)
+    node = describe(examples=examples)
     store = Store(root)
     planner = Planner.of(store, Rerun(), node)
     with store.lock(wait=wait):

@@ -24,7 +24,7 @@ from pipeline.runs.signals import interrupted
 from pipeline.serving import signing
 from pipeline.store import Store, facts
 from schemas.artifacts import Approval, Artifact, Decision, Pushed
-from schemas.errors import ConfigurationError, GatelineError, Interrupted, Waiting
+from schemas.errors import ConfigurationError, EnvironmentFailure, GatelineError, Interrupted, Waiting, is_transient
 from schemas.redact import without_passwords
 
 
@@ -58,7 +58,7 @@ class Session:
             raise ConfigurationError(
                 f"--until {self.until} and --only {self.only} contradict each other", "Leave one of them out."
             )
-        whole, last = line(config, self.serving_dir, self._decided), self.until or self.only
+        whole, last = line(config, self.serving_dir, self._decided, self.root / "digests.json"), self.until or self.only
         return whole.upto(last) if last else whole
 
     def run(self, config: Config, *, name: str, command: str) -> "Outcome":
@@ -135,6 +135,10 @@ def recorded(lineage: Lineage, number: int, log: Path) -> Iterator[None]:
             stopped = Interrupted()
             finish("interrupted", stopped, stopped.exit_code)
             raise stopped from None
+        if is_transient(error):
+            failure = EnvironmentFailure.of(error, f"Run again later: finished stages are kept. log: {log}")
+            finish("failed", failure, failure.exit_code)
+            raise failure from error
         finish("failed", error, 1)
         error.add_note(f"log: {log}")
         raise

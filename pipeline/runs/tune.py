@@ -58,7 +58,9 @@ def search(session: Session, config: Config, *, workers: int, name: str, command
         raise ConfigurationError(
             "tune.tuner bayesian needs scikit-learn", "pip install scikit-learn, or choose hyperband."
         )
-    node = searching(config, session.serving_dir, workers=workers, chief=is_chief(os.environ))
+    node = searching(
+        config, session.serving_dir, workers=workers, chief=is_chief(os.environ), digests=session.root / "digests.json"
+    )
     store = Store(session.root)
     planner = Planner.of(store, session.again, node)
     with store.lock(wait=session.wait):

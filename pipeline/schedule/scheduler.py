@@ -18,7 +18,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
 from pipeline.schedule.cron import zone_named
 from schemas import files
-from schemas.errors import ConfigurationError, StoreError
+from schemas.errors import ConfigurationError, EnvironmentFailure, StoreError
 
 Missed = Literal["coalesce", "catch-up", "skip"]
 Outcome = Literal[
@@ -66,8 +66,15 @@ class Ended:
         return {3: "refused", 4: "refused", 130: "interrupted"}.get(self.exit_code, "failed")  # type: ignore[return-value]
 
     @property
+    def retryable(self) -> bool:
+        """True if the same run may succeed without a change: the environment failed, or a signal from outside killed it."""
+        killed = self.exit_code < 0 or self.exit_code in (128 + 9, 128 + 15)
+        unavailable = self.exit_code == EnvironmentFailure.exit_code or self.words.startswith(StoreError.kind)
+        return self.outcome == "failed" and (killed or unavailable)
+
+    @property
     def busy(self) -> bool:
-        """Another run held the lock: nothing was tried."""
+        """True if another run held the lock: nothing was tried."""
         return self.exit_code == 5 and not self.timed_out
 
 
@@ -297,7 +304,7 @@ class Schedule:
         if ended.busy:
             running = running.model_copy(update={"tries": running.tries - 1, "busy": running.busy + 1})
             self._again(running, self.rules.pause(running.busy), f"busy: {ended.words}")
-        elif ended.outcome == "failed" and running.tries <= self.rules.retries:
+        elif ended.retryable and running.tries <= self.rules.retries:
             self._again(
                 running,
                 self.rules.pause(running.tries),

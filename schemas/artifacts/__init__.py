@@ -5,7 +5,7 @@ examples.splits["train"].count  # 4000
 """
 
 from schemas.artifacts.base import Artifact, Gate, Sharded, Split
-from schemas.artifacts.data import Examples, Mixture, Statistics, Verdict
+from schemas.artifacts.data import Examples, Mixture, SourceData, Statistics, Verdict
 from schemas.artifacts.evaluation import Evaluation
 from schemas.artifacts.serving import WARMUP, Approval, Best, Decision, Pushed, Served, ServingCheck
 from schemas.artifacts.spans import Admission, Arrivals, Collected, Span
@@ -32,6 +32,7 @@ __all__ = [
     "Served",
     "ServingCheck",
     "Sharded",
+    "SourceData",
     "Span",
     "Split",
     "Statistics",

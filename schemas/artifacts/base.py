@@ -17,6 +17,10 @@ class Artifact:
     path: Path
     digest: str = field(default="", kw_only=True)
 
+    def cache_identity(self) -> str | dict[str, str]:
+        """What identifies the artifact in the cache keys of later stages: its digest, or named parts that explain it."""
+        return self.digest
+
 
 @dataclass(frozen=True)
 class Gate(Artifact):

@@ -8,6 +8,18 @@ from schemas.errors import DataError, GatelineError
 
 
 @dataclass(frozen=True)
+class SourceData(Artifact):
+    """What the dataset is now: the stated version, and what is prepared on disk. `path` need not exist yet."""
+
+    version: str  # stated in the configuration or by the builder; "" if only the library knows it
+    files: int  # prepared files; 0 before the first run
+    contents: str  # digest of their names and contents
+
+    def cache_identity(self) -> dict[str, str]:
+        return {"version": self.version, "files": str(self.files), "contents": self.contents}
+
+
+@dataclass(frozen=True)
 class Examples(Sharded):
     """Raw labelled images, as `schemas.example` records."""
 

@@ -19,7 +19,7 @@ from components.describe import describe
 from components.ingest import ingest
 from components.transform import transform
 from pipeline.engine.runner import Beam
-from schemas.artifacts import Verdict
+from schemas.artifacts import SourceData, Verdict
 from schemas.contract import Contract
 from schemas.settings.source import Source
 from schemas.settings.transform import Transform
@@ -63,7 +63,13 @@ def main(data_dir: str, out: Path) -> dict[str, float]:
     everything = lambda made: sum(split.count for split in made.splits.values())  # noqa: E731
     examples, ingested = best(
         out / "ingest",
-        lambda run: ingest.function(source=source, data_dir=data_dir, manual_dir=None, run=run),
+        lambda run: ingest.function(
+            SourceData(Path(), version="", files=0, contents=""),
+            source=source,
+            data_dir=data_dir,
+            manual_dir=None,
+            run=run,
+        ),
         everything,
     )
     _, described = best(

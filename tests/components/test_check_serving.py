@@ -15,7 +15,7 @@ from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 
 from components import check_serving as module
 from components._serving_check import warmup
-from components.check_serving import check_serving, clean_process
+from components.check_serving import check_serving, started_process
 from components.evaluate import evaluate
 from schemas.artifacts import Served, Statistics
 from schemas.settings.check_serving import Serving
@@ -128,7 +128,7 @@ def test_a_model_that_cannot_be_called_as_the_served_one_is_refused_unless_allow
 
 
 def test_a_process_that_was_started_ahead_is_the_one_that_is_asked(model, evaluation, lend):
-    with clean_process() as process:
+    with started_process() as process:
         assert checked(model, evaluation, lend(ahead=process)).passed
         assert process.returncode == 0
 
@@ -223,7 +223,7 @@ def odd(model, path, before):
 
 def test_a_model_that_hangs_is_stopped_and_refused(model, evaluation, tmp_path, lend):
     hanging = odd(model, tmp_path, lambda n: tf.while_loop(lambda i: i > 0, lambda i: i + 1 - 1, [n])[0])
-    with clean_process() as process:
+    with started_process() as process:
         assert "tensorflow_mb" in process.stdout.readline()  # it is ready: what takes long now is the model
         found = checked(hanging, evaluation, lend(ahead=process), Serving(timeout_seconds=3))
         assert process.poll() is None
@@ -234,7 +234,7 @@ def test_a_model_that_hangs_is_stopped_and_refused(model, evaluation, tmp_path, 
 def test_a_model_that_eats_memory_is_stopped_and_refused(model, evaluation, tmp_path, lend):
     """Each image costs it 67 MB, so the 32 probes take 2 GB at once."""
     eating = odd(model, tmp_path, lambda n: tf.reduce_sum(tf.range(tf.cast(n, tf.float32) * 2**24)))
-    with clean_process() as process:
+    with started_process() as process:
         found = checked(eating, evaluation, lend(ahead=process), Serving(memory_mb=300))
     assert process.returncode == -9
     (reason,) = found.reasons
@@ -254,7 +254,7 @@ def test_a_peak_between_two_looks_is_refused_too(sound):
 
 
 def test_a_process_that_dies_is_a_refusal(model, evaluation, lend):
-    with clean_process() as process:
+    with started_process() as process:
         process.kill()
         process.wait()
         found = checked(model, evaluation, lend(ahead=process))
@@ -264,7 +264,7 @@ def test_a_process_that_dies_is_a_refusal(model, evaluation, lend):
 def test_the_clean_process_stands_in_an_empty_folder_and_knows_nothing_of_ours(monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(Path(module.__file__).parents[1]))
     monkeypatch.setenv("GATELINE_ROOT", "/somewhere")
-    with clean_process() as process:
+    with started_process() as process:
         folder = Path(f"/proc/{process.pid}/cwd").resolve()
         assert list(folder.iterdir()) == []
         assert process.args[:2] == [sys.executable, "-I"]

@@ -7,16 +7,16 @@ import pytest
 import tensorflow_datasets as tfds
 
 from components.ingest import ingest
-from schemas.errors import DataError
+from schemas.errors import ConfigurationError, DataError, EnvironmentFailure
 from schemas.settings.source import Source
 from tests.components import pictures
-from tests.conftest import FEW, SAMPLE
+from tests.conftest import FEW, SAMPLE, UNPREPARED
 
 PNG = Source(tfds="pictures/png", module="tests.components.pictures", validation=0.3)
 
 
 def ingested(source, data_dir, run, manual_dir=None):
-    return ingest.function(source=source, data_dir=data_dir, manual_dir=manual_dir, run=run)
+    return ingest.function(UNPREPARED, source=source, data_dir=data_dir, manual_dir=manual_dir, run=run)
 
 
 def from_tfds(name, split, data_dir):
@@ -162,7 +162,7 @@ def test_a_split_that_is_not_there_is_refused_with_those_that_are(coloured, data
 def test_a_data_set_that_tfds_does_not_know_is_refused(data_dir, lend):
     with pytest.raises(DataError) as refused:
         ingested(Source(tfds="no_such_digits"), data_dir, lend())
-    assert refused.value.cause == "TFDS knows no data set no_such_digits"
+    assert refused.value.cause == "TFDS has no dataset no_such_digits"
     assert refused.value.remedy == "Check source.tfds, or name in source.module what registers it."
 
 
@@ -189,3 +189,48 @@ def test_splits_that_share_images_are_refused(train, test, data_dir, lend):
 def test_parts_of_one_split_that_share_no_images_are_taken(data_dir, lend):
     found = ingested(SAMPLE.model_copy(update={"train": "train[:80%]", "test": "train[80%:]"}), data_dir, lend())
     assert found.splits["test"].count == 800
+
+
+class Unreachable(tfds.core.GeneratorBasedBuilder):
+    """A builder whose download fails as it does without a network."""
+
+    VERSION = tfds.core.Version("1.0.0")
+    BUILDER_CONFIGS = [tfds.core.BuilderConfig(name=name) for name in ("network", "label", "disk")]  # noqa: RUF012
+
+    def _info(self):
+        features = tfds.features.FeaturesDict(
+            {"image": tfds.features.Image(shape=(8, 8, 1)), "label": tfds.features.ClassLabel(num_classes=2)}
+        )
+        return self.dataset_info_from_configs(features=features, supervised_keys=("image", "label"))
+
+    def _split_generators(self, dl_manager):
+        if self.builder_config.name == "network":
+            raise ConnectionRefusedError(111, "Connection refused")
+        if self.builder_config.name == "disk":
+            raise OSError(28, "No space left on device")
+        return {"train": self._generate_examples(), "test": self._generate_examples()}
+
+    def _generate_examples(self):
+        yield 0, {"image": np.zeros((8, 8, 1), np.uint8), "label": 7}
+
+
+@pytest.mark.parametrize(("name", "cause"), [("network", "Connection refused"), ("disk", "No space left on device")])
+def test_a_failure_of_network_or_disk_is_not_the_datas(name, cause, tmp_path, lend):
+    with pytest.raises(EnvironmentFailure) as failed:
+        ingested(Source(tfds=f"unreachable/{name}"), str(tmp_path), lend())
+    assert cause in failed.value.cause
+    assert failed.value.exit_code == 75
+
+
+def test_a_label_that_the_builder_does_not_know_is_the_datas_fault_and_is_named(tmp_path, lend):
+    with pytest.raises(DataError) as refused:
+        ingested(Source(tfds="unreachable/label"), str(tmp_path), lend())
+    assert "7" in refused.value.cause, refused.value.cause
+    assert refused.value.remedy.startswith("Check the builder")
+
+
+def test_a_data_folder_that_may_not_be_written_to_is_the_configurations_fault(tmp_path, lend):
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    with pytest.raises((ConfigurationError, EnvironmentFailure)) as failed:
+        ingested(PNG, str(tmp_path / "file" / "data"), lend())
+    assert str(tmp_path) in failed.value.remedy or str(tmp_path) in failed.value.cause

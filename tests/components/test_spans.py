@@ -21,7 +21,7 @@ from schemas.settings.spans import READY, Drift, Spans, Window
 from schemas.settings.validate import Validate
 from tests import spans
 from tests.components import pictures
-from tests.conftest import SAMPLE, lent
+from tests.conftest import SAMPLE, UNPREPARED, lent
 from tests.spans import collected, come
 
 ALL = {"window": Window(), "weight": 1.0, "base_weight": 1.0}
@@ -39,7 +39,9 @@ def rows(admission):
 def base(data_dir, sample, tmp_path_factory):
     """The part of the sample that no span holds."""
     source = SAMPLE.model_copy(update={"train": "train[:60%]"})
-    return ingest.function(source=source, data_dir=data_dir, manual_dir=None, run=lent(tmp_path_factory.mktemp("base")))
+    return ingest.function(
+        UNPREPARED, source=source, data_dir=data_dir, manual_dir=None, run=lent(tmp_path_factory.mktemp("base"))
+    )
 
 
 @pytest.fixture(scope="module")

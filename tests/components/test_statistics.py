@@ -1,5 +1,8 @@
 """The monoids that describe counts with: laws, and agreement with numpy."""
 
+import subprocess
+import sys
+
 import hypothesis
 import hypothesis.strategies as st
 import numpy as np
@@ -137,7 +140,7 @@ def test_duplicates_in_files_are_those_in_memory_however_few_are_held_at_a_time(
         for half in (mine[::2], mine[1::2]):
             if half:
                 path = folder / f"{split}-{len(parts.setdefault(split, []))}.npy"
-                duplicates.leave(duplicates.digests([image for image, _ in half], np.array([p for _, p in half])), path)
+                duplicates.save(duplicates.digests([image for image, _ in half], np.array([p for _, p in half])), path)
                 parts[split].append(path)
     assert duplicates.duplicates(parts, held) == Duplicates.of(
         (bytes([image]), split, position) for image, split, position in images
@@ -155,3 +158,17 @@ def test_brightness_of_a_label_is_that_of_its_images(records):
     mean, deviation = statistics(records).brightness(2) if records else (0, 0)
     alike = [sum(r["image"]) / 6 for r in records if r["label"] == 2]
     assert (mean, deviation) == pytest.approx((np.mean(alike), np.std(alike)) if alike else (0, 0), abs=1e-4)
+
+
+def test_more_files_than_descriptors_are_compared(tmp_path):
+    """Three hundred spans, and a limit of 64 open files."""
+    rows = duplicates.digests([b"an image", b"another"], np.array([0, 1]))
+    for i in range(300):
+        duplicates.save(rows, tmp_path / f"{i}.npy")
+    program = (
+        "import resource, sys; from pathlib import Path; from components._data.duplicates import duplicates;"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64));"
+        "found = duplicates({'train': sorted(Path(sys.argv[1]).glob('*.npy'))}, bucket=100); print(found.within['train'])"
+    )
+    done = subprocess.run([sys.executable, "-c", program, tmp_path], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("598\n", "")

@@ -1,6 +1,9 @@
 """The errors a user may see."""
 
+import errno
 import pickle
+import socket
+import urllib.error
 
 import pytest
 
@@ -8,12 +11,15 @@ from schemas import errors
 from schemas.errors import (
     ConfigurationError,
     DataError,
+    EnvironmentFailure,
     GatelineError,
     Locked,
     Refused,
     StoreError,
     Waiting,
     WiringError,
+    is_transient,
+    last_line,
 )
 
 
@@ -27,6 +33,7 @@ from schemas.errors import (
         (Refused, "refused", 3),
         (DataError, "data", 4),
         (Locked, "locked", 5),
+        (EnvironmentFailure, "environment", 75),
         (Waiting, "waiting", 0),
     ],
 )
@@ -42,6 +49,7 @@ def test_no_kind_is_left_out_above() -> None:
         kind.__name__ for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, GatelineError)
     }
     assert kinds == {
+        "EnvironmentFailure",
         "GatelineError",
         "ConfigurationError",
         "WiringError",
@@ -73,3 +81,58 @@ def test_what_is_long_is_shortened_and_the_remedy_stays() -> None:
     assert 1800 < len(error.shortened(2000)) < 2050
     assert Refused("too low", "Train longer.").shortened(2000) == "refused: too low\n  Train longer."
     assert Refused("x" * 3000, "Train longer.").shortened(100) == f"refused: {'x' * 80}…\n  Train longer."
+
+
+class MaxRetryError(Exception):
+    """Has the name of urllib3's error."""
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device"),
+        OSError(errno.ESTALE, "Stale file handle"),
+        OSError(errno.EMFILE, "Too many open files"),
+        ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused"),
+        socket.gaierror(-3, "Temporary failure in name resolution"),
+        urllib.error.URLError("no network"),
+        TimeoutError("timed out"),
+        MemoryError(),
+        MaxRetryError("no network"),
+        Locked("another run holds the lock"),
+    ],
+)
+def test_failures_of_the_environment_may_pass(error):
+    assert is_transient(error)
+    wrapped = ValueError("a library's own error")
+    wrapped.__cause__ = error
+    assert is_transient(wrapped)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ValueError("wrong"),
+        FileNotFoundError(errno.ENOENT, "No such file"),
+        PermissionError(errno.EACCES, "Permission denied"),
+        ZeroDivisionError("a defect"),
+        DataError("torn"),
+        ConfigurationError("wrong"),
+    ],
+)
+def test_faults_of_data_configuration_and_code_do_not_pass(error):
+    assert not is_transient(error)
+
+
+def test_errors_of_tensorflow_count_by_their_kind():
+    import tensorflow as tf
+
+    assert is_transient(tf.errors.UnavailableError(None, None, "no server"))
+    assert not is_transient(tf.errors.InvalidArgumentError(None, None, "wrong shape"))
+
+
+def test_the_last_line_of_an_error_is_its_cause():
+    assert last_line(ValueError("Failed to encode example:\n{'image': 1}\n\nlabel 12 is out of range\n")) == (
+        "label 12 is out of range"
+    )
+    assert last_line(KeyError()) == "KeyError"

@@ -95,9 +95,11 @@ def test_edits_of_the_code_and_of_its_helpers_change_the_key_and_words_for_peopl
 def test_the_versions_of_the_libraries_that_the_code_imports_are_ingredients() -> None:
     from components.describe import describe
     from components.ingest import ingest
+    from components.resolvers.source_data import source_data
 
     source = Source(tfds="mnist")
-    examples = ingest(source=source, data_dir=None, manual_dir=None)
+    data = source_data(source=source, data_dir=None)
+    examples = ingest(data=data, source=source, data_dir=None, manual_dir=None)
     versions = CacheKey.of(describe(examples=examples), {"examples": None}).parts["versions"]
     assert {"tensorflow", "numpy", "apache_beam"} <= set(versions)
     assert not {"pydantic", "etils", "pathlib"} & set(versions)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from components.ingest import labels_called
+from components.sources.tfds_builder import names_of
 from pipeline.runs.schema_draft import text
 from schemas import statistics as stats
 from schemas.contract import Contract
@@ -66,5 +66,5 @@ def test_a_label_that_train_lacks_is_a_class_too_where_the_data_set_knows_it(
 
 
 def test_labels_that_are_plain_numbers_have_no_names() -> None:
-    assert labels_called(tfds.features.Scalar(np.int64)) == ()
-    assert labels_called(tfds.features.ClassLabel(names=["ant", "bee"])) == ("ant", "bee")
+    assert names_of(tfds.features.Scalar(np.int64)) == ()
+    assert names_of(tfds.features.ClassLabel(names=["ant", "bee"])) == ("ant", "bee")

@@ -19,7 +19,7 @@ MINUTE, HOUR, DAY = datetime.timedelta(minutes=1), datetime.timedelta(hours=1), 
 BERLIN = zoneinfo.ZoneInfo("Europe/Berlin")
 PUSHED, FAILED, REFUSED, BUSY = (
     Ended(0, "version 1", new=True),
-    Ended(1, "error: boom"),
+    Ended(75, "environment: boom"),
     Ended(3, "refused: 0.5"),
     Ended(5, "locked: x"),
 )
@@ -225,13 +225,16 @@ def test_after_the_last_retry_the_failure_is_accounted_for_and_the_next_night_ru
     world = World(rules=Rules(retries=1), plays=lambda world: FAILED, clock=at("2026-06-01 12:00")).live(
         at("2026-06-03 12:00")
     )
-    assert [(entry.outcome, entry.tries, entry.why) for entry in world.journal] == [("failed", 2, "error: boom")] * 2
+    assert [(entry.outcome, entry.tries, entry.why) for entry in world.journal] == [
+        ("failed", 2, "environment: boom")
+    ] * 2
 
 
 @pytest.mark.parametrize(
     ("ended", "outcome"),
     [
         (REFUSED, "refused"),
+        (Ended(1, "error: ZeroDivisionError: a defect"), "failed"),
         (Ended(4, "data: torn"), "refused"),
         (Ended(2, "configuration: no such setting"), "configuration"),
         (Ended(2, "wiring: no"), "configuration"),

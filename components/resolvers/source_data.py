@@ -1,0 +1,85 @@
+"""source_data: looks up, while planning, what the configured dataset is now. Imports neither TFDS nor TensorFlow."""
+
+import ast
+import hashlib
+import importlib.util
+import json
+import os
+from pathlib import Path
+
+from components.sources.fingerprint import Digests
+from pipeline.engine.component import Unkeyed, component
+from schemas.artifacts import SourceData
+from schemas.errors import ConfigurationError
+from schemas.settings.source import Source
+
+
+@component(kind="resolver")
+def source_data(*, source: Source, data_dir: Unkeyed[str | None], digests: Unkeyed[Path | None] = None) -> SourceData:
+    """The version that the builder states, and the contents of all files that TFDS has prepared of the dataset.
+
+    Every prepared version and variant counts that `source.tfds` may resolve to. The same files in another folder are the
+    same data. `digests` keeps digests between runs, so that unchanged files are not read again.
+
+    Raises:
+        ConfigurationError: a prepared file cannot be read.
+    """
+    name, _, version = source.tfds.partition(":")
+    folder = prepared_in(data_dir) / name
+    version = version if version and "*" not in version else _stated_version(source.module)
+    kept = Digests(digests)
+    try:
+        contents = kept.of(folder) if folder.is_dir() else {}
+    except OSError as error:
+        cause = f"prepared data {error.filename} cannot be read: {error.strerror}"
+        raise ConfigurationError(cause, "Fix its permissions, or name another source.data_dir.") from error
+    kept.save()
+    identity = hashlib.sha256(json.dumps([name, version, contents]).encode()).hexdigest()
+    return SourceData(folder, version=version, files=len(contents), contents=_digest(contents), digest=identity)
+
+
+def prepared_in(data_dir: str | None) -> Path:
+    """The folder in which TFDS keeps prepared data."""
+    return Path(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
+
+
+def _digest(contents: dict[str, str]) -> str:
+    return hashlib.sha256(json.dumps(contents).encode()).hexdigest() if contents else ""
+
+
+def _stated_version(module: str | None) -> str:
+    """The builder's VERSION as its module states it; a digest of the source if it is not a literal. "" without a module."""
+    if module is None:
+        return ""  # a builder of TFDS itself: its version is that of the library, which is in the cache key
+    texts = [path.read_text(encoding="utf-8") for path in _sources(module)]
+    versions = [
+        each.value.args[0].value
+        for text in texts
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.ClassDef)
+        for each in node.body
+        if isinstance(each, ast.Assign) and any(getattr(target, "id", "") == "VERSION" for target in each.targets)
+        if isinstance(each.value, ast.Call) and each.value.args and isinstance(each.value.args[0], ast.Constant)
+    ]
+    return ", ".join(map(str, versions)) or hashlib.sha256("\n".join(texts).encode()).hexdigest()[:12]
+
+
+def _sources(module: str) -> list[Path]:
+    """The source files of a module or package, found without importing it; none if it is not there: ingest says so."""
+    top, *rest = module.split(".")
+    try:
+        spec = importlib.util.find_spec(top)
+    except (ImportError, ValueError):
+        return []
+    if spec is None or spec.origin is None:
+        return []
+    if not spec.submodule_search_locations:
+        return [Path(spec.origin)]
+    path = Path(spec.submodule_search_locations[0]).joinpath(*rest)
+    return (
+        sorted(path.glob("*.py"))
+        if path.is_dir()
+        else [path.with_suffix(".py")]
+        if path.with_suffix(".py").exists()
+        else []
+    )

@@ -1,0 +1,118 @@
+"""TFDS builders: loading, preparing, and the errors that they raise."""
+
+import contextlib
+import functools
+import importlib
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from etils import epy
+
+from components.sources import compat
+from schemas.errors import ConfigurationError, DataError, EnvironmentFailure, GatelineError, is_transient, last_line
+from schemas.settings.source import Source
+
+with epy.lazy_imports():
+    import tensorflow_datasets as tfds
+
+Say = Callable[[str], None]
+OFFLINE = (
+    "Run again when the network works. Without a network, put the original files into a folder and name it:\n"
+    "  --set source.manual_dir=FOLDER (TFDS reads them there and verifies its checksums)."
+)
+
+
+@functools.lru_cache(1)
+def load(source: Source, data_dir: str | None) -> Any:
+    """The TFDS builder; TFDS's own errors if there is none."""
+    if source.module:
+        importlib.import_module(source.module)
+    return tfds.builder(source.tfds, data_dir=str(Path(data_dir).expanduser()) if data_dir else None)
+
+
+def known(source: Source, data_dir: str | None) -> Any:
+    """The TFDS builder.
+
+    Raises:
+        DataError: there is no such dataset, variant or version, or its builder fails.
+        EnvironmentFailure: the network or the disk failed.
+    """
+    try:
+        return load(source, data_dir)
+    except tfds.core.DatasetNotFoundError:
+        raise DataError(
+            f"TFDS has no dataset {source.tfds}", "Check source.tfds, or name in source.module what registers it."
+        ) from None
+    except ModuleNotFoundError as error:
+        raise DataError(
+            f"source.module {source.module} cannot be imported: {error}", "Install it, or check its name."
+        ) from None
+    except Exception as error:  # TFDS and the user's module raise anything
+        if is_transient(error):
+            cause = f"the dataset {source.tfds} cannot be looked up: {last_line(error)}"
+            raise EnvironmentFailure(cause, "Run again later.") from error
+        raise DataError(
+            f"{source.tfds} has no such variant or version, or its builder fails: {last_line(error)}",
+            "Check source.tfds.",
+        ) from error
+
+
+def prepared(source: Source, data_dir: str | None, manual_dir: str | None, say: Say) -> Any:
+    """The TFDS builder with its data on disk.
+
+    Raises:
+        DataError: as `known`, or the builder fails on its data.
+        EnvironmentFailure: the network or the disk failed, or another process prepares the dataset.
+        ConfigurationError: the data folder cannot be written to.
+    """
+    builder = known(source, data_dir)
+    if builder.is_prepared():
+        return builder
+    say(f"preparing {source.tfds}")
+    compat.limit_download_retries()
+    settings = tfds.download.DownloadConfig(manual_dir=Path(manual_dir).expanduser() if manual_dir else None)
+    try:
+        with contextlib.redirect_stdout(sys.stderr):  # TFDS prints; stdout is for results
+            builder.download_and_prepare(download_config=settings)
+    except Exception as error:  # TFDS raises whatever its downloader, its checksums or the builder raise
+        if builder.is_prepared():  # by another process, meanwhile
+            return builder
+        raise _explained(error, source, builder.data_dir) from error
+    return builder
+
+
+def _explained(error: Exception, source: Source, folder: str) -> GatelineError:
+    cause = f"the dataset {source.tfds} cannot be prepared: {last_line(error)}"
+    if isinstance(error, PermissionError):
+        return ConfigurationError(
+            f"the dataset {source.tfds} cannot be written to {folder}: {error.strerror}",
+            "Name a folder that you may write to: --set source.data_dir=FOLDER.",
+        )
+    if is_transient(error) or compat.is_download_error(error):
+        return EnvironmentFailure(cause, OFFLINE)
+    if isinstance(error, OSError) and not isinstance(error, FileNotFoundError):
+        return EnvironmentFailure(cause, f"Run again. If it fails again, check {folder}.")
+    if isinstance(error, AssertionError | FileNotFoundError):  # raised for missing files of `manual_dir`
+        return DataError(cause, "Check source.manual_dir: it must hold the original files.")
+    return DataError(cause, "Check the builder and its original files. -v shows the traceback.")
+
+
+def label_names(source: Source) -> tuple[str, ...]:
+    """The names of a dataset's labels, in order: their numbers if they have no names; () for plain numbers.
+
+    Raises:
+        DataError: as `known`.
+    """
+    builder = known(source, source.data_dir)
+    return names_of(builder.info.features[keys(builder)[1]])
+
+
+def names_of(feature: Any) -> tuple[str, ...]:
+    return tuple(getattr(feature, "names", ()))
+
+
+def keys(builder: Any) -> tuple[str, str]:
+    """The features that hold the image and the label."""
+    return builder.info.supervised_keys or ("image", "label")
