@@ -13,7 +13,7 @@ setup(
     name="gateline",
     version="0.1.0",
     description="A production pipeline for image classifiers: a model reaches the serving directory only if it passed every gate.",
-    long_description=(HERE / "README.md").read_text() if (HERE / "README.md").exists() else "",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8") if (HERE / "README.md").exists() else "",
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.11,<3.14",

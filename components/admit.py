@@ -36,7 +36,7 @@ def admit(
         before, what = served.path / stats.SERVED, f"version {served.version}'s"
     learnt = stats.read(before)["train"]
     rows = [_judged(spans, name, learnt, what, contract, checks, drift) for name in in_order(spans.spans)]
-    (run.out / "spans.json").write_text(json.dumps(rows, indent=1))
+    (run.out / "spans.json").write_text(json.dumps(rows, indent=1), encoding="utf-8")
     drifted = {row["span"]: row["drift"] for row in rows if row["drift"]}
     quarantined = {row["span"]: "; ".join(row["errors"]) for row in rows if row["errors"]}
     for row in rows:

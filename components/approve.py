@@ -33,14 +33,15 @@ def approve(
 
     An approval holds for the evaluation that was shown, and for `push.approval_days`. A model that is served already needs none.
     """
-    assert evaluation.passed and serving.passed
+    for gate in (evaluation, serving):
+        gate.require_passed("approve")
     shelf = Shelf(serving_dir, model_name)
     approval = Approval(
         evaluation.path,
         passed=True,
         model=model.identity or model.digest,
         evaluation=evaluation.digest,
-        evaluated=json.loads((evaluation.path / files.MANIFEST).read_text())["made"],
+        evaluated=json.loads((evaluation.path / files.MANIFEST).read_text(encoding="utf-8"))["made"],
         baseline=baseline.digest if baseline else None,
         shelf=str(shelf.path.absolute()),
     )

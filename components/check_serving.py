@@ -55,7 +55,7 @@ def check_serving(
     the model now served can go on calling this one. Also leaves the requests that warm it up."""
     with contextlib.nullcontext(run.ahead) if run.ahead else started_process() as process:
         found = _ask(process, model, evaluation, baseline, budgets)
-    (run.out / "serving.json").write_text(json.dumps(found, indent=2))
+    (run.out / "serving.json").write_text(json.dumps(found, indent=2), encoding="utf-8")
     if "error" in found:
         return _verdict(run, [found["error"]])
     loads, latency, p99 = found["load_seconds"], _slowest(found, "p50_ms"), _slowest(found, "p99_ms")
@@ -118,7 +118,9 @@ def _above_tensorflow(pid: int, said: bytes) -> float:
     if b"\n" not in said:
         return 0.0
     with contextlib.suppress(OSError, IndexError):  # it has ended meanwhile
-        resident = int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+        resident = (
+            int(Path(f"/proc/{pid}/statm").read_text(encoding="utf-8").split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+        )
         return resident - float(json.loads(said.splitlines()[0])["tensorflow_mb"])
     return 0.0
 

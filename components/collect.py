@@ -41,7 +41,7 @@ def collect(
     tasks: list[dict[str, Any]] = []
     for name in new:
         (run.out / name).mkdir()
-        (run.out / name / MARK).write_text(json.dumps(arrivals.spans[name]))
+        (run.out / name / MARK).write_text(json.dumps(arrivals.spans[name]), encoding="utf-8")
         try:
             found = labelled.pieces(arrivals.path / name, labels, shard_size)
         except DataError as error:
@@ -60,7 +60,7 @@ def collect(
 def _taken(name: str, mark: str, earlier: Any, out: Path) -> bool:
     """Whether an earlier artifact holds the span as it is now, and lent its files."""
     try:
-        same = json.loads((earlier.path / name / MARK).read_text()) == mark
+        same = json.loads((earlier.path / name / MARK).read_text(encoding="utf-8")) == mark
     except (OSError, ValueError):
         return False
     return same and files.lend(earlier.path, name, out)
@@ -99,7 +99,7 @@ def _write(task: dict[str, Any], shards: list[Path], bounds: tuple[float, float]
 
 def _break(folder: Path, error: DataError) -> None:
     """The reason, as it may be shown: names of files may hold anything."""
-    (folder / BROKEN).write_text(json.dumps(shown(error.cause)))
+    (folder / BROKEN).write_text(json.dumps(shown(error.cause)), encoding="utf-8")
     if isinstance(
         error.__cause__, OSError | MemoryError
     ):  # it may pass: unmarked, the span is read anew when the next one comes
@@ -113,10 +113,10 @@ def _span(folder: Path, date: str) -> Span:
         for path in folder.iterdir():
             if path.name not in (BROKEN, MARK):
                 files.remove(path)
-        return Span(date, broken=json.loads((folder / BROKEN).read_text()))
+        return Span(date, broken=json.loads((folder / BROKEN).read_text(encoding="utf-8")))
     if not counted.exists():  # of a span that was just read
-        counted.write_text(json.dumps(shard_files.take(folder)))
-    counts = json.loads(counted.read_text())
+        counted.write_text(json.dumps(shard_files.take(folder)), encoding="utf-8")
+    counts = json.loads(counted.read_text(encoding="utf-8"))
     splits = {}
     for split in SPLITS:
         mine = {shard: count for shard, count in sorted(counts.items()) if shard.startswith(f"{split}-")}

@@ -60,8 +60,12 @@ def evaluate(
     shards = [(str(path), count, split == "fresh") for split, path, count in examples.shards(*tested)]
     for path, count, _ in shards:
         example.check(Path(path), count)  # a damaged shard is named here, before TFMA reads it
-    leaked = frozenset(json.loads((statistics.path / "leaked.json").read_text()))
-    fresh = frozenset(json.loads((statistics.path / "leaked-fresh.json").read_text())) if "fresh" in tested else None
+    leaked = frozenset(json.loads((statistics.path / "leaked.json").read_text(encoding="utf-8")))
+    fresh = (
+        frozenset(json.loads((statistics.path / "leaked-fresh.json").read_text(encoding="utf-8")))
+        if "fresh" in tested
+        else None
+    )
     look = _look(contract, gates, settings, examples.splits["test"].count, leaked, fresh)
     config = thresholds.eval_config(gates, look, list(models))
     with run.beam() as pipeline:
@@ -78,7 +82,7 @@ def evaluate(
         ("comparisons", compared),
         ("gates", [asdict(gate) for gate in judged]),
     ):
-        (run.out / f"{name}.json").write_text(json.dumps(_finite(content), indent=1))
+        (run.out / f"{name}.json").write_text(json.dumps(_finite(content), indent=1), encoding="utf-8")
     gallery.leave(examples, run.out / evaluator.PREDICTIONS, run.out, contract.classes, leaked)
     _leave_probes(examples, run.out)
     beside = next((f"; {SAID[c['verdict']]} version {c['version']}" for c in compared if c["with"] == BASELINE), "")

@@ -36,7 +36,7 @@ def mix(
     Raises:
         ConfigurationError: the window names a span that is not there.
     """
-    assert admission.passed
+    admission.require_passed("mix")
     chosen = _within(window, in_order(admission.admitted), spans)
     if admission.admitted and not chosen:
         run.say(f"warning: spans.window leaves none of {len(admission.admitted):,} admitted spans to learn from")

@@ -37,11 +37,12 @@ def push(
             rolled back meanwhile; what is served now is not signed as it must be; TensorFlow Serving did not come to serve it.
         StoreError: the serving directory cannot be written, or holds foreign content.
     """
-    assert evaluation.passed and serving.passed and approval.passed
+    for gate in (evaluation, serving, approval):
+        gate.require_passed("push")
     provenance = {
         "model": model.digest,
         "identity": model.identity or model.digest,
-        "gates": json.loads((evaluation.path / "gates.json").read_text()),
+        "gates": json.loads((evaluation.path / "gates.json").read_text(encoding="utf-8")),
         "accuracy": evaluation.accuracy,
         "labels": labels,
         "test": evaluation.test,

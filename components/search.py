@@ -54,7 +54,7 @@ def search(features: Features, *, settings: Train, tuning: Tune, workers: Unkeye
 
 
 def _result(rows: list[dict[str, Any]], space: Space, settings: Train, run: Run) -> Search:
-    (run.out / "trials.json").write_text(json.dumps(rows, indent=2))
+    (run.out / "trials.json").write_text(json.dumps(rows, indent=2), encoding="utf-8")
     finished = [row for row in rows if row["state"] == "finished"]
     if not finished:
         counts = collections.Counter(row["state"] for row in rows)
@@ -62,7 +62,9 @@ def _result(rows: list[dict[str, Any]], space: Space, settings: Train, run: Run)
         remedy = "Check tune.space and tune.parameters; the log holds the errors."
         raise Refused(f"no trial of the search produced a result ({states})", remedy)
     best = max(finished, key=lambda row: row["score"])
-    (run.out / "hyperparameters.json").write_text(drawn(settings, best["values"]).model_dump_json(indent=2))
+    (run.out / "hyperparameters.json").write_text(
+        drawn(settings, best["values"]).model_dump_json(indent=2), encoding="utf-8"
+    )
     _write_logs(rows, space, run.out / "logs")
     run.say(f"best: trial {best['trial']}, validation accuracy {best['score']:.4f}")
     return Search(run.out, trials=len(rows), best=best["trial"], accuracy=best["score"])

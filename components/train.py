@@ -28,7 +28,7 @@ def train(features: Features, hyperparameters: Hyperparameters, start: Served | 
     Raises:
         Refused: the loss is not a finite number.
     """
-    settings = Train.model_validate_json((hyperparameters.path / "hyperparameters.json").read_text())
+    settings = Train.model_validate_json((hyperparameters.path / "hyperparameters.json").read_text(encoding="utf-8"))
     for _, path, count in features.shards():
         example.check(path, count)
     training = Training(features, settings, run.scratch / "checkpoint.npz")

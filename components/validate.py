@@ -53,8 +53,10 @@ def validate(
         for anomaly in found
         if anomaly.severity != "ignore"
     ]
-    (run.out / "anomalies.json").write_text(json.dumps([asdict(anomaly) for anomaly in found], indent=2))
-    (run.out / "anomalies.pbtxt").write_text(text_format.MessageToString(_proto(contract, found)))
+    (run.out / "anomalies.json").write_text(
+        json.dumps([asdict(anomaly) for anomaly in found], indent=2), encoding="utf-8"
+    )
+    (run.out / "anomalies.pbtxt").write_text(text_format.MessageToString(_proto(contract, found)), encoding="utf-8")
     errors = tuple(anomaly.words for anomaly in found if anomaly.severity == "error")
     warnings = tuple(anomaly.words for anomaly in found if anomaly.severity == "warning")
     for words in warnings:

@@ -92,7 +92,7 @@ def load(*, profile: str | None = None, file: Path | None = None, sets: list[str
     if not path.is_file():
         raise ConfigurationError(f"there is no file {path}", "Name another with --config.")
     try:
-        document = _yaml(path.read_text(), where)
+        document = _yaml(path.read_text(encoding="utf-8"), where)
     except UnicodeDecodeError:
         raise ConfigurationError(f"{where} is not a text file", "Name a YAML file with --config.") from None
     if not isinstance(document, dict):

@@ -26,6 +26,7 @@ from pipeline.config import Config
 from pipeline.engine.component import Node
 from schemas.artifacts import Arrivals
 from schemas.contract import Contract
+from schemas.settings.spans import Spans
 
 
 def line(c: Config, serving_dir: Path, decided: Decided | None = None, digests: Path | None = None) -> Node:
@@ -37,7 +38,7 @@ def line(c: Config, serving_dir: Path, decided: Decided | None = None, digests: 
     examples = ingest(data=data, source=c.source, data_dir=c.source.data_dir, manual_dir=c.source.manual_dir)
     statistics = describe(examples=examples)
     if c.spans:
-        examples = statistics = _grown(c, examples, statistics, contract, shelf)
+        examples = statistics = _grown(c, c.spans, examples, statistics, contract, shelf)
     before = served_data(statistics=statistics, contract=contract, **shelf)
     verdict = validate(statistics=statistics, served=before, contract=contract, checks=c.checks)
     features = transform(examples=examples, verdict=verdict, contract=contract, settings=c.transform)
@@ -63,22 +64,21 @@ def line(c: Config, serving_dir: Path, decided: Decided | None = None, digests: 
     return push(**passed, statistics=statistics, approval=approval, **way, **shelf)
 
 
-def _grown(c: Config, examples: Node, statistics: Node, contract: Contract, shelf: dict[str, Any]) -> Node:
-    """The base data set and what arrived beside it."""
-    assert c.spans
-    c.spans.check(contract.classes, contract.names)
+def _grown(c: Config, new: Spans, examples: Node, statistics: Node, contract: Contract, shelf: dict[str, Any]) -> Node:
+    """The base dataset and the spans that arrived beside it."""
+    new.check(contract.classes, contract.names)
     reading = {
-        "labels": c.spans.labels,
+        "labels": new.labels,
         "validation": c.source.validation,
-        "fresh": c.spans.fresh,
+        "fresh": new.fresh,
         "shard_size": c.source.shard_size,
     }
-    spans = collect(arrivals=arrived(spans=c.spans), **reading)
+    spans = collect(arrivals=arrived(spans=new), **reading)
     before = served_spans(spans=spans, **shelf)
     admission = admit(
-        spans=spans, statistics=statistics, served=before, contract=contract, checks=c.checks, drift=c.spans.drift
+        spans=spans, statistics=statistics, served=before, contract=contract, checks=c.checks, drift=new.drift
     )
-    mixing = {"window": c.spans.window, "weight": c.spans.weight, "base_weight": c.spans.base_weight}
+    mixing = {"window": new.window, "weight": new.weight, "base_weight": new.base_weight}
     return mix(examples=examples, statistics=statistics, spans=spans, admission=admission, **mixing)
 
 

@@ -48,7 +48,7 @@ class Contract:
                 "Draft one with: python -m pipeline schema infer --profile PROFILE",
             )
         try:
-            contract = cls(path.name, path.read_text())
+            contract = cls(path.name, path.read_text(encoding="utf-8"))
         except UnicodeDecodeError:
             raise ConfigurationError(f"schema {name} is not a text file", "See schemas/mnist.pbtxt.") from None
         if contract.text.startswith(DRAFT):
@@ -59,7 +59,7 @@ class Contract:
             raise ConfigurationError(
                 f"schema {name}: image must carry the annotation tag 'encoding=raw'", "See schemas/mnist.pbtxt."
             )
-        assert contract.shape and contract.classes and isinstance(contract.names, tuple)
+        contract.shape, contract.classes, contract.names  # noqa: B018 - each raises where the schema is wrong
         return contract
 
     @cached_property

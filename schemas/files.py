@@ -57,7 +57,7 @@ def digest(files: dict[str, dict[str, Any]], facts: Any = None, interpreted: Ite
 def manifest(directory: Path) -> dict[str, Any] | None:
     """An artifact's manifest, if there is one that can be relied on."""
     try:
-        found: dict[str, Any] = json.loads((directory / MANIFEST).read_text())
+        found: dict[str, Any] = json.loads((directory / MANIFEST).read_text(encoding="utf-8"))
         entries = all(type(entry["size"]) is int and type(entry["sha256"]) is str for entry in found["files"].values())
         names = all(Path(found[name]).name == found[name] != ".." for name in ("stage", "key"))
         # Manifests of older stores have neither of the two.
@@ -110,7 +110,7 @@ def age(manifest: dict[str, Any]) -> tuple[int, str]:
 def lend(artifact: Path, below: str, out: Path) -> bool:
     """Whether every file of an artifact in its folder `below` is what its manifest says; if so, `out` has them too, as hard links."""
     try:
-        entries = json.loads((artifact / MANIFEST).read_text())["files"]
+        entries = json.loads((artifact / MANIFEST).read_text(encoding="utf-8"))["files"]
     except (OSError, ValueError, KeyError, TypeError):
         return False
     mine = {name: entry for name, entry in entries.items() if name.startswith(f"{below}/")}
@@ -134,7 +134,7 @@ def write_json(path: Path, value: Any) -> None:
     """A JSON file, whole or absent, flushed to disk."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with temporary.open("w") as file:
+        with temporary.open("w", encoding="utf-8") as file:
             json.dump(value, file, indent=2)
             file.write("\n")
             file.flush()

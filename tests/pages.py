@@ -19,7 +19,7 @@ class Page:
 
     @cached_property
     def text(self) -> str:
-        return self.path.read_text()
+        return self.path.read_text(encoding="utf-8")
 
     def blocks(self, kind: str) -> list[str]:
         return re.findall(rf"^```{kind}\n(.*?)^```", self.text, re.MULTILINE | re.DOTALL)
@@ -35,7 +35,7 @@ class Reader:
     def __init__(self, home: Path) -> None:
         self.home = self.place = home
         (home / ".venv/bin").mkdir(parents=True)
-        (home / ".venv/bin/activate").write_text("")
+        (home / ".venv/bin/activate").write_text("", encoding="utf-8")
 
     @property
     def environment(self) -> dict[str, str]:
@@ -53,7 +53,7 @@ class Reader:
         done = subprocess.run(
             shell, cwd=self.place, env=self.environment, capture_output=True, text=True, timeout=600, check=False
         )
-        self.place = Path(where.read_text().strip())
+        self.place = Path(where.read_text(encoding="utf-8").strip())
         return done
 
 

@@ -43,7 +43,7 @@ def server() -> Iterator[Callable[[], str]]:
     assert found
     # It will not run as root; that user owns nothing here but its directory.
     user: dict[str, Any] = {"user": "nobody", "group": "nogroup", "extra_groups": []} if os.getuid() == 0 else {}
-    (at / "password").write_text(PASSWORD)
+    (at / "password").write_text(PASSWORD, encoding="utf-8")
     if user:
         for path in (at, at / "password"):
             shutil.chown(path, user["user"], user["group"])

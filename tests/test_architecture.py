@@ -215,3 +215,28 @@ def test_files_and_functions_are_short_and_every_module_says_what_it_is() -> Non
         }
         assert long == {}, path
         assert ast.get_docstring(tree), path
+
+
+def test_text_files_state_their_encoding() -> None:
+    """The user's locale must not decide how a file is read or written."""
+    silent = [
+        f"{shown(path)}:{node.lineno}"
+        for path in [*OURS, *sources("tests")]
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr in ("read_text", "write_text")
+        and not any(keyword.arg == "encoding" for keyword in node.keywords)
+    ]
+    assert silent == []
+
+
+def test_nothing_is_guarded_by_an_assert() -> None:
+    """`python -O` drops asserts, so a check that matters must not be one."""
+    asserts = [
+        f"{shown(path)}:{node.lineno}"
+        for path in OURS
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Assert)
+    ]
+    assert asserts == []

@@ -37,8 +37,8 @@ def nightly(tmp_path_factory) -> Path:
             assert done.returncode == 0, f"{typed}\n{done.stdout}\n{done.stderr}"
             assert "Traceback" not in done.stderr
             if "nightly" in typed and "cd" in typed:
-                (reader.place / "nightly.yaml").write_text(PAGE.blocks("yaml")[0])
-                (reader.place / "desk.py").write_text(PAGE.blocks("python")[0])
+                (reader.place / "nightly.yaml").write_text(PAGE.blocks("yaml")[0], encoding="utf-8")
+                (reader.place / "desk.py").write_text(PAGE.blocks("python")[0], encoding="utf-8")
             if "/metrics" in typed:
                 assert 'gateline_last_run_outcome{state="waiting"} 1.0' in done.stdout
                 terminals.close()
@@ -84,7 +84,9 @@ def test_each_run_of_the_page_ends_as_it_says(nightly):
 
 def test_two_retrained_models_were_approved_and_one_was_taken_back(nightly):
     shelf = nightly / "gateline/serving/digits"
-    provenance = {int(p.parent.name): json.loads(p.read_text()) for p in shelf.glob("*/provenance.json")}
+    provenance = {
+        int(p.parent.name): json.loads(p.read_text(encoding="utf-8")) for p in shelf.glob("*/provenance.json")
+    }
     learnt = {number: found["stages"]["mix"]["facts"]["spans"] for number, found in sorted(provenance.items())}
     first, second = "span-2026-11-02", "span-2026-11-03"
     assert learnt == {1: [], 2: [first], 3: [first, second], 4: [first]}
@@ -93,7 +95,7 @@ def test_two_retrained_models_were_approved_and_one_was_taken_back(nightly):
 
 
 def test_people_were_told_of_each_thing_once(nightly):
-    told = [json.loads(line) for line in (nightly / "notices.txt").read_text().splitlines()]
+    told = [json.loads(line) for line in (nightly / "notices.txt").read_text(encoding="utf-8").splitlines()]
     outcomes = ["waiting", "pushed"] * 3
     assert [each["event"] for each in told] == [*outcomes, "drift", "quarantined", "quarantined"]
     reasons = {each["span"]: each["text"] for each in told if each["event"] == "quarantined"}
@@ -103,7 +105,7 @@ def test_people_were_told_of_each_thing_once(nightly):
 
 def test_the_configuration_states_what_a_newcomer_asks_for(tmp_path):
     file = tmp_path / "nightly.yaml"
-    file.write_text(PAGE.blocks("yaml")[0])
+    file.write_text(PAGE.blocks("yaml")[0], encoding="utf-8")
     config = load(file=file)
     assert config.spans
     assert (config.spans.window.days, config.spans.drift.then, config.push.approval) == (90, "quarantine", "manual")

@@ -32,7 +32,7 @@ def calls(tree: ast.AST) -> Iterator[tuple[str, ast.Call]]:
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_nothing_is_unpickled_and_no_shell_is_asked(path: Path) -> None:
-    tree = ast.parse(path.read_text())
+    tree = ast.parse(path.read_text(encoding="utf-8"))
     imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
     imported |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     assert not {name.split(".")[0] for name in imported} & UNSAFE_MODULES
@@ -47,7 +47,7 @@ def test_nothing_is_unpickled_and_no_shell_is_asked(path: Path) -> None:
 @pytest.mark.parametrize("text", ["!!python/object/apply:os.getcwd []", "!!python/name:os.system"])
 def test_a_configuration_makes_no_objects(tmp_path: Path, text: str) -> None:
     file = tmp_path / "config.yaml"
-    file.write_text(f"source: {{tfds: {text}}}\n")
+    file.write_text(f"source: {{tfds: {text}}}\n", encoding="utf-8")
     with pytest.raises(ConfigurationError, match=r"config\.yaml"):
         load(file=file)
 

@@ -33,7 +33,7 @@ def leave(shard: Path, count: int) -> None:
     such small results costs more than writing a shard does."""
     beside = shard.with_name(f"{shard.name}.json")
     temporary = beside.with_name(f".{beside.name}.{uuid.uuid4().hex}")
-    temporary.write_text(json.dumps(count))
+    temporary.write_text(json.dumps(count), encoding="utf-8")
     temporary.replace(beside)
 
 
@@ -41,6 +41,6 @@ def take(folder: Path) -> dict[str, int]:
     """How many records each shard in `folder` has, by name; what `leave` left is removed."""
     found = {}
     for beside in sorted(folder.glob("*.tfrecord.json")):
-        found[beside.name.removesuffix(".json")] = int(json.loads(beside.read_text()))
+        found[beside.name.removesuffix(".json")] = int(json.loads(beside.read_text(encoding="utf-8")))
         beside.unlink()
     return found

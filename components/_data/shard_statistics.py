@@ -31,7 +31,7 @@ def write_shard_statistics(shard: Path, count: int, part: Path) -> None:
         counted = counted.merge(ImageStatistics.of(columns))
         digests.append(duplicates.digests(columns["image"].tolist(), columns["source/index"]))
     part.parent.mkdir(parents=True, exist_ok=True)
-    part.with_suffix(".json").write_text(counted.to_json())
+    part.with_suffix(".json").write_text(counted.to_json(), encoding="utf-8")
     duplicates.save(np.concatenate(digests), part.with_suffix(".npy"))
 
 
@@ -54,5 +54,7 @@ def write(out: Path, splits: Mapping[str, list[Path]]) -> dict[str, int]:
     for split in duplicates.TESTED:
         if split in splits:
             name = "leaked.json" if split == "test" else f"leaked-{split}.json"
-            (out / name).write_text(json.dumps(sorted(index for s, index in found.leaked if s == split)))
+            (out / name).write_text(
+                json.dumps(sorted(index for s, index in found.leaked if s == split)), encoding="utf-8"
+            )
     return {split: each.records for split, each in described.items()}

@@ -70,7 +70,7 @@ def leave(examples: Examples, predictions: Path, out: Path, classes: int, leaked
     entries = {name: _entries(best[name], pixels, sure) if name in best else [] for name in _CHOICES}
     shape = next((tuple(rows.shape[0].tolist()) for rows in best.values() if len(rows.shape)), (0, 0, 0))
     np.save(out / "gallery.npy", np.frombuffer(b"".join(pixels), np.uint8).reshape(len(pixels), *shape))
-    (out / "gallery.json").write_text(json.dumps(entries, indent=1, allow_nan=False))
+    (out / "gallery.json").write_text(json.dumps(entries, indent=1, allow_nan=False), encoding="utf-8")
 
 
 def thresholds(predictions: list[Path], classes: int) -> "np.ndarray":

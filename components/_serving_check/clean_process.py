@@ -66,7 +66,7 @@ def main() -> dict[str, object]:
 
 def memory_mb(name: str) -> float:
     """VmRSS is now, VmHWM the highest so far. Not `getrusage`, whose highest is inherited from who started this process."""
-    lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines())
     return int(lines[name].split()[0]) * 1024 / 1e6
 
 

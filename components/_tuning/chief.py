@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from concurrent import futures
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 from etils import epy
 
@@ -127,9 +127,7 @@ class _Worker:
         self.service.oracle.tuner_ids.discard(self.name)
 
     def _pipes(self) -> tuple[IO[str], IO[str]]:
-        stdin, stdout = self.process.stdin, self.process.stdout
-        assert stdin is not None and stdout is not None  # both are pipes
-        return stdin, stdout
+        return cast(IO[str], self.process.stdin), cast(IO[str], self.process.stdout)
 
     def end(self) -> None:
         stdin, stdout = self._pipes()

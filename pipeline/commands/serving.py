@@ -158,14 +158,14 @@ def rollback(
     signing.ready(keys)
     shelf = dataclasses.replace(_shelf(root, serving_dir, _name(root, serving_dir, model)), seal=signing.seal(keys))
     version = shelf.rollback(to=to, reason=reason)
-    assert version.rollback
+    facts = version.rollback or {}
     if as_json:
-        print(json.dumps({"version": version.number, "path": str(version.path), **version.rollback}, indent=2))
+        print(json.dumps({"version": version.number, "path": str(version.path), **facts}, indent=2))
     else:
         words = "version {} serves the model of version {to} again, in place of version {of}"
-        print(words.format(version.number, **version.rollback))
-        if keys is None and (shelf.path / str(version.rollback["of"]) / signing.SIGNATURE).exists():
-            print(f"it is not signed, as version {version.rollback['of']} was; --key signs it")
+        print(words.format(version.number, **facts))
+        if keys is None and (shelf.path / str(facts["of"]) / signing.SIGNATURE).exists():
+            print(f"it is not signed, as version {facts['of']} was; --key signs it")
 
 
 @app.command()

@@ -168,8 +168,9 @@ class Execution:
         return artifact
 
     def _perform(self, step: Step, inputs: dict[str, Artifact | None]) -> Artifact:
-        key = step.key
-        assert key is not None  # a step that runs has one
+        if (key := step.key) is None:
+            raise ValueError(f"stage {step.name} has no cache key")
+        parts = key.parts
         for name, given in inputs.items():
             if given and step.node.inputs[name].component.kind == "cached" and given.path not in self._sound:
                 self.store.check(step.node.inputs[name].name, given)  # before hours are spent on a flipped bit
@@ -183,7 +184,7 @@ class Execution:
                 lineage={"run": self.number, "stages": self._upstream(step.node)},
                 beam_on=self.beam_on,
                 ahead=self._ahead.get(step.name),
-                earlier=lambda: self.store.alike(step.name, key.parts, step.node.component.output),
+                earlier=lambda: self.store.alike(step.name, parts, step.node.component.output),
                 _say=lambda text: self.progress.said(step.name, text),
             )
             artifact: Artifact = step.node.component.function(**inputs, **step.node.settings, run=run)

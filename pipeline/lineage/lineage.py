@@ -72,7 +72,7 @@ class Lineage:
     @classmethod
     def at(cls, root: Path, url: str | None) -> "Lineage":
         """The lineage of the store at `root`."""
-        marker: dict[str, Any] = json.loads((root / "store.json").read_text())
+        marker: dict[str, Any] = json.loads((root / "store.json").read_text(encoding="utf-8"))
         return cls.open(url or f"sqlite:///{root / 'lineage.db'}", marker.get("id", ""))
 
     def start(self, *, profile: str, command: str, config: dict[str, Any]) -> int:
@@ -146,6 +146,16 @@ class Lineage:
         with self.reading() as c:
             row = c.execute(query if number is None else query.where(_runs.c.run == number)).mappings().first()
         return dict(row) if row else None
+
+    def recorded(self, number: int) -> dict[str, Any]:
+        """A run that is known to be there.
+
+        Raises:
+            StoreError: it is not.
+        """
+        if (row := self.run(number)) is None:
+            raise StoreError(f"the lineage has no run {number}", "See python -m pipeline runs.")
+        return row
 
     def executions(self, run: int) -> list[dict[str, Any]]:
         """The stages of a run, in order."""

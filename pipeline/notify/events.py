@@ -70,8 +70,7 @@ def send(
 
 def happened(lineage: Lineage, number: int) -> Iterator[dict[str, Any]]:
     """The events of a run, as JSON values. The same candidate refused again, or waiting still, is the same event."""
-    run = lineage.run(number)
-    assert run is not None
+    run = lineage.recorded(number)
     executions = lineage.executions(number)
     made = {e["stage"]: e for e in executions if e["digest"]}
     last = next((e["digest"] for e in reversed(executions)), None)
@@ -104,7 +103,7 @@ def happened(lineage: Lineage, number: int) -> Iterator[dict[str, Any]]:
 def _drift(verdict: Path) -> list[str]:
     """What validate found of train against the served model's train, in words."""
     try:
-        anomalies = json.loads((verdict / "anomalies.json").read_text())
+        anomalies = json.loads((verdict / "anomalies.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return []
     return [a["words"] for a in anomalies if a["split"] == "train" and a["kind"].startswith("COMPARATOR_")]
@@ -141,7 +140,7 @@ def _claim(path: Path, entry: dict[str, Any]) -> bool:
     """Whether the event is ours to send; on disk before this returns."""
     path.parent.mkdir(exist_ok=True)
     try:
-        with path.open("x") as file:
+        with path.open("x", encoding="utf-8") as file:
             json.dump(entry, file)
             file.flush()
             os.fsync(file.fileno())
@@ -251,5 +250,5 @@ def _text(said: bytes | str) -> str:
 
 def _warn(root: Path, number: int, words: str) -> None:
     print(f"warning: {words}", file=sys.stderr)
-    with contextlib.suppress(OSError), (root / "logs" / f"run-{number}.log").open("a") as log:
+    with contextlib.suppress(OSError), (root / "logs" / f"run-{number}.log").open("a", encoding="utf-8") as log:
         print(f"warning: {words}", file=log)

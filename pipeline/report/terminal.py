@@ -73,7 +73,7 @@ def plan(steps: "list[Step]", *, as_json: bool) -> None:
 def outcome(found: "Outcome") -> None:
     """The gates, and what the last stage made."""
     if evaluation := found.made.get("evaluate"):
-        say(gates(json.loads((evaluation.path / "gates.json").read_text())))
+        say(gates(json.loads((evaluation.path / "gates.json").read_text(encoding="utf-8"))))
     path = found.last.path
     said = {
         "pushed": (("pushed", "bold green"), f"  {path}"),

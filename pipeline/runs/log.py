@@ -26,7 +26,7 @@ def quiet(log: Path, *, verbose: bool) -> Iterator[TextIO]:
         return
     sys.stderr.flush()
     saved = os.dup(2)
-    with log.open("ab", buffering=0) as file, os.fdopen(os.dup(saved), "w", buffering=1) as terminal:
+    with log.open("ab", buffering=0) as file, os.fdopen(os.dup(saved), "w", buffering=1, encoding="utf-8") as terminal:
         os.dup2(file.fileno(), 2)
         logging.basicConfig(level=logging.WARNING)
         logging.captureWarnings(True)

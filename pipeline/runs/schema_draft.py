@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
 from etils import epy
 from rich.console import Console
@@ -19,6 +20,7 @@ from pipeline.runs.session import recorded
 from pipeline.store import Store
 from schemas import files
 from schemas import statistics as stats
+from schemas.artifacts import Statistics
 from schemas.contract import DRAFT
 from schemas.errors import ConfigurationError
 from schemas.settings.source import Source
@@ -58,13 +60,12 @@ def write(
             with progress.watch(Console(file=terminal, highlight=False), planner.order) as watching:
                 execution = runner.Execution(number, node, planner, store, lineage, runner.Beam(), watching)
                 statistics = execution.run(planner.plan(node))
-            assert statistics is not None
-            train = stats.read(statistics.path / "stats.tfrecord")["train"]
+            train = stats.read(cast(Statistics, statistics).path / "stats.tfrecord")["train"]
             head = (
                 f"{DRAFT}: inferred from the train split of {source.tfds}. Read it, correct it, remove this line.\n\n"
             )
             with files.explained(path.absolute().parent, "cannot write the draft to"):
-                path.write_text(head + text(train, label_names(source)))
+                path.write_text(head + text(train, label_names(source)), encoding="utf-8")
         lineage.finish(number, state="drafted", exit_code=0)
 
 

@@ -5,7 +5,7 @@ import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from rich.console import Console
 
@@ -95,10 +95,9 @@ class Session:
 
     def _outcome(self, execution: runner.Execution, steps: list[Step]) -> "Outcome":
         try:
-            last = execution.run(steps)
+            last = cast(Artifact, execution.run(steps))
         except Waiting:
-            last = execution.made["approve"]
-        assert last is not None
+            last = cast(Artifact, execution.made["approve"])
         name = "approve" if isinstance(last, Approval) else execution.node.name
         return Outcome(execution.number, name, last, dict(execution.made), self.root, self.database)
 

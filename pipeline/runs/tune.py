@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from rich.console import Console, Group
 from rich.table import Table
@@ -21,7 +21,7 @@ from pipeline.lineage import Lineage
 from pipeline.runs import log, progress
 from pipeline.runs.session import Session, recorded
 from pipeline.store import Store
-from schemas.artifacts import Features, Search
+from schemas.artifacts import Search
 from schemas.errors import ConfigurationError
 
 VARIABLES = ("KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE_PORT", "KERASTUNER_TUNER_ID")
@@ -38,8 +38,9 @@ class Found:
     @property
     def trials(self) -> list[dict[str, Any]]:
         """The best first; those without a score last."""
-        assert self.search
-        rows: list[dict[str, Any]] = json.loads((self.search.path / "trials.json").read_text())
+        rows: list[dict[str, Any]] = json.loads(
+            (cast(Search, self.search).path / "trials.json").read_text(encoding="utf-8")
+        )
         return sorted(rows, key=lambda row: -1.0 if row["score"] is None else row["score"], reverse=True)
 
     def as_json(self) -> dict[str, Any]:
@@ -75,7 +76,6 @@ def search(session: Session, config: Config, *, workers: int, name: str, command
             execution = runner.Execution(number, node, planner, store, lineage, session.beam_on, watching)
             made = execution.run(planner.plan(node))
         lineage.finish(number, state="tuned", exit_code=0)
-    assert isinstance(made, Search | Features)
     return Found(number, made if isinstance(made, Search) else None)
 
 

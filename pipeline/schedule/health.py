@@ -159,7 +159,7 @@ def gates(executions: list[dict[str, Any]]) -> list[str]:
     for execution in reversed(executions):
         if execution["facts"] and execution["facts"].get("passed") is False:
             try:
-                judged = json.loads((Path(execution["path"]) / "gates.json").read_text())
+                judged = json.loads((Path(execution["path"]) / "gates.json").read_text(encoding="utf-8"))
                 return sorted({gate["gate"] for gate in judged if not gate["passed"]}) or [execution["stage"]]
             except (OSError, ValueError, KeyError, TypeError):  # another stage's, or gone from the store
                 return [execution["stage"]]

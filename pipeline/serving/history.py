@@ -32,7 +32,7 @@ class Record:
         """Raises StoreError: the record is damaged."""
         kinds = {field.name: field.type for field in fields(cls)}
         try:
-            found = json.loads(path.read_text())
+            found = json.loads(path.read_text(encoding="utf-8"))
             found = {"identity": found["model"], "origin": found["version"], **found}  # older records have neither
             record = cls(**found)
             if record.version == int(path.stem) and all(type(value) is kinds[name] for name, value in found.items()):

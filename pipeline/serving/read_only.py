@@ -146,7 +146,7 @@ class Standing:
         """
         path = self.path / ".pinned.json"
         try:
-            found = json.loads(path.read_text())
+            found = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             return set()
         except (OSError, ValueError):
@@ -181,6 +181,6 @@ def _standing(path: Path) -> Version | None:
 
 def number_in(path: Path) -> int:
     try:
-        return int(path.read_text())
+        return int(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return 0

@@ -33,7 +33,7 @@ class Version:
             raise StoreError(f"{path} in the serving directory is no version of gateline's", foreign)
         found = None
         try:
-            found = json.loads((path / PROVENANCE).read_text())
+            found = json.loads((path / PROVENANCE).read_text(encoding="utf-8"))
             if not (wrong := fault(found)):
                 return cls(path, int(path.name), found)
         except FileNotFoundError:

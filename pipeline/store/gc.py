@@ -118,7 +118,7 @@ def _served(shelves: Iterable[Path]) -> set[str]:
     found = set()
     for path in (path for shelf in shelves for path in sorted(shelf.glob(f"*/*/{PROVENANCE}"))):
         try:
-            stages: dict[str, Any] = json.loads(path.read_text())["stages"]
+            stages: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["stages"]
             found |= {f"{stage}/{origin['key']}" for stage, origin in stages.items() if origin["key"]}
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             raise StoreError(

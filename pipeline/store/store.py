@@ -59,7 +59,7 @@ class Store:
     def _marker(self) -> dict[str, Any]:
         marker = self.root / MARKER
         try:
-            found: dict[str, Any] = json.loads(marker.read_text())
+            found: dict[str, Any] = json.loads(marker.read_text(encoding="utf-8"))
             return {**found, "format": found["format"]}
         except (ValueError, KeyError, TypeError):
             raise ConfigurationError(
@@ -207,7 +207,7 @@ class Store:
         replaced = self.root / "staging" / f"{REPLACED}{stage}-{key}"
         if final.exists():  # forced, or left without a manifest: the old one makes room, and comes back if we die here
             final.rename(replaced)
-        (self.scratch(stage, key) / DONE).write_text(manifest["seal"])
+        (self.scratch(stage, key) / DONE).write_text(manifest["seal"], encoding="utf-8")
         files.commit(artifact.path, final)
         files.remove(replaced)
         self.discard(self.scratch(stage, key))
@@ -216,7 +216,7 @@ class Store:
 
 def _text(path: Path) -> str | None:
     try:
-        return path.read_text()
+        return path.read_text(encoding="utf-8")
     except OSError:
         return None
 

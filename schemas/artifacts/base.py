@@ -32,6 +32,13 @@ class Gate(Artifact):
     reasons: tuple[str, ...] = field(default=(), kw_only=True)  # a sentence for each refusal
     remedy: str = field(default="", kw_only=True)
 
+    def require_passed(self, stage: str) -> None:
+        """Raises the gate's refusal if it did not pass. The runner has checked before; a caller without it has not."""
+        if not self.passed:
+            raise self.refusal(
+                f"{stage} was given {type(self).__name__}, which refused: {'; '.join(self.reasons)}", self.remedy
+            )
+
 
 @dataclass(frozen=True)
 class Split:

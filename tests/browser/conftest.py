@@ -68,7 +68,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def serve(root: Path, model: str, provenance: str) -> None:
     version = root / "serving" / model / "2"
     version.mkdir(parents=True, exist_ok=True)
-    (version / "provenance.json").write_text(provenance)
+    (version / "provenance.json").write_text(provenance, encoding="utf-8")
 
 
 def poison(root: Path) -> None:
@@ -76,8 +76,10 @@ def poison(root: Path) -> None:
     (evaluation,) = (root / "artifacts/evaluate").iterdir()
     for name in ("metrics.json", "gates.json", "comparisons.json"):
         path = evaluation / name
-        found = json.loads(path.read_text().replace("ink=below 0.1", "ink=HOSTILE"), object_hook=_hostile)
-        path.write_text(json.dumps(found))
+        found = json.loads(
+            path.read_text(encoding="utf-8").replace("ink=below 0.1", "ink=HOSTILE"), object_hook=_hostile
+        )
+        path.write_text(json.dumps(found), encoding="utf-8")
     lineage = Lineage.at(root, None)
     lineage.finish(1, state="refused", exit_code=3, message=f"refused: {HOSTILE}\n  {HOSTILE}")
     lineage.engine.dispose()

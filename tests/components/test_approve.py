@@ -27,7 +27,7 @@ def decision(*, approved=True, days=1.0, evaluation="evaluation"):
 @pytest.fixture
 def ask(tmp_path, lend):
     """What approve says of model `one`, which is to go to an empty shelf, or to the one that is given."""
-    (tmp_path / "manifest.json").write_text(json.dumps({"made": EVALUATED.isoformat()}))
+    (tmp_path / "manifest.json").write_text(json.dumps({"made": EVALUATED.isoformat()}), encoding="utf-8")
 
     def ask(settings, said=None, shelf=None, asked=None):
         def decided(shelf, identity):

@@ -31,7 +31,7 @@ REMEDY = "What is allowed stands in check_serving of the configuration. Nothing 
 @pytest.fixture(scope="module")
 def evaluation(model, few, mnist, tmp_path_factory):
     statistics = Statistics(tmp_path_factory.mktemp("statistics"), counts={})
-    (statistics.path / "leaked.json").write_text("[]")
+    (statistics.path / "leaked.json").write_text("[]", encoding="utf-8")
     rest = {"contract": mnist, "gates": Gates(accuracy=0.2, per_class=0.15), "settings": Evaluate(corrupted=0)}
     return evaluate.function(
         model, few, statistics, None, None, **rest, run=lent(tmp_path_factory.mktemp("evaluation"))
@@ -61,7 +61,7 @@ def test_a_sound_model_passes_and_is_measured(sound):
     assert 0 < found.load_seconds < 100
     assert 0 < found.latency_ms < 5000
     assert 0 <= found.difference <= 1e-4
-    said = json.loads((run.out / "serving.json").read_text())
+    said = json.loads((run.out / "serving.json").read_text(encoding="utf-8"))
     assert set(said) == {"load_seconds", "difference", "memory", "latency", "signatures", "served"}
     assert [(row["signature"], row["batch"]) for row in said["latency"]] == [
         (signature, batch) for signature in ("serving_default", "images") for batch in (1, 8, 32)
@@ -106,7 +106,7 @@ def test_more_images_than_there_are_probes_are_the_first_ones_again(evaluation, 
 
 
 def test_what_the_model_promises_is_read_beside_what_the_served_one_does(sound):
-    said = json.loads((sound[1].out / "serving.json").read_text())
+    said = json.loads((sound[1].out / "serving.json").read_text(encoding="utf-8"))
     assert said["served"] == said["signatures"]
     assert said["signatures"]["serving_default"] == {
         "inputs": {"examples": ["string", [-1]]},
@@ -246,7 +246,7 @@ def test_a_model_that_eats_memory_is_stopped_and_refused(model, evaluation, tmp_
 
 
 def test_a_peak_between_two_looks_is_refused_too(sound):
-    measured = json.loads((sound[1].out / "serving.json").read_text())
+    measured = json.loads((sound[1].out / "serving.json").read_text(encoding="utf-8"))
     measured["memory"]["peak_mb"] = 1234.4
     budgets = BUDGETS.model_copy(update={"memory_mb": 800.0})
     words = "the model took 1,234 MB beside TensorFlow itself; check_serving.memory_mb allows 800"

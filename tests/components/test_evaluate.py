@@ -36,14 +36,14 @@ TO_SEE = Evaluate(slices=["ink", ["label", "ink"], "source/dataset"], derived={"
 
 def evaluated(model, examples, run, mnist, *, baseline=None, best=None, gates=LOW, settings=PLAIN, leaked=()):
     statistics = Statistics(run.scratch, counts={})
-    (run.scratch / "leaked.json").write_text(json.dumps(list(leaked)))
+    (run.scratch / "leaked.json").write_text(json.dumps(list(leaked)), encoding="utf-8")
     return evaluate.function(
         model, examples, statistics, baseline, best, contract=mnist, gates=gates, settings=settings, run=run
     )
 
 
 def read(evaluation, name):
-    return json.loads((evaluation.path / f"{name}.json").read_text())
+    return json.loads((evaluation.path / f"{name}.json").read_text(encoding="utf-8"))
 
 
 @pytest.fixture(scope="module")
@@ -124,7 +124,7 @@ def test_metrics_are_those_of_stock_tfma(plainly_compared, model, few, worse, tm
 @pytest.mark.parametrize(("name", "column"), [("candidate", "probabilities"), ("baseline", "probabilities_baseline")])
 def test_metrics_are_those_of_scikit_learn(name, column, compared):
     labels, probabilities = predicted(compared, column)
-    found = json.loads((compared.path / "metrics.json").read_text())[name]
+    found = json.loads((compared.path / "metrics.json").read_text(encoding="utf-8"))[name]
     answers = probabilities.argmax(1)
     assert found["overall"]["count"] == len(labels) == 400
     assert found["overall"]["accuracy"] == pytest.approx(sklearn.metrics.accuracy_score(labels, answers), abs=1e-6)

@@ -60,7 +60,7 @@ class Split:
 
     def gallery(self, leaked: frozenset[int] = frozenset()) -> tuple[dict[str, list[dict[str, Any]]], np.ndarray]:
         leave(self.examples, self.out / "predictions", self.out, self.answers["probabilities"].shape[1], leaked)
-        entries = json.loads((self.out / "gallery.json").read_text(), parse_constant=pytest.fail)
+        entries = json.loads((self.out / "gallery.json").read_text(encoding="utf-8"), parse_constant=pytest.fail)
         return entries, np.load(self.out / "gallery.npy")
 
     def rows(self, entries: list[dict[str, Any]]) -> list[int]:

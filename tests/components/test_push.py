@@ -29,13 +29,13 @@ def made(path, name, *, accuracy=0.9, test="these"):
     """A model called `name`, its data and its verdicts, with digests as the store would give them."""
     saved_model = path / name / "saved_model"
     (saved_model / "variables").mkdir(parents=True)
-    (saved_model / "saved_model.pb").write_text(f"the graph of {name}")
-    (saved_model / "variables" / "variables.index").write_text(f"the weights of {name}")
-    (path / name / "gates.json").write_text('[{"gate": "accuracy"}]')
-    (path / name / "stats.tfrecord").write_text(f"the data of {name}")
-    (path / name / "manifest.json").write_text('{"made": "2026-01-01T00:00:00+00:00"}')
+    (saved_model / "saved_model.pb").write_text(f"the graph of {name}", encoding="utf-8")
+    (saved_model / "variables" / "variables.index").write_text(f"the weights of {name}", encoding="utf-8")
+    (path / name / "gates.json").write_text('[{"gate": "accuracy"}]', encoding="utf-8")
+    (path / name / "stats.tfrecord").write_text(f"the data of {name}", encoding="utf-8")
+    (path / name / "manifest.json").write_text('{"made": "2026-01-01T00:00:00+00:00"}', encoding="utf-8")
     (path / name / "assets.extra").mkdir()
-    (path / name / WARMUP).write_text(f"requests to {name}")
+    (path / name / WARMUP).write_text(f"requests to {name}", encoding="utf-8")
     folder = path / name
     return {
         "model": Model(folder, digest=f"model-{name}", epochs=1, validation_accuracy=0.9),
@@ -121,7 +121,7 @@ def test_a_model_that_was_served_before_another_is_compared_with_the_newest(tmp_
 
 def test_a_model_that_changed_since_it_was_evaluated_is_refused(tmp_path, shelf, lend):
     parts = made(tmp_path, "a")
-    (parts["model"].path / "saved_model" / "saved_model.pb").write_text("another graph")
+    (parts["model"].path / "saved_model" / "saved_model.pb").write_text("another graph", encoding="utf-8")
     with pytest.raises(Refused) as refused:
         pushed(parts, shelf, lend, 1)
     assert (
@@ -166,7 +166,7 @@ def test_a_model_of_the_same_labels_in_another_order_is_not_what_is_served(tmp_p
 
 def test_a_served_version_that_was_altered_is_no_baseline(tmp_path, shelf, lend):
     version, *_ = pushed(made(tmp_path, "a"), shelf, lend, 1)
-    (version.path / "saved_model.pb").write_text("the graph of A")
+    (version.path / "saved_model.pb").write_text("the graph of A", encoding="utf-8")
     with pytest.raises(StoreError) as refused:
         baseline.function(made(tmp_path, "b")["model"], **shelf)
     altered = "saved_model.pb was altered: its SHA-256 is not the manifest's"
@@ -175,7 +175,7 @@ def test_a_served_version_that_was_altered_is_no_baseline(tmp_path, shelf, lend)
 
 def test_a_version_that_does_not_say_what_it_was_made_from_is_refused(tmp_path, shelf, lend):
     version, *_ = pushed(made(tmp_path, "a"), shelf, lend, 1)
-    (version.path / "provenance.json").write_text('{"model": "model-b", "files": {}, "stages": []}')
+    (version.path / "provenance.json").write_text('{"model": "model-b", "files": {}, "stages": []}', encoding="utf-8")
     with pytest.raises(StoreError, match=r"provenance\.json does not say what the model was made from"):
         baseline.function(made(tmp_path, "b")["model"], **shelf)
 

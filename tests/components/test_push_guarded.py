@@ -39,10 +39,10 @@ def pushed(tmp_path, shelf, lend):
         if not folder.exists():
             saved_model.mkdir(parents=True)
             (folder / "assets.extra").mkdir()
-            (saved_model / "saved_model.pb").write_text(f"the graph of {name}")
-            (folder / "gates.json").write_text("[]")
-            (folder / "stats.tfrecord").write_text(f"the data of {name}")
-            (folder / WARMUP).write_text(f"requests to {name}")
+            (saved_model / "saved_model.pb").write_text(f"the graph of {name}", encoding="utf-8")
+            (folder / "gates.json").write_text("[]", encoding="utf-8")
+            (folder / "stats.tfrecord").write_text(f"the data of {name}", encoding="utf-8")
+            (folder / WARMUP).write_text(f"requests to {name}", encoding="utf-8")
         now = shelf.latest()
         return push.function(
             Model(folder, digest=f"model-{name}", epochs=1, validation_accuracy=0.9),
@@ -65,8 +65,8 @@ def pushed(tmp_path, shelf, lend):
 
 def test_the_requests_that_warm_a_model_up_go_with_it(pushed):
     version = pushed("a")
-    assert (version.path / WARMUP).read_text() == "requests to a"
-    assert WARMUP in json.loads((version.path / "provenance.json").read_text())["files"]
+    assert (version.path / WARMUP).read_text(encoding="utf-8") == "requests to a"
+    assert WARMUP in json.loads((version.path / "provenance.json").read_text(encoding="utf-8"))["files"]
 
 
 def test_a_version_is_signed_as_it_appears(pushed, keys, shelf):
@@ -80,11 +80,11 @@ def test_a_version_is_signed_as_it_appears(pushed, keys, shelf):
 def test_nothing_goes_on_top_of_a_version_that_was_tampered_with(pushed, keys, shelf):
     """Whoever alters a file and its digest in the provenance has no key."""
     version = pushed("a", signatures=keys)
-    (version.path / "saved_model.pb").write_text("the graph of A")
-    provenance = json.loads((version.path / "provenance.json").read_text())
+    (version.path / "saved_model.pb").write_text("the graph of A", encoding="utf-8")
+    provenance = json.loads((version.path / "provenance.json").read_text(encoding="utf-8"))
     found = listing(version.path)
     provenance["files"] = {name: found[name] for name in provenance["files"]}
-    (version.path / "provenance.json").write_text(json.dumps(provenance))
+    (version.path / "provenance.json").write_text(json.dumps(provenance), encoding="utf-8")
     assert shelf.versions()[0].differences() == []
     with pytest.raises(Refused) as refused:
         pushed("b", signatures=keys)
@@ -155,7 +155,9 @@ def test_nothing_that_was_altered_is_served_in_its_place(pushed, shelf, keys, si
     """Also where signatures are not required: what is signed anew was signed before."""
     keys = Signing(key=keys.key) if signed else None
     version = pushed("a", signatures=keys)
-    (version.path / "more").write_text("more") if not signed else (version.path / "model.sig").unlink()
+    (version.path / "more").write_text("more", encoding="utf-8") if not signed else (
+        version.path / "model.sig"
+    ).unlink()
     with serving(status("END", "out of memory", version="2")) as (url, _), pytest.raises(Refused) as refused:
         pushed("b", signatures=keys, watched=Watch(url=url))
     assert refused.value.cause.endswith("does not serve it: it could not load the version: out of memory")

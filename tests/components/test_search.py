@@ -43,7 +43,7 @@ def found(features, how, run, workers=1):
 
 
 def rows(run):
-    return json.loads((run.out / "trials.json").read_text())
+    return json.loads((run.out / "trials.json").read_text(encoding="utf-8"))
 
 
 def played(how, score, folder):
@@ -106,7 +106,7 @@ def test_the_best_values_become_settings_of_training_and_the_rest_stays(features
     }  # a loss that is no number is a bad result, no error
     best = max((row for row in seen if row["score"]), key=lambda row: row["score"])
     assert (artifact.trials, artifact.best, artifact.accuracy) == (4, best["trial"], best["score"])
-    written = Train.model_validate_json((artifact.path / "hyperparameters.json").read_text())
+    written = Train.model_validate_json((artifact.path / "hyperparameters.json").read_text(encoding="utf-8"))
     assert written == drawn(TRAIN, best["values"])
     assert (written.epochs, written.model.dropout) == (TRAIN.epochs, TRAIN.model.dropout)
     logs = EventAccumulator(str(artifact.path / "logs" / best["trial"]))  # TensorBoard's HParams

@@ -32,7 +32,7 @@ def judged(found, statistics_, mnist, run, *, served=None, **drift):
 
 
 def rows(admission):
-    return {row["span"]: row for row in json.loads((admission.path / "spans.json").read_text())}
+    return {row["span"]: row for row in json.loads((admission.path / "spans.json").read_text(encoding="utf-8"))}
 
 
 @pytest.fixture(scope="module")
@@ -142,7 +142,7 @@ def broken(span, kind):
         (span / "three").mkdir()
         return f"{span / 'three'} is no label: without spans.labels, folders are named by the label's number"
     if kind == "a file that is no image":
-        (span / "3" / "Thumbs.db").write_text("?")
+        (span / "3" / "Thumbs.db").write_text("?", encoding="utf-8")
         return f"{span / '3' / 'Thumbs.db'} is no image; .png, .jpg, .jpeg, .bmp, .gif are read"
     if kind == "two forms":
         (span / "new.tfrecord").touch()
@@ -228,7 +228,7 @@ def test_only_new_spans_are_read_and_the_others_are_as_they_were(three, delivere
     run = lend(before=[three])
     found = collected(tmp_path, run)
     assert run.said == ["1 new of 4 spans, 50 images"]
-    for name in json.loads((three.path / files.MANIFEST).read_text())["files"]:
+    for name in json.loads((three.path / files.MANIFEST).read_text(encoding="utf-8"))["files"]:
         assert (found.path / name).read_bytes() == (three.path / name).read_bytes()
     linked = found.path / "span-0001" / found.spans["span-0001"].splits["train"].shards[0]
     assert linked.stat().st_ino == (three.path / linked.relative_to(found.path)).stat().st_ino

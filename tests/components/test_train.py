@@ -41,7 +41,7 @@ def weights(model):
 
 
 def history(model):
-    return json.loads((model.path / "history.json").read_text())
+    return json.loads((model.path / "history.json").read_text(encoding="utf-8"))
 
 
 def same(one, other):
@@ -320,7 +320,7 @@ def test_serving_reads_only_the_image_of_a_record(model, few):
 def test_curves_and_logs_hold_the_history(model):
     rows = history(model)
     assert [set(row) for row in rows] == [{"loss", "accuracy", "val_loss", "val_accuracy"}] * 5
-    svg = (model.path / "curves.svg").read_text()
+    svg = (model.path / "curves.svg").read_text(encoding="utf-8")
     assert svg.rstrip().endswith("</svg>")
     assert svg.count("<path") > 4
     logs = EventAccumulator(str(model.path / "logs"))

@@ -45,7 +45,7 @@ def in_test(fault):
 
 
 def proto(verdict):
-    return text_format.Parse((verdict.path / "anomalies.pbtxt").read_text(), anomalies_pb2.Anomalies())
+    return text_format.Parse((verdict.path / "anomalies.pbtxt").read_text(encoding="utf-8"), anomalies_pb2.Anomalies())
 
 
 def kinds(verdict):
@@ -60,7 +60,7 @@ def kinds(verdict):
 def test_the_sample_keeps_its_contract(verdict, mnist):
     assert verdict.passed
     assert verdict.reasons == verdict.warnings == ()
-    assert json.loads((verdict.path / "anomalies.json").read_text()) == []
+    assert json.loads((verdict.path / "anomalies.json").read_text(encoding="utf-8")) == []
     assert proto(verdict).anomaly_info == {}
     assert proto(verdict).baseline == mnist.proto
 
@@ -272,7 +272,7 @@ def test_the_graver_severity_of_one_feature_stands_in_the_proto(odd, lend):
 
 def test_findings_stand_in_json_as_in_the_verdict(odd, lend):
     verdict = validate.function(odd, None, contract=OWN, checks=Validate(leakage="error"), run=lend())
-    found = json.loads((verdict.path / "anomalies.json").read_text())
+    found = json.loads((verdict.path / "anomalies.json").read_text(encoding="utf-8"))
     assert [row["words"] for row in found if row["severity"] == "error"] == list(verdict.reasons)
     assert [row["words"] for row in found if row["severity"] == "warning"] == list(verdict.warnings)
     assert {(row["split"], row["feature"]) for row in found} == {("train", "image"), ("test", "image")}

@@ -74,7 +74,7 @@ def do_all(tasks: list[Callable[[], matrix.Result]], folder: Path, workers: int)
         child = os.fork()
         if child == 0:
             try:
-                with (folder / f"results-{worker}").open("w", buffering=1) as out:
+                with (folder / f"results-{worker}").open("w", buffering=1, encoding="utf-8") as out:
                     for i in range(worker, len(tasks), workers):
                         result = tasks[i]()
                         print(json.dumps(asdict(result)), file=out)
@@ -90,7 +90,11 @@ def do_all(tasks: list[Callable[[], matrix.Result]], folder: Path, workers: int)
         children.append(child)
     for child in children:
         os.waitpid(child, 0)
-    lines = [line for worker in range(workers) for line in (folder / f"results-{worker}").read_text().splitlines()]
+    lines = [
+        line
+        for worker in range(workers)
+        for line in (folder / f"results-{worker}").read_text(encoding="utf-8").splitlines()
+    ]
     return [matrix.Result(**json.loads(line)) for line in lines]
 
 

@@ -42,7 +42,7 @@ class Case:
     ) -> int:
         before = self.log.stat().st_size if self.log.exists() else 0
         code = victim.wait([self.start(*more, hooks=hooks)], self.poller, after, number)[0]
-        self.said = self.log.read_text()[before:]
+        self.said = self.log.read_text(encoding="utf-8")[before:]
         self.judge(code)
         return code
 

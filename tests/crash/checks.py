@@ -48,7 +48,7 @@ class Poller:
 def incomplete(version: Path) -> list[str]:
     """What of a version is not as its provenance says."""
     try:
-        provenance = json.loads((version / PROVENANCE).read_text())
+        provenance = json.loads((version / PROVENANCE).read_text(encoding="utf-8"))
         listed = provenance["files"]
     except (OSError, ValueError, KeyError) as error:
         return [f"{PROVENANCE} cannot be read ({type(error).__name__})"]
@@ -110,5 +110,5 @@ def litter(root: Path) -> list[Path]:
 
 def identity(version: Path) -> str:
     """What tells one model from another: what it computes, not the bytes that two trainings of it differ in."""
-    provenance: dict[str, Any] = json.loads((version / PROVENANCE).read_text())
+    provenance: dict[str, Any] = json.loads((version / PROVENANCE).read_text(encoding="utf-8"))
     return str(provenance["identity"])

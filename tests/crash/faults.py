@@ -98,7 +98,7 @@ def at_once(number: int) -> Callable[[Case, float], None]:
     def fault(case: Case, _: float) -> None:
         case.copy()
         codes = victim.wait([case.start() for _ in range(number)], case.poller)
-        case.said = case.log.read_text()
+        case.said = case.log.read_text(encoding="utf-8")
         if not set(codes) <= {0, 5} or 0 not in codes:
             case.found.append(f"{number} runs at once ended with {codes}: {case.said[-300:]}")
         case.recover()
@@ -118,14 +118,14 @@ def two_pushes(case: Case, _: float) -> None:
     case.poller = checks.Poller(case.shelf)
     roots, serving = (case.root, other), ("--serving-dir", str(shared))
     codes = victim.wait([case.start(*serving, root=root) for root in roots], case.poller)
-    case.said = case.log.read_text()
+    case.said = case.log.read_text(encoding="utf-8")
     for code in codes:
         case.judge(code)
     for root in roots:
         case.found += checks.after_a_kill(root)
         stood = checks.complete(root)
         if code := victim.wait([case.start(*serving, root=root)], case.poller)[0]:
-            case.found.append(f"the next run ended with {code}: {case.log.read_text()[-300:]}")
+            case.found.append(f"the next run ended with {code}: {case.log.read_text(encoding='utf-8')[-300:]}")
         else:
             case.found += checks.after_the_next_run(root, case.shelf, stood, case.state.models)
 
@@ -195,7 +195,7 @@ def inflict(task: Task, states: dict[str, State], folder: Path, data_dir: Path) 
     case = Case(states[task.state], folder, data_dir)
     FAULTS[task.fault](case, task.chance)
     found = case.poller.found + case.found
-    (folder / "found.json").write_text(json.dumps(found))
+    (folder / "found.json").write_text(json.dumps(found), encoding="utf-8")
     if not found:
         shutil.rmtree(folder)
     return Result(task.state, task.state, task.fault, found, case.poller.looks, time.monotonic() - began)

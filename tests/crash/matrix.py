@@ -104,7 +104,9 @@ def prepare(
     for seed, after in ((1, first), (2, None)):
         code = victim.run(command(whole, data_dir, seed), folder / "log", None, lambda: None)
         if code:
-            raise SystemExit(f"the line itself ends with {code}:\n{(folder / 'log').read_text()[-2000:]}")
+            raise SystemExit(
+                f"the line itself ends with {code}:\n{(folder / 'log').read_text(encoding='utf-8')[-2000:]}"
+            )
         if after:
             shutil.copytree(whole, after)
     keys = _keys(whole)
@@ -146,11 +148,13 @@ def _measured(name: str, root: Path, folder: Path, data_dir: Path, points: int) 
     _copied(root, trial)
     code = victim.run(command(trial, data_dir, seed), folder / "log", victim.Hooks(trial, told), lambda: None)
     if code:
-        raise SystemExit(f"the line from state {name} ends with {code}:\n{(folder / 'log').read_text()[-2000:]}")
+        raise SystemExit(
+            f"the line from state {name} ends with {code}:\n{(folder / 'log').read_text(encoding='utf-8')[-2000:]}"
+        )
     seconds, served = time.monotonic() - began, trial / "serving" / MODEL
     models = len({checks.identity(path) for path in served.iterdir() if path.name.isdigit()})
     shutil.rmtree(trial)
-    return State(root, seed, len(told.read_text().splitlines()), seconds, models, points)
+    return State(root, seed, len(told.read_text(encoding="utf-8").splitlines()), seconds, models, points)
 
 
 def spread(states: dict[str, State], seed: int) -> list[Point]:
@@ -179,11 +183,15 @@ def strike(point: Point, states: dict[str, State], folder: Path, data_dir: Path)
     if code == 0 and not poller.found:  # no two runs take as long or write as often: this one had ended
         shutil.rmtree(folder)
         return strike(point.earlier(), states, folder, data_dir)
-    stage, kind = json.loads(told.read_text()) if told.exists() and told.stat().st_size else (_said(log), "random time")
+    stage, kind = (
+        json.loads(told.read_text(encoding="utf-8"))
+        if told.exists() and told.stat().st_size
+        else (_said(log), "random time")
+    )
     found = checks.after_a_kill(root) if code == -9 else [f"it ended with {code} before it was killed"]
     stood = checks.complete(root)
     if (again := victim.run(arguments, log, None, poller)) != 0:
-        found.append(f"the next run ended with {again}: {log.read_text()[-300:]}")
+        found.append(f"the next run ended with {again}: {log.read_text(encoding='utf-8')[-300:]}")
     else:
         found += checks.after_the_next_run(root, shelf, stood, state.models)
     found = poller.found + found
@@ -194,7 +202,7 @@ def strike(point: Point, states: dict[str, State], folder: Path, data_dir: Path)
 
 def _said(log: Path) -> str:
     """The stage that a victim was in, by the last line of its progress."""
-    lines = log.read_text().splitlines() if log.exists() else []
+    lines = log.read_text(encoding="utf-8").splitlines() if log.exists() else []
     seen = [found[1] for found in map(re.compile(r"(\w+)  ").match, lines) if found]
     return seen[-1] if seen else "store"
 

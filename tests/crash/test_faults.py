@@ -143,7 +143,7 @@ def _command(*arguments: str, root: Path) -> list[str]:
 
 
 def _catches_sigterm(process: int) -> bool:
-    caught = re.search(r"SigCgt:\s*(\w+)", Path(f"/proc/{process}/status").read_text())
+    caught = re.search(r"SigCgt:\s*(\w+)", Path(f"/proc/{process}/status").read_text(encoding="utf-8"))
     return bool(int(caught[1], 16) >> (signal.SIGTERM - 1) & 1)
 
 

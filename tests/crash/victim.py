@@ -155,7 +155,7 @@ def _become(command: list[str], log: Path, changed: Installed | None) -> None:
         out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.dup2(out, 1)
         os.dup2(out, 2)
-        sys.stdout, sys.stderr = (os.fdopen(os.dup(fd), "w", buffering=1) for fd in (1, 2))
+        sys.stdout, sys.stderr = (os.fdopen(os.dup(fd), "w", buffering=1, encoding="utf-8") for fd in (1, 2))
         sys.argv = ["gateline", *command]
         signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell has what it begins with & ignore it
         if changed:

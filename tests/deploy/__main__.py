@@ -57,7 +57,7 @@ def airflow(home: Path, configuration: list[str]) -> None:
     refused = subprocess.run(
         again, env=strict, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
     )
-    (home / "refused.log").write_text(refused.stdout)
+    (home / "refused.log").write_text(refused.stdout, encoding="utf-8")
     runs = json.loads(
         subprocess.check_output(
             [sys.executable, "-m", "pipeline", "runs", "--json", "--root", home / "store"], cwd=ROOT

@@ -71,7 +71,10 @@ def test_systemd_verifies_the_units(tmp_path: Path) -> None:
     analyze = needed("systemd", "systemd-analyze")
     for unit in (DEPLOY / "systemd").iterdir():  # as they stand, but with a program and a user that are here
         (tmp_path / unit.name).write_text(
-            unit.read_text().replace("/opt/gateline/bin/python", sys.executable).replace("User=gateline", "User=root")
+            unit.read_text(encoding="utf-8")
+            .replace("/opt/gateline/bin/python", sys.executable)
+            .replace("User=gateline", "User=root"),
+            encoding="utf-8",
         )
     assert run(analyze, "verify", "--man=no", *sorted(tmp_path.iterdir())) == ""
 
@@ -94,7 +97,7 @@ def test_airflow_reads_the_dag_as_the_line_is(stages: dict[str, list[str]], tmp_
 def test_kubeflow_compiles_the_pipeline_as_the_line_is(stages: dict[str, list[str]], tmp_path: Path) -> None:
     compiled = tmp_path / "gateline.yaml"
     run(python("kubeflow", "kfp"), DEPLOY / "kubeflow_pipeline.py", compiled, env=STRICT)
-    pipeline, platform = yaml.safe_load_all(compiled.read_text())
+    pipeline, platform = yaml.safe_load_all(compiled.read_text(encoding="utf-8"))
     tasks = pipeline["root"]["dag"]["tasks"]
     names = {key: task["taskInfo"]["name"] for key, task in tasks.items()}
     assert {

@@ -47,7 +47,7 @@ def gateline(sample, data_dir, tmp_path_factory):
 def schema(tmp_path_factory):
     """A contract of one's own."""
     path = tmp_path_factory.mktemp("schema") / "mnist.pbtxt"
-    path.write_text((REPOSITORY / "schemas" / "mnist.pbtxt").read_text())
+    path.write_text((REPOSITORY / "schemas" / "mnist.pbtxt").read_text(encoding="utf-8"), encoding="utf-8")
     return path
 
 
@@ -62,8 +62,10 @@ def test_a_model_is_pushed_and_trained_anew_it_is_the_same_model(gateline):
     assert again.returncode == 0, again.stderr
     assert f"nothing changed  {gateline.shelf / '1'} already holds this model" in again.stdout
     keys = [path.name for path in (gateline.root / "artifacts" / "train").iterdir()]
-    manifest = json.loads((gateline.root / "artifacts" / "train" / keys[0] / "manifest.json").read_text())
-    provenance = json.loads((gateline.shelf / "1" / "provenance.json").read_text())
+    manifest = json.loads(
+        (gateline.root / "artifacts" / "train" / keys[0] / "manifest.json").read_text(encoding="utf-8")
+    )
+    provenance = json.loads((gateline.shelf / "1" / "provenance.json").read_text(encoding="utf-8"))
     assert len(keys) == 1
     assert provenance["identity"] == manifest["facts"]["identity"]
     assert provenance["model"] != manifest["digest"], "the bytes are others"
@@ -91,24 +93,24 @@ def test_who_is_not_named_may_not_approve(gateline):
 
 
 def test_what_cannot_be_pushed_is_not_approved(gateline, schema):
-    content = schema.read_text()
-    schema.write_text("feature {")
+    content = schema.read_text(encoding="utf-8")
+    schema.write_text("feature {", encoding="utf-8")
     done = gateline("approve", "3", "--by", "ada", "--reason", "looks fine", sets=None)
-    schema.write_text(content)
+    schema.write_text(content, encoding="utf-8")
     assert done.returncode == 2
     assert json.loads(gateline("approvals", "--json", sets=None).stdout)[0]["decision"] is None
 
 
 def test_an_approved_model_is_pushed_at_once_and_its_version_says_by_whom(gateline, schema):
     """Its contract was edited meanwhile: that is of the next run."""
-    schema.write_text(schema.read_text() + "# looked at again\n")
+    schema.write_text(schema.read_text(encoding="utf-8") + "# looked at again\n", encoding="utf-8")
     done = gateline("approve", "3", "--by", "ada", "--reason", "looked at the mistakes", sets=None)
     assert done.returncode == 0, done.stderr
     states = [line.split()[:2] for line in done.stderr.splitlines()]
     assert [name for name, state in states if state == "done"] == ["approve", "push"]
     assert len([name for name, state in states if state == "reused"]) == 8
     assert versions(gateline) == [1, 2]
-    approved = json.loads((gateline.shelf / "2" / "provenance.json").read_text())["approved"]
+    approved = json.loads((gateline.shelf / "2" / "provenance.json").read_text(encoding="utf-8"))["approved"]
     assert (approved["by"], approved["reason"]) == ("ada", "looked at the mistakes")
     again = gateline("approve", "3", "--by", "bob", "--reason", "me too", sets=None)
     assert again.returncode == 3
@@ -116,7 +118,7 @@ def test_an_approved_model_is_pushed_at_once_and_its_version_says_by_whom(gateli
 
 
 def test_what_was_rolled_back_is_not_pushed_again_and_nothing_is_evaluated_anew(gateline, schema):
-    schema.write_text((REPOSITORY / "schemas" / "mnist.pbtxt").read_text())
+    schema.write_text((REPOSITORY / "schemas" / "mnist.pbtxt").read_text(encoding="utf-8"), encoding="utf-8")
     back = gateline("serving", "rollback", "--reason", "slow on old phones", sets=None)
     assert back.stdout == "version 3 serves the model of version 1 again, in place of version 2\n"
     done = gateline("run", sets=(*MANUAL, "train.seed=2", f"schema={schema}"))

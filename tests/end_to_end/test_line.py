@@ -195,7 +195,7 @@ def test_a_run_again_imports_nothing_heavy(line):
     )
     # What is imported while the run is on is told to its log, as all that is written to file descriptor 2.
     log = max((line.root / "logs").glob("run-*.log"), key=lambda path: path.stat().st_mtime_ns)
-    told = (done.stderr + log.read_text()).splitlines()
+    told = (done.stderr + log.read_text(encoding="utf-8")).splitlines()
     imported = {text.rpartition("|")[2].strip() for text in told if text.startswith("import time:")}
     assert {"pipeline.engine.runner", "pipeline.serving"} <= imported
     assert not imported & {"tensorflow", "apache_beam", "keras", "tensorflow_datasets"}
@@ -254,7 +254,7 @@ def test_what_was_run_can_be_looked_at(line):
         found = line(*command, command="report")
         assert found.returncode == 0, found.stderr
         path = Path(found.stdout.splitlines()[-1].removeprefix("report").strip())
-        assert path.read_text().rstrip().endswith("</html>")
+        assert path.read_text(encoding="utf-8").rstrip().endswith("</html>")
     for command in ("runs", "show"):
         found = line(command=command)
         assert (found.returncode, found.stderr) == (0, "")

@@ -22,7 +22,10 @@ def test_the_line_until_a_stage_says_what_that_stage_made(begun):
     made = json.loads(begun.begun.stdout)
     assert (made["run"], made["state"], made["stage"], made["epochs"]) == (1, "partial", "train", 2)
     assert list(made["stages"])[-1] == "train"
-    assert made["digest"] == json.loads((begun.root.parent / made["path"] / "manifest.json").read_text())["digest"]
+    assert (
+        made["digest"]
+        == json.loads((begun.root.parent / made["path"] / "manifest.json").read_text(encoding="utf-8"))["digest"]
+    )
     assert begun.versions() == []
 
 

@@ -72,7 +72,7 @@ def _refused(world: World, runs: list[dict[str, Any]]) -> list[Finding]:
     store = Store(world.root)
     page = index.write(index.gather(store, Lineage.at(world.root, None), world.serving), world.folder / "index")[
         "html"
-    ].read_text()
+    ].read_text(encoding="utf-8")
     refused = [run for run in runs if run["state"] == "refused"]
     said = [all(word in page for word in (f"run-{run['run']}", "efused")) and bool(run["message"]) for run in refused]
     expected = world.story.mixed_up >= 0

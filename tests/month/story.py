@@ -90,7 +90,7 @@ class World:
             },
         }
         path = self.folder / "month.yaml"
-        path.write_text(yaml.safe_dump(settings))
+        path.write_text(yaml.safe_dump(settings), encoding="utf-8")
         return path
 
     def arrive(self) -> None:

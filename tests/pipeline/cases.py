@@ -17,7 +17,7 @@ def cases(folder: str, pattern: str) -> list[object]:
 def expected(path: Path) -> str:
     """The comment that a file begins with: the whole message, line for line."""
     lines = []
-    for line in path.read_text().splitlines():
+    for line in path.read_text(encoding="utf-8").splitlines():
         if not line.startswith("#"):
             break
         lines.append(line.removeprefix("#").removeprefix(" "))

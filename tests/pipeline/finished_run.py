@@ -332,7 +332,7 @@ def _facts(stage: str, found: dict[str, Any]) -> dict[str, Any]:
 
 
 def _write(path: Path, value: Any) -> None:
-    path.write_text(json.dumps(value))
+    path.write_text(json.dumps(value), encoding="utf-8")
 
 
 _HISTORY = [

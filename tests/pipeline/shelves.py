@@ -12,8 +12,8 @@ from schemas.errors import StoreError
 def model(folder: Path, name: str) -> Path:
     path = folder / name
     (path / "variables").mkdir(parents=True, exist_ok=True)
-    (path / "saved_model.pb").write_text(f"graph of {name}")
-    (path / "variables" / "variables.index").write_text(f"weights of {name}")
+    (path / "saved_model.pb").write_text(f"graph of {name}", encoding="utf-8")
+    (path / "variables" / "variables.index").write_text(f"weights of {name}", encoding="utf-8")
     return path
 
 

@@ -199,7 +199,7 @@ def test_a_report_of_a_run_whose_artifacts_are_gone_is_written_and_says_so(root:
     assert (done.returncode, done.stderr) == (0, "")
     reported = json.loads(done.stdout)
     assert reported["missing"] == ["ingest"]
-    assert "<html" in Path(reported["html"]).read_text()
+    assert "<html" in Path(reported["html"]).read_text(encoding="utf-8")
 
 
 def test_the_store_may_be_named_by_the_environment(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -290,7 +290,7 @@ def test_where_the_remedy_is_v_the_command_takes_it(name: str, broken: Path) -> 
 
 @pytest.mark.parametrize("name", ["runs", "show", "report"])
 def test_a_store_of_a_newer_version_is_not_read(name: str, root: Path) -> None:
-    (root / "store.json").write_text('{"format": 2}')
+    (root / "store.json").write_text('{"format": 2}', encoding="utf-8")
     found = gateline(name, "--root", root)
     assert found.returncode == 2
     assert f"the store {root} has format 2, this program reads format 1" in found.stderr

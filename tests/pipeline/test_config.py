@@ -22,7 +22,7 @@ def refused(**how: object) -> str:
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     path = tmp_path / "mine.yaml"
-    path.write_text(SMALLEST)
+    path.write_text(SMALLEST, encoding="utf-8")
     return path
 
 
@@ -60,19 +60,19 @@ def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_key_given_twice_is_refused(file: Path) -> None:
-    file.write_text(SMALLEST + "gates: {accuracy: 0.1, per_class: 0.1, drop: 0.9}\n")
+    file.write_text(SMALLEST + "gates: {accuracy: 0.1, per_class: 0.1, drop: 0.9}\n", encoding="utf-8")
     assert "gates" in refused(file=file)
 
 
 def test_a_setting_of_another_kind_of_model_is_not_proposed_as_itself(file: Path) -> None:
-    file.write_text(SMALLEST + "train: {model: {kind: mlp, filters: [32]}}\n")
+    file.write_text(SMALLEST + "train: {model: {kind: mlp, filters: [32]}}\n", encoding="utf-8")
     words = refused(file=file)
     assert words.startswith("configuration: train.model.filters is not a setting")
     assert "Did you mean train.model.filters" not in words
 
 
 def test_a_model_without_its_kind_is_refused_in_our_words(file: Path) -> None:
-    file.write_text(SMALLEST + "train: {model: {layers: [32]}}\n")
+    file.write_text(SMALLEST + "train: {model: {layers: [32]}}\n", encoding="utf-8")
     words = refused(file=file)
     assert "kind" in words
     assert "discriminator" not in words
@@ -152,7 +152,7 @@ def test_an_unknown_profile_is_refused_with_a_close_match(name: str, hint: str) 
 
 
 def test_a_misspelt_profile_beside_a_file_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "own.yaml").write_text((PROFILES / "sample.yaml").read_text())
+    (tmp_path / "own.yaml").write_text((PROFILES / "sample.yaml").read_text(encoding="utf-8"), encoding="utf-8")
     load(profile="mnist", file=tmp_path / "own.yaml")
     assert refused(profile="smaple", file=tmp_path / "own.yaml").startswith(
         "configuration: there is no profile smaple\n"
@@ -167,7 +167,9 @@ def test_these_profiles_are_shipped() -> None:
 def test_every_shipped_profile_loads_and_its_head_states_its_command(name: str) -> None:
     config = load(profile=name)
     assert 0.5 < config.gates.per_class < config.gates.accuracy < 1
-    assert (PROFILES / f"{name}.yaml").read_text().splitlines()[0] == f"# python -m pipeline run --profile {name}"
+    assert (PROFILES / f"{name}.yaml").read_text(encoding="utf-8").splitlines()[
+        0
+    ] == f"# python -m pipeline run --profile {name}"
 
 
 @pytest.mark.parametrize("row", describe(), ids=lambda row: row[0])

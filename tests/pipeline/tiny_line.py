@@ -55,7 +55,7 @@ def double(number: Number, *, factor: int = 2, run: Run) -> Number:
 @component
 def judge(number: Number, *, most: int = 100, run: Run) -> Judgement:
     EVENTS.append("judge")
-    (run.out / "judgement.txt").write_text(f"{number.value} of {most}\n")
+    (run.out / "judgement.txt").write_text(f"{number.value} of {most}\n", encoding="utf-8")
     reasons = () if number.value <= most else (f"{number.value} is over {most}", "which is a lot")
     return Judgement(run.out, passed=not reasons, reasons=reasons, remedy="Pick less.")
 
@@ -63,7 +63,7 @@ def judge(number: Number, *, most: int = 100, run: Run) -> Judgement:
 @component(kind="resolver")
 def shelved(number: Number, *, shelf: Unkeyed[Path | None] = None) -> Number | None:
     EVENTS.append("shelved")
-    found = int((shelf / "number.txt").read_text()) if shelf and shelf.exists() else None
+    found = int((shelf / "number.txt").read_text(encoding="utf-8")) if shelf and shelf.exists() else None
     return None if found is None else Number(shelf, digest=f"digest of {found}", value=found)
 
 
@@ -92,8 +92,8 @@ def walk_through(number: Number, *, run: Run) -> Number:
 def stumble(number: Number, *, over: str = "", run: Run) -> Number:
     """Fails as `over` says, after it has written something; later it goes on from its scratch."""
     EVENTS.append("stumble")
-    (run.out / "half.txt").write_text("half")
-    with (run.scratch / "steps.txt").open("a") as file:
+    (run.out / "half.txt").write_text("half", encoding="utf-8")
+    with (run.scratch / "steps.txt").open("a", encoding="utf-8") as file:
         file.write("a step\n")
     if over == "a bug":
         raise ZeroDivisionError("one stone over no stones")
@@ -101,14 +101,14 @@ def stumble(number: Number, *, over: str = "", run: Run) -> Number:
         raise ConnectionRefusedError("nobody answers")
     if over == "data":
         raise DataError("number 3 is damaged", "Pick another.")
-    return _written(run, len((run.scratch / "steps.txt").read_text().splitlines()))
+    return _written(run, len((run.scratch / "steps.txt").read_text(encoding="utf-8").splitlines()))
 
 
 @component(kind="always")
 def deliver(number: Number, judgement: Judgement, *, to: Unkeyed[Path], run: Run) -> Delivered:
     EVENTS.append("deliver")
     to.mkdir(exist_ok=True)
-    (to / "number.txt").write_text(str(number.value))
+    (to / "number.txt").write_text(str(number.value), encoding="utf-8")
     return Delivered(to, digest=number.digest)
 
 
@@ -118,5 +118,5 @@ def line(to: Path, *, value: int = 1, factor: int = 2, most: int = 100, place: s
 
 
 def _written(run: Run, value: int) -> Number:
-    (run.out / "number.txt").write_text(str(value))
+    (run.out / "number.txt").write_text(str(value), encoding="utf-8")
     return Number(run.out, value=value)

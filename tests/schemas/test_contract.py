@@ -8,13 +8,13 @@ import pytest
 from schemas.contract import SHIPPED, Contract, called
 from schemas.errors import ConfigurationError
 
-MNIST = (SHIPPED / "mnist.pbtxt").read_text()
+MNIST = (SHIPPED / "mnist.pbtxt").read_text(encoding="utf-8")
 
 
 def edited(tmp_path: Path, old: str, new: str) -> Path:
     assert MNIST.count(old) == 1
     path = tmp_path / "mine.pbtxt"
-    path.write_text(MNIST.replace(old, new))
+    path.write_text(MNIST.replace(old, new), encoding="utf-8")
     return path
 
 
@@ -45,16 +45,17 @@ def test_a_contract_of_ones_own_is_read_by_its_path(tmp_path: Path) -> None:
     path.write_text(
         features
         + 'feature { name: "image" type: BYTES annotation { tag: "encoding=raw" } }\n'
-        + 'feature { name: "label" type: INT int_domain { min: 0 max: 1 } }\n'
+        + 'feature { name: "label" type: INT int_domain { min: 0 max: 1 } }\n',
+        encoding="utf-8",
     )
     contract = Contract.load(str(path))
     assert (contract.shape, contract.classes) == ((32, 48, 3), 2)
-    assert contract.text == path.read_text()
+    assert contract.text == path.read_text(encoding="utf-8")
 
 
 def test_a_home_directory_is_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
-    (tmp_path / "mine.pbtxt").write_text(MNIST)
+    (tmp_path / "mine.pbtxt").write_text(MNIST, encoding="utf-8")
     assert Contract.load("~/mine.pbtxt").classes == 10
 
 
@@ -68,7 +69,7 @@ def test_a_contract_that_is_not_there_is_refused() -> None:
 
 
 def test_a_file_that_is_no_schema_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "poem.pbtxt").write_text("feature {\n  nmae: 'image'\n}\n")
+    (tmp_path / "poem.pbtxt").write_text("feature {\n  nmae: 'image'\n}\n", encoding="utf-8")
     words = refused(tmp_path / "poem.pbtxt")
     assert words.startswith("configuration: schema poem.pbtxt is not a tensorflow_metadata Schema: 2:3 : ")
     assert "nmae" in words
@@ -81,7 +82,7 @@ def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_draft_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "draft.pbtxt").write_text(f"# DRAFT: inferred. Read it.\n\n{MNIST}")
+    (tmp_path / "draft.pbtxt").write_text(f"# DRAFT: inferred. Read it.\n\n{MNIST}", encoding="utf-8")
     assert refused(tmp_path / "draft.pbtxt") == (
         f"configuration: schema {tmp_path}/draft.pbtxt is still a draft\n"
         "  Read it, correct what chance put there, and remove its first line."
@@ -135,7 +136,8 @@ def test_every_shipped_contract_is_whole(path: Path) -> None:
 def naming(tmp_path: Path, *names: str) -> Path:
     path = tmp_path / "mine.pbtxt"
     path.write_text(
-        f'{MNIST}string_domain {{ name: "label" {" ".join(f"value: {json.dumps(name)}" for name in names)} }}\n'
+        f'{MNIST}string_domain {{ name: "label" {" ".join(f"value: {json.dumps(name)}" for name in names)} }}\n',
+        encoding="utf-8",
     )
     return path
 

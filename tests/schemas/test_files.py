@@ -52,8 +52,8 @@ def test_one_flipped_bit_changes_the_digest_and_is_found(tree: dict, random: obj
 
 def test_a_listing_holds_size_and_sha256_of_every_file_but_the_manifest(tmp_path: Path) -> None:
     (tmp_path / "deep").mkdir()
-    (tmp_path / "deep" / "manifest.json").write_text("abc")
-    (tmp_path / "manifest.json").write_text("not listed")
+    (tmp_path / "deep" / "manifest.json").write_text("abc", encoding="utf-8")
+    (tmp_path / "manifest.json").write_text("not listed", encoding="utf-8")
     sha256 = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     assert files.listing(tmp_path, sync=True) == {"deep/manifest.json": {"size": 3, "sha256": sha256}}
 
@@ -71,11 +71,11 @@ def test_a_symbolic_link_is_refused(tmp_path: Path, target: str) -> None:
 
 def test_differences_are_told_in_words(tmp_path: Path) -> None:
     for name in ("gone", "cut", "altered", "whole"):
-        (tmp_path / name).write_text("x" * 1234)
+        (tmp_path / name).write_text("x" * 1234, encoding="utf-8")
     listed = files.listing(tmp_path)
     (tmp_path / "gone").unlink()
-    (tmp_path / "cut").write_text("x")
-    (tmp_path / "altered").write_text("y" * 1234)
+    (tmp_path / "cut").write_text("x", encoding="utf-8")
+    (tmp_path / "altered").write_text("y" * 1234, encoding="utf-8")
     cut, gone = "cut has 1 bytes, its manifest says 1,234", "gone is missing"
     assert files.differences(tmp_path, listed, contents=False) == [cut, gone]
     assert files.differences(tmp_path, listed, contents=True) == [
@@ -90,7 +90,7 @@ def test_a_json_file_that_cannot_be_written_leaves_the_old_one(tmp_path: Path) -
     files.write_json(path, {"b": 1, "a": 2})
     with pytest.raises(TypeError):
         files.write_json(path, {"c": object()})
-    assert path.read_text() == '{\n  "b": 1,\n  "a": 2\n}\n'
+    assert path.read_text(encoding="utf-8") == '{\n  "b": 1,\n  "a": 2\n}\n'
 
 
 def test_a_commit_is_all_or_nothing(tmp_path: Path) -> None:
@@ -104,7 +104,7 @@ def test_a_commit_is_all_or_nothing(tmp_path: Path) -> None:
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a device that is always full")
 def test_a_full_disk_is_explained() -> None:
     with pytest.raises(GatelineError) as error, files.explained(Path("/dev/full"), "stage train cannot write to"):
-        Path("/dev/full").write_text("x")
+        Path("/dev/full").write_text("x", encoding="utf-8")
     assert str(error.value) == (
         "error: stage train cannot write to /dev/full: no space left on its disk\n"
         "  Free some space and run again; finished stages are reused."

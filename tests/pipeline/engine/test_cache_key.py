@@ -59,7 +59,7 @@ class Edited:
         self.path = path / "components"
         self.path.mkdir()
         for name, text in {"__init__.py": "", **FILES}.items():
-            (self.path / name).write_text(text)
+            (self.path / name).write_text(text, encoding="utf-8")
 
     def digest(self) -> str:
         command = [sys.executable, "-c", PRINT]
@@ -72,9 +72,9 @@ class Edited:
         return digest
 
     def replace(self, name: str, old: str, new: str) -> None:
-        text = (self.path / name).read_text()
+        text = (self.path / name).read_text(encoding="utf-8")
         assert old in text
-        (self.path / name).write_text(text.replace(old, new))
+        (self.path / name).write_text(text.replace(old, new), encoding="utf-8")
 
 
 def test_edits_of_the_code_and_of_its_helpers_change_the_key_and_words_for_people_do_not(tmp_path: Path) -> None:

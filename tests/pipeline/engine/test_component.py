@@ -16,7 +16,7 @@ from tests.pipeline.tiny_line import Number, compare, double, judge, line, pick
 
 @pytest.mark.parametrize("case", cases("dags", "*.py"))
 def test_a_broken_dag_is_refused_in_these_words(case: Path) -> None:
-    text = case.read_text()
+    text = case.read_text(encoding="utf-8")
     here = [number for number, row in enumerate(text.splitlines(), 1) if row.endswith("# here")]
     with pytest.raises(WiringError) as error:
         exec(compile(text, str(case), "exec"), {})

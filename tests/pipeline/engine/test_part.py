@@ -30,7 +30,7 @@ def looking(shelf: Path) -> Node:
 
 def put(shelf: Path, number: int) -> None:
     shelf.mkdir(exist_ok=True)
-    (shelf / "number.txt").write_text(str(number))
+    (shelf / "number.txt").write_text(str(number), encoding="utf-8")
 
 
 def test_the_line_ends_with_the_stage_that_is_named(tiny: Line, to: Path) -> None:
@@ -66,7 +66,7 @@ def test_stage_by_stage_comes_to_what_the_line_comes_to(tiny: Line, to: Path) ->
     for stage in ("pick", "double", "judge", "deliver"):
         one(tiny, line(to, value=3), stage)
         assert [stage] == EVENTS
-    assert (to / "number.txt").read_text() == "6"
+    assert (to / "number.txt").read_text(encoding="utf-8") == "6"
     assert [(e["stage"], e["state"]) for e in tiny.lineage.executions(3)] == [
         ("pick", "reused"),
         ("double", "reused"),
@@ -156,7 +156,7 @@ def test_what_a_run_came_to_is_what_its_last_stage_gets_whatever_was_edited_sinc
     pinned.pin_all(node, made)
     EVENTS.clear()
     one(tiny, edited, "deliver", pinned=pinned)
-    assert ((to / "number.txt").read_text(), EVENTS) == ("6", ["deliver"])
+    assert ((to / "number.txt").read_text(encoding="utf-8"), EVENTS) == ("6", ["deliver"])
     executions = {row["stage"]: row for row in tiny.lineage.executions(tiny.lineage.run(None)["run"])}
     assert (executions["double"]["why"], executions["double"]["key"]) == ("made before", made["double"].path.name)
 
@@ -166,7 +166,7 @@ def test_what_was_kept_and_is_damaged_is_named(tiny: Line, tmp_path: Path, conte
     pinned, node = PinnedInputs(tiny.store.root, "night 1"), looking(tmp_path / "shelf")
     tiny.run(node)
     pinned.path.parent.mkdir()
-    pinned.path.write_text(content)
+    pinned.path.write_text(content, encoding="utf-8")
     with pytest.raises(StoreError) as error:
         tiny.plan(node, pinned=pinned)
     assert (

@@ -85,7 +85,7 @@ def test_an_unkeyed_setting_changes_nothing(made: Line, to: Path) -> None:
 
 def test_an_artifact_cut_short_runs_again_and_says_that_it_was_incomplete(made: Line, to: Path) -> None:
     (manifest,) = (made.store.root / "artifacts" / "double").glob("*/manifest.json")
-    manifest.write_text(manifest.read_text()[:50])
+    manifest.write_text(manifest.read_text(encoding="utf-8")[:50], encoding="utf-8")
     assert made.actions(line(to))["double"] == "run: its artifact was incomplete"
 
 
@@ -99,7 +99,7 @@ def test_a_damaged_artifact_is_refused_and_force_makes_it_anew(made: Line, to: P
         == f"data: artifact {number.parent}: number.txt is missing\n  Run again with --force double to make it anew."
     )
     made.run(line(to), Rerun(frozenset({"double"})))
-    assert number.read_text() == "2"
+    assert number.read_text(encoding="utf-8") == "2"
 
 
 @pytest.mark.parametrize(
@@ -216,8 +216,8 @@ def test_a_resolver_is_looked_up_while_planning_and_its_content_counts(tiny: Lin
         "compare": "reuse: nothing changed",
     }
     shelf.mkdir()
-    (shelf / "number.txt").write_text("2")
+    (shelf / "number.txt").write_text("2", encoding="utf-8")
     assert tiny.actions(node())["compare"] == "run: other is new"
     assert tiny.run(node()).value == 1
-    (shelf / "number.txt").write_text("1")
+    (shelf / "number.txt").write_text("1", encoding="utf-8")
     assert tiny.actions(node())["compare"] == "run: other changed"

@@ -44,7 +44,7 @@ def test_a_line_runs_in_order_and_delivers(tiny: Line, to: Path) -> None:
     delivered = tiny.run(line(to, value=3))
     assert EVENTS == ["pick", "double", "judge", "deliver"]
     assert delivered.path == to
-    assert (to / "number.txt").read_text() == "6"
+    assert (to / "number.txt").read_text(encoding="utf-8") == "6"
     stages = [(e["stage"], e["state"], e["why"]) for e in tiny.lineage.executions(1)]
     assert stages == [
         ("pick", "ran", "first time"),
@@ -72,7 +72,7 @@ def test_where_all_is_reused_neither_beam_nor_tensorflow_is_imported(tiny: Line,
     command = [sys.executable, "-W", "error", "-c", BY_ITSELF, tiny.store.root, to]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr) == ("['pydantic']\n", "")
-    assert (to / "number.txt").read_text() == "2"
+    assert (to / "number.txt").read_text(encoding="utf-8") == "2"
 
 
 def test_an_artifact_carries_the_facts_that_its_stage_gave_it(tiny: Line) -> None:
@@ -129,7 +129,7 @@ def test_scratch_survives_a_failure_and_is_gone_after_success(tiny: Line) -> Non
         with pytest.raises(DataError):
             tiny.run(node)
     (scratch,) = (tiny.store.root / "scratch").glob("stumble-*")
-    assert (scratch / "steps.txt").read_text() == "a step\n" * 2
+    assert (scratch / "steps.txt").read_text(encoding="utf-8") == "a step\n" * 2
     made = tiny.run(stumble(number=pick(value=1)))
     assert made.value == 1  # another recipe begins from nothing
     assert list((tiny.store.root / "scratch").iterdir()) == [scratch]
@@ -139,7 +139,7 @@ def test_a_stage_goes_on_from_its_scratch(tiny: Line) -> None:
     node = stumble(number=pick(value=1))
     key = tiny.run(node).path.name
     left = tiny.store.scratch("stumble", key)
-    (left / "steps.txt").write_text("a step\na step\n")
+    (left / "steps.txt").write_text("a step\na step\n", encoding="utf-8")
     assert tiny.run(node, Rerun(frozenset({"stumble"}))).value == 3
     assert not left.exists()
 
@@ -166,7 +166,7 @@ def test_a_stage_is_lent_what_its_inputs_were_made_from(tiny: Line, to: Path) ->
     stages = {e["stage"]: e for e in tiny.lineage.executions(1)}
     assert stages["double"]["facts"] == {"value": 6}
     assert Path(stages["double"]["path"]).name == stages["double"]["key"]
-    manifest = json.loads((Path(stages["double"]["path"]) / "manifest.json").read_text())
+    manifest = json.loads((Path(stages["double"]["path"]) / "manifest.json").read_text(encoding="utf-8"))
     assert manifest["recipe"]["inputs"] == {"number": stages["pick"]["digest"]}
 
 
@@ -204,7 +204,7 @@ def test_two_runs_in_one_process_on_two_roots_are_independent(tmp_path: Path, op
         store = Store(tmp_path / str(number))
         tiny = Line(store, opened(f"sqlite:///{store.root / 'lineage.db'}"))
         delivered = tiny.run(line(tmp_path / f"to-{number}", value=number))
-        return (delivered.path / "number.txt").read_text(), len(tiny.lineage.executions(1))
+        return (delivered.path / "number.txt").read_text(encoding="utf-8"), len(tiny.lineage.executions(1))
 
     with ThreadPoolExecutor(4) as threads:
         assert list(threads.map(run, range(1, 9))) == [(str(2 * number), 4) for number in range(1, 9)]

@@ -199,7 +199,7 @@ def test_a_database_that_cannot_be_opened_is_refused(opened: Open, url: str, cau
 
 
 def test_a_file_that_is_no_database_is_refused(opened: Open, tmp_path: Path) -> None:
-    (tmp_path / "lineage.db").write_text("once upon a time " * 100)
+    (tmp_path / "lineage.db").write_text("once upon a time " * 100, encoding="utf-8")
     with pytest.raises(StoreError, match=r"lineage\.db: file is not a database"):
         opened(f"sqlite:///{tmp_path / 'lineage.db'}")
 

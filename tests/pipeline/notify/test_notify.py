@@ -123,7 +123,7 @@ class Line:
             "severity": "warning",
         }
         other = found | {"split": "validation", "words": "validation against train"}
-        (verdict / "anomalies.json").write_text(json.dumps([other, *([found] if drift else [])]))
+        (verdict / "anomalies.json").write_text(json.dumps([other, *([found] if drift else [])]), encoding="utf-8")
         stages = [("validate", verdict, {"passed": True}), ("evaluate", self.root, {"accuracy": 0.98617})]
         if spans is not None:
             stages.append(("admit", self.root, spans))
@@ -142,7 +142,7 @@ class Line:
 
     @property
     def ledger(self) -> list[dict[str, Any]]:
-        return [json.loads(path.read_text()) for path in sorted((self.root / "notices").glob("*"))]
+        return [json.loads(path.read_text(encoding="utf-8")) for path in sorted((self.root / "notices").glob("*"))]
 
 
 @pytest.fixture
@@ -244,7 +244,7 @@ def test_a_target_that_fails_is_a_warning_and_is_not_told_later(
     assert warned.startswith("warning: webhook 127.0.0.1:")
     assert warned.count("\n") == 1
     assert words in warned
-    assert (line.root / "logs" / "run-1.log").read_text() == warned
+    assert (line.root / "logs" / "run-1.log").read_text(encoding="utf-8") == warned
     line.tell(number, webhook(slack))
     assert len(slack.got) == tries
     assert [entry["state"] for entry in line.ledger] == ["failed"]
@@ -256,7 +256,7 @@ def test_nobody_is_told_twice_but_each_target_once(line: Line, slack: Slack) -> 
     for _ in range(3):
         line.tell(number, webhook(slack), program)
     assert len(slack.got) == 1
-    assert (line.root / "told").read_text() == "told\n"
+    assert (line.root / "told").read_text(encoding="utf-8") == "told\n"
     line.tell(line.run("pushed"), webhook(slack))
     assert len(slack.got) == 2
 
@@ -274,7 +274,7 @@ def test_what_was_claimed_before_a_crash_is_not_sent_again(line: Line, slack: Sl
     number = line.run("pushed")
     line.tell(number, webhook(slack))
     (entry,) = (line.root / "notices").glob("*")
-    entry.write_text("{}")  # as it stands between the claim and the end of sending
+    entry.write_text("{}", encoding="utf-8")  # as it stands between the claim and the end of sending
     line.tell(number, webhook(slack))
     assert len(slack.got) == 1
 
@@ -379,7 +379,7 @@ def test_a_program_gets_the_event_on_its_stdin(line: Line, tmp_path: Path) -> No
     out = tmp_path / "event.json"
     program = f"import sys; open({str(out)!r}, 'w').write(sys.stdin.read())"
     line.tell(line.run("failed", "OSError: boom", 1), Notify(command=[sys.executable, "-c", program]))
-    (told,) = out.read_text().splitlines(keepends=True)
+    (told,) = out.read_text(encoding="utf-8").splitlines(keepends=True)
     assert told.endswith("\n"), "so that events can be appended to a file, one a line"
     event = json.loads(told)
     assert (event["event"], event["text"], event["exit_code"]) == ("failed", "mnist, run 1: failed: OSError: boom", 1)
@@ -446,7 +446,7 @@ def test_a_run_tells_after_it_is_recorded_and_a_dead_target_changes_nothing_of_i
     environment = {**os.environ, "TFDS_DATA_DIR": str(tmp_path)}
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, timeout=120, env=environment)
     assert done.returncode == 4, done.stderr
-    assert (tmp_path / "seen").read_text() == "[('killed',), ('refused',)]\n"
+    assert (tmp_path / "seen").read_text(encoding="utf-8") == "[('killed',), ('refused',)]\n"
     assert len(slack.got) == 2
     assert slack.texts[0].startswith("sample, run 2: data: ")
     assert slack.texts[1] == "sample, run 1: killed: it ended without a word"

@@ -48,11 +48,11 @@ def evaluated(
                 (out / "train-00000-of-00001.tfrecord").write_bytes(train)
                 facts = {"source": "mnist:3.0.1"}
             elif stage == "describe":
-                (out / "leaked.json").write_text(json.dumps(leaked))
+                (out / "leaked.json").write_text(json.dumps(leaked), encoding="utf-8")
                 facts = {"counts": {"test": N}}
             else:
                 facts = {"accuracy": float(right.mean()), "loss": 0.1}
-                (out / "metrics.json").write_text(json.dumps({"candidate": metrics(right)}))
+                (out / "metrics.json").write_text(json.dumps({"candidate": metrics(right)}), encoding="utf-8")
                 predict(out / "predictions", right, np.arange(N) if indices is None else indices, ends)
             artifact = store.commit(Artifact(out), stage, key, {}, now())
         place = {"key": key, "digest": artifact.digest, "path": str(artifact.path)}
@@ -223,7 +223,7 @@ def test_a_gone_evaluation_leaves_what_the_lineage_knows(root: Path) -> None:
 
 
 def test_a_damaged_evaluation_is_named(root: Path) -> None:
-    (root / "artifacts/evaluate/evaluate2/predictions/b.parquet").write_text("no such thing")
+    (root / "artifacts/evaluate/evaluate2/predictions/b.parquet").write_text("no such thing", encoding="utf-8")
     assert beside(root, 1, 2).refusal.cause.startswith("the predictions of run 2 cannot be read: ")
 
 

@@ -29,7 +29,9 @@ def root(tmp_path: Path) -> Path:
 def serve(root: Path, number: int, digest: str, **more: object) -> None:
     version = root / "serving/mnist" / str(number)
     version.mkdir(parents=True, exist_ok=True)
-    (version / "provenance.json").write_text(json.dumps({"model": digest, "accuracy": 0.985, "run": 1, **more}))
+    (version / "provenance.json").write_text(
+        json.dumps({"model": digest, "accuracy": 0.985, "run": 1, **more}), encoding="utf-8"
+    )
 
 
 def gathered(root: Path) -> index.Index:
@@ -90,7 +92,7 @@ def test_foreign_content_in_the_serving_directory_is_named_and_the_page_is_writt
     (root / "serving/mnist/2/provenance.json").unlink()
     found = gathered(root)
     assert found.headline == "Nothing is served yet."
-    page = index.write(found, root / "reports")["html"].read_text()
+    page = index.write(found, root / "reports")["html"].read_text(encoding="utf-8")
     assert "it was not pushed by gateline" in found.served[0].trouble
     assert found.served[0].trouble in page
 
@@ -130,9 +132,9 @@ def test_the_gates_of_data_and_of_serving_stand_at_the_ends(root: Path) -> None:
 
 
 def test_runs_link_to_their_reports_where_there_are_any(root: Path) -> None:
-    (root / "reports/run-1.html").write_text("")
+    (root / "reports/run-1.html").write_text("", encoding="utf-8")
     assert [found.report for found in gathered(root).rows] == [None, "run-1.html"]
-    page = index.write(gathered(root), root / "reports")["html"].read_text()
+    page = index.write(gathered(root), root / "reports")["html"].read_text(encoding="utf-8")
     assert '<a href="run-1.html">1</a>' in page
     assert "run-2.html" not in page
 
@@ -141,19 +143,19 @@ def test_the_json_beside_the_page_says_the_same(root: Path) -> None:
     found = gathered(root)
     written = index.write(found, root / "reports")
     assert {path.name for path in written.values()} == {"index.html", "index.json"}
-    assert json.loads(written["json"].read_text()) == found.as_json()
+    assert json.loads(written["json"].read_text(encoding="utf-8")) == found.as_json()
     assert [each["accuracy"] for each in found.as_json()["rows"]] == [each.accuracy for each in found.rows]
 
 
 def test_a_store_without_runs_has_a_page(tmp_path: Path) -> None:
     root = Store(tmp_path / "root").root
-    page = index.write(gathered(root), root / "reports")["html"].read_text()
+    page = index.write(gathered(root), root / "reports")["html"].read_text(encoding="utf-8")
     assert all(words in page for words in ("Nothing is served yet.", "No runs yet.", "No run has been evaluated yet."))
 
 
 def test_hundreds_of_runs_are_folded_and_none_is_lost(tmp_path: Path) -> None:
     rows = [row(n, accuracy=0.98 + 0.0001 * (n % 7), gates={"accuracy": "passed"}) for n in range(600, 0, -1)]
-    page = index.write(index.Index([], rows, "2026-01-01T00:00:00+00:00"), tmp_path)["html"].read_text()
+    page = index.write(index.Index([], rows, "2026-01-01T00:00:00+00:00"), tmp_path)["html"].read_text(encoding="utf-8")
     shown, folded = page.split("<details>")
     assert [text.count('<tr id="run-') for text in (shown, folded)] == [index.NEWEST, 600 - index.NEWEST]
     assert len(page) < 1_000_000
@@ -161,7 +163,7 @@ def test_hundreds_of_runs_are_folded_and_none_is_lost(tmp_path: Path) -> None:
 
 def test_models_are_plotted_apart(tmp_path: Path) -> None:
     rows = [row(3, model="b"), row(2, model="a"), row(1, model="c", accuracy=None)]
-    page = index.write(index.Index([], rows, "2026-01-01T00:00:00+00:00"), tmp_path)["html"].read_text()
+    page = index.write(index.Index([], rows, "2026-01-01T00:00:00+00:00"), tmp_path)["html"].read_text(encoding="utf-8")
     assert page.count("<svg") == 2
 
 

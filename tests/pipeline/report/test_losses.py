@@ -57,8 +57,8 @@ def test_a_report_needs_no_path_that_the_run_was_given(tmp_path: Path, monkeypat
 def test_the_report_of_a_copy_is_of_the_copy(root: Path, tmp_path: Path) -> None:
     shutil.copytree(root, tmp_path / "copy")
     for name in ("gates.json", "metrics.json"):
-        (left(root, "evaluate") / name).write_text("[]")
-    (left(tmp_path / "copy", "train") / "history.json").write_text("[]")
+        (left(root, "evaluate") / name).write_text("[]", encoding="utf-8")
+    (left(tmp_path / "copy", "train") / "history.json").write_text("[]", encoding="utf-8")
     found = facts_of(tmp_path / "copy", 1)
     assert found.gates and found.candidate and found.images
     assert found.images.is_relative_to(tmp_path / "copy")
@@ -157,7 +157,7 @@ def test_a_damaged_file_costs_the_index_one_row_which_says_so(root: Path, name: 
     found = gathered(root)
     assert [row.damaged for row in found.rows] == [[], [name]]
     assert "Every gate passed" not in found.rows[1].why
-    assert f"Damaged: {name}." in index.write(found, root / "reports")["html"].read_text()
+    assert f"Damaged: {name}." in index.write(found, root / "reports")["html"].read_text(encoding="utf-8")
 
 
 def test_damaged_figures_do_not_keep_runs_from_being_compared(tmp_path: Path) -> None:
@@ -186,13 +186,13 @@ def test_names_cannot_drive_the_terminal(tmp_path: Path) -> None:
     root = Store(tmp_path / "root").root
     numbers = [finish(root, FEW, refused=("accuracy",), profile=DRIVES, command=f"run {DRIVES}") for _ in range(2)]
     for folder in (root / "artifacts/evaluate").iterdir():
-        gates = json.loads((folder / "gates.json").read_text())
-        (folder / "gates.json").write_text(json.dumps([gate | {"slice": DRIVES} for gate in gates]))
+        gates = json.loads((folder / "gates.json").read_text(encoding="utf-8"))
+        (folder / "gates.json").write_text(json.dumps([gate | {"slice": DRIVES} for gate in gates]), encoding="utf-8")
     lineage = Lineage.at(root, None)
     lineage.finish(numbers[0], state="refused", exit_code=3, message=f"refused: {DRIVES}\n  {DRIVES}")
     lineage.engine.dispose()
     (root / "serving" / DRIVES.replace("\0", "") / "1").mkdir(parents=True)
-    (root / "serving" / DRIVES.replace("\0", "") / "1/provenance.json").write_text('{"model": "m"}')
+    (root / "serving" / DRIVES.replace("\0", "") / "1/provenance.json").write_text('{"model": "m"}', encoding="utf-8")
     for command in (("report", 1), ("report", "--index"), ("compare", 1, 2), ("runs",), ("show", 1)):
         said = gateline(*command, "--root", root).stdout
         assert BARE in said
@@ -218,8 +218,10 @@ def test_pages_and_plots_hold_no_control_characters(root: Path) -> None:
 
 def test_the_plot_of_the_index_is_well_formed_whatever_gates_are_called(root: Path) -> None:
     path = left(root, "evaluate") / "gates.json"
-    path.write_text(json.dumps([gate | {"gate": DRIVES} for gate in json.loads(path.read_text())]))
-    page = index.write(gathered(root), root / "reports")["html"].read_text()
+    path.write_text(
+        json.dumps([gate | {"gate": DRIVES} for gate in json.loads(path.read_text(encoding="utf-8"))]), encoding="utf-8"
+    )
+    page = index.write(gathered(root), root / "reports")["html"].read_text(encoding="utf-8")
     assert printable(page) == page
     [drawing] = re.findall(r"<svg.*?</svg>", page, re.DOTALL)
     assert BARE in " ".join(ET.fromstring(drawing).itertext())

@@ -58,7 +58,7 @@ def test_an_older_store_still_gives_a_report(tmp_path: Path) -> None:
     folder = next((root / "artifacts" / "evaluate").iterdir())
     row = {"count": 10, "accuracy": 0.9, "loss": 0.3}
     old = {"overall": row, "classes": {"0": row, "1": {**row, "loss": None}}, "confusion": [[9, 1], [0, 10]]}
-    (folder / "metrics.json").write_text(json.dumps({"candidate": old, "baseline": old}))
+    (folder / "metrics.json").write_text(json.dumps({"candidate": old, "baseline": old}), encoding="utf-8")
     drop = {"gate": "drop", "slice": "overall", "bound": 0.002, "came": 0.001, "passed": True, "words": ""}
     floor = {
         "gate": "per_class",
@@ -68,13 +68,13 @@ def test_an_older_store_still_gives_a_report(tmp_path: Path) -> None:
         "passed": False,
         "words": "class 1 has no examples",
     }
-    (folder / "gates.json").write_text(json.dumps([drop, floor]))
+    (folder / "gates.json").write_text(json.dumps([drop, floor]), encoding="utf-8")
     for name in ("comparisons.json", "gallery.json", "gallery.npy"):
         (folder / name).unlink()
-    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
     manifest["files"] = files.listing(folder)
     manifest["digest"] = files.digest(manifest["files"], manifest["facts"])
-    (folder / "manifest.json").write_text(json.dumps(manifest | {"seal": files.seal(manifest)}))
+    (folder / "manifest.json").write_text(json.dumps(manifest | {"seal": files.seal(manifest)}), encoding="utf-8")
     lineage = Lineage.at(root, None)
     stages = [
         s | ({"digest": files.digest(manifest["files"])} if s["stage"] == "evaluate" else {})

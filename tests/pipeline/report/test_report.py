@@ -240,7 +240,7 @@ def test_beside_the_page_stand_all_figures_as_json(pushed: Facts, tmp_path: Path
         "card": "run-1.md",
     }
     assert sorted(path.name for path in (tmp_path / "reports").iterdir()) == ["run-1.html", "run-1.json", "run-1.md"]
-    found = json.loads(written["json"].read_text())
+    found = json.loads(written["json"].read_text(encoding="utf-8"))
     assert found["verdict"] == "Pushed as version 2: no gate refused; 1 could not be judged (too few test images)."
     for name in ("metrics", "comparisons", "gates", "gallery", "history", "splits", "versions", "anomalies"):
         assert found[name] == json.loads(json.dumps(getattr(pushed, name)))
@@ -287,11 +287,11 @@ def test_the_terminal_says_it_in_short(root: Path, refused: Facts) -> None:
 
 def test_the_report_can_be_opened_in_the_browser(root: Path, tmp_path: Path) -> None:
     browser, opened = tmp_path / "browser", tmp_path / "opened"
-    browser.write_text(f'#!/bin/sh\nprintf %s "$1" > {opened}\n')
+    browser.write_text(f'#!/bin/sh\nprintf %s "$1" > {opened}\n', encoding="utf-8")
     browser.chmod(0o755)
     done = gateline("report", 1, "--root", root, "--open", BROWSER=f"{browser} %s")
     assert (done.returncode, done.stderr) == (0, "")
-    assert opened.read_text() == (root / "reports" / "run-1.html").absolute().as_uri()
+    assert opened.read_text(encoding="utf-8") == (root / "reports" / "run-1.html").absolute().as_uri()
 
 
 def test_the_report_imports_neither_tensorflow_nor_beam(root: Path) -> None:

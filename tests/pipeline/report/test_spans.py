@@ -177,7 +177,7 @@ def test_the_terminal_the_card_and_show_say_it_in_short(root: Path, pushed: Fact
     assert "\nspan-0003 quarantined: lies far from the base data set's training data: pixel values" in said
     card = html.card(pushed)
     assert f"| span-0006 | {pushed.spans[-1]['date']} | 200 | learnt from |" in card
-    found = json.loads((root / "reports/run-2.json").read_text())
+    found = json.loads((root / "reports/run-2.json").read_text(encoding="utf-8"))
     assert (found["spans"], found["source"]) == (json.loads(json.dumps(pushed.spans)), "mnist_sample:1.0.0")
 
 
@@ -226,7 +226,7 @@ def test_the_index_says_which_spans_are_new_since_the_model_was_served(root: Pat
     refused = found.rows[0]
     assert (refused.state, refused.refused, list(refused.gates)) == ("refused", ["spans"], ["spans"])
     assert refused.why.startswith("Span-0003 lies far from ")
-    text = Page(index.write(found, root / "reports")["html"].read_text()).text
+    text = Page(index.write(found, root / "reports")["html"].read_text(encoding="utf-8")).text
     assert f"{refused.why} Refused by: spans. New: span-0007." in text
 
 

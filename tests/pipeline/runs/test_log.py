@@ -32,14 +32,14 @@ def stderr(log: Path, how: str) -> str:
 
 def test_only_the_line_reaches_the_terminal_and_the_rest_is_logged(tmp_path: Path) -> None:
     assert stderr(tmp_path / "log", "quiet") == "for the user\nafter\n"
-    assert all(words in (tmp_path / "log").read_text() for words in NOISE)
-    assert "for the user" not in (tmp_path / "log").read_text()
+    assert all(words in (tmp_path / "log").read_text(encoding="utf-8") for words in NOISE)
+    assert "for the user" not in (tmp_path / "log").read_text(encoding="utf-8")
 
 
 def test_a_log_is_continued_and_not_written_over(tmp_path: Path) -> None:
     for _ in range(2):
         stderr(tmp_path / "log", "quiet")
-    assert (tmp_path / "log").read_text().count("native code") == 2
+    assert (tmp_path / "log").read_text(encoding="utf-8").count("native code") == 2
 
 
 @pytest.mark.parametrize("words", [*NOISE, "for the user", "after"])

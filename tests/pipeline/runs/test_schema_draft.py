@@ -20,9 +20,9 @@ def test_a_draft_says_size_and_classes_and_what_the_data_set_calls_its_labels(da
     path = tmp_path / "pictures.pbtxt"
     done = gateline(*command, path)
     assert done.returncode == 0, done.stderr
-    head, rest = path.read_text().split("\n", 1)
+    head, rest = path.read_text(encoding="utf-8").split("\n", 1)
     assert head.startswith("# DRAFT: inferred from the train split of pictures/jpeg.")
-    path.write_text(rest)
+    path.write_text(rest, encoding="utf-8")
     contract = Contract.load(str(path))
     assert (contract.shape, contract.classes, contract.names) == (
         pictures.SHAPE,

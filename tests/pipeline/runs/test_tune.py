@@ -49,11 +49,13 @@ def shown(tiny: Line, capsys: pytest.CaptureFixture[str]) -> str:
 def test_a_search_is_made_once_and_the_next_run_uses_its_winner(tiny: Line, capsys: pytest.CaptureFixture[str]) -> None:
     before = tiny.run(to_tune())
     assert before.origin == "configured"
-    assert json.loads((before.path / "hyperparameters.json").read_text()) == TRAIN.model_dump(mode="json")
+    assert json.loads((before.path / "hyperparameters.json").read_text(encoding="utf-8")) == TRAIN.model_dump(
+        mode="json"
+    )
     assert "hyperparameters: configured\n" in shown(tiny, capsys)
 
     made = tiny.run(to_search(workers=2))
-    rows = json.loads((made.path / "trials.json").read_text())
+    rows = json.loads((made.path / "trials.json").read_text(encoding="utf-8"))
     assert [(row["values"]["units"], row["state"]) for row in rows] == [(2, "finished"), (3, "finished")]
     assert tiny.actions(to_search(workers=1)) == {
         "transform": "reuse: nothing changed",
@@ -64,7 +66,9 @@ def test_a_search_is_made_once_and_the_next_run_uses_its_winner(tiny: Line, caps
     assert tiny.actions(to_tune())["tune"] == "run: found is new"
     used = tiny.run(to_tune())
     best = max(rows, key=lambda row: row["score"])
-    assert Train.model_validate_json((used.path / "hyperparameters.json").read_text()) == drawn(TRAIN, best["values"])
+    assert Train.model_validate_json((used.path / "hyperparameters.json").read_text(encoding="utf-8")) == drawn(
+        TRAIN, best["values"]
+    )
     words = f"search {made.digest[:12]} (2 trials, validation accuracy {best['score']:.4f})"
     assert used.origin == words
     assert f"hyperparameters: {words}\n" in shown(tiny, capsys)
@@ -82,7 +86,7 @@ def test_a_search_is_made_once_and_the_next_run_uses_its_winner(tiny: Line, caps
     (again.path / "hyperparameters.json").unlink()
     with pytest.raises(DataError, match=r"hyperparameters\.json is missing"):
         tiny.run(to_tune())
-    (again.path / "manifest.json").write_text("{")  # what has no readable manifest does not exist
+    (again.path / "manifest.json").write_text("{", encoding="utf-8")  # what has no readable manifest does not exist
     assert tiny.run(to_tune()).origin == words
 
 

@@ -34,15 +34,15 @@ def test_a_run_that_ends_well_says_what_is_served(tmp_path: Path, printed: str, 
 
 def test_a_run_that_fails_gives_its_cause_without_the_remedy_and_all_is_logged(tmp_path: Path) -> None:
     said = "ingest  done\nrefused: accuracy is 0.5\n  Train longer.\n"
-    (tmp_path / "schedule.log").write_text("error: of yesterday\n")
+    (tmp_path / "schedule.log").write_text("error: of yesterday\n", encoding="utf-8")
     assert child(tmp_path, f"import sys; sys.stderr.write({said!r}); sys.exit(3)")() == Ended(
         3, "refused: accuracy is 0.5"
     )
-    assert (tmp_path / "schedule.log").read_text() == "error: of yesterday\n" + said
+    assert (tmp_path / "schedule.log").read_text(encoding="utf-8") == "error: of yesterday\n" + said
 
 
 def test_a_silent_failure_is_said_to_be_one_not_yesterdays(tmp_path: Path) -> None:
-    (tmp_path / "schedule.log").write_text("error: of yesterday\n")
+    (tmp_path / "schedule.log").write_text("error: of yesterday\n", encoding="utf-8")
     assert child(tmp_path, "import sys; sys.exit(1)")() == Ended(1, "it said nothing")
 
 

@@ -71,10 +71,10 @@ def test_a_scheduler_that_was_killed_leaves_a_state_that_the_next_one_reads(tmp_
     with scheduler(root) as (process, _):
         process.kill()
         process.wait(30)
-    before = json.loads((root / "schedule.json").read_text())
+    before = json.loads((root / "schedule.json").read_text(encoding="utf-8"))
     with scheduler(root):
         pass
-    assert json.loads((root / "schedule.json").read_text())["accounted"] == before["accounted"]
+    assert json.loads((root / "schedule.json").read_text(encoding="utf-8"))["accounted"] == before["accounted"]
 
 
 def test_once_runs_the_line_and_ends_with_its_exit_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -86,7 +86,7 @@ def test_once_runs_the_line_and_ends_with_its_exit_code(tmp_path: Path, monkeypa
     state = json.loads(gateline("schedule", "status", "--root", root, "--json").stdout)
     assert [(e["outcome"], e["exit_code"], e["tries"]) for e in state["recent"]] == [("refused", 4, 1)]
     assert state["running"] is None
-    assert "no_such_data" in (root / "logs" / "schedule.log").read_text()
+    assert "no_such_data" in (root / "logs" / "schedule.log").read_text(encoding="utf-8")
     (run,) = json.loads(gateline("runs", "--root", root, "--json").stdout)
     assert run["state"] == "refused"
 

@@ -74,7 +74,8 @@ def serve_model(health: Health, version: int, accuracy: float | None, age: float
 def evaluation(folder: Path, **gates: bool) -> Path:
     folder.mkdir(parents=True)
     (folder / "gates.json").write_text(
-        json.dumps([{"gate": g, "slice": s, "passed": p} for g, p in gates.items() for s in ("a", "b")])
+        json.dumps([{"gate": g, "slice": s, "passed": p} for g, p in gates.items() for s in ("a", "b")]),
+        encoding="utf-8",
     )
     return folder
 
@@ -212,7 +213,7 @@ def test_a_schedule_whose_last_run_came_to_no_end_is_failing_though_the_lineage_
 
 def test_a_store_that_cannot_be_read_is_an_answer_not_a_silence(health: Health) -> None:
     address = serve(health, 0)
-    (health.root / "schedule.json").write_text("{")
+    (health.root / "schedule.json").write_text("{", encoding="utf-8")
     for path in ("metrics", "healthz"):
         code, body = get(f"{address}/{path}")
         assert code == 503

@@ -364,7 +364,7 @@ def test_the_state_remembers_the_last_twenty(tmp_path: Path) -> None:
 def test_there_is_no_state_before_the_first_start_and_a_damaged_one_is_refused_in_words(tmp_path: Path) -> None:
     path = tmp_path / "schedule.json"
     assert State.read(path) is None
-    path.write_text('{"cron": "0 3 * *')
+    path.write_text('{"cron": "0 3 * *', encoding="utf-8")
     with pytest.raises(StoreError) as error:
         State.read(path)
     assert str(error.value) == f"store: {path} is not a schedule's state\n  Remove it: the schedule then begins anew."

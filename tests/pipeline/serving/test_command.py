@@ -53,7 +53,7 @@ def test_list_says_which_version_is_served_pinned_and_rolled_back(shelf, serving
 def test_verify_names_each_file_that_differs_and_ends_with_4(shelf, serving, capsys):
     assert serving("verify") == "mnist/1  whole\nmnist/2  whole\nmnist/3  whole\n"
     (shelf.path / "2" / "saved_model.pb").unlink()
-    (shelf.path / "2" / "more").write_text("more")
+    (shelf.path / "2" / "more").write_text("more", encoding="utf-8")
     with pytest.raises(DataError) as error:
         serving("verify")
     assert (

@@ -25,17 +25,17 @@ def shelf(tmp_path: Path) -> Shelf:
 
 def said(path: Path, **facts: object) -> None:
     """The provenance says these facts instead; of those that are None nothing."""
-    found = json.loads(path.read_text()) | facts
-    path.write_text(json.dumps({name: value for name, value in found.items() if value is not None}))
+    found = json.loads(path.read_text(encoding="utf-8")) | facts
+    path.write_text(json.dumps({name: value for name, value in found.items() if value is not None}), encoding="utf-8")
 
 
 UNREADABLE = {
     "missing": (lambda path: path.unlink(), "it is missing"),
-    "cut": (lambda path: path.write_text(path.read_text()[:100]), "it is no JSON"),
-    "empty": (lambda path: path.write_text(""), "it is no JSON"),
+    "cut": (lambda path: path.write_text(path.read_text(encoding="utf-8")[:100], encoding="utf-8"), "it is no JSON"),
+    "empty": (lambda path: path.write_text("", encoding="utf-8"), "it is no JSON"),
     "bytes": (lambda path: path.write_bytes(b"\xff\xfe"), "it is no JSON"),
-    "deep": (lambda path: path.write_text("[" * 100_000), "it is no JSON"),
-    "a list": (lambda path: path.write_text("[]"), "it holds no facts"),
+    "deep": (lambda path: path.write_text("[" * 100_000, encoding="utf-8"), "it is no JSON"),
+    "a list": (lambda path: path.write_text("[]", encoding="utf-8"), "it holds no facts"),
     "no model": (lambda path: said(path, model=None), "`model` is missing"),
 }
 MISSHAPEN: dict[str, dict[str, object]] = {
@@ -83,7 +83,7 @@ def test_a_provenance_of_which_a_fact_cannot_be_read_was_written_by_gateline_eve
 
 def test_a_bit_flipped_in_the_name_of_the_manifest_is_found(shelf: Shelf) -> None:
     path = shelf.path / "3" / "provenance.json"
-    path.write_text(path.read_text().replace('"files"', '"fhles"'))
+    path.write_text(path.read_text(encoding="utf-8").replace('"files"', '"fhles"'), encoding="utf-8")
     with pytest.raises(StoreError) as error:
         shelf.version(3).check()
     assert error.value.cause == f"{path.parent} was altered since it was pushed: provenance.json names no files"
@@ -93,8 +93,8 @@ def test_verify_names_what_cannot_be_read_and_goes_on_to_the_others(shelf: Shelf
     publish(shelf, model(shelf.root.parents[1], "four"))
     (shelf.path / "1" / "provenance.json").unlink()
     said(shelf.path / "2" / "provenance.json", files=7)
-    (shelf.path / ".history" / "3.json").write_text("{")
-    (shelf.path / "READ\aME").write_text("mine")
+    (shelf.path / ".history" / "3.json").write_text("{", encoding="utf-8")
+    (shelf.path / "READ\aME").write_text("mine", encoding="utf-8")
     done = gateline("serving", "verify", "--serving-dir", shelf.root)
     damaged = "provenance.json was damaged since gateline wrote it"
     assert done.stdout.splitlines() == [
@@ -133,7 +133,7 @@ def test_what_verify_says_to_type_takes_back_this_very_model(shelf: Shelf, tmp_p
     for name in ("dress", "shirt"):
         publish(other, model(tmp_path, name))
     for each in (shelf, other):
-        (each.path / str(each.versions()[-1].number) / "saved_model.pb").write_text("broken")
+        (each.path / str(each.versions()[-1].number) / "saved_model.pb").write_text("broken", encoding="utf-8")
     done = gateline("serving", "verify", "--root", shelf.root.parent)
     commands = re.findall(r"python -m (pipeline serving rollback [^;\n]+)", done.stderr)
     assert len(commands) == 2
@@ -157,8 +157,8 @@ def test_a_damaged_old_version_does_not_keep_a_bad_one_served(shelf: Shelf, dama
 
 def test_a_rollback_passes_over_what_cannot_be_read_and_needs_no_more_than_its_target(shelf: Shelf) -> None:
     (shelf.path / "2" / "provenance.json").unlink()
-    (shelf.path / ".history" / "2.json").write_text("{")
-    (shelf.path / "README").write_text("mine")
+    (shelf.path / ".history" / "2.json").write_text("{", encoding="utf-8")
+    (shelf.path / "README").write_text("mine", encoding="utf-8")
     assert shelf.rollback().digest == "one"
     with pytest.raises(StoreError, match=r"2/provenance\.json was damaged since gateline wrote it: it is missing"):
         shelf.rollback(to=2)

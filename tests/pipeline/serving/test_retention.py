@@ -91,7 +91,7 @@ def test_a_version_that_does_not_stand_cannot_be_pinned(shelf: Shelf) -> None:
 
 @pytest.mark.parametrize("content", ["", "{}", '["1"]', "[1.5]", "[true]"])
 def test_a_damaged_list_of_pins_removes_nothing(shelf: Shelf, content: str) -> None:
-    (shelf.path / ".pinned.json").write_text(content)
+    (shelf.path / ".pinned.json").write_text(content, encoding="utf-8")
     with pytest.raises(StoreError, match=r"\.pinned\.json is no list of versions"):
         shelf.retire(2)
     assert standing(shelf) == [1, 2, 3, 4, 5, 6]

@@ -110,7 +110,7 @@ def test_nothing_was_pushed_so_nothing_can_be_taken_back(tmp_path: Path) -> None
 
 
 def test_an_older_version_that_was_altered_is_not_served_again(shelf: Shelf) -> None:
-    (shelf.version(2).path / "saved_model.pb").write_text("graph of twu")
+    (shelf.version(2).path / "saved_model.pb").write_text("graph of twu", encoding="utf-8")
     with pytest.raises(DataError) as error:
         shelf.rollback()
     altered = "saved_model.pb was altered: its SHA-256 is not the manifest's"
@@ -119,7 +119,7 @@ def test_an_older_version_that_was_altered_is_not_served_again(shelf: Shelf) -> 
 
 
 def test_a_served_version_that_was_altered_can_be_taken_back(shelf: Shelf) -> None:
-    (shelf.version(3).path / "saved_model.pb").write_text("broken")
+    (shelf.version(3).path / "saved_model.pb").write_text("broken", encoding="utf-8")
     assert shelf.rollback(reason="a flipped bit").digest == "two"
 
 
@@ -145,20 +145,20 @@ def planted(version: Path, what: str, tmp_path: Path) -> None:
     if what == "missing":
         graph.unlink()
     elif what == "longer":
-        graph.write_text("a longer graph")
+        graph.write_text("a longer graph", encoding="utf-8")
     elif what == "flipped":
         graph.write_bytes(bytes([graph.read_bytes()[0] ^ 1]) + graph.read_bytes()[1:])
     elif what == "added":
-        (version / "variables" / "more").write_text("more")
+        (version / "variables" / "more").write_text("more", encoding="utf-8")
     elif what == "manifest":
-        (version / "manifest.json").write_text("{}")
+        (version / "manifest.json").write_text("{}", encoding="utf-8")
     elif what == "link":
         (tmp_path / "same").write_bytes(graph.read_bytes())
         graph.unlink()
         graph.symlink_to(tmp_path / "same")
     else:
         path = version / "provenance.json"
-        path.write_text(path.read_text().replace('"run": 7', '"run": 8'))
+        path.write_text(path.read_text(encoding="utf-8").replace('"run": 7', '"run": 8'), encoding="utf-8")
 
 
 @pytest.mark.parametrize(

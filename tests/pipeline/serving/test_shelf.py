@@ -47,14 +47,14 @@ def test_models_become_versions_one_and_two(shelf: Shelf, tmp_path: Path) -> Non
     assert [(v.number, v.digest) for v in shelf.versions()] == [(1, "one"), (2, "two")]
     assert [one, two] == shelf.versions()
     assert shelf.latest() == two
-    assert (two.path / "variables" / "variables.index").read_text() == "weights of two"
+    assert (two.path / "variables" / "variables.index").read_text(encoding="utf-8") == "weights of two"
 
 
 def test_a_version_says_what_it_was_made_from_and_of_which_files_it_is(shelf: Shelf, tmp_path: Path) -> None:
     statistics = tmp_path / "stats.tfrecord"
-    statistics.write_text("statistics")
+    statistics.write_text("statistics", encoding="utf-8")
     version = publish(shelf, model(tmp_path, "one"), extra={"data/stats.tfrecord": statistics})
-    provenance = json.loads((version.path / "provenance.json").read_text())
+    provenance = json.loads((version.path / "provenance.json").read_text(encoding="utf-8"))
     assert provenance == version.provenance
     assert (provenance["model"], provenance["run"], provenance["version"]) == ("one", 7, 1)
     names = {"saved_model.pb", "variables/variables.index", "data/stats.tfrecord"}
@@ -91,7 +91,7 @@ def test_models_of_other_names_are_apart(shelf: Shelf, tmp_path: Path) -> None:
 @pytest.mark.parametrize("foreign", ["notes.txt", "7", "latest"])
 def test_a_foreign_file_is_refused_and_nothing_is_changed(shelf: Shelf, tmp_path: Path, foreign: str) -> None:
     publish(shelf, model(tmp_path, "one"))
-    (shelf.path / foreign).write_text("mine")
+    (shelf.path / foreign).write_text("mine", encoding="utf-8")
     before = seen(shelf.root)
     with pytest.raises(StoreError) as error:
         publish(shelf, model(tmp_path, "two"))
@@ -108,9 +108,9 @@ def test_a_version_of_somebody_else_is_refused_and_nothing_is_changed(
     shelf: Shelf, tmp_path: Path, provenance: str | None
 ) -> None:
     (shelf.path / "3").mkdir(parents=True)
-    (shelf.path / "3" / "saved_model.pb").write_text("theirs")
+    (shelf.path / "3" / "saved_model.pb").write_text("theirs", encoding="utf-8")
     if provenance is not None:
-        (shelf.path / "3" / "provenance.json").write_text(provenance)
+        (shelf.path / "3" / "provenance.json").write_text(provenance, encoding="utf-8")
     before = seen(shelf.root)
     with pytest.raises(StoreError) as error:
         publish(shelf, model(tmp_path, "two"))
@@ -135,7 +135,7 @@ def test_a_model_that_was_altered_since_its_evaluation_is_refused_and_nothing_is
     before = seen(shelf.root)
     altered = model(tmp_path, "two")
     expected = files.digest(files.listing(altered))
-    (altered / "variables" / "variables.index").write_text("weights of zwo")
+    (altered / "variables" / "variables.index").write_text("weights of zwo", encoding="utf-8")
     with pytest.raises(Refused) as error:
         shelf.publish(altered, {}, {"model": "two"}, expected=expected, compared="one")
     assert str(error.value) == (
@@ -220,7 +220,7 @@ def test_versions_that_were_removed_are_remembered(shelf: Shelf, tmp_path: Path)
 def test_a_damaged_record_of_a_served_version_is_named(shelf: Shelf, tmp_path: Path, name: str, content: str) -> None:
     publish(shelf, model(tmp_path, "one"))
     damaged = shelf.path / ".history" / name
-    damaged.write_text(content)
+    damaged.write_text(content, encoding="utf-8")
     with pytest.raises(StoreError) as error:
         shelf.history()
     assert error.value.cause == f"{damaged} is no record of a served version"
@@ -229,7 +229,7 @@ def test_a_damaged_record_of_a_served_version_is_named(shelf: Shelf, tmp_path: P
 def test_a_version_that_says_something_else_than_its_record_is_named(shelf: Shelf, tmp_path: Path) -> None:
     version = publish(shelf, model(tmp_path, "one"))
     path = version.path / "provenance.json"
-    path.write_text(path.read_text().replace("0.9", "0.5"))
+    path.write_text(path.read_text(encoding="utf-8").replace("0.9", "0.5"), encoding="utf-8")
     with pytest.raises(StoreError) as error:
         shelf.history()
     assert error.value.cause == f"{path} and {shelf.path / '.history' / '1.json'} differ"
@@ -240,7 +240,7 @@ def test_a_record_of_an_older_version_of_the_program_still_counts(shelf: Shelf, 
         publish(shelf, model(tmp_path, name))
     for number, name in ((1, "one"), (2, "two")):
         old = {"version": number, "model": name, "accuracy": 0.9, "test": "t"}
-        (shelf.path / ".history" / f"{number}.json").write_text(json.dumps(old))
+        (shelf.path / ".history" / f"{number}.json").write_text(json.dumps(old), encoding="utf-8")
     files.remove(shelf.path / "1")
     assert [(r.version, r.model, r.identity, r.origin) for r in shelf.history()] == [
         (1, "one", "one", 1),
@@ -250,7 +250,7 @@ def test_a_record_of_an_older_version_of_the_program_still_counts(shelf: Shelf, 
 
 def test_a_link_in_a_model_is_refused_and_not_followed(shelf: Shelf, tmp_path: Path) -> None:
     saved, secret = model(tmp_path, "one"), tmp_path / "secret"
-    secret.write_text("graph of one")
+    secret.write_text("graph of one", encoding="utf-8")
     expected = files.digest(files.listing(saved))
     (saved / "saved_model.pb").unlink()
     (saved / "saved_model.pb").symlink_to(secret)
@@ -299,7 +299,7 @@ def test_what_killed_processes_left_is_gone_after_the_next_write(shelf: Shelf, t
     for name in (".staging-2", ".removing-1"):
         (shelf.path / name / "variables").mkdir(parents=True)
     for name in ("..highest.77", "..pinned.json.77", ".history/.1.json.77"):
-        (shelf.path / name).write_text("half")
+        (shelf.path / name).write_text("half", encoding="utf-8")
     publish(shelf, model(tmp_path, "two"))
     assert {p.name for p in shelf.path.iterdir()} == {"1", "2", ".highest", ".history", ".lock"}
     assert {p.name for p in (shelf.path / ".history").iterdir()} == {"1.json", "2.json"}

@@ -29,9 +29,9 @@ def version(tmp_path, keys):
     """A version that was signed while it was staged, and then renamed."""
     staged = tmp_path / ".staging-1"
     (staged / "variables").mkdir(parents=True)
-    (staged / "saved_model.pb").write_text("the graph")
-    (staged / "variables" / "variables.index").write_text("the weights")
-    (staged / "provenance.json").write_text('{"version": 1}')
+    (staged / "saved_model.pb").write_text("the graph", encoding="utf-8")
+    (staged / "variables" / "variables.index").write_text("the weights", encoding="utf-8")
+    (staged / "provenance.json").write_text('{"version": 1}', encoding="utf-8")
     signing.sign(staged, keys)
     return staged.rename(tmp_path / "1")
 
@@ -44,7 +44,7 @@ def test_what_was_signed_is_what_was_signed(version, keys):
 
 @pytest.mark.parametrize("file", ["saved_model.pb", "variables/variables.index", "provenance.json"])
 def test_each_altered_file_is_named(file, version, keys):
-    (version / file).write_text((version / file).read_text().replace("e", "E"))
+    (version / file).write_text((version / file).read_text(encoding="utf-8").replace("e", "E"), encoding="utf-8")
     assert signing.check(version, keys) == [f"{file} is altered since it was signed"]
 
 
@@ -54,15 +54,15 @@ def test_all_altered_files_are_named_whatever_their_digests(version, keys):
         (version / f"{n:02}").touch()
     signing.sign(version, keys)
     for n in range(40):
-        (version / f"{n:02}").write_text(str(n))
+        (version / f"{n:02}").write_text(str(n), encoding="utf-8")
     assert signing.check(version, keys) == [f"{n:02} is altered since it was signed" for n in range(40)]
 
 
 def test_what_is_missing_and_what_was_added_is_named(version, keys):
     (version / "variables" / "variables.index").unlink()
     (version / "assets.extra").mkdir()
-    (version / "assets.extra" / "more").write_text("")
-    (version / ".gitattributes").write_text("")
+    (version / "assets.extra" / "more").write_text("", encoding="utf-8")
+    (version / ".gitattributes").write_text("", encoding="utf-8")
     assert signing.check(version, keys) == [
         ".gitattributes is there, but was not signed",
         "assets.extra/more is there, but was not signed",
@@ -97,10 +97,10 @@ def test_a_signature_whose_claims_were_altered_is_found_out(version, keys):
     import base64
     import json
 
-    bundle = json.loads((version / "model.sig").read_text())
+    bundle = json.loads((version / "model.sig").read_text(encoding="utf-8"))
     claims = base64.b64decode(bundle["dsseEnvelope"]["payload"])
     bundle["dsseEnvelope"]["payload"] = base64.b64encode(claims.replace(b"sha256", b"SHA256")).decode()
-    (version / "model.sig").write_text(json.dumps(bundle))
+    (version / "model.sig").write_text(json.dumps(bundle), encoding="utf-8")
     assert signing.check(version, keys) == ["model.sig was altered"]
 
 
@@ -153,7 +153,7 @@ def test_a_password_for_a_key_that_has_none_is_said(tmp_path, monkeypatch):
 def test_a_key_of_no_use_is_refused_early(which, fault, tmp_path):
     path = tmp_path / "key.pem"
     if fault == "garbage":
-        path.write_text("not a key")
+        path.write_text("not a key", encoding="utf-8")
     elif fault != "absent":
         private(
             path,

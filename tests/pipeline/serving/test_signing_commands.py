@@ -21,7 +21,7 @@ def shelf(tmp_path):
     for name in "ab":
         model = tmp_path / name
         model.mkdir()
-        (model / "saved_model.pb").write_text(f"the graph of {name}")
+        (model / "saved_model.pb").write_text(f"the graph of {name}", encoding="utf-8")
         made = {"model": name, "accuracy": 0.9, "test": "these", "run": 1}
         shelf.publish(model, {}, made, expected=digest(listing(model)), compared=before)
         before = name

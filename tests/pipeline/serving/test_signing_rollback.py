@@ -37,10 +37,10 @@ def shelf(tmp_path: Path, keys: Signing) -> Shelf:
 
 def forge(version: Path) -> None:
     """Somebody without the key alters a file, what the provenance says of it, and what is remembered of both."""
-    (version / "saved_model.pb").write_text("another graph")
-    found = json.loads((version / "provenance.json").read_text())
+    (version / "saved_model.pb").write_text("another graph", encoding="utf-8")
+    found = json.loads((version / "provenance.json").read_text(encoding="utf-8"))
     found["files"]["saved_model.pb"] = files.listing(version)["saved_model.pb"]
-    (version / "provenance.json").write_text(json.dumps(found))
+    (version / "provenance.json").write_text(json.dumps(found), encoding="utf-8")
     (version.parent / ".history" / f"{version.name}.json").unlink()
 
 

@@ -39,19 +39,21 @@ class Kept:
         if state != "killed":
             self.lineage.finish(number, state=state, exit_code=0)
         for paper in (f"logs/run-{number}.log", f"reports/run-{number}.html"):
-            (self.store.root / paper).write_text("12345")
+            (self.store.root / paper).write_text("12345", encoding="utf-8")
         return number
 
     def put(self, name: str, recipe: dict | None = None) -> None:
         stage, key = name.split("/")
         with self.store.staging(stage, key) as out:
-            (out / "file").write_text("x" * 100)
+            (out / "file").write_text("x" * 100, encoding="utf-8")
             self.store.commit(Statistics(out, counts={}), stage, key, recipe or {}, now())
 
     def serve(self, version: Path, *names: str) -> None:
         version.mkdir(parents=True)
         stages = {name.split("/")[0]: {"key": name.split("/")[1]} for name in names}
-        (version / "provenance.json").write_text(json.dumps({"stages": {**stages, "baseline": {"key": None}}}))
+        (version / "provenance.json").write_text(
+            json.dumps({"stages": {**stages, "baseline": {"key": None}}}), encoding="utf-8"
+        )
 
     def plan(self, keep: int, serving: list[Path] | None = None) -> Plan:
         return Plan.of(self.store, self.lineage, serving, keep_runs=keep)
@@ -107,7 +109,7 @@ def test_a_serving_directory_that_is_not_there_is_asked_for(kept: Kept, tmp_path
 def test_a_version_that_cannot_be_read_stops_it(kept: Kept, text: str) -> None:
     version = kept.store.root / "serving" / "m" / "1"
     kept.run("a/1", pushed_to=version)
-    (version / "provenance.json").write_text(text)
+    (version / "provenance.json").write_text(text, encoding="utf-8")
     with pytest.raises(StoreError, match=r"provenance\.json cannot be read: what that version needs cannot be known"):
         kept.plan(0)
 
@@ -126,7 +128,7 @@ def test_answers_go_when_every_run_that_could_ask_again_is_gone(kept: Kept) -> N
         with time_machine.travel(began):
             kept.run("a/1", state=state)
         answers = kept.store.root / "held" / f"{name}.json"
-        answers.write_text("{}")
+        answers.write_text("{}", encoding="utf-8")
         os.utime(answers, (began.timestamp() + 60, began.timestamp() + 60))
     assert [name for name in kept.plan(1).papers if name.startswith("held")] == ["held/early.json"]
     kept.lineage.finish(2, state="approved", exit_code=0)

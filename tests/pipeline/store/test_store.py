@@ -23,7 +23,7 @@ def put(store: Store, artifact: Artifact, key: str = "key", **files: str) -> Art
     """Commit an artifact of those facts and files."""
     with store.staging("stage", key) as out:
         for name, text in (files or {"file": "content"}).items():
-            (out / name).write_text(text)
+            (out / name).write_text(text, encoding="utf-8")
         facts = {name: value for name, value in vars(artifact).items() if name not in ("path", "digest")}
         return store.commit(type(artifact)(out, **facts), "stage", key, RECIPE, now())
 
@@ -43,7 +43,7 @@ def put(store: Store, artifact: Artifact, key: str = "key", **files: str) -> Art
 def test_what_was_committed_is_found_with_all_its_facts(store: Store, artifact: Artifact) -> None:
     committed = put(store, artifact, file="content")
     assert committed.path == store.root / "artifacts" / "stage" / "key"
-    assert (committed.path / "file").read_text() == "content"
+    assert (committed.path / "file").read_text(encoding="utf-8") == "content"
     assert len(committed.digest) == 64
     assert store.find("stage", "key", type(artifact)) == committed
     assert Store(store.root).find("stage", "key", type(artifact)) == committed
@@ -71,7 +71,7 @@ def test_an_artifact_without_a_whole_manifest_does_not_exist(store: Store, manif
     path = put(store, Statistics(Path(), counts={})).path / "manifest.json"
     path.unlink()
     if manifest is not None:
-        path.write_text(manifest)
+        path.write_text(manifest, encoding="utf-8")
     assert store.find("stage", "key", Statistics) is None
     assert list(store.manifests("stage")) == []
 
@@ -95,7 +95,7 @@ def test_an_artifact_that_lost_a_file_is_refused(store: Store) -> None:
 
 def test_an_artifact_with_a_file_cut_short_is_refused(store: Store) -> None:
     path = put(store, Statistics(Path(), counts={}), one="x" * 2000).path
-    (path / "one").write_text("x" * 1000)
+    (path / "one").write_text("x" * 1000, encoding="utf-8")
     with pytest.raises(DataError) as error:
         store.find("stage", "key", Statistics)
     assert error.value.cause == f"artifact {path}: one has 1,000 bytes, its manifest says 2,000"
@@ -194,7 +194,7 @@ def test_an_error_under_the_lock_is_not_the_locks(store: Store) -> None:
 
 
 def test_a_store_of_a_newer_format_is_refused(store: Store) -> None:
-    (store.root / "store.json").write_text('{"format": 2}')
+    (store.root / "store.json").write_text('{"format": 2}', encoding="utf-8")
     with pytest.raises(ConfigurationError) as error:
         Store(store.root)
     assert str(error.value) == (
@@ -205,7 +205,7 @@ def test_a_store_of_a_newer_format_is_refused(store: Store) -> None:
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", "format 1"])
 def test_a_marker_that_says_no_format_is_refused(store: Store, text: str) -> None:
-    (store.root / "store.json").write_text(text)
+    (store.root / "store.json").write_text(text, encoding="utf-8")
     with pytest.raises(ConfigurationError, match=r"is not a store's marker file\n  Name another ROOT with --root\.$"):
         Store(store.root)
 
@@ -222,7 +222,7 @@ def test_a_root_below_a_file_is_refused(tmp_path: Path) -> None:
 
 def test_a_manifest_is_the_last_file_and_names_all_others(store: Store) -> None:
     path = put(store, Statistics(Path(), counts={"train": 3}), one="1", two="2").path
-    manifest = json.loads((path / "manifest.json").read_text())
+    manifest = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
     assert sorted(manifest["files"]) == ["one", "two"]
     assert manifest["facts"] == {"counts": {"train": 3}}
 
@@ -261,8 +261,10 @@ def test_scratch_of_a_stage_that_is_done_goes_and_that_of_others_stays(store: St
     for path in (done, forced, killed):
         store.scratch("stage", path.parent.name.removeprefix("stage-"))
         path.touch()
-    (done.parent / "done").write_text(store.manifest("stage", "done")["seal"])  # killed after the rename
-    (forced.parent / "done").write_text("the seal of what was never renamed")
+    (done.parent / "done").write_text(
+        store.manifest("stage", "done")["seal"], encoding="utf-8"
+    )  # killed after the rename
+    (forced.parent / "done").write_text("the seal of what was never renamed", encoding="utf-8")
     with store.lock(wait=False):
         assert sorted(p.name for p in (store.root / "scratch").iterdir()) == ["stage-forced", "stage-killed"]
 
@@ -287,7 +289,7 @@ def test_a_store_has_an_id_of_its_own_that_stays(store: Store, tmp_path: Path) -
 
 
 def test_a_store_from_before_there_were_ids_gets_one_with_its_next_run(store: Store) -> None:
-    (store.root / "store.json").write_text('{"format": 1}')
+    (store.root / "store.json").write_text('{"format": 1}', encoding="utf-8")
     assert Store(store.root).id == ""
     with Store(store.root).lock(wait=False):
         assert len(store.id) == 32
@@ -296,7 +298,7 @@ def test_a_store_from_before_there_were_ids_gets_one_with_its_next_run(store: St
 def test_a_flipped_bit_of_an_input_is_refused_before_it_is_used(store: Store) -> None:
     made = put(store, Statistics(Path(), counts={}), one="content")
     store.check("stage", made)
-    (made.path / "one").write_text("Content")
+    (made.path / "one").write_text("Content", encoding="utf-8")
     assert store.find("stage", "key", Statistics) == made  # sizes only: a plan costs nothing
     with pytest.raises(DataError) as error:
         store.check("stage", made)
@@ -308,10 +310,10 @@ def test_a_flipped_bit_of_an_input_is_refused_before_it_is_used(store: Store) ->
 def forged(artifact: Artifact, **changes: object) -> None:
     """Its manifest says something else, and its digest is that of what it says: as an intruder would write it."""
     path = artifact.path / "manifest.json"
-    manifest = json.loads(path.read_text()) | changes
+    manifest = json.loads(path.read_text(encoding="utf-8")) | changes
     manifest["digest"] = files.digest(manifest["files"], manifest["facts"])
     manifest["seal"] = files.seal(manifest)
-    path.write_text(json.dumps(manifest))
+    path.write_text(json.dumps(manifest), encoding="utf-8")
 
 
 @pytest.mark.parametrize("name", ["../../../store.json", "/etc/hostname", "deep/../../key/one"])
@@ -336,7 +338,9 @@ def test_a_manifest_whose_shards_climb_out_is_refused(store: Store, shard: str) 
 def test_a_manifest_of_another_shape_is_none(store: Store, entry: object) -> None:
     made = put(store, Statistics(Path(), counts={}), one="1")
     path = made.path / "manifest.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"files": {"one": entry}}))
+    path.write_text(
+        json.dumps(json.loads(path.read_text(encoding="utf-8")) | {"files": {"one": entry}}), encoding="utf-8"
+    )
     assert store.find("stage", "key", Statistics) is None
 
 

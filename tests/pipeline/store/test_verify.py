@@ -23,7 +23,7 @@ def artifact(store: Store) -> Path:
     with store.staging("stage", "key") as out:
         (out / "deep").mkdir()
         for name in ("one", "deep/two"):
-            (out / name).write_text("x" * 2000)
+            (out / name).write_text("x" * 2000, encoding="utf-8")
         return store.commit(Statistics(out, counts={}), "stage", "key", {}, now()).path
 
 
@@ -38,15 +38,15 @@ def flip(path: Path) -> None:
 
 
 def swap_manifest(path: Path) -> None:
-    manifest = json.loads((path / "manifest.json").read_text())
+    manifest = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
     manifest["facts"] = {"counts": {"train": 1}}
-    (path / "manifest.json").write_text(json.dumps(manifest))
+    (path / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
 
 
 PLANTED: dict[str, tuple[Callable[[Path], object], str]] = {
     "a bit": (lambda p: flip(p / "deep/two"), "deep/two was altered: its SHA-256 is not the manifest's"),
     "a file removed": (lambda p: (p / "one").unlink(), "one is missing"),
-    "a file cut": (lambda p: (p / "one").write_text("x"), "one has 1 bytes, its manifest says 2,000"),
+    "a file cut": (lambda p: (p / "one").write_text("x", encoding="utf-8"), "one has 1 bytes, its manifest says 2,000"),
     "a file added": (lambda p: (p / "deep/three").touch(), "deep/three is not in its manifest"),
     "a link": (
         lambda p: ((p / "one").unlink(), (p / "one").symlink_to(p / "deep/two")),
@@ -59,7 +59,9 @@ PLANTED: dict[str, tuple[Callable[[Path], object], str]] = {
         "it has no readable manifest.json, so no run uses it",
     ),
     "half a manifest": (
-        lambda p: (p / "manifest.json").write_text((p / "manifest.json").read_text()[:200]),
+        lambda p: (p / "manifest.json").write_text(
+            (p / "manifest.json").read_text(encoding="utf-8")[:200], encoding="utf-8"
+        ),
         "it has no readable manifest.json, so no run uses it",
     ),
     "other facts": (swap_manifest, "it has no readable manifest.json, so no run uses it"),
