@@ -8,7 +8,7 @@ from typing import Any
 from components._data import shard_statistics
 from components._data.anomalies import against, jensen_shannon, largest_difference, oddities
 from components._data.duplicates import duplicates
-from pipeline.engine.component import Run, component
+from pipeline.engine.component import StageRun, component
 from schemas import statistics as stats
 from schemas.artifacts import Admission, Collected, Served, Statistics
 from schemas.contract import Contract, called
@@ -25,16 +25,15 @@ def admit(
     contract: Contract,
     checks: Validate,
     drift: Drift,
-    run: Run,
+    run: StageRun,
 ) -> Admission:
     """The spans that may be learnt from. One that cannot be read, or breaks the contract, is quarantined, with the reason; one
     that lies far from the training data of the model now served (of the base data set, where none is) is treated as
     `drift.then` says. Passes unless that is `error`.
     """
-    before, what = statistics.path / "stats.tfrecord", "the base data set's"
-    if served and (served.path / stats.SERVED).exists():
-        before, what = served.path / stats.SERVED, f"version {served.version}'s"
-    learnt = stats.read(before)["train"]
+    learnt, what = served.training_statistics() if served else None, f"version {served.version}'s" if served else ""
+    if learnt is None:
+        learnt, what = statistics.by_split()["train"], "the base dataset's"
     rows = [_judged(spans, name, learnt, what, contract, checks, drift) for name in in_order(spans.spans)]
     (run.out / "spans.json").write_text(json.dumps(rows, indent=1), encoding="utf-8")
     drifted = {row["span"]: row["drift"] for row in rows if row["drift"]}

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from pipeline.engine.component import Run, Unkeyed, component
+from pipeline.engine.component import StageRun, Unkeyed, component
 from pipeline.serving import Shelf
 from schemas import files
 from schemas.artifacts import Approval, Decision, Evaluation, Model, Served, ServingCheck
@@ -27,7 +27,7 @@ def approve(
     decided: Unkeyed[Decided | None],
     serving_dir: Unkeyed[Path],
     model_name: str,
-    run: Run,
+    run: StageRun,
 ) -> Approval:
     """Passes unless the model was rejected or rolled back, or `push.approval` is manual and nobody has approved it yet.
 

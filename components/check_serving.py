@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from components._serving_check import signatures, warmup
-from pipeline.engine.component import Run, component
+from pipeline.engine.component import StageRun, component
 from schemas.artifacts import WARMUP, Evaluation, Model, Served, ServingCheck
 from schemas.settings.check_serving import Serving
 
@@ -49,7 +49,7 @@ def started_process() -> Iterator["subprocess.Popen[str]"]:
 
 @component(ahead=started_process)
 def check_serving(
-    model: Model, evaluation: Evaluation, baseline: Served | None, *, model_name: str, budgets: Serving, run: Run
+    model: Model, evaluation: Evaluation, baseline: Served | None, *, model_name: str, budgets: Serving, run: StageRun
 ) -> ServingCheck:
     """Passes if both signatures answer as the evaluator heard them answer, within the budgets of time and memory, and if who calls
     the model now served can go on calling this one. Also leaves the requests that warm it up."""
@@ -73,7 +73,7 @@ def check_serving(
     return _verdict(run, [*_over(found, budgets), *_incompatible(found, baseline, budgets)], **facts)
 
 
-def _verdict(run: Run, reasons: list[str], **facts: float) -> ServingCheck:
+def _verdict(run: StageRun, reasons: list[str], **facts: float) -> ServingCheck:
     return ServingCheck(
         run.out,
         passed=not reasons,

@@ -10,7 +10,7 @@ from etils import epy
 from components._data import shard_files, shard_statistics
 from components._data.images import image_hash
 from components.sources import labelled
-from pipeline.engine.component import Run, component
+from pipeline.engine.component import StageRun, component
 from schemas import example, files
 from schemas.artifacts import Arrivals, Collected, Span, Split
 from schemas.errors import DataError
@@ -26,7 +26,7 @@ MARK = "mark.json"
 
 @component
 def collect(
-    arrivals: Arrivals, *, labels: list[str], validation: float, fresh: float, shard_size: int, run: Run
+    arrivals: Arrivals, *, labels: list[str], validation: float, fresh: float, shard_size: int, run: StageRun
 ) -> Collected:
     """Records and statistics of every span; only those that are new are read.
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from etils import epy
 
 from components._data import shard_statistics
-from pipeline.engine.component import Run, component
+from pipeline.engine.component import StageRun, component
 from schemas.artifacts import Examples, Statistics
 
 with epy.lazy_imports():
@@ -13,7 +13,7 @@ with epy.lazy_imports():
 
 
 @component
-def describe(examples: Examples, *, run: Run) -> Statistics:
+def describe(examples: Examples, *, run: StageRun) -> Statistics:
     """Statistics of images and labels per split, and duplicates within and across splits.
 
     Files: `stats.tfrecord`, one `DatasetFeatureStatisticsList` with a dataset per split, readable by TFDV and Facets;

@@ -14,7 +14,7 @@ from etils import epy
 from components._data import shard_files
 from components._data.images import decoder, image_hash
 from components.sources import tfds_builder
-from pipeline.engine.component import Run, Unkeyed, component
+from pipeline.engine.component import StageRun, Unkeyed, component
 from schemas import example, files
 from schemas.artifacts import Examples, SourceData, Split
 from schemas.errors import DataError
@@ -32,7 +32,7 @@ Reading = dict[str, tuple[int, Iterator[bytes]]]  # by file: the number of recor
 
 @component(completes="data")
 def ingest(
-    data: SourceData, *, source: Source, data_dir: Unkeyed[str | None], manual_dir: Unkeyed[str | None], run: Run
+    data: SourceData, *, source: Source, data_dir: Unkeyed[str | None], manual_dir: Unkeyed[str | None], run: StageRun
 ) -> Examples:
     """Raw labelled images in three splits: train, validation (split from train by a hash of the image) and test.
 

@@ -8,7 +8,7 @@ from etils import epy
 
 from components._data import shard_files, shard_statistics
 from components._data.images import image_hash
-from pipeline.engine.component import Run, component
+from pipeline.engine.component import StageRun, component
 from schemas import example, files
 from schemas.artifacts import Admission, Collected, Examples, Mixture, Split, Statistics
 from schemas.errors import ConfigurationError
@@ -28,7 +28,7 @@ def mix(
     window: Window,
     weight: float,
     base_weight: float,
-    run: Run,
+    run: StageRun,
 ) -> Mixture:
     """Train and validation of the base data set and of the spans in the window, the base's test split, and `fresh` of the newest
     span. Records are linked, not copied; statistics are merged, not counted anew.

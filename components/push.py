@@ -1,12 +1,13 @@
 """push: a blessed and checked model appears in the serving directory."""
 
-import json
+from dataclasses import asdict
 from pathlib import Path
 
-from pipeline.engine.component import Run, Unkeyed, component
+from pipeline.engine.component import StageRun, Unkeyed, component
 from pipeline.serving import Shelf, Version, rollout, signing
 from schemas import statistics as stats
 from schemas.artifacts import WARMUP, Approval, Evaluation, Model, Pushed, Served, ServingCheck, Statistics
+from schemas.artifacts.data import STATISTICS
 from schemas.errors import GatelineError, Refused
 from schemas.settings.push import Signing, Watch
 
@@ -26,7 +27,7 @@ def push(
     signatures: Unkeyed[Signing | None] = None,
     watched: Unkeyed[Watch | None] = None,
     labels: Unkeyed[list[str] | None] = None,
-    run: Run,
+    run: StageRun,
 ) -> Pushed:
     """The version that holds the model: a new one, or the latest if it is this very model. Older ones beyond `keep` go.
 
@@ -42,7 +43,7 @@ def push(
     provenance = {
         "model": model.digest,
         "identity": model.identity or model.digest,
-        "gates": json.loads((evaluation.path / "gates.json").read_text(encoding="utf-8")),
+        "gates": [asdict(gate) for gate in evaluation.gates()],
         "accuracy": evaluation.accuracy,
         "labels": labels,
         "test": evaluation.test,
@@ -55,7 +56,7 @@ def push(
         signing.require(now.path, signatures)
     version, new = shelf.publish(
         model.path / "saved_model",
-        {stats.SERVED: statistics.path / "stats.tfrecord", WARMUP: serving.path / WARMUP},
+        {stats.SERVED: statistics.path / STATISTICS, WARMUP: serving.path / WARMUP},
         provenance,
         expected=evaluation.saved_model,
         compared=baseline.digest if baseline else None,

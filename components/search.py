@@ -9,9 +9,10 @@ from typing import Any
 from etils import epy
 
 from components._tuning import chief, oracles, trials
-from pipeline.engine.component import Run, Unkeyed, component
+from pipeline.engine.component import StageRun, Unkeyed, component
 from schemas import example
 from schemas.artifacts import Features, Search
+from schemas.artifacts.training import HYPERPARAMETERS
 from schemas.errors import Refused
 from schemas.settings.train import Train
 from schemas.settings.tune import Range, Space, Tune, drawn
@@ -22,7 +23,7 @@ with epy.lazy_imports():
 
 
 @component
-def search(features: Features, *, settings: Train, tuning: Tune, workers: Unkeyed[int], run: Run) -> Search:
+def search(features: Features, *, settings: Train, tuning: Tune, workers: Unkeyed[int], run: StageRun) -> Search:
     """The hyperparameters of the trial with the highest validation accuracy. The test split is not read.
 
     A killed search resumes: finished trials are kept, an unfinished one resumes from its last epoch.
@@ -53,7 +54,7 @@ def search(features: Features, *, settings: Train, tuning: Tune, workers: Unkeye
     return _result(oracles.rows(study), space, settings, run)
 
 
-def _result(rows: list[dict[str, Any]], space: Space, settings: Train, run: Run) -> Search:
+def _result(rows: list[dict[str, Any]], space: Space, settings: Train, run: StageRun) -> Search:
     (run.out / "trials.json").write_text(json.dumps(rows, indent=2), encoding="utf-8")
     finished = [row for row in rows if row["state"] == "finished"]
     if not finished:
@@ -62,9 +63,8 @@ def _result(rows: list[dict[str, Any]], space: Space, settings: Train, run: Run)
         remedy = "Check tune.space and tune.parameters; the log holds the errors."
         raise Refused(f"no trial of the search produced a result ({states})", remedy)
     best = max(finished, key=lambda row: row["score"])
-    (run.out / "hyperparameters.json").write_text(
-        drawn(settings, best["values"]).model_dump_json(indent=2), encoding="utf-8"
-    )
+    chosen = drawn(settings, best["values"])
+    (run.out / HYPERPARAMETERS).write_text(chosen.model_dump_json(indent=2), encoding="utf-8")
     _write_logs(rows, space, run.out / "logs")
     run.say(f"best: trial {best['trial']}, validation accuracy {best['score']:.4f}")
     return Search(run.out, trials=len(rows), best=best["trial"], accuracy=best["score"])

@@ -8,10 +8,9 @@ from etils import epy
 
 from components._training import fingerprint, saved_model
 from components._training.training import Training
-from pipeline.engine.component import Run, component
+from pipeline.engine.component import StageRun, component
 from schemas import example
 from schemas.artifacts import Features, Hyperparameters, Model, Served
-from schemas.settings.train import Train
 
 with epy.lazy_imports():
     import matplotlib.figure
@@ -19,7 +18,7 @@ with epy.lazy_imports():
 
 
 @component
-def train(features: Features, hyperparameters: Hyperparameters, start: Served | None = None, *, run: Run) -> Model:
+def train(features: Features, hyperparameters: Hyperparameters, start: Served | None = None, *, run: StageRun) -> Model:
     """The trained classifier. Seeds and order are fixed: the same inputs give the same weights.
 
     Training starts from the weights of `start` if its layers are the same. A checkpoint is written after each epoch; a
@@ -28,7 +27,7 @@ def train(features: Features, hyperparameters: Hyperparameters, start: Served | 
     Raises:
         Refused: the loss is not a finite number.
     """
-    settings = Train.model_validate_json((hyperparameters.path / "hyperparameters.json").read_text(encoding="utf-8"))
+    settings = hyperparameters.settings()
     for _, path, count in features.shards():
         example.check(path, count)
     training = Training(features, settings, run.scratch / "checkpoint.npz")

@@ -10,7 +10,7 @@ from etils import epy
 
 from components._data import shard_files
 from components._training import fingerprint
-from pipeline.engine.component import Run, component
+from pipeline.engine.component import StageRun, component
 from schemas import example
 from schemas.artifacts import Examples, Features, Verdict
 from schemas.contract import Contract
@@ -32,7 +32,9 @@ BATCH_BYTES = 1_000_000  # raw pixels per batch: enough to make the fixed costs 
 
 
 @component
-def transform(examples: Examples, verdict: Verdict, *, contract: Contract, settings: Transform, run: Run) -> Features:
+def transform(
+    examples: Examples, verdict: Verdict, *, contract: Contract, settings: Transform, run: StageRun
+) -> Features:
     """Features of train and validation, and the transform graph, whose statistics come from train alone.
 
     image: float32 [height, width, channels]. label: int64, or float32 [classes] if it is one-hot.

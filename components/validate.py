@@ -8,7 +8,7 @@ from typing import Any
 from etils import epy
 
 from components._data.anomalies import Anomaly, against, jensen_shannon, largest_difference, oddities
-from pipeline.engine.component import Run, component
+from pipeline.engine.component import StageRun, component
 from schemas import statistics as stats
 from schemas.artifacts import Served, Statistics, Verdict
 from schemas.contract import Contract, called
@@ -22,14 +22,14 @@ with epy.lazy_imports():
 
 @component
 def validate(
-    statistics: Statistics, served: Served | None, *, contract: Contract, checks: Validate, run: Run
+    statistics: Statistics, served: Served | None, *, contract: Contract, checks: Validate, run: StageRun
 ) -> Verdict:
     """Passes unless an anomaly has severity error. Types, presence, domains and sizes by the schema; drift between splits
     and against the train split of the model now served, by the schema's comparators; the rest by `checks`.
 
     Leaves `anomalies.pbtxt` (an `Anomalies` proto) and `anomalies.json`.
     """
-    splits = stats.read(statistics.path / "stats.tfrecord")
+    splits = statistics.by_split()
     found = [
         anomaly for dataset in splits.values() for anomaly in (*against(contract, dataset), *oddities(dataset, checks))
     ]
@@ -37,8 +37,7 @@ def validate(
     for name, dataset in splits.items():
         if name not in ("train", "fresh"):  # how far new data may lie from old is the spans' affair
             found += _apart(contract, dataset, train, f"{name} against train", name, "skew_comparator", checks.skew)
-    if served is not None and (served.path / stats.SERVED).exists():
-        before = stats.read(served.path / stats.SERVED)["train"]
+    if served is not None and (before := served.training_statistics()) is not None:
         found += _apart(
             contract,
             train,

@@ -24,8 +24,16 @@ def write(path: Path, datasets: "Iterable[pb.DatasetFeatureStatistics]") -> None
 
 
 def read(path: Path) -> "dict[str, pb.DatasetFeatureStatistics]":
-    """Data sets by name, the splits in their order."""
-    record = next(tf.data.TFRecordDataset(str(path)).as_numpy_iterator())
+    """Datasets by name, the splits in their order. Needs no TensorFlow: a TFRecord is a length, its CRC, and the record.
+
+    Raises:
+        ValueError: the file is cut short, or holds something else.
+    """
+    content = path.read_bytes()
+    size = int.from_bytes(content[:8], "little")
+    record = content[12 : 12 + size]
+    if len(content) < 12 or len(record) != size:
+        raise ValueError(f"{path} is cut short")
     return {dataset.name: dataset for dataset in pb.DatasetFeatureStatisticsList.FromString(record).datasets}
 
 

@@ -34,7 +34,7 @@ class Reader:
 
     def __init__(self, home: Path) -> None:
         self.home = self.place = home
-        (home / ".venv/bin").mkdir(parents=True)
+        (home / ".venv/bin").mkdir(parents=True, exist_ok=True)
         (home / ".venv/bin/activate").write_text("", encoding="utf-8")
 
     @property

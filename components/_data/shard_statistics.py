@@ -4,7 +4,6 @@ write_shard_statistics(shard, 1000, out)               # on a worker
 write(out, {"train": [out / "train-00000-of-00001"]})  # the driver: stats.tfrecord, leaked.json
 """
 
-import json
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +13,7 @@ from etils import epy
 from components._data import duplicates
 from components._data.statistics import ImageStatistics, merged
 from schemas import example, statistics
+from schemas.artifacts import Statistics
 
 with epy.lazy_imports():
     import numpy as np
@@ -53,8 +53,5 @@ def write(out: Path, splits: Mapping[str, list[Path]]) -> dict[str, int]:
     )
     for split in duplicates.TESTED:
         if split in splits:
-            name = "leaked.json" if split == "test" else f"leaked-{split}.json"
-            (out / name).write_text(
-                json.dumps(sorted(index for s, index in found.leaked if s == split)), encoding="utf-8"
-            )
+            Statistics.write_leaked(out, split, (index for s, index in found.leaked if s == split))
     return {split: each.records for split, each in described.items()}

@@ -16,6 +16,7 @@ from etils import epy
 
 from components._evaluation import corruptions, measures, metrics
 from schemas import example
+from schemas.artifacts.evaluation import PREDICTIONS
 
 with epy.lazy_imports():
     import apache_beam as beam
@@ -32,7 +33,6 @@ with epy.lazy_imports():
 LABEL, INDEX, PROBABILITIES = "label", "source/index", "probabilities"
 INPUT = "examples"  # the signature's parameter: TFMA then calls it by keyword; by position TensorFlow first formats an error
 ORIGIN = "origin"
-PREDICTIONS = "predictions"
 CORRUPTION, LEAKED, FRESH = (
     "corruption",
     "leaked",
@@ -46,8 +46,8 @@ SPREAD = 2654435761  # Knuth's multiplicative hash: spreads indices over 32 bits
 
 
 @dataclass(frozen=True)
-class Look:
-    """What is looked at, and how."""
+class EvaluationPlan:
+    """Which slices, derived features and corruptions are measured, and how."""
 
     shape: tuple[int, int, int]
     classes: int
@@ -67,7 +67,7 @@ def evaluate(
     shards: list[tuple[str, int, bool]],
     models: dict[str, Path],
     baseline: str | None,
-    look: Look,
+    plan: EvaluationPlan,
     out: Path,
 ) -> None:
     """Evaluate the SavedModels `models`, by name, on raw records: TFMA's output in `out/tfma`, rows in `out/predictions`.
@@ -86,19 +86,19 @@ def evaluate(
     extractors = [tfma.extractors.PredictionsExtractor(config, shared)]
     names = [s.name for s in specs]
     evaluators = [
-        tfma.evaluators.Evaluator("Evaluate", extractors[-1].stage_name, _compute(config, names, baseline, look))
+        tfma.evaluators.Evaluator("Evaluate", extractors[-1].stage_name, _compute(config, names, baseline, plan))
     ]
     writers = [
         *tfma.default_writers(str(out / "tfma"), shared, config, display_only_data_location="test"),
         tfma.writers.Writer("WritePredictions", _write_predictions(str(out / PREDICTIONS))),
     ]
-    batches = pipeline | beam.Create(shards) | beam.Reshuffle() | "read" >> beam.FlatMap(read_batches, look)
+    batches = pipeline | beam.Create(shards) | beam.Reshuffle() | "read" >> beam.FlatMap(read_batches, plan)
     _ = batches | tfma.ExtractEvaluateAndWriteResults(
         eval_shared_model=shared, eval_config=config, extractors=extractors, evaluators=evaluators, writers=writers
     )
 
 
-def read_batches(shard: tuple[str, int, bool], look: Look) -> Iterator[dict[str, Any]]:
+def read_batches(shard: tuple[str, int, bool], plan: EvaluationPlan) -> Iterator[dict[str, Any]]:
     """A shard as TFMA's batched extracts, and its corrupted images; the raw records stay whole, since the signature parses
     them. `shard`: path, records, and whether it is of the fresh slice.
 
@@ -106,12 +106,12 @@ def read_batches(shard: tuple[str, int, bool], look: Look) -> Iterator[dict[str,
         DataError: the shard is damaged.
     """
     path, count, fresh = shard
-    leaked = list((look.fresh if fresh else look.leaked) or ())
+    leaked = list((plan.fresh if fresh else plan.leaked) or ())
     for number, records in enumerate(example.read(Path(path), count)):
         columns = example.parse(records, Path(path))
-        images = np.frombuffer(b"".join(columns["image"].tolist()), np.uint8).reshape(-1, *look.shape)
-        for measure in look.derived:
-            columns[measure] = measures.binned(measures.MEASURES[measure](images), look.derived[measure])
+        images = np.frombuffer(b"".join(columns["image"].tolist()), np.uint8).reshape(-1, *plan.shape)
+        for measure in plan.derived:
+            columns[measure] = measures.binned(measures.MEASURES[measure](images), plan.derived[measure])
         del columns["image"]
         columns[LEAKED] = np.isin(columns[INDEX], leaked)
         columns[CORRUPTION] = np.full(len(records), "", object)
@@ -119,10 +119,10 @@ def read_batches(shard: tuple[str, int, bool], look: Look) -> Iterator[dict[str,
         yield _extracts(records, columns, path, number)
         if fresh:
             continue
-        chosen = np.flatnonzero((columns[INDEX] * SPREAD % 2**32 < look.corrupted * 2**32) & ~columns[LEAKED])
-        if look.corruptions and len(chosen):
+        chosen = np.flatnonzero((columns[INDEX] * SPREAD % 2**32 < plan.corrupted * 2**32) & ~columns[LEAKED])
+        if plan.corruptions and len(chosen):
             yield _extracts(
-                *_corrupted(images[chosen], columns[LABEL][chosen], columns[INDEX][chosen], look.corruptions),
+                *_corrupted(images[chosen], columns[LABEL][chosen], columns[INDEX][chosen], plan.corruptions),
                 path,
                 number,
             )
@@ -146,18 +146,18 @@ def _extracts(records: list[bytes], columns: dict[str, "np.ndarray"], path: str,
     return {tfma.INPUT_KEY: raw, tfma.FEATURES_KEY: {INPUT: raw, **columns}, ORIGIN: origin}
 
 
-def _compute(config: Any, models: list[str], baseline: str | None, look: Look) -> "beam.PTransform":
+def _compute(config: Any, models: list[str], baseline: str | None, plan: EvaluationPlan) -> "beam.PTransform":
     """What TFMA's own evaluator returns (metrics, plots, validations), and the predictions."""
     wanted = {key.name for key, *_ in metric_specs.keys_and_metrics_from_specs(config, config.metrics_specs)}
 
     def expand(batches: "beam.PCollection") -> dict[str, "beam.PCollection"]:
         sliced = (
-            batches | "sums by slice" >> beam.FlatMap(sums_by_slice, models, look) | "merge" >> beam.CombinePerKey(sum)
+            batches | "sums by slice" >> beam.FlatMap(sums_by_slice, models, plan) | "merge" >> beam.CombinePerKey(sum)
         )
-        metrics = sliced | "metrics" >> beam.Map(to_metrics, models, baseline, look, wanted)
+        metrics = sliced | "metrics" >> beam.Map(to_metrics, models, baseline, plan, wanted)
         return {
             constants.METRICS_KEY: metrics,
-            constants.PLOTS_KEY: sliced | "plots" >> beam.Map(to_plots, models, look.classes),
+            constants.PLOTS_KEY: sliced | "plots" >> beam.Map(to_plots, models, plan.classes),
             constants.VALIDATIONS_KEY: metrics | "validate" >> beam.Map(metrics_validator.validate_metrics, config),
             PREDICTIONS: batches | "predictions" >> beam.FlatMap(to_table, models),
         }
@@ -165,7 +165,7 @@ def _compute(config: Any, models: list[str], baseline: str | None, look: Look) -
     return beam.ptransform_fn(expand)()
 
 
-def sums_by_slice(batch: dict[str, Any], models: list[str], look: Look) -> Iterator[tuple[Any, "np.ndarray"]]:
+def sums_by_slice(batch: dict[str, Any], models: list[str], plan: EvaluationPlan) -> Iterator[tuple[Any, "np.ndarray"]]:
     """(TFMA's slice key, float64 [models, sums]) of each slice that a batch has examples of."""
     features = batch[tfma.FEATURES_KEY]
     probabilities = _by_model(batch, models).values()
@@ -173,7 +173,7 @@ def sums_by_slice(batch: dict[str, Any], models: list[str], look: Look) -> Itera
     groups: dict[Any, list[int]] = defaultdict(list)
     for row in np.flatnonzero(counted).tolist():
         groups[()].append(row)
-        for slicing in look.slicings:
+        for slicing in plan.slicings:
             groups[tuple((name, _value(features[name][row])) for name in sorted(slicing))].append(row)
     for row in np.flatnonzero(~counted).tolist():
         if not features[FRESH][row]:
@@ -181,7 +181,7 @@ def sums_by_slice(batch: dict[str, Any], models: list[str], look: Look) -> Itera
         elif not features[LEAKED][row]:
             groups[((FRESH, "yes"),)].append(row)
     for key, rows in groups.items():
-        yield key, np.stack([metrics.sums(features[LABEL][rows], p[rows], look.classes) for p in probabilities])
+        yield key, np.stack([metrics.sums(features[LABEL][rows], p[rows], plan.classes) for p in probabilities])
 
 
 def _value(value: Any) -> int | str:
@@ -189,12 +189,12 @@ def _value(value: Any) -> int | str:
 
 
 def to_metrics(
-    sliced: tuple[Any, "np.ndarray"], models: list[str], baseline: str | None, look: Look, wanted: set[str]
+    sliced: tuple[Any, "np.ndarray"], models: list[str], baseline: str | None, plan: EvaluationPlan, wanted: set[str]
 ) -> tuple[Any, dict[Any, float]]:
     """(slice key, sums) to (slice key, metrics by TFMA's keys), differences to the baseline included."""
     found: dict[str, dict[str, float]] = {}
     for model, row in zip(models, sliced[1], strict=True):
-        values = metrics.figures(row, look.classes, look.confidence, look.min_examples)
+        values = metrics.figures(row, plan.classes, plan.confidence, plan.min_examples)
         found[model] = {name: value for name, value in values.items() if name in wanted}
     key = tfma.metrics.MetricKey
     out = {key(name, model_name=model): value for model, values in found.items() for name, value in values.items()}

@@ -2,9 +2,10 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
+from schemas.artifacts.evaluation import GateResult
 from schemas.contract import called
 from schemas.settings.gates import Gates
 
@@ -12,30 +13,9 @@ CANDIDATE, BASELINE, BEST = "candidate", "baseline", "best"
 ROUNDING = 1e-9  # a drop of just what is allowed passes, however its floats were rounded
 
 
-@dataclass(frozen=True)
-class Judged:
-    """One gate on one slice."""
-
-    gate: str  # the setting
-    slice: str  # "overall", or "label=3"
-    required: str
-    came: str
-    passed: bool
-    words: str  # for a refusal
-    bound: float | None = None
-    value: float | None = None  # None: it could not be measured, or is no number
-    verdict: str = ""
-    margin: str = ""
-    on: str = ""  # the slice, with the names of its labels
-
-    def __post_init__(self) -> None:
-        if not self.verdict:
-            object.__setattr__(self, "verdict", "passed" if self.passed else "refused")
-
-
 def judge(
     gates: Gates, classes: int, metrics: dict[str, Any], comparisons: list[dict[str, Any]], names: Sequence[str] = ()
-) -> list[Judged]:
+) -> list[GateResult]:
     """Each gate, in the order of the configuration. `names`: what the labels are called."""
     candidate = metrics[CANDIDATE]
     overall = candidate["overall"]
@@ -62,7 +42,7 @@ def judge(
     return [_named(gate, names) for gate in found]
 
 
-def _named(gate: Judged, names: Sequence[str]) -> Judged:
+def _named(gate: GateResult, names: Sequence[str]) -> GateResult:
     """With what its labels are called; settings keep their keys."""
     on = called(gate.slice, names)
     return replace(gate, on=on, words=gate.words.replace(gate.slice, on, 1))
@@ -80,7 +60,7 @@ def _matching(name: str, slices: dict[str, Any]) -> list[str]:
     return [s for s in slices if s.count(", ") == name.count(", ") and fits(s)] or [name]
 
 
-def _per_class(gates: Gates, classes: int, candidate: dict[str, Any]) -> list[Judged]:
+def _per_class(gates: Gates, classes: int, candidate: dict[str, Any]) -> list[GateResult]:
     """A gate on each class. That some are too small to be judged is said; that all of them are is a refusal."""
     found = [_slice(gates, "per_class", f"label={k}", gates.per_class, candidate) for k in range(classes)]
     if any(gate.verdict != "too few examples" for gate in found):
@@ -88,18 +68,18 @@ def _per_class(gates: Gates, classes: int, candidate: dict[str, Any]) -> list[Ju
     words = f"no class has {gates.min_examples} test images, as gates.min_examples asks, so gates.per_class cannot be judged"
     return [
         *found,
-        Judged(
+        GateResult(
             "per_class", "every class", f"≥ {gates.per_class:.4f}", "too few examples", False, words, gates.per_class
         ),
     ]
 
 
-def _accuracy(gates: Gates, row: dict[str, float]) -> Judged:
+def _accuracy(gates: Gates, row: dict[str, float]) -> GateResult:
     if row["count"] < gates.min_examples:
         words = (
             f"the test split has {row['count']:,} images that count; gates.min_examples asks for {gates.min_examples:,}"
         )
-        return Judged(
+        return GateResult(
             "accuracy",
             "overall",
             f"≥ {gates.accuracy:.4f}",
@@ -111,49 +91,51 @@ def _accuracy(gates: Gates, row: dict[str, float]) -> Judged:
     return _at_least("accuracy", "overall", gates.accuracy, row, row["accuracy"], "accuracy is {value:.4f}")
 
 
-def _slice(gates: Gates, gate: str, slice_: str, floor: float, candidate: dict[str, Any]) -> Judged:
+def _slice(gates: Gates, gate: str, slice_: str, floor: float, candidate: dict[str, Any]) -> GateResult:
     return _floor(gates, gate, slice_, floor, candidate["slices"].get(slice_))
 
 
-def _floor(gates: Gates, gate: str, slice_: str, floor: float, row: dict[str, float] | None) -> Judged:
+def _floor(gates: Gates, gate: str, slice_: str, floor: float, row: dict[str, float] | None) -> GateResult:
     """By the upper confidence bound: a slice is refused for what it is, not for the luck of a few images."""
     required = f"≥ {floor:.4f}"
     if row is None:
         words = f"{slice_} has no test examples, so gates.{gate} cannot be judged"
-        return Judged(gate, slice_, required, "no examples", False, words, floor)
+        return GateResult(gate, slice_, required, "no examples", False, words, floor)
     if row["count"] < gates.min_examples:
         came = f"{row['accuracy']:.4f} of {row['count']:,}"
-        return Judged(gate, slice_, required, came, True, "", floor, row["accuracy"], "too few examples")
+        return GateResult(gate, slice_, required, came, True, "", floor, row["accuracy"], "too few examples")
     words = f"accuracy on {slice_} is {row['accuracy']:.4f}, at {gates.confidence:.0%} confidence at most {{value:.4f}}"
     return _at_least(
         gate, slice_, floor, row, row["upper"], words, came=f"{row['accuracy']:.4f}, at most {row['upper']:.4f}"
     )
 
 
-def _fresh(gates: Gates, floor: float, row: dict[str, float] | None) -> Judged:
+def _fresh(gates: Gates, floor: float, row: dict[str, float] | None) -> GateResult:
     """A line whose first span is still to come has nothing fresh to be judged by, and says so."""
     if row is None:
-        return Judged("fresh", "fresh", f"≥ {floor:.4f}", "no span yet", True, "", floor, None, "too few examples")
+        return GateResult("fresh", "fresh", f"≥ {floor:.4f}", "no span yet", True, "", floor, None, "too few examples")
     return _floor(gates, "fresh", "fresh", floor, row)
 
 
 def _at_least(
     gate: str, slice_: str, floor: float, row: dict[str, float], value: float, words: str, came: str = ""
-) -> Judged:
+) -> GateResult:
     required = f"≥ {floor:.4f}"
     if not math.isfinite(row["loss"]):
-        return Judged(
+        return GateResult(
             gate, slice_, required, "not a number", False, f"{slice_}: the model's probabilities are not numbers", floor
         )
     missing = f"{words.format(value=value)}; gates.{gate} asks for {floor:.4f}, {floor - value:.4f} more"
     came = came or f"{value:.4f}"
-    return Judged(gate, slice_, required, came, value >= floor, missing, floor, value, margin=f"{value - floor:+.4f}")
+    return GateResult(
+        gate, slice_, required, came, value >= floor, missing, floor, value, margin=f"{value - floor:+.4f}"
+    )
 
 
-def _ceiling(name: str, bound: float, value: float) -> Judged:
+def _ceiling(name: str, bound: float, value: float) -> GateResult:
     title = {"ece": "expected calibration error", "brier": "Brier score"}[name]
     if not math.isfinite(value):
-        return Judged(
+        return GateResult(
             name,
             "overall",
             f"≤ {bound:.4f}",
@@ -163,7 +145,7 @@ def _ceiling(name: str, bound: float, value: float) -> Judged:
             bound,
         )
     words = f"{title} is {value:.4f}; gates.{name} allows {bound:.4f}, {value - bound:.4f} less"
-    return Judged(
+    return GateResult(
         name,
         "overall",
         f"≤ {bound:.4f}",
@@ -176,16 +158,16 @@ def _ceiling(name: str, bound: float, value: float) -> Judged:
     )
 
 
-def _drop(bound: float, before: float, now: float) -> Judged:
+def _drop(bound: float, before: float, now: float) -> GateResult:
     drop = before - now
     words = f"accuracy {now:.4f} is {drop:.4f} below the served model's {before:.4f}; gates.drop allows {bound:.4f}"
     passed = drop <= bound + ROUNDING
-    return Judged(
+    return GateResult(
         "drop", "overall", f"≤ {bound:.4f}", f"{drop:.4f}", passed, words, bound, drop, margin=f"{bound - drop:+.4f}"
     )
 
 
-def _paired(gates: Gates, comparison: dict[str, Any]) -> Judged:
+def _paired(gates: Gates, comparison: dict[str, Any]) -> GateResult:
     verdict, policy = comparison["verdict"], gates.paired
     allowed = [name for name in ("better", "equivalent", "worse", "undecided") if getattr(policy, name) == "pass"]
     words = f"{comparison['words']}; gates.paired lets pass: {', '.join(allowed) or 'nothing'}"
@@ -193,13 +175,13 @@ def _paired(gates: Gates, comparison: dict[str, Any]) -> Judged:
         words += f"; with a margin above {_points(-comparison['interval'][0]).lstrip('+')} it would be equivalent"
     came = f"{verdict}, {_points(comparison['difference'])}"
     margin = f"{comparison['interval'][0] + comparison['margin']:+.4f}"
-    return Judged(
+    return GateResult(
         "paired", "overall", " or ".join(allowed) or "nothing", came, verdict in allowed, words,
         -policy.margin, comparison["difference"], margin=margin,
     )  # fmt: skip
 
 
-def _budget(gates: Gates, comparison: dict[str, Any]) -> Judged:
+def _budget(gates: Gates, comparison: dict[str, Any]) -> GateResult:
     """Against the best model ever served: by the lower bound where both saw the same images, by the figures otherwise."""
     paired = comparison["by"] == "paired"
     passed = (
@@ -211,7 +193,7 @@ def _budget(gates: Gates, comparison: dict[str, Any]) -> Judged:
     words = f"{comparison['words']}; gates.budget allows to lose {_points(gates.budget.margin).lstrip('+')} of the best model ever served"
     came = f"{_points(comparison['difference'])}" + (f", at least {_points(lowest)}" if paired else ", as recorded")
     required = f"≥ {_points(-gates.budget.margin)}"
-    return Judged(
+    return GateResult(
         "budget",
         "overall",
         required,

@@ -13,7 +13,7 @@ with epy.lazy_imports():
     import tensorflow_model_analysis as tfma
 
 
-def figures(output: Path, model: str, look: "evaluator.Look") -> dict[str, Any]:
+def figures(output: Path, model: str, plan: "evaluator.EvaluationPlan") -> dict[str, Any]:
     """TFMA's record of one model as JSON values."""
     result = tfma.load_eval_result(str(output), model_name=model)
     rows = {
@@ -21,18 +21,18 @@ def figures(output: Path, model: str, look: "evaluator.Look") -> dict[str, Any]:
         for key, values in result.slicing_metrics
     }
     plots = dict(result.plots)[()][""][""]
-    confusion = np.zeros((look.classes, look.classes), int)
+    confusion = np.zeros((plan.classes, plan.classes), int)
     for cell in plots["multiClassConfusionMatrixAtThresholds"]["matrices"][0]["entries"]:
         confusion[cell.get("actualClassId", 0), cell.get("predictedClassId", 0)] = cell["numWeightedExamples"]
     apart = (evaluator.CORRUPTION, evaluator.LEAKED, evaluator.FRESH)
     sliced = [key for key in rows if key and key[0][0] not in apart]
-    named = {_slice_name(key, look): rows[key] for key in sorted(sliced, key=lambda key: _order(key, look))}
+    named = {_slice_name(key, plan): rows[key] for key in sorted(sliced, key=lambda key: _order(key, plan))}
     leaked = rows.get(((evaluator.LEAKED, "yes"),))
     return {
         "overall": rows[()],
         "slices": named,
         "corruptions": {
-            c: rows[((evaluator.CORRUPTION, c),)] for c in look.corruptions if ((evaluator.CORRUPTION, c),) in rows
+            c: rows[((evaluator.CORRUPTION, c),)] for c in plan.corruptions if ((evaluator.CORRUPTION, c),) in rows
         },
         "fresh": rows.get(((evaluator.FRESH, "yes"),)),
         "with_leaked": _joined(rows[()], leaked) if leaked else None,
@@ -75,23 +75,23 @@ def _bucket(bucket: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _order(key: tuple[tuple[str, Any], ...], look: "evaluator.Look") -> tuple[Any, ...]:
+def _order(key: tuple[tuple[str, Any], ...], plan: "evaluator.EvaluationPlan") -> tuple[Any, ...]:
     """Slicings as configured; labels by number, measures from low to high."""
     values = dict(key)
-    slicing = next(i for i, features in enumerate(look.slicings) if set(features) == set(values))
+    slicing = next(i for i, features in enumerate(plan.slicings) if set(features) == set(values))
     ranks = [
-        (bins(look.derived[name]).index(values[name]), "")
-        if name in look.derived
+        (bins(plan.derived[name]).index(values[name]), "")
+        if name in plan.derived
         else (values[name], "")
         if isinstance(values[name], int)
         else (0, values[name])
-        for name in look.slicings[slicing]
+        for name in plan.slicings[slicing]
     ]
     return slicing, ranks
 
 
-def _slice_name(key: tuple[tuple[str, Any], ...], look: "evaluator.Look") -> str:
+def _slice_name(key: tuple[tuple[str, Any], ...], plan: "evaluator.EvaluationPlan") -> str:
     """Features in the order of the configuration: label=3, ink=below 0.1."""
     values = dict(key)
-    features = next(features for features in look.slicings if set(features) == set(values))
+    features = next(features for features in plan.slicings if set(features) == set(values))
     return ", ".join(f"{name}={values[name]}" for name in features)

@@ -5,7 +5,8 @@ import json
 from etils import epy
 
 from components._evaluation import evaluator, metrics
-from components._evaluation.gates import BASELINE, BEST, ROUNDING, Judged
+from components._evaluation.gates import BASELINE, BEST, ROUNDING
+from schemas.artifacts.evaluation import GateResult
 from schemas.errors import GatelineError
 from schemas.settings.gates import Gates
 
@@ -15,11 +16,11 @@ with epy.lazy_imports():
 BY_TFMA = ("accuracy", "per_class", "slices", "corruptions", "fresh", "ece", "brier", "drop")
 
 
-def eval_config(gates: Gates, look: "evaluator.Look", models: list[str]) -> "config_pb2.EvalConfig":
+def eval_config(gates: Gates, plan: "evaluator.EvaluationPlan", models: list[str]) -> "config_pb2.EvalConfig":
     """The gates as TFMA's thresholds."""
     pb = config_pb2
     config = pb.EvalConfig(
-        slicing_specs=[pb.SlicingSpec(), *(pb.SlicingSpec(feature_keys=features) for features in look.slicings)]
+        slicing_specs=[pb.SlicingSpec(), *(pb.SlicingSpec(feature_keys=features) for features in plan.slicings)]
     )
     config.slicing_specs.extend(
         pb.SlicingSpec(feature_keys=[name]) for name in (evaluator.CORRUPTION, evaluator.LEAKED, evaluator.FRESH)
@@ -30,18 +31,18 @@ def eval_config(gates: Gates, look: "evaluator.Look", models: list[str]) -> "con
             name=name, signature_name="serving_default", model_type="tf_generic", is_baseline=name == BASELINE
         )
         spec.label_key, spec.prediction_key = evaluator.LABEL, evaluator.PROBABILITIES
-    accuracy, upper, brier, ece, *others = _metric_configs(look)
+    accuracy, upper, brier, ece, *others = _metric_configs(plan)
     overall = accuracy.per_slice_thresholds.add(slicing_specs=[pb.SlicingSpec()]).threshold
     overall.value_threshold.lower_bound.value = gates.accuracy
     if BASELINE in models and gates.drop is not None:
         overall.change_threshold.absolute.value = -gates.drop - ROUNDING
         overall.change_threshold.direction = pb.MetricDirection.HIGHER_IS_BETTER
-    floors = [({evaluator.LABEL: str(label)}, gates.per_class) for label in range(look.classes)]
+    floors = [({evaluator.LABEL: str(label)}, gates.per_class) for label in range(plan.classes)]
     floors += [
         (dict(part.partition("=")[::2] for part in name.split(", ")), floor) for name, floor in gates.slices.items()
     ]
     floors += [({evaluator.CORRUPTION: name}, floor) for name, floor in gates.corruptions.items()]
-    if gates.fresh is not None and look.fresh is not None:
+    if gates.fresh is not None and plan.fresh is not None:
         floors.append(({evaluator.FRESH: "yes"}, gates.fresh))
     for features, floor in floors:
         values, keys = {k: v for k, v in features.items() if v}, [k for k, v in features.items() if not v]
@@ -56,14 +57,14 @@ def eval_config(gates: Gates, look: "evaluator.Look", models: list[str]) -> "con
     judged = [name for name in models if name != BEST]
     config.metrics_specs.add(metrics=[accuracy, upper, brier, ece, *others], model_names=judged)
     if BEST in models:
-        config.metrics_specs.add(metrics=_metric_configs(look), model_names=[BEST])
+        config.metrics_specs.add(metrics=_metric_configs(plan), model_names=[BEST])
     return config
 
 
-def _metric_configs(look: "evaluator.Look") -> "list[config_pb2.MetricConfig]":
+def _metric_configs(plan: "evaluator.EvaluationPlan") -> "list[config_pb2.MetricConfig]":
     """Accuracy, its upper bound, Brier score, expected calibration error, and what no gate is on."""
     own = {"module": "components._evaluation.tfma_metrics"}
-    settings = {"classes": look.classes, "confidence": look.confidence, "min_examples": look.min_examples}
+    settings = {"classes": plan.classes, "confidence": plan.confidence, "min_examples": plan.min_examples}
     found = [
         ("SparseCategoricalAccuracy", {"name": metrics.ACCURACY}, {}),
         ("AccuracyUpperBound", {"name": metrics.UPPER} | settings, own),
@@ -78,7 +79,7 @@ def _metric_configs(look: "evaluator.Look") -> "list[config_pb2.MetricConfig]":
     ]
 
 
-def check_agreement(judged: list[Judged], validation_ok: bool) -> None:
+def check_agreement(judged: list[GateResult], validation_ok: bool) -> None:
     shared = [gate for gate in judged if gate.gate.split(".")[0] in BY_TFMA]
     if validation_ok and not all(gate.passed for gate in shared if gate.value is not None):
         raise GatelineError(

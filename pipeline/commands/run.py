@@ -19,6 +19,25 @@ from pipeline.commands.options import (
     typed,
 )
 
+Runner = Annotated[str, typer.Option(help="The Beam runner. DirectRunner runs in this process.")]
+FromStage = Annotated[
+    str | None, typer.Option("--from", help="Run this stage and all later ones again.", show_default=False)
+]
+Until = Annotated[str | None, typer.Option(help="End with this stage.", show_default=False)]
+Only = Annotated[
+    str | None, typer.Option(help="Run one stage. Its inputs must already exist in the store.", show_default=False)
+]
+Hold = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Look up what is served once for all runs of this name.", show_default=False),
+]
+Force = Annotated[list[str] | None, typer.Option(help="Run this stage again.", show_default=False)]
+NoCache = Annotated[bool, typer.Option("--no-cache", help="Run every stage again.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would run, what would be reused, and why.")]
+BeamArgs = Annotated[
+    list[str] | None, typer.Option(help="Passed on to Beam: --beam-arg=--name=value.", show_default=False)
+]
+
 
 def run(
     profile: Profile = "sample",
@@ -27,29 +46,15 @@ def run(
     root: Root = DEFAULT_ROOT,
     serving_dir: ServingDir = None,
     database: Database = None,
-    runner: Annotated[str, typer.Option(help="A Beam runner. DirectRunner runs in this process.")] = "DirectRunner",
-    beam_arg: Annotated[
-        list[str] | None, typer.Option(help="Passed on to Beam: --beam-arg=--name=value.", show_default=False)
-    ] = None,
-    from_stage: Annotated[
-        str | None, typer.Option("--from", help="Run this stage and all behind it anew.", show_default=False)
-    ] = None,
-    until: Annotated[str | None, typer.Option(help="End with this stage.", show_default=False)] = None,
-    only: Annotated[
-        str | None,
-        typer.Option(help="Run just this stage: all that it needs must stand in the store.", show_default=False),
-    ] = None,
-    hold: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME", help="Look up what is served just once for all runs of this name.", show_default=False
-        ),
-    ] = None,
-    force: Annotated[list[str] | None, typer.Option(help="Run just this stage anew.", show_default=False)] = None,
-    no_cache: Annotated[bool, typer.Option("--no-cache", help="Run every stage anew.")] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show what would run, what would be reused, and why.")
-    ] = False,
+    runner: Runner = "DirectRunner",
+    beam_arg: BeamArgs = None,
+    from_stage: FromStage = None,
+    until: Until = None,
+    only: Only = None,
+    hold: Hold = None,
+    force: Force = None,
+    no_cache: NoCache = False,
+    dry_run: DryRun = False,
     wait: Wait = False,
     as_json: Json = False,
     verbose: Verbose = False,

@@ -1,7 +1,7 @@
 """`@component` makes a typed function into a stage; calling it makes a node of the DAG, checked at once.
 
     @component
-    def describe(examples: Examples, *, run: Run) -> Statistics:
+    def describe(examples: Examples, *, run: StageRun) -> Statistics:
         ...
         return Statistics(run.out, counts=...)
 
@@ -32,7 +32,7 @@ Unkeyed = Annotated[T, "unkeyed"]
 Kind = Literal["cached", "always", "resolver"]
 
 
-class Run(Protocol):
+class StageRun(Protocol):
     """What the runner lends a stage."""
 
     @property

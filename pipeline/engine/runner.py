@@ -66,7 +66,7 @@ class Beam:
 
 
 @dataclass
-class StageRun:
+class _StageRun:
     """What a stage gets as `run`: an implementation of `pipeline.engine.component.Run`."""
 
     out: Path
@@ -178,7 +178,7 @@ class Execution:
         self._start_ahead(step.node)
         written = files.full_disk_explained(self.store.root, f"stage {step.name} cannot write to")
         with written, self.store.staging(step.name, key.digest) as out:
-            run = StageRun(
+            run = _StageRun(
                 out=out,
                 scratch=self.store.scratch(step.name, key.digest),
                 lineage={"run": self.number, "stages": self._upstream(step.node)},

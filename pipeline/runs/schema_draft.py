@@ -60,7 +60,7 @@ def write(
             with progress.watch(Console(file=terminal, highlight=False), planner.order) as watching:
                 execution = runner.Execution(number, node, planner, store, lineage, runner.Beam(), watching)
                 statistics = execution.run(planner.plan(node))
-            train = stats.read(cast(Statistics, statistics).path / "stats.tfrecord")["train"]
+            train = cast(Statistics, statistics).by_split()["train"]
             head = (
                 f"{DRAFT}: inferred from the train split of {source.tfds}. Read it, correct it, remove this line.\n\n"
             )

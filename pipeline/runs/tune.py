@@ -2,7 +2,6 @@
 
 import dataclasses
 import importlib.util
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -38,10 +37,7 @@ class Found:
     @property
     def trials(self) -> list[dict[str, Any]]:
         """The best first; those without a score last."""
-        rows: list[dict[str, Any]] = json.loads(
-            (cast(Search, self.search).path / "trials.json").read_text(encoding="utf-8")
-        )
-        return sorted(rows, key=lambda row: -1.0 if row["score"] is None else row["score"], reverse=True)
+        return cast(Search, self.search).rows()
 
     def as_json(self) -> dict[str, Any]:
         if self.search is None:

@@ -6,7 +6,7 @@ examples.splits["train"].count  # 4000
 
 from schemas.artifacts.base import Artifact, Gate, Sharded, Split
 from schemas.artifacts.data import Examples, Mixture, SourceData, Statistics, Verdict
-from schemas.artifacts.evaluation import Evaluation
+from schemas.artifacts.evaluation import Evaluation, GateResult
 from schemas.artifacts.serving import WARMUP, Approval, Best, Decision, Pushed, Served, ServingCheck
 from schemas.artifacts.spans import Admission, Arrivals, Collected, Span
 from schemas.artifacts.training import Features, Hyperparameters, Model, Search
@@ -24,6 +24,7 @@ __all__ = [
     "Examples",
     "Features",
     "Gate",
+    "GateResult",
     "Hyperparameters",
     "Mixture",
     "Model",

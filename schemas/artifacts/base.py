@@ -1,11 +1,12 @@
 """What every artifact is: a complete directory, a digest and a few facts."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from schemas.errors import DataError, GatelineError, Refused
+from schemas.errors import DataError, GatelineError, Refused, StoreError
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,18 @@ class Artifact:
     def cache_identity(self) -> str | dict[str, str]:
         """What identifies the artifact in the cache keys of later stages: its digest, or named parts that explain it."""
         return self.digest
+
+    def read_json(self, name: str) -> Any:
+        """The content of a JSON file of this artifact.
+
+        Raises:
+            StoreError: the file is missing or damaged.
+        """
+        try:
+            return json.loads((self.path / name).read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError) as error:
+            cause = f"{self.path / name} cannot be read: {type(error).__name__}: {error}"
+            raise StoreError(cause, "See python -m pipeline store verify.") from None
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,19 @@
 """Artifacts of ingest, describe, mix and validate."""
 
+import json
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import ClassVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
 
+from schemas import statistics
 from schemas.artifacts.base import Artifact, Gate, Sharded
 from schemas.errors import DataError, GatelineError
+
+if TYPE_CHECKING:
+    from tensorflow_metadata.proto.v0 import statistics_pb2 as pb
+
+STATISTICS = "stats.tfrecord"
 
 
 @dataclass(frozen=True)
@@ -23,7 +32,7 @@ class SourceData(Artifact):
 class Examples(Sharded):
     """Raw labelled images, as `schemas.example` records."""
 
-    source: str  # data set and version, e.g. "mnist:3.0.1"
+    source: str  # dataset and version, e.g. "mnist:3.0.1"
     test: str = ""  # digest of the test split alone
 
 
@@ -31,21 +40,37 @@ class Examples(Sharded):
 class Statistics(Artifact):
     """Statistics of every split.
 
-    Files: `stats.tfrecord`, one `DatasetFeatureStatisticsList` with a data set per split; `leaked.json`, positions (`source/index`)
-    of test images that also stand in another split; `parts/`, the same of each shard, to be merged with others.
+    Files: `stats.tfrecord`, one `DatasetFeatureStatisticsList` with a dataset per split; `leaked.json`, positions
+    (`source/index`) of test images that are also in another split; `parts/`, the statistics of each shard.
     """
 
     counts: dict[str, int]  # records in each split
 
+    def by_split(self) -> "dict[str, pb.DatasetFeatureStatistics]":
+        """Statistics by split, in the order of the splits."""
+        return statistics.read(self.path / STATISTICS)
+
+    def leaked(self, split: str = "test") -> frozenset[int]:
+        """Positions (`source/index`) of the images of `split`, "test" or "fresh", that are also in another split."""
+        return frozenset(self.read_json(_leaked(split)))
+
+    @staticmethod
+    def write_leaked(out: Path, split: str, positions: Iterable[int]) -> None:
+        (out / _leaked(split)).write_text(json.dumps(sorted(positions)), encoding="utf-8")
+
+
+def _leaked(split: str) -> str:
+    return "leaked.json" if split == "test" else f"leaked-{split}.json"
+
 
 @dataclass(frozen=True)
 class Mixture(Examples, Statistics):
-    """The base data set and the spans in the window: records as those of ingest, and statistics as those of describe.
+    """The base dataset and the spans in the window: records as ingest writes them, statistics as describe writes them.
 
-    A shard whose images count twice is named twice. Split `fresh`: a share of the newest span, beside the fixed test split.
+    A shard with weight 2 is listed twice. Split `fresh`: a share of the newest span, beside the fixed test split.
     """
 
-    spans: tuple[str, ...] = ()  # those learnt from
+    spans: tuple[str, ...] = ()  # spans that are trained on
     fresh: str = ""  # the span that `fresh` is of
 
 
@@ -56,3 +81,8 @@ class Verdict(Gate):
     refusal: ClassVar[type[GatelineError]] = DataError
 
     warnings: tuple[str, ...] = ()
+
+    def anomalies(self) -> list[dict[str, Any]]:
+        """A row for each anomaly: kind, feature, split, severity, words."""
+        found: list[dict[str, Any]] = self.read_json("anomalies.json")
+        return found

@@ -1,17 +1,54 @@
 """The artifact of evaluate."""
 
-from dataclasses import dataclass
+import json
+import math
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from schemas.artifacts.base import Gate
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+PREDICTIONS = "predictions"
+
+
+@dataclass(frozen=True)
+class GateResult:
+    """What one gate required of one slice, and what was measured. A row of `gates.json`."""
+
+    gate: str  # the setting, e.g. "accuracy" or "slices.ink=low"
+    slice: str  # "overall", or "label=3"
+    required: str
+    came: str
+    passed: bool
+    words: str  # for a refusal
+    bound: float | None = None
+    value: float | None = None  # None: it could not be measured, or is no number
+    verdict: str = ""  # "passed", "refused" or "too few examples"
+    margin: str = ""
+    on: str = ""  # the slice, with the names of its labels
+
+    def __post_init__(self) -> None:
+        if not self.verdict:
+            object.__setattr__(self, "verdict", "passed" if self.passed else "refused")
+
+    @classmethod
+    def of(cls, row: dict[str, Any]) -> "GateResult":
+        """A row of `gates.json`, of this version or an older one."""
+        known = {field.name for field in fields(cls)}
+        return cls(**{name: value for name, value in row.items() if name in known})
 
 
 @dataclass(frozen=True)
 class Evaluation(Gate):
-    """What the accuracy gates saw and said.
+    """Metrics of the model on the test split, and the results of the gates.
 
-    Files: `tfma/` (a complete TFMA output), `predictions/*.parquet` (index, label, probabilities, and those of the models it
-    was compared with), `metrics.json`, `comparisons.json`, `gates.json`, `gallery.json` and `gallery.npy` (images worth seeing),
-    `probes.tfrecord` and `probes.npy` (a few raw records and the probabilities given to them).
+    Files: `tfma/` (a complete TFMA output), `predictions/*.parquet` (index, label, probabilities, and those of the
+    models it was compared with), `metrics.json`, `comparisons.json`, `gates.json`, `gallery.json` and `gallery.npy`
+    (images worth seeing), `probes.tfrecord` and `probes.npy` (a few raw records and the probabilities given to them).
     """
 
     accuracy: float  # on the test split, in [0, 1]
@@ -19,3 +56,40 @@ class Evaluation(Gate):
     saved_model: str  # digest of the SavedModel that was evaluated
     test: str = ""  # digest of the test split
     baseline: int | None = None  # the version it was compared with
+
+    def gates(self) -> tuple[GateResult, ...]:
+        """A result for each gate and slice, in the order of the configuration."""
+        return tuple(GateResult.of(row) for row in self.read_json("gates.json"))
+
+    def metrics(self) -> dict[str, Any]:
+        """Metrics by model: "candidate" and, where there was one, "baseline" and "best"."""
+        found: dict[str, Any] = self.read_json("metrics.json")
+        return found
+
+    def comparisons(self) -> list[dict[str, Any]]:
+        """The candidate against the served model and against the best model ever served."""
+        found: list[dict[str, Any]] = self.read_json("comparisons.json")
+        return found
+
+    def predictions(self) -> "pa.Table":
+        """One row per test image: `index`, `label`, `probabilities`, and those of the other models."""
+        import pyarrow.parquet as pq
+
+        return pq.read_table(self.path / PREDICTIONS)
+
+    @staticmethod
+    def write_results(
+        out: Path, gates: Iterable[GateResult], metrics: dict[str, Any], comparisons: list[dict[str, Any]]
+    ) -> None:
+        """Writes `gates.json`, `metrics.json` and `comparisons.json`. JSON has no NaN or infinity: those become null."""
+        rows = [asdict(gate) for gate in gates]
+        for name, content in (("gates", rows), ("metrics", metrics), ("comparisons", comparisons)):
+            (out / f"{name}.json").write_text(json.dumps(_finite(content), indent=1), encoding="utf-8")
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _finite(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(v) for v in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

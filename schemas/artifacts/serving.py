@@ -1,18 +1,28 @@
 """Artifacts of the serving check, approval and push, and of what is served."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
+from schemas import statistics
 from schemas.artifacts.base import Artifact, Gate
 from schemas.errors import GatelineError, Refused, Waiting
+
+if TYPE_CHECKING:
+    from tensorflow_metadata.proto.v0 import statistics_pb2 as pb
 
 WARMUP = "assets.extra/tf_serving_warmup_requests"  # where TensorFlow Serving looks for requests to warm a version up
 
 
 @dataclass(frozen=True)
 class Served(Artifact):
-    """A version that stands in the serving directory."""
+    """A version in the serving directory."""
 
     version: int
+
+    def training_statistics(self) -> "pb.DatasetFeatureStatistics | None":
+        """Statistics of the data that it was trained on; None where the version does not keep them."""
+        path = self.path / statistics.SERVED
+        return statistics.read(path)["train"] if path.exists() else None
 
 
 @dataclass(frozen=True)
@@ -27,27 +37,32 @@ class Best(Artifact):
 
 @dataclass(frozen=True)
 class ServingCheck(Gate):
-    """The model loaded by a process that has nothing of this project.
+    """The model loaded by a process without this project's code.
 
-    Files: `serving.json`, the measurements; `assets.extra/tf_serving_warmup_requests`, which go with the model if it passed.
+    Files: `serving.json`, the measurements; `assets.extra/tf_serving_warmup_requests`, pushed with the model.
     """
 
     load_seconds: float = 0.0
     latency_ms: float = 0.0  # of one image, median
     p99_ms: float = 0.0
-    memory_mb: float = 0.0  # most that it held beside TensorFlow itself, in 10^6 bytes
+    memory_mb: float = 0.0  # peak beside TensorFlow itself, in 10^6 bytes
     difference: float = 0.0  # largest difference to the evaluator's probabilities
+
+    def measurements(self) -> dict[str, Any]:
+        """Load time, latency by batch size, memory, signatures."""
+        found: dict[str, Any] = self.read_json("serving.json")
+        return found
 
 
 @dataclass(frozen=True)
 class Approval(Gate):
-    """What persons said of a model that passed every other gate. `by` is empty where nobody was asked."""
+    """The decision on a model that passed every other gate. `by` is empty where no approval was needed."""
 
     model: str  # the model's identity
     evaluation: str  # digest of the evaluation that was shown
     evaluated: str  # when it was made
     baseline: str | None  # digest of the served model that it was compared with
-    shelf: str  # where the model is to go
+    shelf: str  # the model directory that the model is for
     waiting: bool = False  # nobody has decided yet
     by: str = ""
     reason: str = ""
@@ -60,7 +75,7 @@ class Approval(Gate):
 
 @dataclass(frozen=True)
 class Decision:
-    """What a person said of a model, for good."""
+    """A person's final decision on a model."""
 
     run: int  # the run that asked
     approved: bool
@@ -72,7 +87,7 @@ class Decision:
 
 @dataclass(frozen=True)
 class Pushed(Artifact):
-    """A version in the serving directory; `path` is that version. `new` is false where the same model already stood there."""
+    """A version in the serving directory, at `path`. `new` is false if that version already held the same model."""
 
     version: int
     new: bool

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from schemas.artifacts.base import Artifact, Gate, Split
 from schemas.errors import DataError, GatelineError
@@ -18,7 +18,7 @@ class Arrivals(Artifact):
 
 @dataclass(frozen=True)
 class Span:
-    """New images that came together: records in splits train, validation and fresh, or the reason why they cannot be read."""
+    """Images delivered together: records in splits train, validation and fresh, or the reason why they are unreadable."""
 
     date: str
     splits: dict[str, Split] = field(default_factory=dict)
@@ -31,25 +31,32 @@ class Span:
 
 @dataclass(frozen=True)
 class Collected(Artifact):
-    """Every span that is complete. Files: `<span>/<split>-<i>-of-<n>.tfrecord` and `<span>/parts/`, statistics of each shard."""
+    """Every complete span.
+
+    Files: `<span>/<split>-<i>-of-<n>.tfrecord`, and `<span>/parts/`, the statistics of each shard.
+    """
 
     spans: dict[str, Span]
 
     def parts(self, span: str, *splits: str) -> list[Path]:
         """The statistics of a span's shards that have records."""
-        found = self.spans[span].splits
-        shards = [
-            (shard, n) for s in splits or found for shard, n in zip(found[s].shards, found[s].counts, strict=True)
-        ]
-        return [self.path / span / "parts" / Path(shard).stem for shard, count in shards if count]
+        parts, every = self.path / span / "parts", self.spans[span].splits
+        chosen = [every[name] for name in splits or every]
+        shards = [each for split in chosen for each in zip(split.shards, split.counts, strict=True)]
+        return [parts / Path(shard).stem for shard, count in shards if count]
 
 
 @dataclass(frozen=True)
 class Admission(Gate):
-    """Each span judged on its own. Files: `spans.json`, a row for each: what was found, and how far it lies from what was learnt."""
+    """The decision on each span. Files: `spans.json`, a row for each: anomalies, and its distance from the training data."""
 
     refusal: ClassVar[type[GatelineError]] = DataError
 
     admitted: tuple[str, ...]
     quarantined: dict[str, str]  # the reason
     drifted: dict[str, str]  # the measure that is over its limit, in words
+
+    def rows(self) -> list[dict[str, Any]]:
+        """A row for each span: counts, errors, warnings, drift."""
+        found: list[dict[str, Any]] = self.read_json("spans.json")
+        return found

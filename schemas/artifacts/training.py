@@ -1,9 +1,12 @@
 """Artifacts of transform, tune and train."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from schemas.artifacts.base import Artifact, Sharded
+from schemas.settings.train import Train
+
+HYPERPARAMETERS = "hyperparameters.json"
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,7 @@ class Features(Sharded):
 class Search(Artifact):
     """The hyperparameters that did best on the validation split.
 
-    Files: `hyperparameters.json` (settings of training, the best values among them), `trials.json` (a row for each trial:
+    Files: `hyperparameters.json` (settings of training with the best values), `trials.json` (a row for each trial:
     values, score, epochs, seconds, state), `logs/` (TensorBoard's HParams).
     """
 
@@ -33,12 +36,24 @@ class Search(Artifact):
     best: str  # the trial that won
     accuracy: float  # its validation accuracy, in [0, 1]
 
+    def settings(self) -> Train:
+        """The settings of training with the best values."""
+        return Train.model_validate(self.read_json(HYPERPARAMETERS))
+
+    def rows(self) -> list[dict[str, Any]]:
+        """A row for each trial, the best first; trials without a score last."""
+        rows: list[dict[str, Any]] = self.read_json("trials.json")
+        return sorted(rows, key=lambda row: -1.0 if row["score"] is None else row["score"], reverse=True)
+
 
 @dataclass(frozen=True)
 class Hyperparameters(Artifact):
     """The settings that training uses. Files: `hyperparameters.json`."""
 
     origin: str  # "configured", or the search that found them
+
+    def settings(self) -> Train:
+        return Train.model_validate(self.read_json(HYPERPARAMETERS))
 
 
 @dataclass(frozen=True)
@@ -52,3 +67,8 @@ class Model(Artifact):
     epochs: int
     validation_accuracy: float  # of the weights that were kept, in [0, 1]
     identity: str = ""  # digest of what it computes: equal for models that differ in their bytes alone
+
+    def history(self) -> list[dict[str, float]]:
+        """A row for each epoch: loss, accuracy, val_loss, val_accuracy."""
+        found: list[dict[str, float]] = self.read_json("history.json")
+        return found

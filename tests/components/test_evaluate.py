@@ -15,7 +15,7 @@ import tensorflow_model_analysis as tfma
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from tfx_bsl.public import tfxio
 
-from components._evaluation.evaluator import Look
+from components._evaluation.evaluator import EvaluationPlan
 from components._evaluation.thresholds import eval_config
 from components._training import saved_model
 from components.evaluate import evaluate
@@ -74,7 +74,7 @@ def alone(model, few, mnist, tmp_path_factory):
     return evaluated(model, few, lent(tmp_path_factory.mktemp("alone")), mnist)
 
 
-LOOK = Look((28, 28, 1), 10, (("label",),), {}, (), 0.0, frozenset(), None, confidence=0.95, min_examples=30)
+PLAN = EvaluationPlan((28, 28, 1), 10, (("label",),), {}, (), 0.0, frozenset(), None, confidence=0.95, min_examples=30)
 
 
 def predicted(evaluation, column="probabilities"):
@@ -94,7 +94,7 @@ def by_slice(output, model):
 
 def test_metrics_are_those_of_stock_tfma(plainly_compared, model, few, worse, tmp_path):
     """The same configuration, and nothing of ours but that."""
-    config = eval_config(LOW, LOOK, ["candidate", "baseline"])
+    config = eval_config(LOW, PLAN, ["candidate", "baseline"])
     paths = {"candidate": model.path / "saved_model", "baseline": worse.path}
     shared = [
         tfma.default_eval_shared_model(str(path), model_name=name, eval_config=config, include_default_metrics=False)
@@ -388,7 +388,7 @@ def test_a_served_model_of_other_classes_is_named(model, few, lend):
 
 def test_a_test_split_that_leaked_as_a_whole_stops_the_line(model, few, mnist, lend):
     index = pictures.columns(few, "test")["source/index"].tolist()
-    with pytest.raises(DataError, match="every test image also stands in train or validation"):
+    with pytest.raises(DataError, match="every test image is also in train or validation"):
         evaluated(model, few, lend(), mnist, leaked=index)
 
 
@@ -419,7 +419,7 @@ def test_the_configuration_for_tfma_states_every_gate():
         slices={"ink": 0.7, "label=2, ink": 0.6},
         corruptions={"blur": 0.5},
     )
-    look = dataclasses.replace(LOOK, classes=3, slicings=(("label",), ("ink",), ("label", "ink")))
+    look = dataclasses.replace(PLAN, classes=3, slicings=(("label",), ("ink",), ("label", "ink")))
     config = eval_config(gates, look, ["candidate", "baseline", "best"])
     judged, best = config.metrics_specs
     assert (list(judged.model_names), list(best.model_names)) == (["candidate", "baseline"], ["best"])

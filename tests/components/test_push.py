@@ -11,13 +11,15 @@ from components.push import push
 from components.resolvers.served import baseline, best, served_data
 from pipeline.serving import Shelf
 from schemas import statistics as stats
-from schemas.artifacts import WARMUP, Evaluation, Examples, Model, ServingCheck, Statistics
+from schemas.artifacts import WARMUP, Evaluation, Examples, GateResult, Model, ServingCheck, Statistics
 from schemas.contract import Contract
 from schemas.errors import ConfigurationError, Refused, StoreError
 from schemas.files import digest, listing, remove
 from schemas.settings.push import Push
 from tests.components import pictures
 from tests.pipeline.finished_run import naming
+
+GATE = GateResult("accuracy", "overall", "≥ 0.8000", "0.9000", True, "")
 
 
 @pytest.fixture
@@ -31,7 +33,7 @@ def made(path, name, *, accuracy=0.9, test="these"):
     (saved_model / "variables").mkdir(parents=True)
     (saved_model / "saved_model.pb").write_text(f"the graph of {name}", encoding="utf-8")
     (saved_model / "variables" / "variables.index").write_text(f"the weights of {name}", encoding="utf-8")
-    (path / name / "gates.json").write_text('[{"gate": "accuracy"}]', encoding="utf-8")
+    Evaluation.write_results(path / name, [GATE], {}, [])
     (path / name / "stats.tfrecord").write_text(f"the data of {name}", encoding="utf-8")
     (path / name / "manifest.json").write_text('{"made": "2026-01-01T00:00:00+00:00"}', encoding="utf-8")
     (path / name / "assets.extra").mkdir()
@@ -84,7 +86,7 @@ def test_the_first_push_has_nothing_to_compare_with_and_makes_version_one(tmp_pa
     provenance = json.loads(found.pop("provenance.json"))
     assert found == pictures.contents(parts["model"].path / "saved_model")
     assert (provenance["model"], provenance["accuracy"], provenance["run"]) == ("model-a", 0.9, 1)
-    assert provenance["gates"] == [{"gate": "accuracy"}]
+    assert provenance["gates"] == [dataclasses.asdict(GATE)]
     assert provenance["labels"] == ["cat", "dog"]
     assert provenance["files"].keys() == {*found, stats.SERVED, WARMUP}
 
@@ -136,7 +138,8 @@ def test_a_model_that_changed_since_it_was_evaluated_is_refused(tmp_path, shelf,
 def test_a_refused_model_is_never_pushed(gate, tmp_path, shelf, lend):
     parts = made(tmp_path, "a")
     parts[gate] = dataclasses.replace(parts[gate], passed=False)
-    with pytest.raises(AssertionError):
+    name = type(parts[gate]).__name__
+    with pytest.raises(Refused, match=f"approve was given {name}, which refused"):
         pushed(parts, shelf, lend, 1)
     assert not shelf["serving_dir"].exists()
 
@@ -247,7 +250,7 @@ def test_after_a_rollback_the_next_model_is_compared_with_what_is_served_and_the
     against = baseline.function(second["model"], **shelf)
     assert (against.version, against.digest) == (3, "model-a")
     assert best.function(second["model"], examples(), **shelf).digest == before.digest, "nothing is evaluated anew"
-    with pytest.raises(AssertionError):
+    with pytest.raises(Refused, match="push was given Approval, which refused"):
         pushed(second, shelf, lend, 3)
     again, against, _, _ = pushed(first, shelf, lend, 4)
     assert (again.version, again.new, against) == (3, False, None)

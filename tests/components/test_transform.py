@@ -13,6 +13,7 @@ from pipeline.lineage import now
 from pipeline.store import Store
 from schemas import example
 from schemas.artifacts import Verdict
+from schemas.errors import DataError
 from schemas.settings.transform import Transform
 from tests.components import pictures
 
@@ -160,6 +161,6 @@ def test_the_same_graph_is_known_again_whatever_bytes_it_was_saved_as(colour, st
 
 def test_a_refused_verdict_is_never_transformed(few, mnist, lend):
     run = lend()
-    with pytest.raises(AssertionError):
+    with pytest.raises(DataError, match="transform was given data that validate refused"):
         transform.function(few, Verdict(run.out, passed=False), contract=mnist, settings=Transform(), run=run)
     assert pictures.contents(run.out) == {}

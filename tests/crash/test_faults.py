@@ -16,7 +16,7 @@ from pipeline.lineage import Lineage
 from pipeline.store import Store
 from tests.crash import checks, matrix
 
-STOPPED = "interrupted: finished stages are kept\n  The next run goes on from them.\n"
+STOPPED = "interrupted: finished stages are kept\n  The next run continues from them.\n"
 REPOSITORY = Path(__file__).parents[2]
 
 
@@ -72,7 +72,7 @@ def test_a_run_that_is_asked_to_end_in_a_stage_ends_cleanly_and_keeps_what_it_ha
     said = ("".join(seen) + err).splitlines()[-2:]
     assert (process.returncode, said) == (
         130,
-        ["interrupted: finished stages are kept", "  The next run goes on from them."],
+        ["interrupted: finished stages are kept", "  The next run continues from them."],
     )
     done = {
         text.split()[0] for text in seen if text.split()[1] == "done"

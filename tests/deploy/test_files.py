@@ -101,7 +101,7 @@ def test_a_refusal_is_final_everywhere() -> None:
         r"RestartPreventExitStatus=(.*)", (DEPLOY / "systemd/gateline.service").read_text(encoding="utf-8")
     )
     assert set(map(int, prevented.split())) == FINAL
-    (final,) = re.findall(r"^FINAL = (.*?})", (DEPLOY / "airflow_dag.py").read_text(encoding="utf-8"), re.MULTILINE)
+    (final,) = re.findall(r"^FINAL = (.*?})", (DEPLOY / "airflow_dag.py").read_text(encoding="utf-8"), re.M | re.S)
     assert set(ast.literal_eval(final)) == FINAL
     assert "set_retry" not in strings(DEPLOY / "kubeflow_pipeline.py")
 

@@ -314,9 +314,9 @@ def test_a_data_set_that_cannot_be_fetched_is_refused_soon_with_both_ways_out(fr
     late.start()
     out, err = process.communicate()
     late.cancel()
-    assert process.returncode == 4, "it was still trying after 40 s" if process.returncode < 0 else err
-    assert "data: data set fashion_mnist cannot be fetched: " in err
-    assert "run once where there is network, keeping source.data_dir" in err
+    assert process.returncode == 75, "it was still trying after 40 s" if process.returncode < 0 else err
+    assert "environment: the dataset fashion_mnist cannot be prepared: " in err
+    assert "Run again when the network works." in err
     assert "--set source.manual_dir=FOLDER" in err
     assert out == ""
 

@@ -2,12 +2,12 @@
 
 import importlib
 
-from pipeline.engine.component import Run, component
+from pipeline.engine.component import StageRun, component
 from schemas.artifacts import Features
 
 
 @component
-def transform(*, run: Run) -> Features:
+def transform(*, run: StageRun) -> Features:
     bright = importlib.import_module("tests.components.bright")  # not by name: a recipe asks for each library's version
     features: Features = bright.features(run.out)
     return features

@@ -247,7 +247,8 @@ def test_a_dry_run_says_what_would_run_and_runs_nothing(tmp_path: Path) -> None:
     done = gateline("run", "--dry-run", "--json", "--root", tmp_path / "root")
     assert (done.returncode, done.stderr) == (0, "")
     steps = json.loads(done.stdout)
-    assert steps[0] == {"stage": "ingest", "action": "run", "why": "first time"}
+    assert steps[0] == {"stage": "source_data", "action": "resolve", "why": "looked up"}
+    assert steps[1] == {"stage": "ingest", "action": "run", "why": "first time"}
     assert steps[-1]["stage"] == "push"
     assert [p.name for p in (tmp_path / "root").rglob("*") if p.is_file() and not p.name.startswith(".")] == [
         "store.json"
@@ -318,7 +319,7 @@ def test_being_asked_to_end_is_told_from_an_error_whatever_a_library_makes_of_it
     )
     assert (done.returncode, done.stderr) == (
         130,
-        "interrupted: finished stages are kept\n  The next run goes on from them.\n",
+        "interrupted: finished stages are kept\n  The next run continues from them.\n",
     )
 
 
@@ -333,5 +334,5 @@ def test_being_asked_to_end_before_there_is_a_run_is_said_too() -> None:
     )
     assert (done.returncode, done.stderr.lstrip()) == (
         130,
-        "interrupted: finished stages are kept\n  The next run goes on from them.\n",
+        "interrupted: finished stages are kept\n  The next run continues from them.\n",
     )

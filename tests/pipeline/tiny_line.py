@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.engine.component import Node, Run, Unkeyed, component
+from pipeline.engine.component import Node, StageRun, Unkeyed, component
 from schemas.artifacts import Artifact, Gate
 from schemas.errors import DataError
 
@@ -35,25 +35,25 @@ class Delivered(Artifact):
 
 
 @component
-def pick(*, value: int, place: Unkeyed[str] = "", run: Run) -> Number:
+def pick(*, value: int, place: Unkeyed[str] = "", run: StageRun) -> Number:
     EVENTS.append("pick")
     return _written(run, value)
 
 
 @component
-def parity(number: Number, *, run: Run) -> Number:
+def parity(number: Number, *, run: StageRun) -> Number:
     EVENTS.append("parity")
     return _written(run, number.value % 2)
 
 
 @component
-def double(number: Number, *, factor: int = 2, run: Run) -> Number:
+def double(number: Number, *, factor: int = 2, run: StageRun) -> Number:
     EVENTS.append("double")
     return _written(run, number.value * factor)
 
 
 @component
-def judge(number: Number, *, most: int = 100, run: Run) -> Judgement:
+def judge(number: Number, *, most: int = 100, run: StageRun) -> Judgement:
     EVENTS.append("judge")
     (run.out / "judgement.txt").write_text(f"{number.value} of {most}\n", encoding="utf-8")
     reasons = () if number.value <= most else (f"{number.value} is over {most}", "which is a lot")
@@ -68,7 +68,7 @@ def shelved(number: Number, *, shelf: Unkeyed[Path | None] = None) -> Number | N
 
 
 @component
-def compare(number: Number, other: Number | None, *, run: Run) -> Number:
+def compare(number: Number, other: Number | None, *, run: StageRun) -> Number:
     EVENTS.append("compare")
     return _written(run, number.value - (other.value if other else 0))
 
@@ -83,13 +83,13 @@ def door() -> Iterator[str]:
 
 
 @component(ahead=door)
-def walk_through(number: Number, *, run: Run) -> Number:
+def walk_through(number: Number, *, run: StageRun) -> Number:
     EVENTS.append(f"walk through {run.ahead}")
     return _written(run, number.value)
 
 
 @component
-def stumble(number: Number, *, over: str = "", run: Run) -> Number:
+def stumble(number: Number, *, over: str = "", run: StageRun) -> Number:
     """Fails as `over` says, after it has written something; later it goes on from its scratch."""
     EVENTS.append("stumble")
     (run.out / "half.txt").write_text("half", encoding="utf-8")
@@ -105,7 +105,7 @@ def stumble(number: Number, *, over: str = "", run: Run) -> Number:
 
 
 @component(kind="always")
-def deliver(number: Number, judgement: Judgement, *, to: Unkeyed[Path], run: Run) -> Delivered:
+def deliver(number: Number, judgement: Judgement, *, to: Unkeyed[Path], run: StageRun) -> Delivered:
     EVENTS.append("deliver")
     to.mkdir(exist_ok=True)
     (to / "number.txt").write_text(str(number.value), encoding="utf-8")
@@ -117,6 +117,6 @@ def line(to: Path, *, value: int = 1, factor: int = 2, most: int = 100, place: s
     return deliver(number=number, judgement=judge(number=number, most=most), to=to)
 
 
-def _written(run: Run, value: int) -> Number:
+def _written(run: StageRun, value: int) -> Number:
     (run.out / "number.txt").write_text(str(value), encoding="utf-8")
     return Number(run.out, value=value)

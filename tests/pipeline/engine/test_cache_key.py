@@ -18,14 +18,14 @@ from tests.pipeline.tiny_line import Number, compare, pick
 
 STAGE = '''
 """A stage that is edited."""
-from pipeline.engine.component import Run, component
+from pipeline.engine.component import StageRun, component
 from schemas.artifacts import Artifact
 from components import _helper
 from components._deeper import deeper
 
 
 @component
-def stage(*, value: int = 1, run: Run) -> Artifact:
+def stage(*, value: int = 1, run: StageRun) -> Artifact:
     """Its docstring."""
     deeper(_helper._far.FAR)
     return Artifact(run.out)  # a comment
@@ -84,7 +84,9 @@ def test_edits_of_the_code_and_of_its_helpers_change_the_key_and_words_for_peopl
     edited.replace("stage.py", "# a comment", "# another comment")
     edited.replace("stage.py", "Its docstring.", "What it is for.")
     edited.replace("stage.py", "A stage that is edited.", "A stage.")
-    edited.replace("stage.py", "(*, value: int = 1, run: Run)", "(\n    *,\n    value: int = 1,\n    run: Run,\n)")
+    edited.replace(
+        "stage.py", "(*, value: int = 1, run: StageRun)", "(\n    *,\n    value: int = 1,\n    run: StageRun,\n)"
+    )
     assert edited.digest() == first
     edited.replace("_far.py", "1", "2")
     far = edited.digest()

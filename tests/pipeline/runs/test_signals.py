@@ -7,19 +7,19 @@ import pytest
 
 FALLS = """
 import signal, threading
-from pipeline import interruption
+from pipeline.runs import signals
 
 class Finalized:
     def __del__(self):
         signal.raise_signal(signal.{signal})
         print("the finalizer ends here, were it not asked to end")
 
-interruption.heed()
+signals.heed()
 try:
     Finalized()
     threading.Event().wait(60)
 except BaseException as error:
-    print(type(error).__name__, interruption.interrupted(error))
+    print(type(error).__name__, signals.interrupted(error))
 """
 
 

@@ -63,7 +63,7 @@ def test_a_search_is_made_once_and_the_next_run_uses_its_winner(tiny: Line, caps
     }
     assert not list((tiny.store.root / "scratch").iterdir())
 
-    assert tiny.actions(to_tune())["tune"] == "run: found is new"
+    assert tiny.actions(to_tune())["tune"] == "run: search is new"
     used = tiny.run(to_tune())
     best = max(rows, key=lambda row: row["score"])
     assert Train.model_validate_json((used.path / "hyperparameters.json").read_text(encoding="utf-8")) == drawn(

@@ -16,8 +16,8 @@ from tests.pipeline.shelves import Reader, model, publish, seen
 KILLED = """
 import os, shutil, signal, sys
 from pathlib import Path
-from pipeline import files
 from pipeline.serving import Shelf
+from schemas import files
 
 def copies_one_file(source, staged, **_):
     staged.mkdir()
