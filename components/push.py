@@ -3,6 +3,7 @@
 from dataclasses import asdict
 from pathlib import Path
 
+from components._training import saved_model
 from pipeline.engine.component import StageRun, Unkeyed, component
 from pipeline.serving import Shelf, Version, rollout, signing
 from schemas import statistics as stats
@@ -60,6 +61,7 @@ def push(
         provenance,
         expected=evaluation.saved_model,
         compared=baseline.digest if baseline else None,
+        check=saved_model.check_loadable,
     )
     if watched and shelf.awaits(version):
         if why := rollout.watch(watched, model_name, version.number):

@@ -1,5 +1,11 @@
 """`python -m pipeline`."""
 
+import sys
+from pathlib import Path
+
+# The current directory comes first otherwise, and a module there, such as schemas.py, would hide a package of ours.
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
 from pipeline.cli import main
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from pipeline.commands import approvals, configure, review, run, schedule, servi
 from pipeline.commands.tune import tune
 from pipeline.runs.signals import heed, interrupted
 from schemas.errors import EnvironmentFailure, GatelineError, Interrupted, is_transient
+from schemas.process import open_standard_streams
 from schemas.text import printable
 
 app = typer.Typer(
@@ -55,6 +56,7 @@ app.add_typer(schedule.app, name="schedule")
 
 def main() -> None:
     """Run a command; every failure becomes a line of cause, one of remedy, and an exit code."""
+    open_standard_streams()
     verbose = any(argument in ("-v", "--verbose") for argument in sys.argv[1:])
     code = 0
     gc.set_threshold(

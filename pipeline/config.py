@@ -13,9 +13,11 @@ from typing import Any
 
 import yaml
 from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic.fields import FieldInfo
 
+from schemas.contract import shipped
 from schemas.errors import ConfigurationError
-from schemas.settings.base import Settings
+from schemas.settings.base import IS_PATH, FilePath, Settings
 from schemas.settings.check_serving import Serving
 from schemas.settings.evaluate import Evaluate
 from schemas.settings.gates import Gates
@@ -38,9 +40,7 @@ class Config(Settings):
 
     source: Source = Field(description="the data set")
     spans: Spans | None = Field(None, description="new images that go on arriving beside it; absent: none")
-    contract: str = Field(
-        alias="schema", min_length=1, description="the data contract: a path, or the name of a shipped .pbtxt"
-    )
+    contract: FilePath = Field(alias="schema", description="the data contract: a path, or the name of a shipped .pbtxt")
     checks: Validate = Field(Validate(), alias="validate", description="how bad each finding in the data is")
     transform: Transform = Field(Transform(), description="what becomes of image and label")
     tune: Tune = Field(Tune(), description="the search for hyperparameters, by the command tune")
@@ -99,6 +99,8 @@ def load(*, profile: str | None = None, file: Path | None = None, sets: list[str
         raise ConfigurationError(
             f"{where} holds {_short(document)}, not a mapping of settings", "See pipeline/profiles/sample.yaml."
         )
+    if file:
+        _resolve_paths(document, Config, path.parent)
     for override in sets or []:
         _override(document, override)
     try:
@@ -106,6 +108,26 @@ def load(*, profile: str | None = None, file: Path | None = None, sets: list[str
     except ValidationError as error:
         lines = [_explain(e) for e in error.errors()]
         raise ConfigurationError(f"\n{' ' * 15}".join(lines) + f" ({where}{', --set' if sets else ''})") from None
+
+
+def _resolve_paths(section: dict[str, Any], model: type[BaseModel], folder: Path) -> None:
+    """Paths in a configuration file are relative to its folder. The name of a shipped contract stays a name."""
+    for name, field in model.model_fields.items():
+        value = section.get(field.alias or name)
+        if isinstance(value, dict):
+            for inner in _models(field.annotation):
+                _resolve_paths(value, inner, folder)
+        elif isinstance(value, str) and value and _is_path(field) and not (field.alias == "schema" and shipped(value)):
+            section[field.alias or name] = str(folder / Path(value).expanduser())
+
+
+def _is_path(field: FieldInfo) -> bool:
+    return IS_PATH in field.metadata or _marked(field.annotation)
+
+
+def _marked(annotation: Any) -> bool:
+    marks = getattr(annotation, "__metadata__", ())
+    return IS_PATH in marks or any(_marked(each) for each in typing.get_args(annotation))
 
 
 class _Loader(yaml.SafeLoader):

@@ -25,6 +25,11 @@ DRAFT = "# DRAFT"
 _UNFIT = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
+def shipped(name: str) -> bool:
+    """Whether a contract of this name comes with the package."""
+    return Path(name).name == name and (SHIPPED / name).is_file()
+
+
 @dataclass(frozen=True)
 class Contract:
     """Image size, number of classes and limits of drift, all read from one Schema."""
@@ -39,21 +44,20 @@ class Contract:
         Raises:
             ConfigurationError: no such file, not a Schema, or without a fixed image size and number of classes.
         """
-        candidates = [Path(name).expanduser(), SHIPPED / name]
-        path = next((p for p in candidates if p.is_file()), None)
+        path = next((p for p in (Path(name).expanduser(), SHIPPED / name) if p.is_file()), None)
         if path is None:
-            shipped = ", ".join(sorted(p.name for p in SHIPPED.glob("*.pbtxt")))
-            raise ConfigurationError(
-                f"schema {name} is neither a file nor a shipped schema ({shipped})",
-                "Draft one with: python -m pipeline schema infer --profile PROFILE",
-            )
+            known = ", ".join(sorted(p.name for p in SHIPPED.glob("*.pbtxt")))
+            cause = f"schema {name} is neither a file nor a shipped schema ({known})"
+            remedy = "Paths in a configuration file are relative to its folder. Draft a schema with:"
+            raise ConfigurationError(cause, f"{remedy} python -m pipeline schema infer --profile PROFILE")
         try:
             contract = cls(path.name, path.read_text(encoding="utf-8"))
         except UnicodeDecodeError:
             raise ConfigurationError(f"schema {name} is not a text file", "See schemas/mnist.pbtxt.") from None
         if contract.text.startswith(DRAFT):
             raise ConfigurationError(
-                f"schema {name} is still a draft", "Read it, correct what chance put there, and remove its first line."
+                f"schema {name} is still a draft",
+                "Read it, correct the limits inferred from the sample, and remove its first line.",
             )
         if contract.encoding != "raw":
             raise ConfigurationError(

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from schemas.errors import GatelineError, StoreError
+from schemas.errors import ConfigurationError, GatelineError, StoreError
 
 MANIFEST = "manifest.json"
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -220,6 +220,17 @@ def explain(error: OSError, place: Path, what: str) -> GatelineError:
             f"{what} {place}: {error.strerror}", "Name another with --root or --serving-dir, or mend its permissions."
         )
     return StoreError(f"{what} {place}: {error.strerror or error}", "Name another with --root or --serving-dir.")
+
+
+def check_loadable(path: Path, option: str) -> None:
+    """TensorFlow finds the weights of a model by a glob, so these characters in a path break loading.
+
+    Raises:
+        ConfigurationError: the absolute path contains [, ] or a backslash.
+    """
+    if found := [character for character in "[]\\" if character in str(path.absolute())]:
+        cause = f"{path.absolute()} contains {' and '.join(found)}: TensorFlow cannot load a model from there"
+        raise ConfigurationError(cause, f"Name another directory with {option}.")
 
 
 def _sha256(path: Path, sync: bool) -> str:

@@ -7,7 +7,7 @@ from etils import epy
 
 from schemas import example
 from schemas.artifacts import Features
-from schemas.errors import ConfigurationError, StoreError
+from schemas.errors import ConfigurationError, StoreError, last_line
 
 with epy.lazy_imports():
     import tensorflow as tf
@@ -40,6 +40,19 @@ def check_signature(path: Path, classes: int) -> None:
     if shape[-1].size != classes:
         cause = f"the served model {path} has {shape[-1].size} classes; the contract has {classes}"
         raise ConfigurationError(cause, remedy)
+
+
+def check_loadable(path: Path) -> None:
+    """Checks that TensorFlow finds and reads the weights of a SavedModel at this very path.
+
+    Raises:
+        StoreError: it does not.
+    """
+    try:
+        tf.train.load_checkpoint(str(path / "variables" / "variables")).get_variable_to_shape_map()
+    except (tf.errors.OpError, ValueError, RuntimeError) as error:
+        cause = f"TensorFlow cannot load the model from {path}: {last_line(error)}"
+        raise StoreError(cause, "Name another serving directory. Nothing was pushed.") from error
 
 
 def save(network: "keras.Model", features: Features, path: Path) -> None:

@@ -98,9 +98,10 @@ class _Worker:
 
     def __post_init__(self) -> None:
         where = {NAME: self.name, ADDRESS: self.service.address, PORT: str(self.service.port)}
-        paths = [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]
+        # Our folder first: a module of the same name in the current directory would hide ours.
+        paths = [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", ""), str(Path.cwd())]
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "components._tuning.trials"],
+            [sys.executable, "-P", "-m", "components._tuning.trials"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -9,7 +9,16 @@ import typer
 
 from schemas.errors import ConfigurationError
 
-Root = Annotated[Path, typer.Option("--root", envvar="GATELINE_ROOT", help="Where artifacts and lineage are kept.")]
+
+def expanded(path: Path | None) -> Path | None:
+    """`~` means the home directory, also where no shell has replaced it: `--root=~/x`, or a variable of a service."""
+    return path.expanduser() if path else path
+
+
+Root = Annotated[
+    Path,
+    typer.Option("--root", envvar="GATELINE_ROOT", help="Where artifacts and lineage are kept.", callback=expanded),
+]
 ServingDir = Annotated[
     Path | None,
     typer.Option(
@@ -17,6 +26,7 @@ ServingDir = Annotated[
         envvar="GATELINE_SERVING_DIR",
         help="Where models are pushed. [default: ROOT/serving]",
         show_default=False,
+        callback=expanded,
     ),
 ]
 Database = Annotated[
@@ -33,7 +43,9 @@ Profile = Annotated[
 ]
 ConfigFile = Annotated[
     Path | None,
-    typer.Option("--config", "-c", help="A configuration file of your own, instead of a profile.", show_default=False),
+    typer.Option(
+        "--config", "-c", help="Your configuration file, instead of a profile.", show_default=False, callback=expanded
+    ),
 ]
 Sets = Annotated[
     list[str] | None,

@@ -25,6 +25,7 @@ from pipeline.serving import signing
 from pipeline.store import Store, facts
 from schemas.artifacts import Approval, Artifact, Decision, Pushed
 from schemas.errors import ConfigurationError, EnvironmentFailure, GatelineError, Interrupted, Waiting, is_transient
+from schemas.files import check_loadable
 from schemas.redact import without_passwords
 
 
@@ -42,6 +43,10 @@ class Session:
     beam_on: runner.Beam = runner.Beam()
     wait: bool = False
     verbose: bool = False
+
+    def __post_init__(self) -> None:
+        check_loadable(self.root, "--root")
+        check_loadable(self.serving_dir, "--serving-dir")
 
     def plan(self, config: Config) -> list[Step]:
         """What would run and what would be reused. Nothing is written but the empty store."""

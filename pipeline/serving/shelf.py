@@ -53,13 +53,16 @@ class Shelf(Standing):
         *,
         expected: str,
         compared: str | None,
+        check: Callable[[Path], None] = lambda _: None,
     ) -> tuple[Version, bool]:
         """(the new version, True), or (the latest one, False) if it holds the same model.
 
         `expected`: the digest that the gates saw. `compared`: the digest of the served model that it was compared with.
+        `check`: called with the new version's directory before it becomes visible; what it raises stops the push.
 
         Raises:
-            Refused: the model on disk is not the one that was evaluated, another was pushed since it was compared, or it was rolled back.
+            Refused: the model on disk is not the one that was evaluated, another was pushed since it was compared, or
+                it was rolled back.
             StoreError: the serving directory cannot be written, or holds foreign content.
         """
 
@@ -73,6 +76,7 @@ class Shelf(Standing):
             for name, source in extra.items():
                 (staged / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(source, staged / name)
+            check(staged)
 
         identity = provenance.get("identity") or provenance["model"]
         with self._writing():

@@ -4,19 +4,20 @@ from typing import Annotated, Literal
 
 from pydantic import Field, FiniteFloat, model_validator
 
-from schemas.settings.base import Positive, Settings
+from schemas.settings.base import FilePath, Positive, Settings
 from schemas.settings.notify import Variable
 
 Name = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]*\S[^\x00-\x1f\x7f]*$")]
-File = Annotated[str, Field(min_length=1)]
 
 
 class Signing(Settings):
     """Signatures of served versions, by OpenSSF model-signing with an elliptic-curve key of your own. Needs the extra `signing`."""
 
-    key: File | None = Field(None, description="PEM file of the private key; what is pushed is signed with it")
+    key: FilePath | None = Field(None, description="PEM file of the private key; what is pushed is signed with it")
     password_env: Variable | None = Field(None, description="environment variable that holds the key's password")
-    public_key: File | None = Field(None, description="PEM file of the public key, which signatures are checked with")
+    public_key: FilePath | None = Field(
+        None, description="PEM file of the public key, which signatures are checked with"
+    )
     require_signature: bool = Field(
         False, description="refuse what is unsigned or altered: a new version, and the one now served"
     )

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field, FiniteFloat, PositiveInt, model_validator
 
-from schemas.settings.base import Settings
+from schemas.settings.base import FilePath, Settings
 
 Split = Annotated[str, Field(min_length=1)]
 
@@ -19,8 +19,8 @@ class Source(Settings):
 
     tfds: str = Field(min_length=1, description="name of the TFDS data set, e.g. mnist or mnist:3.0.1")
     module: str | None = Field(None, description="Python module to import first, where it registers the builder")
-    data_dir: str | None = Field(None, description="where TFDS keeps prepared data; TFDS's own default if absent")
-    manual_dir: str | None = Field(None, description="folder of the original files, for machines without network")
+    data_dir: FilePath | None = Field(None, description="where TFDS keeps prepared data; TFDS's own default if absent")
+    manual_dir: FilePath | None = Field(None, description="folder of the original files, for machines without network")
     train: Split = Field("train", description="the split to learn from; validation is cut from it")
     test: Split = Field("test", description="the split that the evaluator alone reads")
     validation: Annotated[FiniteFloat, Field(gt=0, lt=1)] = Field(

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, FiniteFloat, PositiveInt, model_validator
 
 from schemas.errors import ConfigurationError
-from schemas.settings.base import Positive, Settings
+from schemas.settings.base import FilePath, Positive, Settings
 
 READY = "_READY"  # the marker of a span that is complete
 LONGEST = 128  # bytes of a span's name: it becomes part of names of files, of which none may be longer than 255
@@ -80,7 +80,7 @@ class Drift(Settings):
 class Spans(Settings):
     """New data beside the data set of `source`: directories span-*, each of labelled images."""
 
-    directory: str = Field(min_length=1, description="where spans appear: span-0007/, or span-2026-11-07/")
+    directory: FilePath = Field(description="where spans appear: span-0007/, or span-2026-11-07/")
     ready: Literal["marker", "rename"] = Field(
         "marker", description=f"a span is complete when it holds {READY}; or, by rename, as soon as it has its name"
     )

@@ -122,3 +122,15 @@ def contract(shape: tuple[int, int, int] = SHAPE, classes: int = CLASSES) -> Con
 def contents(folder: Path) -> dict[str, bytes]:
     """Every file below a folder."""
     return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def write_weights(saved_model: Path, text: str) -> None:
+    """Weights as TensorFlow writes and reads them, which differ with the text."""
+    (saved_model / "variables").mkdir(exist_ok=True)
+    values = tf.constant([float(byte) for byte in text.encode()])
+    tf.raw_ops.SaveV2(
+        prefix=str(saved_model / "variables" / "variables"),
+        tensor_names=["weights"],
+        shape_and_slices=[""],
+        tensors=[values],
+    )

@@ -30,9 +30,9 @@ def shelf(tmp_path):
 def made(path, name, *, accuracy=0.9, test="these"):
     """A model called `name`, its data and its verdicts, with digests as the store would give them."""
     saved_model = path / name / "saved_model"
-    (saved_model / "variables").mkdir(parents=True)
+    saved_model.mkdir(parents=True)
     (saved_model / "saved_model.pb").write_text(f"the graph of {name}", encoding="utf-8")
-    (saved_model / "variables" / "variables.index").write_text(f"the weights of {name}", encoding="utf-8")
+    pictures.write_weights(saved_model, name)
     Evaluation.write_results(path / name, [GATE], {}, [])
     (path / name / "stats.tfrecord").write_text(f"the data of {name}", encoding="utf-8")
     (path / name / "manifest.json").write_text('{"made": "2026-01-01T00:00:00+00:00"}', encoding="utf-8")

@@ -13,6 +13,7 @@ from schemas.artifacts import WARMUP, Approval, Evaluation, Model, Served, Servi
 from schemas.errors import Refused
 from schemas.files import digest, listing
 from schemas.settings.push import Signing, Watch
+from tests.components import pictures
 from tests.pipeline.keys import private, public
 from tests.pipeline.serving.test_rollout import serving, status
 
@@ -40,6 +41,7 @@ def pushed(tmp_path, shelf, lend):
             saved_model.mkdir(parents=True)
             (folder / "assets.extra").mkdir()
             (saved_model / "saved_model.pb").write_text(f"the graph of {name}", encoding="utf-8")
+            pictures.write_weights(saved_model, name)
             (folder / "gates.json").write_text("[]", encoding="utf-8")
             (folder / "stats.tfrecord").write_text(f"the data of {name}", encoding="utf-8")
             (folder / WARMUP).write_text(f"requests to {name}", encoding="utf-8")
