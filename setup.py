@@ -11,14 +11,16 @@ SIGNING = ["model-signing>=1.1", "pyopenssl"]  # the former needs the latter and
 
 setup(
     name="gateline",
-    version="0.1.0",
-    description="A production pipeline for image classifiers: a model reaches the serving directory only if it passed every gate.",
+    version="0.2.0",
+    description="A production pipeline for image classifiers: a model is published only if it passes every gate.",
     long_description=(HERE / "README.md").read_text(encoding="utf-8") if (HERE / "README.md").exists() else "",
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.11,<3.14",
+    py_modules=["gateline"],
     packages=find_packages(include=["pipeline", "pipeline.*", "components", "components.*", "schemas", "schemas.*"]),
     package_data={
+        "": ["py.typed"],
         "pipeline": ["profiles/*.yaml", "report/*.j2"],
         "components.mnist_sample": ["*.gz", "*.md", "*.bib", "*.txt"],
         "schemas": ["*.pbtxt"],

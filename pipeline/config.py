@@ -73,6 +73,7 @@ class Config(Settings):
 
 
 def profiles() -> list[str]:
+    """Names of the shipped profiles."""
     return sorted(p.stem for p in PROFILES.glob("*.yaml"))
 
 

@@ -23,7 +23,7 @@ from components.tune import tune
 from components.validate import validate
 from components.work import work
 from pipeline.config import Config
-from pipeline.engine.component import Node
+from pipeline.engine.component import Component, Node
 from schemas.artifacts import Arrivals
 from schemas.contract import Contract
 from schemas.settings.spans import Spans
@@ -80,6 +80,11 @@ def _grown(c: Config, new: Spans, examples: Node, statistics: Node, contract: Co
     )
     mixing = {"window": new.window, "weight": new.weight, "base_weight": new.base_weight}
     return mix(examples=examples, statistics=statistics, spans=spans, admission=admission, **mixing)
+
+
+def components() -> dict[str, Component]:
+    """Every stage and resolver of the line, by name."""
+    return {each.name: each for each in globals().values() if isinstance(each, Component)}
 
 
 def complete(c: Config) -> Arrivals | None:

@@ -76,7 +76,9 @@ def report(
     if index:
         if number is not None:
             raise ConfigurationError("--index is over all runs", f"Leave out {number}, or --index.")
-        every = pages.gather(Store(root), lineage, serving_dir or root / "serving")
+        from pipeline.serving import default_dir
+
+        every = pages.gather(Store(root), lineage, serving_dir or default_dir(root))
         written = pages.write(every, root / "reports")
         summary = every.as_json()
     else:

@@ -69,7 +69,7 @@ def run(
     loaded = load(profile=profile, file=config, sets=sets)
     session = Session(
         root=root,
-        serving_dir=serving_dir or root / "serving",
+        serving_dir=serving_dir,
         database=database,
         again=Rerun(frozenset(force or ()), from_stage, no_cache),
         until=until,

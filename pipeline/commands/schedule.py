@@ -93,21 +93,15 @@ def schedule(
     from pipeline.schedule.child import Child
     from pipeline.schedule.cron import Timetable, zone_named
     from pipeline.schedule.scheduler import Rules, Schedule, State
+    from pipeline.serving import default_dir
     from pipeline.store import Store
 
     zone_named(timezone)  # times are told in it, also where there is no --cron
     after = Timetable.of(cron, timezone).after if cron else lambda _: None
     rules = Rules(missed, retries, jitter, f"{socket.gethostname()} {root.absolute()}")
     loaded = load(profile=profile, file=config, sets=sets)  # refused now, rather than every night
-    if watching and not loaded.spans:
-        raise ConfigurationError(
-            "--on-new-span and --on-drift watch spans, and there are none", "Name where they appear: spans.directory."
-        )
-    if on_drift and loaded.spans and loaded.spans.drift.then == "ignore":
-        raise ConfigurationError(
-            "--on-drift waits for what spans.drift.then: ignore hides", "Set it to warning, quarantine or error."
-        )
-    serving_dir = serving_dir or root / "serving"
+    _check_spans(loaded, watching=watching, on_drift=on_drift)
+    serving_dir = serving_dir or default_dir(root)
     command = [sys.executable, "-m", "pipeline", "run", "--json", f"--root={root}", f"--serving-dir={serving_dir}"]
     command += [f"--config={config}" if config else f"--profile={profile}", *(f"--set={each}" for each in sets or [])]
     if database:
@@ -125,6 +119,15 @@ def schedule(
             address = health.serve(health.Health(root, serving_dir, database), metrics_port)
             _say(f"metrics on {address}/metrics, health on {address}/healthz")
         _keep(planned, once)
+
+
+def _check_spans(config: "Config", *, watching: bool, on_drift: bool) -> None:
+    if watching and not config.spans:
+        cause = "--on-new-span and --on-drift watch spans, and the configuration has none"
+        raise ConfigurationError(cause, "Name where they appear: spans.directory.")
+    if on_drift and config.spans and config.spans.drift.then == "ignore":
+        cause = "--on-drift waits for what spans.drift.then: ignore hides"
+        raise ConfigurationError(cause, "Set it to warning, quarantine or error.")
 
 
 @app.command()

@@ -220,14 +220,14 @@ def gc(
 def _shelf(root: Path, serving_dir: Path | None, name: str) -> "Shelf":
     from pipeline.serving import Shelf
 
-    return Shelf(serving_dir or root / "serving", name)
+    return Shelf(_place(root, serving_dir), name)
 
 
 def _names(root: Path, serving_dir: Path | None, model: str | None) -> list[str]:
     """The models that are meant: the one that is named, or all."""
     from pipeline.serving import models
 
-    known, place = models(serving_dir or root / "serving"), serving_dir or root / "serving"
+    known, place = models(_place(root, serving_dir)), _place(root, serving_dir)
     if model is not None and model not in known:
         served = f"It serves {', '.join(known)}." if known else "Nothing was pushed there yet."
         raise ConfigurationError(f"{place} serves no model {model}", served)
@@ -239,9 +239,15 @@ def _name(root: Path, serving_dir: Path | None, model: str | None) -> str:
     known = _names(root, serving_dir, model)
     if len(known) == 1:
         return known[0]
-    place = serving_dir or root / "serving"
+    place = _place(root, serving_dir)
     if not known:
         raise ConfigurationError(
             f"nothing was pushed to {place} yet", "Run the line first, or name another with --serving-dir."
         )
     raise ConfigurationError(f"{place} serves {', '.join(known)}", "Name one with --model.")
+
+
+def _place(root: Path, serving_dir: Path | None) -> Path:
+    from pipeline.serving import default_dir
+
+    return serving_dir or default_dir(root)

@@ -55,7 +55,7 @@ def tune(
     loaded = load(profile=profile, file=config, sets=changed)
     session = Session(
         root=root,
-        serving_dir=serving_dir or root / "serving",
+        serving_dir=serving_dir,
         database=database,
         again=Rerun(frozenset({"search"} if again else ())),
         wait=wait,

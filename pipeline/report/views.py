@@ -253,9 +253,7 @@ def _beside(facts: Facts, name: str, shown: str | None = None) -> dict[str, Any]
         )
         return every.get(name)
 
-    candidate, baseline = row("candidate"), row("baseline")
-    if candidate is None:
-        raise ValueError(f"the evaluation has no row {name}")
+    candidate, baseline = row("candidate") or {}, row("baseline")
     both = baseline is not None and None not in (candidate["accuracy"], baseline["accuracy"])
     difference = candidate["accuracy"] - baseline["accuracy"] if both and baseline else None
     return {

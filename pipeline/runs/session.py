@@ -34,7 +34,7 @@ class Session:
     """Where a run works, and how."""
 
     root: Path
-    serving_dir: Path
+    serving_dir: Path | None = None  # none: the one below `root`
     database: str | None = None
     again: Rerun = Rerun()
     until: str | None = None  # the stage that the run ends with; none: the line's last
@@ -46,7 +46,12 @@ class Session:
 
     def __post_init__(self) -> None:
         check_loadable(self.root, "--root")
-        check_loadable(self.serving_dir, "--serving-dir")
+        check_loadable(self.destination, "--serving-dir")
+
+    @property
+    def destination(self) -> Path:
+        """The serving directory."""
+        return self.serving_dir or serving.default_dir(self.root)
 
     def plan(self, config: Config) -> list[Step]:
         """What would run and what would be reused. Nothing is written but the empty store."""
@@ -63,7 +68,7 @@ class Session:
             raise ConfigurationError(
                 f"--until {self.until} and --only {self.only} contradict each other", "Leave one of them out."
             )
-        whole, last = line(config, self.serving_dir, self._decided, self.root / "digests.json"), self.until or self.only
+        whole, last = line(config, self.destination, self._decided, self.root / "digests.json"), self.until or self.only
         return whole.upto(last) if last else whole
 
     def run(self, config: Config, *, name: str, command: str) -> "Outcome":
@@ -88,7 +93,7 @@ class Session:
                 log.quiet(self.log(number), verbose=self.verbose) as terminal,
                 progress.watch(Console(file=terminal, highlight=False), node.stages) as watching,
             ):
-                serving.writable(self.serving_dir)
+                serving.writable(self.destination)
                 signing.ready(config.push.signing)
                 execution = runner.Execution(number, node, planner, store, lineage, self.beam_on, watching)
                 outcome = self._outcome(execution, planner.plan(node))

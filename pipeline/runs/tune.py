@@ -56,12 +56,12 @@ def search(session: Session, config: Config, *, workers: int, name: str, command
             "tune.tuner bayesian needs scikit-learn", "pip install scikit-learn, or choose hyperband."
         )
     node = searching(
-        config, session.serving_dir, workers=workers, chief=is_chief(os.environ), digests=session.root / "digests.json"
+        config, session.destination, workers=workers, chief=is_chief(os.environ), digests=session.root / "digests.json"
     )
     store = Store(session.root)
     planner = Planner.of(store, session.again, node)
     with store.lock(wait=session.wait):
-        serving.writable(session.serving_dir)
+        serving.writable(session.destination)
         lineage = Lineage.at(session.root, session.database)
         number = lineage.start(profile=name, command=command, config=config.model_dump(mode="json", by_alias=True))
         with (

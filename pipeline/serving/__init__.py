@@ -6,10 +6,10 @@ shelf.latest()                                     # Version(number=3, ...)
 shelf.rollback(reason="slow on old phones")        # Version(number=4, ...), which holds the model of version 2
 """
 
-from pipeline.serving.directory import models, writable
+from pipeline.serving.directory import default_dir, models, writable
 from pipeline.serving.history import Record
 from pipeline.serving.provenance import PROVENANCE
 from pipeline.serving.shelf import Shelf
 from pipeline.serving.version import Version
 
-__all__ = ["PROVENANCE", "Record", "Shelf", "Version", "models", "writable"]
+__all__ = ["PROVENANCE", "Record", "Shelf", "Version", "default_dir", "models", "writable"]

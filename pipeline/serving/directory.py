@@ -7,6 +7,11 @@ from schemas import files
 WHAT = "cannot write to the serving directory"
 
 
+def default_dir(root: Path) -> Path:
+    """Where models of the store `root` are pushed unless another serving directory is named."""
+    return root / "serving"
+
+
 def models(root: Path) -> list[str]:
     """The names under which something is served."""
     found = [path for path in root.glob("*/") if not path.name.startswith(".")]

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.lineage import Lineage
-from pipeline.serving import PROVENANCE
+from pipeline.serving import PROVENANCE, default_dir
 from pipeline.store import Store
 from pipeline.store.verify import artifact_directories
 from schemas import files
@@ -101,7 +101,7 @@ def _check_lineage(runs: list[dict[str, Any]], unknown: dict[str, Path], lineage
 
 def _serving_dirs(root: Path, pushed: list[Path]) -> list[Path]:
     """ROOT/serving, and those that versions were pushed to. The store may have been moved since, with its own."""
-    own = root / "serving"
+    own = default_dir(root)
     others = {path.parents[1] for path in pushed} - {own}
     for place in sorted(others):
         moved = place.name == own.name and not place.is_absolute() and str(own.resolve()).endswith(f"/{place}")

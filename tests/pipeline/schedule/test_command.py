@@ -155,7 +155,7 @@ def test_on_drift_a_span_is_looked_at_first(tmp_path: Path, data_dir: str, sampl
         (("--cron", "0 3 * * *", "--set", "train.epoch=3"), "configuration: train.epoch is not a setting."),
         (("--cron", "0 3 * * *", "--jitter", "inf"), "configuration: --jitter inf is not between 0 and 86400\n"),
         (("--once", "--timezone", "Mars"), "configuration: there is no time zone Mars\n"),
-        (("--on-drift",), "configuration: --on-new-span and --on-drift watch spans, and there are none\n"),
+        (("--on-drift",), "configuration: --on-new-span and --on-drift watch spans, and the configuration has none\n"),
         (("--cron", "0 3 * * *", "--profile", "mnst"), "configuration: there is no profile mnst\n"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,

@@ -1,0 +1,245 @@
+"""gateline from Python: configure, plan and run the line, and look at runs and their artifacts.
+
+>>> import gateline
+>>> config = gateline.configure("sample", sets=["train.epochs=3"])
+>>> [step.name for step in gateline.plan(config)][-1]
+'push'
+
+`gateline.run(config)` returns a `Run`. `gateline.Run(7)` is an earlier one: `Run(7).evaluation.gates()`.
+
+A stage of your own is a function under `@component`; see `docs/how-to/extend.md`. The command line uses the same
+functions, so a script and a command do the same.
+"""
+
+import functools
+import shlex
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pipeline.config import Config, profiles
+from pipeline.config import load as _load
+from pipeline.dag import components as _components
+from pipeline.engine.component import StageRun, Unkeyed, component
+from pipeline.engine.plan import Rerun, Step
+from pipeline.lineage import Lineage as _Lineage
+from pipeline.lineage.states import RunState
+from pipeline.runs.session import Session
+from pipeline.store import Store as _Store
+from schemas.artifacts import Artifact, Evaluation, Examples, Gate, GateResult, Model, Pushed, Statistics
+from schemas.errors import (
+    ConfigurationError,
+    DataError,
+    EnvironmentFailure,
+    GatelineError,
+    Interrupted,
+    Locked,
+    Refused,
+    StoreError,
+    WiringError,
+)
+
+__all__ = [
+    "Artifact",
+    "Config",
+    "ConfigurationError",
+    "DataError",
+    "EnvironmentFailure",
+    "Evaluation",
+    "Examples",
+    "Gate",
+    "GateResult",
+    "GatelineError",
+    "Interrupted",
+    "Locked",
+    "Model",
+    "Pushed",
+    "Refused",
+    "Rerun",
+    "Run",
+    "RunState",
+    "Session",
+    "StageRun",
+    "Statistics",
+    "Step",
+    "StoreError",
+    "Unkeyed",
+    "WiringError",
+    "component",
+    "configure",
+    "plan",
+    "profiles",
+    "run",
+    "runs",
+]
+__version__ = version("gateline")
+
+A = TypeVar("A", bound=Artifact)
+ROOT = Path("gateline")  # where the command line keeps artifacts and lineage, too
+
+
+def configure(profile: str | None = None, *, file: str | Path | None = None, sets: Iterable[str] = ()) -> Config:
+    """The configuration of a shipped profile or of a YAML file, with overrides such as "train.epochs=3".
+
+    Raises:
+        ConfigurationError: no such profile or file, an unknown setting, or a value of the wrong type or range.
+    """
+    return _load(profile=profile, file=Path(file).expanduser() if file else None, sets=list(sets))
+
+
+def plan(
+    config: Config, *, root: str | Path = ROOT, serving_dir: str | Path | None = None, **options: Any
+) -> list[Step]:
+    """What `run` would do: each stage with its action ("run", "reuse", ...) and the reason. Runs nothing.
+
+    Raises:
+        ConfigurationError: a stage of `until` or `only` does not exist, or the dataset is unknown.
+    """
+    return _session(root, serving_dir, options).plan(config)
+
+
+def run(config: Config, *, root: str | Path = ROOT, serving_dir: str | Path | None = None, **options: Any) -> "Run":
+    """Runs the line and returns the finished run.
+
+    `options` are fields of `Session`: `database`, `again` (a `Rerun`), `until`, `only`, `beam_on`, `wait`, `verbose`.
+    `root`, `serving_dir`: as `--root` and `--serving-dir`.
+
+    Raises:
+        Refused: a gate refused the model. The run is recorded: `runs()[0]` shows why.
+        DataError: the data broke its contract.
+        Locked: another run writes to `root`.
+        GatelineError: the base class of all errors with a known cause.
+    """
+    session = _session(root, serving_dir, options)
+    command = shlex.join(sys.argv) if sys.argv[0] else "python"
+    outcome = session.run(config, name=config.push.model or config.source.name, command=command)
+    return Run(outcome.run, root=session.root, database=session.database)
+
+
+def runs(*, root: str | Path = ROOT, database: str | None = None, limit: int | None = None) -> list["Run"]:
+    """The runs of a store, the newest first.
+
+    Raises:
+        ConfigurationError: there is no store at `root`.
+    """
+    place = Path(root).expanduser()
+    return [Run(row["run"], root=place, database=database) for row in _lineage(place, database).runs(limit)]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A recorded run: its outcome, and the artifacts of its stages.
+
+    Raises:
+        ConfigurationError: there is no store at `root`, or no such run.
+    """
+
+    number: int
+    root: str | Path = ROOT
+    database: str | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "root", Path(self.root).expanduser())
+        if self._row is None:
+            raise ConfigurationError(f"there is no run {self.number} in {self.root}", "List them with gateline.runs().")
+
+    @property
+    def state(self) -> RunState:
+        """How it ended; `RunState.RUNNING` while it has not."""
+        return RunState(self._recorded["state"])
+
+    @property
+    def profile(self) -> str:
+        return str(self._recorded["profile"])
+
+    @property
+    def message(self) -> str:
+        """The error or refusal, with the way out. Empty after success."""
+        return str(self._recorded["message"] or "")
+
+    @property
+    def started(self) -> str:
+        """UTC, ISO 8601."""
+        return str(self._recorded["started"])
+
+    @property
+    def finished(self) -> str | None:
+        """UTC, ISO 8601. None while it runs."""
+        return self._recorded["finished"] or None
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The configuration it ran with, as JSON values."""
+        return dict(self._recorded["config"])
+
+    @property
+    def stages(self) -> list[dict[str, Any]]:
+        """A row for each stage: stage, state ("ran", "reused", "failed"), why, seconds, key, digest, path."""
+        return _lineage(Path(self.root), self.database).executions(self.number)
+
+    def artifact(self, stage: str) -> Artifact | None:
+        """What a stage made in this run. None if it did not come to it, or if the artifact was deleted since.
+
+        Raises:
+            DataError: the artifact is there, and a file of it is missing or cut short.
+        """
+        row = next((row for row in self.stages if row["stage"] == stage and row["digest"]), None)
+        kind = _components().get(stage)
+        if row is None or kind is None or not row["key"]:
+            return None
+        found = _Store(Path(self.root)).find(stage, row["key"], kind.output)
+        return found if found and found.digest == row["digest"] else None
+
+    @property
+    def evaluation(self) -> Evaluation | None:
+        """Gates, metrics, comparisons and predictions. None if the run did not come to an evaluation."""
+        return self._made(Evaluation)
+
+    @property
+    def model(self) -> Model | None:
+        """The trained model and its history."""
+        return self._made(Model)
+
+    @property
+    def statistics(self) -> Statistics | None:
+        """Statistics of the data that the model was trained on."""
+        return self._made(Statistics)
+
+    @property
+    def examples(self) -> Examples | None:
+        """The records that the model was trained and tested on."""
+        return self._made(Examples)
+
+    def _made(self, kind: type[A]) -> A | None:
+        """The last artifact of this kind: mix's statistics come after describe's."""
+        for row in reversed(self.stages):
+            found = _components().get(row["stage"])
+            if found and issubclass(found.output, kind) and isinstance(made := self.artifact(row["stage"]), kind):
+                return made
+        return None
+
+    @functools.cached_property
+    def _row(self) -> dict[str, Any] | None:
+        return _lineage(Path(self.root), self.database).run(self.number)
+
+    @property
+    def _recorded(self) -> dict[str, Any]:
+        """Read again while the run is in progress."""
+        row = self._row or {}
+        if row.get("state") == RunState.RUNNING:
+            row = _lineage(Path(self.root), self.database).run(self.number) or row
+        return row
+
+
+def _session(root: str | Path, serving_dir: str | Path | None, options: dict[str, Any]) -> Session:
+    served = Path(serving_dir).expanduser() if serving_dir else None
+    return Session(Path(root).expanduser(), served, **options)
+
+
+def _lineage(root: Path, database: str | None) -> _Lineage:
+    if not (root / "store.json").exists():
+        raise ConfigurationError(f"there is no store at {root}", "Run the line first, or name another root.")
+    return _Lineage.at(_Store(root).root, database)

@@ -1,0 +1,96 @@
+"""The public Python API: what a notebook or a script does with the line."""
+
+import doctest
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import gateline
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_the_names_are_sorted_and_exist() -> None:
+    assert gateline.__all__ == sorted(gateline.__all__)
+    assert all(hasattr(gateline, name) for name in gateline.__all__)
+
+
+def test_every_public_name_is_documented() -> None:
+    own = [getattr(gateline, name) for name in gateline.__all__ if name not in ("Unkeyed",)]
+    members = [v for n, v in vars(gateline.Run).items() if not n.startswith("_") and isinstance(v, property)]
+    assert [each for each in own if not (each.__doc__ or "").strip()] == []
+    assert len(members) > 8
+
+
+def test_the_examples_of_the_module_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert doctest.testmod(gateline).failed == 0
+
+
+def test_importing_it_loads_nothing_heavy() -> None:
+    heavy = "{'tensorflow', 'apache_beam', 'keras', 'numpy', 'pyarrow', 'matplotlib'}"
+    program = f"import sys, gateline; print(sorted({heavy} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout == "[]\n"
+
+
+def test_it_is_typed_for_its_users(tmp_path: Path) -> None:
+    """mypy reads our annotations from the installed package: `py.typed` is shipped."""
+    (tmp_path / "notebook.py").write_text(
+        "from gateline import Run, configure, plan, run\n"
+        "steps = plan(configure('sample'))\nreveal_type(steps[0].name)\n"
+        "evaluation = Run(1).evaluation\nif evaluation:\n    reveal_type(evaluation.gates()[0].passed)\n",
+        encoding="utf-8",
+    )
+    mypy = [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(tmp_path / "cache"), "--follow-imports=silent"]
+    done = subprocess.run(
+        [*mypy, "--python-version", "3.11", str(tmp_path / "notebook.py")],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
+    )
+    assert 'Revealed type is "str"' in done.stdout.replace("builtins.", ""), done.stdout
+    assert 'Revealed type is "bool"' in done.stdout.replace("builtins.", ""), done.stdout
+
+
+def test_a_wrong_root_or_run_is_refused_in_words(tmp_path: Path) -> None:
+    with pytest.raises(gateline.ConfigurationError, match="there is no store at "):
+        gateline.runs(root=tmp_path)
+    gateline.plan(gateline.configure("sample"), root=tmp_path)
+    with pytest.raises(gateline.ConfigurationError, match=r"there is no run 99 in .*\n  List them with gateline.runs"):
+        gateline.Run(99, root=tmp_path)
+
+
+@pytest.mark.slow
+def test_a_line_is_run_and_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = gateline.configure("sample", sets=["train.epochs=2", "gates.accuracy=0.5", "gates.per_class=0.2"])
+    assert {step.action for step in gateline.plan(config)} == {"run", "resolve", "wait"}
+    run = gateline.run(config)
+    assert (run.number, run.state, run.message) == (1, gateline.RunState.PUSHED, "")
+    assert run.settings["train"]["epochs"] == 2
+    assert [row["stage"] for row in run.stages][-1] == "push"
+    assert run.evaluation and all(gate.passed for gate in run.evaluation.gates())
+    table = run.evaluation.predictions()
+    assert table.num_rows == 1000
+    assert {"index", "label", "probabilities"} <= set(table.column_names)
+    assert len(table.select(["index", "label"]).to_pandas()) == 1000
+    assert run.model and len(run.model.history()) == 2
+    assert run.statistics and set(run.statistics.by_split()) == {"train", "validation", "test"}
+    assert run.examples and run.examples.splits["test"].count == 1000
+    assert gateline.runs() == [run]
+    assert {step.action for step in gateline.plan(config)} <= {"reuse", "resolve", "run", "wait"}
+
+    with pytest.raises(gateline.Refused):
+        gateline.run(gateline.configure("sample", sets=["train.epochs=2", "gates.accuracy=0.9999"]))
+    refused = gateline.runs()[0]
+    assert refused.state is gateline.RunState.REFUSED
+    assert "gates.accuracy asks for 0.9999" in refused.message
+    assert refused.evaluation and not refused.evaluation.gates()[0].passed
+    listed = [sys.executable, "-m", "pipeline", "runs", "--json"]
+    rows = json.loads(subprocess.run(listed, capture_output=True, text=True, check=True).stdout)
+    assert [row["state"] for row in rows] == [run.state for run in gateline.runs()]
