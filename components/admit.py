@@ -27,9 +27,10 @@ def admit(
     drift: Drift,
     run: StageRun,
 ) -> Admission:
-    """The spans that may be learnt from. One that cannot be read, or breaks the contract, is quarantined, with the reason; one
-    that lies far from the training data of the model now served (of the base data set, where none is) is treated as
-    `drift.then` says. Passes unless that is `error`.
+    """The spans that may be trained on. Passes unless a span drifted and `drift.then` is `error`.
+
+    A span that is unreadable or breaks the contract is quarantined, with the reason. A span that is far from the data
+    of the served model (of the base dataset, where none is served) is treated as `drift.then` states.
     """
     learnt, what = served.training_statistics() if served else None, f"version {served.version}'s" if served else ""
     if learnt is None:
@@ -101,8 +102,11 @@ class Measure:
 
 
 def measures(new: Any, learnt: Any, drift: Drift) -> dict[str, Measure]:
-    """Jensen-Shannon divergence of pixel values (Lin, 1991); the largest difference of a label's share; and the largest shift of
-    a label's brightness in standard deviations (Cohen's d, 1988), which also sees labels that were mixed up."""
+    """Three distances: the Jensen-Shannon divergence of pixel values (Lin, 1991), the largest difference of a label's
+    share, and the largest shift of a label's brightness in standard deviations (Cohen's d, 1988).
+
+    The last also detects labels that were mixed up.
+    """
     divergence = jensen_shannon(stats.pixels(new), stats.pixels(learnt))
     label, difference, chance = largest_difference(stats.values(new, "label"), stats.values(learnt, "label"))
     found = {

@@ -31,7 +31,7 @@ def approve(
 ) -> Approval:
     """Passes unless the model was rejected or rolled back, or `push.approval` is manual and nobody has approved it yet.
 
-    An approval holds for the evaluation that was shown, and for `push.approval_days`. A model that is served already needs none.
+    An approval is valid for the evaluation that was shown, for `push.approval_days`. A served model needs no new one.
     """
     for gate in (evaluation, serving):
         gate.require_passed("approve")

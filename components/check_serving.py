@@ -51,8 +51,9 @@ def started_process() -> Iterator["subprocess.Popen[str]"]:
 def check_serving(
     model: Model, evaluation: Evaluation, baseline: Served | None, *, model_name: str, budgets: Serving, run: StageRun
 ) -> ServingCheck:
-    """Passes if both signatures answer as the evaluator heard them answer, within the budgets of time and memory, and if who calls
-    the model now served can go on calling this one. Also leaves the requests that warm it up."""
+    """Passes if both signatures give the evaluator's probabilities within the budgets of time and memory, and if the
+    clients of the served model can call this one. Also writes the warm-up requests.
+    """
     with contextlib.nullcontext(run.ahead) if run.ahead else started_process() as process:
         found = _ask(process, model, evaluation, baseline, budgets)
     (run.out / "serving.json").write_text(json.dumps(found, indent=2), encoding="utf-8")
@@ -104,7 +105,7 @@ def _ask(
             question = None
             if time.monotonic() > until:
                 return {"error": f"the model gave no answer in {budgets.timeout_seconds:g} s"}
-            # Resident memory, not a limit of the kernel's: those count what is reserved, and TensorFlow reserves far more than it uses.
+            # Resident memory, not a limit of the kernel: that counts reserved memory, and TensorFlow reserves far more.
             if (held := _above_tensorflow(process.pid, waiting.output or b"")) > budgets.memory_mb:
                 return {"error": f"{_memory(held, budgets)}; it was stopped"}
     if not answer.strip():
@@ -114,7 +115,7 @@ def _ask(
 
 
 def _above_tensorflow(pid: int, said: bytes) -> float:
-    """What the process holds beyond what it said that TensorFlow alone takes, in 10^6 bytes; 0 while it has not said it."""
+    """Memory of the process above what TensorFlow alone takes, in 10^6 bytes; 0 until the process reported that."""
     if b"\n" not in said:
         return 0.0
     with contextlib.suppress(OSError, IndexError):  # it has ended meanwhile

@@ -30,8 +30,8 @@ def collect(
 ) -> Collected:
     """Records and statistics of every span; only those that are new are read.
 
-    An image goes to validation or to the fresh test slice by a hash of its pixels, so that it stands in one of them wherever it
-    appears again. A span that cannot be read is kept out, with the reason; the others go on.
+    An image goes to validation or to split `fresh` by a hash of its pixels, so that it is in the same split wherever it
+    appears again. An unreadable span is left out, with the reason; the others go on.
     """
     names, before = in_order(arrivals.spans), list(run.earlier())
     new = [
@@ -67,8 +67,10 @@ def _taken(name: str, mark: str, earlier: Any, out: Path) -> bool:
 
 
 def write_piece(task: dict[str, Any], out: str, bounds: tuple[float, float]) -> None:
-    """A shard of each split, and its statistics; or the reason why the span cannot be read, for which no other error is taken: a
-    disk that is full is no fault of the span."""
+    """Writes a shard of each split and its statistics, or the reason why the span is unreadable.
+
+    Other errors are raised: a full disk is not the span's fault.
+    """
     folder = Path(out) / task["span"]
     shards = [folder / shard_files.name(split, task["index"], task["pieces"]) for split in SPLITS]
     try:

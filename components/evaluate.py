@@ -1,4 +1,4 @@
-"""evaluate: TensorFlow Model Analysis on the raw test examples, comparison with the served models, and accuracy gates."""
+"""evaluate: TensorFlow Model Analysis on raw test examples, comparison with served models, and accuracy gates."""
 
 from pathlib import Path
 from typing import Any
@@ -111,7 +111,7 @@ def _models(model: Model, baseline: Served | None, best: Best | None, classes: i
 
 
 def _shards(examples: Examples) -> list[tuple[str, int, bool]]:
-    """Path, records, and whether it belongs to split `fresh`, of each shard to test on. A damaged shard is named here."""
+    """Path, records, and whether it belongs to split `fresh`, of each test shard. A damaged shard is named here."""
     tested = [split for split in ("test", "fresh") if split in examples.splits]
     shards = [(str(path), count, split == "fresh") for split, path, count in examples.shards(*tested)]
     for path, count, _ in shards:

@@ -36,9 +36,9 @@ def ingest(
 ) -> Examples:
     """Raw labelled images in three splits: train, validation (split from train by a hash of the image) and test.
 
-    A Beam pipeline over slices of the source: each becomes one shard of each split that it feeds. The order of records is
-    TFDS's own, so the same dataset gives the same bytes. `data` is what the dataset was while planning; TFDS prepares it
-    here if it is not prepared yet.
+    A Beam pipeline over slices of the source. Each slice becomes one shard of each split. The order of records is
+    TFDS's, so the same dataset gives the same bytes. `data` is the state of the dataset while planning; TFDS prepares
+    it here if it is not prepared yet.
 
     Raises:
         DataError: there is no such dataset or split, its builder fails, or a split would be empty.
@@ -101,8 +101,8 @@ def _overlap(builder: Any, one: str, other: str) -> bool:
 def write_slice(slice_: dict[str, Any], *, out: str, source: Source, data_dir: str | None, reading: Reading) -> None:
     """Writes a shard of each split that one slice of the source feeds, of at most `shard_size` images together.
 
-    `reading`: where this worker's last slices stopped. A file can only be read from its start, so this reads each record
-    once, not once for every later slice.
+    `reading`: where this worker's last slices stopped. A file can be read only from its start, so this reads each
+    record once instead of once for every later slice.
     """
     builder = tfds_builder.load(source, data_dir)
     parts = tfds.even_splits(slice_["of"], slice_["shards"])

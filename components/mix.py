@@ -30,11 +30,11 @@ def mix(
     base_weight: float,
     run: StageRun,
 ) -> Mixture:
-    """Train and validation of the base data set and of the spans in the window, the base's test split, and `fresh` of the newest
-    span. Records are linked, not copied; statistics are merged, not counted anew.
+    """Train and validation of the base dataset and of the spans in the window, the base's test split, and `fresh` of
+    the newest span. Records are linked, not copied; statistics are merged, not computed again.
 
     Raises:
-        ConfigurationError: the window names a span that is not there.
+        ConfigurationError: the window names a span that does not exist.
     """
     admission.require_passed("mix")
     chosen = _within(window, in_order(admission.admitted), spans)
@@ -90,7 +90,7 @@ def _counted(split: Split) -> Iterator[tuple[str, int]]:
 
 
 def _weighted(shard: Path, count: int, weight: float) -> list[tuple[str, int]]:
-    """A shard as often as its weight says: named again for each whole time, and a part of it, by a hash of the pixels, for the rest."""
+    """A shard, listed `weight` times; for the remaining fraction, records chosen by a hash of their pixels."""
     times, rest = int(weight), weight - int(weight)
     found = [(shard.name, count)] * times
     if rest > 1e-9:

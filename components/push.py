@@ -1,4 +1,4 @@
-"""push: a blessed and checked model appears in the serving directory."""
+"""push: publishes a model that passed every gate to the serving directory."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -30,14 +30,13 @@ def push(
     labels: Unkeyed[list[str] | None] = None,
     run: StageRun,
 ) -> Pushed:
-    """The version that holds the model: a new one, or the latest if it is this very model. Older ones beyond `keep` go.
-
-    Beside it stands what it came from, and what its `labels` are called, in their order.
+    """The version that holds the model: a new one, or the latest if it holds the same model. Deletes older versions
+    than the newest `keep`. Writes the version's provenance and its `labels`, in their order.
 
     Raises:
-        Refused: the model on disk is not the one that was evaluated, or another was pushed since it was compared, or it was
-            rolled back meanwhile; what is served now is not signed as it must be; TensorFlow Serving did not come to serve it.
-        StoreError: the serving directory cannot be written, or holds foreign content.
+        Refused: the model on disk is not the evaluated one; or another was pushed since the comparison; or it was
+            rolled back meanwhile; or the served version lacks a signature; or TensorFlow Serving did not load it.
+        StoreError: the serving directory cannot be written, holds foreign content, or TensorFlow cannot load from it.
     """
     for gate in (evaluation, serving, approval):
         gate.require_passed("push")

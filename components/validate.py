@@ -24,10 +24,10 @@ with epy.lazy_imports():
 def validate(
     statistics: Statistics, served: Served | None, *, contract: Contract, checks: Validate, run: StageRun
 ) -> Verdict:
-    """Passes unless an anomaly has severity error. Types, presence, domains and sizes by the schema; drift between splits
-    and against the train split of the model now served, by the schema's comparators; the rest by `checks`.
+    """Passes unless an anomaly has severity error. The schema gives types, presence, domains and sizes; its comparators
+    limit the drift between splits and against the served model's train split; `checks` gives the rest.
 
-    Leaves `anomalies.pbtxt` (an `Anomalies` proto) and `anomalies.json`.
+    Writes `anomalies.pbtxt` (an `Anomalies` proto) and `anomalies.json`.
     """
     splits = statistics.by_split()
     found = [
@@ -72,13 +72,15 @@ def _apart(
     limit = getattr(contract.feature("image"), comparator).jensen_shannon_divergence.threshold
     divergence = jensen_shannon(stats.pixels(one), stats.pixels(other))
     if limit and divergence > limit:
-        words = f"{what}: pixel values differ by a Jensen-Shannon divergence of {divergence:.4f}; {contract.name} allows {limit:.4f}"
+        differ = f"pixel values differ by a Jensen-Shannon divergence of {divergence:.4f}"
+        words = f"{what}: {differ}; {contract.name} allows {limit:.4f}"
         yield Anomaly(split, "image", kind, words, severity)
     limit = getattr(contract.feature("label"), comparator).infinity_norm.threshold
     shares = [stats.values(dataset, "label") for dataset in (one, other)]
     label, difference, chance = largest_difference(*shares)
     if limit and difference > limit + chance:
-        words = f"{what}: the share of label {label} differs by {difference:.3f}; {contract.name} allows {limit:.3f}, chance {chance:.3f}"
+        differ = f"the share of label {label} differs by {difference:.3f}"
+        words = f"{what}: {differ}; {contract.name} allows {limit:.3f}, chance {chance:.3f}"
         yield Anomaly(split, "label", "COMPARATOR_L_INFTY_HIGH", words, severity)
 
 

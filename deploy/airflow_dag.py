@@ -26,7 +26,7 @@ FINAL = {
 
 
 def stages() -> list[dict]:
-    """The stages of the line in their order, each with those that it runs after: asked for, so that the two never differ."""
+    """The stages of the line in their order, each with those that it runs after, as the command lists them."""
     return json.loads(subprocess.check_output([*GATELINE, "stages", "--json", *CONFIGURATION]))
 
 

@@ -19,7 +19,7 @@ CONFIGURATION = shlex.split(os.environ.get("GATELINE_CONFIGURATION", "--profile 
 
 
 def stages() -> list[dict]:
-    """The stages of the line in their order, each with those that it runs after: asked for, so that the two never differ."""
+    """The stages of the line in their order, each with those that it runs after, as the command lists them."""
     return json.loads(subprocess.check_output([*GATELINE, "stages", "--json", *CONFIGURATION]))
 
 
@@ -45,7 +45,7 @@ def gateline():
     steps = {}
     for each in stages():
         step = run(stage=each["stage"], configuration=CONFIGURATION, hold=dsl.PIPELINE_JOB_ID_PLACEHOLDER)
-        # No retries: Kubeflow cannot tell a refusal from an error that may pass. A stage is cached by the line, which knows why.
+        # No retries: Kubeflow cannot tell a refusal from a transient error. gateline caches stages itself.
         step.set_display_name(each["stage"]).set_caching_options(False).set_memory_limit("4Gi")
         kubernetes.mount_pvc(step, pvc_name="gateline", mount_path="/var/lib/gateline")
         steps[each["stage"]] = step.after(*(steps[before] for before in each["after"]))

@@ -21,9 +21,9 @@ from schemas.process import open_standard_streams
 from schemas.text import printable
 
 app = typer.Typer(
-    help="gateline: data goes in at one end; at the other a model stands in a serving directory, if it passed every gate.",
-    epilog="Exit codes: 0 done, 1 unexpected error, 2 configuration or usage, 3 model refused, 4 data refused, 5 locked, "
-    "75 network, disk or service failed, 130 interrupted.",
+    help="gateline: labelled images in, a served model out, if it passes every gate.",
+    epilog="Exit codes: 0 done, 1 unexpected error, 2 configuration or usage, 3 model refused, 4 data refused, "
+    "5 locked, 75 network, disk or service failed, 130 interrupted.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -79,8 +79,8 @@ def main() -> None:
         sys.stdout.flush()
     sys.stderr.flush()
     atexit._run_exitfuncs()  # TensorFlow's generated code in the temporary directory is removed here
-    # Everything is written and closed. TensorFlow would take two seconds to take itself apart, and a stopped Beam leaves
-    # threads that would be waited for.
+    # Everything is written and closed. Shutting TensorFlow down takes two seconds, and a stopped Beam leaves threads
+    # that Python would wait for.
     os._exit(code)
 
 

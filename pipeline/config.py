@@ -229,7 +229,8 @@ def _keys(path: list[str]) -> list[str]:
 def describe(
     model: type[BaseModel] = Config, prefix: str = "", required: str = "required"
 ) -> list[tuple[str, str, str, str]]:
-    """(key, type, default, meaning) of every setting; `key[]` is any item of a list. `required`: how to say that one must be stated."""
+    """(key, type, default, meaning) of every setting. `key[]`: any item of a list. `required`: the default of a
+    required setting."""
     rows = []
     for name, field in model.model_fields.items():
         key = f"{prefix}{field.alias or name}"

@@ -98,7 +98,8 @@ class Contract:
         domain = self.feature(name).int_domain
         if not 0 < domain.min == domain.max:
             raise ConfigurationError(
-                f"schema {self.name}: {name} must have one size, int_domain {{ min: N max: N }}, not {domain.min} to {domain.max}",
+                f"schema {self.name}: {name} must have one size, int_domain {{ min: N max: N }}, "
+                f"not {domain.min} to {domain.max}",
                 "Images of several sizes must be resized before they are ingested.",
             )
         return int(domain.min)
@@ -109,7 +110,8 @@ class Contract:
         domain = self.feature("label").int_domain
         if domain.min != 0 or domain.max < 1:
             raise ConfigurationError(
-                f"schema {self.name}: label must have int_domain {{ min: 0 max: N }}, N at least 1, not {domain.min} to {domain.max}"
+                f"schema {self.name}: label must have int_domain {{ min: 0 max: N }}, N at least 1, "
+                f"not {domain.min} to {domain.max}"
             )
         return int(domain.max) + 1
 
@@ -134,7 +136,7 @@ class Contract:
 
 
 def called(words: str, names: Sequence[str]) -> str:
-    """`words` with the name of each label that they speak of: "label=6" becomes "label=6 (Shirt)", and so does "label 6"."""
+    """`words` with the name of each label in them: "label=6" and "label 6" become "label=6 (Shirt)"."""
 
     def named(found: re.Match[str]) -> str:
         label = int(found[1])

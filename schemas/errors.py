@@ -1,8 +1,8 @@
 """The errors a user may see: a line of cause, a line of remedy, and an exit code.
 
-Four kinds: the user's configuration (`ConfigurationError`, `WiringError`, `StoreError`: 2), the user's data (`DataError`:
-4), the environment (`EnvironmentFailure`: 75, retryable), and defects (any other exception: 1). A gate's refusal is an
-outcome (`Refused`: 3).
+Four kinds: the user's configuration (`ConfigurationError`, `WiringError`, `StoreError`: 2), the user's data
+(`DataError`: 4), the environment (`EnvironmentFailure`: 75, retryable), and defects (any other exception: 1). A gate's
+refusal is an outcome (`Refused`: 3).
 
 raise DataError("train-00002-of-00004.tfrecord ends in the middle of record 8,113", "Run again with --force ingest.")
 """

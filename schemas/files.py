@@ -43,7 +43,7 @@ def listing(directory: Path, pattern: str = "*", *, sync: bool = False) -> dict[
 
 
 def digest(files: dict[str, dict[str, Any]], facts: Any = None, interpreted: Iterable[str] = ()) -> str:
-    """SHA-256 over names and contents (and `facts`, JSON values): the same files give the same digest wherever they lie.
+    """SHA-256 over names, contents and `facts` (JSON values): equal files have the same digest in any directory.
 
     Files in an `interpreted` folder (`"graph/"`) do not count: a fact says what they mean.
     """
@@ -103,12 +103,12 @@ def strangers(directory: Path, files: dict[str, dict[str, Any]]) -> list[str]:
 
 
 def age(manifest: dict[str, Any]) -> tuple[int, str]:
-    """What sorts manifests of one stage from the oldest to the newest: they are counted, since a clock can be set back."""
+    """Sort key of one stage's manifests, the oldest first. They are numbered, because a clock can be set back."""
     return manifest.get("number", 0), manifest["made"]
 
 
 def lend(artifact: Path, below: str, out: Path) -> bool:
-    """Whether every file of an artifact in its folder `below` is what its manifest says; if so, `out` has them too, as hard links."""
+    """Hard-links an artifact's files in its folder `below` into `out`, if all match its manifest. Returns whether."""
     try:
         entries = json.loads((artifact / MANIFEST).read_text(encoding="utf-8"))["files"]
     except (OSError, ValueError, KeyError, TypeError):

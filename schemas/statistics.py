@@ -24,7 +24,7 @@ def write(path: Path, datasets: "Iterable[pb.DatasetFeatureStatistics]") -> None
 
 
 def read(path: Path) -> "dict[str, pb.DatasetFeatureStatistics]":
-    """Datasets by name, the splits in their order. Needs no TensorFlow: a TFRecord is a length, its CRC, and the record.
+    """Datasets by name, in the order of the splits. Needs no TensorFlow: a TFRecord is a length, its CRC, the record.
 
     Raises:
         ValueError: the file is cut short, or holds something else.
@@ -38,7 +38,7 @@ def read(path: Path) -> "dict[str, pb.DatasetFeatureStatistics]":
 
 
 def encode(split: str, found: Any, duplicates: int, leaked: Mapping[str, int]) -> "pb.DatasetFeatureStatistics":
-    """One split's `components._data.statistics.ImageStatistics` as a proto. `leaked`: images that stand in another split."""
+    """One split's `components._data.statistics.ImageStatistics` as a proto. `leaked`: images also in another split."""
     dataset = pb.DatasetFeatureStatistics(name=split, num_examples=found.records)
     _image(dataset, found, duplicates, leaked)
     for i, side in enumerate(("height", "width", "channels")):

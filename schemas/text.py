@@ -6,7 +6,7 @@ printable("\\x1b[31mred\\a")      # "[31mred"
 import re
 from typing import Any
 
-# C0 but tab and newline, DEL and C1: they drive terminals, and XML has no place for most. Nor for halves of a character.
+# C0 except tab and newline, DEL and C1 control terminals, and most are invalid in XML. So are lone surrogates.
 _HIDDEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 
 

@@ -1,4 +1,4 @@
-"""What a page of the documentation shows, and a reader who types it: in an empty directory, with nothing of the user's own."""
+"""The commands of a documentation page, and a reader who types them in an empty directory, with nothing of his own."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""Every command of deploy/NIGHTLY.md is typed here, in its order: from the sample to models that were retrained on new spans."""
+"""Types every command of the nightly page in its order: from the sample to models retrained on new spans."""
 
 import json
 import re

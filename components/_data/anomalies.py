@@ -109,7 +109,7 @@ def jensen_shannon(one: list[float], other: list[float]) -> float:
 
 
 def largest_difference(one: dict[str, int], other: dict[str, int]) -> tuple[str, float, float]:
-    """The label whose share differs most, by how much, and how much chance explains in splits of these sizes (3 standard errors)."""
+    """The label whose share differs most, the difference, and the part that chance explains (3 standard errors)."""
     sizes = [max(sum(counts.values()), 1) for counts in (one, other)]
     found = []
     for label in sorted(one.keys() | other.keys()):

@@ -74,7 +74,7 @@ def save(rows: "np.ndarray", path: Path) -> None:
 
 
 def duplicates(parts: Mapping[str, Iterable[Path]], bucket: int = BUCKET) -> Duplicates:
-    """The duplicates among the digests in files, by split. Reads about `bucket` digests at a time, one file at a time."""
+    """Duplicates among the digests in files, by split. Reads about `bucket` digests at a time, one file at a time."""
     files = [(split, path) for split, paths in parts.items() for path in paths]
     buckets = -(-sum(len(_opened(path)) for _, path in files) // bucket) or 1
     edges = [*(i * 2**64 // buckets for i in range(buckets)), None]

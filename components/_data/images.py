@@ -19,8 +19,9 @@ def image_hash(image: "np.ndarray") -> int:
 
 
 def stated_pixels(content: bytes) -> int:
-    """How many pixels an encoded image says that it has, before it is decoded: a PNG of 400 KB can unpack to a gigabyte. 0 for
-    BMP, which is as long as what it says, and for WebP, whose sides have 14 bits.
+    """Number of pixels stated in the header of an encoded image: a PNG of 400 KB can decode to a gigabyte.
+
+    0 for BMP, whose file is as long as its pixels, and for WebP, whose sides have 14 bits.
 
     Raises:
         Exception: it says no size; what TensorFlow and `struct` raise.

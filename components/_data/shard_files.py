@@ -18,7 +18,7 @@ def name(split: str, index: int, count: int) -> str:
 
 @contextmanager
 def writer(path: Path) -> Iterator["tf.io.TFRecordWriter"]:
-    """A TFRecord that appears under its name only when it is whole: a worker that dies, or runs twice, leaves no half."""
+    """A TFRecord that appears under its name only when complete: a worker that dies leaves no part of one."""
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
         with tf.io.TFRecordWriter(str(temporary)) as records:
@@ -29,8 +29,10 @@ def writer(path: Path) -> Iterator["tf.io.TFRecordWriter"]:
 
 
 def leave(shard: Path, count: int) -> None:
-    """A worker's word to the driver, beside the shard: all that a data-parallel stage brings back. Beam's own gathering of
-    such small results costs more than writing a shard does."""
+    """Writes a worker's result for the driver, beside the shard.
+
+    Collecting such small results through Beam costs more than writing a shard.
+    """
     beside = shard.with_name(f"{shard.name}.json")
     temporary = beside.with_name(f".{beside.name}.{uuid.uuid4().hex}")
     temporary.write_text(json.dumps(count), encoding="utf-8")

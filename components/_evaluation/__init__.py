@@ -1,1 +1,1 @@
-"""What stage `evaluate` is made of: figures that merge, TFMA around them, comparisons, gates, and images worth seeing."""
+"""Parts of stage `evaluate`: metrics as mergeable sums, TFMA around them, comparisons, gates, and a gallery."""

@@ -60,6 +60,7 @@ def compare(
 def _recorded(best: Best, accuracy: float) -> dict[str, Any]:
     difference = accuracy - best.accuracy
     other = "" if best.same_test else "on other test images "
-    words = f"accuracy {accuracy:.4f} against {best.accuracy:.4f}, recorded {other}for version {best.version}, which is no longer kept"
+    recorded = f"{best.accuracy:.4f}, recorded {other}for version {best.version}, which is no longer kept"
+    words = f"accuracy {accuracy:.4f} against {recorded}"
     unknown = dict.fromkeys(field.name for field in fields(paired.Comparison))
     return unknown | {"with": BEST, "version": best.version, "by": "recorded", "difference": difference, "words": words}

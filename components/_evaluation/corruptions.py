@@ -30,9 +30,9 @@ DIRECTIONS = [(y, x) for y in (-1, 0, 1) for x in (-1, 0, 1) if y or x]
 
 
 def corrupt(name: str, images: "np.ndarray", index: "np.ndarray") -> "np.ndarray":
-    """uint8 [n, height, width, channels] of uint8 [n, height, width, channels] and int64 [n], positions in the source split.
+    """Corrupted images, shaped as `images`: uint8 [n, height, width, channels]. `index`: int64 [n], source positions.
 
-    Beyond its border an image goes on as its border, so that no edge appears that was not there.
+    Pixels beyond the border repeat the border, so that no new edge appears.
 
     Raises:
         KeyError: `name` is none of NAMES.
@@ -63,7 +63,7 @@ def _rotation(images: "np.ndarray", index: "np.ndarray") -> "np.ndarray":
 
 
 def _rotated(images: "np.ndarray", angle: float) -> "np.ndarray":
-    """About the centre, anticlockwise, bilinear. All images share the angle, so each pixel has the same four sources."""
+    """Rotates about the centre, anticlockwise, bilinear. All images share the angle, so the same four source pixels."""
     count, height, width, channels = images.shape
     flat = images.reshape(count, height * width, channels)
     y, x = np.indices((height, width)).reshape(2, -1) - [[(height - 1) / 2], [(width - 1) / 2]]
@@ -79,8 +79,8 @@ def _rotated(images: "np.ndarray", angle: float) -> "np.ndarray":
 
 
 def _noise(images: "np.ndarray", index: "np.ndarray") -> "np.ndarray":
-    # The ones among 64 random bits have mean 32 and deviation 4, and are near enough to normal (de Moivre 1733). They are
-    # whole numbers: the same on every machine and in every version of numpy, which its generators do not promise.
+    # The number of ones among 64 random bits has mean 32 and deviation 4, and is close to normal (de Moivre 1733). An
+    # integer is the same on every machine and in every version of numpy, which numpy's generators do not promise.
     bits = _random(index, math.prod(images.shape[1:]))
     normal = (np.bitwise_count(bits).astype(np.float32) - 32) / 4
     return _pixels(images + 255 * NOISE * normal.reshape(images.shape))

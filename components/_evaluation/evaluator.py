@@ -1,8 +1,8 @@
 """TensorFlow Model Analysis with the Python work done per batch instead of per example.
 
-An ordinary EvalConfig goes through TFMA's own predictions, threshold validation and writers; only the evaluator is ours.
-Stock TFMA hands each example to each slice it belongs to, as a Python object; here a batch and a slice are one row of sums,
-which is a monoid, and all metrics follow from them (`components._evaluation.metrics`).
+An ordinary EvalConfig goes through TFMA's own predictions, threshold validation and writers; only the evaluator is
+ours. Stock TFMA passes each example to each of its slices as a Python object. Here a batch and a slice become one row
+of sums, which is a monoid, and all metrics follow from them (`components._evaluation.metrics`).
 """
 
 import uuid
@@ -31,7 +31,9 @@ with epy.lazy_imports():
     from tensorflow_model_analysis.utils import config_util
 
 LABEL, INDEX, PROBABILITIES = "label", "source/index", "probabilities"
-INPUT = "examples"  # the signature's parameter: TFMA then calls it by keyword; by position TensorFlow first formats an error
+INPUT = (
+    "examples"  # the signature's parameter. TFMA calls it by keyword; by position, TensorFlow formats an error first.
+)
 ORIGIN = "origin"
 CORRUPTION, LEAKED, FRESH = (
     "corruption",
@@ -70,7 +72,7 @@ def evaluate(
     plan: EvaluationPlan,
     out: Path,
 ) -> None:
-    """Evaluate the SavedModels `models`, by name, on raw records: TFMA's output in `out/tfma`, rows in `out/predictions`.
+    """Evaluates the SavedModels `models`, by name, on raw records. Writes TFMA's output and predictions to `out`.
 
     `config` names the same models and has no change threshold without a baseline.
     """
@@ -99,8 +101,9 @@ def evaluate(
 
 
 def read_batches(shard: tuple[str, int, bool], plan: EvaluationPlan) -> Iterator[dict[str, Any]]:
-    """A shard as TFMA's batched extracts, and its corrupted images; the raw records stay whole, since the signature parses
-    them. `shard`: path, records, and whether it is of the fresh slice.
+    """A shard as TFMA's batched extracts, and its corrupted images. Records stay whole: the signature parses them.
+
+    `shard`: path, records, and whether it belongs to split `fresh`.
 
     Raises:
         DataError: the shard is damaged.

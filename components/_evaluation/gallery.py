@@ -1,4 +1,4 @@
-"""The images worth looking at: the most confident mistakes, what the baseline had right or wrong, samples of each class.
+"""Images worth looking at: the most confident mistakes, differences to the baseline, samples of each class.
 
 leave(examples, out / "predictions", out, classes=10, leaked=frozenset())     # gallery.json, gallery.npy
 """
@@ -46,12 +46,12 @@ class Rows:
 
 
 def leave(examples: Examples, predictions: Path, out: Path, classes: int, leaked: frozenset[int]) -> None:
-    """Write `gallery.npy`, uint8 [n, height, width, channels], and `gallery.json`, what to show of it and why:
+    """Writes `gallery.npy`, uint8 [n, height, width, channels], and `gallery.json`, the reasons for showing each image.
 
-    mistakes: wrong answers, the most confident first; lost and gained: right with the baseline alone, and with the candidate
-    alone, in the same order; samples: of each class those of lowest index. `suspect`: the label may be what is wrong, see
-    `thresholds`. Answers that are not numbers are wrong, with confidence 0, and null. Images of `leaked` indices and those
-    that do not fill their height x width x channels are left out. Holds one batch of records at a time, and what is shown.
+    mistakes: wrong answers, the most confident first. lost and gained: only the baseline, or only the candidate, is
+    right; in the same order. samples: the images of lowest index of each class. `suspect`: the label may be wrong, see
+    `thresholds`. Answers that are not numbers count as wrong, with confidence 0. Images of `leaked` indices, and images
+    with missing pixels, are left out. Holds one batch of records at a time, and the images that are shown.
 
     Raises:
         DataError: a shard is damaged.
@@ -74,9 +74,10 @@ def leave(examples: Examples, predictions: Path, out: Path, classes: int, leaked
 
 
 def thresholds(predictions: list[Path], classes: int) -> "np.ndarray":
-    """How sure of each class the model is, on average, of the images labelled with it: float64 [classes], infinite where there
-    are none. A wrong answer as sure as that is a likely label error (confident learning, Northcutt, Jiang and Chuang 2021):
-    unlike one fixed threshold, it follows a model that is over- or underconfident of a class.
+    """Mean confidence in each class over the images labelled with it: float64 [classes], infinite without images.
+
+    A wrong answer with at least this confidence is a likely label error (confident learning, Northcutt, Jiang and
+    Chuang 2021). Unlike one fixed threshold, this suits models that are over- or underconfident of a class.
     """
     total, count = np.zeros(classes), np.zeros(classes, int)
     for path in predictions:

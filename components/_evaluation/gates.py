@@ -65,7 +65,7 @@ def _per_class(gates: Gates, classes: int, candidate: dict[str, Any]) -> list[Ga
     found = [_slice(gates, "per_class", f"label={k}", gates.per_class, candidate) for k in range(classes)]
     if any(gate.verdict != "too few examples" for gate in found):
         return found
-    words = f"no class has {gates.min_examples} test images, as gates.min_examples asks, so gates.per_class cannot be judged"
+    words = f"no class has gates.min_examples ({gates.min_examples}) test images, so gates.per_class cannot be judged"
     return [
         *found,
         GateResult(
@@ -182,7 +182,7 @@ def _paired(gates: Gates, comparison: dict[str, Any]) -> GateResult:
 
 
 def _budget(gates: Gates, comparison: dict[str, Any]) -> GateResult:
-    """Against the best model ever served: by the lower bound where both saw the same images, by the figures otherwise."""
+    """Against the best model ever served: the lower bound on the same images, or else the recorded accuracy."""
     paired = comparison["by"] == "paired"
     passed = (
         comparison["verdict"] in ("better", "equivalent")
@@ -190,7 +190,8 @@ def _budget(gates: Gates, comparison: dict[str, Any]) -> GateResult:
         else comparison["difference"] >= -gates.budget.margin - ROUNDING
     )
     lowest = comparison["interval"][0] if paired else comparison["difference"]
-    words = f"{comparison['words']}; gates.budget allows to lose {_points(gates.budget.margin).lstrip('+')} of the best model ever served"
+    allowed = _points(gates.budget.margin).lstrip("+")
+    words = f"{comparison['words']}; gates.budget allows to lose {allowed} of the best model ever served"
     came = f"{_points(comparison['difference'])}" + (f", at least {_points(lowest)}" if paired else ", as recorded")
     required = f"≥ {_points(-gates.budget.margin)}"
     return GateResult(

@@ -23,13 +23,13 @@ def ink(images: "np.ndarray") -> "np.ndarray":
 
 
 def stroke(images: "np.ndarray") -> "np.ndarray":
-    """float64 [n]: mean thickness of bright strokes in pixels, of uint8 [n, height, width, channels]; 0 where there are none.
+    """Mean thickness of bright strokes in pixels, float64 [n], of uint8 [n, height, width, channels]; 0 without any.
 
     A ribbon of width k and length L has area A = kL and half a perimeter of s = L + kE, where the Euler number E is the
     number of pieces less the number of holes (a T or a crossing changes nothing). So k solves E k^2 - s k + A = 0. With
     E = 0 that is 2 A / perimeter, the usual width of script (Pratt, Digital Image Processing); E takes out the strokes'
-    ends. All three are counted from 2 x 2 neighbourhoods: area and Euler number are Gray's (1971), the perimeter is Duda's
-    (in Pratt), by which slanting strokes are no thinner than upright ones. A disc comes out as its diameter.
+    ends. All three are counted from 2 x 2 neighbourhoods: area and Euler number as Gray (1971), the perimeter as Duda
+    (in Pratt), by which slanted strokes are no thinner than upright ones. A disc comes out as its diameter.
     """
     one, two, diagonal, three, four = _quads(images)
     area = (one + 2 * (two + diagonal) + 3 * three + 4 * four) / 4
@@ -56,7 +56,7 @@ def binned(values: "np.ndarray", edges: Sequence[float]) -> "np.ndarray":
 
 
 def _quads(images: "np.ndarray") -> "np.ndarray":
-    """float64 [5, n]: how many 2 x 2 neighbourhoods hold ink in one pixel, two side by side, two across, three, four."""
+    """float64 [5, n]: number of 2 x 2 neighbourhoods with ink in 1 pixel, 2 adjacent, 2 diagonal, 3 and 4 pixels."""
     on = np.pad(images.mean(3, np.float32) > HALF, ((0, 0), (1, 1), (1, 1))).astype(np.uint8)
     a, b, c, d = on[:, :-1, :-1], on[:, :-1, 1:], on[:, 1:, :-1], on[:, 1:, 1:]
     filled, across = a + b + c + d, (a == d) & (b == c) & (a != b)

@@ -1,4 +1,4 @@
-"""The figures of a classifier on a set of images, from sums that merge: one confusion matrix, and all that goes with it.
+"""Metrics of a classifier from sums that merge: one confusion matrix, losses, and calibration bins.
 
 row = sums(labels, probabilities, classes) + sums(others, ...)     # the sums of both sets
 figures(row, classes)["expected_calibration_error"]
@@ -18,8 +18,8 @@ BINS = 15  # of equal width, as in Guo et al. 2017
 
 
 def sums(labels: "np.ndarray", probabilities: "np.ndarray", classes: int) -> "np.ndarray":
-    """float64 [classes**2 + 2 + 3 * BINS]: the confusion matrix, flattened, row = label; the sums of losses and of Brier
-    scores; for each bin of confidence the count, the sum of confidences, and how many were right.
+    """float64 [classes**2 + 2 + 3 * BINS]: the flattened confusion matrix, row = label; the sums of losses and of Brier
+    scores; for each bin of confidence the count, the sum of confidences, and the number of right answers.
 
     The loss is Keras's categorical cross-entropy. Brier: squared distance to the one-hot label, 0 to 2 (Brier 1950).
     """

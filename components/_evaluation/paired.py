@@ -52,10 +52,12 @@ class Comparison:
             "undecided": f"not to be told from {other} by {images}",
         }[self.verdict]
         low, high = (f"{100 * bound:+.2f}" for bound in self.interval)
+        p = "p < 0.001" if self.p < 0.001 else f"p = {self.p:.2g}"
+        only = "image" if self.only_candidate == 1 else "images"
         seen = [
             *([size] if size not in said else []),
-            f"{100 * (1 - 2 * self.alpha):g} % interval {low} to {high}, {'p < 0.001' if self.p < 0.001 else f'p = {self.p:.2g}'}",
-            f"{self.only_candidate:,} image{'s'[: self.only_candidate != 1]} only it got right, {self.only_other:,} only the other",
+            f"{100 * (1 - 2 * self.alpha):g} % interval {low} to {high}, {p}",
+            f"{self.only_candidate:,} {only} only it got right, {self.only_other:,} only the other",
         ]
         more = f"; about {self.more_examples:,} more like these would decide" if self.more_examples else ""
         return f"{said} ({'; '.join(seen)}){more}"
@@ -68,7 +70,7 @@ class Comparison:
 def compare(candidate: "np.ndarray", other: "np.ndarray", *, margin: float, alpha: float) -> Comparison:
     """Whether the candidate is as good as the other model, by who was right on the same examples: bool [n] each.
 
-    "better": significantly, and "equivalent": worse by less than the margin, if at all. "worse": significantly, and perhaps
+    "better": significantly. "equivalent": worse by less than the margin, if at all. "worse": significantly, and perhaps
     by the margin or more. A significant loss within the margin is still "equivalent"; a budget against the best model
     ever served stops such losses from adding up.
 
@@ -116,7 +118,7 @@ def _verdict(won: int, lost: int, n: int, margin: float, alpha: float) -> Verdic
 
 
 def _mid_p(won: int, lost: int) -> float:
-    """McNemar's mid-p: twice the binomial tail, of which the count seen counts half. In (0, 1]; 1 where the counts are equal.
+    """McNemar's mid-p, in (0, 1]: twice the binomial tail, in which the observed count counts half.
 
     Neither as timid as the exact test nor ever much above its level (Fagerland, Lydersen and Laake, 2013).
     """
@@ -129,8 +131,8 @@ def _mid_p(won: int, lost: int) -> float:
 def _exceeds(won: int, lost: int, n: int, difference: float, alpha: float) -> bool:
     """Whether the true difference lies above this one, tested at level alpha by Tango's score (1998).
 
-    The variance is the one of the most likely pair of models that differ by just this much. So it is right where few or no
-    examples tell the models apart, where Wald's interval has no width; and the test at 0 is McNemar's.
+    The variance is that of the most likely pair of models that differ by exactly this much. So it holds where few or no
+    examples distinguish the models, where Wald's interval has no width; and the test at 0 is McNemar's.
     """
     a, b, c = (
         2 * n,
@@ -143,7 +145,7 @@ def _exceeds(won: int, lost: int, n: int, difference: float, alpha: float) -> bo
 
 
 def _lower(won: int, lost: int, n: int, alpha: float) -> float:
-    """The greatest difference, to 15 digits, that the true one exceeds at level alpha: below the estimate, at least -1."""
+    """The greatest difference, to 15 digits, that the true one exceeds at level alpha. At least -1."""
     low, high = -1.0, (won - lost) / n
     for _ in range(52):
         middle = (low + high) / 2
@@ -178,7 +180,7 @@ def interval(correct: int, count: int, confidence: float = 0.95) -> tuple[float,
 
 
 def upper_bound(correct: int, count: int, confidence: float) -> float:
-    """The accuracy that the true one does not exceed at this one-sided confidence (Wilson, 1927): 1 where there are no examples."""
+    """Upper bound of the true accuracy at this one-sided confidence (Wilson, 1927). 1 without examples."""
     return _wilson(correct, count, confidence)[1]
 
 

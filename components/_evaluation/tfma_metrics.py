@@ -1,6 +1,6 @@
 """What TFMA's stock metrics lack, as TFMA metrics: an EvalConfig that names them runs in TFMA wherever this package is.
 
-The line computes them a batch at a time (`components._evaluation.evaluator`); these definitions compute the same an example at a time.
+The line computes them by batch (`components._evaluation.evaluator`); these definitions compute the same by example.
 """
 
 from collections.abc import Iterable

@@ -1,7 +1,8 @@
-"""Load a SavedModel as a stranger would: this script knows TensorFlow and nothing of the project.
+"""Loads a SavedModel as a user's process does: this script knows TensorFlow and nothing of the project.
 
-Reads one line of JSON: {"saved_model", "served", "records", "probabilities", "batches"}, paths but for the last; `served` may be
-null. Writes a line of JSON when TensorFlow is there: {"tensorflow_mb"}. Then one with what was found, or {"error"}:
+Reads one line of JSON: {"saved_model", "served", "records", "probabilities", "batches"}; all but the last are paths,
+and `served` may be null. Writes a line of JSON when TensorFlow is loaded: {"tensorflow_mb"}. Then the result, or
+{"error"}:
 
     load_seconds, difference     largest difference of any probability to the evaluator's
     memory                       loaded_mb, peak_mb: resident, in 10^6 bytes, above what TensorFlow alone took
@@ -65,7 +66,7 @@ def main() -> dict[str, object]:
 
 
 def memory_mb(name: str) -> float:
-    """VmRSS is now, VmHWM the highest so far. Not `getrusage`, whose highest is inherited from who started this process."""
+    """VmRSS is the current value, VmHWM the peak. `getrusage` would include the peak of the parent process."""
     lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines())
     return int(lines[name].split()[0]) * 1024 / 1e6
 

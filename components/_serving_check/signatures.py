@@ -1,6 +1,6 @@
 """Whether who calls the served model could go on calling another, by what their signatures promise.
 
-list(broken(served["signatures"], candidate["signatures"]))  # ["signature images takes images as float32; ..."], or nothing
+list(broken(served["signatures"], candidate["signatures"]))  # ["signature images takes images as float32; ..."], or []
 """
 
 from collections.abc import Iterator
@@ -34,7 +34,8 @@ def _differ(signature: str, does: str, before: Tensors, now: Tensors) -> Iterato
         found, form = now[tensor]
         fits = _within(shape, form) if does == "takes" else _within(form, shape)
         if found != dtype or not fits:
-            yield f"signature {signature} {does} {tensor} as {found} {_words(form)}; the served model as {dtype} {_words(shape)}"
+            now, before = f"{found} {_words(form)}", f"{dtype} {_words(shape)}"
+            yield f"signature {signature} {does} {tensor} as {now}; the served model as {before}"
 
 
 def _within(narrow: Shape, wide: Shape) -> bool:

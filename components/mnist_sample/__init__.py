@@ -1,4 +1,4 @@
-"""`mnist_sample`: 5,000 real MNIST digits as a TFDS data set, read from the IDX files beside this one. See README.md here."""
+"""`mnist_sample`: 5,000 real MNIST digits as a TFDS dataset, read from the IDX files in this folder. See README.md."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -16,14 +16,14 @@ DATE = re.compile(r"(\d{4})-?(\d{2})-?(\d{2})")
 
 @component(kind="resolver")
 def arrived(*, spans: Unkeyed[Spans]) -> Arrivals:
-    """The spans that are complete, in the order of their names (span-9 before span-10).
+    """The complete spans, in the order of their names (span-9 before span-10).
 
-    A span is known by its files' names, sizes and times, so that a thousand images are not read to find out that nothing
-    is new; touching a file makes it be read again, and the same content changes nothing behind that. One that may not be read
-    is among them, and so is one whose name is not fit, under what it is `called`: collect keeps them out, with the reason.
+    A span is identified by the names, sizes and times of its files, so that thousands of images are not read to find
+    out that nothing is new. After `touch`, a file is read again; equal contents change nothing after that. Unreadable
+    spans and spans with an invalid name are included: collect quarantines them, with the reason.
 
     Raises:
-        ConfigurationError: there is no such directory, or it cannot be read.
+        ConfigurationError: the directory does not exist or cannot be read.
     """
     directory = Path(spans.directory).expanduser()
     try:
@@ -53,8 +53,7 @@ def _is_complete(span: Path, ready: str) -> bool:
 
 
 def _mark(span: Path) -> str:
-    """A digest of what its files are called, how long they are, when they were written and who may read them; of what cannot be
-    looked at, the error, so that the span is another one when that is mended."""
+    """Digest of the names, sizes, times and modes of the span's files; of the error, if a file cannot be inspected."""
     found: list[tuple[str, int, int, int]] = []
 
     def failed(path: Path, error: OSError) -> None:

@@ -24,7 +24,7 @@ def served_data(
     """The version now served, for its data, or none.
 
     Raises:
-        ConfigurationError: it serves images of another size, other classes or the same in another order, so it is another model.
+        ConfigurationError: the served model takes images of another size, or its classes or their order differ.
         StoreError: it was altered since it was pushed.
     """
     shelf = Shelf(serving_dir, model_name)
@@ -81,9 +81,9 @@ def baseline(model: Model, *, serving_dir: Unkeyed[Path], model_name: str) -> Se
 def best(model: Model, examples: Examples, *, serving_dir: Unkeyed[Path], model_name: str) -> Best | None:
     """The most accurate version ever served, by what was recorded when it was pushed, or none.
 
-    Accuracies compare only on the same test images: versions measured on them come first, then those that are kept and can be
-    measured anew. So a new test split starts the count anew, from the first version that was measured on it. A model that was
-    rolled back counts no longer.
+    Accuracies compare only on the same test images. Versions measured on them come first, then kept versions, which can
+    be measured again. So a new test split starts with the first version that was measured on it. A version that was
+    rolled back does not count.
 
     Raises:
         StoreError: it, or the record of it, was altered since it was pushed.

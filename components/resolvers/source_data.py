@@ -18,8 +18,8 @@ from schemas.settings.source import Source
 def source_data(*, source: Source, data_dir: Unkeyed[str | None], digests: Unkeyed[Path | None] = None) -> SourceData:
     """The version that the builder states, and the contents of all files that TFDS has prepared of the dataset.
 
-    Every prepared version and variant counts that `source.tfds` may resolve to. The same files in another folder are the
-    same data. `digests` keeps digests between runs, so that unchanged files are not read again.
+    Every prepared version and variant counts that `source.tfds` may resolve to. The same files in another folder are
+    the same data. `digests` caches digests between runs, so that unchanged files are not read again.
 
     Raises:
         ConfigurationError: a prepared file cannot be read.
@@ -48,7 +48,7 @@ def _digest(contents: dict[str, str]) -> str:
 
 
 def _stated_version(module: str | None) -> str:
-    """The builder's VERSION as its module states it; a digest of the source if it is not a literal. "" without a module."""
+    """The builder's VERSION as its module states it, else a digest of the module's source. "" without a module."""
     if module is None:
         return ""  # a builder of TFDS itself: its version is that of the library, which is in the cache key
     texts = [path.read_text(encoding="utf-8") for path in _sources(module)]

@@ -42,8 +42,7 @@ class Piece:
 
 @contextmanager
 def _explained(where: Path | str) -> Iterator[None]:
-    """Whatever is raised while a span is read becomes a DataError with the reason: one bad span must not end the line for the
-    others, and nobody can list all that may be wrong with files of strangers. What the caller raises meanwhile is the caller's."""
+    """Turns any error of reading a span into a DataError with the reason: one bad span must not end the run."""
     try:
         yield
     except DataError:
@@ -56,7 +55,7 @@ def _explained(where: Path | str) -> Iterator[None]:
 
 
 def pieces(folder: Path, labels: list[str], size: int) -> list[Piece]:
-    """What lies in a folder, in order of name, images in pieces of `size`. `labels`: names of the folders, in the order of labels.
+    """The files of a folder in the order of their names, images in pieces of `size`. `labels`: folder names by label.
 
     Raises:
         DataError: there is nothing, or something else, or it cannot be read.
@@ -191,7 +190,7 @@ def _records(path: str) -> Iterator[tuple["np.ndarray", int]]:
 
 
 def _check_lengths(path: str) -> None:
-    """No record says that it is longer than the file: TensorFlow asks for as much memory as a record says, and dies of it."""
+    """Checks that no record claims to be longer than the file: TensorFlow would allocate that much, and crash."""
     size = Path(path).stat().st_size
     with Path(path).open("rb") as file:
         while head := file.read(12):  # the length and its checksum; behind the record, another checksum
@@ -212,7 +211,7 @@ def _decoded(decode: Callable[[bytes], "np.ndarray"], content: bytes, path: str)
 
 
 def idx(path: Path) -> "np.ndarray":
-    """An IDX file of uint8, gzipped or not, as an array of its own shape (format: the MNIST page of LeCun, Cortes and Burges).
+    """An IDX file of uint8, gzipped or not, as an array of its own shape (format: MNIST page of LeCun, Cortes, Burges).
 
     Raises:
         DataError: it is no such file, or cut short.

@@ -66,7 +66,7 @@ def report(
     as_json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """Write a run's report: one self-contained HTML file, its figures as JSON, a model card, and a summary in the terminal."""
+    """Write a run's report: one HTML file, its metrics as JSON, a model card, and a summary in the terminal."""
     from pipeline.report import html, terminal
     from pipeline.report import index as pages
     from pipeline.report.facts import gather

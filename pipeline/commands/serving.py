@@ -204,7 +204,7 @@ def gc(
     as_json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """Remove old versions; never what is served, the one below it, the one to roll back to, the pinned, nor the best ever served."""
+    """Remove old versions. Keeps the served, previous, pinned and best versions, and the target of a rollback."""
     shelves = [_shelf(root, serving_dir, name) for name in _names(root, serving_dir, model)]
     gone = {
         shelf.model: [v.number for v in (shelf.leaving(keep) if dry_run else shelf.retire(keep))] for shelf in shelves

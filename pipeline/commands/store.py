@@ -60,7 +60,7 @@ def gc(
     as_json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """Remove artifacts, reports, logs and kept answers that no kept run, no served version and no waiting approval needs."""
+    """Remove artifacts, reports and logs that no kept run, served version or pending approval needs."""
     from pipeline.report import terminal
     from pipeline.store import Store
     from pipeline.store.gc import Plan
@@ -74,7 +74,8 @@ def gc(
         print(json.dumps({**plan.as_json(), "removed": not dry_run}, indent=2))
         return
     terminal.say(*(f"artifact  {name}" for name in plan.artifacts), *(f"scratch   {name}" for name in plan.scratch))
-    gone = f"{len(plan.artifacts)} artifacts, {len(plan.scratch)} scratch directories, {len(plan.papers)} reports, logs and answers"
+    others = f"{len(plan.papers)} reports, logs and answers"
+    gone = f"{len(plan.artifacts)} artifacts, {len(plan.scratch)} scratch directories, {others}"
     terminal.say(
         f"{gone}: {in_words(plan.bytes)} {'would be' if dry_run else 'are'} free; {len(plan.kept)} artifacts stay"
     )

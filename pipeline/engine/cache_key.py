@@ -29,7 +29,7 @@ _NO_RESULTS = {"etils", "pydantic"}  # they pass values on and change no result
 
 @dataclass(frozen=True)
 class CacheKey:
-    """The parts of a key, as JSON values: `code` by module, `settings`, `inputs` by digest, `versions` by distribution."""
+    """Parts of a key as JSON values: `code` by module, `settings`, `inputs` by digest, `versions` of libraries."""
 
     stage: str
     parts: dict[str, dict[str, Any]]

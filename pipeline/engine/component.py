@@ -52,8 +52,8 @@ class StageRun(Protocol):
         """What the component's `ahead` started, or None."""
 
     def earlier(self) -> Iterator[Artifact]:
-        """What this stage made of other inputs, with the same code, settings and libraries, the newest first: an incremental
-        stage takes from there what has not changed."""
+        """Artifacts that this stage made from other inputs, with the same code, settings and libraries, the newest
+        first. An incremental stage takes from them what has not changed."""
 
     def beam(self) -> AbstractContextManager[Any]:
         """A Beam pipeline on the runner that the user chose."""

@@ -56,7 +56,7 @@ class PinnedInputs:
             self._write(kept | {question: _adapter(node).dump_python(artifact, mode="json")}, self._read("made"))
 
     def pin_all(self, node: Node, made: Inputs) -> None:
-        """Pins every resolver's result, and the key of what each stage made. `made`: all artifacts of the run, by name."""
+        """Pins every resolver's result and the key of every stage's artifact. `made`: all artifacts of the run."""
         for each in node.walk():
             if each.component.kind == "resolver" and each.name in made:
                 self.pin(each, {name: made[n.name] for name, n in each.inputs.items()}, made[each.name])

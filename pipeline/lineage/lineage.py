@@ -1,4 +1,4 @@
-"""Runs, and the executions of their stages, push among them, in SQL: SQLite in ROOT unless another SQLAlchemy URL is given.
+"""Runs and the executions of their stages in SQL: SQLite in ROOT unless another SQLAlchemy URL is given.
 
 lineage = Lineage.open("sqlite:///.../lineage.db")
 run = lineage.start(profile="sample", command="...", config={...})
@@ -76,7 +76,7 @@ class Lineage:
         return cls.open(url or f"sqlite:///{root / 'lineage.db'}", marker.get("id", ""))
 
     def start(self, *, profile: str, command: str, config: dict[str, Any]) -> int:
-        """The number of a new run. Runs of this store that were still marked as running were killed: the lock is ours now."""
+        """The number of a new run. Marks runs that are still running as killed: the caller holds the lock."""
         with self.writing() as c:
             c.execute(_runs.update().where(self._left).values(state="killed", finished=now()))
             given = {
@@ -222,7 +222,7 @@ def _write_ahead(connection: Any) -> None:
     """The database keeps a write-ahead log from now on, so that who reads does not wait for who writes."""
     import tenacity  # a database is changed once in its life
 
-    # SQLite does not wait here, however long its busy_timeout: this read turns into a write, and two that do so would wait for each other.
+    # SQLite does not wait here, whatever its busy_timeout: this read becomes a write, and two would deadlock.
     patient = tenacity.Retrying(
         retry=tenacity.retry_if_exception(
             lambda error: getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY

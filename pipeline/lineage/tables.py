@@ -2,7 +2,7 @@
 
 prepare(engine)     # an empty database gets today's tables; an older one goes forward, step by step, in one transaction
 
-A change of the tables is a new step at the end of `_STEPS`, and the same change in the tables above; steps never change.
+A change of the tables is a new step at the end of `_STEPS`, and the same change in the tables above. Steps are final.
 """
 
 from collections.abc import Callable

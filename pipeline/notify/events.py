@@ -1,9 +1,9 @@
-"""Who is told what became of a run: after it is recorded, at most once an event and target, and never a cause of failure.
+"""Notifications of a run's outcome: after it is recorded, at most once per event and target, never a cause of failure.
 
 send(config.notify, root, lineage, number)
 
-An event is claimed by a file in `ROOT/notices` before it is sent. What is not known to have failed is not sent again: a server that
-took it and then fell silent would be told twice.
+An event is claimed by a file in `ROOT/notices` before it is sent. It is sent again only if sending is known to have
+failed: a server that accepted it and then timed out would get it twice.
 """
 
 import contextlib
@@ -238,7 +238,8 @@ def _variable(name: str) -> str:
 def _name(target: Notify) -> str:
     """The target, without what may be secret in it."""
     if target.webhook:
-        return f"webhook {'$' + target.webhook.url_env if target.webhook.url_env else (target.webhook.url or '').split('/')[2]}"
+        url = target.webhook
+        return f"webhook {'$' + url.url_env if url.url_env else (url.url or '').split('/')[2]}"
     if target.email:
         return f"email {', '.join(target.email.to)}"
     return f"command {(target.command or [''])[0]}"

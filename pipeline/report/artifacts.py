@@ -1,4 +1,4 @@
-"""What the stages of one run left in a store, as far as it still stands. Reading it never fails: what is damaged is remembered.
+"""Artifacts of one run, as far as the store still has them. Reading never fails; damaged files are recorded.
 
 remains = Remains(store, lineage.executions(7))
 remains.json("evaluate", "gates.json", [])     # [] where it cannot be read
@@ -70,7 +70,7 @@ class Remains:
         return self._path(name, file, sized=True)
 
     def json(self, name: str, file: str, default: Any) -> Any:
-        """The content of one of its files; `default`, which is of the same type, where there is none that can be read."""
+        """The content of one of its files, or `default`, of the same type, if it cannot be read."""
         path = self._path(name, file, sized=False)
         if path is None:
             return default

@@ -1,5 +1,5 @@
-"""Two runs side by side: what differs in configuration and data, what in the figures is more than noise, and, image by image,
-which model is better.
+"""Two runs side by side: differences of configuration and data, differences of metrics beyond noise, and which model
+is better on the same images.
 
 found = beside(Store(root), lineage, lineage.run(3), lineage.run(7))
 found.paired["words"]    # "0.31 points better than run 3 (...)"
@@ -36,7 +36,7 @@ FIGURES = ("accuracy", "loss", "brier", "ece")
 
 @dataclass(frozen=True)
 class Beside:
-    """Two runs, `old` the one named first. Each row of a list has `old` and `new`, None where a run has no such thing."""
+    """Two runs; `old` is the one named first. Each row of a list has `old` and `new`, None where a run has no value."""
 
     runs: tuple[Json, Json]  # run, profile, state, started
     configuration: list[Json]  # `key`, dotted; only what differs
@@ -97,9 +97,10 @@ def beside(store: Store, lineage: Lineage, old: Json, new: Json) -> Beside:
 
 
 def newcombe(old: Json, new: Json) -> tuple[float, float]:
-    """The 95 % interval of the difference of two accuracies, from the Wilson interval of each (Newcombe 1998, method 10).
+    """The 95 % interval of the difference of two accuracies, from their Wilson intervals (Newcombe 1998, method 10).
 
-    It takes the two for independent. On the same images they are not, and the interval is too wide rather than too narrow.
+    It assumes independence. On the same images they are not independent, and the interval is too wide, never too
+    narrow.
     """
     before, (low, high) = old["accuracy"], old["interval"]
     after, (lowest, highest) = new["accuracy"], new["interval"]
@@ -208,7 +209,7 @@ def _predictions(run: Json, remains: Remains) -> Path:
 
 
 def _same_test_data(old: Remains, new: Remains) -> bool:
-    """Whether the shards of test are the same, byte for byte; of artifacts that are gone, whether all of the data is."""
+    """Whether the test shards are the same, byte for byte; for deleted artifacts, whether all of the data is."""
     if not ("ingest" in old.stages and "ingest" in new.stages):
         return False
     manifests = [each.manifest("ingest") for each in (old, new)]

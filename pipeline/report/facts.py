@@ -102,7 +102,7 @@ class Facts:
 
 
 def gather(store: Store, run: dict[str, Any], stages: list[dict[str, Any]]) -> Facts:
-    """The facts of a run of this store and its executions. What is gone or damaged leaves its part empty, and is named."""
+    """The facts of a run and its executions. Deleted or damaged artifacts leave their part empty, and are named."""
     remains = Remains(store, stages)
     load = remains.json
     facts = {s["stage"]: s["facts"] or {} for s in stages}
@@ -131,7 +131,7 @@ def gather(store: Store, run: dict[str, Any], stages: list[dict[str, Any]]) -> F
 
 
 def how_passed(gates: list[dict[str, Any]]) -> str:
-    """How a model came past its gates, as part of a sentence: what could not be judged, or was let pass by choice, is said."""
+    """How a model passed its gates, as part of a sentence: what could not be judged, and what was allowed to pass."""
     few = sum(gate["verdict"] == "too few examples" for gate in gates)
     said = [f"{few} could not be judged (too few test images)"] if few else []
     verdicts = {"worse": "worse than", "undecided": "undecided against"}
@@ -142,7 +142,7 @@ def how_passed(gates: list[dict[str, Any]]) -> str:
 
 
 def suspect(entry: dict[str, Any]) -> bool:
-    """Whether a wrong answer is a likely label error. Older stores have no flag: there, one that is more than 95 % sure."""
+    """Whether a wrong answer is a likely label error. Older stores have no flag: there, confidence above 95 %."""
     sure = bool(entry["top"]) and (entry["top"][0][1] or 0) > 0.95
     return bool(entry.get("suspect", sure))
 
@@ -182,7 +182,7 @@ def _in_full(model: dict[str, Any]) -> dict[str, Any]:
 
 
 def _splits(remains: Remains) -> dict[str, dict[str, Any]]:
-    """Labels, copies and leaked images by split, read without TensorFlow: a TFRecord is a length, its check, and the record."""
+    """Labels, copies and leaked images by split, read without TensorFlow."""
     from google.protobuf.message import DecodeError
 
     path = remains.whole(remains.described, "stats.tfrecord")

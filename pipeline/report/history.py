@@ -25,9 +25,11 @@ LABELS = 24  # as many pushed versions are named on the plot
 
 
 def plot(rows: "Sequence[Row]") -> str:
-    """Above, accuracy: pushed models as filled marks, refused ones as hollow ones, the served one as a line. Below, a row for
-    each gate: a thin line where it passed, a tall mark where it refused, nothing where it could not judge. Both over the
-    numbers of the runs; at least one run has an accuracy."""
+    """Above, accuracy: pushed models as filled marks, refused ones as hollow marks, the served one as a line. Below, a
+    row for each gate: a thin line if it passed, a tall mark if it refused, nothing if it could not judge.
+
+    At least one row has an accuracy.
+    """
     gates = list(dict.fromkeys(gate for row in rows for gate in row.gates))
     strip = GATE * max(len(gates), 1)
     height = ABOVE + ACCURACY + BETWEEN + strip + BELOW
@@ -111,4 +113,5 @@ def _words(rows: "Sequence[Row]") -> str:
     seen = [row.accuracy for row in rows if row.accuracy is not None]
     pushed, refused = (sum(row.state == state for row in rows) for state in ("pushed", "refused"))
     span = f"accuracy from {min(seen):.4f} to {max(seen):.4f}"
-    return f"runs {rows[0].run} to {rows[-1].run}: {span}, {pushed} pushed, {refused} refused; below, the gates that refused"
+    counted = f"{pushed} pushed, {refused} refused; below, the gates that refused"
+    return f"runs {rows[0].run} to {rows[-1].run}: {span}, {counted}"

@@ -1,4 +1,4 @@
-"""The page over all runs: what is served, how accuracy and gates went, every run in a table. A JSON beside it says the same.
+"""The page of all runs: served versions, history of accuracy and gates, every run in a table; and the same as JSON.
 
 write(gather(Store(root), lineage, root / "serving"), root / "reports")["html"]
 """
@@ -109,7 +109,7 @@ def _seconds(started: str, finished: str) -> float:
 
 
 def _gates(facts: Json, judged: list[Json]) -> dict[str, str]:
-    """The verdict of each gate: refused if it refused any slice. First those of spans and data, then the evaluation's, then serving's."""
+    """The verdict of each gate: refused if it refused any slice. Gates on data first, then evaluation, then serving."""
     verdicts: dict[str, set[str]] = {}
     for gate in judged:
         verdicts.setdefault(gate["gate"], set()).add(gate["verdict"])
@@ -141,7 +141,7 @@ def _model(run: Json) -> str:
 
 
 def _served(serving_dir: Path, runs: list[Json], stages: dict[int, Json]) -> Iterator[Served]:
-    """The latest version of each model, and the run of this store that pushed it: one of the same model, number and digest."""
+    """The latest version of each model, and the run of this store that pushed it: same model, number and digest."""
     pushed = {}
     for run in runs:
         push = stages[run["run"]].get("push")
@@ -163,7 +163,7 @@ def _served(serving_dir: Path, runs: list[Json], stages: dict[int, Json]) -> Ite
 
 
 def write(index: Index, folder: Path) -> dict[str, Path]:
-    """`index.html` and `index.json` in `folder`, by what they are: html, json. All is escaped but the plots, which are our own SVG."""
+    """Writes `index.html` and `index.json`; their paths by kind. All but the plots, our own SVG, is escaped."""
     page = environment()
     page.filters |= {"local": lambda moment: local(moment)[:16], "lasted": lasted}  # to the minute
     models = dict.fromkeys(row.model for row in index.rows if row.accuracy is not None)

@@ -55,7 +55,7 @@ Row = dict[str, Any]
 
 
 def accuracies(rows: Sequence[tuple[str, Row, Row | None]]) -> str:
-    """Accuracy with its interval, a row for each (name, candidate, baseline or None); of many rows the lowest, the first always."""
+    """Accuracy with its interval, a row for each (name, candidate, baseline or None): the first, then the lowest."""
     first, *rest = [row for row in rows if row[1]["accuracy"] is not None]
     if len(rest) > MOST_ROWS:
         rest = sorted(rest, key=lambda row: float(row[1]["accuracy"]))[:MOST_ROWS]
@@ -85,7 +85,7 @@ def accuracies(rows: Sequence[tuple[str, Row, Row | None]]) -> str:
 
 
 def robustness(clean: Row, corrupted: dict[str, Row], baseline: dict[str, Row]) -> str:
-    """Accuracy under each corruption, the candidate's and the baseline's; the line is the candidate's on clean images."""
+    """Accuracy under each corruption, of candidate and baseline. The line is the candidate's on clean images."""
     names = list(corrupted)
     with _figure("accuracy under each corruption beside clean images", 0.8 + 0.32 * len(names)) as (figure, finish):
         axes = figure.subplots()
@@ -111,7 +111,7 @@ def robustness(clean: Row, corrupted: dict[str, Row], baseline: dict[str, Row]) 
 
 
 def reliability(bins: list[Row]) -> str:
-    """Accuracy against confidence, with the number of images below (Guo et al. 2017). On the diagonal a model is calibrated."""
+    """Accuracy against confidence, with the number of images below (Guo et al. 2017). Calibrated: on the diagonal."""
     held = [b for b in bins if b["count"] and b["confidence"] is not None and b["accuracy"] is not None]
     with _figure("accuracy against confidence, and the number of images at each confidence", 4.4) as (figure, finish):
         above, below = figure.subplots(2, 1, height_ratios=(3, 1), sharex=True)
@@ -220,7 +220,7 @@ def _legend(axes: Any, columns: int) -> None:
 
 @contextmanager
 def _figure(words: str, height: float) -> Iterator[tuple[Any, Callable[[], str]]]:
-    """A figure of `height` inches in the page's style, and what makes it an SVG. `words`: for those who do not see it."""
+    """A figure of `height` inches in the page's style, and its SVG writer. `words`: the text for screen readers."""
     with mpl.rc_context(STYLE):
         figure = figures.Figure(figsize=(WIDTH, height), layout="constrained")
         yield figure, lambda: svg(figure, words)

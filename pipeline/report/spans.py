@@ -20,8 +20,8 @@ NEWEST = 30  # as many of the newest are listed, whatever became of them
 
 
 def of(facts: Json, judged: list[Json]) -> list[Json]:
-    """A row for each span, the newest last: `span`, `date`, `images`, `fate`, `why`, `fresh` (how many of its images are tested
-    on), `warnings`, `measures`. `facts` are those of the stages; `judged`, the rows of admit's `spans.json`, may be absent."""
+    """A row for each span, the newest last: `span`, `date`, `images`, `fate`, `why`, `fresh` (number of its images that
+    are tested on), `warnings`, `measures`. `facts`: by stage. `judged`: rows of admit's `spans.json`, may be empty."""
     spans = (facts.get("collect") or {}).get("spans") or {}
     found = {row["span"]: row for row in judged if row["span"] in spans}
     return [_row(name, spans[name], facts, found.get(name, {})) for name in dict.fromkeys([*found, *spans])]
@@ -50,8 +50,8 @@ def _row(name: str, span: Json, facts: Json, judged: Json) -> Json:
 
 
 def shown(rows: list[Json]) -> list[Json]:
-    """Those that are worth a line, the newest first: the newest, all with a fault, and all that would have been learnt from had
-    the run come to it. Those outside the window are counted."""
+    """The spans to list, the newest first: the newest, all with a fault, and all that the run did not come to train on.
+    Those outside the window are counted."""
     newest = len(rows) - NEWEST
     return [row for i, row in reversed(list(enumerate(rows))) if i >= newest or row["fate"] in (*FAULTY, UNUSED)]
 

@@ -134,7 +134,7 @@ def show(run: dict[str, Any], executions: list[dict[str, Any]]) -> None:
 
 
 def learnt(facts: dict[str, Any]) -> str:
-    """What a run learnt from, and what it was tested on: "mnist:3.0.1 and 2 of 3 spans: 56,000 train, ..."; from facts by stage."""
+    """The data of a run: "mnist:3.0.1 and 2 of 3 spans: 56,000 train, ...". `facts`: by stage."""
     described = facts.get("mix") or facts.get("describe") or {}
     counts = ", ".join(f"{count:,} {split}" for split, count in views.in_order(described.get("counts", {})).items())
     source = " and ".join(filter(None, [facts.get("ingest", {}).get("source", ""), spans.learnt(spans.of(facts, []))]))
@@ -155,7 +155,7 @@ def report(facts: "Facts", written: dict[str, Path]) -> None:
     if likely := len(facts.label_errors):
         say(
             Text(
-                f"{facts.label_errors_counted} test image{'s'[: likely != 1]} may be labelled wrongly: the report shows them",
+                f"{facts.label_errors_counted} test image{'s'[: likely != 1]} may be labelled wrongly: see the report",
                 "yellow",
             )
         )

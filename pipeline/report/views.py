@@ -25,7 +25,7 @@ def in_order(splits: dict[str, Any]) -> dict[str, Any]:
 
 
 def gates(facts: Facts) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """(shown, folded): refused gates first, then those that could not be judged. Classes are folded when all of them pass."""
+    """(shown, folded): refused gates first, then those that could not be judged. Classes are folded if all pass."""
     order = {"refused": 0, "too few examples": 1}
     rows = sorted(facts.gates, key=lambda gate: 0 if not gate["passed"] else order.get(gate["verdict"], 2))
     classes = [gate for gate in rows if gate["gate"] == "per_class"]
@@ -111,7 +111,7 @@ def confused(facts: Facts, most: int = 6) -> list[tuple[int, int, int]]:
 
 
 def heat(matrix: list[list[int]]) -> list[list[float]]:
-    """How strongly each cell is coloured, 0 to 1: mistakes by their share of the label, the commonest 1; what is right 0."""
+    """Colour of each cell, 0 to 1: mistakes by their share of the label, the most common 1; right answers 0."""
     shares = [[0 if i == j else n / (sum(row) or 1) for j, n in enumerate(row)] for i, row in enumerate(matrix)]
     highest = max((share for row in shares for share in row), default=0) or 1
     return [
@@ -137,7 +137,7 @@ def samples(facts: Facts) -> dict[int, list[dict[str, Any]]]:
 
 
 def comparisons(facts: Facts) -> list[dict[str, Any]]:
-    """What was found beside other models, and how it is `said`. Of one model that is both served and best, it is said once."""
+    """The comparisons with other models, each with its sentence `said`. One model that is served and best: once."""
     found = []
     baseline = (compared(facts, "baseline") or {}).get("version")
     for each in facts.comparisons:
@@ -225,7 +225,7 @@ def limits(facts: Facts) -> list[str]:
         said.append("No slices beyond the label were looked at.")
     if found["corruptions"]:
         said.append(
-            f"Robustness was measured under {', '.join(found['corruptions'])}, one severity each, and under nothing else."
+            f"Robustness was measured under {', '.join(found['corruptions'])}, one severity each, and nothing else."
         )
     else:
         said.append("Robustness under corruptions was not measured.")
@@ -235,7 +235,7 @@ def limits(facts: Facts) -> list[str]:
         said.append(f"The {row['count']:,} fresh images are of one span, {facts.fresh}.")
     every = "All other" if row else "All"
     said.append(
-        f"{every} figures are of one test split. Images of another origin, or of none of these classes, were not tested."
+        f"{every} metrics are of one test split. Images of another origin, or of other classes, were not tested."
     )
     return said
 
@@ -288,7 +288,8 @@ def _what(stage: dict[str, Any]) -> str:
         case "train" if "epochs" in found:
             said = f"{found['epochs']} epochs, validation accuracy {found['validation_accuracy']:.4f}"
         case "evaluate" if found.get("accuracy") is not None:
-            said = f"accuracy {found['accuracy']:.4f}{', beside version ' + str(found['baseline']) if found.get('baseline') else ''}"
+            said = f"accuracy {found['accuracy']:.4f}"
+            said += f", against version {found['baseline']}" if found.get("baseline") else ""
         case "push" if "version" in found:
             said = f"version {found['version']}{'' if found.get('new') else ', which stood there already'}"
     return said

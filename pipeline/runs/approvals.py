@@ -140,5 +140,6 @@ def check(row: dict[str, Any], run: dict[str, Any], config: Config, by: str, rea
         raise Refused(f"{why}, after run {number} was evaluated", f"Evaluate anew: {run['command']}")
     age = datetime.datetime.now(datetime.UTC) - datetime.datetime.fromisoformat(row["evaluated"])
     if age > datetime.timedelta(days=days):
-        cause = f"run {number} was evaluated {age / datetime.timedelta(days=1):.1f} days ago; push.approval_days is {days:g}"
+        passed = f"{age / datetime.timedelta(days=1):.1f} days"
+        cause = f"run {number} was evaluated {passed} ago; push.approval_days is {days:g}"
         raise Refused(cause, f"Evaluate anew: {run['command']} --force evaluate")

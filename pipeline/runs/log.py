@@ -1,4 +1,4 @@
-"""Quiet: what TensorFlow, absl, Beam and Python's warnings have to say goes to the run's log file, not to the terminal."""
+"""Messages of TensorFlow, absl, Beam and Python's warnings go to the run's log file, not to the terminal."""
 
 import contextlib
 import logging

@@ -22,7 +22,8 @@ LATER = 0.01  # seconds: by then, what could not be interrupted is over
 def heed() -> None:
     """From now on SIGTERM is as clean a stop as Ctrl-C, and neither is lost.
 
-    Either may fall into a finalizer or a callback, some of which run in each import. Python prints what is raised there, and drops it.
+    Either may arrive in a finalizer or a callback, some of which run in each import. Python prints such an exception
+    and drops it.
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.unraisablehook = _again
@@ -36,7 +37,7 @@ def _again(raised: "UnraisableHookArgs") -> None:
 
 
 def interrupted(error: BaseException | None) -> bool:
-    """Whether an error comes of Ctrl-C or of being asked to end: what is interrupted may turn that into an error of its own."""
+    """Whether an error was caused by Ctrl-C or SIGTERM: the interrupted code may have raised its own error from it."""
     while error and not isinstance(error, KeyboardInterrupt):
         error = error.__cause__ or error.__context__
     return error is not None

@@ -124,7 +124,7 @@ class Trials(progress.Board):
 
 
 def cells(text: str) -> list[str]:
-    """What is said of a trial, in columns: trial, state, epochs, validation accuracy, time, values. Of other things: nothing."""
+    """Columns of a line about a trial: trial, state, epochs, validation accuracy, time, values. [] for other lines."""
     return text.split("  ", 5) if text.startswith("trial ") else []
 
 
@@ -152,7 +152,8 @@ def show(found: Found) -> None:
     console.print(table(rows))
     console.print(
         Text(
-            f"{found.search.trials} trials; trial {found.search.best} has validation accuracy {found.search.accuracy:.4f}"
+            f"{found.search.trials} trials; trial {found.search.best} has validation accuracy "
+            f"{found.search.accuracy:.4f}"
         )
     )
     console.print(Text(f"search  {found.search.path}", "dim"), soft_wrap=True)

@@ -29,7 +29,7 @@ class Child:
     read: Callable[[dict[str, Any]], Ended] | None = None  # what a good end means; None: that of a whole run
 
     def __call__(self) -> Ended:
-        """Runs it to its end. Where this is interrupted, or `limit` passes, it is asked to end, so that what is finished is kept."""
+        """Runs the command to its end. Asks it to stop on an interruption, or after `limit` seconds."""
         with self.log.open("ab") as log, tempfile.TemporaryFile() as out:
             began = log.tell()
             # A session of its own: Ctrl-C reaches the scheduler alone, which passes it on once.

@@ -29,9 +29,9 @@ EXAMPLE = 'Five fields: minute, hour, day of month, month, weekday. For example 
 class Timetable:
     """The moments that a cron expression names.
 
-    As in cron, days of month and weekdays together mean either. Where clocks are put forward, a tick within the hour that is
-    left out comes an hour later by the new time, together with one that is due then; where they are put back, one at a fixed
-    hour comes once, at the first of the two, and one at every hour (`*`) comes in both.
+    As in cron, days of month and weekdays together mean either. Where clocks are put forward, a tick within the skipped
+    hour comes an hour later by the new time, together with one that is due then. Where they are put back, a tick at a
+    fixed hour comes once, at the first of the two, and a tick at every hour (`*`) comes in both.
     """
 
     cron: str
@@ -65,8 +65,8 @@ class Timetable:
     def after(self, moment: datetime.datetime) -> datetime.datetime | None:
         """The first tick later than `moment`, both in UTC; None if there is none.
 
-        Wall clocks do not go in the order of time where they are changed, so the search begins with the earliest that can come
-        later than `moment`, and ends where none can come before what is found: far from a change, at the first.
+        Wall clocks are not in the order of time where they change, so the search begins with the earliest that can be
+        later than `moment`, and ends where none can be before the result: far from a change, at the first.
         """
         found: datetime.datetime | None = None
         for wall in self._walls(moment + min(self._offsets(moment))):
@@ -78,7 +78,7 @@ class Timetable:
         return found
 
     def _walls(self, start: datetime.datetime) -> Iterator[datetime.datetime]:
-        """What wall clocks show at the ticks from `start` on, in order; here and below under the name of UTC, which has no changes."""
+        """Wall clock times of the ticks from `start` on, in order; written as UTC, which has no changes."""
 
         def ticks(trigger: Any, wall: datetime.datetime) -> Iterator[datetime.datetime]:
             while tick := trigger.get_next_fire_time(None, wall):
@@ -88,9 +88,9 @@ class Timetable:
         return heapq.merge(*(ticks(trigger, start) for trigger in self.triggers))
 
     def _moments(self, wall: datetime.datetime) -> set[datetime.datetime]:
-        """When clocks show that, the second time only if every hour counts; if they never do, as much later as they go forward."""
+        """Moments at which clocks show `wall`: the second only if every hour counts. A skipped time moves forward."""
         first, second = (wall.replace(tzinfo=self.zone, fold=fold).astimezone(UTC) for fold in (0, 1))
-        # Of what is left out, the "second" time is the earlier one, reckoned back from the time after the change (PEP 495).
+        # In a skipped hour, the "second" time is the earlier one, computed from the time after the change (PEP 495).
         return {first, max(first, second)} if self.cron.split()[1].startswith("*") else {first}
 
     def _offsets(self, moment: datetime.datetime) -> list[datetime.timedelta]:

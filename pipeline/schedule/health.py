@@ -110,9 +110,9 @@ class Health:
         return Counter(gate for found in self._refusals.values() for gate in found)
 
     def report(self) -> dict[str, Any]:
-        """What `/healthz` says. `status`: "ok", "late" where the scheduler hangs, "failing" where the last run or the schedule's last did.
+        """The answer of `/healthz`. `status`: "ok", "late" if the scheduler hangs, "failing" if the last run failed.
 
-        A run that found no room, or a fault in its configuration, may stand in no lineage: only the schedule knows of it.
+        A run that found a full disk, or a wrong configuration, may be in no lineage: only the schedule knows it.
         """
         run, state, served = self.lineage.run(None), State.read(self.root / "schedule.json"), self.served()
         late = bool(state and state.next and time.time() - state.next.timestamp() > LATE)
@@ -148,7 +148,7 @@ def _scheduled(state: State) -> "Iterator[core.Metric]":
 
 
 def _entry(state: State) -> dict[str, Any] | None:
-    """What came of the last tick or new span. The cause stands here only: names without end are no labels for a metric."""
+    """The outcome of the last tick or new span. Its cause is only here: a metric's label must not be free text."""
     return (
         state.recent[-1].model_dump(mode="json", include={"outcome", "why", "cause", "ended"}) if state.recent else None
     )

@@ -3,8 +3,8 @@
 schedule = Schedule(table.after, Rules(missed="coalesce", retries=3), state, save=..., run=..., now=..., sleep=...)
 schedule.forever()          # until `run` or `sleep` raises
 
-The class decides and waits by what it is given, so that a simulated year is a list. All times are UTC: a change to summer time
-is the timetable's affair. What it must not forget is in `State`, saved before and after each run.
+The class uses the clock and the sleep that it is given, so that a simulated year is a list. All times are UTC: summer
+time is the timetable's concern. `State` holds what must survive, saved before and after each run.
 """
 
 import datetime
@@ -67,7 +67,7 @@ class Ended:
 
     @property
     def retryable(self) -> bool:
-        """True if the same run may succeed without a change: the environment failed, or a signal from outside killed it."""
+        """True if the same run may succeed without a change: the environment failed, or a signal killed it."""
         killed = self.exit_code < 0 or self.exit_code in (128 + 9, 128 + 15)
         unavailable = self.exit_code == EnvironmentFailure.exit_code or self.words.startswith(StoreError.kind)
         return self.outcome == "failed" and (killed or unavailable)
@@ -97,7 +97,7 @@ class Entry(_Saved):
 
 
 class Running(_Saved):
-    """A tick whose run has begun and is not accounted for: under way, waiting for another try, or cut off by a crash."""
+    """A tick whose run has begun and has no outcome yet: in progress, waiting for a retry, or cut off by a crash."""
 
     tick: AwareDatetime
     ticks: int = 1
@@ -144,7 +144,7 @@ class State(_Saved):
 
     @classmethod
     def begin(cls, before: "State | None", cron: str, timezone: str, now: datetime.datetime) -> "State":
-        """Goes on from `before`. Ticks of another timetable were never due, so a new one begins now; what is owed is tried at once."""
+        """Continues from `before`. A new timetable begins now: its ticks were never due. Owed runs start at once."""
         if before is None:
             return cls(cron=cron, timezone=timezone, accounted=now)
         why = before.why if before.running else ""
@@ -195,11 +195,11 @@ class News:
 class Schedule:
     """Takes one decision a step: make a try, account for what was missed, or sleep.
 
-    `news` is asked before each sleep: where it differs from what was heard last, that is a reason to run, beside the timetable.
-    News are owed until a run with them is done or refused: after any other end they are tried again, each time after a long pause.
+    `news` is called before each sleep. A result that differs from the last one starts a run, beside the timetable. News
+    stay owed until a run with them succeeds or is refused; after any other end they are tried again after a long pause.
 
-    A run that raises was cut off. It stays in the state, and the next start tries it again, as often as `rules.retries` allows;
-    one that was cut off by `KeyboardInterrupt` was asked to stop, and that is not counted.
+    A run that raises was cut off. It stays in the state, and the next start tries it again, up to `rules.retries`
+    times. One that was cut off by `KeyboardInterrupt` was stopped on purpose, which is not counted.
     """
 
     after: Callable[[datetime.datetime], datetime.datetime | None]
@@ -258,7 +258,7 @@ class Schedule:
         return Running(tick=due[-1], ticks=len(due), started=now)
 
     def _calls(self, news: News, now: datetime.datetime) -> bool:
-        """Whether news call for a run: they are new, or owed and the pause is over; it is longer only by a clock set back."""
+        """Whether news start a run: they are new, or they are owed and the pause is over."""
         owed = self.state.owed
         return news.token != self.state.heard or bool(owed and not now < owed <= now + OWED_PAUSE)
 

@@ -1,7 +1,7 @@
 """The serving directory, in TensorFlow Serving's layout: `SERVING/<model>/<version>/`, each version complete or absent.
 
 shelf = Shelf(serving_dir, "mnist")
-version = shelf.publish(saved_model, extra, provenance, expected=digest, compared=None)   # staged beside, flushed, renamed
+version = shelf.publish(saved_model, extra, provenance, expected=digest, compared=None)   # staged, flushed, renamed
 shelf.latest()                                     # Version(number=3, ...)
 shelf.rollback(reason="slow on old phones")        # Version(number=4, ...), which holds the model of version 2
 """

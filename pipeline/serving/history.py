@@ -69,8 +69,8 @@ def withdrawn(history: Iterable[Record]) -> dict[str, int]:
 def best(history: Iterable[Record], test: str, held: Collection[str]) -> Record | None:
     """The most accurate model ever served; of equals, the newest.
 
-    Accuracies compare only on the same test images: versions measured on `test` come first, then those whose model is still `held`
-    and can be measured anew. A model that was rolled back counts no longer.
+    Accuracies compare only on the same test images: versions measured on `test` come first, then those whose model is
+    still `held` and can be measured again. A version that was rolled back does not count.
     """
     every = list(history)
     records = [record for record in every if record.identity not in withdrawn(every)]

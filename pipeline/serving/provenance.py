@@ -1,4 +1,4 @@
-"""What a version says of itself, in `provenance.json`: which of its facts this program works with, and of what kinds they are.
+"""A version's `provenance.json`: the facts that this program uses, and their types.
 
 fault({"model": "3f9a", "origin": "two"})    # "`origin` is not of the kind that gateline writes"
 """

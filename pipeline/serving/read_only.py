@@ -77,7 +77,7 @@ class Standing:
         return Version.read(self.place(number))
 
     def differences(self, version: Version) -> list[str]:
-        """What differs from what was pushed, in words, a line a file; its provenance, too, is not what it was where the record differs."""
+        """Differences from the pushed files, a line for each file, including the provenance against the record."""
         found, record = version.differences(), Record.place(self.path, version.number)
         try:
             altered = record.exists() and Record.read(record).contradicts(version.record())
@@ -115,7 +115,7 @@ class Standing:
     def remembered(self) -> list[Record]:
         """As `history`, of what can be read: a rollback need not wait until all is mended.
 
-        Where a version and the record of it differ, the record counts: a damaged version may no longer say what model it holds.
+        Where a version and its record differ, the record counts: a damaged version may name another model.
         """
         found = {}
         for version in self.readable():
@@ -132,8 +132,10 @@ class Standing:
         return history.withdrawn(self.history())
 
     def best(self, test: str, *, before: int | None = None) -> tuple[Record, Version | None] | None:
-        """The most accurate model ever served, on the images `test` if any was, and a version that still holds it; of those that
-        came before a version, if given."""
+        """The most accurate model ever served, on the images `test` if any was, and a version that still holds it.
+
+        `before`: only versions before that one.
+        """
         held = {version.identity: version for version in self.versions()}
         found = history.best([r for r in self.history() if before is None or r.version < before], test, held)
         return (found, held.get(found.identity)) if found else None
@@ -156,12 +158,13 @@ class Standing:
         return set(found)
 
     def awaits(self, version: Version) -> bool:
-        """Whether the version was pushed to be watched, and nobody saw it served yet: whoever watched may have been killed."""
+        """Whether the version is to be watched and was not seen served yet: the watching run may have been killed."""
         return bool(version.provenance.get("watch")) and version.number > number_in(self.path / ".seen")
 
     def command(self, verb: str) -> str:
         """A command `serving ...` about this model, as it is typed."""
-        return f"python -m pipeline serving {verb} --serving-dir {shlex.quote(str(self.root))} --model {shlex.quote(self.model)}"
+        place, model = shlex.quote(str(self.root)), shlex.quote(self.model)
+        return f"python -m pipeline serving {verb} --serving-dir {place} --model {model}"
 
     def words_of_withdrawal(self, number: int) -> tuple[str, str]:
         """(cause, way out) for a model that was rolled back as that version."""

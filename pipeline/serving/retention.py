@@ -9,8 +9,8 @@ from collections.abc import Collection
 def leaving(numbers: Collection[int], *, keep: int, precious: Collection[int]) -> list[int]:
     """The versions to remove, the oldest first.
 
-    The newest `keep` stay; at least two, whatever was asked for, since a rollback needs the one below the one that is served.
-    What is `precious` stays beyond them, and counts as one of them only if it is among the newest.
+    The newest `keep` stay, and at least two, since a rollback needs the version below the served one. `precious`
+    versions stay beyond them, and count only if they are among the newest.
     """
     newest = sorted(numbers)[-max(keep, 2) :]
     return sorted(set(numbers) - set(newest) - set(precious))

@@ -2,8 +2,8 @@
 
 watch(Watch(url="http://127.0.0.1:8501"), "mnist", 7)   # None, or why not, in words
 
-`GET /v1/models/NAME/versions/N` (https://www.tensorflow.org/tfx/serving/api_rest) answers START, LOADING, AVAILABLE, UNLOADING or
-END; END before AVAILABLE means that loading failed, and says why.
+`GET /v1/models/NAME/versions/N` (https://www.tensorflow.org/tfx/serving/api_rest) answers START, LOADING, AVAILABLE,
+UNLOADING or END. END before AVAILABLE means that loading failed, and says why.
 """
 
 import time
@@ -38,7 +38,7 @@ def watch(
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> str | None:
-    """None once the version is served; else, after `timeout_seconds` or as soon as loading failed, what was last heard."""
+    """None once the version is served; else the last answer, after `timeout_seconds` or as soon as loading failed."""
     address = f"{settings.url}/v1/models/{urllib.parse.quote(model)}/versions/{version}"
     until = clock() + settings.timeout_seconds
     while True:

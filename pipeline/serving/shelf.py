@@ -93,9 +93,9 @@ class Shelf(Standing):
             return self._appear(fill, provenance), True
 
     def rollback(self, *, to: int | None = None, reason: str = "") -> Version:
-        """A new version that holds the model of an older one: `to`, or the newest that holds another model and was not rolled back.
+        """A new version with the model of an older one: `to`, or the newest other model that was not rolled back.
 
-        What it need not read, it does not: others that are damaged, and foreign content, do not keep a bad model served.
+        Reads only what it needs: other damaged versions and foreign content do not keep a bad model served.
 
         Raises:
             Refused: there is no such version, or it is not signed as the new one is to be.
@@ -147,7 +147,7 @@ class Shelf(Standing):
         return now.version, good[-1]
 
     def _appear(self, fill: Callable[[Path], None], provenance: dict[str, Any]) -> Version:
-        """The next version, made by `fill` in a directory beside, flushed, and renamed when it is whole. Under the lock."""
+        """The next version. `fill` writes a staging directory, which is flushed, then renamed. Needs the lock."""
         highest = self.path / ".highest"  # a number is not given out again, even if its version was removed since
         number = max(0, number_in(highest), *self.numbers()) + 1
         staged, final = self.path / f".staging-{number}", self.path / str(number)
@@ -179,8 +179,8 @@ class Shelf(Standing):
         return [v for v in versions if v.number in gone]
 
     def retire(self, keep: int) -> list[Version]:
-        """Remove older versions beyond `keep`; these went. What is served, the one below it, the one that a rollback goes to, the
-        pinned, and the best ever served, which later candidates are compared with, stay."""
+        """Removes and returns older versions beyond `keep`. Keeps the served and the previous version, the target of a
+        rollback, pinned versions, and the best ever served, with which later candidates are compared."""
         with self._writing():
             gone = self.leaving(keep)
             for version in gone:

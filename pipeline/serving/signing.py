@@ -38,7 +38,8 @@ def ready(settings: Signing | None) -> None:
     """Refuse early, before hours of training, keys that could not sign or check.
 
     Raises:
-        ConfigurationError: model-signing is not installed, or a key cannot be read, is of another kind, or fits not the other one.
+        ConfigurationError: model-signing is not installed; a key cannot be read or has another type; or the two keys
+            are no pair.
     """
     if settings is None:
         return
@@ -100,7 +101,8 @@ def _by_hand(version: Path, settings: Signing) -> str:
         return f"if you know it to be right, sign it: {command.format(place, key, signature)}"
     # model-signing's command has an option for a password, and fails on any
     unlocked = f"openssl ec -in {key} -passin env:{settings.password_env} -out UNLOCKED.pem"
-    return f"if you know it to be right, sign it: {unlocked} && {command.format(place, 'UNLOCKED.pem', signature)}; rm UNLOCKED.pem"
+    signing = command.format(place, "UNLOCKED.pem", signature)
+    return f"if you know it to be right, sign it: {unlocked} && {signing}; rm UNLOCKED.pem"
 
 
 def sign(version: Path, settings: Signing) -> None:
@@ -197,7 +199,8 @@ def _private(settings: Signing) -> "ec.EllipticCurvePrivateKey":
         )
         raise _unusable("key", path, hint) from None
     except ValueError:
-        hint = f"it is no private key in PEM{', or its password is not that of ' + settings.password_env if settings.password_env else ''}"
+        password = f", or its password is not that of {settings.password_env}" if settings.password_env else ""
+        hint = f"it is no private key in PEM{password}"
         raise _unusable("key", path, hint) from None
     if not isinstance(key, ec.EllipticCurvePrivateKey) or key.curve.name not in CURVES:
         raise _unusable("key", path, f"it is not of {', '.join(CURVES)}")
@@ -219,7 +222,7 @@ def _public(settings: Signing) -> "ec.EllipticCurvePublicKey":
 
 @contextlib.contextmanager
 def _public_file(settings: Signing) -> Iterator[Path]:
-    """The public key, in the file that model-signing asks for: the one named, or for a while one that is made from the private key."""
+    """The public key as the file that model-signing needs: the named one, or a temporary one from the private key."""
     if settings.public_key:
         _public(settings)
         yield Path(settings.public_key)

@@ -66,7 +66,7 @@ class Version:
 
     @property
     def rollback(self) -> dict[str, Any] | None:
-        """`of`: the version that was taken back, `to`: the one that came in its place; `reason`, `at`. None: it was pushed."""
+        """`of`: the version that was rolled back, `to`: the one whose model replaced it; `reason`, `at`. Else None."""
         found: dict[str, Any] | None = self.provenance.get("rollback")
         return found
 

@@ -88,8 +88,7 @@ class Plan:
 
 
 def _check_lineage(runs: list[dict[str, Any]], unknown: dict[str, Path], lineage: Lineage) -> None:
-    """A run that was cut off may have left one artifact that it did not come to record. What is more is of runs that another
-    lineage knows."""
+    """Each unfinished run may have left one artifact unrecorded. More of them belong to runs of another lineage."""
     strange = [name for name, path in unknown.items() if (path / files.MANIFEST).exists()]
     if len(strange) > sum(run["state"] in UNFINISHED for run in runs):
         place = lineage.engine.url.render_as_string()

@@ -101,7 +101,7 @@ class Store:
             lock.release()
 
     def _sweep(self) -> None:
-        """What killed runs left goes: the lock is ours, so nobody is writing there. What was being replaced comes back."""
+        """Removes what killed runs left: the lock is ours, so nobody writes there. Restores what was being replaced."""
         for leftover in (self.root / "staging").iterdir():
             if leftover.name.startswith(REPLACED) and (manifest := files.manifest(leftover)):
                 final = self.path(manifest["stage"], manifest["key"])
@@ -181,7 +181,7 @@ class Store:
         return path
 
     def discard(self, path: Path) -> None:
-        """A directory of the store goes by one rename, and then for good: whoever is killed here leaves what the next run sweeps away."""
+        """Removes a directory of the store: one rename, then deletion, which the next run completes after a kill."""
         gone = self.root / "staging" / f"removed-{'-'.join(path.relative_to(self.root).parts[1:])}"
         files.commit(path, gone)
         files.remove(gone)

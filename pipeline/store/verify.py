@@ -38,7 +38,7 @@ class Verified:
 def verify(store: Store, lineage: Lineage) -> Verified:
     """Every artifact against its manifest, and the lineage by its own check. Nothing is changed.
 
-    A file that was altered, cut short, added, or lies behind a symbolic link is found, as is an artifact without a manifest.
+    Finds files that were altered, cut short, added, or are behind a symbolic link, and artifacts without a manifest.
     """
     count = size = artifacts = 0
     damage: list[Damage] = []

@@ -19,7 +19,7 @@ class Artifact:
     digest: str = field(default="", kw_only=True)
 
     def cache_identity(self) -> str | dict[str, str]:
-        """What identifies the artifact in the cache keys of later stages: its digest, or named parts that explain it."""
+        """Identifies the artifact in the cache keys of later stages: its digest, or named parts that explain it."""
         return self.digest
 
     def read_json(self, name: str) -> Any:

@@ -81,7 +81,7 @@ class Evaluation(Gate):
     def write_results(
         out: Path, gates: Iterable[GateResult], metrics: dict[str, Any], comparisons: list[dict[str, Any]]
     ) -> None:
-        """Writes `gates.json`, `metrics.json` and `comparisons.json`. JSON has no NaN or infinity: those become null."""
+        """Writes `gates.json`, `metrics.json`, `comparisons.json`. NaN and infinity become null, which JSON has."""
         rows = [asdict(gate) for gate in gates]
         for name, content in (("gates", rows), ("metrics", metrics), ("comparisons", comparisons)):
             (out / f"{name}.json").write_text(json.dumps(_finite(content), indent=1), encoding="utf-8")

@@ -18,7 +18,7 @@ class Arrivals(Artifact):
 
 @dataclass(frozen=True)
 class Span:
-    """Images delivered together: records in splits train, validation and fresh, or the reason why they are unreadable."""
+    """Images delivered together: records in splits train, validation and fresh, or why they are unreadable."""
 
     date: str
     splits: dict[str, Split] = field(default_factory=dict)
@@ -48,7 +48,7 @@ class Collected(Artifact):
 
 @dataclass(frozen=True)
 class Admission(Gate):
-    """The decision on each span. Files: `spans.json`, a row for each: anomalies, and its distance from the training data."""
+    """The decision on each span. Files: `spans.json`, a row for each: anomalies, distance from the training data."""
 
     refusal: ClassVar[type[GatelineError]] = DataError
 

@@ -79,7 +79,6 @@ class Evaluate(Settings):
                 )
             if feature not in known:
                 close = get_close_matches(feature, known, 1)
-                raise ValueError(
-                    f"slices names {feature}, which no record has; {'did you mean ' + close[0] if close else ', '.join(known)}"
-                )
+                hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(known)}"
+                raise ValueError(f"slices names {feature}, which no record has; {hint}")
         return self

@@ -27,8 +27,9 @@ class Paired(Settings):
 
 
 class Budget(Settings):
-    """The candidate beside the best model ever served. Each candidate of a long line is one more try on the same test images, so
-    the level of this test is far stricter than that of the paired one: with the defaults, 50 tries stay within the margin."""
+    """The candidate against the best model ever served. Each candidate is one more try on the same test images, so the
+    level of this test is far stricter than that of the paired one: with the defaults, 50 tries stay within the margin.
+    """
 
     margin: Annotated[FiniteFloat, Field(gt=0, lt=1)] = Field(
         0.01, description="the largest loss of accuracy, however many versions it took"
@@ -37,7 +38,7 @@ class Budget(Settings):
 
 
 class Gates(Settings):
-    """What a model must reach on the test split. Two must be stated, accuracy and per_class: there is no default that passes."""
+    """What a model must reach on the test split. accuracy and per_class are required: no default passes a model."""
 
     accuracy: Floor = Field(description="smallest accuracy overall")
     per_class: Floor = Field(
@@ -73,7 +74,7 @@ class Gates(Settings):
         return self
 
     def check(self, classes: int, evaluate: Evaluate) -> None:
-        """Raises ConfigurationError if guessing among so many classes would pass, or if a gate is on what is not evaluated."""
+        """Raises ConfigurationError if guessing among so many classes passes, or if a gate has nothing to judge."""
         self._check_bounds(classes)
         self._check_slices(classes, evaluate)
         for corruption in self.corruptions:
@@ -89,8 +90,7 @@ class Gates(Settings):
             )
 
     def _check_bounds(self, classes: int) -> None:
-        """Who guesses gives each class the same probability: its accuracy is 1 / classes, its Brier score the rest. One who is sure
-        of his guess is as far off in calibration."""
+        """Accuracy, Brier score and calibration error of guessing: uniform probabilities, or one class for certain."""
         guessed, rest = 1 / classes, 1 - 1 / classes
         floors = {"accuracy": self.accuracy, "per_class": self.per_class}
         floors |= {f"slices.{name}": floor for name, floor in self.slices.items()}

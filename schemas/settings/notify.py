@@ -60,7 +60,8 @@ class Email(Settings):
     def _no_password(cls, value: Any) -> Any:
         if isinstance(value, dict) and "password" in value:
             raise ValueError(
-                "a password must not stand in a configuration; put it into an environment variable and name that: password_env"
+                "a configuration must not contain a password; "
+                "put it into an environment variable and name it: password_env"
             )
         return value
 

@@ -11,7 +11,7 @@ Name = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f
 
 
 class Signing(Settings):
-    """Signatures of served versions, by OpenSSF model-signing with an elliptic-curve key of your own. Needs the extra `signing`."""
+    """Signatures of served versions, by OpenSSF model-signing with an elliptic-curve key. Needs the extra `signing`."""
 
     key: FilePath | None = Field(None, description="PEM file of the private key; what is pushed is signed with it")
     password_env: Variable | None = Field(None, description="environment variable that holds the key's password")

@@ -24,12 +24,12 @@ def fit(name: str) -> bool:
 
 
 def called(name: str) -> str:
-    """What a span goes by: its name; or, of one that is not fit, what can be shown of it, which is not fit either and no other's."""
+    """A span's name; of an invalid name, a printable form that is invalid too and belongs to no other span."""
     return name if fit(name) else f"{shown(name)[:40]}\\{hashlib.sha256(os.fsencode(name)).hexdigest()[:8]}"
 
 
 def shown(text: str) -> str:
-    """Text without what drives terminals or is no character: names of files may hold any byte, and come back as escapes."""
+    """Text without control characters: names of files may hold any byte, which are shown as escapes."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
@@ -63,7 +63,7 @@ class Window(Settings):
 
 
 class Drift(Settings):
-    """How far a span may lie from the training data of the model now served (of the base data set, where none is), and what follows."""
+    """Limits of a span's distance from the training data of the served model (or the base dataset), and the action."""
 
     pixels: Positive = Field(0.02, description="largest Jensen-Shannon divergence of pixel values, in bits")
     labels: Annotated[FiniteFloat, Field(gt=0, le=1)] = Field(
@@ -96,7 +96,7 @@ class Spans(Settings):
     drift: Drift = Field(Drift(), description="how far a span may lie from what the served model learnt")
 
     def check(self, classes: int, names: Sequence[str] = ()) -> None:
-        """Raises ConfigurationError if the labels that are named are not those of the contract, each once and in its order."""
+        """Raises ConfigurationError unless `labels` are those of the contract, each once and in its order."""
         remedy = "Name each label once, in the order of their numbers."
         if self.labels and len(set(self.labels)) != classes:
             raise ConfigurationError(

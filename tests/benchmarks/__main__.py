@@ -79,7 +79,8 @@ def bench(work: Path, mnist: str, runs: int) -> None:
             told = timed([sys.executable, "-m", "tests.benchmarks.rates", data, made])[2]
         rounds.append(json.loads(told.splitlines()[-1]))
         print(
-            f"line {seconds:.1f} s ({accuracy:.4f})   bare {bare:.1f} s ({float(said.split()[-1]):.4f})   ratio {seconds / bare:.2f}",
+            f"line {seconds:.1f} s ({accuracy:.4f})   bare {bare:.1f} s ({float(said.split()[-1]):.4f})   ratio "
+            f"{seconds / bare:.2f}",
             flush=True,
         )
     cached = statistics.median(timed(line)[0] for _ in range(5))

@@ -1,5 +1,5 @@
-"""Seconds that evaluation takes after imports: 10,000 images, candidate and served model, overall and by class, with confusion
-matrix, calibration, corruptions and the paired test. A line of JSON.
+"""Seconds of evaluation after imports: 10,000 images, candidate and served model, overall and by class, with confusion
+matrix, calibration, corruptions and the paired test. Prints a line of JSON.
 
 python -m tests.benchmarks.evaluation DATA_DIR ROOT    # ROOT: where the profile seed_adam has been run
 """

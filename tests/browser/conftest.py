@@ -72,7 +72,7 @@ def serve(root: Path, model: str, provenance: str) -> None:
 
 
 def poison(root: Path) -> None:
-    """The hostile words stand in the run's message, in the names of slices, in the gates' sentences, and as the model's name."""
+    """Hostile text in the run's message, in names of slices, in the gates' sentences, and as the model's name."""
     (evaluation,) = (root / "artifacts/evaluate").iterdir()
     for name in ("metrics.json", "gates.json", "comparisons.json"):
         path = evaluation / name

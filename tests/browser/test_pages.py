@@ -26,7 +26,7 @@ MOST_BYTES = 3_000_000
 WIDTHS = (360, 820, 1400)
 UNFOLD = "document.querySelectorAll('details').forEach(e => e.open = true)"
 
-# The contrast of every text that is seen, by the formulas of WCAG 2.1; backgrounds are laid over each other as the browser does.
+# The contrast of every visible text, by the formulas of WCAG 2.1; backgrounds are blended as the browser does.
 CONTRASTS = """() => {
   const pen = new OffscreenCanvas(1, 1).getContext("2d", { willReadFrequently: true });
   const known = new Map();
@@ -104,7 +104,8 @@ def test_tab_reaches_every_link_the_skip_link_first(open_page: Open, name: str) 
     seen = "e => e.checkVisibility() && !e.closest('details:not([open]) > :not(summary)')"
     wanted = page.evaluate(f"[...document.querySelectorAll('a[href], summary')].filter({seen}).length")
     reached: list[str] = []
-    describe = "() => { const e = document.activeElement; return e === document.body ? '' : e.tagName + ' ' + (e.getAttribute('href') || '') }"
+    link = "e.tagName + ' ' + (e.getAttribute('href') || '')"
+    describe = f"() => {{ const e = document.activeElement; return e === document.body ? '' : {link} }}"
     for _ in range(wanted + page.locator("[tabindex]").count()):
         page.keyboard.press("Tab")
         reached.append(page.evaluate(describe))
@@ -142,7 +143,8 @@ def test_text_can_be_read_in_both_schemes(open_page: Open, name: str) -> None:
 def test_on_paper_no_part_is_hidden(open_page: Open, name: str) -> None:
     page = open_page(name, scheme="dark").page
     page.emulate_media(media="print")
-    hidden = "[...document.querySelectorAll('section, section :is(p, table, figure, img, svg, pre)')].filter(e => !e.checkVisibility())"
+    parts = "section, section :is(p, table, figure, img, svg, pre)"
+    hidden = f"[...document.querySelectorAll('{parts}')].filter(e => !e.checkVisibility())"
     assert page.evaluate(f"{hidden}.map(e => e.outerHTML.slice(0, 80))") == []
     assert page.evaluate("[...document.querySelectorAll('section')].every(e => e.getBoundingClientRect().height > 0)")
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"

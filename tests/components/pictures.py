@@ -19,7 +19,7 @@ COUNTS = {"train": 90, "test": 30}
 class Pictures(tfds.core.GeneratorBasedBuilder):
     """Colour images 8 x 10 x 3 in 3 classes, each class brighter in a channel of its own.
 
-    png, jpeg: how the images are encoded; jpeg has names for its labels. label_ten: grey images of MNIST's size, one of them with label 10.
+    png, jpeg: the encoding; jpeg has names of labels. label_ten: grey images of MNIST's size, one with label 10.
     """
 
     VERSION = tfds.core.Version("1.2.3")
@@ -110,10 +110,8 @@ def contract(shape: tuple[int, int, int] = SHAPE, classes: int = CLASSES) -> Con
     """MNIST's contract, for images of another size."""
     text = Contract.load("mnist.pbtxt").text
     for side, old, new in zip(("height", "width", "channels"), (28, 28, 1), shape, strict=True):
-        text = text.replace(
-            f'"image/{side}" type: INT presence {{ min_fraction: 1.0 }} shape {{}} int_domain {{ min: {old} max: {old} }}',
-            f'"image/{side}" type: INT presence {{ min_fraction: 1.0 }} shape {{}} int_domain {{ min: {new} max: {new} }}',
-        )
+        feature = f'"image/{side}" type: INT presence {{ min_fraction: 1.0 }} shape {{}} int_domain '
+        text = text.replace(f"{feature}{{ min: {old} max: {old} }}", f"{feature}{{ min: {new} max: {new} }}")
     made = Contract("own.pbtxt", text.replace("min: 0 max: 9", f"min: 0 max: {classes - 1}"))
     assert (made.shape, made.classes) == (shape, classes)
     return made

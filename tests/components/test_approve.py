@@ -84,7 +84,8 @@ def test_an_approved_model_passes_and_says_by_whom(ask):
         (decision(days=2.5), "what ada approved as run 3 was evaluated anew since, and waits for approval again"),
         (
             decision(days=1.6),
-            "what ada approved as run 3 was approved more than 1.5 days ago, and waits for a new evaluation (--force evaluate)",
+            "what ada approved as run 3 was approved more than 1.5 days ago, "
+            "and waits for a new evaluation (--force evaluate)",
         ),
     ],
 )

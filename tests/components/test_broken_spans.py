@@ -1,4 +1,4 @@
-"""collect and arrived: whatever is wrong with what a span holds keeps out that span, with the reason, and the others go on."""
+"""collect and arrived: any fault of a span quarantines that span, with the reason, and the others go on."""
 
 import contextlib
 import gzip

@@ -239,7 +239,8 @@ def test_a_model_that_eats_memory_is_stopped_and_refused(model, evaluation, tmp_
     assert process.returncode == -9
     (reason,) = found.reasons
     taken = re.fullmatch(
-        r"serving check: the model took ([\d,]+) MB beside TensorFlow itself; check_serving\.memory_mb allows 300; it was stopped",
+        r"serving check: the model took ([\d,]+) MB beside TensorFlow itself; "
+        r"check_serving\.memory_mb allows 300; it was stopped",
         reason,
     )
     assert 300 <= int(taken[1].replace(",", "")) < 2200

@@ -304,7 +304,8 @@ def test_a_worse_model_is_refused(compared, model, worse, few, mnist, lend):
     refused = {g["gate"]: g["words"] for g in read(found, "gates") if not g["passed"]}
     assert list(refused) == ["drop", "paired", "budget"]
     assert found.reasons == tuple(refused.values())
-    words = f"accuracy {found.accuracy:.4f} is {drop:.4f} below the served model's {compared.accuracy:.4f}; gates.drop allows 0.0100"
+    words = f"accuracy {found.accuracy:.4f} is {drop:.4f} below the served model's {compared.accuracy:.4f}"
+    words += "; gates.drop allows 0.0100"
     assert refused["drop"] == words
     assert refused["paired"].startswith(f"{100 * drop:.2f} points worse than version 9 (90 % interval -")
     assert refused["paired"].endswith("; gates.paired lets pass: better, equivalent")

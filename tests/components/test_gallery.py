@@ -19,7 +19,7 @@ CLASSES, SHAPE = 5, (3, 4, 2)
 
 
 def answers(count: int, seed: int, right: float = 0.5) -> np.ndarray:
-    """float32 [count, CLASSES]; few values, so that there are ties. Class i % CLASSES is likely for a share of `right`."""
+    """float32 [count, CLASSES]; few values, so there are ties. Class i % CLASSES is likely for a share of `right`."""
     random = np.random.default_rng(seed)
     p = random.integers(1, 9, (count, CLASSES))
     chosen = np.flatnonzero(random.random(count) < right)
@@ -95,7 +95,7 @@ def test_the_gallery_is_what_plain_python_chooses(tmp_path, count, shards):
 
 @pytest.mark.parametrize("shards", [1, 3])
 def test_suspects_are_as_sure_as_of_images_labelled_with_what_they_answer(tmp_path, shards):
-    """Confident learning, in plain Python: a label-smoothed model, which is never very sure, and of class 4 less than of others."""
+    """Confident learning, in plain Python: a label-smoothed model, which is less sure of class 4 than of others."""
     candidate = answers(400, 3, right=0.8)
     candidate[:, 4] /= 2
     split = Split(tmp_path, 400, shards, probabilities=candidate)

@@ -1,4 +1,4 @@
-"""How often the gates err, on models whose true accuracy is known. With trained ones: python -m tests.benchmarks.gates"""
+"""Error rates of the gates, on models of known true accuracy. With trained ones: python -m tests.benchmarks.gates"""
 
 import numpy as np
 import pytest

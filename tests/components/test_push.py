@@ -1,4 +1,4 @@
-"""push and the resolvers: a blessed model appears in the serving directory, and what it is compared with stays the same."""
+"""push and the resolvers: a model that passed appears in the serving directory, and stays compared with the same."""
 
 import dataclasses
 import json

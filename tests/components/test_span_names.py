@@ -1,4 +1,4 @@
-"""What spans are called and when they came: no name and no date keeps the others out, ends the line or drives a terminal."""
+"""Names and dates of spans: none quarantines the others, ends the run or controls a terminal."""
 
 import os
 import re

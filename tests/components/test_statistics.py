@@ -168,7 +168,8 @@ def test_more_files_than_descriptors_are_compared(tmp_path):
     program = (
         "import resource, sys; from pathlib import Path; from components._data.duplicates import duplicates;"
         "resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64));"
-        "found = duplicates({'train': sorted(Path(sys.argv[1]).glob('*.npy'))}, bucket=100); print(found.within['train'])"
+        "found = duplicates({'train': sorted(Path(sys.argv[1]).glob('*.npy'))}, bucket=100); "
+        "print(found.within['train'])"
     )
     done = subprocess.run([sys.executable, "-c", program, tmp_path], capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr) == ("598\n", "")

@@ -59,7 +59,8 @@ def main() -> int:
     for result in bad:
         print(f"{result.state}, {result.kind} in {result.stage}: {'; '.join(result.found)}")
     print(
-        f"{len(kills)} runs killed, {len(others)} with another fault: {sum(r.looks for r in results):,} looks at the serving directory,"
+        f"{len(kills)} runs killed, {len(others)} with another fault: "
+        f"{sum(r.looks for r in results):,} looks at the serving directory,"
         f" {len(bad)} findings, {(time.monotonic() - began) / 60:.1f} minutes (seed {given.seed})"
     )
     if not bad and not given.keep:
@@ -80,7 +81,8 @@ def do_all(tasks: list[Callable[[], matrix.Result]], folder: Path, workers: int)
                         print(json.dumps(asdict(result)), file=out)
                         found = "; ".join(result.found)
                         say(
-                            f"{i:4} {result.state:14} {result.stage:14} {result.kind:12} {result.seconds:5.1f} s  {found}"
+                            f"{i:4} {result.state:14} {result.stage:14} {result.kind:12} {result.seconds:5.1f} s  "
+                            f"{found}"
                         )
             except BaseException as error:
                 say(f"worker {worker}: {type(error).__name__}: {error}")

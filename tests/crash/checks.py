@@ -70,7 +70,7 @@ def complete(root: Path) -> set[str]:
 
 
 def after_the_next_run(root: Path, shelf: Path, stood: set[str], models: int) -> list[str]:
-    """What is wrong once the run was made again: it must have reused what `stood`, and serve so many distinct models, each once."""
+    """Faults after the run was repeated: it must have reused `stood`, and serve so many distinct models, each once."""
     lineage = Lineage.at(root, None)
     last = lineage.run(None)
     assert last

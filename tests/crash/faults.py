@@ -3,8 +3,8 @@
 tasks = spread(states, 200, seed=1)       # [Task(fault="full disk", state="train", chance=0.27), ...]
 result = inflict(tasks[0], states, folder / "0", data_dir)     # Result(stage="train", kind="full disk", found=[])
 
-Whatever was done to it, the line ends well or says in two lines what to do; nothing partial is served; and when the disk has room
-again, or the remedy was typed, the next run completes and every finished stage is reused.
+Whatever the fault, the line succeeds or says in two lines what to do; nothing partial is served. When the disk has
+room again, or the remedy was typed, the next run completes and reuses every finished stage.
 """
 
 import contextlib
@@ -164,7 +164,7 @@ MOUNTS = ("full disk", "read-only")
 
 
 def spread(states: dict[str, State], number: int, seed: int) -> list[Task]:
-    """So many faults, of each kind as many, over the states in turn; nothing can be planted before there is anything."""
+    """As many faults of each kind, over the states in turn; nothing can be planted before a stage has run."""
     chance = random.Random(seed)
     turns = {fault: itertools.cycle(_states(fault, states)) for fault in FAULTS if fault not in MOUNTS or _mounts()}
     return [
@@ -173,7 +173,7 @@ def spread(states: dict[str, State], number: int, seed: int) -> list[Task]:
 
 
 def _mounts() -> bool:
-    """Whether a file system can be mounted here; if not, `tests/end_to_end` still fills one by a limit on the size of files."""
+    """Whether a file system can be mounted here; if not, `tests/end_to_end` limits the size of files instead."""
     with tempfile.TemporaryDirectory() as folder:
         try:
             with mounted(Path(folder), "-t", "tmpfs", "tmpfs"):

@@ -25,10 +25,10 @@ from tests.crash import checks, victim
 MODEL = "mnist_sample"
 SAMPLE = Path(mnist_sample.__file__).parent
 SETTINGS = (
-    "source.train=train[:300]", "source.test=test[:100]", "train.epochs=1", "train.batch_size=8", "train.optimizer.learning_rate=0.01",
-    "train.model.layers=[16]", "evaluate.corruptions=[]", "validate.skew=ignore", "gates.accuracy=0.4", "gates.per_class=0.11",
-    "gates.paired.margin=0.28", "gates.budget.margin=0.29", "gates.paired.undecided=pass",
-    "gates.min_examples=5", "spans.fresh=0",
+    "source.train=train[:300]", "source.test=test[:100]", "train.epochs=1", "train.batch_size=8",
+    "train.optimizer.learning_rate=0.01", "train.model.layers=[16]", "evaluate.corruptions=[]",
+    "validate.skew=ignore", "gates.accuracy=0.4", "gates.per_class=0.11", "gates.paired.margin=0.28",
+    "gates.budget.margin=0.29", "gates.paired.undecided=pass", "gates.min_examples=5", "spans.fresh=0",
 )  # fmt: skip
 # Of all points; pushes write what others read. The rest is equal among the other stages.
 SHARES = {"push": 0.5, "train": 0.06, "cold": 0.04}
@@ -94,7 +94,7 @@ def _spans(data_dir: Path) -> Path:
 def prepare(
     folder: Path, data_dir: Path, number: int, say: Callable[[str], None], only: Sequence[str] = ()
 ) -> dict[str, State]:
-    """Two models are trained and served; from that line, a state for each stage that is to be killed, with its part of `number`.
+    """Trains and serves two models; from there, a state for each stage to kill, with its part of `number`.
 
     `only`: no other stages than these; empty: all.
     """

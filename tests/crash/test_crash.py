@@ -39,7 +39,8 @@ def test_points_are_spread_over_every_state_and_the_same_seed_gives_the_same() -
 
 def test_a_write_is_told_by_whose_it_is() -> None:
     whose = {
-        "serving/m/.staging-3/x": "push", "staging/replaced-train-3f9a": "train", "scratch/ingest-3f": "ingest", "logs/run-1.log": "store",
-        "artifacts/evaluate/3f/manifest.json": "evaluate", "lineage.db": "lineage", "staging/check_serving-3f/x": "check_serving",
+        "serving/m/.staging-3/x": "push", "staging/replaced-train-3f9a": "train", "scratch/ingest-3f": "ingest",
+        "logs/run-1.log": "store", "artifacts/evaluate/3f/manifest.json": "evaluate", "lineage.db": "lineage",
+        "staging/check_serving-3f/x": "check_serving",
     }  # fmt: skip
     assert {place: victim.stage_of(place) for place in whose} == whose

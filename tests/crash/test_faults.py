@@ -1,4 +1,4 @@
-"""Faults of operator and disk, on the whole command: each ends in a line of cause and one of remedy, and loses nothing."""
+"""Faults of operator and disk, on the whole command: each ends in a cause and a remedy, and loses nothing."""
 
 import os
 import re

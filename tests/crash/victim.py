@@ -2,8 +2,8 @@
 
 run(command, log, Hooks(root, told, kill_at=17), meanwhile=poller)       # -9
 
-The parent has imported TensorFlow and Beam, and has run no operation of theirs: it has no threads, so a fork is safe, and
-spares each victim the six seconds of importing.
+The parent has imported TensorFlow and Beam, and has run no operation of theirs: it has no threads, so a fork is safe
+and saves each victim six seconds of imports.
 """
 
 import importlib
@@ -123,8 +123,8 @@ def start(command: list[str], log: Path, changed: Installed | None) -> int:
 def wait(
     children: list[int], meanwhile: Callable[[], None], after: float | None = None, number: int = signal.SIGKILL
 ) -> list[int]:
-    """The exit codes of processes, or minus the signals that ended them. `meanwhile` is called about every millisecond until all
-    have ended; `after` so many seconds they get the signal `number`."""
+    """Exit codes of processes, or minus the signals that ended them. Calls `meanwhile` about every millisecond until
+    all have ended. After `after` seconds they get the signal `number`."""
     began, ended = time.monotonic(), dict[int, int]()
     while len(ended) < len(children):
         meanwhile()

@@ -1,4 +1,4 @@
-"""The files in deploy/, each seen by the tool of its own ecosystem. `python -m tests.deploy` installs those that are not here."""
+"""The files in deploy/, each checked by its ecosystem's tool. `python -m tests.deploy` installs missing tools."""
 
 import json
 import os

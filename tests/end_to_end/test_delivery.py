@@ -1,4 +1,4 @@
-"""The way of a model to the serving directory, by the commands: it waits, is approved, is taken back, and stays back."""
+"""A model's way to the serving directory, by the commands: it waits, is approved, is rolled back, and stays so."""
 
 import json
 import os

@@ -1,7 +1,7 @@
 """A simulated month: python -m tests.month [--days 30] [--data-dir DIR] [--keep FOLDER]
 
-Spans arrive daily; one is broken, one drifts, one has wrong labels, and on one day everything crashes. The scheduler and the
-line are the product's own; only the clock is simulated. Prints what was found, and ends with 1 if anything is not as it must be.
+Spans arrive daily; one is broken, one drifts, one has wrong labels, and on one day everything crashes. Scheduler and
+line are the product's own; only the clock is simulated. Prints the findings, and exits with 1 if there are any.
 """
 
 import argparse

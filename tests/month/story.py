@@ -1,4 +1,4 @@
-"""What happens on which day: spans of real digits, a broken one, one that drifts, mixed-up labels, and a day of crashes."""
+"""Events by day: spans of real digits, a broken one, one that drifts, mixed-up labels, and a day of crashes."""
 
 import json
 import random
@@ -157,7 +157,7 @@ class World:
             raise Over
 
     def run(self, running: Running) -> Ended:
-        """A real run in a real process; on the day of crashes it is killed at a random moment, and once the scheduler with it."""
+        """A real run in a real process. On the day of crashes it is killed at a random moment."""
         began = datetime.now(UTC)
         with (self.folder / "runs.log").open("ab") as log:
             process = subprocess.Popen(self.command, stdout=subprocess.PIPE, stderr=log, start_new_session=True)

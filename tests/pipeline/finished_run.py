@@ -95,8 +95,9 @@ def finish(
             artifact = store.commit(Artifact(out), stage, key, recipe, now())
         reused = stage in ("ingest", "describe")
         lineage.executed(
-            number, stage, state="reused" if reused else "ran", why="nothing changed" if reused else "epochs changed from 5 to 10",
-            seconds=0.0 if reused else 1.5 * i, key=key, digest=artifact.digest, path=str(artifact.path), facts=_facts(stage, found),
+            number, stage, state="reused" if reused else "ran",
+            why="nothing changed" if reused else "epochs changed from 5 to 10", seconds=0.0 if reused else 1.5 * i,
+            key=key, digest=artifact.digest, path=str(artifact.path), facts=_facts(stage, found),
         )  # fmt: skip
     if refused:
         words = "\n         ".join(gate["words"] for gate in found["gates"] if not gate["passed"])
@@ -256,7 +257,8 @@ def _gallery(answers: Answers, with_baseline: bool) -> dict[str, Any]:
         return [
             {
                 "image": int(i), "index": int(i), "label": int(labels[i]), "predicted": int(said[i]),
-                "top": [[int(k), float(p[i, k])] for k in np.argsort(-p[i])[:3]], "baseline": int(before[i]) if with_baseline else None,
+                "top": [[int(k), float(p[i, k])] for k in np.argsort(-p[i])[:3]],
+                "baseline": int(before[i]) if with_baseline else None,
             }
             for i in chosen
         ]  # fmt: skip

@@ -44,7 +44,7 @@ def seen(directory: Path) -> dict[str, bytes]:
 
 
 class Reader:
-    """Looks at a shelf without a pause, as TensorFlow Serving might, and at every byte of each version that it finds."""
+    """Reads a model directory without a pause, as TensorFlow Serving might, and every byte of each version in it."""
 
     def __init__(self, shelf: Shelf) -> None:
         self.shelf, self.looks, self.found, self.wrong = shelf, 0, set[int](), list[str]()

@@ -85,7 +85,7 @@ def root(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def broken(tmp_path: Path) -> Path:
-    """A store with what no part of the program foresees: a run whose configuration is no JSON, and a folder for a log."""
+    """A store with unforeseen damage: a run whose configuration is no JSON, and a folder in place of a log."""
     root = Store(tmp_path / "root").root
     lineage = Lineage.at(root, None)
     lineage.start(profile="sample", command="", config={})
@@ -156,7 +156,8 @@ def test_without_a_store_there_is_nothing_to_show(name: str, tmp_path: Path) -> 
     done = gateline(name, "--root", tmp_path / "none")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
-        f"configuration: there is no store at {tmp_path / 'none'}\n  Run the line first, or name the store with --root.\n"
+        f"configuration: there is no store at {tmp_path / 'none'}\n"
+        "  Run the line first, or name the store with --root.\n"
     )
     assert not (tmp_path / "none").exists()
 

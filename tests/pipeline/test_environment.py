@@ -1,4 +1,4 @@
-"""What the user's environment must not decide: descriptors, the current directory, `~`, and paths TensorFlow cannot read."""
+"""The user's environment must not change a run: descriptors, current directory, `~`, paths TensorFlow cannot read."""
 
 import os
 import shutil

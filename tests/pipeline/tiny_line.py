@@ -1,6 +1,6 @@
 """Seven tiny stages of every kind, for tests that need a line and no learning.
 
-pick -> double -> judge -> deliver        `parity` forgets most of what it is given; `shelved` is looked up while planning.
+pick -> double -> judge -> deliver        `parity` drops most of its input; `shelved` is looked up while planning.
 """
 
 import contextlib

@@ -97,7 +97,8 @@ def test_images_of_several_sizes_are_refused(tmp_path: Path, domain: str, words:
     line = 'feature { name: "image/height" type: INT presence { min_fraction: 1.0 } shape {} '
     path = edited(tmp_path, line + "int_domain { min: 28 max: 28 }", line + domain)
     assert refused(path) == (
-        f"configuration: schema mine.pbtxt: image/height must have one size, int_domain {{ min: N max: N }}, not {words}\n"
+        f"configuration: schema mine.pbtxt: image/height must have one size, int_domain {{ min: N max: N }}, "
+        f"not {words}\n"
         "  Images of several sizes must be resized before they are ingested."
     )
 
@@ -108,7 +109,8 @@ def test_labels_that_do_not_count_from_zero_are_refused(tmp_path: Path, low: int
         tmp_path, "int_domain { min: 0 max: 9 is_categorical: true }", f"int_domain {{ min: {low} max: {high} }}"
     )
     assert refused(path) == (
-        f"configuration: schema mine.pbtxt: label must have int_domain {{ min: 0 max: N }}, N at least 1, not {low} to {high}"
+        f"configuration: schema mine.pbtxt: label must have int_domain {{ min: 0 max: N }}, N at least 1, "
+        f"not {low} to {high}"
     )
 
 
@@ -150,7 +152,8 @@ def test_labels_have_names_where_the_contract_says_so(tmp_path: Path) -> None:
 @pytest.mark.parametrize("names", ["abc", "abcdefghijk", "abcdefghia"])
 def test_names_that_are_not_one_for_each_label_are_refused(tmp_path: Path, names: list[str]) -> None:
     assert refused(naming(tmp_path, *names)) == (
-        f"configuration: schema mine.pbtxt: string_domain label must name each of the 10 labels, in their order, not {', '.join(names)}\n"
+        "configuration: schema mine.pbtxt: string_domain label must name each of the 10 labels, in their order, "
+        f"not {', '.join(names)}\n"
         "  Name each label once, or none."
     )
 

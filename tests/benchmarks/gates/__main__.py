@@ -1,7 +1,7 @@
-"""`python -m tests.benchmarks.gates --data-dir FOLDER`: what the gates let pass and refuse, beside a plain change threshold.
+"""`python -m tests.benchmarks.gates --data-dir FOLDER`: what the gates pass and refuse, beside a plain threshold.
 
-Models are trained on a third of MNIST's train split; the rest is the population, on which their true accuracy is known and
-from which test sets are drawn. FOLDER holds MNIST as TFDS prepares it. --quick: imagined models, in seconds, to see that it runs.
+Models are trained on a third of MNIST's train split; the rest is the population, on which their true accuracy is known
+and from which test sets are drawn. FOLDER holds MNIST as TFDS prepares it. --quick: simulated models, in seconds.
 """
 
 import argparse

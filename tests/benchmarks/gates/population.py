@@ -61,7 +61,7 @@ def digits(data_dir: str | None) -> Digits:
 
 
 def trained(given: Digits, seed: int) -> Iterator[Model]:
-    """A multilayer perceptron before and after its last epochs, trained on the first images and on copies one pixel aside."""
+    """A multilayer perceptron before and after its last epochs, trained on the first images and shifted copies."""
     images, labels = given
     square = images[:TRAIN].reshape(-1, 28, 28)
     shifted = np.concatenate([square, *(np.roll(square, step, axis) for axis in (1, 2) for step in (1, -1))]).reshape(
@@ -81,7 +81,7 @@ def trained(given: Digits, seed: int) -> Iterator[Model]:
 
 
 def imagined(seed: int, size: int = 10_000) -> Iterator[Model]:
-    """The same without training and without images: ten clouds of points, and two layers that see them with more and less noise."""
+    """The same without training or images: ten clouds of points, and two layers with more or less noise."""
     points = np.random.default_rng(0)
     labels = points.integers(0, 10, size)
     hidden = (np.eye(32)[labels] * 5 + points.normal(size=(size, 32))).astype(np.float32)

@@ -1,7 +1,7 @@
 """What gates do to models of known accuracy: to one candidate, often, and to a long line of them.
 
-np.mean([paired()(row) for row in draws(candidate.right, baseline.right, 2000, rng)])   # how often the candidate is pushed
-chain(model, rng, paired(), paired(BUDGET.margin, BUDGET.alpha)).accuracy               # truly lost after 50 generations
+np.mean([paired()(row) for row in draws(candidate.right, baseline.right, 2000, rng)])   # share of pushed candidates
+chain(model, rng, paired(), paired(BUDGET.margin, BUDGET.alpha)).accuracy               # lost after 50 generations
 """
 
 from collections.abc import Callable
@@ -20,7 +20,7 @@ Gate = Callable[[np.ndarray], bool]  # of the four `counts`
 
 
 def paired(margin: float = PAIRED.margin, alpha: float = PAIRED.alpha) -> Gate:
-    """Passes what is better or equivalent; against the best model ever served, with the budget as margin, it is the budget's gate."""
+    """Passes what is better or equivalent. With the budget's margin, against the best model ever served: the budget."""
     return lambda counts: (
         compare_counts(*map(int, counts), margin=margin, alpha=alpha).verdict in ("better", "equivalent")
     )
@@ -64,7 +64,7 @@ def chain(
     generations: int = 50,
     loss: float = 0.001,
 ) -> Lost:
-    """Every candidate is truly worse than what is served, by a little; all are judged on one and the same test set, as in life."""
+    """Every candidate is truly worse than the served model, by a little; all are tested on the same test set."""
     test = rng.integers(0, len(first.labels), COUNT)
     served = best = first
     pushed = 0

@@ -170,8 +170,8 @@ def test_what_was_kept_and_is_damaged_is_named(tiny: Line, tmp_path: Path, conte
     with pytest.raises(StoreError) as error:
         tiny.plan(node, pinned=pinned)
     assert (
-        str(error.value)
-        == f"store: {pinned.path} is damaged: it holds the pinned inputs of night 1\n  Remove it; everything is looked up again."
+        str(error.value) == f"store: {pinned.path} is damaged: it holds the pinned inputs of night 1\n"
+        "  Remove it; everything is looked up again."
     )
 
 

@@ -93,7 +93,8 @@ TREE = {
     "own/kinds.py": "import enum\n\n\nclass Kind(enum.Enum):\n    ONE = 1\n\n\nclass Base:\n    size = 5\n",
     "own/plugins.py": "def one():\n    return 6\n",
     "own/chosen.py": (
-        "def pick(name):\n    return globals()[name]()\n\n\ndef either():\n    return 7\n\n\nasync def later():\n    return 8\n"
+        "def pick(name):\n    return globals()[name]()\n\n\ndef either():\n    return 7\n\n\nasync def later():\n"
+        "    return 8\n"
     ),
     "own/stage.py": """
 import dataclasses

@@ -179,7 +179,8 @@ def test_an_argument_for_beam_that_is_none_is_refused() -> None:
     with pytest.raises(ConfigurationError) as error:
         checked("DirectRunner", ["parallelism=2"])
     assert str(error.value) == (
-        "configuration: --beam-arg parallelism=2 is not of the form --name=value\n  For example: --beam-arg=--direct_num_workers=4"
+        "configuration: --beam-arg parallelism=2 is not of the form --name=value\n"
+        "  For example: --beam-arg=--direct_num_workers=4"
     )
 
 

@@ -177,7 +177,8 @@ def test_who_waits_too_long_is_told_for_whom(
     opened: Open, written: sqlite3.Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("pipeline.lineage.lineage.PATIENCE", 0.2)
-    locked = r"cannot open the lineage database .*: database is locked\n  Another process is writing to it: run again when it has ended\.$"
+    cause = r"cannot open the lineage database .*: database is locked"
+    locked = cause + r"\n  Another process is writing to it: run again when it has ended\.$"
     with pytest.raises(GatelineError, match=locked):
         opened(f"sqlite:///{tmp_path / 'lineage.db'}")
 

@@ -12,14 +12,16 @@ from pipeline.lineage.tables import VERSION
 from schemas.errors import GatelineError, StoreError
 
 OF_OLD = """
-CREATE TABLE runs (run {number}, profile TEXT NOT NULL, command TEXT NOT NULL, config JSON NOT NULL, started TEXT NOT NULL,
-  finished TEXT, state TEXT NOT NULL, exit_code INTEGER, message TEXT NOT NULL);
-CREATE TABLE executions (id {number}, run INTEGER NOT NULL REFERENCES runs (run), stage TEXT NOT NULL, state TEXT NOT NULL,
-  why TEXT NOT NULL, seconds FLOAT NOT NULL, key TEXT, digest TEXT, path TEXT, facts JSON);
+CREATE TABLE runs (run {number}, profile TEXT NOT NULL, command TEXT NOT NULL, config JSON NOT NULL,
+  started TEXT NOT NULL, finished TEXT, state TEXT NOT NULL, exit_code INTEGER, message TEXT NOT NULL);
+CREATE TABLE executions (id {number}, run INTEGER NOT NULL REFERENCES runs (run), stage TEXT NOT NULL,
+  state TEXT NOT NULL, why TEXT NOT NULL, seconds FLOAT NOT NULL, key TEXT, digest TEXT, path TEXT, facts JSON);
 CREATE INDEX ix_executions_run ON executions (run);
 INSERT INTO runs (profile, command, config, started, state, message)
-  VALUES ('mnist', 'python -m pipeline run --database postgresql://me:secret@host/lineage', '{{"train": 1}}', '2026', 'running', '');
-INSERT INTO executions (run, stage, state, why, seconds, facts) VALUES (1, 'ingest', 'ran', 'first time', 1.5, '{{"a": 1}}');
+  VALUES ('mnist', 'python -m pipeline run --database postgresql://me:secret@host/lineage', '{{"train": 1}}',
+    '2026', 'running', '');
+INSERT INTO executions (run, stage, state, why, seconds, facts)
+  VALUES (1, 'ingest', 'ran', 'first time', 1.5, '{{"a": 1}}');
 """
 Open = Callable[[str], Lineage]
 

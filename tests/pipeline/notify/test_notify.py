@@ -414,12 +414,13 @@ def test_a_lineage_that_cannot_be_read_costs_a_warning_not_the_run(
 def test_a_run_tells_after_it_is_recorded_and_a_dead_target_changes_nothing_of_its_end(
     tmp_path: Path, slack: Slack
 ) -> None:
-    """The command itself, on data that is not there: refused, exit code 4. The run before it was killed, and told nobody."""
+    """The command itself, on data that is absent: refused, exit code 4. The run before was killed and not notified."""
     root = Store(tmp_path / "root").root
     lineage = Lineage.at(root, None)
     lineage.start(profile="sample", command="", config={})
     lineage.engine.dispose()
-    look = "import sqlite3, sys; print(sqlite3.connect(sys.argv[1]).execute('SELECT state FROM runs').fetchall(), file=open(sys.argv[2], 'w'))"
+    states = "sqlite3.connect(sys.argv[1]).execute('SELECT state FROM runs').fetchall()"
+    look = f"import sqlite3, sys; print({states}, file=open(sys.argv[2], 'w'))"
     targets = [
         {"command": [sys.executable, "-c", look, str(tmp_path / "root/lineage.db"), str(tmp_path / "seen")]},
         {"on": ["refused", "failed"], "webhook": {"url": slack.url}},

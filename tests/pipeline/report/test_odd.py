@@ -130,7 +130,8 @@ def test_labels_are_read_as_describe_writes_them(sample_statistics: Statistics, 
         (out / "stats.tfrecord").write_bytes((sample_statistics.path / "stats.tfrecord").read_bytes())
         left = store.commit(Artifact(out), "describe", "k", {}, now())
     execution = {
-        "stage": "describe", "state": "ran", "why": "", "seconds": 1.0, "key": "k", "digest": left.digest, "path": "", "facts": {},
+        "stage": "describe", "state": "ran", "why": "", "seconds": 1.0, "key": "k", "digest": left.digest,
+        "path": "", "facts": {},
     }  # fmt: skip
     splits = gather(store, {"run": 1, "state": "refused", "message": "", "config": {}}, [execution]).splits
     assert splits["test"]["labels"] == {str(k): 100 for k in range(10)}

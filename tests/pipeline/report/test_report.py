@@ -131,8 +131,8 @@ def test_labels_are_called_by_their_names(tmp_path: Path) -> None:
     label, other, images = views.confused(found)[0]
     assert f"Most often confused: {names[label]} taken for {names[other]} ({images})" in text
     assert (
-        f"label {names[found.gallery['mistakes'][0]['label']]}, predicted {names[found.gallery['mistakes'][0]['predicted']]}"
-        in text
+        f"label {names[found.gallery['mistakes'][0]['label']]}, "
+        f"predicted {names[found.gallery['mistakes'][0]['predicted']]}" in text
     )
     assert [row["name"] for row in views.classes(found)][:3] == ["overall", "0 T-shirt/top", "1 Trouser"]
     assert "label=1 (Trouser), ink=below 0.1" in [row["name"] for row in views.slices(found)]
@@ -251,8 +251,8 @@ def test_the_model_card_has_the_headings_of_model_cards(pushed: Facts) -> None:
     card = html.card(pushed)
     headings = re.findall(r"^## (.*)$", card, re.MULTILINE)
     assert headings == [
-        "Model details", "Intended use", "Factors", "Metrics", "Evaluation data", "Training data", "Quantitative analyses",
-        "Ethical considerations", "Caveats and recommendations", "How to reproduce",
+        "Model details", "Intended use", "Factors", "Metrics", "Evaluation data", "Training data",
+        "Quantitative analyses", "Ethical considerations", "Caveats and recommendations", "How to reproduce",
     ]  # fmt: skip
     overall = pushed.metrics["candidate"]["overall"]
     assert (
@@ -260,8 +260,8 @@ def test_the_model_card_has_the_headings_of_model_cards(pushed: Facts) -> None:
     )
     assert "    python -m pipeline run --profile mnist\n" in card
     assert (
-        "Robustness was measured under shift, rotation, noise, blur, contrast, one severity each, and under nothing else."
-        in card
+        "Robustness was measured under shift, rotation, noise, blur, contrast, one severity each, "
+        "and under nothing else." in card
     )
 
 
@@ -296,7 +296,8 @@ def test_the_report_can_be_opened_in_the_browser(root: Path, tmp_path: Path) -> 
 
 def test_the_report_imports_neither_tensorflow_nor_beam(root: Path) -> None:
     program = (
-        "import sys\nfrom pathlib import Path\nfrom tests.pipeline.report_page import facts_of\nfrom pipeline.report import html\n"
+        "import sys\nfrom pathlib import Path\nfrom tests.pipeline.report_page import facts_of\n"
+        "from pipeline.report import html\n"
         "print(len(html.page(facts_of(Path(sys.argv[1]), 1))) > 10_000,"
         " [n for n in ('tensorflow', 'apache_beam', 'keras') if n in sys.modules])"
     )

@@ -25,7 +25,7 @@ RULES = {"spans.fresh": 0.3, "spans.window.last": 2, "spans.weight": 2, "spans.d
 
 @pytest.fixture(scope="module")
 def root(data_dir: str, sample: Examples, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Run 1 mixed one span in; run 2, whole, met six, of which it learnt from two; run 3 knows one more; run 4 is refused for it."""
+    """Run 1 used one span; run 2, complete, met six and used two; run 3 knows one more; run 4 is refused for it."""
     folder = tmp_path_factory.mktemp("spans")
     root, arrivals = folder / "root", folder / "data"
     settings = {"source.data_dir": data_dir, "spans.directory": arrivals, **QUICK, **EASY, **RULES}

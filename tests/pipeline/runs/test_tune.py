@@ -1,4 +1,4 @@
-"""The command `tune` and what a run makes of it: a search is made once, by the command alone, and its best values are used."""
+"""The command `tune`, and runs after it: only the command searches, once, and a run uses the best values."""
 
 import io
 import json

@@ -67,7 +67,8 @@ def test_a_run_that_does_not_end_when_asked_is_killed(tmp_path: Path) -> None:
 
 def test_what_a_run_leaves_behind_ends_with_it(tmp_path: Path) -> None:
     read, write = os.pipe()
-    program = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', 'import signal; signal.pause()'], pass_fds=[{write}])"
+    waits = "[sys.executable, '-c', 'import signal; signal.pause()']"
+    program = f"import subprocess, sys; subprocess.Popen({waits}, pass_fds=[{write}])"
     os.set_inheritable(write, True)
     Child([sys.executable, "-c", f"import os; os.set_inheritable({write}, True)\n{program}"], tmp_path / "log")()
     os.close(write)

@@ -224,6 +224,7 @@ def test_a_root_that_cannot_be_written_is_one_line_of_cause_and_one_of_remedy(tm
 
 
 def test_nothing_of_it_is_imported_by_the_command_run() -> None:
-    program = "import sys, pipeline.cli, pipeline.runs.session; print({'apscheduler', 'prometheus_client', 'smtplib'} & set(sys.modules))"
+    unwanted = "{'apscheduler', 'prometheus_client', 'smtplib'}"
+    program = f"import sys, pipeline.cli, pipeline.runs.session; print({unwanted} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, env=os.environ)
     assert (done.stdout, done.stderr) == ("set()\n", "")

@@ -235,7 +235,8 @@ def test_a_port_that_is_taken_is_refused_in_words(health: Health) -> None:
 
 def test_metrics_need_neither_tensorflow_nor_beam(tmp_path: Path) -> None:
     program = (
-        "import sys, pathlib, urllib.request\nfrom pipeline.schedule.health import Health, serve\nroot = pathlib.Path(sys.argv[1])\n"
+        "import sys, pathlib, urllib.request\nfrom pipeline.schedule.health import Health, serve\n"
+        "root = pathlib.Path(sys.argv[1])\n"
         "urllib.request.urlopen(serve(Health(root, root / 'serving'), 0) + '/metrics').read()\n"
         "print([name for name in ('tensorflow', 'apache_beam', 'numpy', 'keras') if name in sys.modules])"
     )

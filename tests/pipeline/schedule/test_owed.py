@@ -187,7 +187,8 @@ def test_a_state_in_a_time_zone_that_there_is_not_is_refused_in_words(tmp_path: 
     with pytest.raises(StoreError) as error:
         State.read(path)
     assert str(error.value) == (
-        f"store: {path} is not a schedule's state: there is no time zone Mars\n  Remove it: the schedule then begins anew."
+        f"store: {path} is not a schedule's state: there is no time zone Mars\n"
+        "  Remove it: the schedule then begins anew."
     )
 
 

@@ -113,6 +113,7 @@ def test_a_served_version_of_somebody_else_is_one_line(shelf):
     )
     assert done.returncode == 2
     assert done.stderr == (
-        f"store: {shelf.path / '9'} in the serving directory has no readable provenance.json: it was not pushed by gateline\n"
+        f"store: {shelf.path / '9'} in the serving directory has no readable provenance.json: "
+        "it was not pushed by gateline\n"
         "  Move it away, or name another --serving-dir. Nothing was changed.\n"
     )

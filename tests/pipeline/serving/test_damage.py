@@ -1,4 +1,4 @@
-"""A serving directory that was damaged: each fault has its name, stops no other version's check, and no rollback that needs it not."""
+"""A damaged serving directory: each fault is named, and stops no check or rollback that does not need the file."""
 
 import json
 import re
@@ -204,7 +204,8 @@ def test_a_password_without_a_key_is_refused_and_nothing_is_served(shelf: Shelf)
     done = gateline("serving", "rollback", "--password-env", "PW", "--serving-dir", shelf.root)
     assert (done.stdout, done.stderr, done.returncode) == (
         "",
-        "configuration: --password-env PW is of a key, and none is named\n  Name it with --key, or leave --password-env out.\n",
+        "configuration: --password-env PW is of a key, and none is named\n"
+        "  Name it with --key, or leave --password-env out.\n",
         2,
     )
     assert [version.number for version in shelf.versions()] == [1, 2, 3]

@@ -172,7 +172,8 @@ def test_a_serving_directory_below_a_file_is_refused(tmp_path: Path) -> None:
         with pytest.raises(StoreError) as error:
             use()
         assert str(error.value) == (
-            f"store: cannot write to the serving directory {root}: Not a directory\n  Name another with --root or --serving-dir."
+            f"store: cannot write to the serving directory {root}: Not a directory\n"
+            "  Name another with --root or --serving-dir."
         )
 
 

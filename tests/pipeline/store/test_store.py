@@ -303,7 +303,8 @@ def test_a_flipped_bit_of_an_input_is_refused_before_it_is_used(store: Store) ->
     with pytest.raises(DataError) as error:
         store.check("stage", made)
     assert str(error.value) == (
-        f"data: artifact {made.path}: one was altered: its SHA-256 is not the manifest's\n  Run again with --force stage to make it anew."
+        f"data: artifact {made.path}: one was altered: its SHA-256 is not the manifest's\n"
+        "  Run again with --force stage to make it anew."
     )
 
 
@@ -364,7 +365,8 @@ def test_a_file_that_became_a_symbolic_link_is_refused(store: Store, tmp_path: P
 @pytest.mark.parametrize("umask", [0o022, 0o077])
 def test_files_are_made_with_the_umask(tmp_path: Path, umask: int) -> None:
     program = (
-        "import os, sys\nfrom pathlib import Path\nfrom pipeline.store import Store\nfrom pipeline.lineage import Lineage, now\n"
+        "import os, sys\nfrom pathlib import Path\nfrom pipeline.store import Store\n"
+        "from pipeline.lineage import Lineage, now\n"
         f"from schemas.artifacts import Statistics\nos.umask({umask})\n"
         "store = Store(Path(sys.argv[1]))\nwith store.lock(wait=False), store.staging('s', 'k') as out:\n"
         "    (out / 'file').touch()\n    store.commit(Statistics(out, counts={}), 's', 'k', {}, now())\n"
