@@ -25,7 +25,7 @@ def stages() -> list[dict]:
 
 # Installed when a step starts; without their dependencies, which would change the image's versions.
 @dsl.component(
-    base_image="gateline:0.1.0", packages_to_install=["kfp==2.17.0", "kfp-pipeline-spec==2.17.3", "--no-deps"]
+    base_image="gateline:0.2.0", packages_to_install=["kfp==2.17.0", "kfp-pipeline-spec==2.17.3", "--no-deps"]
 )
 def run(stage: str, configuration: list, hold: str) -> dict:
     """What the stage made: its path, digest and facts; of push, the version."""

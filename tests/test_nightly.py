@@ -17,7 +17,7 @@ from pipeline.config import load
 from pipeline.lineage import Lineage
 from tests.pages import ROOT, Page, Reader, making
 
-PAGE = Page(ROOT / "deploy" / "NIGHTLY.md")
+PAGE = Page(ROOT / "docs" / "how-to" / "nightly.md")
 
 
 @pytest.fixture(scope="module")
