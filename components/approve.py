@@ -77,7 +77,7 @@ def _open(approval: Approval, decision: Decision | None, days: float) -> str:
         return "the model passed every gate and waits for approval"
     said = f"what {decision.by} approved as run {decision.run}"
     if decision.evaluation != approval.evaluation or _moment(decision.at) < _moment(approval.evaluated):
-        return f"{said} was evaluated anew since, and waits for approval again"
+        return f"{said} was evaluated again since, and waits for approval again"
     if datetime.datetime.now(datetime.UTC) - _moment(decision.at) > datetime.timedelta(days=days):
         return f"{said} was approved more than {days:g} days ago, and waits for a new evaluation (--force evaluate)"
     return ""

@@ -104,7 +104,7 @@ def _break(folder: Path, error: DataError) -> None:
     (folder / BROKEN).write_text(json.dumps(shown(error.cause)), encoding="utf-8")
     if isinstance(
         error.__cause__, OSError | MemoryError
-    ):  # it may pass: unmarked, the span is read anew when the next one comes
+    ):  # it may pass: unmarked, the span is read again when the next one comes
         (folder / MARK).unlink(missing_ok=True)
 
 

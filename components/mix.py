@@ -1,4 +1,4 @@
-"""mix: the base data set and the admitted spans in the window become one data set."""
+"""mix: the base dataset and the admitted spans in the window become one dataset."""
 
 import datetime
 from collections.abc import Iterator
@@ -39,7 +39,7 @@ def mix(
     admission.require_passed("mix")
     chosen = _within(window, in_order(admission.admitted), spans)
     if admission.admitted and not chosen:
-        run.say(f"warning: spans.window leaves none of {len(admission.admitted):,} admitted spans to learn from")
+        run.say(f"warning: spans.window leaves none of {len(admission.admitted):,} admitted spans to train on")
     newest = next((name for name in reversed(chosen) if spans.spans[name].splits["fresh"].count), "")
     mixed: dict[str, list[tuple[str, int]]] = {"train": [], "validation": [], "test": []}
     parts = {

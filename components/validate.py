@@ -60,7 +60,7 @@ def validate(
     warnings = tuple(anomaly.words for anomaly in found if anomaly.severity == "warning")
     for words in warnings:
         run.say(f"warning: {words}")
-    remedy = f"Mend the data, or, if it is right as it is, the contract ({contract.name}). Nothing was trained."
+    remedy = f"Fix the data, or, if it is right as it is, the contract ({contract.name}). Nothing was trained."
     return Verdict(run.out, passed=not errors, reasons=errors, warnings=warnings, remedy=remedy)
 
 

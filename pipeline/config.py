@@ -12,16 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, RootModel, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 
+from pipeline.notify.settings import Notify
 from schemas.contract import shipped
 from schemas.errors import ConfigurationError
 from schemas.settings.base import IS_PATH, FilePath, Settings
 from schemas.settings.check_serving import Serving
 from schemas.settings.evaluate import Evaluate
 from schemas.settings.gates import Gates
-from schemas.settings.notify import Notify
 from schemas.settings.push import Push
 from schemas.settings.source import Source
 from schemas.settings.spans import Spans
@@ -38,7 +38,7 @@ SHAPES = MODELS | {"range": Range}  # what may stand in one place, by the name t
 class Config(Settings):
     """All settings of a run. Sections are named after the stages that read them."""
 
-    source: Source = Field(description="the data set")
+    source: Source = Field(description="the dataset")
     spans: Spans | None = Field(None, description="new images that go on arriving beside it; absent: none")
     contract: FilePath = Field(alias="schema", description="the data contract: a path, or the name of a shipped .pbtxt")
     checks: Validate = Field(Validate(), alias="validate", description="how bad each finding in the data is")
@@ -49,7 +49,7 @@ class Config(Settings):
     gates: Gates = Field(description="what the model must reach")
     check_serving: Serving = Field(Serving(), description="budgets of the serving check")
     push: Push = Field(Push(), description="where the model goes")
-    notify: list[Notify] = Field([], description="who is told what became of a run")
+    notify: list[Notify] = Field([], description="notifications of runs")
 
     @model_validator(mode="after")
     def _space_fits_the_model(self) -> "Config":
@@ -160,12 +160,12 @@ def _yaml(text: str, where: str) -> Any:
     try:
         return yaml.load(text, _Loader)
     except (ValueError, RecursionError) as error:  # a date that is none; brackets without end
-        raise ConfigurationError(f"{where} is not good YAML: {error}", "Mend it and run again.") from None
+        raise ConfigurationError(f"{where} is not good YAML: {error}", "Fix it and run again.") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         raise ConfigurationError(
-            f"{where} is not good YAML{place}: {getattr(error, 'problem', error)}", "Mend it and run again."
+            f"{where} is not good YAML{place}: {getattr(error, 'problem', error)}", "Fix it and run again."
         ) from None
 
 
@@ -246,7 +246,7 @@ def describe(
 
 def _models(annotation: Any) -> list[type[BaseModel]]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [] if issubclass(annotation, Range) else [annotation]
+        return [] if issubclass(annotation, Range | RootModel) else [annotation]
     if isinstance(annotation, types.UnionType) or typing.get_origin(annotation) in (
         typing.Union,
         typing.Annotated,
@@ -257,6 +257,8 @@ def _models(annotation: Any) -> list[type[BaseModel]]:
 
 
 def _type(annotation: Any) -> str:
+    if isinstance(annotation, type) and issubclass(annotation, RootModel):
+        annotation = annotation.model_fields["root"].annotation
     if typing.get_origin(annotation) is typing.Literal:
         return ", ".join(str(each) for each in typing.get_args(annotation))
     if isinstance(annotation, types.UnionType) or typing.get_origin(annotation) is typing.Union:

@@ -217,7 +217,7 @@ def explain(error: OSError, place: Path, what: str) -> GatelineError:
         )
     if error.errno in FORBIDDEN:
         return StoreError(
-            f"{what} {place}: {error.strerror}", "Name another with --root or --serving-dir, or mend its permissions."
+            f"{what} {place}: {error.strerror}", "Name another with --root or --serving-dir, or fix its permissions."
         )
     return StoreError(f"{what} {place}: {error.strerror or error}", "Name another with --root or --serving-dir.")
 

@@ -86,7 +86,7 @@ def values(dataset: "pb.DatasetFeatureStatistics", name: str) -> dict[str, int]:
 
 
 def feature(dataset: "pb.DatasetFeatureStatistics", name: str) -> "pb.FeatureNameStatistics":
-    """Raises KeyError where the data set has no such feature."""
+    """Raises KeyError where the dataset has no such feature."""
     for each in dataset.features:
         if list(each.path.step) == [name]:
             return each

@@ -1,4 +1,4 @@
-"""Spans of real digits for tests: images of the sample that the base data set does not use, delivered in any form."""
+"""Spans of real digits for tests: images of the sample that the base dataset does not use, delivered in any form."""
 
 import gzip
 from pathlib import Path
@@ -13,7 +13,7 @@ from schemas.settings.spans import READY, Spans
 from tests.conftest import Lent
 
 READING = {"labels": [], "validation": 0.1, "fresh": 0.2, "shard_size": 10_000}
-REST = "train[60%:]"  # what spans are made of; the base data set is the sample's train[:60%]
+REST = "train[60%:]"  # what spans are made of; the base dataset is the sample's train[:60%]
 
 
 def digits(data_dir: str, first: int, count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -50,7 +50,7 @@ def deliver(
 
 
 def bright(images: np.ndarray) -> np.ndarray:
-    """The same images, far brighter: they drift, whatever was learnt from."""
+    """The same images, far brighter: they drift, whatever was trained on."""
     return np.minimum(images.astype(int) * 3 + 60, 255).astype(np.uint8)
 
 

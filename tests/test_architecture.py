@@ -26,10 +26,10 @@ HEAVY = (
 # From the bottom up; a part may import those of lower layers, and those of its own layer if that makes no cycle.
 LAYERS = (
     {"schemas"},
-    {"pipeline.config", "pipeline.engine", "pipeline.lineage", "pipeline.serving", "pipeline.store"},
+    {"pipeline.config", "pipeline.engine", "pipeline.lineage", "pipeline.notify", "pipeline.serving", "pipeline.store"},
     {"components"},
     {"pipeline.dag"},
-    {"pipeline.notify", "pipeline.report", "pipeline.runs", "pipeline.schedule"},
+    {"pipeline.report", "pipeline.runs", "pipeline.schedule"},
     {"gateline"},
     {"pipeline.commands", "pipeline.web"},
     {"pipeline.cli"},

@@ -15,9 +15,9 @@ from typing import get_args
 import pytest
 
 from pipeline.config import Config, load
+from pipeline.notify import EVENTS
 from schemas.settings.evaluate import Measure
 from schemas.settings.gates import Gates
-from schemas.settings.notify import EVENTS
 from tests.pages import ROOT, Page, Reader, making
 
 PAGES = [Page(ROOT / "README.md"), *map(Page, sorted((ROOT / "docs").rglob("*.md")))]

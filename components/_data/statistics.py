@@ -77,7 +77,7 @@ class ImageStatistics:
     image_bytes: int = 0
     labels: Counter[int] = field(default_factory=Counter)
     sizes: Counter[tuple[int, int, int]] = field(default_factory=Counter)  # height, width, channels
-    sources: Counter[tuple[str, str, str]] = field(default_factory=Counter)  # data set, version, split
+    sources: Counter[tuple[str, str, str]] = field(default_factory=Counter)  # dataset, version, split
     pixels: Histogram = Histogram()
     by_label: Counter[tuple[int, str]] = field(
         default_factory=Counter

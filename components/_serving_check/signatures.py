@@ -34,8 +34,8 @@ def _differ(signature: str, does: str, before: Tensors, now: Tensors) -> Iterato
         found, form = now[tensor]
         fits = _within(shape, form) if does == "takes" else _within(form, shape)
         if found != dtype or not fits:
-            now, before = f"{found} {_words(form)}", f"{dtype} {_words(shape)}"
-            yield f"signature {signature} {does} {tensor} as {now}; the served model as {before}"
+            candidate, served = f"{found} {_words(form)}", f"{dtype} {_words(shape)}"
+            yield f"signature {signature} {does} {tensor} as {candidate}; the served model as {served}"
 
 
 def _within(narrow: Shape, wide: Shape) -> bool:

@@ -36,7 +36,7 @@ def arrived(*, spans: Unkeyed[Spans]) -> Arrivals:
             if p.name.startswith("span-") and _is_complete(p, spans.ready)
         }
     except OSError as error:
-        remedy = "Mend its permissions, or name another: --set spans.directory=FOLDER"
+        remedy = "Fix its permissions, or name another: --set spans.directory=FOLDER"
         raise ConfigurationError(f"spans.directory {directory} cannot be read: {error.strerror}", remedy) from error
     known = {name: _mark(found[name]) for name in in_order(found)}
     digest = hashlib.sha256(repr(list(known.items())).encode()).hexdigest()

@@ -47,7 +47,7 @@ def served_data(
             name in contract.names and (now := contract.names.index(name)) != label
         ):  # to call a label something else is no harm
             cause = f"{name} is label {label} of {latest.path}; {contract.name} says that it is label {now}"
-            raise ConfigurationError(cause, "Mend the schema, or name another push.model.")
+            raise ConfigurationError(cause, "Fix the schema, or name another push.model.")
     return _then("served_data", shelf) if same else _now(latest)
 
 

@@ -28,7 +28,7 @@ with epy.lazy_imports():
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif")
 MOST = 2**26  # pixels of an image
 PACKED = 1100  # what gzip makes of a byte at most: 1,032
-MEND = "Mend the span and deliver it again under a new name."
+FIX = "Fix the span and deliver it again under a new name."
 
 
 @dataclass(frozen=True)
@@ -48,10 +48,10 @@ def _explained(where: Path | str) -> Iterator[None]:
     except DataError:
         raise
     except OSError as error:
-        raise DataError(f"{error.filename or where} cannot be read: {error.strerror or error}", MEND) from error
+        raise DataError(f"{error.filename or where} cannot be read: {error.strerror or error}", FIX) from error
     except Exception as error:
         words = str(error).partition("\n")[0]
-        raise DataError(f"{where} cannot be read: {type(error).__name__}: {words}", MEND) from error
+        raise DataError(f"{where} cannot be read: {type(error).__name__}: {words}", FIX) from error
 
 
 def pieces(folder: Path, labels: list[str], size: int) -> list[Piece]:
@@ -71,14 +71,14 @@ def pieces(folder: Path, labels: list[str], size: int) -> list[Piece]:
         ]
         idx = [p for p in entries if "-idx" in p.name and p not in (*folders, *records)]
         if other := next((p for p in entries if p not in (*folders, *records, *idx)), None):
-            raise DataError(f"{other} is neither a folder of images, an IDX file nor a TFRecord", MEND)
+            raise DataError(f"{other} is neither a folder of images, an IDX file nor a TFRecord", FIX)
         if (kinds := [kind for kind in (folders, records, idx) if kind]) and len(kinds) > 1:
             raise DataError(
-                f"{folder} holds {kinds[0][0].name} and {kinds[1][0].name}: images in more than one form", MEND
+                f"{folder} holds {kinds[0][0].name} and {kinds[1][0].name}: images in more than one form", FIX
             )
         found = [*_images(folders, labels, size), *_pairs(idx), *(Piece("records", (str(p),)) for p in records)]
         if not found:
-            raise DataError(f"{folder} holds no images", MEND)
+            raise DataError(f"{folder} holds no images", FIX)
         return found
 
 
@@ -86,14 +86,14 @@ def _check_plain(folder: Path) -> None:
     """Refused by their names and kinds alone: a link leads out of the span, and a pipe is waited for without end."""
     if not fit(folder.name):
         raise DataError(
-            f"{folder}: a span's name has at most {LONGEST} bytes, no backslash and nothing that cannot be shown", MEND
+            f"{folder}: a span's name has at most {LONGEST} bytes, no backslash and nothing that cannot be shown", FIX
         )
     for path in folder.rglob("*"):
         mode = path.lstat().st_mode
         if stat.S_ISLNK(mode):
-            raise DataError(f"{path} is a symbolic link; a span holds plain files only", MEND)
+            raise DataError(f"{path} is a symbolic link; a span holds plain files only", FIX)
         if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
-            raise DataError(f"{path} is a pipe, a socket or a device; a span holds plain files only", MEND)
+            raise DataError(f"{path} is a pipe, a socket or a device; a span holds plain files only", FIX)
 
 
 def _images(folders: list[Path], labels: list[str], size: int) -> Iterator[Piece]:
@@ -102,9 +102,9 @@ def _images(folders: list[Path], labels: list[str], size: int) -> Iterator[Piece
         (path, label) for folder, label in known for path in sorted(folder.iterdir()) if not path.name.startswith(".")
     ]
     if wrong := next((path for path, _ in found if not path.name.lower().endswith(SUFFIXES)), None):
-        raise DataError(f"{wrong} is no image; {', '.join(SUFFIXES)} are read", MEND)
+        raise DataError(f"{wrong} is no image; {', '.join(SUFFIXES)} are read", FIX)
     if wrong := next((path for path, _ in found if path.is_dir()), None):
-        raise DataError(f"{wrong} is a folder, though it is called like an image", MEND)
+        raise DataError(f"{wrong} is a folder, though it is called like an image", FIX)
     for start in range(0, len(found), size):
         batch = found[start : start + size]
         yield Piece("images", tuple(str(path) for path, _ in batch), tuple(label for _, label in batch))
@@ -120,14 +120,14 @@ def _label(folder: Path, labels: list[str]) -> int:
         if labels
         else "without spans.labels, folders are named by the label's number"
     )
-    raise DataError(f"{folder} is no label: {allowed}", "Name the label in spans.labels, or mend the span.")
+    raise DataError(f"{folder} is no label: {allowed}", "Name the label in spans.labels, or fix the span.")
 
 
 def _pairs(files: list[Path]) -> Iterator[Piece]:
     images, labels = ([p for p in files if f"-idx{rank}" in p.name] for rank in (3, 1))
     images += [p for p in files if "-idx4" in p.name]
     if len(images) != len(labels) or len(images) + len(labels) != len(files):
-        raise DataError(f"{files[0].parent} holds {len(images)} IDX files of images and {len(labels)} of labels", MEND)
+        raise DataError(f"{files[0].parent} holds {len(images)} IDX files of images and {len(labels)} of labels", FIX)
     for pair in zip(map(str, sorted(images)), map(str, labels), strict=True):
         yield Piece("idx", pair)
 
@@ -156,11 +156,11 @@ def _pair(*files: str) -> tuple["np.ndarray", "np.ndarray"]:
     for path, found, allowed in zip(files, (images, labels), ((3, 4), (1,)), strict=True):
         if found.ndim not in allowed:
             what = "labels have 1" if allowed == (1,) else "images have 3, or 4 with channels"
-            raise DataError(f"{path} holds an array of {found.ndim} dimensions; {what}", MEND)
+            raise DataError(f"{path} holds an array of {found.ndim} dimensions; {what}", FIX)
     if len(images) != len(labels):
-        raise DataError(f"{files[0]} holds {len(images):,} images, {files[1]} {len(labels):,} labels", MEND)
+        raise DataError(f"{files[0]} holds {len(images):,} images, {files[1]} {len(labels):,} labels", FIX)
     if len(images) and not images.size:
-        raise DataError(f"{files[0]} holds images without pixels", MEND)
+        raise DataError(f"{files[0]} holds images without pixels", FIX)
     return images, labels
 
 
@@ -185,7 +185,7 @@ def _records(path: str) -> Iterator[tuple["np.ndarray", int]]:
             )
     except tf.errors.OpError as error:
         raise DataError(
-            f"{path} is cut short or altered, or holds a record without image and label: {error.message}", MEND
+            f"{path} is cut short or altered, or holds a record without image and label: {error.message}", FIX
         ) from error
 
 
@@ -196,7 +196,7 @@ def _check_lengths(path: str) -> None:
         while head := file.read(12):  # the length and its checksum; behind the record, another checksum
             if (length := int.from_bytes(head[:8], "little")) > size - file.tell() - 4:
                 raise DataError(
-                    f"{path} is cut short or altered: a record of {length:,} bytes does not fit into it", MEND
+                    f"{path} is cut short or altered: a record of {length:,} bytes does not fit into it", FIX
                 )
             file.seek(length + 4, 1)
 
@@ -206,8 +206,8 @@ def _decoded(decode: Callable[[bytes], "np.ndarray"], content: bytes, path: str)
         if (pixels := stated_pixels(content)) <= MOST:
             return decode(content)
     except Exception as error:  # TensorFlow and libpng raise what they like
-        raise DataError(f"{path} holds no image that can be decoded", MEND) from error
-    raise DataError(f"{path} holds an image of {pixels:,} pixels; {MOST:,} are allowed", MEND)
+        raise DataError(f"{path} holds no image that can be decoded", FIX) from error
+    raise DataError(f"{path} holds an image of {pixels:,} pixels; {MOST:,} are allowed", FIX)
 
 
 def idx(path: Path) -> "np.ndarray":
@@ -230,4 +230,4 @@ def idx(path: Path) -> "np.ndarray":
             # A byte more, to see the end: a file may unpack to far more than it says.
             return np.frombuffer(content.read(size + 1), np.uint8).reshape(sides)
     except (ValueError, EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise DataError(f"{path} is no whole IDX file: {error}", MEND) from error
+        raise DataError(f"{path} is no whole IDX file: {error}", FIX) from error

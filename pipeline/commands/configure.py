@@ -49,18 +49,17 @@ def infer(
     root: Root = DEFAULT_ROOT,
     database: Database = None,
     out: Annotated[
-        Path | None, typer.Option(help="Where to write it. [default: <data set>.draft.pbtxt]", show_default=False)
+        Path | None, typer.Option(help="Where to write it. [default: <dataset>.draft.pbtxt]", show_default=False)
     ] = None,
     wait: Wait = False,
     verbose: Verbose = False,
 ) -> None:
-    """Draft a data contract from a data set's statistics, for a person to curate."""
+    """Draft a data contract from a dataset's statistics, for a person to curate."""
     from pipeline.config import load
     from pipeline.runs import schema_draft
 
     source = load(profile=profile, file=config, sets=sets).source
     path = out or Path(f"{source.name}.draft.pbtxt")
     schema_draft.write(source, root, path, database=database, wait=wait, verbose=verbose)
-    print(
-        f"{path} is a draft: read it, correct what chance put there, remove the word DRAFT, and name it in `schema:`."
-    )
+    print(f"{path} is a draft. Read it, correct the limits inferred from the sample, and remove its first line.")
+    print("Then name it in `schema:`.")

@@ -23,7 +23,8 @@ from schemas.text import printable
 if TYPE_CHECKING:
     from pipeline.config import Config
     from pipeline.schedule.child import Child
-    from pipeline.schedule.scheduler import Ended, Entry, News, Running, Schedule, State
+    from pipeline.schedule.scheduler import News, Schedule
+    from pipeline.schedule.state import Ended, Entry, Running, State
 
 Cron = Annotated[
     str | None, typer.Option(help='When to run, e.g. "0 3 * * *": every day at three.', show_default=False)
@@ -92,7 +93,8 @@ def schedule(
     from pipeline.config import load
     from pipeline.schedule.child import Child
     from pipeline.schedule.cron import Timetable, zone_named
-    from pipeline.schedule.scheduler import Rules, Schedule, State
+    from pipeline.schedule.scheduler import Rules, Schedule
+    from pipeline.schedule.state import State
     from pipeline.serving import default_dir
     from pipeline.store import Store
 
@@ -133,7 +135,7 @@ def _check_spans(config: "Config", *, watching: bool, on_drift: bool) -> None:
 @app.command()
 def status(root: Root = DEFAULT_ROOT, as_json: Json = False, verbose: Verbose = False) -> None:
     """Show when the line last ran by schedule and what came of it, when it runs next, and why."""
-    from pipeline.schedule.scheduler import State
+    from pipeline.schedule.state import State
 
     state = State.read(_path(root))
     if state is None:

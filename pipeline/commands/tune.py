@@ -37,7 +37,7 @@ def tune(
     database: Database = None,
     trials: Trials = None,
     workers: Workers = 1,
-    again: Annotated[bool, typer.Option("--again", help="Search anew, though this search is finished.")] = False,
+    again: Annotated[bool, typer.Option("--again", help="Search again, though this search is finished.")] = False,
     wait: Wait = False,
     as_json: Json = False,
     verbose: Verbose = False,

@@ -218,7 +218,7 @@ class Execution:
     def _remember(self, step: Step, artifact: Artifact | None) -> None:
         key: CacheKey | None = step.key
         self._origins[step.name] = {
-            "key": key.digest if key else None,
+            "key": _stored_at(step, artifact),
             "digest": artifact.digest if artifact else None,
             "settings": key.parts["settings"] if key else None,
             "versions": key.parts["versions"] if key else None,
@@ -226,10 +226,17 @@ class Execution:
         }
 
     def _record(self, step: Step, state: str, seconds: float, artifact: Artifact | None, why: str) -> None:
-        key = step.key.digest if step.key else None
+        key = _stored_at(step, artifact)
         place = {"path": str(artifact.path), "digest": artifact.digest, "facts": facts(artifact)} if artifact else {}
         self.lineage.executed(self.number, step.name, state=state, why=why, seconds=seconds, key=key, **place)
         self.progress.ended(step.name, state, why, seconds)
+
+
+def _stored_at(step: Step, artifact: Artifact | None) -> str | None:
+    """The key of the artifact in the store. A stage that completed its input has another one than was planned."""
+    if artifact and step.key and step.node.component.kind == "cached":
+        return artifact.path.name
+    return step.key.digest if step.key else None
 
 
 # Beam pickles what it runs, and an execution cannot be pickled: its steps, in this process, look it up by token.

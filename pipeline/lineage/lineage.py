@@ -147,6 +147,13 @@ class Lineage:
             row = c.execute(query if number is None else query.where(_runs.c.run == number)).mappings().first()
         return dict(row) if row else None
 
+    def before(self, number: int) -> dict[str, Any] | None:
+        """The last run of this store before a run that has ended, if any."""
+        earlier = (_runs.c.run < number) & (_runs.c.state != "running") & _runs.c.store.in_([self.store, ""])
+        with self.reading() as c:
+            row = c.execute(_runs.select().where(earlier).order_by(_runs.c.run.desc()).limit(1)).mappings().first()
+        return dict(row) if row else None
+
     def recorded(self, number: int) -> dict[str, Any]:
         """A run that is known to be there.
 
@@ -202,7 +209,7 @@ def _remedy(cause: str, otherwise: str = "Put back a copy of it, or name another
     if "locked" in cause:
         return "Another process is writing to it: run again when it has ended."
     if "readonly" in cause:
-        return "Mend its permissions, or name another with --database."
+        return "Fix its permissions, or name another with --database."
     return otherwise
 
 

@@ -1,5 +1,9 @@
-"""Events of a run, sent to webhooks, mailboxes and commands."""
+"""Notifications of runs: events, channels, and their delivery.
 
-from pipeline.notify.events import send
+send(config.notify, root, lineage, number)
+"""
 
-__all__ = ["send"]
+from pipeline.notify.delivery import send
+from pipeline.notify.settings import EVENTS, Event, Notify
+
+__all__ = ["EVENTS", "Event", "Notify", "send"]

@@ -2,7 +2,7 @@
 
 remains = Remains(store, lineage.executions(7))
 remains.json("evaluate", "gates.json", [])     # [] where it cannot be read
-remains.missing                                # ["train"]: gone from the store, or made anew since
+remains.missing                                # ["train"]: gone from the store, or made again since
 remains.damaged                                # {"evaluate": ["gates.json"]}
 """
 
@@ -11,8 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pipeline.store import Store
+from pipeline.dag import components
+from pipeline.store import Store, from_facts
 from schemas import files
+from schemas.artifacts import Artifact
 from schemas.contract import Contract
 from schemas.errors import ConfigurationError
 
@@ -40,7 +42,7 @@ class Remains:
 
     @property
     def described(self) -> str:
-        """The stage that described what was learnt from: mix where the run came to mix spans in, else describe."""
+        """The stage that described what was trained on: mix where the run came to mix spans in, else describe."""
         return "mix" if self.stages.get("mix", {}).get("digest") else "describe"
 
     @property
@@ -62,7 +64,7 @@ class Remains:
 
     @property
     def missing(self) -> list[str]:
-        """Stages whose artifacts are gone, or were made anew since."""
+        """Stages whose artifacts are gone, or were made again since."""
         return [name for name, stage in self.stages.items() if stage["path"] and not self._stands(name)]
 
     def whole(self, name: str, file: str) -> Path | None:
@@ -116,6 +118,17 @@ class Remains:
         if _is(path.is_file) and not (sized and path.stat().st_size != recorded["size"]):
             return path
         self.harmed(name, file)
+        return None
+
+
+def recorded(stage: Json) -> Artifact | None:
+    """The artifact of a lineage row, with the facts that were recorded. None if it has none of its present type."""
+    kind = components().get(stage["stage"])
+    if kind is None or not stage["facts"]:
+        return None
+    try:
+        return from_facts(kind.output, Path(stage["path"] or ""), stage["facts"])
+    except ValueError:  # a version of this program that recorded other facts
         return None
 
 

@@ -148,7 +148,7 @@ def _data(remains: Remains) -> Json:
     made = {"examples": described if described == "mix" else "ingest", "statistics": described}
     digests = {name: (stages.get(stage, {}).get("digest") or "")[:12] or None for name, stage in made.items()}
     counts = {f"{split} images": count for split, count in facts.get(described, {}).get("counts", {}).items()}
-    learnt = {"spans learnt from": len(facts["mix"]["spans"])} if described == "mix" else {}
+    learnt = {"spans trained on": len(facts["mix"]["spans"])} if described == "mix" else {}
     contract = {"contract": hashlib.sha256(found.text.encode()).hexdigest()[:12]} if (found := remains.contract) else {}
     return {"source": facts.get("ingest", {}).get("source"), **learnt, **contract, **digests, **counts}
 
@@ -178,7 +178,7 @@ def _in_pairs(runs: tuple[Json, Json], remains: tuple[Remains, Remains]) -> Json
     predictions = [_predictions(run, each) for run, each in zip(runs, remains, strict=True)]
     numbers = f"runs {runs[0]['run']} and {runs[1]['run']}"
     other = ConfigurationError(
-        f"{numbers} were not evaluated on the same test images", "Compare runs of the same data set and splits."
+        f"{numbers} were not evaluated on the same test images", "Compare runs of the same dataset and splits."
     )
     if not _same_test_data(*remains):
         raise other
@@ -202,7 +202,7 @@ def _predictions(run: Json, remains: Remains) -> Path:
         )
     path = remains.path("evaluate")
     if path is None or not (path / "predictions").is_dir():
-        lost = "is gone from the store, or was made anew since" if "evaluate" in remains.missing else "is damaged"
+        lost = "is gone from the store, or was made again since" if "evaluate" in remains.missing else "is damaged"
         cause = f"the evaluation of run {run['run']} {lost}"
         raise ConfigurationError(cause, f"Make it again: {run['command']}")
     return path / "predictions"

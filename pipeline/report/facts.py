@@ -33,7 +33,7 @@ class Facts:
     gallery: dict[str, list[dict[str, Any]]]
     history: list[dict[str, float]]
     anomalies: list[dict[str, Any]]
-    source: str  # data set and version, without spans
+    source: str  # dataset and version, without spans
     counts: dict[str, int]  # records by split
     splits: dict[
         str, dict[str, Any]
@@ -43,7 +43,7 @@ class Facts:
     pushed: dict[str, Any]
     names: tuple[str, ...]  # what the labels are called, in their order; empty where the contract does not say
     versions: dict[str, str]  # of the libraries that the stages import
-    missing: list[str]  # stages whose artifacts are gone from the store, or were made anew since
+    missing: list[str]  # stages whose artifacts are gone from the store, or were made again since
     damaged: dict[str, list[str]]  # by stage: files that cannot be read
     images: Path | None = None  # gallery.npy
 

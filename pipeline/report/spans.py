@@ -1,7 +1,7 @@
-"""What became of the spans of new images in a run: learnt from, or left out, and why.
+"""What became of the spans of new images in a run: trained on, or left out, and why.
 
 rows = of({"collect": FACTS, "admit": FACTS, "mix": FACTS}, judged)     # [] where a run has no spans
-rows[0]["fate"]                                                         # "learnt from"
+rows[0]["fate"]                                                         # "trained on"
 """
 
 from collections import Counter
@@ -9,9 +9,9 @@ from typing import Any
 
 Json = dict[str, Any]
 LEARNT, OUTSIDE, UNUSED, QUARANTINED, BROKEN = (
-    "learnt from",
+    "trained on",
     "outside the window",
-    "not learnt from",
+    "not trained on",
     "quarantined",
     "cannot be read",
 )
@@ -57,7 +57,7 @@ def shown(rows: list[Json]) -> list[Json]:
 
 
 def more(rows: list[Json]) -> str:
-    """What `shown` leaves out: "and 370 more: 7 learnt from, 363 outside the window"; empty where it is nothing."""
+    """What `shown` leaves out: "and 370 more: 7 trained on, 363 outside the window"; empty where it is nothing."""
     rest = Counter(row["fate"] for row in rows) - Counter(row["fate"] for row in shown(rows))
     return f"and {rest.total():,} more: {', '.join(f'{n:,} {fate}' for fate, n in rest.items())}" if rest else ""
 

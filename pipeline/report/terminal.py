@@ -145,7 +145,7 @@ def report(facts: "Facts", written: dict[str, Path]) -> None:
     """The report in short, and where its files are: the page last."""
     say(Text(facts.verdict, "bold green" if facts.passed else "bold red"))
     if facts.missing:
-        say(Text(f"gone from the store, or made anew since: {', '.join(facts.missing)}", "yellow"))
+        say(Text(f"gone from the store, or made again since: {', '.join(facts.missing)}", "yellow"))
     if facts.damaged:
         say(Text(f"damaged: {', '.join(views.damaged(facts))}", "yellow"))
     if facts.gates:

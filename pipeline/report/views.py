@@ -9,19 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.report import spans
+from pipeline.report.artifacts import recorded
 from pipeline.report.facts import Facts
+from schemas.artifacts import in_order
 from schemas.files import MANIFEST
 
-SPLITS = ("train", "validation", "test")
+__all__ = ["in_order", "spans"]  # templates name them here
+
 _CLASS = re.compile(r"label=(\d+)")
-
-
-def in_order(splits: dict[str, Any]) -> dict[str, Any]:
-    """Train, validation, test, then any other."""
-    return {
-        name: splits[name]
-        for name in sorted(splits, key=lambda s: (SPLITS.index(s) if s in SPLITS else len(SPLITS), s))
-    }
 
 
 def gates(facts: Facts) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
@@ -120,7 +115,7 @@ def heat(matrix: list[list[int]]) -> list[list[float]]:
 
 
 def leaked(facts: Facts) -> dict[str, Any] | None:
-    """Accuracy without and with the test images that the model may have learnt from, or None where there are none."""
+    """Accuracy without and with the test images that the model may have trained on, or None where there are none."""
     found = facts.candidate
     if not found or not found["with_leaked"]:
         return None
@@ -164,7 +159,7 @@ def paired(facts: Facts) -> list[dict[str, Any]]:
 def absent(facts: Facts, stage: str, file: str, otherwise: str) -> str:
     """Why what a file of a stage would show is not here: gone, damaged, or what is said `otherwise`."""
     if stage in facts.missing:
-        return f"What {stage} left is gone from the store, or was made anew since."
+        return f"What {stage} left is gone from the store, or was made again since."
     damaged = [name for name in facts.damaged.get(stage, ()) if name in (file, MANIFEST)]
     return f"{damaged[0]} of {stage} is damaged and cannot be read." if damaged else otherwise
 
@@ -193,7 +188,7 @@ def lineage(facts: Facts) -> list[dict[str, str]]:
     return [
         {
             "stage": s["stage"],
-            "what": _what(s),
+            "what": _summary(s),
             "digest": s["digest"],
             "path": "/".join(Path(s["path"] or "").parts[-3:]),
         }
@@ -266,33 +261,10 @@ def _beside(facts: Facts, name: str, shown: str | None = None) -> dict[str, Any]
     }
 
 
-def _what(stage: dict[str, Any]) -> str:
-    """What an artifact holds, from its facts."""
-    found = stage["facts"] or {}
-    said = "" if found.get("passed", True) else "refused"
-    match stage["stage"]:
-        case "ingest":
-            said = str(found.get("source", ""))
-        case "collect":
-            rows = spans.of({"collect": found}, [])
-            said = f"{len(rows):,} span{'s'[: len(rows) != 1]}, {sum(row['images'] for row in rows):,} images"
-        case "admit" if "admitted" in found:
-            said = "; ".join(
-                [said] * bool(said)
-                + [f"{len(found[each]):,} {each}" for each in ("admitted", "quarantined") if found[each]]
-            )
-        case "describe" | "mix":
-            said = ", ".join(f"{count:,} {split}" for split, count in in_order(found.get("counts", {})).items())
-        case "tune" if "origin" in found:
-            said = f"hyperparameters, {found['origin']}"
-        case "train" if "epochs" in found:
-            said = f"{found['epochs']} epochs, validation accuracy {found['validation_accuracy']:.4f}"
-        case "evaluate" if found.get("accuracy") is not None:
-            said = f"accuracy {found['accuracy']:.4f}"
-            said += f", against version {found['baseline']}" if found.get("baseline") else ""
-        case "push" if "version" in found:
-            said = f"version {found['version']}{'' if found.get('new') else ', which stood there already'}"
-    return said
+def _summary(stage: dict[str, Any]) -> str:
+    """An artifact's own summary, from its recorded facts. Artifacts of older versions may lack some."""
+    artifact = recorded(stage)
+    return artifact.summary if artifact else ""
 
 
 def _number(text: str) -> float:

@@ -137,9 +137,9 @@ def check(row: dict[str, Any], run: dict[str, Any], config: Config, by: str, rea
         pushes = f"Where it was not pushed yet, the next run does: {run['command']}"
         raise Refused(said, pushes if row["decision"] == "approved" else "That is for good. Train a new model.")
     if why := overtaken(row):
-        raise Refused(f"{why}, after run {number} was evaluated", f"Evaluate anew: {run['command']}")
+        raise Refused(f"{why}, after run {number} was evaluated", f"Evaluate again: {run['command']}")
     age = datetime.datetime.now(datetime.UTC) - datetime.datetime.fromisoformat(row["evaluated"])
     if age > datetime.timedelta(days=days):
         passed = f"{age / datetime.timedelta(days=1):.1f} days"
         cause = f"run {number} was evaluated {passed} ago; push.approval_days is {days:g}"
-        raise Refused(cause, f"Evaluate anew: {run['command']} --force evaluate")
+        raise Refused(cause, f"Evaluate again: {run['command']} --force evaluate")

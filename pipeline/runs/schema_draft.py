@@ -1,4 +1,4 @@
-"""Draft a data contract from statistics, for a person to curate: what chance put there must not become the contract."""
+"""Drafts a data contract from statistics. A person must correct the limits that were inferred from the sample."""
 
 import os
 from collections.abc import Sequence
@@ -33,11 +33,11 @@ with epy.lazy_imports():
 def write(
     source: Source, root: Path, path: Path, *, database: str | None = None, wait: bool = False, verbose: bool = False
 ) -> None:
-    """Ingest and describe the data set, and write what a contract for it could be.
+    """Ingest and describe the dataset, and write what a contract for it could be.
 
     Raises:
         ConfigurationError: the file is there already.
-        DataError: the data set cannot be fetched.
+        DataError: the dataset cannot be fetched.
     """
     if path.exists():
         raise ConfigurationError(f"{path} is there already", "Name another file with --out.")
@@ -70,7 +70,7 @@ def write(
 
 
 def text(train: "stats.pb.DatasetFeatureStatistics", names: Sequence[str]) -> str:
-    """A schema that the train split fulfils. `names`: what the data set calls its labels."""
+    """A schema that the train split fulfils. `names`: what the dataset calls its labels."""
     schema = pb.Schema()
     if list(names) != [str(label) for label in range(len(names))]:
         schema.string_domain.add(name="label", value=names)

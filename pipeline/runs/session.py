@@ -9,7 +9,7 @@ from typing import Any, Literal, cast
 
 from rich.console import Console
 
-from pipeline import serving
+from pipeline import notify, serving
 from pipeline.config import Config
 from pipeline.dag import line
 from pipeline.engine import runner
@@ -17,7 +17,6 @@ from pipeline.engine.component import Node
 from pipeline.engine.pinned import PinnedInputs, by_run
 from pipeline.engine.plan import Planner, Rerun, Step
 from pipeline.lineage import Lineage
-from pipeline.notify import events
 from pipeline.runs import log, progress
 from pipeline.runs.approvals import Approvals
 from pipeline.runs.signals import interrupted
@@ -83,10 +82,10 @@ class Session:
         with contextlib.ExitStack() as afterwards, store.lock(wait=self.wait):
             lineage = Lineage.at(self.root, self.database)
             for killed in lineage.running():  # who would have told of it is dead
-                afterwards.callback(events.send, config.notify, self.root, lineage, killed)
+                afterwards.callback(notify.send, config.notify, self.root, lineage, killed)
             number = lineage.start(profile=name, command=command, config=config.model_dump(mode="json", by_alias=True))
             afterwards.callback(
-                events.send, config.notify, self.root, lineage, number
+                notify.send, config.notify, self.root, lineage, number
             )  # its end is recorded, the lock released
             with (
                 recorded(lineage, number, self.log(number)),

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.schedule.scheduler import Ended
+from pipeline.schedule.state import Ended
 
 
 @dataclass(frozen=True)

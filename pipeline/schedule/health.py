@@ -21,7 +21,8 @@ from typing import Any, get_args
 from etils import epy
 
 from pipeline.lineage import Lineage
-from pipeline.schedule.scheduler import FAILING, NAP, Outcome, State
+from pipeline.schedule.scheduler import NAP
+from pipeline.schedule.state import FAILING, Outcome, State
 from pipeline.serving import PROVENANCE, Shelf
 from pipeline.store import Store
 from schemas.errors import ConfigurationError, StoreError

@@ -11,158 +11,31 @@ import datetime
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal, get_args
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
-
-from pipeline.schedule.cron import zone_named
-from schemas import files
-from schemas.errors import ConfigurationError, EnvironmentFailure, StoreError
+from pipeline.schedule.state import FAILING, Ended, Entry, Outcome, Running, State
+from schemas.errors import ConfigurationError
 
 Missed = Literal["coalesce", "catch-up", "skip"]
-Outcome = Literal[
-    "pushed",
-    "unchanged",
-    "waiting",
-    "no drift",
-    "refused",
-    "failed",
-    "configuration",
-    "time limit",
-    "interrupted",
-    "missed",
-]
 MISSED: tuple[Missed, ...] = get_args(Missed)
-FAILING: tuple[Outcome, ...] = ("failed", "configuration", "time limit")
-UNDONE = (*FAILING, "interrupted")  # what there was to learn from was neither learnt from nor refused
+UNDONE = (*FAILING, "interrupted")  # the news were neither used nor refused
 
 NAP = datetime.timedelta(seconds=60)  # the longest sleep: clocks are set, and laptops wake up
 LATE = 2 * NAP  # after which a tick counts as missed
 FIRST_PAUSE, LONGEST_PAUSE = datetime.timedelta(minutes=1), datetime.timedelta(minutes=15)
-OWED_PAUSE, OWED_WORDS = datetime.timedelta(hours=1), "is not learnt from yet; an hour's pause, then the next try"
+OWED_PAUSE, OWED_WORDS = datetime.timedelta(hours=1), "is not used yet; the next try is in an hour"
 SET_BACK = datetime.timedelta(days=7)  # a clock that was ahead by more had been wrong: its ticks are not waited for
 RECENT = 20
 
 
 @dataclass(frozen=True)
-class Ended:
-    """How a run ended."""
-
-    exit_code: int  # negative: killed by that signal
-    words: str = ""
-    new: bool = False  # it pushed a version
-    timed_out: bool = False
-    special: Outcome | None = None  # what 0 stands for where it is neither a new version nor the old one
-
-    @property
-    def outcome(self) -> Outcome:
-        if self.timed_out:
-            return "time limit"
-        if self.exit_code == 0:
-            return self.special or ("pushed" if self.new else "unchanged")
-        if self.exit_code == 2 and not self.words.startswith(StoreError.kind):
-            return "configuration"
-        return {3: "refused", 4: "refused", 130: "interrupted"}.get(self.exit_code, "failed")  # type: ignore[return-value]
-
-    @property
-    def retryable(self) -> bool:
-        """True if the same run may succeed without a change: the environment failed, or a signal killed it."""
-        killed = self.exit_code < 0 or self.exit_code in (128 + 9, 128 + 15)
-        unavailable = self.exit_code == EnvironmentFailure.exit_code or self.words.startswith(StoreError.kind)
-        return self.outcome == "failed" and (killed or unavailable)
-
-    @property
-    def busy(self) -> bool:
-        """True if another run held the lock: nothing was tried."""
-        return self.exit_code == 5 and not self.timed_out
-
-
-class _Saved(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Entry(_Saved):
-    """What became of a tick, or of several that one run stands for."""
-
-    tick: AwareDatetime  # the last of them
-    ticks: int = 1
-    cause: str = ""  # the news that it was run for; it then stands for no tick
-    outcome: Outcome
-    why: str
-    tries: int = 0
-    exit_code: int | None = None
-    started: AwareDatetime | None = None
-    ended: AwareDatetime
-
-
-class Running(_Saved):
-    """A tick whose run has begun and has no outcome yet: in progress, waiting for a retry, or cut off by a crash."""
-
-    tick: AwareDatetime
-    ticks: int = 1
-    cause: str = ""
-    started: AwareDatetime
-    tries: int = 0
-    busy: int = 0  # times that another run held the lock
-    again: AwareDatetime | None = None  # not before
-
-
-class State(_Saved):
-    """What outlives a restart."""
-
-    cron: str
-    timezone: str
-    accounted: AwareDatetime  # ticks up to here are run, accounted for, or in `running`
-    heard: str = ""  # the news that a run was last begun for, or had before it
-    owed: AwareDatetime | None = None  # not before then are these tried again: no run with them has come to a good end
-    running: Running | None = None
-    next: AwareDatetime | None = None
-    why: str = ""
-    recent: tuple[Entry, ...] = ()  # the newest last
-
-    @classmethod
-    def read(cls, path: Path) -> "State | None":
-        """Raises StoreError: the file is not a schedule's state, or cannot be read."""
-        try:
-            found = cls.model_validate_json(path.read_bytes())
-            zone_named(found.timezone)
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            raise files.explain(error, path, "cannot read the schedule's state") from error
-        except (ValidationError, ConfigurationError) as error:
-            why = f": {error.cause}" if isinstance(error, ConfigurationError) else ""
-            raise StoreError(
-                f"{path} is not a schedule's state{why}", "Remove it: the schedule then begins anew."
-            ) from None
-        return found
-
-    def write(self, path: Path) -> None:
-        with files.explained(path.parent, "cannot write the schedule's state to"):
-            files.write_json(path, self.model_dump(mode="json"))
-
-    @classmethod
-    def begin(cls, before: "State | None", cron: str, timezone: str, now: datetime.datetime) -> "State":
-        """Continues from `before`. A new timetable begins now: its ticks were never due. Owed runs start at once."""
-        if before is None:
-            return cls(cron=cron, timezone=timezone, accounted=now)
-        why = before.why if before.running else ""
-        # Decided, and said, anew; who starts a schedule again may have mended what was wrong.
-        before = before.model_copy(update={"next": None, "why": why, "owed": before.owed and now})
-        if (before.cron, before.timezone) == (cron, timezone):
-            return before
-        return before.model_copy(update={"cron": cron, "timezone": timezone, "accounted": now})
-
-
-@dataclass(frozen=True)
 class Rules:
-    """What is done about ticks that were missed, about failures, and about hosts that would all start at once."""
+    """How to treat missed ticks, failures, and hosts that would all start at once."""
 
     missed: Missed = "coalesce"
     retries: int = 3
     jitter: float = 0.0  # seconds; a tick's own share of it stays the same across restarts
-    name: str = ""  # of this host and store: what the jitter hangs on
+    name: str = ""  # of this host and store: the jitter's seed
 
     def __post_init__(self) -> None:
         """Raises ConfigurationError: a jitter without end, or of more than a day."""
@@ -185,9 +58,9 @@ class Rules:
 
 @dataclass(frozen=True)
 class News:
-    """What there is to learn from by now."""
+    """The data that there is to train on by now."""
 
-    token: str  # differs where something is new
+    token: str  # changes when something is new
     words: str
 
 

@@ -113,7 +113,7 @@ class Standing:
         return [found[number] for number in sorted(found)]
 
     def remembered(self) -> list[Record]:
-        """As `history`, of what can be read: a rollback need not wait until all is mended.
+        """As `history`, of what can be read: a rollback need not wait until all is fixed.
 
         Where a version and its record differ, the record counts: a damaged version may name another model.
         """

@@ -1,5 +1,5 @@
 """Artifacts on disk: commit, find, verify, garbage collection."""
 
-from pipeline.store.store import Store, facts
+from pipeline.store.store import Store, facts, from_facts
 
-__all__ = ["Store", "facts"]
+__all__ = ["Store", "facts", "from_facts"]

@@ -129,8 +129,8 @@ class Store:
         if manifest is None:
             return None
         if wrong := files.differences(path, manifest["files"], contents=False):
-            raise DataError(f"artifact {path}: {wrong[0]}", f"Run again with --force {stage} to make it anew.")
-        return dataclasses.replace(_from_json(kind, path, manifest["facts"]), digest=manifest["digest"])
+            raise DataError(f"artifact {path}: {wrong[0]}", f"Run again with --force {stage}.")
+        return dataclasses.replace(from_facts(kind, path, manifest["facts"]), digest=manifest["digest"])
 
     def check(self, stage: str, artifact: Artifact) -> None:
         """Every file of the artifact is, to the bit, what was committed.
@@ -144,7 +144,7 @@ class Store:
         else:
             wrong = files.differences(artifact.path, manifest["files"], contents=True)
         if wrong:
-            raise DataError(f"artifact {artifact.path}: {wrong[0]}", f"Run again with --force {stage} to make it anew.")
+            raise DataError(f"artifact {artifact.path}: {wrong[0]}", f"Run again with --force {stage}.")
 
     def manifest(self, stage: str, key: str) -> dict[str, Any] | None:
         """An artifact's manifest; an artifact without a readable one does not exist."""
@@ -228,7 +228,12 @@ def _adapter(kind: Any) -> Any:
     return TypeAdapter(kind)
 
 
-def _from_json(kind: Any, path: Path, facts: dict[str, Any]) -> Artifact:
+def from_facts(kind: Any, path: Path, facts: dict[str, Any]) -> Artifact:
+    """The artifact of a type with these facts, as `facts` gives them.
+
+    Raises:
+        ValueError: a fact is missing or of another type.
+    """
     found: Artifact = _adapter(kind).validate_python({"path": path, **facts})
     return found
 

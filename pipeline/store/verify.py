@@ -1,4 +1,4 @@
-"""Whether a store is what it says it is: every digest is computed anew.
+"""Whether a store is what it says it is: every digest is computed again.
 
 found = verify(store, lineage)
 found.damage       # [Damage(artifact="train/3f9a…", what="model.keras was altered: ...", remedy="...")]
@@ -43,7 +43,7 @@ def verify(store: Store, lineage: Lineage) -> Verified:
     count = size = artifacts = 0
     damage: list[Damage] = []
     for path in artifact_directories(store.root):
-        name, remedy = f"{path.parent.name}/{path.name}", f"Remove {path}: the next run that needs it makes it anew."
+        name, remedy = f"{path.parent.name}/{path.name}", f"Remove {path}: the next run that needs it makes it again."
         manifest = None if path.is_symlink() else store.manifest(path.parent.name, path.name)
         if manifest is None:
             what = (

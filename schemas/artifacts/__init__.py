@@ -5,7 +5,7 @@ examples.splits["train"].count  # 4000
 """
 
 from schemas.artifacts.base import Artifact, Gate, Sharded, Split
-from schemas.artifacts.data import Examples, Mixture, SourceData, Statistics, Verdict
+from schemas.artifacts.data import Examples, Mixture, SourceData, Statistics, Verdict, in_order
 from schemas.artifacts.evaluation import Evaluation, GateResult
 from schemas.artifacts.serving import WARMUP, Approval, Best, Decision, Pushed, Served, ServingCheck
 from schemas.artifacts.spans import Admission, Arrivals, Collected, Span
@@ -38,4 +38,5 @@ __all__ = [
     "Split",
     "Statistics",
     "Verdict",
+    "in_order",
 ]

@@ -22,6 +22,11 @@ class Artifact:
         """Identifies the artifact in the cache keys of later stages: its digest, or named parts that explain it."""
         return self.digest
 
+    @property
+    def summary(self) -> str:
+        """Its content in a few words, for tables of stages."""
+        return ""
+
     def read_json(self, name: str) -> Any:
         """The content of a JSON file of this artifact.
 
@@ -44,6 +49,10 @@ class Gate(Artifact):
     passed: bool = field(kw_only=True)
     reasons: tuple[str, ...] = field(default=(), kw_only=True)  # a sentence for each refusal
     remedy: str = field(default="", kw_only=True)
+
+    @property
+    def summary(self) -> str:
+        return "" if self.passed else "refused"
 
     def require_passed(self, stage: str) -> None:
         """Raises the gate's refusal if it did not pass. The runner has checked before; a caller without it has not."""

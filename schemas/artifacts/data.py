@@ -35,6 +35,10 @@ class Examples(Sharded):
     source: str  # dataset and version, e.g. "mnist:3.0.1"
     test: str = ""  # digest of the test split alone
 
+    @property
+    def summary(self) -> str:
+        return self.source
+
 
 @dataclass(frozen=True)
 class Statistics(Artifact):
@@ -45,6 +49,10 @@ class Statistics(Artifact):
     """
 
     counts: dict[str, int]  # records in each split
+
+    @property
+    def summary(self) -> str:
+        return _counts(self.counts)
 
     def by_split(self) -> "dict[str, pb.DatasetFeatureStatistics]":
         """Statistics by split, in the order of the splits."""
@@ -57,6 +65,16 @@ class Statistics(Artifact):
     @staticmethod
     def write_leaked(out: Path, split: str, positions: Iterable[int]) -> None:
         (out / _leaked(split)).write_text(json.dumps(sorted(positions)), encoding="utf-8")
+
+
+def _counts(counts: dict[str, int]) -> str:
+    return ", ".join(f"{count:,} {split}" for split, count in in_order(counts).items())
+
+
+def in_order(splits: dict[str, Any]) -> dict[str, Any]:
+    """The same, in the order of the line: train, validation, test, fresh, and others after them."""
+    known = [name for name in ("train", "validation", "test", "fresh") if name in splits]
+    return {name: splits[name] for name in (*known, *(name for name in splits if name not in known))}
 
 
 def _leaked(split: str) -> str:
@@ -72,6 +90,10 @@ class Mixture(Examples, Statistics):
 
     spans: tuple[str, ...] = ()  # spans that are trained on
     fresh: str = ""  # the span that `fresh` is of
+
+    @property
+    def summary(self) -> str:
+        return _counts(self.counts)
 
 
 @dataclass(frozen=True)

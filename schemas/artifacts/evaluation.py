@@ -57,6 +57,11 @@ class Evaluation(Gate):
     test: str = ""  # digest of the test split
     baseline: int | None = None  # the version it was compared with
 
+    @property
+    def summary(self) -> str:
+        against = f", against version {self.baseline}" if self.baseline else ""
+        return f"accuracy {self.accuracy:.4f}{against}"
+
     def gates(self) -> tuple[GateResult, ...]:
         """A result for each gate and slice, in the order of the configuration."""
         return tuple(GateResult.of(row) for row in self.read_json("gates.json"))

@@ -91,3 +91,7 @@ class Pushed(Artifact):
 
     version: int
     new: bool
+
+    @property
+    def summary(self) -> str:
+        return f"version {self.version}{'' if self.new else ', which already held this model'}"

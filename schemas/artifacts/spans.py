@@ -38,6 +38,11 @@ class Collected(Artifact):
 
     spans: dict[str, Span]
 
+    @property
+    def summary(self) -> str:
+        images = sum(span.count for span in self.spans.values())
+        return f"{len(self.spans):,} span{'s'[: len(self.spans) != 1]}, {images:,} images"
+
     def parts(self, span: str, *splits: str) -> list[Path]:
         """The statistics of a span's shards that have records."""
         parts, every = self.path / span / "parts", self.spans[span].splits
@@ -55,6 +60,12 @@ class Admission(Gate):
     admitted: tuple[str, ...]
     quarantined: dict[str, str]  # the reason
     drifted: dict[str, str]  # the measure that is over its limit, in words
+
+    @property
+    def summary(self) -> str:
+        counts = {"admitted": len(self.admitted), "quarantined": len(self.quarantined)}
+        counted = [f"{count:,} {name}" for name, count in counts.items() if count]
+        return "; ".join([super().summary] * bool(super().summary) + counted)
 
     def rows(self) -> list[dict[str, Any]]:
         """A row for each span: counts, errors, warnings, drift."""

@@ -52,6 +52,10 @@ class Hyperparameters(Artifact):
 
     origin: str  # "configured", or the search that found them
 
+    @property
+    def summary(self) -> str:
+        return f"hyperparameters, {self.origin}"
+
     def settings(self) -> Train:
         return Train.model_validate(self.read_json(HYPERPARAMETERS))
 
@@ -67,6 +71,10 @@ class Model(Artifact):
     epochs: int
     validation_accuracy: float  # of the weights that were kept, in [0, 1]
     identity: str = ""  # digest of what it computes: equal for models that differ in their bytes alone
+
+    @property
+    def summary(self) -> str:
+        return f"{self.epochs} epochs, validation accuracy {self.validation_accuracy:.4f}"
 
     def history(self) -> list[dict[str, float]]:
         """A row for each epoch: loss, accuracy, val_loss, val_accuracy."""

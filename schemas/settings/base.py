@@ -1,9 +1,13 @@
 """What every settings model shares: strictness and common number types."""
 
+import os
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat
+
+from schemas.errors import ConfigurationError
 
 Fraction = Annotated[FiniteFloat, Field(ge=0, le=1)]
 Positive = Annotated[FiniteFloat, Field(gt=0)]
@@ -13,7 +17,29 @@ FilePath = Annotated[str, Field(min_length=1), AfterValidator(lambda text: str(P
 Severity = Literal["ignore", "warning", "error"]
 
 
+def _variable(name: str) -> str:
+    if not re.fullmatch("[A-Z_][A-Z0-9_]*", name):  # not shown: it may be the secret itself
+        raise ValueError(
+            "this is not the name of an environment variable (capitals, digits, _), which would hold the secret"
+        )
+    return name
+
+
+Variable = Annotated[str, AfterValidator(_variable)]  # an environment variable that holds a secret
+
+
 class Settings(BaseModel):
     """Unknown keys are refused; values are not coerced from other types, and never change."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+def secret(variable: str) -> str:
+    """The value of an environment variable.
+
+    Raises:
+        ConfigurationError: it is not set.
+    """
+    if not (value := os.environ.get(variable)):
+        raise ConfigurationError(f"the environment variable {variable} is not set", "Set it for this process.")
+    return value

@@ -4,8 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, FiniteFloat, model_validator
 
-from schemas.settings.base import FilePath, Positive, Settings
-from schemas.settings.notify import Variable
+from schemas.settings.base import FilePath, Positive, Settings, Variable
 
 Name = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]*\S[^\x00-\x1f\x7f]*$")]
 
@@ -57,7 +56,7 @@ class Push(Settings):
     """How a model reaches the serving directory."""
 
     model: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")] | None = Field(
-        None, description="folder below the serving directory; absent: named after the data set"
+        None, description="folder below the serving directory; absent: named after the dataset"
     )
     keep: Annotated[int, Field(ge=2)] = Field(
         5, description="versions to keep, beside the pinned and the best ever served"

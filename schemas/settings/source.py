@@ -15,13 +15,13 @@ def data_set_name(tfds: str) -> str:
 
 
 class Source(Settings):
-    """A TFDS image-classification data set."""
+    """A TFDS image-classification dataset."""
 
-    tfds: str = Field(min_length=1, description="name of the TFDS data set, e.g. mnist or mnist:3.0.1")
+    tfds: str = Field(min_length=1, description="name of the TFDS dataset, e.g. mnist or mnist:3.0.1")
     module: str | None = Field(None, description="Python module to import first, where it registers the builder")
     data_dir: FilePath | None = Field(None, description="where TFDS keeps prepared data; TFDS's own default if absent")
     manual_dir: FilePath | None = Field(None, description="folder of the original files, for machines without network")
-    train: Split = Field("train", description="the split to learn from; validation is cut from it")
+    train: Split = Field("train", description="the split to train on; validation is cut from it")
     test: Split = Field("test", description="the split that the evaluator alone reads")
     validation: Annotated[FiniteFloat, Field(gt=0, lt=1)] = Field(
         0.1, description="share of train that becomes validation"
@@ -30,7 +30,7 @@ class Source(Settings):
 
     @property
     def name(self) -> str:
-        """The data set's name without its version, as a file may be called."""
+        """The dataset's name without its version, as a file may be called."""
         return data_set_name(self.tfds)
 
     @model_validator(mode="after")

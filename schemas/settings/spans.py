@@ -42,7 +42,7 @@ def in_order(names: Iterable[str]) -> list[str]:
 
 
 class Window(Settings):
-    """Which of the admitted spans are learnt from: all of them, unless it says otherwise."""
+    """Which of the admitted spans are trained on: all of them, unless it says otherwise."""
 
     last: PositiveInt | None = Field(None, description="the newest N")
     days: PositiveInt | None = Field(
@@ -78,7 +78,7 @@ class Drift(Settings):
 
 
 class Spans(Settings):
-    """New data beside the data set of `source`: directories span-*, each of labelled images."""
+    """New data beside the dataset of `source`: directories span-*, each of labelled images."""
 
     directory: FilePath = Field(description="where spans appear: span-0007/, or span-2026-11-07/")
     ready: Literal["marker", "rename"] = Field(
@@ -87,9 +87,9 @@ class Spans(Settings):
     labels: list[str] = Field(
         [], description="names of the folders of images, in the order of labels; absent: they are numbers"
     )
-    window: Window = Field(Window(), description="which spans are learnt from; all, unless stated")
+    window: Window = Field(Window(), description="which spans are trained on; all, unless stated")
     weight: Positive = Field(1.0, description="how often an image of a span counts in training")
-    base_weight: Positive = Field(1.0, description="how often an image of the data set of source counts in training")
+    base_weight: Positive = Field(1.0, description="how often an image of the dataset of source counts in training")
     fresh: Annotated[FiniteFloat, Field(ge=0, lt=1)] = Field(
         0.1, description="share of the newest span that is tested on, beside the fixed test split"
     )

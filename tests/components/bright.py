@@ -1,4 +1,4 @@
-"""A data set so small that a training takes a second: 60 images to learn from, 40 to validate on, bright or dark."""
+"""A dataset so small that a training takes a second: 60 images to train on, 40 to validate on, bright or dark."""
 
 from pathlib import Path
 

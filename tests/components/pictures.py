@@ -1,4 +1,4 @@
-"""Tests' own data: a small TFDS data set in odd variants, and `Examples` of any images and labels."""
+"""Tests' own data: a small TFDS dataset in odd variants, and `Examples` of any images and labels."""
 
 from pathlib import Path
 from typing import Any

@@ -79,9 +79,9 @@ def test_an_approved_model_passes_and_says_by_whom(ask):
     [
         (
             decision(evaluation="another"),
-            "what ada approved as run 3 was evaluated anew since, and waits for approval again",
+            "what ada approved as run 3 was evaluated again since, and waits for approval again",
         ),
-        (decision(days=2.5), "what ada approved as run 3 was evaluated anew since, and waits for approval again"),
+        (decision(days=2.5), "what ada approved as run 3 was evaluated again since, and waits for approval again"),
         (
             decision(days=1.6),
             "what ada approved as run 3 was approved more than 1.5 days ago, "
@@ -132,7 +132,7 @@ def test_a_model_that_was_rolled_back_is_refused_even_if_it_was_approved(ask, sh
 
 def test_a_refused_model_is_never_asked_about(lend, tmp_path: Path):
     evaluation = Evaluation(tmp_path, passed=False, accuracy=0.9, loss=0.3, saved_model="s")
-    with pytest.raises(AssertionError):
+    with pytest.raises(Refused, match="approve was given Evaluation, which refused"):
         approve.function(
             Model(tmp_path, epochs=1, validation_accuracy=0.9),
             evaluation,

@@ -199,7 +199,7 @@ def test_a_span_that_may_not_be_read_stops_no_plan_and_says_so(inside, denied, r
             list(read(pieces(span, [], 10)[0]))
     assert list(arrivals.spans) == ["span-1", "span-2"]
     (span / inside).chmod(0o755)
-    assert come(public, ready=ready).spans["span-2"] != arrivals.spans["span-2"]  # it is read anew
+    assert come(public, ready=ready).spans["span-2"] != arrivals.spans["span-2"]  # it is read again
     assert come(public, ready=ready).spans["span-1"] == arrivals.spans["span-1"]
 
 

@@ -34,7 +34,7 @@ WORDS = {
     "empty": "ends after record 0 of 5",
     "not_there": "is missing",
 }
-REMEDY = "Run again with --force ingest to make it anew."
+REMEDY = "Run again with --force ingest."
 
 
 @pytest.mark.parametrize("fault", WORDS)
@@ -142,4 +142,4 @@ def test_train_names_the_damaged_record_and_the_stage_that_makes_it_anew(feature
             dataclasses.replace(features, path=folder), configured(features, Train(), tmp_path / "tune"), run=run
         )
     assert "is damaged (a checksum does not match) at record 2 of" in refused.value.cause
-    assert refused.value.remedy == "Run again with --force transform to make it anew."
+    assert refused.value.remedy == "Run again with --force transform."

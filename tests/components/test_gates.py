@@ -81,7 +81,7 @@ def test_classes_of_which_none_can_be_judged_are_refused():
     """A gate that could refuse nothing is no gate."""
     found = judge(GATES, 2, metrics(0.95, slices={"label=0": row(1.0, count=4), "label=1": row(1.0, count=4)}), [])
     (words,) = [gate.words for gate in found if not gate.passed]
-    assert words == "no class has 5 test images, as gates.min_examples asks, so gates.per_class cannot be judged"
+    assert words == "no class has gates.min_examples (5) test images, so gates.per_class cannot be judged"
     assert refused(metrics(0.95, slices={"label=0": row(1.0, count=4)})) == []
 
 

@@ -1,4 +1,4 @@
-"""ingest: a TFDS data set becomes sharded TFRecords of raw images."""
+"""ingest: a TFDS dataset becomes sharded TFRecords of raw images."""
 
 import hashlib
 

@@ -164,7 +164,7 @@ def test_a_model_of_the_same_labels_in_another_order_is_not_what_is_served(tmp_p
     with pytest.raises(ConfigurationError) as refused:
         served_data.function(candidate, contract=turned, **shelf)
     assert refused.value.cause == f"cat is label 0 of {version.path}; mnist.pbtxt says that it is label 1"
-    assert refused.value.remedy == "Mend the schema, or name another push.model."
+    assert refused.value.remedy == "Fix the schema, or name another push.model."
 
 
 def test_a_served_version_that_was_altered_is_no_baseline(tmp_path, shelf, lend):
@@ -220,7 +220,7 @@ def test_a_model_that_is_served_is_not_its_own_best(tmp_path, shelf, lend):
 
 
 def test_the_same_model_in_other_bytes_is_neither_pushed_again_nor_compared_with_itself(tmp_path, shelf, lend):
-    first, again = made(tmp_path, "a"), made(tmp_path, "a trained anew")
+    first, again = made(tmp_path, "a"), made(tmp_path, "a trained again")
     for parts in (first, again):
         parts["model"] = dataclasses.replace(parts["model"], identity="what it computes")
     pushed(first, shelf, lend, 1)
@@ -249,7 +249,7 @@ def test_after_a_rollback_the_next_model_is_compared_with_what_is_served_and_the
     Shelf(shelf["serving_dir"], "own").rollback(reason="slow")
     against = baseline.function(second["model"], **shelf)
     assert (against.version, against.digest) == (3, "model-a")
-    assert best.function(second["model"], examples(), **shelf).digest == before.digest, "nothing is evaluated anew"
+    assert best.function(second["model"], examples(), **shelf).digest == before.digest, "nothing is evaluated again"
     with pytest.raises(Refused, match="push was given Approval, which refused"):
         pushed(second, shelf, lend, 3)
     again, against, _, _ = pushed(first, shelf, lend, 4)

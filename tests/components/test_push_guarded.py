@@ -154,7 +154,7 @@ def test_a_version_that_is_not_served_is_rolled_back(pushed, shelf, keys):
 
 @pytest.mark.parametrize("signed", [False, True])
 def test_nothing_that_was_altered_is_served_in_its_place(pushed, shelf, keys, signed):
-    """Also where signatures are not required: what is signed anew was signed before."""
+    """Also where signatures are not required: what is signed again was signed before."""
     keys = Signing(key=keys.key) if signed else None
     version = pushed("a", signatures=keys)
     (version.path / "more").write_text("more", encoding="utf-8") if not signed else (

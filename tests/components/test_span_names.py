@@ -111,4 +111,4 @@ def test_a_window_that_leaves_no_span_though_some_were_admitted_is_warned_of(
         spans.deliver(tmp_path, name, *digits)
     found, run = collected(tmp_path, lend()), lend()
     mixed(sample, sample_statistics, found, admitted(lend(), "span-1"), run, only=["span-2"])
-    assert run.said[0] == "warning: spans.window leaves none of 1 admitted spans to learn from"
+    assert run.said[0] == "warning: spans.window leaves none of 1 admitted spans to train on"

@@ -75,9 +75,7 @@ def test_images_of_another_size_are_refused(tmp_path, lend):
     verdict = judged(three(tmp_path, in_test(lambda images, labels: (images[:, :6], labels))), lend())
     assert not verdict.passed
     assert verdict.reasons == ("test: image/height is 6 (60 times); own.pbtxt allows 8",)
-    assert (
-        verdict.remedy == "Mend the data, or, if it is right as it is, the contract (own.pbtxt). Nothing was trained."
-    )
+    assert verdict.remedy == "Fix the data, or, if it is right as it is, the contract (own.pbtxt). Nothing was trained."
     assert kinds(verdict) == {"test/image/height": [("INT_TYPE_SMALL_INT", ERROR)]}
 
 

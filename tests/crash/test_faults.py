@@ -114,7 +114,7 @@ def test_a_read_only_root_is_one_line_of_cause_and_one_of_remedy(line: Line) -> 
     assert code == 2
     assert err.splitlines() == [
         f"store: cannot lock {line.root}: Read-only file system",
-        "  Name another with --root or --serving-dir, or mend its permissions.",
+        "  Name another with --root or --serving-dir, or fix its permissions.",
     ]
 
 

@@ -274,7 +274,7 @@ def fresh(data_dir, environment, tmp_path):
 
 
 def test_data_that_breaks_its_contract_is_refused_with_exit_code_4(fresh):
-    """And with --json, what is printed to stdout stays for programs, though the data set is prepared on the way."""
+    """And with --json, what is printed to stdout stays for programs, though the dataset is prepared on the way."""
     source = ("source.tfds=pictures/label_ten", "source.module=tests.components.pictures", "source.validation=0.3")
     found = fresh("--json", sets=(*source, "validate.skew=ignore"))
     assert found.returncode == 4, found.stderr
@@ -322,5 +322,5 @@ def test_a_data_set_that_cannot_be_fetched_is_refused_soon_with_both_ways_out(fr
 
 
 def test_nothing_of_ours_was_written_to_the_home_of_the_user(line, environment):
-    """Keras and Matplotlib keep a file there; data sets and results go where they were told."""
+    """Keras and Matplotlib keep a file there; datasets and results go where they were told."""
     assert {p.name for p in Path(environment["HOME"]).iterdir()} <= {".keras", ".cache", ".config"}

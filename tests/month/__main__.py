@@ -23,7 +23,7 @@ def main() -> int:
     parser.add_argument("--days", type=int, default=30)
     parser.add_argument("--short", action="store_true", help="four days of it")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--data-dir", help="where TFDS keeps the sample, prepared; prepared anew if absent")
+    parser.add_argument("--data-dir", help="where TFDS keeps the sample, prepared; prepared again if absent")
     parser.add_argument("--keep", type=Path, help="a folder to leave everything in")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:

@@ -40,7 +40,7 @@ def _served(world: World) -> list[Finding]:
         Finding("models were served", f"{len(versions)} versions stand", bool(versions)),
         Finding("each is whole, to the bit", f"{sum(whole)} of {len(whole)}", all(whole)),
         Finding(
-            "each is good, measured anew",
+            "each is good, measured again",
             f"accuracy {min(accuracies):.3f} to {max(accuracies):.3f}",
             min(accuracies) >= 0.87,
         ),
@@ -93,8 +93,8 @@ def _spans(world: World, store: Store) -> list[Finding]:
     broken = f"span-{world.story.broken:04d}"
     found = [
         Finding(
-            "every span was learnt from, or is quarantined",
-            f"{len(learnt)} learnt from, {len(admission.quarantined)} quarantined",
+            "every span was trained on, or is quarantined",
+            f"{len(learnt)} trained on, {len(admission.quarantined)} quarantined",
             not lost,
         ),
         Finding(

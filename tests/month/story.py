@@ -14,7 +14,8 @@ import numpy as np
 import yaml
 
 from pipeline.schedule.child import pushed
-from pipeline.schedule.scheduler import Ended, News, Rules, Running, Schedule, State
+from pipeline.schedule.scheduler import News, Rules, Schedule
+from pipeline.schedule.state import Ended, Running, State
 from tests import spans
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -32,12 +33,12 @@ class Story:
     drifting: int = 11  # that day's images are brighter than any before
     crashes: int = 14  # every try of that day's run is killed, but the last
     mixed_up: int = 19  # that day's span has wrong labels; somebody takes it away
-    mended: int = 21  # on this day
+    fixed: int = 21  # on this day
     kills: int = 4  # on the day of crashes
 
     @classmethod
     def short(cls) -> "Story":
-        return cls(days=4, broken=0, drifting=-1, crashes=1, mixed_up=2, mended=3, kills=2)
+        return cls(days=4, broken=0, drifting=-1, crashes=1, mixed_up=2, fixed=3, kills=2)
 
 
 @dataclass
@@ -97,7 +98,7 @@ class World:
         """The day's span, and what a person does that day."""
         day = self.day
         spoilt = self.spans / f"span-{self.story.mixed_up:04d}"
-        if day == self.story.mended and spoilt.exists():
+        if day == self.story.fixed and spoilt.exists():
             shutil.move(spoilt, self.folder)
         name = f"span-{day:04d}"
         if name in self.delivered or day >= self.story.days:

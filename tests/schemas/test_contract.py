@@ -64,7 +64,8 @@ def test_a_contract_that_is_not_there_is_refused() -> None:
     assert "mnist.pbtxt" in shipped
     assert refused("minst.pbtxt") == (
         f"configuration: schema minst.pbtxt is neither a file nor a shipped schema ({shipped})\n"
-        "  Draft one with: python -m pipeline schema infer --profile PROFILE"
+        "  Paths in a configuration file are relative to its folder. Draft a schema with: "
+        "python -m pipeline schema infer --profile PROFILE"
     )
 
 
@@ -85,7 +86,7 @@ def test_a_draft_is_refused(tmp_path: Path) -> None:
     (tmp_path / "draft.pbtxt").write_text(f"# DRAFT: inferred. Read it.\n\n{MNIST}", encoding="utf-8")
     assert refused(tmp_path / "draft.pbtxt") == (
         f"configuration: schema {tmp_path}/draft.pbtxt is still a draft\n"
-        "  Read it, correct what chance put there, and remove its first line."
+        "  Read it, correct the limits inferred from the sample, and remove its first line."
     )
 
 

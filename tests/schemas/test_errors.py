@@ -38,8 +38,8 @@ from schemas.errors import (
     ],
 )
 def test_each_kind_has_its_word_and_its_exit_code(kind: type[GatelineError], word: str, exit_code: int) -> None:
-    error = kind("it broke", "Mend it.")
-    assert str(error) == f"{word}: it broke\n  Mend it."
+    error = kind("it broke", "Fix it.")
+    assert str(error) == f"{word}: it broke\n  Fix it."
     assert error.exit_code == exit_code
     assert issubclass(kind, GatelineError)
 

@@ -115,8 +115,8 @@ def test_a_full_disk_is_explained() -> None:
 @pytest.mark.parametrize(
     ("number", "remedy"),
     [
-        (errno.EACCES, "Name another with --root or --serving-dir, or mend its permissions."),
-        (errno.EROFS, "Name another with --root or --serving-dir, or mend its permissions."),
+        (errno.EACCES, "Name another with --root or --serving-dir, or fix its permissions."),
+        (errno.EROFS, "Name another with --root or --serving-dir, or fix its permissions."),
         (errno.ENOTDIR, "Name another with --root or --serving-dir."),
     ],
 )

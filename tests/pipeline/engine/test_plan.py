@@ -95,8 +95,7 @@ def test_a_damaged_artifact_is_refused_and_force_makes_it_anew(made: Line, to: P
     with pytest.raises(DataError) as error:
         made.plan(line(to))
     assert (
-        str(error.value)
-        == f"data: artifact {number.parent}: number.txt is missing\n  Run again with --force double to make it anew."
+        str(error.value) == f"data: artifact {number.parent}: number.txt is missing\n  Run again with --force double."
     )
     made.run(line(to), Rerun(frozenset({"double"})))
     assert number.read_text(encoding="utf-8") == "2"

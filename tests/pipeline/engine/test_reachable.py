@@ -25,7 +25,7 @@ EDITS = [
     ("description of a setting", "schemas/settings/train.py", "passes over train", "number of epochs", set()),
     ("description of another setting", "schemas/settings/gates.py", "smallest accuracy overall", "minimum", set()),
     ("an unused function", "components/_training/batches.py", "", "\n\ndef unused():\n    return 1\n", set()),
-    ("a setting of no stage", "schemas/settings/notify.py", "", "\n\nUNUSED = 1\n", set()),
+    ("a setting of no stage", "pipeline/notify/settings.py", "", "\n\nUNUSED = 1\n", set()),
     ("body of a helper, two modules away", "components/models/mlp.py", "Flatten()", 'Flatten(name="flat")', TRAINING),
     ("constant", "components/_training/batches.py", "GROUP = 64", "GROUP = 32", TRAINING),
     ("lambda", "components/_training/batches.py", "-size)", "size)", TRAINING),

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.engine.component import Node
 from pipeline.engine.plan import Rerun
 from pipeline.engine.runner import Beam, checked
 from pipeline.store import Store
 from schemas.errors import ConfigurationError, DataError
 from tests.pipeline.conftest import Line
-from tests.pipeline.tiny_line import EVENTS, Number, double, line, parity, pick, stumble, walk_through
+from tests.pipeline.tiny_line import EVENTS, Number, double, fetch, line, parity, pick, shelved, stumble, walk_through
 
 BY_ITSELF = """
 import sys
@@ -52,6 +53,20 @@ def test_a_line_runs_in_order_and_delivers(tiny: Line, to: Path) -> None:
         ("judge", "ran", "first time"),
         ("deliver", "ran", "runs every time"),
     ]
+
+
+def test_a_stage_that_completes_its_input_is_recorded_under_the_key_it_is_stored_at(tiny: Line, tmp_path: Path) -> None:
+    def fetched() -> Node:
+        number = pick(value=1)
+        return fetch(found=shelved(number=number, shelf=tmp_path / "shelf"), shelf=tmp_path / "shelf")
+
+    made = tiny.run(fetched())
+    (row,) = [row for row in tiny.lineage.executions(1) if row["stage"] == "fetch"]
+    assert row["key"] == made.path.name
+    assert tiny.store.find("fetch", row["key"], Number) == made
+    EVENTS.clear()
+    assert tiny.run(fetched()) == made
+    assert "fetch" not in EVENTS
 
 
 def test_a_second_run_reuses_all_and_still_delivers(tiny: Line, to: Path) -> None:

@@ -121,7 +121,7 @@ def test_an_execution_of_no_run_is_refused_by_the_database(opened: Open, url: st
 def test_a_database_that_may_only_be_read_is_not_called_full(opened: Open, tmp_path: Path) -> None:
     (tmp_path / "empty.db").touch()
     with pytest.raises(
-        StoreError, match=r"readonly database\n  Mend its permissions, or name another with --database\.$"
+        StoreError, match=r"readonly database\n  Fix its permissions, or name another with --database\.$"
     ):
         opened(f"sqlite:///file:{tmp_path / 'empty.db'}?mode=ro&uri=true")
 
@@ -142,7 +142,7 @@ def test_what_hinders_a_write_has_a_remedy_of_its_own(opened: Open, tmp_path: Pa
     first, second = opened(f"sqlite:///{path}"), opened(f"sqlite:///{path}")
     reader = opened(f"sqlite:///file:{path}?mode=ro&uri=true")
     with pytest.raises(
-        GatelineError, match=r"readonly database\n  Mend its permissions, or name another with --database\.$"
+        GatelineError, match=r"readonly database\n  Fix its permissions, or name another with --database\.$"
     ):
         start(reader)
     with second.engine.connect() as connection:

@@ -18,9 +18,10 @@ import pytest
 from aiosmtpd.controller import Controller
 
 from pipeline.lineage import Lineage
-from pipeline.notify import events
+from pipeline.notify import EVENTS, Notify, send
+from pipeline.notify.channels.email import Email
+from pipeline.notify.channels.webhook import Webhook
 from pipeline.store import Store
-from schemas.settings.notify import EVENTS, Email, Notify, Webhook
 
 ROOT = Path(__file__).parents[3]
 
@@ -110,8 +111,9 @@ class Line:
         drift: bool = False,
         candidate: str = "one",
         spans: dict[str, Any] | None = None,
+        config: dict[str, Any] | None = None,
     ) -> int:
-        number = self.lineage.start(profile="mnist", command="", config={})
+        number = self.lineage.start(profile="mnist", command="", config=config or {})
         verdict = self.root / "verdict"
         verdict.mkdir(exist_ok=True)
         words = "train against version 3's: the share of label 4 differs by 0.2"
@@ -138,7 +140,7 @@ class Line:
         return number
 
     def tell(self, number: int, *targets: Notify) -> None:
-        events.send(list(targets), self.root, self.lineage, number, sleep=self.slept.append)
+        send(list(targets), self.root, self.lineage, number, sleep=self.slept.append)
 
     @property
     def ledger(self) -> list[dict[str, Any]]:
@@ -177,7 +179,7 @@ def test_a_push_is_told_with_its_version_and_accuracy(line: Line, slack: Slack) 
             "refused: accuracy is 0.9 &lt;0.95&gt;\n  Train longer.",
         ),
         ("failed", "OSError: boom", "failed", "failed: OSError: boom"),
-        ("killed", "", "failed", "killed: it ended without a word"),
+        ("killed", "", "failed", "killed: it ended without an error message"),
         ("waiting", "waiting: for a person's yes", "waiting", "waiting: for a person's yes"),
     ],
 )
@@ -305,7 +307,7 @@ def test_an_address_from_the_environment_stays_out_of_words_and_ledger(
     monkeypatch.delenv("GATELINE_TEST_HOOK")
     line.tell(line.run("pushed"), target)
     warned = capsys.readouterr().err
-    assert warned.count("warning: webhook $GATELINE_TEST_HOOK was not told") == 5
+    assert warned.count("warning: webhook $GATELINE_TEST_HOOK was not notified") == 5
     assert "the environment variable GATELINE_TEST_HOOK is not set" in warned
     assert "secret" not in warned + json.dumps(line.ledger)
     assert slack.url not in json.dumps(line.ledger)
@@ -450,8 +452,8 @@ def test_a_run_tells_after_it_is_recorded_and_a_dead_target_changes_nothing_of_i
     assert (tmp_path / "seen").read_text(encoding="utf-8") == "[('killed',), ('refused',)]\n"
     assert len(slack.got) == 2
     assert slack.texts[0].startswith("sample, run 2: data: ")
-    assert slack.texts[1] == "sample, run 1: killed: it ended without a word"
-    assert "warning: command no-such-program-here was not told" in done.stderr
+    assert slack.texts[1] == "sample, run 1: killed: it ended without an error message"
+    assert "warning: command no-such-program-here was not notified" in done.stderr
 
 
 def test_people_hear_of_a_serving_directory_that_cannot_be_written(tmp_path: Path, slack: Slack) -> None:
@@ -471,3 +473,35 @@ def test_people_hear_of_a_serving_directory_that_cannot_be_written(tmp_path: Pat
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, timeout=120)
     assert done.returncode == 2
     assert slack.texts == [f"sample, run 1: failed: {done.stderr.strip()}"]
+
+
+def test_a_receiver_keeps_its_identity_of_version_0_1(line: Line) -> None:
+    """Or an upgrade would send every open event again. The texts are what 0.1 made of the same settings."""
+    assert Notify(webhook=Webhook(url="http://ümlaut/x")).identity == (
+        '{"webhook":{"url_env":null,"url":"http://ümlaut/x"},"email":null,"command":null}'
+    )
+    assert Notify(command=["tee", "-a"]).identity == '{"webhook":null,"email":null,"command":["tee","-a"]}'
+
+
+def test_a_new_channel_gets_no_event_of_before_it_was_configured(line: Line, slack: Slack, tmp_path: Path) -> None:
+    """Spans stay quarantined, and a candidate stays refused, night after night: that is no news for a new channel."""
+    told = tmp_path / "told"
+    program = Notify(command=[sys.executable, "-c", f"open({str(told)!r}, 'a').write(input() + '\\n')"])
+    spans = {"drifted": {}, "quarantined": {"span-1": "broken"}}
+
+    def night(*targets: Notify, spans: dict[str, Any]) -> None:
+        config = {"notify": [target.model_dump(mode="json", by_alias=True) for target in targets]}
+        line.tell(line.run("refused", "refused: no", spans=spans, config=config), *targets)
+
+    night(program, spans=spans)
+    night(program, webhook(slack), spans=spans)
+    night(program, webhook(slack), spans=spans)
+    assert slack.got == []
+    assert [json.loads(text)["event"] for text in told.read_text(encoding="utf-8").splitlines()] == [
+        "refused",
+        "quarantined",
+    ]
+    spans["quarantined"] = spans["quarantined"] | {"span-2": "broken, too"}
+    night(program, webhook(slack), spans=spans)
+    assert [body["span"] for _, body in slack.got] == ["span-2"]
+    assert len(told.read_text(encoding="utf-8").splitlines()) == 3

@@ -1,4 +1,4 @@
-"""Reports of stores that moved, and of artifacts that are gone, made anew or damaged: what is said of them is true."""
+"""Reports of stores that moved, and of artifacts that are gone, made again or damaged: what is said of them is true."""
 
 import json
 import re
@@ -83,7 +83,7 @@ def test_what_is_gone_is_not_said_to_have_never_been(root: Path) -> None:
     assert found.verdict == "Pushed as version 2: no gate refused."
     for text in (Page(html.page(found)).text, html.card(found)):
         assert NOT_REACHED not in text
-        assert "What evaluate left is gone from the store, or was made anew since." in text
+        assert "What evaluate left is gone from the store, or was made again since." in text
     text = Page(html.page(found)).text
     for words in (
         "was not measured",

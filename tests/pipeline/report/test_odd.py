@@ -108,7 +108,7 @@ def test_artifacts_that_are_gone_are_named(tmp_path: Path) -> None:
         (next((root / "artifacts" / stage).iterdir()) / "manifest.json").unlink()
     found = facts_of(root, number)
     assert found.missing == ["describe", "train", "evaluate"]
-    assert "Gone from the store, or made anew since: describe, train, evaluate." in Page(html.page(found)).text
+    assert "Gone from the store, or made again since: describe, train, evaluate." in Page(html.page(found)).text
 
 
 def test_a_model_whose_answers_are_not_numbers_is_reported(pushed: Facts) -> None:

@@ -261,7 +261,7 @@ def test_the_model_card_has_the_headings_of_model_cards(pushed: Facts) -> None:
     assert "    python -m pipeline run --profile mnist\n" in card
     assert (
         "Robustness was measured under shift, rotation, noise, blur, contrast, one severity each, "
-        "and under nothing else." in card
+        "and nothing else." in card
     )
 
 

@@ -1,4 +1,4 @@
-"""Spans in reports, of real runs: what was learnt from, what was not and why, and what the newest images showed."""
+"""Spans in reports, of real runs: what was trained on, what was not and why, and what the newest images showed."""
 
 import json
 import re
@@ -77,8 +77,8 @@ def test_every_span_says_what_became_of_it_and_why(pushed: Facts) -> None:
         "span-0002": "cannot be read",
         "span-0003": "quarantined",
         "span-0004": "outside the window",
-        "span-0005": "learnt from",
-        "span-0006": "learnt from",
+        "span-0005": "trained on",
+        "span-0006": "trained on",
     }
     assert found["span-0002"]["why"].endswith(".png holds no image that can be decoded")
     assert found["span-0003"]["why"].startswith(
@@ -99,7 +99,7 @@ def test_counts_and_labels_are_of_what_was_really_learnt_from(pushed: Facts, pag
 
 def test_the_page_lists_spans_with_their_drift_and_its_limits(pushed: Facts, page: Page) -> None:
     text = page.text
-    said = "Beside mnist_sample:1.0.0, 2 of 6 spans (span-0003 quarantined; span-0002 cannot be read) were learnt from."
+    said = "Beside mnist_sample:1.0.0, 2 of 6 spans (span-0003 quarantined; span-0002 cannot be read) were trained on."
     assert f"{said} Weights in training: 2 for images of spans, 1 for those of mnist_sample:1.0.0." in text
     assert "span date images pixels, ≤ 0.02 labels, ≤ 0.05 brightness, ≤ 0.5 what became of it" in text
     far = pushed.spans[2]
@@ -107,7 +107,7 @@ def test_the_page_lists_spans_with_their_drift_and_its_limits(pushed: Facts, pag
     assert re.search(
         rf"span-0003 {far['date']} 60 {re.escape(measured)} .* quarantined Lies far from the base dataset's", text
     )
-    assert re.search(r"span-0006 \S+ 200 0\.0\d\d 0\.\d{3} 0\.\d{3} learnt from \d+ tested on", text)
+    assert re.search(r"span-0006 \S+ 200 0\.0\d\d 0\.\d{3} 0\.\d{3} trained on \d+ tested on", text)
     assert text.index("span-0006 20") < text.index("span-0001 20")
 
 
@@ -176,7 +176,7 @@ def test_the_terminal_the_card_and_show_say_it_in_short(root: Path, pushed: Fact
     assert f"\ndata: {learnt}\n" in said
     assert "\nspan-0003 quarantined: lies far from the base dataset's training data: pixel values" in said
     card = html.card(pushed)
-    assert f"| span-0006 | {pushed.spans[-1]['date']} | 200 | learnt from |" in card
+    assert f"| span-0006 | {pushed.spans[-1]['date']} | 200 | trained on |" in card
     found = json.loads((root / "reports/run-2.json").read_text(encoding="utf-8"))
     assert (found["spans"], found["source"]) == (json.loads(json.dumps(pushed.spans)), "mnist_sample:1.0.0")
 
@@ -209,10 +209,10 @@ def test_names_of_spans_are_shown_as_text(pushed: Facts) -> None:
 
 
 def test_of_many_spans_the_newest_and_the_faulty_are_listed_and_the_others_counted(pushed: Facts) -> None:
-    old = [row(n, "outside the window" if n > 3 else "learnt from") for n in range(70)]
+    old = [row(n, "outside the window" if n > 3 else "trained on") for n in range(70)]
     rows = [row(0, "quarantined", why="spoilt"), *old[1:60], *(row(n) for n in range(60, 80))]
     assert [each["span"] for each in spans.shown(rows)] == [*(f"span-{n:04d}" for n in range(79, 49, -1)), "span-0000"]
-    more = "and 49 more: 3 learnt from, 46 outside the window"
+    more = "and 49 more: 3 trained on, 46 outside the window"
     assert (spans.more(rows), spans.more(rows[-30:])) == (more, "")
     text = Page(html.page(edited(pushed, spans=rows))).text
     assert f"{more.capitalize()}." in text
@@ -232,10 +232,10 @@ def test_the_index_says_which_spans_are_new_since_the_model_was_served(root: Pat
 
 def test_two_runs_are_compared_by_their_spans(root: Path) -> None:
     found = json.loads(gateline("compare", 1, 2, "--root", root, "--json").stdout)
-    assert found["spans"][0] == {"span": "span-0006", "old": None, "new": "learnt from"}
-    assert found["spans"][-1] == {"span": "span-0001", "old": "learnt from", "new": "outside the window"}
-    assert {"what": "spans learnt from", "old": 1, "new": 2} in found["data"]
+    assert found["spans"][0] == {"span": "span-0006", "old": None, "new": "trained on"}
+    assert found["spans"][-1] == {"span": "span-0001", "old": "trained on", "new": "outside the window"}
+    assert {"what": "spans trained on", "old": 1, "new": 2} in found["data"]
     assert [row["figure"] for row in found["overall"]][-1] == "accuracy on span-0006"
     shown = [" ".join(line.split()) for line in gateline("compare", 1, 2, "--root", root).stdout.splitlines()]
-    assert "spans span-0006 absent learnt from" in shown
-    assert "span-0001 learnt from outside the window" in shown
+    assert "spans span-0006 absent trained on" in shown
+    assert "span-0001 trained on outside the window" in shown

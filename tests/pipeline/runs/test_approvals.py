@@ -115,7 +115,7 @@ def test_what_is_served_changed_so_the_question_no_longer_stands(lineage, shelf,
     with pytest.raises(Refused) as error:
         check(row, lineage.run(run), CONFIG, "ada", "fine")
     assert error.value.cause == "version 2 is served since, after run 1 was evaluated"
-    assert error.value.remedy == "Evaluate anew: python -m pipeline run"
+    assert error.value.remedy == "Evaluate again: python -m pipeline run"
     publish(shelf, model(tmp_path, "bytes of new"), identity="new")
     assert overtaken(row) == "version 3 holds this model"
 
@@ -125,7 +125,7 @@ def test_an_evaluation_of_long_ago_is_not_approved(lineage, shelf):
     with pytest.raises(Refused) as error:
         check(answers(lineage).row(run), lineage.run(run), CONFIG, "ada", "fine")
     assert error.value.cause == "run 1 was evaluated 9.2 days ago; push.approval_days is 3"
-    assert error.value.remedy == "Evaluate anew: python -m pipeline run --force evaluate"
+    assert error.value.remedy == "Evaluate again: python -m pipeline run --force evaluate"
 
 
 def test_an_answer_is_not_changed(lineage, shelf):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.schedule.child import Child
-from pipeline.schedule.scheduler import Ended
+from pipeline.schedule.state import Ended
 
 WAITING = "import signal, sys; print('ready', file=sys.stderr, flush=True)\n"
 OBEDIENT = WAITING + "signal.signal(signal.SIGTERM, lambda *_: sys.exit(130))\nsignal.pause()"

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.schedule.scheduler import Entry, Running, State
+from pipeline.schedule.state import Entry, Running, State
 from pipeline.store import Store
 from schemas.artifacts import Examples
 from schemas.settings.spans import READY
@@ -134,10 +134,8 @@ def test_on_drift_a_span_is_looked_at_first(tmp_path: Path, data_dir: str, sampl
         in status
     )
     deliver(arrivals, "span-0002", bright(images), labels, "idx")
-    said, status = watching(root, "--on-drift", *sets, waits="span-0002 is not learnt from yet")
-    assert re.search(
-        r"  new span span-0002 is not learnt from yet; an hour's pause, then the next try at \S+ \S+ UTC\n", said[-1]
-    )
+    said, status = watching(root, "--on-drift", *sets, waits="span-0002 is not used yet")
+    assert re.search(r"  new span span-0002 is not used yet; the next try is in an hour at \S+ \S+ UTC\n", said[-1])
     assert re.search(
         r"  configuration: .* names span-0009, but there is no such span; for new span span-0002\n", status
     )
@@ -181,7 +179,7 @@ def test_a_state_in_a_time_zone_that_there_is_not_is_refused_in_words(tmp_path: 
         assert (done.returncode, done.stdout) == (2, "")
         assert done.stderr.splitlines() == [
             f"store: {root / 'schedule.json'} is not a schedule's state: there is no time zone Mars",
-            "  Remove it: the schedule then begins anew.",
+            "  Remove it: the schedule then starts again.",
         ]
 
 
@@ -219,7 +217,7 @@ def test_a_root_that_cannot_be_written_is_one_line_of_cause_and_one_of_remedy(tm
         assert (done.returncode, done.stdout) == (2, "")
         assert done.stderr.splitlines() == [
             f"store: cannot lock {root}: Read-only file system",
-            "  Name another with --root or --serving-dir, or mend its permissions.",
+            "  Name another with --root or --serving-dir, or fix its permissions.",
         ]
 
 

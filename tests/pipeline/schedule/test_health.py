@@ -16,7 +16,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from pipeline.schedule.health import Health, serve
-from pipeline.schedule.scheduler import Entry, Outcome, State
+from pipeline.schedule.state import Entry, Outcome, State
 from pipeline.store import Store
 from schemas import files
 from schemas.errors import ConfigurationError

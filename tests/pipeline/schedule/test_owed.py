@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.schedule.scheduler import MISSED, Ended, News, Rules, State
+from pipeline.schedule.scheduler import MISSED, News, Rules
+from pipeline.schedule.state import Ended, State
 from schemas.errors import ConfigurationError, StoreError
 from tests.pipeline.schedule.test_scheduler import (
     BUSY,
@@ -60,7 +61,7 @@ def test_four_failures_in_a_row_lose_no_span_and_the_pause_is_said() -> None:
     world = watcher(*[FAILED] * 4, PUSHED, retries=3).live(START + 30 * MINUTE)
     assert [moment - START for moment in world.tries] == [0 * MINUTE, 1 * MINUTE, 3 * MINUTE, 7 * MINUTE]
     assert world.disk
-    assert world.disk.why == "new span 7 is not learnt from yet; an hour's pause, then the next try"
+    assert world.disk.why == "new span 7 is not used yet; the next try is in an hour"
     assert world.disk.next == START + 67 * MINUTE
     world.live(START + 12 * HOUR)
     assert [(entry.outcome, entry.tries) for entry in world.journal] == [("failed", 4), ("pushed", 1)]
@@ -188,7 +189,7 @@ def test_a_state_in_a_time_zone_that_there_is_not_is_refused_in_words(tmp_path: 
         State.read(path)
     assert str(error.value) == (
         f"store: {path} is not a schedule's state: there is no time zone Mars\n"
-        "  Remove it: the schedule then begins anew."
+        "  Remove it: the schedule then starts again."
     )
 
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.schedule.cron import Timetable
-from pipeline.schedule.scheduler import MISSED, Ended, Entry, News, Rules, Running, Schedule, State
+from pipeline.schedule.scheduler import MISSED, News, Rules, Schedule
+from pipeline.schedule.state import Ended, Entry, Running, State
 from schemas.errors import StoreError
 
 UTC = datetime.UTC
@@ -367,7 +368,7 @@ def test_there_is_no_state_before_the_first_start_and_a_damaged_one_is_refused_i
     path.write_text('{"cron": "0 3 * *', encoding="utf-8")
     with pytest.raises(StoreError) as error:
         State.read(path)
-    assert str(error.value) == f"store: {path} is not a schedule's state\n  Remove it: the schedule then begins anew."
+    assert str(error.value) == f"store: {path} is not a schedule's state\n  Remove it: the schedule then starts again."
 
 
 def spans(world: World) -> News | None:

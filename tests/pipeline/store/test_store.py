@@ -33,7 +33,7 @@ def put(store: Store, artifact: Artifact, key: str = "key", **files: str) -> Art
     [
         Examples(Path(), splits=SPLITS, source="mnist:3.0.1"),
         Statistics(Path(), counts={"train": 3, "test": 0}),
-        Verdict(Path(), passed=False, reasons=("too few", "too many"), remedy="Mend it.", warnings=("odd",)),
+        Verdict(Path(), passed=False, reasons=("too few", "too many"), remedy="Fix it.", warnings=("odd",)),
         Features(Path(), splits=SPLITS, shape=(28, 28, 1), classes=10, one_hot=True),
         Model(Path(), epochs=3, validation_accuracy=0.1 + 0.2),
         Evaluation(Path(), passed=True, accuracy=1.0, loss=1e-9, saved_model="abc", baseline=None),
@@ -90,7 +90,7 @@ def test_an_artifact_that_lost_a_file_is_refused(store: Store) -> None:
     (path / "two").unlink()
     with pytest.raises(DataError) as error:
         store.find("stage", "key", Statistics)
-    assert str(error.value) == f"data: artifact {path}: two is missing\n  Run again with --force stage to make it anew."
+    assert str(error.value) == f"data: artifact {path}: two is missing\n  Run again with --force stage."
 
 
 def test_an_artifact_with_a_file_cut_short_is_refused(store: Store) -> None:
@@ -304,7 +304,7 @@ def test_a_flipped_bit_of_an_input_is_refused_before_it_is_used(store: Store) ->
         store.check("stage", made)
     assert str(error.value) == (
         f"data: artifact {made.path}: one was altered: its SHA-256 is not the manifest's\n"
-        "  Run again with --force stage to make it anew."
+        "  Run again with --force stage."
     )
 
 

@@ -126,7 +126,7 @@ def test_the_commands_say_it_in_words_in_json_and_by_exit_code(store: Store, ope
     assert re.search(r"stage/key +one was altered: its SHA-256 is not the manifest's", damaged.stdout)
     assert damaged.stderr == (
         f"data: 1 thing in the store {store.root} is not what was stored\n"
-        f"  Remove {store.root}/artifacts/stage/key: the next run that needs it makes it anew.\n"
+        f"  Remove {store.root}/artifacts/stage/key: the next run that needs it makes it again.\n"
     )
     as_json = command("verify", "--json", *root)
     assert json.loads(as_json.stdout)["damage"][0]["artifact"] == "stage/key"

@@ -1,0 +1,43 @@
+"""The kinds of channels, one file each. A new kind is one file: a settings class with `title`, `name` and `send`.
+
+A kind is the class that `KIND` of a module here names, or of a module that an installed package registers under the
+entry point group `gateline.channels`. The module's name is its key in the configuration: `notify: [{webhook: ...}]`.
+"""
+
+import functools
+import importlib
+import importlib.metadata
+import pkgutil
+from typing import Any, ClassVar, Protocol
+
+
+class Undelivered(Exception):
+    """The event did not arrive. `again`: it may, if it is sent again."""
+
+    def __init__(self, why: str, *, again: bool = False) -> None:
+        super().__init__(why)
+        self.again = again
+
+
+class Channel(Protocol):
+    """A channel: a frozen pydantic model of its settings, which knows how to send."""
+
+    title: ClassVar[str]  # its description in the list of settings
+
+    @property
+    def name(self) -> str:
+        """The receiver, in warnings and in `ROOT/notices`, without secrets."""
+
+    def send(self, event: dict[str, Any]) -> None:
+        """Sends an event: JSON values; `id` is the same whenever it is sent again, `text` is for people.
+
+        Raises:
+            Undelivered: it did not arrive. `again` is true only if the receiver cannot have accepted it.
+        """
+
+
+@functools.cache
+def kinds() -> dict[str, type[Channel]]:
+    """Every kind by its key in the configuration."""
+    found = {m.name: importlib.import_module(f"{__name__}.{m.name}").KIND for m in pkgutil.iter_modules(__path__)}
+    return found | {p.name: p.load().KIND for p in importlib.metadata.entry_points(group="gateline.channels")}

@@ -1,0 +1,123 @@
+"""Delivery: at most once per event and receiver, after the run is recorded, and never a cause of failure.
+
+An event is claimed by a file in `ROOT/notices` before it is sent. It is not sent again: a server that accepted it and
+then timed out would get it twice. A channel that is new in the configuration gets events from then on, not old ones.
+"""
+
+import contextlib
+import datetime
+import hashlib
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from pipeline.lineage import Lineage
+from pipeline.notify.channels import Undelivered
+from pipeline.notify.events import happened
+from pipeline.notify.settings import Notify
+from schemas import files
+from schemas.errors import GatelineError
+
+PAUSES = (2.0, 8.0)  # seconds between tries
+
+
+def send(
+    targets: list[Notify],
+    root: Path,
+    lineage: Lineage,
+    number: int,
+    *,
+    pauses: tuple[float, ...] = PAUSES,
+    sleep: Callable[[float], None] = time.sleep,
+) -> None:
+    """Sends the events of a run to all `targets`. Whatever goes wrong is a warning on stderr and in the run's log."""
+    if not targets:
+        return
+    try:
+        known, before = _before(lineage, number)
+        for target in targets:
+            for event in happened(lineage, number):
+                if event["event"] in target.on:
+                    old = event["id"] in before and target.identity not in known
+                    _deliver(target, event, root, pauses, sleep, old=old)
+    except (Exception, KeyboardInterrupt) as error:  # the run is over and its outcome is recorded
+        _warn(root, number, f"notifications were cut short: {type(error).__name__}: {error}")
+
+
+def _before(lineage: Lineage, number: int) -> tuple[set[str], set[str]]:
+    """The receivers that the run before this one had, and the ids of its events."""
+    if (run := lineage.before(number)) is None:
+        return set(), set()
+    known = set()
+    for each in run["config"].get("notify") or []:
+        with contextlib.suppress(ValidationError):  # a channel that is no longer installed
+            known.add(Notify.model_validate(each, strict=False).identity)
+    return known, {event["id"] for event in happened(lineage, run["run"])}
+
+
+def _deliver(
+    target: Notify,
+    event: dict[str, Any],
+    root: Path,
+    pauses: tuple[float, ...],
+    sleep: Callable[[float], None],
+    *,
+    old: bool,
+) -> None:
+    """Sends one event, unless it was sent or is `old`: it happened before the receiver was configured."""
+    key = hashlib.sha256(f"{event['id']}\n{target.identity}".encode()).hexdigest()
+    ledger, channel = root / "notices" / f"{event['event']}-{key[:16]}.json", target.channel
+    at = datetime.datetime.now(datetime.UTC).isoformat()
+    entry = {"id": event["id"], "target": channel.name, "run": event["run"], "at": at}
+    if not _claim(ledger, {**entry, "state": "old" if old else "sending"}) or old:
+        return
+    for pause in (*pauses, None):
+        try:
+            _send(target, event)
+            files.write_json(ledger, {**entry, "state": "sent"})
+            return
+        except Undelivered as error:
+            if error.again and pause is not None:
+                sleep(pause)
+                continue
+            files.write_json(ledger, {**entry, "state": "failed", "why": str(error)})
+            _warn(root, event["run"], f"{channel.name} was not notified that {event['text'].splitlines()[0]}: {error}")
+            return
+
+
+def _send(target: Notify, event: dict[str, Any]) -> None:
+    """Raises Undelivered, whatever went wrong."""
+    try:
+        target.channel.send(event)
+    except Undelivered:
+        raise
+    except GatelineError as error:
+        raise Undelivered(error.cause) from error
+    except Exception as error:
+        raise Undelivered(f"{type(error).__name__}: {error}") from error
+
+
+def _claim(path: Path, entry: dict[str, Any]) -> bool:
+    """Whether the event is ours to send; on disk before this returns."""
+    path.parent.mkdir(exist_ok=True)
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            json.dump(entry, file)
+            file.flush()
+            os.fsync(file.fileno())
+    except FileExistsError:
+        return False
+    files.sync_directory(path.parent)
+    return True
+
+
+def _warn(root: Path, number: int, text: str) -> None:
+    print(f"warning: {text}", file=sys.stderr)
+    with contextlib.suppress(OSError), (root / "logs" / f"run-{number}.log").open("a", encoding="utf-8") as log:
+        print(f"warning: {text}", file=log)

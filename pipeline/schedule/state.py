@@ -1,0 +1,136 @@
+"""What the scheduler keeps: the outcome of each run, and the state that survives a restart."""
+
+import datetime
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
+
+from pipeline.schedule.cron import zone_named
+from schemas import files
+from schemas.errors import ConfigurationError, EnvironmentFailure, StoreError
+
+Outcome = Literal[
+    "pushed",
+    "unchanged",
+    "waiting",
+    "no drift",
+    "refused",
+    "failed",
+    "configuration",
+    "time limit",
+    "interrupted",
+    "missed",
+]
+FAILING: tuple[Outcome, ...] = ("failed", "configuration", "time limit")
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a run ended."""
+
+    exit_code: int  # negative: killed by that signal
+    words: str = ""
+    new: bool = False  # it pushed a version
+    timed_out: bool = False
+    special: Outcome | None = None  # the outcome of exit code 0, if no version was pushed or kept
+
+    @property
+    def outcome(self) -> Outcome:
+        if self.timed_out:
+            return "time limit"
+        if self.exit_code == 0:
+            return self.special or ("pushed" if self.new else "unchanged")
+        if self.exit_code == 2 and not self.words.startswith(StoreError.kind):
+            return "configuration"
+        return {3: "refused", 4: "refused", 130: "interrupted"}.get(self.exit_code, "failed")  # type: ignore[return-value]
+
+    @property
+    def retryable(self) -> bool:
+        """True if the same run may succeed without a change: the environment failed, or a signal killed it."""
+        killed = self.exit_code < 0 or self.exit_code in (128 + 9, 128 + 15)
+        unavailable = self.exit_code == EnvironmentFailure.exit_code or self.words.startswith(StoreError.kind)
+        return self.outcome == "failed" and (killed or unavailable)
+
+    @property
+    def busy(self) -> bool:
+        """True if another run held the lock: nothing was tried."""
+        return self.exit_code == 5 and not self.timed_out
+
+
+class _Saved(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Entry(_Saved):
+    """The outcome of a tick, or of several that one run covered."""
+
+    tick: AwareDatetime  # the last of them
+    ticks: int = 1
+    cause: str = ""  # the news that started it; then it covers no tick
+    outcome: Outcome
+    why: str
+    tries: int = 0
+    exit_code: int | None = None
+    started: AwareDatetime | None = None
+    ended: AwareDatetime
+
+
+class Running(_Saved):
+    """A tick whose run has begun and has no outcome yet: in progress, waiting for a retry, or cut off by a crash."""
+
+    tick: AwareDatetime
+    ticks: int = 1
+    cause: str = ""
+    started: AwareDatetime
+    tries: int = 0
+    busy: int = 0  # times that another run held the lock
+    again: AwareDatetime | None = None  # not before
+
+
+class State(_Saved):
+    """What survives a restart."""
+
+    cron: str
+    timezone: str
+    accounted: AwareDatetime  # ticks up to here are run, accounted for, or in `running`
+    heard: str = ""  # token of the news that started the last run
+    owed: AwareDatetime | None = None  # the news are tried again after this: no run with them has succeeded
+    running: Running | None = None
+    next: AwareDatetime | None = None
+    why: str = ""
+    recent: tuple[Entry, ...] = ()  # the newest last
+
+    @classmethod
+    def read(cls, path: Path) -> "State | None":
+        """Raises StoreError: the file is not a schedule's state, or cannot be read."""
+        try:
+            found = cls.model_validate_json(path.read_bytes())
+            zone_named(found.timezone)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise files.explain(error, path, "cannot read the schedule's state") from error
+        except (ValidationError, ConfigurationError) as error:
+            why = f": {error.cause}" if isinstance(error, ConfigurationError) else ""
+            raise StoreError(
+                f"{path} is not a schedule's state{why}", "Remove it: the schedule then starts again."
+            ) from None
+        return found
+
+    def write(self, path: Path) -> None:
+        with files.explained(path.parent, "cannot write the schedule's state to"):
+            files.write_json(path, self.model_dump(mode="json"))
+
+    @classmethod
+    def begin(cls, before: "State | None", cron: str, timezone: str, now: datetime.datetime) -> "State":
+        """Continues from `before`. A new timetable begins now: its ticks were never due. Owed runs start at once."""
+        if before is None:
+            return cls(cron=cron, timezone=timezone, accounted=now)
+        why = before.why if before.running else ""
+        # Decided again: whoever restarts a schedule may have fixed what was wrong.
+        before = before.model_copy(update={"next": None, "why": why, "owed": before.owed and now})
+        if (before.cron, before.timezone) == (cron, timezone):
+            return before
+        return before.model_copy(update={"cron": cron, "timezone": timezone, "accounted": now})

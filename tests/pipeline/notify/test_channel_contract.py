@@ -1,0 +1,169 @@
+"""What every channel does, ours or a user's: delivers, keeps secrets, fails in one line, and says what may be retried.
+
+A new kind adds its real receiver to `RECEIVERS`.
+"""
+
+import contextlib
+import dataclasses
+import http.server
+import json
+import socket
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from email.message import Message
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiosmtpd.controller import Controller
+from pydantic import BaseModel, ValidationError
+
+from pipeline.config import describe
+from pipeline.notify import EVENTS, Notify
+from pipeline.notify.channels import Channel, Undelivered, kinds
+
+EVENT = {"event": "refused", "id": "refused 4", "text": "mnist, run 4: refused: a < b\n  Train better.", "run": 4}
+SECRET = "T0P-SECRET"
+
+
+@dataclasses.dataclass
+class Receiver:
+    """A channel, what arrived, and how to make the next deliveries fail."""
+
+    channel: Channel
+    arrived: Callable[[], list[dict[str, Any]]]
+    fail: Callable[[], None]  # in a way that a later attempt may pass
+
+
+@contextlib.contextmanager
+def webhook(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
+    bodies: list[dict[str, Any]] = []
+    answers: list[int] = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            code = answers.pop(0) if answers else 200
+            bodies.extend([body] if code == 200 else [])
+            self.send_response(code)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None: ...
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever).start()
+        monkeypatch.setenv("HOOK", f"http://127.0.0.1:{server.server_port}/{SECRET}")
+        yield Receiver(kinds()["webhook"](url_env="HOOK"), lambda: bodies, lambda: answers.append(503))
+        server.shutdown()
+
+
+@contextlib.contextmanager
+def email(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
+    letters: list[Message] = []
+    answers: list[str] = []
+
+    class Handler:
+        async def handle_DATA(self, _server: Any, _session: Any, envelope: Any) -> str:
+            import email as library
+
+            answer = answers.pop(0) if answers else "250 OK"
+            letters.extend([library.message_from_bytes(envelope.content)] if answer.startswith("250") else [])
+            return answer
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = int(probe.getsockname()[1])
+    server = Controller(Handler(), hostname="127.0.0.1", port=port)
+    server.start()
+    given = {
+        "host": "127.0.0.1",
+        "port": port,
+        "from": "line@example.org",
+        "to": ["ann@example.org"],
+        "starttls": False,
+    }
+
+    def arrived() -> list[dict[str, Any]]:
+        texts = [letter.get_payload(decode=True).decode() for letter in letters]
+        return [json.loads(text[text.index("\n{") :]) for text in texts]
+
+    yield Receiver(kinds()["email"].model_validate(given), arrived, lambda: answers.append("451 later"))
+    server.stop()
+
+
+@contextlib.contextmanager
+def command(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
+    program = (
+        "import os, pathlib, sys\nfolder = pathlib.Path(sys.argv[1])\n"
+        "if (folder / 'fail').exists(): (folder / 'fail').unlink(); sys.exit('no space')\n"
+        "(folder / 'got').open('a').write(sys.stdin.read())\n"
+    )
+    (folder / "program.py").write_text(program, encoding="utf-8")
+    (folder / "got").touch()
+    kind = kinds()["command"].model_validate([sys.executable, str(folder / "program.py"), str(folder)])
+
+    def arrived() -> list[dict[str, Any]]:
+        return [json.loads(line) for line in (folder / "got").read_text(encoding="utf-8").splitlines()]
+
+    yield Receiver(kind, arrived, (folder / "fail").touch)
+
+
+RECEIVERS = {"webhook": webhook, "email": email, "command": command}
+
+
+@pytest.fixture(params=sorted(kinds()))
+def receiver(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
+    with RECEIVERS[request.param](tmp_path, monkeypatch) as made:
+        yield made
+
+
+def test_it_delivers_an_event_once(receiver: Receiver) -> None:
+    receiver.channel.send(EVENT)
+    (arrived,) = receiver.arrived()
+    assert {name: arrived[name] for name in ("event", "id", "run")} == {"event": "refused", "id": "refused 4", "run": 4}
+    assert arrived["text"].replace("&lt;", "<") == EVENT["text"]
+
+
+def test_a_temporary_failure_is_told_from_success_and_may_be_retried(receiver: Receiver) -> None:
+    receiver.fail()
+    with pytest.raises(Undelivered) as failure:
+        receiver.channel.send(EVENT)
+    assert failure.value.again
+    assert receiver.arrived() == []
+    assert str(failure.value).startswith("it ")
+    assert "\n" not in str(failure.value)
+    receiver.channel.send(EVENT)
+    assert len(receiver.arrived()) == 1
+
+
+def test_its_name_and_its_failures_hold_no_secret(receiver: Receiver) -> None:
+    receiver.fail()
+    with pytest.raises(Undelivered) as failure:
+        receiver.channel.send(EVENT)
+    assert SECRET not in f"{receiver.channel.name} {failure.value} {receiver.channel!r}"
+    assert receiver.channel.name.strip() == receiver.channel.name != ""
+
+
+def test_it_is_a_frozen_model_of_its_settings_and_described(receiver: Receiver) -> None:
+    channel = receiver.channel
+    assert isinstance(channel, BaseModel)
+    assert type(channel).model_validate_json(channel.model_dump_json(by_alias=True)) == channel
+    with pytest.raises(ValidationError):
+        setattr(channel, next(iter(type(channel).model_fields)), None)
+    (key,) = (key for key, kind in kinds().items() if isinstance(channel, kind))
+    rows = {row[0]: row[3] for row in describe()}
+    assert rows[f"notify[].{key}"] == channel.title
+    inner = [text for name, text in rows.items() if name.startswith(f"notify[].{key}.")]
+    assert all(inner)
+
+
+def test_it_is_stated_alone_in_the_configuration(receiver: Receiver) -> None:
+    (key,) = (key for key, kind in kinds().items() if isinstance(receiver.channel, kind))
+    target = Notify(**{key: receiver.channel})
+    assert (target.on, target.channel) == (list(EVENTS), receiver.channel)
+    other = "email" if key == "command" else "command"
+    beside = ["true"] if other == "command" else {"host": "h", "from": "a@b", "to": ["c@d"]}
+    with pytest.raises(ValidationError, match="state one of "):
+        Notify.model_validate({key: receiver.channel, other: beside})
