@@ -158,7 +158,7 @@ def check(path: Path, count: int) -> None:
 def _damaged(path: Path, count: int) -> DataError:
     """What is wrong with a shard, in words: the first record that cannot be read."""
     stage = path.parent.parent.name if path.parent.parent.parent.name == "artifacts" else "ingest"
-    remedy = f"Run again with --force {stage} to make it again."
+    remedy = f"Run again with --force {stage}."
     if not path.exists():
         return DataError(f"shard {path} is missing", remedy)
     intact, what = 0, "ends after"

@@ -57,9 +57,10 @@ def infer(
     """Draft a data contract from a dataset's statistics, for a person to curate."""
     from pipeline.config import load
     from pipeline.runs import schema_draft
+    from pipeline.runs.context import Place
 
-    source = load(profile=profile, file=config, sets=sets).source
-    path = out or Path(f"{source.name}.draft.pbtxt")
-    schema_draft.write(source, root, path, database=database, wait=wait, verbose=verbose)
+    loaded = load(profile=profile, file=config, sets=sets)
+    path = out or Path(f"{loaded.source.name}.draft.pbtxt")
+    schema_draft.write(loaded, Place(root, database, wait, verbose), path)
     print(f"{path} is a draft. Read it, correct the limits inferred from the sample, and remove its first line.")
     print("Then name it in `schema:`.")

@@ -4,12 +4,13 @@ import enum
 
 
 class RunState(enum.StrEnum):
-    """State of a run. All but `RUNNING` are final, and `WAITING` ends when somebody decides."""
+    """State of a run. All but `RUNNING` are final, and `WAITING` ends with a decision."""
 
     RUNNING = "running"
     PUSHED = "pushed"  # a new version is served
     UNCHANGED = "unchanged"  # the same model was already served
     WAITING = "waiting"  # for manual approval
+    APPROVED = "approved"  # it waited, and was approved; another run pushed the model
     PARTIAL = "partial"  # ended with the stage named by --until or --only
     TUNED = "tuned"
     DRAFTED = "drafted"
@@ -17,6 +18,11 @@ class RunState(enum.StrEnum):
     FAILED = "failed"
     INTERRUPTED = "interrupted"
     KILLED = "killed"  # its process ended without recording an outcome
+
+    @classmethod
+    def succeeded(cls, state: str) -> bool:
+        """Whether a recorded state is a good end."""
+        return state not in (cls.RUNNING, cls.REFUSED, cls.FAILED, cls.INTERRUPTED, cls.KILLED)
 
 
 class StageState(enum.StrEnum):

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipeline.lineage.states import RunState
 from pipeline.report import spans
 from pipeline.report.artifacts import Remains
 from pipeline.store import Store
@@ -66,7 +67,7 @@ class Facts:
 
     @property
     def passed(self) -> bool:
-        return self.run["state"] in ("pushed", "unchanged", "waiting", "approved", "partial", "drafted")
+        return RunState.succeeded(self.run["state"])
 
     @property
     def candidate(self) -> dict[str, Any] | None:

@@ -6,71 +6,62 @@ from pathlib import Path
 from typing import cast
 
 from etils import epy
-from rich.console import Console
 
 from components.describe import describe
 from components.ingest import ingest
 from components.resolvers.source_data import source_data
 from components.sources.tfds_builder import label_names
-from pipeline.engine import runner
+from pipeline.config import Config
 from pipeline.engine.plan import Planner, Rerun
-from pipeline.lineage import Lineage
-from pipeline.runs import log, progress
-from pipeline.runs.session import recorded
+from pipeline.lineage.states import RunState
+from pipeline.runs.context import Place, Request, RunContext
 from pipeline.store import Store
 from schemas import files
 from schemas import statistics as stats
 from schemas.artifacts import Statistics
 from schemas.contract import DRAFT
 from schemas.errors import ConfigurationError
-from schemas.settings.source import Source
 
 with epy.lazy_imports():
     from google.protobuf import text_format
     from tensorflow_metadata.proto.v0 import schema_pb2 as pb
 
 
-def write(
-    source: Source, root: Path, path: Path, *, database: str | None = None, wait: bool = False, verbose: bool = False
-) -> None:
-    """Ingest and describe the dataset, and write what a contract for it could be.
+def write(config: Config, place: Place, path: Path) -> None:
+    """Ingests and describes the dataset, and writes a draft of its contract.
 
     Raises:
-        ConfigurationError: the file is there already.
-        DataError: the dataset cannot be fetched.
+        ConfigurationError: the file exists, or its folder does not.
+        DataError: the dataset does not exist.
     """
-    if path.exists():
-        raise ConfigurationError(f"{path} is there already", "Name another file with --out.")
-    if not path.absolute().parent.is_dir():
-        raise ConfigurationError(
-            f"there is no folder {path.parent} to write {path.name} to", "Make it, or name another file with --out."
-        )
-    if not os.access(path.absolute().parent, os.W_OK):
-        raise ConfigurationError(f"{path.parent} may not be written to", "Name another file with --out.")
-    data = source_data(source=source, data_dir=source.data_dir, digests=root / "digests.json")
+    _check(path)
+    source = config.source
+    data = source_data(source=source, data_dir=source.data_dir, digests=place.digests)
     examples = ingest(data=data, source=source, data_dir=source.data_dir, manual_dir=source.manual_dir)
-    node = describe(examples=examples)
-    store = Store(root)
+    node, store = describe(examples=examples), Store(place.root)
     planner = Planner.of(store, Rerun(), node)
-    with store.lock(wait=wait):
-        lineage = Lineage.at(root, database)
-        number = lineage.start(profile=f"schema infer {source.tfds}", command="schema infer", config={})
-        log_file = root / "logs" / f"run-{number}.log"
-        with recorded(lineage, number, log_file), log.quiet(log_file, verbose=verbose) as terminal:
-            with progress.watch(Console(file=terminal, highlight=False), planner.order) as watching:
-                execution = runner.Execution(number, node, planner, store, lineage, runner.Beam(), watching)
-                statistics = execution.run(planner.plan(node))
-            train = cast(Statistics, statistics).by_split()["train"]
-            head = (
-                f"{DRAFT}: inferred from the train split of {source.tfds}. Read it, correct it, remove this line.\n\n"
-            )
-            with files.explained(path.absolute().parent, "cannot write the draft to"):
-                path.write_text(head + text(train, label_names(source)), encoding="utf-8")
-        lineage.finish(number, state="drafted", exit_code=0)
+    asked = Request(f"schema infer {source.tfds}", "schema infer", planner.order, config.notify)
+    with RunContext.begin(place, store, asked) as run:
+        statistics = cast(Statistics, run.execute(node, planner))
+        head = f"{DRAFT}: inferred from the train split of {source.tfds}. Read it, correct it, remove this line.\n\n"
+        with files.explained(path.absolute().parent, "cannot write the draft to"):
+            path.write_text(head + text(statistics.by_split()["train"], label_names(source)), encoding="utf-8")
+        run.finish(RunState.DRAFTED)
+
+
+def _check(path: Path) -> None:
+    folder = path.absolute().parent
+    if path.exists():
+        raise ConfigurationError(f"{path} exists already", "Name another file with --out.")
+    if not folder.is_dir():
+        cause = f"there is no folder {path.parent} to write {path.name} to"
+        raise ConfigurationError(cause, "Make it, or name another file with --out.")
+    if not os.access(folder, os.W_OK):
+        raise ConfigurationError(f"{path.parent} is not writable", "Name another file with --out.")
 
 
 def text(train: "stats.pb.DatasetFeatureStatistics", names: Sequence[str]) -> str:
-    """A schema that the train split fulfils. `names`: what the dataset calls its labels."""
+    """A schema that the train split fulfils. `names`: the dataset's names of the labels."""
     schema = pb.Schema()
     if list(names) != [str(label) for label in range(len(names))]:
         schema.string_domain.add(name="label", value=names)

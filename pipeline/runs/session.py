@@ -1,15 +1,12 @@
-"""One run of the line, from configuration to exit code: what the command `run` does, for any caller."""
+"""One run of the line, from configuration to outcome: what the command `run` and `gateline.run` do."""
 
-import contextlib
 import shlex
-from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, cast
 
-from rich.console import Console
-
-from pipeline import notify, serving
+from pipeline import serving
 from pipeline.config import Config
 from pipeline.dag import line
 from pipeline.engine import runner
@@ -17,28 +14,28 @@ from pipeline.engine.component import Node
 from pipeline.engine.pinned import PinnedInputs, by_run
 from pipeline.engine.plan import Planner, Rerun, Step
 from pipeline.lineage import Lineage
-from pipeline.runs import log, progress
+from pipeline.lineage.states import RunState
 from pipeline.runs.approvals import Approvals
-from pipeline.runs.signals import interrupted
+from pipeline.runs.context import Place, Request, RunContext
 from pipeline.serving import signing
 from pipeline.store import Store, facts
 from schemas.artifacts import Approval, Artifact, Decision, Pushed
-from schemas.errors import ConfigurationError, EnvironmentFailure, GatelineError, Interrupted, Waiting, is_transient
+from schemas.errors import ConfigurationError, Waiting
 from schemas.files import check_loadable
 from schemas.redact import without_passwords
 
 
 @dataclass(frozen=True)
 class Session:
-    """Where a run works, and how."""
+    """Where a run works, and which part of the line it runs."""
 
     root: Path
     serving_dir: Path | None = None  # none: the one below `root`
     database: str | None = None
     again: Rerun = Rerun()
     until: str | None = None  # the stage that the run ends with; none: the line's last
-    only: str | None = None  # the one stage that runs: what it needs must stand
-    hold: str | None = None  # the name under which runs share what they look up
+    only: str | None = None  # the one stage that runs: its inputs must already exist in the store
+    hold: str | None = None  # the name under which runs share the inputs that they look up
     beam_on: runner.Beam = runner.Beam()
     wait: bool = False
     verbose: bool = False
@@ -52,55 +49,46 @@ class Session:
         """The serving directory."""
         return self.serving_dir or serving.default_dir(self.root)
 
+    @cached_property
+    def place(self) -> Place:
+        return Place(self.root, self.database, self.wait, self.verbose)
+
     def plan(self, config: Config) -> list[Step]:
-        """What would run and what would be reused. Nothing is written but the empty store."""
+        """What would run and what would be reused. Writes nothing but the empty store and digests of the dataset."""
         node = self.part(config)
         return self._planner(Store(self.root), node).plan(node)
 
     def part(self, config: Config) -> Node:
-        """The line, or what of it was asked for.
+        """The line, or the part of it that was asked for.
 
         Raises:
             ConfigurationError: no such stage, or both `until` and `only` name one.
         """
         if self.until and self.only:
-            raise ConfigurationError(
-                f"--until {self.until} and --only {self.only} contradict each other", "Leave one of them out."
-            )
-        whole, last = line(config, self.destination, self._decided, self.root / "digests.json"), self.until or self.only
+            cause = f"--until {self.until} and --only {self.only} contradict each other"
+            raise ConfigurationError(cause, "Leave one of them out.")
+        whole, last = line(config, self.destination, self._decided, self.place.digests), self.until or self.only
         return whole.upto(last) if last else whole
 
     def run(self, config: Config, *, name: str, command: str) -> "Outcome":
-        """Run the line.
+        """Runs the line.
 
         Raises:
             GatelineError: refused or failed, as the exit code says; recorded in the lineage before it is raised.
         """
-        node = self.part(config)
-        store = Store(self.root)
+        node, store = self.part(config), Store(self.root)
         planner = self._planner(store, node)
-        with contextlib.ExitStack() as afterwards, store.lock(wait=self.wait):
-            lineage = Lineage.at(self.root, self.database)
-            for killed in lineage.running():  # who would have told of it is dead
-                afterwards.callback(notify.send, config.notify, self.root, lineage, killed)
-            number = lineage.start(profile=name, command=command, config=config.model_dump(mode="json", by_alias=True))
-            afterwards.callback(
-                notify.send, config.notify, self.root, lineage, number
-            )  # its end is recorded, the lock released
-            with (
-                recorded(lineage, number, self.log(number)),
-                log.quiet(self.log(number), verbose=self.verbose) as terminal,
-                progress.watch(Console(file=terminal, highlight=False), node.stages) as watching,
-            ):
-                serving.writable(self.destination)
-                signing.ready(config.push.signing)
-                execution = runner.Execution(number, node, planner, store, lineage, self.beam_on, watching)
-                outcome = self._outcome(execution, planner.plan(node))
-            if isinstance(outcome.last, Approval) and outcome.state == "waiting":
-                PinnedInputs(store.root, by_run(number)).pin_all(node, outcome.made)
-                Approvals(lineage, self.root).ask(number, outcome.last)
-            lineage.finish(number, state=outcome.state, exit_code=0, message=outcome.words)
-            return outcome
+        asked = Request(name, command, node.stages, config.notify, config)
+        with RunContext.begin(self.place, store, asked) as run:
+            serving.writable(self.destination)
+            signing.ready(config.push.signing)
+            execution = run.execution(node, planner, self.beam_on)
+            outcome = self._outcome(execution, planner.plan(node))
+            if isinstance(outcome.last, Approval) and outcome.state is RunState.WAITING:
+                PinnedInputs(store.root, by_run(run.number)).pin_all(node, outcome.made)
+                Approvals(run.lineage, self.root).ask(run.number, outcome.last)
+            run.finish(outcome.state, outcome.message)
+        return outcome
 
     def _outcome(self, execution: runner.Execution, steps: list[Step]) -> "Outcome":
         try:
@@ -114,42 +102,8 @@ class Session:
         return Approvals(Lineage.at(self.root, self.database), self.root).decided(shelf, model)
 
     def _planner(self, store: Store, node: Node) -> Planner:
-        return Planner.of(
-            store, self.again, node, only=self.only, pinned=PinnedInputs(store.root, self.hold) if self.hold else None
-        )
-
-    def log(self, number: int) -> Path:
-        return self.root / "logs" / f"run-{number}.log"
-
-
-@contextlib.contextmanager
-def recorded(lineage: Lineage, number: int, log: Path) -> Iterator[None]:
-    """However a run ends, its end is written down; that it cannot be written down hides nothing."""
-
-    def finish(state: str, error: BaseException, exit_code: int) -> None:
-        with contextlib.suppress(GatelineError):
-            words = (
-                error.shortened(2000) if isinstance(error, GatelineError) else f"{type(error).__name__}: {error}"[:2000]
-            )
-            lineage.finish(number, state=state, exit_code=exit_code, message=words)
-
-    try:
-        yield
-    except GatelineError as error:
-        finish("refused" if error.exit_code in (3, 4) else "failed", error, error.exit_code)
-        raise
-    except BaseException as error:
-        if interrupted(error):
-            stopped = Interrupted()
-            finish("interrupted", stopped, stopped.exit_code)
-            raise stopped from None
-        if is_transient(error):
-            failure = EnvironmentFailure.of(error, f"Run again later: finished stages are kept. log: {log}")
-            finish("failed", failure, failure.exit_code)
-            raise failure from error
-        finish("failed", error, 1)
-        error.add_note(f"log: {log}")
-        raise
+        pinned = PinnedInputs(store.root, self.hold) if self.hold else None
+        return Planner.of(store, self.again, node, only=self.only, pinned=pinned)
 
 
 @dataclass(frozen=True)
@@ -165,22 +119,23 @@ class Outcome:
 
     @property
     def place(self) -> str:
-        """The options that a command which is shown must be given to find this run."""
+        """The options with which another command finds this run."""
         root = "" if self.root == Path("gateline") else f" --root {shlex.quote(str(self.root))}"
         return root + (f" --database {shlex.quote(without_passwords(self.database))}" if self.database else "")
 
     @property
-    def state(self) -> Literal["pushed", "unchanged", "waiting", "partial"]:
+    def state(self) -> RunState:
         if isinstance(self.last, Pushed):
-            return "pushed" if self.last.new else "unchanged"
-        return "waiting" if isinstance(self.last, Approval) and self.last.waiting else "partial"
+            return RunState.PUSHED if self.last.new else RunState.UNCHANGED
+        waiting = isinstance(self.last, Approval) and self.last.waiting
+        return RunState.WAITING if waiting else RunState.PARTIAL
 
     @property
-    def words(self) -> str:
-        """What the lineage says of it: nothing where the state says it all."""
+    def message(self) -> str:
+        """The lineage's message: empty if the state says everything."""
         if isinstance(self.last, Approval) and self.last.waiting:
             return str(Waiting(self.last.reasons[0], self.approve))
-        return f"ended with {self.stage}, as asked" if self.state == "partial" else ""
+        return f"ended with {self.stage}, as asked" if self.state is RunState.PARTIAL else ""
 
     @property
     def approve(self) -> str:

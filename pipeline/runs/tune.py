@@ -1,4 +1,4 @@
-"""A search for hyperparameters, from configuration to exit code: what the command `tune` does, for any caller."""
+"""A search for hyperparameters, from configuration to result: what the command `tune` does."""
 
 import dataclasses
 import importlib.util
@@ -14,11 +14,11 @@ from rich.text import Text
 from pipeline import serving
 from pipeline.config import Config
 from pipeline.dag import searching
-from pipeline.engine import runner
 from pipeline.engine.plan import Planner
-from pipeline.lineage import Lineage
-from pipeline.runs import log, progress
-from pipeline.runs.session import Session, recorded
+from pipeline.lineage.states import RunState
+from pipeline.runs import progress
+from pipeline.runs.context import Request, RunContext
+from pipeline.runs.session import Session
 from pipeline.store import Store
 from schemas.artifacts import Search
 from schemas.errors import ConfigurationError
@@ -29,7 +29,7 @@ COLOURS = {"finished": "green", "running": "bold", "too large": "yellow", "diver
 
 @dataclass(frozen=True)
 class Found:
-    """What came of a search. `search` is None for a worker: what was found lies with the chief."""
+    """The result of a search. `search` is None for a worker: the chief has the result."""
 
     run: int
     search: Search | None
@@ -46,7 +46,7 @@ class Found:
 
 
 def search(session: Session, config: Config, *, workers: int, name: str, command: str) -> Found:
-    """Run the line up to transform, and the search.
+    """Runs the line up to transform, then the search.
 
     Raises:
         GatelineError: refused or failed, as the exit code says; recorded in the lineage before it is raised.
@@ -55,24 +55,16 @@ def search(session: Session, config: Config, *, workers: int, name: str, command
         raise ConfigurationError(
             "tune.tuner bayesian needs scikit-learn", "pip install scikit-learn, or choose hyperband."
         )
-    node = searching(
-        config, session.destination, workers=workers, chief=is_chief(os.environ), digests=session.root / "digests.json"
-    )
+    chief = is_chief(os.environ)
+    node = searching(config, session.destination, workers=workers, chief=chief, digests=session.place.digests)
     store = Store(session.root)
     planner = Planner.of(store, session.again, node)
-    with store.lock(wait=session.wait):
+    asked = Request(name, command, node.stages, config.notify, config)
+    with RunContext.begin(session.place, store, asked, watch=watch) as run:
         serving.writable(session.destination)
-        lineage = Lineage.at(session.root, session.database)
-        number = lineage.start(profile=name, command=command, config=config.model_dump(mode="json", by_alias=True))
-        with (
-            recorded(lineage, number, session.log(number)),
-            log.quiet(session.log(number), verbose=session.verbose) as terminal,
-            watch(Console(file=terminal, highlight=False), node.stages) as watching,
-        ):
-            execution = runner.Execution(number, node, planner, store, lineage, session.beam_on, watching)
-            made = execution.run(planner.plan(node))
-        lineage.finish(number, state="tuned", exit_code=0)
-    return Found(number, made if isinstance(made, Search) else None)
+        made = run.execute(node, planner, session.beam_on)
+        run.finish(RunState.TUNED)
+    return Found(run.number, made if isinstance(made, Search) else None)
 
 
 def is_chief(environment: Mapping[str, str]) -> bool:
@@ -99,7 +91,7 @@ def watch(console: Console, stages: list[str]) -> "Trials | TrialLines":
 
 
 class TrialLines(progress.Lines):
-    """A line for each trial that is done; what goes on within trials is not printed."""
+    """A line for each finished trial; nothing in between."""
 
     def said(self, stage: str, text: str) -> None:
         if cells(text)[1:2] != ["running"]:
@@ -140,9 +132,9 @@ def table(rows: list[list[str]]) -> Table:
 
 
 def show(found: Found) -> None:
-    """The ten best trials, and what they came to."""
+    """Prints the ten best trials and the result."""
     if found.search is None:
-        print("the chief's search is done; what was found lies there")
+        print("the chief's search is done; the chief has the result")
         return
     rows = [
         [f"trial {row['trial']}", row["state"], *_numbers(row), _values(row["values"])] for row in found.trials[:10]

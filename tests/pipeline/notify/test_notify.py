@@ -451,8 +451,8 @@ def test_a_run_tells_after_it_is_recorded_and_a_dead_target_changes_nothing_of_i
     assert done.returncode == 4, done.stderr
     assert (tmp_path / "seen").read_text(encoding="utf-8") == "[('killed',), ('refused',)]\n"
     assert len(slack.got) == 2
-    assert slack.texts[0].startswith("sample, run 2: data: ")
-    assert slack.texts[1] == "sample, run 1: killed: it ended without an error message"
+    assert slack.texts[1].startswith("sample, run 2: data: ")
+    assert slack.texts[0] == "sample, run 1: killed: it ended without an error message"
     assert "warning: command no-such-program-here was not notified" in done.stderr
 
 

@@ -1,0 +1,153 @@
+"""One run in progress: its lock, its number in the lineage, log, progress, notifications and outcome.
+
+with RunContext.begin(place, store, Request("sample", "python -m ...", node.stages, config.notify, config)) as run:
+    made = run.execute(node, planner)
+    run.finish(RunState.TUNED)
+
+Every command that runs stages works in one: `run`, `tune`, `schema infer`, and `approve`. Nothing is global, so two
+runs in one process work on two stores.
+"""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from pipeline import notify
+from pipeline.config import Config
+from pipeline.engine import runner
+from pipeline.engine.component import Node
+from pipeline.engine.plan import Planner
+from pipeline.lineage import Lineage
+from pipeline.lineage.states import RunState
+from pipeline.notify import Notify
+from pipeline.runs import log, progress
+from pipeline.runs.signals import interrupted
+from pipeline.store import Store
+from schemas.artifacts import Artifact
+from schemas.errors import EnvironmentFailure, GatelineError, Interrupted, is_transient
+
+Watch = Callable[[Console, list[str]], Any]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a run works, and how it waits and prints."""
+
+    root: Path
+    database: str | None = None
+    wait: bool = False  # for another run's lock
+    verbose: bool = False
+
+    def log(self, number: int) -> Path:
+        return self.root / "logs" / f"run-{number}.log"
+
+    @property
+    def digests(self) -> Path:
+        """The cache of digests of the dataset's files."""
+        return self.root / "digests.json"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the lineage records of a run when it begins, and who is notified of it."""
+
+    profile: str
+    command: str  # as typed
+    stages: list[str]
+    targets: list[Notify]
+    config: Config | None = None
+
+
+@dataclass
+class RunContext:
+    """A run that has begun and holds the store's lock."""
+
+    place: Place
+    store: Store
+    lineage: Lineage
+    number: int
+    progress: Any
+    _finished: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    @contextlib.contextmanager
+    def begin(
+        cls,
+        place: Place,
+        store: Store,
+        asked: Request,
+        *,
+        watch: Watch = progress.watch,
+    ) -> Iterator["RunContext"]:
+        """A run, recorded from its start. Its outcome is recorded however it ends, then its notifications are sent.
+
+        Raises:
+            Locked: another run holds the lock.
+            GatelineError: what the run raised, after it is recorded.
+        """
+        with contextlib.ExitStack() as afterwards, store.lock(wait=place.wait):
+            lineage = Lineage.at(store.root, place.database)
+            ended = lineage.running()  # killed: the run that would have sent their notifications is dead
+            afterwards.callback(_notify, asked.targets, store.root, lineage, ended)
+            settings = asked.config.model_dump(mode="json", by_alias=True) if asked.config else {}
+            number = lineage.start(profile=asked.profile, command=asked.command, config=settings)
+            ended.append(number)
+            with (
+                recorded(lineage, number, place.log(number)),
+                log.quiet(place.log(number), verbose=place.verbose) as terminal,
+                watch(Console(file=terminal, highlight=False), asked.stages) as watching,
+            ):
+                context = cls(place, store, lineage, number, watching)
+                yield context
+            lineage.finish(number, **context._finished)
+
+    def execution(self, node: Node, planner: Planner, beam_on: runner.Beam | None = None) -> runner.Execution:
+        return runner.Execution(
+            self.number, node, planner, self.store, self.lineage, beam_on or runner.Beam(), self.progress
+        )
+
+    def execute(self, node: Node, planner: Planner, beam_on: runner.Beam | None = None) -> Artifact | None:
+        """Runs the stages up to `node`. Returns its artifact."""
+        return self.execution(node, planner, beam_on).run(planner.plan(node))
+
+    def finish(self, state: RunState, message: str = "") -> None:
+        """States how the run ended. It is recorded when the context is left without an error."""
+        self._finished = {"state": state, "exit_code": 0, "message": message}
+
+
+def _notify(targets: list[Notify], root: Path, lineage: Lineage, runs: list[int]) -> None:
+    """Called when the ends of the runs are recorded and the lock is released."""
+    for number in runs:
+        notify.send(targets, root, lineage, number)
+
+
+@contextlib.contextmanager
+def recorded(lineage: Lineage, number: int, log: Path) -> Iterator[None]:
+    """Records the end of a run that raises. A failure to record hides nothing."""
+
+    def finish(state: RunState, error: BaseException, exit_code: int) -> None:
+        text = error.shortened(2000) if isinstance(error, GatelineError) else f"{type(error).__name__}: {error}"[:2000]
+        with contextlib.suppress(GatelineError):
+            lineage.finish(number, state=state, exit_code=exit_code, message=text)
+
+    try:
+        yield
+    except GatelineError as error:
+        finish(RunState.REFUSED if error.exit_code in (3, 4) else RunState.FAILED, error, error.exit_code)
+        raise
+    except BaseException as error:
+        if interrupted(error):
+            stopped = Interrupted()
+            finish(RunState.INTERRUPTED, stopped, stopped.exit_code)
+            raise stopped from None
+        if is_transient(error):
+            failure = EnvironmentFailure.of(error, f"Run again later: finished stages are kept. log: {log}")
+            finish(RunState.FAILED, failure, failure.exit_code)
+            raise failure from error
+        finish(RunState.FAILED, error, 1)
+        error.add_note(f"log: {log}")
+        raise
