@@ -15,7 +15,8 @@ import typer
 
 from pipeline.commands import approvals, configure, review, run, schedule, serving, store
 from pipeline.commands.tune import tune
-from pipeline.runs.signals import heed, interrupted
+from pipeline.runs import signals
+from pipeline.runs.signals import interrupted
 from schemas.errors import EnvironmentFailure, GatelineError, Interrupted, is_transient
 from schemas.process import open_standard_streams
 from schemas.text import printable
@@ -55,25 +56,14 @@ app.add_typer(schedule.app, name="schedule")
 
 
 def main() -> None:
-    """Run a command; every failure becomes a line of cause, one of remedy, and an exit code."""
+    """Runs a command. Every failure becomes a line of cause, one of remedy, and an exit code."""
     open_standard_streams()
     verbose = any(argument in ("-v", "--verbose") for argument in sys.argv[1:])
-    code = 0
-    gc.set_threshold(
-        50_000, 20, 20
-    )  # imports make a great many objects that stay: looking through them again and again is in vain
-    heed()
     try:
-        app(prog_name="gateline")
-    except SystemExit as exit_:
-        code = exit_.code if isinstance(exit_.code, int) else 0
-        if interrupted(exit_):  # typer heard of it first, and would say nothing
-            code = _unforeseen(exit_, verbose)
-    except GatelineError as error:
-        code = _failed(str(error), error.exit_code, verbose)
-    except BrokenPipeError:
-        code = 141
-    except (Exception, KeyboardInterrupt) as error:
+        code = _command(verbose)
+        signals.ignore()
+    except BaseException as error:  # a signal in between, or while another error was reported
+        signals.ignore()
         code = _unforeseen(error, verbose)
     with contextlib.suppress(BrokenPipeError):
         sys.stdout.flush()
@@ -82,6 +72,24 @@ def main() -> None:
     # Everything is written and closed. Shutting TensorFlow down takes two seconds, and a stopped Beam leaves threads
     # that Python would wait for.
     os._exit(code)
+
+
+def _command(verbose: bool) -> int:
+    signals.heed()
+    gc.set_threshold(50_000, 20, 20)  # imports make many objects that stay: scanning them again and again is useless
+    try:
+        app(prog_name="gateline")
+    except SystemExit as exit_:
+        if interrupted(exit_):  # typer caught it first, and would report nothing
+            return _unforeseen(exit_, verbose)
+        return exit_.code if isinstance(exit_.code, int) else 0
+    except GatelineError as error:
+        return _failed(str(error), error.exit_code, verbose)
+    except BrokenPipeError:
+        return 141
+    except (Exception, KeyboardInterrupt) as error:
+        return _unforeseen(error, verbose)
+    return 0
 
 
 def _unforeseen(error: BaseException, verbose: bool) -> int:

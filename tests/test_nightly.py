@@ -17,6 +17,8 @@ from pipeline.config import load
 from pipeline.lineage import Lineage
 from tests.pages import ROOT, Page, Reader, making
 
+pytestmark = pytest.mark.slow
+
 PAGE = Page(ROOT / "docs" / "how-to" / "nightly.md")
 
 

@@ -30,7 +30,7 @@ def write_shard_statistics(shard: Path, count: int, part: Path) -> None:
         columns = example.parse(records, shard)
         counted = counted.merge(ImageStatistics.of(columns))
         digests.append(duplicates.digests(columns["image"].tolist(), columns["source/index"]))
-    part.parent.mkdir(parents=True, exist_ok=True)
+    part.parent.mkdir(exist_ok=True)  # not its parents: a stage that was interrupted has removed them
     part.with_suffix(".json").write_text(counted.to_json(), encoding="utf-8")
     duplicates.save(np.concatenate(digests), part.with_suffix(".npy"))
 

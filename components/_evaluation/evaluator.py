@@ -245,7 +245,7 @@ def write_shard(shard: tuple[str, Any], out: str) -> str:
     """One Parquet file for each shard, rows in its order, renamed into place: a worker that runs twice does no harm."""
     path, tables = shard
     target = Path(out) / f"{Path(path).stem}.parquet"
-    target.parent.mkdir(parents=True, exist_ok=True)
+    target.parent.mkdir(exist_ok=True)  # not its parents: a stage that was interrupted has removed them
     temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
     ordered = sorted(tables, key=lambda numbered: numbered[0])
     pq.write_table(pa.concat_tables(table for _, table in ordered), temporary)

@@ -1,4 +1,4 @@
-"""Asked to end, by Ctrl-C or SIGTERM: it is heard wherever it falls, and known for what it is.
+"""Ctrl-C and SIGTERM: both interrupt the process wherever they arrive, and are recognised afterwards.
 
 heed()      # once, by the process
 try:
@@ -20,13 +20,19 @@ LATER = 0.01  # seconds: by then, what could not be interrupted is over
 
 
 def heed() -> None:
-    """From now on SIGTERM is as clean a stop as Ctrl-C, and neither is lost.
+    """Makes SIGTERM as clean a stop as Ctrl-C, and loses neither.
 
     Either may arrive in a finalizer or a callback, some of which run in each import. Python prints such an exception
     and drops it.
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.unraisablehook = _again
+
+
+def ignore() -> None:
+    """Ctrl-C and SIGTERM change nothing from now on: the command has ended, and what remains takes milliseconds."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _again(raised: "UnraisableHookArgs") -> None:

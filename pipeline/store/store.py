@@ -166,14 +166,16 @@ class Store:
 
     @contextlib.contextmanager
     def staging(self, stage: str, key: str) -> Iterator[Path]:
-        """An empty directory on the store's file system; removed at the end unless committed."""
+        """An empty directory on the store's file system. Removed at the end unless it was committed."""
         path = self.root / "staging" / f"{stage}-{key}"
-        files.remove(path)
-        path.mkdir(parents=True)
         try:
+            files.remove(path)
+            path.mkdir(parents=True)
             yield path
         finally:
-            files.remove(path)
+            # Renamed first: threads of an interrupted Beam pipeline go on for a moment, and must find no directory.
+            if path.exists():
+                self.discard(path)
 
     def scratch(self, stage: str, key: str) -> Path:
         path = self.root / "scratch" / f"{stage}-{key}"

@@ -6,6 +6,8 @@ import pytest
 
 from tests.browser.conftest import HOSTILE, PAGES, Open
 
+pytestmark = pytest.mark.slow
+
 RUN_SECTIONS = (
     "verdict",
     "gates",

@@ -23,6 +23,8 @@ from schemas.settings.tune import LogRange, Range, Space, Tune, drawn
 from tests.components import bright
 from tests.components.bright import TRAIN
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 TUNERS = ["grid", "random", "bayesian", "hyperband"]
 

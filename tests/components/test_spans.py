@@ -13,7 +13,7 @@ from components.describe import describe
 from components.ingest import ingest
 from components.mix import mix
 from components.sources.labelled import pieces, read
-from pipeline.store.store import _from_json, facts
+from pipeline.store.store import facts, from_facts
 from schemas import files, statistics
 from schemas.artifacts import Served
 from schemas.errors import ConfigurationError
@@ -427,7 +427,7 @@ def test_a_mixture_is_the_same_bytes_whether_its_spans_were_just_read_or_come_fr
     admission = judged(found, base_statistics, mnist, lend(), brightness=9, pixels=1)
     assert admission.admitted == ("span-9", "span-10", "span-11")
     made, manifest = [], json.loads(json.dumps(facts(found), sort_keys=True))
-    for given in (found, _from_json(type(found), found.path, manifest)):
+    for given in (found, from_facts(type(found), found.path, manifest)):
         mixed = mix.function(base, base_statistics, given, admission, **(ALL | {"window": Window(last=2)}), run=lend())
         made.append((facts(mixed), files.listing(mixed.path)))
     assert made[0] == made[1]

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from tests.crash import faults, matrix, victim
 
+pytestmark = pytest.mark.slow
+
 REPOSITORY = Path(__file__).parents[2]
 
 

@@ -16,6 +16,8 @@ from pipeline.lineage import Lineage
 from pipeline.store import Store
 from tests.crash import checks, matrix
 
+pytestmark = pytest.mark.slow
+
 STOPPED = "interrupted: finished stages are kept\n  The next run continues from them.\n"
 REPOSITORY = Path(__file__).parents[2]
 

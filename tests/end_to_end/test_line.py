@@ -16,6 +16,8 @@ import pytest
 
 from tests.components.pictures import contents
 
+pytestmark = pytest.mark.slow
+
 REPOSITORY = Path(__file__).parents[2]
 STAGES = [
     "ingest",

@@ -6,6 +6,8 @@ import pytest
 
 from tests.end_to_end.test_line import REACHABLE, STAGES, Line, environment, reused
 
+pytestmark = pytest.mark.slow
+
 __all__ = ["environment"]  # a fixture
 
 

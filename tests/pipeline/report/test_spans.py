@@ -17,6 +17,8 @@ from tests.pipeline.report_page import Page, edited, facts_of
 from tests.pipeline.test_cli import gateline
 from tests.spans import bright, deliver, digits
 
+pytestmark = pytest.mark.slow
+
 HOSTILE = "span-<script>alert(1)</script>\"'&|`$x_1$"
 QUICK = {"source.train": "train[:1000]", "source.test": "test[:400]", "train.epochs": 2, "evaluate.corrupted": 0}
 EASY = {"gates.accuracy": 0.5, "gates.per_class": 0.2, "gates.fresh": 0.2}

@@ -56,6 +56,29 @@ cli.main()
     assert "evaluate" in done.stdout
 
 
+@pytest.mark.parametrize("signal", ["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize("after", ["heed", "_command", "_failed"])
+def test_a_signal_ends_the_command_with_130_wherever_it_arrives(signal: str, after: str) -> None:
+    """Also right after the handlers are set, and while another error is reported: never by the signal itself."""
+    code = f"""
+import signal, sys
+from pipeline import cli
+
+def raised(frame, event, arg):
+    if event == "return" and frame.f_code.co_name == "{after}":
+        sys.setprofile(None)
+        signal.raise_signal(signal.{signal})
+
+sys.setprofile(raised)
+sys.argv = ["gateline", "show", "--root", "/dev/null/none"]
+cli.main()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode in (130, 2)
+    assert done.returncode == 130 or after == "_command", done.stderr
+    assert done.stderr.endswith("The next run continues from them.\n") or done.returncode == 2
+
+
 def test_what_an_interruption_was_turned_into_is_known_for_it() -> None:
     from pipeline.runs.signals import interrupted
 

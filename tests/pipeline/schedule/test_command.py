@@ -21,6 +21,8 @@ from schemas.settings.spans import READY
 from tests.pipeline.test_cli import ENVIRONMENT, gateline
 from tests.spans import bright, deliver, digits
 
+pytestmark = pytest.mark.slow
+
 NOW = datetime.datetime(2026, 6, 1, 12, tzinfo=datetime.UTC)
 NIGHTLY = ("schedule", "--cron", "0 3 * * *", "--timezone", "Europe/Berlin")
 ABSENT = ("--set", "source.module=null", "--set", "source.tfds=no_such_data")  # refused before anything is learnt

@@ -1,5 +1,7 @@
 """Artifacts on disk: each complete or absent."""
 
+import contextlib
+import itertools
 import json
 import shutil
 import subprocess
@@ -376,3 +378,27 @@ def test_files_are_made_with_the_umask(tmp_path: Path, umask: int) -> None:
     loose = [p for p in (tmp_path / "root").rglob("*") if p.stat().st_mode & 0o777 & umask]
     assert loose == []
     assert len(list((tmp_path / "root").rglob("*"))) > 8
+
+
+def test_a_stage_that_is_interrupted_leaves_nothing_though_its_threads_go_on(tmp_path: Path) -> None:
+    """Beam's threads are not stopped with the main one; they write until the process ends."""
+    store, stop, wrote = Store(tmp_path / "root"), threading.Event(), threading.Event()
+
+    def write(out: Path) -> None:
+        for number in itertools.count():
+            if stop.is_set():
+                return
+            with contextlib.suppress(OSError):
+                (out / "parts").mkdir(exist_ok=True)
+                (out / "parts" / f"{number % 500}.json").write_text("{}", encoding="utf-8")
+            wrote.set()
+
+    with pytest.raises(KeyboardInterrupt), store.staging("describe", "key") as out:
+        thread = threading.Thread(target=write, args=(out,))
+        thread.start()
+        wrote.wait()
+        raise KeyboardInterrupt
+    assert not out.exists()
+    stop.set()
+    thread.join()
+    assert list((store.root / "staging").iterdir()) == []
