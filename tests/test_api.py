@@ -65,7 +65,6 @@ def test_a_wrong_root_or_run_is_refused_in_words(tmp_path: Path) -> None:
         gateline.Run(99, root=tmp_path)
 
 
-@pytest.mark.slow
 def test_a_line_is_run_and_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     config = gateline.configure("sample", sets=["train.epochs=2", "gates.accuracy=0.5", "gates.per_class=0.2"])

@@ -7,6 +7,8 @@ import sys
 from itertools import pairwise
 from pathlib import Path
 
+import pytest
+
 from tests.crash import faults, matrix, victim
 
 pytestmark = pytest.mark.slow
