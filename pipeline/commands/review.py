@@ -1,7 +1,10 @@
 """The commands that look back: `runs`, `show`, `report`, `compare`."""
 
 import json
+import os
+import tempfile
 import webbrowser
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -14,6 +17,7 @@ from pipeline.commands.options import (
     RunNumber,
     ServingDir,
     Verbose,
+    expanded,
     lineage_at,
     run_of,
 )
@@ -62,6 +66,10 @@ def report(
     database: Database = None,
     index: Annotated[bool, typer.Option("--index", help="Write the page over all runs instead.")] = False,
     serving_dir: ServingDir = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder to write to. [default: ROOT/reports]", show_default=False, callback=expanded),
+    ] = None,
     open_: Annotated[bool, typer.Option("--open", help="Open the report in the browser.")] = False,
     as_json: Json = False,
     verbose: Verbose = False,
@@ -72,19 +80,19 @@ def report(
     from pipeline.report.facts import gather
     from pipeline.store import Store
 
-    lineage = lineage_at(root, database)
+    lineage, folder = lineage_at(root, database), out or _reports(root)
     if index:
         if number is not None:
             raise ConfigurationError("--index is over all runs", f"Leave out {number}, or --index.")
         from pipeline.serving import default_dir
 
         every = pages.gather(Store(root), lineage, serving_dir or default_dir(root))
-        written = pages.write(every, root / "reports")
+        written = pages.write(every, folder)
         summary = every.as_json()
     else:
         found = run_of(lineage, number, root)
         gathered = gather(Store(root), found, lineage.executions(found["run"]))
-        written = html.write(gathered, root / "reports")
+        written = html.write(gathered, folder)
         summary = gathered.as_json()
     if as_json:
         print(json.dumps({**{kind: str(path) for kind, path in written.items()}, **summary}, indent=2))
@@ -94,6 +102,12 @@ def report(
         terminal.report(gathered, written)
     if open_:
         webbrowser.open(written["html"].absolute().as_uri())
+
+
+def _reports(root: Path) -> Path:
+    """ROOT/reports, or a temporary folder for a user who may only read ROOT."""
+    folder = root / "reports"
+    return folder if os.access(folder, os.W_OK) else Path(tempfile.mkdtemp(prefix="gateline-report-"))
 
 
 def compare(

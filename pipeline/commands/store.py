@@ -1,5 +1,6 @@
 """The commands `store verify` and `store gc`: whether a store is whole, and what of it nobody needs any more."""
 
+import contextlib
 import json
 from pathlib import Path
 from typing import Annotated
@@ -23,7 +24,7 @@ def verify(
     from pipeline.store.verify import verify as look
 
     lineage, store = lineage_at(root, database), Store(root)
-    with store.lock(wait=wait):
+    with store.lock(wait=wait) if store.is_writable else contextlib.nullcontext():
         found = look(store, lineage)
     if as_json:
         print(json.dumps(found.as_json(), indent=2))

@@ -8,8 +8,11 @@ lineage.finish(run, state="pushed", exit_code=0, message="")
 
 import contextlib
 import datetime
+import functools
 import json
+import os
 import sqlite3
+import urllib.parse
 import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -51,12 +54,12 @@ class Lineage:
                 raise StoreError(
                     "the URL of the lineage database holds more than one @", "In a password, write %40 for it."
                 )
-            engine = sql.create_engine(url)
-            if engine.dialect.name == "sqlite":
+            engine, read_only = _engine(url)
+            if engine.dialect.name == "sqlite" and not read_only:
                 sql.event.listen(engine, "connect", _connected)
                 sql.event.listen(engine, "begin", _begun)
             try:
-                prepare(engine)
+                prepare(engine, read_only=read_only)
             except BaseException:
                 engine.dispose()
                 raise
@@ -215,6 +218,27 @@ def _remedy(cause: str, otherwise: str = "Put back a copy of it, or name another
 
 def now() -> str:
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
+
+
+def _engine(url: str) -> tuple[sql.Engine, bool]:
+    """The engine, and whether it only reads: a SQLite file that this user must not write.
+
+    SQLite's write-ahead log needs write access to the folder even for readers. Without a log, or with the log of a
+    process that is running, reading needs none.
+    """
+    stated = sql.make_url(url)
+    path = Path(stated.database or ":memory:")
+    if stated.get_backend_name() != "sqlite" or not path.exists() or _is_writable(path):
+        return sql.create_engine(url), False
+    log = path.with_name(f"{path.name}-wal")
+    immutable = "" if log.exists() and log.stat().st_size else "&immutable=1"
+    address = f"file:{urllib.parse.quote(str(path.absolute()))}?mode=ro{immutable}"
+    connect = functools.partial(sqlite3.connect, address, uri=True, check_same_thread=False, timeout=PATIENCE)
+    return sql.create_engine(url, creator=connect), True
+
+
+def _is_writable(path: Path) -> bool:
+    return os.access(path, os.W_OK) and os.access(path.absolute().parent, os.W_OK)
 
 
 def _connected(connection: Any, _record: Any) -> None:

@@ -93,16 +93,19 @@ _STEPS: tuple[Callable[[sql.Connection], None], ...] = (_from_1, _from_2)
 VERSION = 1 + len(_STEPS)  # 1 had no table that says so
 
 
-def prepare(engine: sql.Engine) -> None:
-    """The database has today's tables. Whoever comes meanwhile waits, and finds it done.
+def prepare(engine: sql.Engine, *, read_only: bool = False) -> None:
+    """Brings the tables of a database up to date. Other processes wait meanwhile.
 
     Raises:
-        StoreError: a newer version of this program made it.
+        StoreError: a newer version of this program made it, or an older one and it is read-only.
         sqlalchemy.exc.SQLAlchemyError: it cannot be read or written.
     """
     with engine.connect() as c:
         if _found(c) == VERSION:
             return
+    if read_only:
+        cause = f"the lineage database {engine.url.render_as_string()} has older tables and is read-only"
+        raise StoreError(without_passwords(cause), "A run by its owner brings them up to date.")
     with engine.execution_options(writing=True).begin() as c:
         if engine.dialect.name == "postgresql":
             c.execute(sql.text("SELECT pg_advisory_xact_lock(:of_gateline)"), {"of_gateline": 0x6761746C})

@@ -13,6 +13,7 @@ import contextlib
 import dataclasses
 import functools
 import json
+import os
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -50,6 +51,11 @@ class Store:
                 f"the store {self.root} has format {found}, this program reads format {FORMAT}",
                 "Upgrade gateline, or name another ROOT with --root.",
             )
+
+    @property
+    def is_writable(self) -> bool:
+        """Whether this user may write to ROOT. Who may not cannot hold its lock either."""
+        return os.access(self.root, os.W_OK)
 
     @property
     def id(self) -> str:

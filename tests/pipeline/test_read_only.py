@@ -1,0 +1,117 @@
+"""A user who may only read ROOT can look at everything, and changes nothing."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import gateline
+from pipeline.lineage import Lineage
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).parents[2]
+# Root may write anywhere. As another user it would not even find Python in many homes, so reading stays allowed.
+OTHER = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+READING = ["--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"]
+COMMANDS = [("runs",), ("show", "1"), ("report", "1"), ("report", "--index"), ("compare", "1", "2"), ("approvals",)]
+COMMANDS += [("store", "verify"), ("serving", "list")]
+
+
+@pytest.fixture(scope="module")
+def reader() -> list[str]:
+    """What runs a command as somebody who cannot write."""
+    if os.geteuid() != 0:
+        return []
+    if shutil.which("setpriv") is None or subprocess.run([*OTHER, *READING, "true"], check=False).returncode:
+        pytest.skip("root cannot become another user here")
+    return [*OTHER, *READING]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory, data_dir: str) -> Path:
+    """Two runs, both pushed."""
+    root = tmp_path_factory.mktemp("made") / "root"
+    for seed in (1, 2):
+        sets = [
+            "train.epochs=2",
+            "gates.accuracy=0.5",
+            "gates.per_class=0.2",
+            "gates.paired.margin=0.5",
+            "gates.budget.margin=0.6",
+        ]
+        config = gateline.configure("sample", sets=[*sets, f"train.seed={seed}", f"source.data_dir={data_dir}"])
+        gateline.run(config, root=root)
+    return root
+
+
+@pytest.fixture
+def root(made: Path, tmp_path: Path) -> Iterator[Path]:
+    """The same, and nobody may change it any more."""
+    root = tmp_path / "root"
+    shutil.copytree(made, root)
+    every = [root, *root.rglob("*")]
+    modes = {path: path.stat().st_mode for path in every}
+    for path in every:
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    for path in (tmp_path, *tmp_path.parents):
+        if path.stat().st_uid == os.geteuid() and path.name.startswith((tmp_path.name, "pytest-", "popen-")):
+            path.chmod(path.stat().st_mode | 0o555)  # pytest keeps its folders from other users
+    yield root
+    for path, mode in modes.items():
+        path.chmod(mode)
+
+
+def read(reader: list[str], root: Path, *arguments: str, folder: Path) -> subprocess.CompletedProcess:
+    environment = os.environ | {"PYTHONDONTWRITEBYTECODE": "1", "TMPDIR": str(folder), "HOME": str(folder)}
+    command = [*reader, sys.executable, "-m", "pipeline", *arguments, "--root", str(root)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, env=environment)
+
+
+def contents(root: Path) -> dict[str, tuple[int, int]]:
+    return {str(path): (path.stat().st_size, path.stat().st_mtime_ns) for path in root.rglob("*")}
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_a_reader_reads(command: tuple[str, ...], reader: list[str], root: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "elsewhere"
+    folder.mkdir(mode=0o777)
+    folder.chmod(0o777)
+    before = contents(root)
+    done = read(reader, root, *command, folder=folder)
+    assert done.returncode == 0, done.stderr
+    assert "database" not in done.stderr
+    assert contents(root) == before
+    assert bool(list(folder.glob("gateline-report-*/*.html"))) is (command[0] == "report")
+
+
+def test_a_reader_sees_what_a_run_in_progress_has_recorded(reader: list[str], root: Path, tmp_path: Path) -> None:
+    (root / "lineage.db").chmod(0o644)
+    root.chmod(0o755)
+    lineage = Lineage.at(root, None)
+    with lineage.reading() as connection:  # its write-ahead log stays
+        connection.exec_driver_sql("SELECT 1")
+        number = lineage.start(profile="in progress", command="", config={})
+        assert (root / "lineage.db-wal").stat().st_size
+        for path in root.glob("lineage.db*"):
+            path.chmod(0o444)
+        root.chmod(0o555)
+        done = read(reader, root, "runs", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert f"{number}" in done.stdout
+    assert "in progress" in done.stdout
+    root.chmod(0o755)
+    for path in root.glob("lineage.db*"):
+        path.chmod(0o644)
+    lineage.engine.dispose()
+
+
+def test_a_reader_cannot_run_and_is_told_why(reader: list[str], root: Path, tmp_path: Path) -> None:
+    done = read(reader, root, "run", folder=tmp_path)
+    assert done.returncode == 2
+    assert "Permission denied" in done.stderr
+    assert "Traceback" not in done.stderr
