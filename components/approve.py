@@ -5,15 +5,14 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 from pipeline.engine.component import StageRun, Unkeyed, component
-from pipeline.serving import Shelf
+from pipeline.serving import ModelDirectory
 from schemas import files
 from schemas.artifacts import Approval, Decision, Evaluation, Model, Served, ServingCheck
 from schemas.settings.push import Push
 
-Decided = Callable[[str, str], Decision | None]  # of (shelf, model's identity): what was decided last
+Decided = Callable[[str, str], Decision | None]  # of (directory, model's identity): what was decided last
 
 
 @component(kind="always")
@@ -25,8 +24,7 @@ def approve(
     *,
     settings: Push,
     decided: Unkeyed[Decided | None],
-    serving_dir: Unkeyed[Path],
-    model_name: str,
+    directory: Unkeyed[ModelDirectory],
     run: StageRun,
 ) -> Approval:
     """Passes unless the model was rejected or rolled back, or `push.approval` is manual and nobody has approved it yet.
@@ -35,7 +33,6 @@ def approve(
     """
     for gate in (evaluation, serving):
         gate.require_passed("approve")
-    shelf = Shelf(serving_dir, model_name)
     approval = Approval(
         evaluation.path,
         passed=True,
@@ -43,21 +40,21 @@ def approve(
         evaluation=evaluation.digest,
         evaluated=json.loads((evaluation.path / files.MANIFEST).read_text(encoding="utf-8"))["made"],
         baseline=baseline.digest if baseline else None,
-        shelf=str(shelf.path.absolute()),
+        shelf=str(directory.path.absolute()),
     )
     decision = decided(approval.shelf, approval.model) if decided else None
-    found = _judged(approval, decision, shelf, settings)
+    found = _judged(approval, decision, directory, settings)
     if found.reasons or found.by:
         run.say(found.reasons[0] if found.reasons else f"approved by {found.by}")
     said = json.dumps([found.model, found.evaluation, found.reasons, found.by, found.at])
     return replace(found, digest=hashlib.sha256(said.encode()).hexdigest())
 
 
-def _judged(approval: Approval, decision: Decision | None, shelf: Shelf, settings: Push) -> Approval:
-    if (latest := shelf.latest()) and latest.identity == approval.model:
+def _judged(approval: Approval, decision: Decision | None, directory: ModelDirectory, settings: Push) -> Approval:
+    if (latest := directory.latest()) and latest.identity == approval.model:
         return approval
-    if taken_back := shelf.withdrawn().get(approval.model):
-        cause, remedy = shelf.words_of_withdrawal(taken_back)
+    if taken_back := directory.withdrawn().get(approval.model):
+        cause, remedy = directory.words_of_withdrawal(taken_back)
         return replace(approval, passed=False, reasons=(cause,), remedy=remedy)
     if decision:
         approval = replace(approval, by=decision.by, reason=decision.reason, at=decision.at)

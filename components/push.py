@@ -1,11 +1,10 @@
 """push: publishes a model that passed every gate to the serving directory."""
 
-from dataclasses import asdict
-from pathlib import Path
+from dataclasses import asdict, replace
 
 from components._training import saved_model
 from pipeline.engine.component import StageRun, Unkeyed, component
-from pipeline.serving import Shelf, Version, rollout, signing
+from pipeline.serving import ModelDirectory, Version, rollout, signing
 from schemas import statistics as stats
 from schemas.artifacts import WARMUP, Approval, Evaluation, Model, Pushed, Served, ServingCheck, Statistics
 from schemas.artifacts.data import STATISTICS
@@ -23,8 +22,7 @@ def push(
     approval: Approval,
     *,
     keep: int,
-    serving_dir: Unkeyed[Path],
-    model_name: str,
+    directory: Unkeyed[ModelDirectory],
     signatures: Unkeyed[Signing | None] = None,
     watched: Unkeyed[Watch | None] = None,
     labels: Unkeyed[list[str] | None] = None,
@@ -51,10 +49,10 @@ def push(
         "approved": {"by": approval.by, "reason": approval.reason, "at": approval.at} if approval.by else None,
         **run.lineage,
     }
-    shelf = Shelf(serving_dir, model_name, signing.seal(signatures))
-    if now := shelf.latest():
+    directory = replace(directory, seal=signing.seal(signatures))
+    if now := directory.latest():
         signing.require(now.path, signatures)
-    version, new = shelf.publish(
+    version, new = directory.publish(
         model.path / "saved_model",
         {stats.SERVED: statistics.path / STATISTICS, WARMUP: serving.path / WARMUP},
         provenance,
@@ -62,24 +60,25 @@ def push(
         compared=baseline.digest if baseline else None,
         check=saved_model.check_loadable,
     )
-    if watched and shelf.awaits(version):
-        if why := rollout.watch(watched, model_name, version.number):
-            raise _not_served(shelf, version, why, watched)
-        shelf.saw(version)
-    gone = [str(each.number) for each in shelf.retire(keep)]
+    if watched and directory.awaits(version):
+        if why := rollout.watch(watched, directory.model, version.number):
+            raise _not_served(directory, version, why, watched)
+        directory.saw(version)
+    gone = [str(each.number) for each in directory.retire(keep)]
     run.say(
         (f"version {version.number}" if new else f"version {version.number} already holds this model") + _words(gone)
     )
     return Pushed(version.path, digest=version.digest, version=version.number, new=new)
 
 
-def _not_served(shelf: Shelf, version: Version, why: str, watched: Watch) -> Refused:
+def _not_served(directory: ModelDirectory, version: Version, why: str, watched: Watch) -> Refused:
     """The refusal; before it, what was served before is served again."""
     cause = f"version {version.number} was pushed, but {watched.url} does not serve it: {why}"
     if not watched.rollback:
-        return Refused(cause, f"It stays, as push.watch.rollback says. To take it back: {shelf.command('rollback')}")
+        remedy = f"It stays, as push.watch.rollback says. To roll it back: {directory.command('rollback')}"
+        return Refused(cause, remedy)
     try:
-        back = shelf.rollback(reason=why)
+        back = directory.rollback(reason=why)
     except GatelineError as error:  # why nothing comes in its place is not why the push is refused
         return Refused(cause, f"It stays: {error.cause}. {error.remedy}")
     return Refused(cause, f"It was rolled back: version {back.number} holds what was served before.")

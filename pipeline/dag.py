@@ -1,7 +1,6 @@
-"""The line, on one screen. Gates are edges: no stage can go round them."""
+"""The line, on one screen. Gates are edges: a stage never receives what a gate refused."""
 
 from pathlib import Path
-from typing import Any
 
 from components.admit import admit
 from components.approve import Decided, approve
@@ -24,6 +23,7 @@ from components.validate import validate
 from components.work import work
 from pipeline.config import Config
 from pipeline.engine.component import Component, Node
+from pipeline.serving import ModelDirectory
 from schemas.artifacts import Arrivals
 from schemas.contract import Contract
 from schemas.settings.spans import Spans
@@ -32,59 +32,92 @@ from schemas.settings.spans import Spans
 def line(c: Config, serving_dir: Path, decided: Decided | None = None, digests: Path | None = None) -> Node:
     contract = Contract.load(c.contract)
     c.gates.check(contract.classes, c.evaluate)
-    shelf = {"serving_dir": serving_dir, "model_name": c.push.model or c.source.name}
+    directory = ModelDirectory(serving_dir, c.push.model or c.source.name)
 
     data = source_data(source=c.source, data_dir=c.source.data_dir, digests=digests)
     examples = ingest(data=data, source=c.source, data_dir=c.source.data_dir, manual_dir=c.source.manual_dir)
     statistics = describe(examples=examples)
     if c.spans:
-        examples = statistics = _grown(c, c.spans, examples, statistics, contract, shelf)
-    before = served_data(statistics=statistics, contract=contract, **shelf)
+        examples = statistics = with_spans(c, c.spans, examples, statistics, contract, directory)
+    before = served_data(statistics=statistics, contract=contract, directory=directory)
     verdict = validate(statistics=statistics, served=before, contract=contract, checks=c.checks)
     features = transform(examples=examples, verdict=verdict, contract=contract, settings=c.transform)
     found = searched(features=features, settings=c.train, tuning=c.tune)
     tuned = tune(features=features, search=found, settings=c.train)
-    model = train(
-        features=features, hyperparameters=tuned, start=start(features=features, warm=c.train.warm_start, **shelf)
+    weights = start(features=features, warm=c.train.warm_start, directory=directory)
+    model = train(features=features, hyperparameters=tuned, start=weights)
+    served = baseline(model=model, directory=directory)
+    record = best(model=model, examples=examples, directory=directory)
+    evaluation = evaluate(
+        model=model,
+        examples=examples,
+        statistics=statistics,
+        baseline=served,
+        best=record,
+        contract=contract,
+        gates=c.gates,
+        settings=c.evaluate,
     )
-    now, peak = baseline(model=model, **shelf), best(model=model, examples=examples, **shelf)
-    seen = {"model": model, "examples": examples, "statistics": statistics}
-    evaluation = evaluate(**seen, baseline=now, best=peak, contract=contract, gates=c.gates, settings=c.evaluate)
     serving = check_serving(
-        model=model, evaluation=evaluation, baseline=now, model_name=shelf["model_name"], budgets=c.check_serving
+        model=model, evaluation=evaluation, baseline=served, model_name=directory.model, budgets=c.check_serving
     )
-    passed = {"model": model, "evaluation": evaluation, "serving": serving, "baseline": now}
-    approval = approve(**passed, settings=c.push, decided=decided, **shelf)
-    way = {
-        "keep": c.push.keep,
-        "signatures": c.push.signing,
-        "watched": c.push.watch,
-        "labels": list(contract.names) or None,
-    }
-    return push(**passed, statistics=statistics, approval=approval, **way, **shelf)
+    approval = approve(
+        model=model,
+        evaluation=evaluation,
+        serving=serving,
+        baseline=served,
+        settings=c.push,
+        decided=decided,
+        directory=directory,
+    )
+    return push(
+        model=model,
+        evaluation=evaluation,
+        serving=serving,
+        statistics=statistics,
+        baseline=served,
+        approval=approval,
+        keep=c.push.keep,
+        signatures=c.push.signing,
+        watched=c.push.watch,
+        labels=list(contract.names) or None,
+        directory=directory,
+    )
 
 
-def _grown(c: Config, new: Spans, examples: Node, statistics: Node, contract: Contract, shelf: dict[str, Any]) -> Node:
+def with_spans(
+    c: Config, new: Spans, examples: Node, statistics: Node, contract: Contract, directory: ModelDirectory
+) -> Node:
     """The base dataset and the spans that arrived beside it."""
     new.check(contract.classes, contract.names)
-    reading = {
-        "labels": new.labels,
-        "validation": c.source.validation,
-        "fresh": new.fresh,
-        "shard_size": c.source.shard_size,
-    }
-    spans = collect(arrivals=arrived(spans=new), **reading)
-    before = served_spans(spans=spans, **shelf)
-    admission = admit(
-        spans=spans, statistics=statistics, served=before, contract=contract, checks=c.checks, drift=new.drift
+    spans = collect(
+        arrivals=arrived(spans=new),
+        labels=new.labels,
+        validation=c.source.validation,
+        fresh=new.fresh,
+        shard_size=c.source.shard_size,
     )
-    mixing = {"window": new.window, "weight": new.weight, "base_weight": new.base_weight}
-    return mix(examples=examples, statistics=statistics, spans=spans, admission=admission, **mixing)
+    served = served_spans(spans=spans, directory=directory)
+    admission = admit(
+        spans=spans, statistics=statistics, served=served, contract=contract, checks=c.checks, drift=new.drift
+    )
+    return mix(
+        examples=examples,
+        statistics=statistics,
+        spans=spans,
+        admission=admission,
+        window=new.window,
+        weight=new.weight,
+        base_weight=new.base_weight,
+    )
 
 
-def components() -> dict[str, Component]:
-    """Every stage and resolver of the line, by name."""
-    return {each.name: each for each in globals().values() if isinstance(each, Component)}
+def searching(c: Config, serving_dir: Path, *, workers: int, chief: bool, digests: Path | None = None) -> Node:
+    """The line up to transform, then the search; or, if this process is not its `chief`, work for another's."""
+    features = next(node for node in line(c, serving_dir, digests=digests).walk() if node.name == "transform")
+    if chief:
+        return search(features=features, settings=c.train, tuning=c.tune, workers=workers)
+    return work(features=features, settings=c.train, tuning=c.tune)
 
 
 def complete(c: Config) -> Arrivals | None:
@@ -92,8 +125,6 @@ def complete(c: Config) -> Arrivals | None:
     return arrived.function(spans=c.spans) if c.spans else None
 
 
-def searching(c: Config, serving_dir: Path, *, workers: int, chief: bool, digests: Path | None = None) -> Node:
-    """The line up to transform, and the search behind it; or, without being its `chief`, work for the one elsewhere."""
-    features = next(node for node in line(c, serving_dir, digests=digests).walk() if node.name == "transform")
-    given = {"features": features, "settings": c.train, "tuning": c.tune}
-    return search(**given, workers=workers) if chief else work(**given)
+def components() -> dict[str, Component]:
+    """Every stage and resolver of the line, by name."""
+    return {each.name: each for each in globals().values() if isinstance(each, Component)}

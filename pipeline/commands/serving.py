@@ -13,7 +13,7 @@ from schemas.errors import ConfigurationError, DataError
 from schemas.text import printable
 
 if TYPE_CHECKING:
-    from pipeline.serving import Shelf, Version
+    from pipeline.serving import ModelDirectory, Version
 
 Model = Annotated[
     str | None,
@@ -60,7 +60,7 @@ def list_(
     terminal.say(table if rows else "nothing was pushed yet")
 
 
-def _rows(shelf: "Shelf") -> list[dict[str, Any]]:
+def _rows(shelf: "ModelDirectory") -> list[dict[str, Any]]:
     versions, pinned, withdrawn = shelf.versions(), shelf.pinned(), shelf.withdrawn()
     return [
         _row(version, version is versions[-1], version.number in pinned, withdrawn) for version in reversed(versions)
@@ -217,10 +217,10 @@ def gc(
     print("\n".join(lines) or "nothing is old enough")
 
 
-def _shelf(root: Path, serving_dir: Path | None, name: str) -> "Shelf":
-    from pipeline.serving import Shelf
+def _shelf(root: Path, serving_dir: Path | None, name: str) -> "ModelDirectory":
+    from pipeline.serving import ModelDirectory
 
-    return Shelf(_place(root, serving_dir), name)
+    return ModelDirectory(_place(root, serving_dir), name)
 
 
 def _names(root: Path, serving_dir: Path | None, model: str | None) -> list[str]:

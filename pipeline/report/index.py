@@ -20,7 +20,7 @@ from pipeline.report.facts import gate_in_words, how_passed
 from pipeline.report.html import environment, save, sentence
 from pipeline.report.row import Row
 from pipeline.report.times import local
-from pipeline.serving import Shelf
+from pipeline.serving import ModelDirectory
 from pipeline.store import Store
 from schemas.errors import StoreError
 from schemas.settings.source import data_set_name
@@ -152,7 +152,7 @@ def _served(serving_dir: Path, runs: list[Json], stages: dict[int, Json]) -> Ite
     )
     for name in folders:
         try:
-            version = Shelf(serving_dir, name).latest()
+            version = ModelDirectory(serving_dir, name).latest()
         except StoreError as error:
             yield Served(name, None, None, None, None, error.cause)
             continue

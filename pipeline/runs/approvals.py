@@ -17,7 +17,7 @@ from pipeline.config import Config
 from pipeline.lineage import Lineage, now
 from pipeline.lineage.tables import approvals as _approvals
 from pipeline.lineage.tables import runs as _runs
-from pipeline.serving import Shelf
+from pipeline.serving import ModelDirectory
 from schemas.artifacts import Approval, Decision
 from schemas.errors import ConfigurationError, Refused
 
@@ -107,7 +107,7 @@ class Approvals:
 
 def overtaken(row: dict[str, Any]) -> str:
     """Why the question no longer stands, in words: something else is served than what the model was compared with."""
-    shelf = Shelf(Path(row["shelf"]).parent, Path(row["shelf"]).name)
+    shelf = ModelDirectory(Path(row["shelf"]).parent, Path(row["shelf"]).name)
     latest = shelf.latest()
     if latest and latest.identity == row["model"]:
         return f"version {latest.number} holds this model"

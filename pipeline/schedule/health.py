@@ -23,7 +23,7 @@ from etils import epy
 from pipeline.lineage import Lineage
 from pipeline.schedule.scheduler import NAP
 from pipeline.schedule.state import FAILING, Outcome, State
-from pipeline.serving import PROVENANCE, Shelf
+from pipeline.serving import PROVENANCE, ModelDirectory
 from pipeline.store import Store
 from schemas.errors import ConfigurationError, StoreError
 
@@ -95,7 +95,7 @@ class Health:
         found = {}
         for path in sorted(self.serving_dir.glob("*/")):
             with contextlib.suppress(StoreError):  # somebody else's folder
-                if (latest := Shelf(self.serving_dir, path.name).latest()) and not path.name.startswith("."):
+                if (latest := ModelDirectory(self.serving_dir, path.name).latest()) and not path.name.startswith("."):
                     age = max(0.0, time.time() - (latest.path / PROVENANCE).stat().st_mtime)
                     found[path.name] = {
                         "version": latest.number,

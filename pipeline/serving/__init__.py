@@ -1,6 +1,6 @@
 """The serving directory, in TensorFlow Serving's layout: `SERVING/<model>/<version>/`, each version complete or absent.
 
-shelf = Shelf(serving_dir, "mnist")
+shelf = ModelDirectory(serving_dir, "mnist")
 version = shelf.publish(saved_model, extra, provenance, expected=digest, compared=None)   # staged, flushed, renamed
 shelf.latest()                                     # Version(number=3, ...)
 shelf.rollback(reason="slow on old phones")        # Version(number=4, ...), which holds the model of version 2
@@ -8,8 +8,8 @@ shelf.rollback(reason="slow on old phones")        # Version(number=4, ...), whi
 
 from pipeline.serving.directory import default_dir, models, writable
 from pipeline.serving.history import Record
+from pipeline.serving.model_directory import ModelDirectory
 from pipeline.serving.provenance import PROVENANCE
-from pipeline.serving.shelf import Shelf
 from pipeline.serving.version import Version
 
-__all__ = ["PROVENANCE", "Record", "Shelf", "Version", "default_dir", "models", "writable"]
+__all__ = ["PROVENANCE", "ModelDirectory", "Record", "Version", "default_dir", "models", "writable"]

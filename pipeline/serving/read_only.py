@@ -17,7 +17,7 @@ UNREAD = "cannot read the serving directory"
 
 
 @dataclass(frozen=True)
-class Standing:
+class ReadOnlyView:
     """What stands in a model's folder of the serving directory, and what is remembered of what stood there."""
 
     root: Path

@@ -8,7 +8,7 @@ import pytest
 
 from components.approve import approve
 from pipeline.engine.plan import refused
-from pipeline.serving import Shelf
+from pipeline.serving import ModelDirectory
 from schemas.artifacts import Decision, Evaluation, Model, ServingCheck
 from schemas.errors import Refused, Waiting
 from schemas.settings.push import Push
@@ -43,8 +43,7 @@ def ask(tmp_path, lend):
             None,
             settings=settings,
             decided=decided,
-            serving_dir=shelf.root if shelf else tmp_path / "serving",
-            model_name="mnist",
+            directory=shelf or ModelDirectory(tmp_path / "serving", "mnist"),
             run=run,
         )
         return found, run.said
@@ -108,7 +107,7 @@ def test_a_rejected_model_never_goes_out(ask, settings):
 
 @pytest.fixture
 def shelf(tmp_path):
-    found = Shelf(tmp_path / "shelves", "mnist")
+    found = ModelDirectory(tmp_path / "shelves", "mnist")
     for name in ("zero", "one"):
         publish(found, model(tmp_path, name), identity=name)
     return found
@@ -140,7 +139,6 @@ def test_a_refused_model_is_never_asked_about(lend, tmp_path: Path):
             None,
             settings=Push(),
             decided=None,
-            serving_dir=tmp_path,
-            model_name="mnist",
+            directory=ModelDirectory(tmp_path, "mnist"),
             run=lend(),
         )

@@ -9,7 +9,7 @@ import pytest
 from components.approve import approve
 from components.push import push
 from components.resolvers.served import baseline, best, served_data
-from pipeline.serving import Shelf
+from pipeline.serving import ModelDirectory
 from schemas import statistics as stats
 from schemas.artifacts import WARMUP, Evaluation, Examples, GateResult, Model, ServingCheck, Statistics
 from schemas.contract import Contract
@@ -24,7 +24,7 @@ GATE = GateResult("accuracy", "overall", "≥ 0.8000", "0.9000", True, "")
 
 @pytest.fixture
 def shelf(tmp_path):
-    return {"serving_dir": tmp_path / "serving", "model_name": "own"}
+    return {"directory": ModelDirectory(tmp_path / "serving", "own")}
 
 
 def made(path, name, *, accuracy=0.9, test="these"):
@@ -78,7 +78,7 @@ def test_the_first_push_has_nothing_to_compare_with_and_makes_version_one(tmp_pa
     parts = made(tmp_path, "a")
     version, against, before, run = pushed(parts, shelf, lend, 1)
     assert (against, before) == (None, None)
-    assert (version.version, version.new, version.path) == (1, True, shelf["serving_dir"] / "own" / "1")
+    assert (version.version, version.new, version.path) == (1, True, shelf["directory"].path / "1")
     assert run.said == ["version 1"]
     found = pictures.contents(version.path)
     assert found.pop("assets.extra/statistics.tfrecord") == b"the data of a"
@@ -96,13 +96,13 @@ def test_a_second_model_is_compared_with_the_first_and_stays_compared_with_it(tm
     second = made(tmp_path, "b")
     version, against, before, _ = pushed(second, shelf, lend, 2)
     assert (against.version, before.version) == (1, 1)
-    assert against.path == shelf["serving_dir"] / "own" / "1"
+    assert against.path == shelf["directory"].path / "1"
     assert (version.version, version.new) == (2, True)
     again, against, before, run = pushed(second, shelf, lend, 3)
     assert (against.version, before.version) == (1, 1)
     assert (again.version, again.new) == (2, False)
     assert run.said == ["version 2 already holds this model"]
-    assert sorted(p.name for p in (shelf["serving_dir"] / "own").iterdir() if not p.name.startswith(".")) == ["1", "2"]
+    assert sorted(p.name for p in (shelf["directory"].path).iterdir() if not p.name.startswith(".")) == ["1", "2"]
 
 
 def test_the_first_model_stays_compared_with_nothing(tmp_path, shelf, lend):
@@ -131,7 +131,7 @@ def test_a_model_that_changed_since_it_was_evaluated_is_refused(tmp_path, shelf,
         == f"{parts['model'].path / 'saved_model'} is not the model that was evaluated: its digest changed"
     )
     assert refused.value.remedy == "Run again with --force train."
-    assert [p for p in (shelf["serving_dir"] / "own").iterdir() if p.is_dir()] == []
+    assert [p for p in (shelf["directory"].path).iterdir() if p.is_dir()] == []
 
 
 @pytest.mark.parametrize("gate", ["evaluation", "serving"])
@@ -141,7 +141,7 @@ def test_a_refused_model_is_never_pushed(gate, tmp_path, shelf, lend):
     name = type(parts[gate]).__name__
     with pytest.raises(Refused, match=f"approve was given {name}, which refused"):
         pushed(parts, shelf, lend, 1)
-    assert not shelf["serving_dir"].exists()
+    assert not shelf["directory"].root.exists()
 
 
 def test_a_model_of_other_images_is_not_what_is_served(tmp_path, shelf, lend):
@@ -198,7 +198,7 @@ def test_the_best_ever_served_is_remembered_when_it_is_gone(tmp_path, shelf, len
         pushed(made(tmp_path, f"m{number}", accuracy=accuracy), shelf, lend, number)
     candidate = made(tmp_path, "c")
     assert best_of(candidate, shelf) == (2, 0.95, True, True)
-    remove(shelf["serving_dir"] / "own" / "2")
+    remove(shelf["directory"].path / "2")
     assert best_of(candidate, shelf) == (2, 0.95, False, True)
 
 
@@ -207,7 +207,7 @@ def test_accuracy_on_other_test_images_counts_only_if_nothing_else_does(tmp_path
     assert best_of(made(tmp_path, "c"), shelf, "hard") == (1, 0.99, True, False)
     pushed(made(tmp_path, "d", accuracy=0.95, test="hard"), shelf, lend, 2)
     assert best_of(made(tmp_path, "e"), shelf, "hard") == (2, 0.95, True, True)
-    remove(shelf["serving_dir"] / "own" / "1")
+    remove(shelf["directory"].path / "1")
     assert best_of(made(tmp_path, "f"), shelf, "third") == (2, 0.95, True, False)
     assert best_of(made(tmp_path, "g"), shelf, "easy") == (1, 0.99, False, True)
 
@@ -236,7 +236,7 @@ def test_older_versions_go_but_not_the_best(tmp_path, shelf, lend):
     assert run.said == ["version 4"]
     *_, run = pushed(made(tmp_path, "m5", accuracy=0.94), shelf, lend, 5, keep=2)
     assert run.said == ["version 5, version 3 removed"]
-    assert sorted(p.name for p in (shelf["serving_dir"] / "own").iterdir() if p.name.isdigit()) == ["2", "4", "5"]
+    assert sorted(p.name for p in (shelf["directory"].path).iterdir() if p.name.isdigit()) == ["2", "4", "5"]
 
 
 def test_after_a_rollback_the_next_model_is_compared_with_what_is_served_and_the_old_one_is_refused(
@@ -246,7 +246,7 @@ def test_after_a_rollback_the_next_model_is_compared_with_what_is_served_and_the
     pushed(first, shelf, lend, 1)
     pushed(second, shelf, lend, 2)
     before = best.function(second["model"], examples(), **shelf)
-    Shelf(shelf["serving_dir"], "own").rollback(reason="slow")
+    shelf["directory"].rollback(reason="slow")
     against = baseline.function(second["model"], **shelf)
     assert (against.version, against.digest) == (3, "model-a")
     assert best.function(second["model"], examples(), **shelf).digest == before.digest, "nothing is evaluated again"

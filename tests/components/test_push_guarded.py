@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from components.push import push
-from pipeline.serving import Shelf, signing
+from pipeline.serving import ModelDirectory, signing
 from schemas.artifacts import WARMUP, Approval, Evaluation, Model, Served, ServingCheck, Statistics
 from schemas.errors import Refused
 from schemas.files import digest, listing
@@ -20,7 +20,7 @@ from tests.pipeline.serving.test_rollout import serving, status
 
 @pytest.fixture
 def shelf(tmp_path):
-    return Shelf(tmp_path / "serving", "own")
+    return ModelDirectory(tmp_path / "serving", "own")
 
 
 @pytest.fixture
@@ -56,8 +56,7 @@ def pushed(tmp_path, shelf, lend):
             Served(now.path, digest=now.digest, version=now.number) if now else None,
             Approval(folder, passed=True, model=name, evaluation="", evaluated="", baseline=None, shelf=""),
             keep=5,
-            serving_dir=shelf.root,
-            model_name=shelf.model,
+            directory=shelf,
             run=lend(lineage={"run": 1, "stages": {}}),
             **guards,
         )
@@ -180,7 +179,7 @@ def test_a_version_that_is_not_served_stays_if_that_is_asked_for(pushed, shelf):
     with serving(status("END", "out of memory", version="2")) as (url, _), pytest.raises(Refused) as refused:
         pushed("b", watched=Watch(url=url, rollback=False))
     command = f"python -m pipeline serving rollback --serving-dir {shelf.root} --model own"
-    assert refused.value.remedy == f"It stays, as push.watch.rollback says. To take it back: {command}"
+    assert refused.value.remedy == f"It stays, as push.watch.rollback says. To roll it back: {command}"
     assert shelf.latest().number == 2
 
 

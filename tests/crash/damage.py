@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from pipeline.serving import Shelf
+from pipeline.serving import ModelDirectory
 from schemas.errors import GatelineError
 from tests.crash import checks
 from tests.crash.case import Case
@@ -61,7 +61,7 @@ def _seen(case: Case, place: Path) -> None:
     ):
         case.found.append(f"store verify does not find that {place} was changed ({name})")
     if place.parts[0] == "serving" and place.parts[2].isdigit():
-        shelf = Shelf(case.root / "serving", MODEL)
+        shelf = ModelDirectory(case.root / "serving", MODEL)
         try:
             differences = shelf.differences(shelf.version(int(place.parts[2])))
         except GatelineError as error:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.lineage import Lineage
-from pipeline.serving import Shelf
+from pipeline.serving import ModelDirectory
 from pipeline.store import Store
 from schemas import files
 from schemas.artifacts import Admission, Collected, Mixture
@@ -33,7 +33,7 @@ def findings(world: World) -> list[Finding]:
 
 
 def _served(world: World) -> list[Finding]:
-    versions = Shelf(world.serving, "mnist_sample").versions()
+    versions = ModelDirectory(world.serving, "mnist_sample").versions()
     whole = [not files.differences(v.path, v.provenance["files"], contents=True) for v in versions]
     accuracies = [_accuracy(world, v.path) for v in versions]
     return [

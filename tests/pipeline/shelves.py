@@ -4,7 +4,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from pipeline.serving import Shelf, Version
+from pipeline.serving import ModelDirectory, Version
 from schemas import files
 from schemas.errors import StoreError
 
@@ -18,7 +18,7 @@ def model(folder: Path, name: str) -> Path:
 
 
 def publish(
-    shelf: Shelf,
+    shelf: ModelDirectory,
     saved: Path,
     *,
     accuracy: float = 0.9,
@@ -46,7 +46,7 @@ def seen(directory: Path) -> dict[str, bytes]:
 class Reader:
     """Reads a model directory without a pause, as TensorFlow Serving might, and every byte of each version in it."""
 
-    def __init__(self, shelf: Shelf) -> None:
+    def __init__(self, shelf: ModelDirectory) -> None:
         self.shelf, self.looks, self.found, self.wrong = shelf, 0, set[int](), list[str]()
         self.gaps = 0  # looks that found nothing although something had been served
         self._over = threading.Event()

@@ -12,7 +12,7 @@ from pipeline import cli
 from pipeline.config import load
 from pipeline.lineage import Lineage
 from pipeline.runs.approvals import Approvals, check, overtaken
-from pipeline.serving import Shelf
+from pipeline.serving import ModelDirectory
 from pipeline.store import Store
 from schemas.artifacts import Approval
 from schemas.errors import ConfigurationError, Refused
@@ -29,7 +29,7 @@ def lineage(tmp_path, opened):
 
 @pytest.fixture
 def shelf(tmp_path):
-    found = Shelf(tmp_path / "serving", "mnist")
+    found = ModelDirectory(tmp_path / "serving", "mnist")
     publish(found, model(tmp_path, "served"))
     return found
 
@@ -158,7 +158,7 @@ def test_answers_go_along_with_a_store_that_is_moved_with_what_it_serves(tmp_pat
     for name in ("a", "b"):  # two stores that share a database
         root = Store(tmp_path / name).root
         lineage = Lineage.at(root, f"sqlite:///{tmp_path / 'shared.db'}")
-        run = waiting(lineage, Shelf(root / "serving", "mnist"), root=root)
+        run = waiting(lineage, ModelDirectory(root / "serving", "mnist"), root=root)
         Approvals(lineage, root).decide(run, approved=name == "a", by="ada", reason="looked")
     root = (tmp_path / "a").rename(tmp_path / "moved")
     lineage = Lineage.at(root, f"sqlite:///{tmp_path / 'shared.db'}")
@@ -222,7 +222,7 @@ def test_approvals_lists_what_waits_and_what_was_decided(lineage, shelf, tmp_pat
     ]
 
 
-def test_reject_says_so(lineage: Lineage, shelf: Shelf, command):
+def test_reject_says_so(lineage: Lineage, shelf: ModelDirectory, command):
     run = waiting(lineage, shelf)
     assert command("reject", str(run), "--by", "ada", "--reason", "blurry sevens") == (
         "the model of run 1 was rejected by ada; it will not be pushed\n"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipeline import cli
-from pipeline.serving import Shelf
+from pipeline.serving import ModelDirectory
 from schemas.errors import ConfigurationError, DataError
 from tests.pipeline.shelves import model, publish
 
@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[3]
 
 @pytest.fixture
 def shelf(tmp_path):
-    found = Shelf(tmp_path / "root" / "serving", "mnist")
+    found = ModelDirectory(tmp_path / "root" / "serving", "mnist")
     for number, name in enumerate(("one", "two", "three"), 1):
         publish(
             found, model(tmp_path, name), accuracy=0.9 + number / 100, approved={"by": "ada"} if number == 2 else None
@@ -85,7 +85,7 @@ def test_pin_keeps_from_gc_and_unpin_gives_free(shelf, serving):
 
 
 def test_where_there_are_several_models_one_must_be_named(shelf, serving, tmp_path):
-    publish(Shelf(shelf.root, "fashion"), model(tmp_path, "dress"))
+    publish(ModelDirectory(shelf.root, "fashion"), model(tmp_path, "dress"))
     with pytest.raises(ConfigurationError) as error:
         serving("rollback")
     assert (error.value.cause, error.value.remedy) == (f"{shelf.root} serves fashion, mnist", "Name one with --model.")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.serving import Shelf, Version
+from pipeline.serving import ModelDirectory, Version
 from schemas import files
 from schemas.errors import StoreError
 from tests.pipeline.shelves import model, publish
@@ -15,9 +15,9 @@ from tests.pipeline.test_cli import gateline
 
 
 @pytest.fixture
-def shelf(tmp_path: Path) -> Shelf:
+def shelf(tmp_path: Path) -> ModelDirectory:
     """Models one, two and three, as versions 1 to 3."""
-    found = Shelf(tmp_path / "a root" / "serving", "mnist")
+    found = ModelDirectory(tmp_path / "a root" / "serving", "mnist")
     for name in ("one", "two", "three"):
         publish(found, model(tmp_path, name))
     return found
@@ -61,7 +61,7 @@ DAMAGES = UNREADABLE | {
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_provenance_is_named_and_so_is_the_way_out(shelf: Shelf, damage: str) -> None:
+def test_a_damaged_provenance_is_named_and_so_is_the_way_out(shelf: ModelDirectory, damage: str) -> None:
     path = shelf.path / "2" / "provenance.json"
     spoil, words = DAMAGES[damage]
     spoil(path)
@@ -72,7 +72,7 @@ def test_a_damaged_provenance_is_named_and_so_is_the_way_out(shelf: Shelf, damag
 
 
 def test_a_provenance_of_which_a_fact_cannot_be_read_was_written_by_gateline_even_if_nothing_remembers_it(
-    shelf: Shelf,
+    shelf: ModelDirectory,
 ) -> None:
     path = shelf.path / "2" / "provenance.json"
     said(path, files=[])
@@ -81,7 +81,7 @@ def test_a_provenance_of_which_a_fact_cannot_be_read_was_written_by_gateline_eve
         shelf.versions()
 
 
-def test_a_bit_flipped_in_the_name_of_the_manifest_is_found(shelf: Shelf) -> None:
+def test_a_bit_flipped_in_the_name_of_the_manifest_is_found(shelf: ModelDirectory) -> None:
     path = shelf.path / "3" / "provenance.json"
     path.write_text(path.read_text(encoding="utf-8").replace('"files"', '"fhles"'), encoding="utf-8")
     with pytest.raises(StoreError) as error:
@@ -89,7 +89,7 @@ def test_a_bit_flipped_in_the_name_of_the_manifest_is_found(shelf: Shelf) -> Non
     assert error.value.cause == f"{path.parent} was altered since it was pushed: provenance.json names no files"
 
 
-def test_verify_names_what_cannot_be_read_and_goes_on_to_the_others(shelf: Shelf) -> None:
+def test_verify_names_what_cannot_be_read_and_goes_on_to_the_others(shelf: ModelDirectory) -> None:
     publish(shelf, model(shelf.root.parents[1], "four"))
     (shelf.path / "1" / "provenance.json").unlink()
     said(shelf.path / "2" / "provenance.json", files=7)
@@ -108,7 +108,7 @@ def test_verify_names_what_cannot_be_read_and_goes_on_to_the_others(shelf: Shelf
     assert done.stderr.startswith("data: mnist/1, mnist/2, mnist/3, mnist/README are not what was pushed\n")
 
 
-def test_verify_of_one_version_reads_no_other(shelf: Shelf) -> None:
+def test_verify_of_one_version_reads_no_other(shelf: ModelDirectory) -> None:
     (shelf.path / "1" / "provenance.json").unlink()
     assert gateline("serving", "verify", 2, "--serving-dir", shelf.root).returncode == 0
     done = gateline("serving", "verify", 1, "--serving-dir", shelf.root, "--json")
@@ -120,7 +120,7 @@ def test_verify_of_one_version_reads_no_other(shelf: Shelf) -> None:
     )
 
 
-def test_a_link_that_leads_to_itself_is_a_difference(shelf: Shelf) -> None:
+def test_a_link_that_leads_to_itself_is_a_difference(shelf: ModelDirectory) -> None:
     graph = shelf.path / "2" / "saved_model.pb"
     graph.unlink()
     graph.symlink_to(graph)
@@ -128,8 +128,8 @@ def test_a_link_that_leads_to_itself_is_a_difference(shelf: Shelf) -> None:
     assert shelf.findings(shelf.path / "3") == []
 
 
-def test_what_verify_says_to_type_takes_back_this_very_model(shelf: Shelf, tmp_path: Path) -> None:
-    other = Shelf(shelf.root, "fashion & more")
+def test_what_verify_says_to_type_takes_back_this_very_model(shelf: ModelDirectory, tmp_path: Path) -> None:
+    other = ModelDirectory(shelf.root, "fashion & more")
     for name in ("dress", "shirt"):
         publish(other, model(tmp_path, name))
     for each in (shelf, other):
@@ -141,7 +141,7 @@ def test_what_verify_says_to_type_takes_back_this_very_model(shelf: Shelf, tmp_p
     assert [each.versions()[-1].digest for each in (shelf, other)] == ["two", "dress"]
 
 
-def test_words_of_withdrawal_name_the_shelf(shelf: Shelf) -> None:
+def test_words_of_withdrawal_name_the_shelf(shelf: ModelDirectory) -> None:
     shelf.rollback()
     command = f"python -m pipeline serving rollback --to 3 --serving-dir '{shelf.root}' --model mnist"
     assert shelf.words_of_withdrawal(3)[1] == f"Train a new model, or bring it back: {command}"
@@ -150,12 +150,12 @@ def test_words_of_withdrawal_name_the_shelf(shelf: Shelf) -> None:
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_old_version_does_not_keep_a_bad_one_served(shelf: Shelf, damage: str) -> None:
+def test_a_damaged_old_version_does_not_keep_a_bad_one_served(shelf: ModelDirectory, damage: str) -> None:
     DAMAGES[damage][0](shelf.path / "1" / "provenance.json")
     assert shelf.rollback().digest == "two"
 
 
-def test_a_rollback_passes_over_what_cannot_be_read_and_needs_no_more_than_its_target(shelf: Shelf) -> None:
+def test_a_rollback_passes_over_what_cannot_be_read_and_needs_no_more_than_its_target(shelf: ModelDirectory) -> None:
     (shelf.path / "2" / "provenance.json").unlink()
     (shelf.path / ".history" / "2.json").write_text("{", encoding="utf-8")
     (shelf.path / "README").write_text("mine", encoding="utf-8")
@@ -166,13 +166,13 @@ def test_a_rollback_passes_over_what_cannot_be_read_and_needs_no_more_than_its_t
     assert sorted(p.name for p in shelf.path.glob("[!.]*")) == ["1", "2", "3", "4", "5", "README"]
 
 
-def test_a_served_version_that_cannot_be_read_is_taken_back_by_what_is_remembered_of_it(shelf: Shelf) -> None:
+def test_a_served_version_that_cannot_be_read_is_taken_back_by_what_is_remembered_of_it(shelf: ModelDirectory) -> None:
     assert shelf.rollback().digest == "two"
     (shelf.path / "4" / "provenance.json").unlink()
     assert shelf.rollback().digest == "one", "version 4 held model two"
 
 
-def test_a_served_version_of_which_nothing_is_known_is_not_taken_back(shelf: Shelf) -> None:
+def test_a_served_version_of_which_nothing_is_known_is_not_taken_back(shelf: ModelDirectory) -> None:
     (shelf.path / "9").mkdir()
     with pytest.raises(
         StoreError, match=r"9 in the serving directory has no readable provenance\.json: it was not pushed by gateline"
@@ -180,14 +180,14 @@ def test_a_served_version_of_which_nothing_is_known_is_not_taken_back(shelf: She
         shelf.rollback()
 
 
-def test_a_target_whose_record_says_something_else_is_not_served_again(shelf: Shelf) -> None:
+def test_a_target_whose_record_says_something_else_is_not_served_again(shelf: ModelDirectory) -> None:
     said(shelf.path / "2" / "provenance.json", run=8)
     done = gateline("serving", "rollback", "--to", 2, "--serving-dir", shelf.root)
     assert done.returncode == 4
     assert "provenance.json was altered: " in done.stderr
 
 
-def test_what_is_pinned_and_gone_can_be_unpinned(shelf: Shelf) -> None:
+def test_what_is_pinned_and_gone_can_be_unpinned(shelf: ModelDirectory) -> None:
     shelf.pin(2)
     files.remove(shelf.path / "2")
     assert gateline("serving", "unpin", 2, "--serving-dir", shelf.root).returncode == 0
@@ -200,7 +200,7 @@ def test_what_is_pinned_and_gone_can_be_unpinned(shelf: Shelf) -> None:
         )
 
 
-def test_a_password_without_a_key_is_refused_and_nothing_is_served(shelf: Shelf) -> None:
+def test_a_password_without_a_key_is_refused_and_nothing_is_served(shelf: ModelDirectory) -> None:
     done = gateline("serving", "rollback", "--password-env", "PW", "--serving-dir", shelf.root)
     assert (done.stdout, done.stderr, done.returncode) == (
         "",

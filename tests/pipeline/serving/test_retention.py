@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.serving import Shelf
+from pipeline.serving import ModelDirectory
 from pipeline.serving.retention import leaving
 from schemas.errors import ConfigurationError, StoreError
 from tests.pipeline.shelves import model, publish
@@ -40,19 +40,19 @@ def test_to_keep_more_never_removes_more(numbers: set[int], keep: int, precious:
 
 
 @pytest.fixture
-def shelf(tmp_path: Path) -> Shelf:
+def shelf(tmp_path: Path) -> ModelDirectory:
     """Six versions; the second is the most accurate on the images of the last."""
-    found = Shelf(tmp_path / "serving", "mnist")
+    found = ModelDirectory(tmp_path / "serving", "mnist")
     for number, accuracy in enumerate((0.99, 0.95, 0.91, 0.92, 0.93, 0.94), 1):
         publish(found, model(tmp_path, f"m{number}"), accuracy=accuracy, test="older" if number == 1 else "t")
     return found
 
 
-def standing(shelf: Shelf) -> list[int]:
+def standing(shelf: ModelDirectory) -> list[int]:
     return [version.number for version in shelf.versions()]
 
 
-def test_the_newest_and_the_best_ever_served_stay(shelf: Shelf) -> None:
+def test_the_newest_and_the_best_ever_served_stay(shelf: ModelDirectory) -> None:
     assert [v.number for v in shelf.leaving(3)] == [1, 3]
     assert standing(shelf) == [1, 2, 3, 4, 5, 6]
     assert [v.number for v in shelf.retire(3)] == [1, 3]
@@ -61,7 +61,7 @@ def test_the_newest_and_the_best_ever_served_stay(shelf: Shelf) -> None:
     assert shelf.retire(3) == []
 
 
-def test_a_pinned_version_stays_until_it_is_unpinned(shelf: Shelf) -> None:
+def test_a_pinned_version_stays_until_it_is_unpinned(shelf: ModelDirectory) -> None:
     shelf.pin(1)
     shelf.retire(2)
     assert standing(shelf) == [1, 2, 5, 6]
@@ -70,7 +70,7 @@ def test_a_pinned_version_stays_until_it_is_unpinned(shelf: Shelf) -> None:
     assert standing(shelf) == [2, 5, 6]
 
 
-def test_the_version_that_a_rollback_goes_to_stays(shelf: Shelf) -> None:
+def test_the_version_that_a_rollback_goes_to_stays(shelf: ModelDirectory) -> None:
     shelf.rollback()
     shelf.rollback(to=6)
     shelf.rollback()
@@ -81,7 +81,7 @@ def test_the_version_that_a_rollback_goes_to_stays(shelf: Shelf) -> None:
     assert shelf.rollback().digest == "m3"
 
 
-def test_a_version_that_does_not_stand_cannot_be_pinned(shelf: Shelf) -> None:
+def test_a_version_that_does_not_stand_cannot_be_pinned(shelf: ModelDirectory) -> None:
     with pytest.raises(ConfigurationError) as error:
         shelf.pin(9)
     assert error.value.cause == f"version 9 of mnist does not stand in {shelf.root}"
@@ -90,7 +90,7 @@ def test_a_version_that_does_not_stand_cannot_be_pinned(shelf: Shelf) -> None:
 
 
 @pytest.mark.parametrize("content", ["", "{}", '["1"]', "[1.5]", "[true]"])
-def test_a_damaged_list_of_pins_removes_nothing(shelf: Shelf, content: str) -> None:
+def test_a_damaged_list_of_pins_removes_nothing(shelf: ModelDirectory, content: str) -> None:
     (shelf.path / ".pinned.json").write_text(content, encoding="utf-8")
     with pytest.raises(StoreError, match=r"\.pinned\.json is no list of versions"):
         shelf.retire(2)

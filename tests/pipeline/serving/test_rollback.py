@@ -4,26 +4,26 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.serving import Shelf
+from pipeline.serving import ModelDirectory
 from schemas import files
 from schemas.errors import ConfigurationError, DataError, Refused, StoreError
 from tests.pipeline.shelves import Reader, model, publish, seen
 
 
 @pytest.fixture
-def shelf(tmp_path: Path) -> Shelf:
+def shelf(tmp_path: Path) -> ModelDirectory:
     """Models one, two and three, as versions 1 to 3."""
-    found = Shelf(tmp_path / "serving", "mnist")
+    found = ModelDirectory(tmp_path / "serving", "mnist")
     for name in ("one", "two", "three"):
         publish(found, model(tmp_path, name))
     return found
 
 
-def held(shelf: Shelf) -> list[tuple[int, str]]:
+def held(shelf: ModelDirectory) -> list[tuple[int, str]]:
     return [(version.number, version.digest) for version in shelf.versions()]
 
 
-def test_the_model_before_appears_as_a_new_version_that_says_why(shelf: Shelf) -> None:
+def test_the_model_before_appears_as_a_new_version_that_says_why(shelf: ModelDirectory) -> None:
     back = shelf.rollback(reason="slow")
     assert back == shelf.latest()
     assert held(shelf) == [(1, "one"), (2, "two"), (3, "three"), (4, "two")]
@@ -38,7 +38,7 @@ def test_the_model_before_appears_as_a_new_version_that_says_why(shelf: Shelf) -
     assert shelf.differences(back) == []
 
 
-def test_again_goes_further_back_until_nothing_is_left(shelf: Shelf) -> None:
+def test_again_goes_further_back_until_nothing_is_left(shelf: ModelDirectory) -> None:
     assert [shelf.rollback().digest for _ in range(2)] == ["two", "one"]
     with pytest.raises(Refused) as error:
         shelf.rollback()
@@ -46,7 +46,7 @@ def test_again_goes_further_back_until_nothing_is_left(shelf: Shelf) -> None:
     assert held(shelf)[-1] == (5, "one")
 
 
-def test_what_was_rolled_back_is_not_pushed_again(shelf: Shelf, tmp_path: Path) -> None:
+def test_what_was_rolled_back_is_not_pushed_again(shelf: ModelDirectory, tmp_path: Path) -> None:
     shelf.rollback()
     before = seen(shelf.root)
     with pytest.raises(Refused) as error:
@@ -63,7 +63,7 @@ def test_what_was_rolled_back_is_not_pushed_again(shelf: Shelf, tmp_path: Path) 
     assert error.value.remedy == "Train a new model."
 
 
-def test_another_model_is_pushed_and_the_rolled_back_one_stays_refused(shelf: Shelf, tmp_path: Path) -> None:
+def test_another_model_is_pushed_and_the_rolled_back_one_stays_refused(shelf: ModelDirectory, tmp_path: Path) -> None:
     shelf.rollback()
     assert publish(shelf, model(tmp_path, "four")).number == 5
     with pytest.raises(Refused, match="version 3, which is this model, was rolled back"):
@@ -71,7 +71,7 @@ def test_another_model_is_pushed_and_the_rolled_back_one_stays_refused(shelf: Sh
 
 
 def test_a_version_that_was_rolled_back_can_be_brought_back_and_nobody_is_the_worse(
-    shelf: Shelf, tmp_path: Path
+    shelf: ModelDirectory, tmp_path: Path
 ) -> None:
     shelf.rollback()
     assert shelf.withdrawn() == {"three": 3}
@@ -80,7 +80,7 @@ def test_a_version_that_was_rolled_back_can_be_brought_back_and_nobody_is_the_wo
     assert shelf.rollback().digest == "two"
 
 
-def test_a_rolled_back_model_is_no_longer_the_best_ever_served(shelf: Shelf, tmp_path: Path) -> None:
+def test_a_rolled_back_model_is_no_longer_the_best_ever_served(shelf: ModelDirectory, tmp_path: Path) -> None:
     publish(shelf, model(tmp_path, "lucky"), accuracy=0.99)
     assert shelf.best("t") == (shelf.history()[-1], shelf.latest())
     shelf.rollback()
@@ -96,7 +96,7 @@ def test_a_rolled_back_model_is_no_longer_the_best_ever_served(shelf: Shelf, tmp
         (9, "version 9 of mnist does not stand in {root}"),
     ],
 )
-def test_a_version_that_cannot_be_gone_back_to_is_refused(shelf: Shelf, to: int, cause: str) -> None:
+def test_a_version_that_cannot_be_gone_back_to_is_refused(shelf: ModelDirectory, to: int, cause: str) -> None:
     before = seen(shelf.root)
     with pytest.raises(ConfigurationError) as error:
         shelf.rollback(to=to)
@@ -106,10 +106,10 @@ def test_a_version_that_cannot_be_gone_back_to_is_refused(shelf: Shelf, to: int,
 
 def test_nothing_was_pushed_so_nothing_can_be_taken_back(tmp_path: Path) -> None:
     with pytest.raises(Refused, match="nothing is served as mnist"):
-        Shelf(tmp_path / "serving", "mnist").rollback()
+        ModelDirectory(tmp_path / "serving", "mnist").rollback()
 
 
-def test_an_older_version_that_was_altered_is_not_served_again(shelf: Shelf) -> None:
+def test_an_older_version_that_was_altered_is_not_served_again(shelf: ModelDirectory) -> None:
     (shelf.version(2).path / "saved_model.pb").write_text("graph of twu", encoding="utf-8")
     with pytest.raises(DataError) as error:
         shelf.rollback()
@@ -118,17 +118,17 @@ def test_an_older_version_that_was_altered_is_not_served_again(shelf: Shelf) -> 
     assert shelf.rollback(to=1).digest == "one"
 
 
-def test_a_served_version_that_was_altered_can_be_taken_back(shelf: Shelf) -> None:
+def test_a_served_version_that_was_altered_can_be_taken_back(shelf: ModelDirectory) -> None:
     (shelf.version(3).path / "saved_model.pb").write_text("broken", encoding="utf-8")
     assert shelf.rollback(reason="a flipped bit").digest == "two"
 
 
-def test_the_number_is_never_given_out_again(shelf: Shelf, tmp_path: Path) -> None:
+def test_the_number_is_never_given_out_again(shelf: ModelDirectory, tmp_path: Path) -> None:
     files.remove(shelf.rollback().path)
     assert publish(shelf, model(tmp_path, "four")).number == 5
 
 
-def test_a_reader_sees_no_gap_and_nothing_half_done(shelf: Shelf, tmp_path: Path) -> None:
+def test_a_reader_sees_no_gap_and_nothing_half_done(shelf: ModelDirectory, tmp_path: Path) -> None:
     with Reader(shelf) as reader:
         for i in range(10):
             publish(shelf, model(tmp_path, f"new {i}"), accuracy=0.5)
@@ -173,7 +173,7 @@ def planted(version: Path, what: str, tmp_path: Path) -> None:
         ("provenance", "provenance.json was altered: {shelf}/.history/2.json says something else"),
     ],
 )
-def test_verify_names_each_planted_change(shelf: Shelf, tmp_path: Path, what: str, words: str) -> None:
+def test_verify_names_each_planted_change(shelf: ModelDirectory, tmp_path: Path, what: str, words: str) -> None:
     planted(shelf.version(2).path, what, tmp_path)
     assert {v.number: shelf.differences(v) for v in shelf.versions()} == {
         1: [],
@@ -182,7 +182,7 @@ def test_verify_names_each_planted_change(shelf: Shelf, tmp_path: Path, what: st
     }
 
 
-def test_a_version_whose_provenance_differs_from_its_record_stops_every_push(shelf: Shelf, tmp_path: Path) -> None:
+def test_a_provenance_that_differs_from_its_record_stops_every_push(shelf: ModelDirectory, tmp_path: Path) -> None:
     planted(shelf.version(2).path, "provenance", tmp_path)
     with pytest.raises(StoreError, match=r"2/provenance\.json and .*/\.history/2\.json differ"):
         publish(shelf, model(tmp_path, "four"))

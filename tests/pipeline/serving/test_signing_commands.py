@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.serving import Shelf, signing
+from pipeline.serving import ModelDirectory, signing
 from schemas.files import digest, listing
 from schemas.settings.push import Signing
 from tests.pipeline.keys import private, public
@@ -16,7 +16,7 @@ def shelf(tmp_path):
     """Two versions, signed."""
     private(tmp_path / "key.pem")
     public(tmp_path / "public.pem", "key.pem")
-    shelf = Shelf(tmp_path / "serving", "own", signing.seal(Signing(key=str(tmp_path / "key.pem"))))
+    shelf = ModelDirectory(tmp_path / "serving", "own", signing.seal(Signing(key=str(tmp_path / "key.pem"))))
     before = None
     for name in "ab":
         model = tmp_path / name

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.serving import Shelf, signing
+from pipeline.serving import ModelDirectory, signing
 from schemas import files
 from schemas.errors import Refused
 from schemas.settings.push import Signing
@@ -27,9 +27,9 @@ def keys(tmp_path: Path) -> Signing:
 
 
 @pytest.fixture
-def shelf(tmp_path: Path, keys: Signing) -> Shelf:
+def shelf(tmp_path: Path, keys: Signing) -> ModelDirectory:
     """Models one and two, signed, as versions 1 and 2."""
-    found = Shelf(tmp_path / "serving", "mnist", signing.seal(keys))
+    found = ModelDirectory(tmp_path / "serving", "mnist", signing.seal(keys))
     for name in ("one", "two"):
         publish(found, model(tmp_path, name))
     return found
@@ -53,7 +53,7 @@ FORGERIES = {
 @pytest.mark.parametrize("forgery", FORGERIES)
 @pytest.mark.parametrize("to", [(), ("--to", 1)], ids=["by default", "by name"])
 def test_what_is_unsigned_or_altered_gets_no_good_signature(
-    shelf: Shelf, keys: Signing, forgery: str, to: tuple[object, ...]
+    shelf: ModelDirectory, keys: Signing, forgery: str, to: tuple[object, ...]
 ) -> None:
     do, words = FORGERIES[forgery]
     do(shelf.path / "1")
@@ -68,16 +68,16 @@ def test_what_is_unsigned_or_altered_gets_no_good_signature(
 
 
 def test_what_was_signed_with_another_key_is_not_signed_with_this_one(
-    shelf: Shelf, keys: Signing, tmp_path: Path
+    shelf: ModelDirectory, keys: Signing, tmp_path: Path
 ) -> None:
     signing.sign(shelf.path / "1", Signing(key=private(tmp_path / "other.pem")))
     with pytest.raises(Refused, match="1 is not what was signed: it was signed with another key"):
         shelf.rollback()
 
 
-def test_the_public_key_that_is_named_is_the_one_that_counts(shelf: Shelf, keys: Signing, tmp_path: Path) -> None:
+def test_the_public_key_that_is_named_counts(shelf: ModelDirectory, keys: Signing, tmp_path: Path) -> None:
     named = keys.model_copy(update={"public_key": public(tmp_path / "public.pem", "key.pem")})
-    assert Shelf(shelf.root, shelf.model, signing.seal(named)).rollback().digest == "one"
+    assert ModelDirectory(shelf.root, shelf.model, signing.seal(named)).rollback().digest == "one"
     assert signing.check(shelf.path / "3", named) == []
 
 
@@ -87,10 +87,10 @@ def test_the_remedy_is_one_even_with_a_password_and_a_space_in_the_path(
 ) -> None:
     monkeypatch.setenv("PW", "open sesame")
     keys = Signing(key=private(tmp_path / "locked.pem", b"open sesame"), password_env="PW")
-    shelf = Shelf(tmp_path / "my serving", "mnist")
+    shelf = ModelDirectory(tmp_path / "my serving", "mnist")
     for name in ("one", "two"):
         publish(shelf, model(tmp_path, name))
-    sealed = Shelf(shelf.root, shelf.model, signing.seal(keys))
+    sealed = ModelDirectory(shelf.root, shelf.model, signing.seal(keys))
     with pytest.raises(Refused) as refused:
         sealed.rollback()
     command = refused.value.remedy.partition("sign it: ")[2].replace("python", shlex.quote(sys.executable), 1)
@@ -100,7 +100,7 @@ def test_the_remedy_is_one_even_with_a_password_and_a_space_in_the_path(
     assert list(tmp_path.glob("*.pem")) == [tmp_path / "locked.pem"]
 
 
-def test_without_a_key_nothing_is_checked_and_nothing_signed(shelf: Shelf, keys: Signing) -> None:
+def test_without_a_key_nothing_is_checked_and_nothing_signed(shelf: ModelDirectory, keys: Signing) -> None:
     forge(shelf.path / "1")
     assert gateline("serving", "rollback", "--serving-dir", shelf.root).returncode == 0
     assert signing.check(shelf.path / "3", keys) == ["it has no model.sig"]

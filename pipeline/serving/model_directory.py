@@ -14,7 +14,7 @@ from pipeline.serving import history
 from pipeline.serving.directory import WHAT
 from pipeline.serving.history import Record
 from pipeline.serving.provenance import PROVENANCE
-from pipeline.serving.read_only import Standing, number_in
+from pipeline.serving.read_only import ReadOnlyView, number_in
 from pipeline.serving.retention import leaving
 from pipeline.serving.signing import Seal
 from pipeline.serving.version import Version
@@ -23,7 +23,7 @@ from schemas.errors import ConfigurationError, DataError, Refused, StoreError
 
 
 @dataclass(frozen=True)
-class Shelf(Standing):
+class ModelDirectory(ReadOnlyView):
     """The versions of one model. Only this class writes to a serving directory."""
 
     seal: Seal | None = None  # what signs a finished version before it appears, and knows its own again

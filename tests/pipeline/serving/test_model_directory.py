@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.serving import Shelf, writable
+from pipeline.serving import ModelDirectory, writable
 from schemas import files
 from schemas.errors import Refused, StoreError
 from tests.pipeline.shelves import Reader, model, publish, seen
@@ -16,7 +16,7 @@ from tests.pipeline.shelves import Reader, model, publish, seen
 KILLED = """
 import os, shutil, signal, sys
 from pathlib import Path
-from pipeline.serving import Shelf
+from pipeline.serving import ModelDirectory
 from schemas import files
 
 def copies_one_file(source, staged, **_):
@@ -26,23 +26,23 @@ def copies_one_file(source, staged, **_):
 
 shutil.copytree = copies_one_file
 model = Path(sys.argv[2])
-shelf, expected = Shelf(Path(sys.argv[1]), "mnist"), files.digest(files.listing(model))
+shelf, expected = ModelDirectory(Path(sys.argv[1]), "mnist"), files.digest(files.listing(model))
 shelf.publish(model, {}, {"model": "killed", "accuracy": 0.9}, expected=expected, compared="one")
 """
 
 
 @pytest.fixture
-def shelf(tmp_path: Path) -> Shelf:
-    return Shelf(tmp_path / "serving", "mnist")
+def shelf(tmp_path: Path) -> ModelDirectory:
+    return ModelDirectory(tmp_path / "serving", "mnist")
 
 
-def test_an_empty_shelf_has_no_versions(shelf: Shelf) -> None:
+def test_an_empty_shelf_has_no_versions(shelf: ModelDirectory) -> None:
     assert shelf.versions() == []
     assert shelf.latest() is None
     assert not shelf.root.exists()
 
 
-def test_models_become_versions_one_and_two(shelf: Shelf, tmp_path: Path) -> None:
+def test_models_become_versions_one_and_two(shelf: ModelDirectory, tmp_path: Path) -> None:
     one, two = (publish(shelf, model(tmp_path, name)) for name in ("one", "two"))
     assert [(v.number, v.digest) for v in shelf.versions()] == [(1, "one"), (2, "two")]
     assert [one, two] == shelf.versions()
@@ -50,7 +50,7 @@ def test_models_become_versions_one_and_two(shelf: Shelf, tmp_path: Path) -> Non
     assert (two.path / "variables" / "variables.index").read_text(encoding="utf-8") == "weights of two"
 
 
-def test_a_version_says_what_it_was_made_from_and_of_which_files_it_is(shelf: Shelf, tmp_path: Path) -> None:
+def test_a_version_says_what_it_was_made_from_and_of_which_files_it_is(shelf: ModelDirectory, tmp_path: Path) -> None:
     statistics = tmp_path / "stats.tfrecord"
     statistics.write_text("statistics", encoding="utf-8")
     version = publish(shelf, model(tmp_path, "one"), extra={"data/stats.tfrecord": statistics})
@@ -63,19 +63,19 @@ def test_a_version_says_what_it_was_made_from_and_of_which_files_it_is(shelf: Sh
     assert set(seen(version.path)) == names | {"provenance.json"}
 
 
-def test_the_same_model_again_is_the_same_version(shelf: Shelf, tmp_path: Path) -> None:
+def test_the_same_model_again_is_the_same_version(shelf: ModelDirectory, tmp_path: Path) -> None:
     first = publish(shelf, model(tmp_path, "one"))
     before = seen(shelf.path)
     assert publish(shelf, model(tmp_path, "one")) == first
     assert seen(shelf.path) == before
 
 
-def test_a_model_that_comes_back_is_a_new_version(shelf: Shelf, tmp_path: Path) -> None:
+def test_a_model_that_comes_back_is_a_new_version(shelf: ModelDirectory, tmp_path: Path) -> None:
     numbers = [publish(shelf, model(tmp_path, name)).number for name in ("one", "two", "one")]
     assert numbers == [1, 2, 3]
 
 
-def test_versions_grow_past_gaps_and_past_nine(shelf: Shelf, tmp_path: Path) -> None:
+def test_versions_grow_past_gaps_and_past_nine(shelf: ModelDirectory, tmp_path: Path) -> None:
     for name in "abcdefghij":
         publish(shelf, model(tmp_path, name))
     files.remove(shelf.path / "3")
@@ -83,13 +83,13 @@ def test_versions_grow_past_gaps_and_past_nine(shelf: Shelf, tmp_path: Path) -> 
     assert [v.number for v in shelf.versions()] == [1, 2, 4, 5, 6, 7, 8, 9, 10, 11]
 
 
-def test_models_of_other_names_are_apart(shelf: Shelf, tmp_path: Path) -> None:
+def test_models_of_other_names_are_apart(shelf: ModelDirectory, tmp_path: Path) -> None:
     publish(shelf, model(tmp_path, "one"))
-    assert publish(Shelf(shelf.root, "other"), model(tmp_path, "two")).number == 1
+    assert publish(ModelDirectory(shelf.root, "other"), model(tmp_path, "two")).number == 1
 
 
 @pytest.mark.parametrize("foreign", ["notes.txt", "7", "latest"])
-def test_a_foreign_file_is_refused_and_nothing_is_changed(shelf: Shelf, tmp_path: Path, foreign: str) -> None:
+def test_a_foreign_file_is_refused_and_nothing_is_changed(shelf: ModelDirectory, tmp_path: Path, foreign: str) -> None:
     publish(shelf, model(tmp_path, "one"))
     (shelf.path / foreign).write_text("mine", encoding="utf-8")
     before = seen(shelf.root)
@@ -105,7 +105,7 @@ def test_a_foreign_file_is_refused_and_nothing_is_changed(shelf: Shelf, tmp_path
 
 @pytest.mark.parametrize("provenance", [None, "", "[]", "{}", '{"run": 3}', '{"model": '])
 def test_a_version_of_somebody_else_is_refused_and_nothing_is_changed(
-    shelf: Shelf, tmp_path: Path, provenance: str | None
+    shelf: ModelDirectory, tmp_path: Path, provenance: str | None
 ) -> None:
     (shelf.path / "3").mkdir(parents=True)
     (shelf.path / "3" / "saved_model.pb").write_text("theirs", encoding="utf-8")
@@ -121,7 +121,7 @@ def test_a_version_of_somebody_else_is_refused_and_nothing_is_changed(
     assert seen(shelf.root) == before
 
 
-def test_a_link_to_a_version_is_refused(shelf: Shelf, tmp_path: Path) -> None:
+def test_a_link_to_a_version_is_refused(shelf: ModelDirectory, tmp_path: Path) -> None:
     first = publish(shelf, model(tmp_path, "one"))
     (shelf.path / "2").symlink_to(first.path)
     with pytest.raises(StoreError, match="2 in the serving directory is no version of gateline's"):
@@ -129,7 +129,7 @@ def test_a_link_to_a_version_is_refused(shelf: Shelf, tmp_path: Path) -> None:
 
 
 def test_a_model_that_was_altered_since_its_evaluation_is_refused_and_nothing_is_changed(
-    shelf: Shelf, tmp_path: Path
+    shelf: ModelDirectory, tmp_path: Path
 ) -> None:
     publish(shelf, model(tmp_path, "one"))
     before = seen(shelf.root)
@@ -145,7 +145,7 @@ def test_a_model_that_was_altered_since_its_evaluation_is_refused_and_nothing_is
     assert seen(shelf.root) == before
 
 
-def test_a_push_that_fails_midway_leaves_nothing(shelf: Shelf, tmp_path: Path) -> None:
+def test_a_push_that_fails_midway_leaves_nothing(shelf: ModelDirectory, tmp_path: Path) -> None:
     first = publish(shelf, model(tmp_path, "one"))
     with pytest.raises(StoreError):
         publish(shelf, model(tmp_path, "two"), extra={"stats.tfrecord": tmp_path / "absent"})
@@ -153,7 +153,7 @@ def test_a_push_that_fails_midway_leaves_nothing(shelf: Shelf, tmp_path: Path) -
     assert shelf.latest() == first
 
 
-def test_a_push_killed_midway_is_never_seen_and_the_next_one_cleans_up(shelf: Shelf, tmp_path: Path) -> None:
+def test_a_push_killed_midway_is_never_seen_and_the_next_one_cleans_up(shelf: ModelDirectory, tmp_path: Path) -> None:
     first = publish(shelf, model(tmp_path, "one"))
     command = [sys.executable, "-c", KILLED, shelf.root, model(tmp_path, "two")]
     assert subprocess.run(command, check=False).returncode == -9
@@ -168,7 +168,7 @@ def test_a_push_killed_midway_is_never_seen_and_the_next_one_cleans_up(shelf: Sh
 def test_a_serving_directory_below_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     root = tmp_path / "file" / "serving"
-    for use in (lambda: writable(root), lambda: publish(Shelf(root, "mnist"), model(tmp_path, "one"))):
+    for use in (lambda: writable(root), lambda: publish(ModelDirectory(root, "mnist"), model(tmp_path, "one"))):
         with pytest.raises(StoreError) as error:
             use()
         assert str(error.value) == (
@@ -184,7 +184,7 @@ def test_asking_whether_a_directory_is_writable_leaves_nothing_in_it(tmp_path: P
 
 @pytest.mark.parametrize("compared", [None, "one"])
 def test_a_model_that_was_not_compared_with_what_is_served_now_is_refused(
-    shelf: Shelf, tmp_path: Path, compared: str | None
+    shelf: ModelDirectory, tmp_path: Path, compared: str | None
 ) -> None:
     """Two runs at once: each was compared with what stood there when it began."""
     for name in ("one", "two"):
@@ -197,7 +197,7 @@ def test_a_model_that_was_not_compared_with_what_is_served_now_is_refused(
     assert seen(shelf.root) == before
 
 
-def test_versions_that_were_removed_are_remembered(shelf: Shelf, tmp_path: Path) -> None:
+def test_versions_that_were_removed_are_remembered(shelf: ModelDirectory, tmp_path: Path) -> None:
     for name in ("one", "two", "three"):
         publish(shelf, model(tmp_path, name))
     files.remove(shelf.path / "2")
@@ -218,7 +218,9 @@ def test_versions_that_were_removed_are_remembered(shelf: Shelf, tmp_path: Path)
         ("2.json", '{"version": 1, "model": "one", "accuracy": 0.9, "test": "t"}'),
     ],
 )
-def test_a_damaged_record_of_a_served_version_is_named(shelf: Shelf, tmp_path: Path, name: str, content: str) -> None:
+def test_a_damaged_record_of_a_served_version_is_named(
+    shelf: ModelDirectory, tmp_path: Path, name: str, content: str
+) -> None:
     publish(shelf, model(tmp_path, "one"))
     damaged = shelf.path / ".history" / name
     damaged.write_text(content, encoding="utf-8")
@@ -227,7 +229,7 @@ def test_a_damaged_record_of_a_served_version_is_named(shelf: Shelf, tmp_path: P
     assert error.value.cause == f"{damaged} is no record of a served version"
 
 
-def test_a_version_that_says_something_else_than_its_record_is_named(shelf: Shelf, tmp_path: Path) -> None:
+def test_a_version_that_says_something_else_than_its_record_is_named(shelf: ModelDirectory, tmp_path: Path) -> None:
     version = publish(shelf, model(tmp_path, "one"))
     path = version.path / "provenance.json"
     path.write_text(path.read_text(encoding="utf-8").replace("0.9", "0.5"), encoding="utf-8")
@@ -236,7 +238,7 @@ def test_a_version_that_says_something_else_than_its_record_is_named(shelf: Shel
     assert error.value.cause == f"{path} and {shelf.path / '.history' / '1.json'} differ"
 
 
-def test_a_record_of_an_older_version_of_the_program_still_counts(shelf: Shelf, tmp_path: Path) -> None:
+def test_a_record_of_an_older_version_of_the_program_still_counts(shelf: ModelDirectory, tmp_path: Path) -> None:
     for name in ("one", "two"):
         publish(shelf, model(tmp_path, name))
     for number, name in ((1, "one"), (2, "two")):
@@ -249,7 +251,7 @@ def test_a_record_of_an_older_version_of_the_program_still_counts(shelf: Shelf, 
     ]
 
 
-def test_a_link_in_a_model_is_refused_and_not_followed(shelf: Shelf, tmp_path: Path) -> None:
+def test_a_link_in_a_model_is_refused_and_not_followed(shelf: ModelDirectory, tmp_path: Path) -> None:
     saved, secret = model(tmp_path, "one"), tmp_path / "secret"
     secret.write_text("graph of one", encoding="utf-8")
     expected = files.digest(files.listing(saved))
@@ -260,14 +262,14 @@ def test_a_link_in_a_model_is_refused_and_not_followed(shelf: Shelf, tmp_path: P
     assert [p.name for p in shelf.path.iterdir() if p.name != ".lock"] == []
 
 
-def test_a_model_that_computes_the_same_is_the_same_model_whatever_its_bytes(shelf: Shelf, tmp_path: Path) -> None:
+def test_a_model_that_computes_the_same_is_the_same_whatever_its_bytes(shelf: ModelDirectory, tmp_path: Path) -> None:
     first = publish(shelf, model(tmp_path, "one"), identity="what it computes")
     assert publish(shelf, model(tmp_path, "other bytes"), identity="what it computes") == first
     assert publish(shelf, model(tmp_path, "one"), identity="something else").number == 2
 
 
 def test_two_pushes_at_once_make_one_version_of_each_model_and_refuse_what_was_not_compared(
-    shelf: Shelf, tmp_path: Path
+    shelf: ModelDirectory, tmp_path: Path
 ) -> None:
     saved = {name: model(tmp_path, name) for name in ("one", "two")}
     start, ended = threading.Barrier(8), []
@@ -295,7 +297,7 @@ def test_two_pushes_at_once_make_one_version_of_each_model_and_refuse_what_was_n
     assert (reader.wrong, reader.found) == ([], {1})
 
 
-def test_what_killed_processes_left_is_gone_after_the_next_write(shelf: Shelf, tmp_path: Path) -> None:
+def test_what_killed_processes_left_is_gone_after_the_next_write(shelf: ModelDirectory, tmp_path: Path) -> None:
     publish(shelf, model(tmp_path, "one"))
     for name in (".staging-2", ".removing-1"):
         (shelf.path / name / "variables").mkdir(parents=True)
