@@ -81,7 +81,7 @@ def write_piece(task: dict[str, Any], out: str, bounds: tuple[float, float]) -> 
     for shard, count in zip(shards, counts, strict=True):
         if count:
             shard_statistics.write_shard_statistics(shard, count, folder / "parts" / shard.stem)
-        shard_files.leave(shard, count)
+        shard_files.write_count(shard, count)
 
 
 def _write(task: dict[str, Any], shards: list[Path], bounds: tuple[float, float]) -> list[int]:
@@ -117,7 +117,7 @@ def _span(folder: Path, date: str) -> Span:
                 files.remove(path)
         return Span(date, broken=json.loads((folder / BROKEN).read_text(encoding="utf-8")))
     if not counted.exists():  # of a span that was just read
-        counted.write_text(json.dumps(shard_files.take(folder)), encoding="utf-8")
+        counted.write_text(json.dumps(shard_files.take_counts(folder)), encoding="utf-8")
     counts = json.loads(counted.read_text(encoding="utf-8"))
     splits = {}
     for split in SPLITS:

@@ -60,7 +60,7 @@ def ingest(
     write = functools.partial(write_slice, out=str(run.out), source=source, data_dir=data_dir, reading={})
     with run.beam() as pipeline:
         pipeline | beam.Create(slices) | beam.Reshuffle() | "write" >> beam.Map(write)
-    splits = _splits(shard_files.take(run.out))
+    splits = _splits(shard_files.take_counts(run.out))
     for split in ("train", "validation", "test"):
         if split not in splits or not splits[split].count:
             raise DataError(
@@ -122,7 +122,7 @@ def write_slice(slice_: dict[str, Any], *, out: str, source: Source, data_dir: s
                 write[target](record)
                 counts[target] += 1
     for shard, count in zip(shards, counts, strict=True):
-        shard_files.leave(Path(out) / shard, count)
+        shard_files.write_count(Path(out) / shard, count)
 
 
 def _images(builder: Any, part: Any, reading: Reading) -> Iterator[tuple[list["np.ndarray"], list[int]]]:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+import uuid
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -130,20 +131,36 @@ def link(source: Path, target: Path) -> None:
         shutil.copy(source, target)
 
 
-def write_json(path: Path, value: Any) -> None:
-    """A JSON file, whole or absent, flushed to disk."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+@contextlib.contextmanager
+def atomic_write(path: Path, *, sync: bool = False) -> Iterator[Path]:
+    """Yields a temporary path beside `path`, to be written; renames it to `path` at the end, or removes it on an error.
+
+    Readers see the old file or the new one. `sync` also flushes the file and its directory entry to disk, so that the
+    file survives a crash of the machine.
+    """
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}")
     try:
-        with temporary.open("w", encoding="utf-8") as file:
-            json.dump(value, file, indent=2)
-            file.write("\n")
-            file.flush()
-            os.fsync(file.fileno())
+        yield temporary
+        if sync:
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    sync_directory(path.parent)
+    if sync:
+        sync_directory(path.parent)
+
+
+def atomic_write_text(path: Path, text: str, *, sync: bool = False) -> None:
+    """Writes a UTF-8 text file atomically, see `atomic_write`."""
+    with atomic_write(path, sync=sync) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes a JSON file atomically and flushes it to disk."""
+    atomic_write_text(path, json.dumps(value, indent=2) + "\n", sync=True)
 
 
 def commit(staged: Path, final: Path) -> None:

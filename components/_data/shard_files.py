@@ -1,12 +1,13 @@
-"""Shards: written under a temporary name, renamed when whole; their counts, which workers leave for the driver."""
+"""Shard files, and the record counts that workers write beside them for the driver."""
 
 import json
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from etils import epy
+
+from schemas import files
 
 with epy.lazy_imports():
     import tensorflow as tf
@@ -18,31 +19,23 @@ def name(split: str, index: int, count: int) -> str:
 
 @contextmanager
 def writer(path: Path) -> Iterator["tf.io.TFRecordWriter"]:
-    """A TFRecord that appears under its name only when complete: a worker that dies leaves no part of one."""
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        with tf.io.TFRecordWriter(str(temporary)) as records:
-            yield records
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    """A TFRecord writer whose file appears at `path` once complete. A worker that dies leaves no partial shard."""
+    with files.atomic_write(path) as temporary, tf.io.TFRecordWriter(str(temporary)) as records:
+        yield records
 
 
-def leave(shard: Path, count: int) -> None:
-    """Writes a worker's result for the driver, beside the shard.
+def write_count(shard: Path, count: int) -> None:
+    """Writes the number of records of a shard to a file beside it, for `take_counts`.
 
-    Collecting such small results through Beam costs more than writing a shard.
+    Returning such small results through Beam costs more time than writing a shard.
     """
-    beside = shard.with_name(f"{shard.name}.json")
-    temporary = beside.with_name(f".{beside.name}.{uuid.uuid4().hex}")
-    temporary.write_text(json.dumps(count), encoding="utf-8")
-    temporary.replace(beside)
+    files.atomic_write_text(shard.with_name(f"{shard.name}.json"), json.dumps(count))
 
 
-def take(folder: Path) -> dict[str, int]:
-    """How many records each shard in `folder` has, by name; what `leave` left is removed."""
-    found = {}
-    for beside in sorted(folder.glob("*.tfrecord.json")):
-        found[beside.name.removesuffix(".json")] = int(json.loads(beside.read_text(encoding="utf-8")))
-        beside.unlink()
-    return found
+def take_counts(folder: Path) -> dict[str, int]:
+    """The number of records of each shard in `folder`, by file name. Removes the files that `write_count` wrote."""
+    counts = {}
+    for path in sorted(folder.glob("*.tfrecord.json")):
+        counts[path.name.removesuffix(".json")] = int(json.loads(path.read_text(encoding="utf-8")))
+        path.unlink()
+    return counts

@@ -93,6 +93,31 @@ def test_a_json_file_that_cannot_be_written_leaves_the_old_one(tmp_path: Path) -
     assert path.read_text(encoding="utf-8") == '{\n  "b": 1,\n  "a": 2\n}\n'
 
 
+@pytest.mark.parametrize("sync", [False, True])
+def test_an_interrupted_write_leaves_the_old_file_and_no_temporary_one(tmp_path: Path, sync: bool) -> None:
+    path = tmp_path / "facts.txt"
+    files.atomic_write_text(path, "old", sync=sync)
+    with pytest.raises(KeyboardInterrupt), files.atomic_write(path, sync=sync) as temporary:
+        temporary.write_text("half", encoding="utf-8")
+        raise KeyboardInterrupt
+    assert [p.name for p in tmp_path.iterdir()] == ["facts.txt"]
+    assert path.read_text(encoding="utf-8") == "old"
+
+
+def test_concurrent_writers_of_one_file_do_not_share_a_temporary_one(tmp_path: Path) -> None:
+    path = tmp_path / "facts.txt"
+    with files.atomic_write(path) as first, files.atomic_write(path) as second:
+        first.write_text("first", encoding="utf-8")
+        second.write_text("second", encoding="utf-8")
+    assert path.read_text(encoding="utf-8") == "first"  # the outer one is renamed last
+    assert [p.name for p in tmp_path.iterdir()] == ["facts.txt"]
+
+
+def test_text_is_written_as_utf_8(tmp_path: Path) -> None:
+    files.atomic_write_text(tmp_path / "name", "Größe")
+    assert (tmp_path / "name").read_bytes() == "Größe".encode()
+
+
 def test_a_commit_is_all_or_nothing(tmp_path: Path) -> None:
     (tmp_path / "staged").mkdir()
     (tmp_path / "staged" / "file").touch()
