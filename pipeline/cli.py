@@ -1,4 +1,4 @@
-"""The command line: which commands there are, and how they end.
+"""The command line: the commands and their exit codes.
 
 Exit codes: 0 done, 1 unexpected error, 2 configuration or usage, 3 model refused by a gate, 4 data refused, 5 locked,
 75 the network, a disk or another service failed, 130 interrupted.
@@ -10,6 +10,7 @@ import gc
 import os
 import sys
 import traceback
+from typing import Annotated
 
 import typer
 
@@ -26,10 +27,28 @@ app = typer.Typer(
     epilog="Exit codes: 0 done, 1 unexpected error, 2 configuration or usage, 3 model refused, 4 data refused, "
     "5 locked, 75 network, disk or service failed, 130 interrupted.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        print(f"gateline {version('gateline')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_version, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """gateline: labelled images in, a served model out, if it passes every gate."""
+
+
 for command in (
     run.run,
     tune,
@@ -44,7 +63,7 @@ for command in (
 schema = typer.Typer(help="Data contracts.", no_args_is_help=True)
 schema.command()(configure.infer)
 app.add_typer(schema, name="schema")
-kept = typer.Typer(help="The store: whether it is whole, and what of it may go.", no_args_is_help=True)
+kept = typer.Typer(help="The store: verify it, and delete unreachable artifacts.", no_args_is_help=True)
 kept.command()(store.verify)
 kept.command()(store.gc)
 app.add_typer(kept, name="store")

@@ -1,1 +1,1 @@
-"""The commands, thin: each reads its options, calls what does the work, and shows what came of it."""
+"""The commands. Each reads its options, calls the code that does the work, and prints the result."""

@@ -1,4 +1,4 @@
-"""The commands `approvals`, `approve` and `reject`: persons decide about models that passed every gate."""
+"""The commands `approvals`, `approve` and `reject`: manual approval of models that passed every gate."""
 
 import json
 from pathlib import Path
@@ -12,17 +12,19 @@ Run = Annotated[
     int, typer.Argument(min=1, max=2**31, metavar="RUN", help="The run whose model waits.", show_default=False)
 ]
 By = Annotated[str, typer.Option("--by", metavar="NAME", help="Who decides.", show_default=False)]
-Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why, for good.", show_default=False)]
+Reason = Annotated[
+    str, typer.Option("--reason", metavar="TEXT", help="The reason, which is recorded.", show_default=False)
+]
 
 
 def approvals(
     root: Root = DEFAULT_ROOT,
     database: Database = None,
-    limit: Annotated[int, typer.Option(min=1, help="How many.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, help="Number of rows.")] = 20,
     as_json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """List the models that wait for approval, and what was decided lately."""
+    """List models that wait for approval, and recent decisions."""
     from rich.text import Text
 
     from pipeline.report import terminal
@@ -59,7 +61,7 @@ def approve(
     as_json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """Approve a model that waits, for good, and push it."""
+    """Approve a waiting model and push it. The decision is final."""
     from pipeline.config import Config
     from pipeline.engine.pinned import by_run
     from pipeline.report import terminal
@@ -96,7 +98,7 @@ def reject(
     database: Database = None,
     verbose: Verbose = False,
 ) -> None:
-    """Reject a model that waits: it never goes out."""
+    """Reject a waiting model. The decision is final."""
     from pipeline.config import Config
     from pipeline.runs.approvals import Approvals, check
 

@@ -1,4 +1,4 @@
-"""The commands `settings`, `stages` and `schema infer`: what may be configured, and what comes of it."""
+"""The commands `settings`, `stages` and `schema infer`."""
 
 import json
 from pathlib import Path
@@ -10,7 +10,7 @@ from pipeline.commands.options import DEFAULT_ROOT, ConfigFile, Database, Json, 
 
 
 def settings(as_json: Json = False, verbose: Verbose = False) -> None:
-    """List every setting of a configuration: what it is, what is allowed, and its default."""
+    """List every setting: its meaning, the allowed values, and its default."""
     from pipeline.config import describe
     from pipeline.report import terminal
 
@@ -49,12 +49,12 @@ def infer(
     root: Root = DEFAULT_ROOT,
     database: Database = None,
     out: Annotated[
-        Path | None, typer.Option(help="Where to write it. [default: <dataset>.draft.pbtxt]", show_default=False)
+        Path | None, typer.Option(help="The file to write. [default: <dataset>.draft.pbtxt]", show_default=False)
     ] = None,
     wait: Wait = False,
     verbose: Verbose = False,
 ) -> None:
-    """Draft a data contract from a dataset's statistics, for a person to curate."""
+    """Draft a data contract from a dataset's statistics. Review it before you use it."""
     from pipeline.config import load
     from pipeline.runs import schema_draft
     from pipeline.runs.context import Place

@@ -1,4 +1,4 @@
-"""Options that commands share, and what they name."""
+"""Options that several commands share."""
 
 import shlex
 import sys
@@ -17,14 +17,14 @@ def expanded(path: Path | None) -> Path | None:
 
 Root = Annotated[
     Path,
-    typer.Option("--root", envvar="GATELINE_ROOT", help="Where artifacts and lineage are kept.", callback=expanded),
+    typer.Option("--root", envvar="GATELINE_ROOT", help="Directory of artifacts and lineage.", callback=expanded),
 ]
 ServingDir = Annotated[
     Path | None,
     typer.Option(
         "--serving-dir",
         envvar="GATELINE_SERVING_DIR",
-        help="Where models are pushed. [default: ROOT/serving]",
+        help="Directory that models are pushed to. [default: ROOT/serving]",
         show_default=False,
         callback=expanded,
     ),
@@ -49,10 +49,10 @@ ConfigFile = Annotated[
 ]
 Sets = Annotated[
     list[str] | None,
-    typer.Option("--set", help="Override a setting: train.epochs=3. May be given several times.", show_default=False),
+    typer.Option("--set", help="Override a setting: train.epochs=3. May be repeated.", show_default=False),
 ]
 Wait = Annotated[bool, typer.Option("--wait", help="Wait while another run holds the lock, instead of exiting with 5.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs to read.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show all logs, and a traceback on failure.")]
 RunNumber = Annotated[
     int | None, typer.Argument(min=1, max=2**31, help="The run's number. [default: the last]", show_default=False)
@@ -62,7 +62,7 @@ DEFAULT_ROOT = Path("gateline")
 
 
 def typed() -> str:
-    """The command, as it would be typed again."""
+    """The command line, to be typed again."""
     return shlex.join(["python", "-m", "pipeline", *sys.argv[1:]])
 
 

@@ -1,4 +1,4 @@
-"""The commands that look back: `runs`, `show`, `report`, `compare`."""
+"""The commands about recorded runs: `runs`, `show`, `report`, `compare`."""
 
 import json
 import os
@@ -27,7 +27,7 @@ from schemas.errors import ConfigurationError
 def runs(
     root: Root = DEFAULT_ROOT,
     database: Database = None,
-    limit: Annotated[int, typer.Option(min=1, help="How many.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, help="Number of rows.")] = 20,
     as_json: Json = False,
     verbose: Verbose = False,
 ) -> None:
@@ -48,7 +48,7 @@ def show(
     as_json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """Show a run: its stages, what was reused and why, and what came of it."""
+    """Show a run: its outcome, its stages, and why each ran or was reused."""
     from pipeline.report import terminal
 
     lineage = lineage_at(root, database)
@@ -64,7 +64,7 @@ def report(
     number: RunNumber = None,
     root: Root = DEFAULT_ROOT,
     database: Database = None,
-    index: Annotated[bool, typer.Option("--index", help="Write the page over all runs instead.")] = False,
+    index: Annotated[bool, typer.Option("--index", help="Write the page of all runs instead.")] = False,
     serving_dir: ServingDir = None,
     out: Annotated[
         Path | None,
@@ -122,7 +122,7 @@ def compare(
     as_json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """Compare two runs: settings, data and figures side by side, and which model is better on the same images."""
+    """Compare two runs: settings, data and metrics, and which model is better on the same images."""
     from pipeline.report import compare as comparison
     from pipeline.store import Store
 

@@ -1,4 +1,4 @@
-"""The command `schedule`: runs of the line at the times of a cron expression, and what came of them."""
+"""The command `schedule`: runs the line at the times of a cron expression."""
 
 import contextlib
 import dataclasses
@@ -32,7 +32,7 @@ Cron = Annotated[
 Timezone = Annotated[str, typer.Option(help="The time zone of --cron, e.g. Europe/Berlin.")]
 Missed = Annotated[
     Literal["coalesce", "catch-up", "skip"],
-    typer.Option(help="Ticks that were missed: one run for all of them, one for each, or none."),
+    typer.Option(help="For missed ticks: one run for all of them, one for each, or none."),
 ]
 Retries = Annotated[
     int,
@@ -43,18 +43,20 @@ Retries = Annotated[
 TimeLimit = Annotated[
     float | None,
     typer.Option(
-        min=0.01, help="Minutes after which a run is stopped. The next one goes on from there.", show_default=False
+        min=0.01, help="Minutes after which a run is stopped. The next run continues from there.", show_default=False
     ),
 ]
 Jitter = Annotated[
-    float, typer.Option(min=0, help="Start up to so many seconds late, so that not all hosts start at once.")
+    float, typer.Option(min=0, help="Start up to this many seconds late, so that hosts do not start at the same time.")
 ]
 MetricsPort = Annotated[
     int | None,
     typer.Option(min=0, max=65535, help="Serve /metrics and /healthz on this port of 127.0.0.1.", show_default=False),
 ]
-OnNewSpan = Annotated[bool, typer.Option("--on-new-span", help="Run, too, as soon as a new span is complete.")]
-OnDrift = Annotated[bool, typer.Option("--on-drift", help="Run, too, when a new span lies far from what was learnt.")]
+OnNewSpan = Annotated[bool, typer.Option("--on-new-span", help="Also run as soon as a new span is complete.")]
+OnDrift = Annotated[
+    bool, typer.Option("--on-drift", help="Also run when a new span has drifted from the training data.")
+]
 Once = Annotated[
     bool, typer.Option("--once", help="Run now, with the same retries and limits, and end with its exit code.")
 ]
@@ -82,7 +84,7 @@ def schedule(
     once: Once = False,
     verbose: Verbose = False,
 ) -> None:
-    """Run the line at the times of a cron expression, each run in a process of its own, until Ctrl-C or SIGTERM."""
+    """Run the line at the times of a cron expression, each run in its own process, until Ctrl-C or SIGTERM."""
     if context.invoked_subcommand:
         return
     watching = on_new_span or on_drift
@@ -134,7 +136,7 @@ def _check_spans(config: "Config", *, watching: bool, on_drift: bool) -> None:
 
 @app.command()
 def status(root: Root = DEFAULT_ROOT, as_json: Json = False, verbose: Verbose = False) -> None:
-    """Show when the line last ran by schedule and what came of it, when it runs next, and why."""
+    """Show the last scheduled run, its outcome, and when and why the next one starts."""
     from pipeline.schedule.state import State
 
     state = State.read(_path(root))
@@ -162,7 +164,7 @@ def status(root: Root = DEFAULT_ROOT, as_json: Json = False, verbose: Verbose = 
 
 
 def _made(run: "Child", on_new_span: bool, running: "Running") -> "Ended":
-    """A run; where new spans are to drift first, only if one did."""
+    """A run. With --on-drift only if a new span has drifted."""
     from pipeline.schedule.child import drifted
 
     if running.cause and not on_new_span:
@@ -173,7 +175,7 @@ def _made(run: "Child", on_new_span: bool, running: "Running") -> "Ended":
 
 
 def _news(config: "Config") -> "News | None":
-    """Which spans are complete. A directory that is away for a while is no news."""
+    """The complete spans. A directory that is missing for a while is no news."""
     from pipeline.dag import complete
     from pipeline.schedule.scheduler import News
 
@@ -197,7 +199,7 @@ def _keep(planned: "Schedule", once: bool) -> None:
 
 
 def _saver(root: Path, state: "State") -> Callable[["State"], None]:
-    """Writes the state down, and says what is new in it."""
+    """Saves the state and prints what is new in it."""
     before = state
 
     def save(state: "State") -> None:
@@ -273,5 +275,5 @@ def _say(words: str) -> None:
 
 
 def _print(words: str, to: TextIO | None = None) -> None:
-    """One line: what runs say, and names of spans, may hold what drives terminals."""
+    """Prints one line. Messages and names of spans may contain control characters."""
     print(" ".join(printable(words).splitlines()), file=to, flush=True)

@@ -1,4 +1,4 @@
-"""The commands `serving ...`: what stands in the serving directory, whether it is whole, and taking it back."""
+"""The commands `serving ...`: list, verify and roll back versions in the serving directory."""
 
 import dataclasses
 import json
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 Model = Annotated[
     str | None,
-    typer.Option("--model", metavar="NAME", help="Which model, where there are several.", show_default=False),
+    typer.Option("--model", metavar="NAME", help="The model, if there are several.", show_default=False),
 ]
 Number = Annotated[int, typer.Argument(min=1, metavar="VERSION", help="The version's number.", show_default=False)]
 app = typer.Typer(
-    help="The serving directory: list, verify, roll back, pin, and remove what is old.", no_args_is_help=True
+    help="The serving directory: list, verify, roll back, pin, and remove old versions.", no_args_is_help=True
 )
 
 
@@ -33,7 +33,7 @@ def list_(
     as_json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """List the versions, the newest first: which is served, pinned, rolled back."""
+    """List versions, the newest first, with their state: served, pinned, rolled back."""
     from rich.text import Text
 
     from pipeline.report import terminal
@@ -95,7 +95,7 @@ def verify(
     serving_dir: ServingDir = None,
     model: Model = None,
     public_key: Annotated[
-        Path | None, typer.Option("--public-key", help="Check signatures too, with this key.", show_default=False)
+        Path | None, typer.Option("--public-key", help="Also check signatures with this key.", show_default=False)
     ] = None,
     as_json: Json = False,
     verbose: Verbose = False,
@@ -133,7 +133,7 @@ def rollback(
             min=1, help="The version. [default: the newest older one that was not rolled back]", show_default=False
         ),
     ] = None,
-    reason: Annotated[str, typer.Option(help="Why, for good.")] = "",
+    reason: Annotated[str, typer.Option(help="The reason, which is recorded.")] = "",
     root: Root = DEFAULT_ROOT,
     serving_dir: ServingDir = None,
     model: Model = None,
@@ -147,7 +147,7 @@ def rollback(
     as_json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """Serve an older model again: it appears as a new version, as at once as a push."""
+    """Serve an older model again, as a new version."""
     from pipeline.serving import signing
     from schemas.settings.push import Signing
 
@@ -189,15 +189,15 @@ def unpin(
     model: Model = None,
     verbose: Verbose = False,
 ) -> None:
-    """Keep a version only as long as any other."""
+    """Allow a pinned version to be removed again."""
     _shelf(root, serving_dir, _name(root, serving_dir, model)).pin(number, stays=False)
     print(f"version {number} stays as long as any other")
 
 
 @app.command()
 def gc(
-    keep: Annotated[int, typer.Option(min=2, help="How many of the newest stay.")] = 5,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+    keep: Annotated[int, typer.Option(min=2, help="Number of the newest versions that stay.")] = 5,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="List what would be removed, and remove nothing.")] = False,
     root: Root = DEFAULT_ROOT,
     serving_dir: ServingDir = None,
     model: Model = None,
@@ -224,7 +224,7 @@ def _shelf(root: Path, serving_dir: Path | None, name: str) -> "ModelDirectory":
 
 
 def _names(root: Path, serving_dir: Path | None, model: str | None) -> list[str]:
-    """The models that are meant: the one that is named, or all."""
+    """The named model, or all models."""
     from pipeline.serving import models
 
     known, place = models(_place(root, serving_dir)), _place(root, serving_dir)
@@ -235,7 +235,7 @@ def _names(root: Path, serving_dir: Path | None, model: str | None) -> list[str]
 
 
 def _name(root: Path, serving_dir: Path | None, model: str | None) -> str:
-    """The one model that is meant."""
+    """The named model, or the only one."""
     known = _names(root, serving_dir, model)
     if len(known) == 1:
         return known[0]

@@ -1,4 +1,4 @@
-"""The commands `store verify` and `store gc`: whether a store is whole, and what of it nobody needs any more."""
+"""The commands `store verify` and `store gc`."""
 
 import contextlib
 import json
@@ -18,7 +18,7 @@ def verify(
     as_json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """Recompute the digest of every file in the store. Exit code 4 if one is not what it was."""
+    """Recompute the digest of every file in the store. Exit code 4 if one has changed."""
     from pipeline.report import terminal
     from pipeline.store import Store
     from pipeline.store.verify import verify as look
@@ -44,19 +44,19 @@ def verify(
 
 def gc(
     keep_runs: Annotated[
-        int, typer.Option(min=0, help="Keep what the newest runs need, so many of them.", show_default=False)
+        int, typer.Option(min=0, help="Number of the newest runs whose artifacts stay.", show_default=False)
     ],
     root: Root = DEFAULT_ROOT,
     serving_dir: Annotated[
         list[Path] | None,
         typer.Option(
             "--serving-dir",
-            help="Whose versions count. May be repeated. [default: all that were pushed to]",
+            help="A serving directory in use. May be repeated. [default: all that were pushed to]",
             show_default=False,
         ),
     ] = None,
     database: Database = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go, and remove nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="List what would be removed, and remove nothing.")] = False,
     wait: Wait = False,
     as_json: Json = False,
     verbose: Verbose = False,

@@ -21,10 +21,10 @@ from pipeline.commands.options import (
 
 Trials = Annotated[
     int | None,
-    typer.Option(min=1, help="How many models are tried at most. [default: tune.trials]", show_default=False),
+    typer.Option(min=1, help="Maximum number of trials. [default: tune.trials]", show_default=False),
 ]
 Workers = Annotated[
-    int, typer.Option(min=1, max=64, help="Processes that try models at the same time, on this machine.")
+    int, typer.Option(min=1, max=64, help="Number of processes on this machine that run trials at the same time.")
 ]
 
 
@@ -37,7 +37,7 @@ def tune(
     database: Database = None,
     trials: Trials = None,
     workers: Workers = 1,
-    again: Annotated[bool, typer.Option("--again", help="Search again, though this search is finished.")] = False,
+    again: Annotated[bool, typer.Option("--again", help="Search again, even if this search is finished.")] = False,
     wait: Wait = False,
     as_json: Json = False,
     verbose: Verbose = False,
