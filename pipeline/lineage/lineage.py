@@ -28,6 +28,7 @@ from schemas.errors import GatelineError, StoreError
 from schemas.redact import without_passwords
 
 FULL = "Is its disk full? Free some space."
+LONGEST_PATH = 507  # bytes; SQLite allows 512, and writes a log of the same name and `-wal` beside the file
 PATIENCE = 30.0  # seconds that SQLite is waited for while others write
 
 
@@ -64,7 +65,7 @@ class Lineage:
                 engine.dispose()
                 raise
         except (sql.exc.SQLAlchemyError, ImportError) as error:
-            cause = _cause(error)
+            cause = _too_long(url) or _cause(error)
             kind = GatelineError if _full(cause) or "locked" in cause else StoreError
             remedy = _remedy(cause, "Name another with --database.")
             raise kind(f"cannot open the lineage database {_shown(url)}: {cause}", remedy) from None
@@ -235,6 +236,13 @@ def _engine(url: str) -> tuple[sql.Engine, bool]:
     address = f"file:{urllib.parse.quote(str(path.absolute()))}?mode=ro{immutable}"
     connect = functools.partial(sqlite3.connect, address, uri=True, check_same_thread=False, timeout=PATIENCE)
     return sql.create_engine(url, creator=connect), True
+
+
+def _too_long(url: str) -> str:
+    """Why SQLite cannot open a file whose path is too long; it says only "unable to open database file"."""
+    path = Path(url.removeprefix("sqlite:///")).absolute() if url.startswith("sqlite:///") else Path()
+    length = len(os.fsencode(path))
+    return f"its path has {length} bytes, SQLite allows {LONGEST_PATH}" if length > LONGEST_PATH else ""
 
 
 def _is_writable(path: Path) -> bool:

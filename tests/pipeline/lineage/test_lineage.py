@@ -266,3 +266,12 @@ def test_a_database_that_was_damaged_is_told_in_one_line(opened: Open, tmp_path:
     assert str(path) in error.value.cause
     assert "malformed" in error.value.cause
     assert "--database" in error.value.remedy
+
+
+def test_a_path_that_is_too_long_for_sqlite_is_named(tmp_path: Path) -> None:
+    folder = tmp_path.joinpath(*["long" * 25] * 5)
+    folder.mkdir(parents=True)
+    with pytest.raises(
+        StoreError, match=r"its path has \d+ bytes, SQLite allows 507\n  Name another with --database\.$"
+    ):
+        Lineage.open(f"sqlite:///{folder / 'lineage.db'}")
