@@ -7,8 +7,8 @@
 
 `gateline.run(config)` returns a `Run`. `gateline.Run(7)` is an earlier one: `Run(7).evaluation.gates()`.
 
-A stage of your own is a function under `@component`; see `docs/how-to/extend.md`. The command line uses the same
-functions, so a script and a command do the same.
+A stage of your own is a function under `@component`; see `docs/how-to/extend.md`. A script and a command run the
+same code.
 """
 
 import functools
@@ -18,13 +18,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypedDict, TypeVar, Unpack
 
 from pipeline.config import Config, profiles
 from pipeline.config import load as _load
 from pipeline.dag import components as _components
 from pipeline.engine.component import StageRun, Unkeyed, component
 from pipeline.engine.plan import Rerun, Step
+from pipeline.engine.runner import Beam
 from pipeline.lineage import Lineage as _Lineage
 from pipeline.lineage.states import RunState
 from pipeline.runs.session import Session
@@ -44,6 +45,7 @@ from schemas.errors import (
 
 __all__ = [
     "Artifact",
+    "Beam",
     "Config",
     "ConfigurationError",
     "DataError",
@@ -56,6 +58,7 @@ __all__ = [
     "Interrupted",
     "Locked",
     "Model",
+    "Options",
     "Pushed",
     "Refused",
     "Rerun",
@@ -78,6 +81,21 @@ __all__ = [
 __version__ = version("gateline")
 
 A = TypeVar("A", bound=Artifact)
+
+
+class Options(TypedDict, total=False):
+    """What `plan` and `run` take besides: the options of the command `run`."""
+
+    database: str | None  # SQLAlchemy URL of the lineage
+    again: Rerun  # what to run again
+    until: str | None  # the stage to end with
+    only: str | None  # the one stage to run
+    hold: str | None  # runs of this name share what they look up
+    beam_on: Beam  # the Beam runner and its arguments
+    wait: bool  # for another run's lock
+    verbose: bool
+
+
 ROOT = Path("gateline")  # where the command line keeps artifacts and lineage, too
 
 
@@ -91,7 +109,7 @@ def configure(profile: str | None = None, *, file: str | Path | None = None, set
 
 
 def plan(
-    config: Config, *, root: str | Path = ROOT, serving_dir: str | Path | None = None, **options: Any
+    config: Config, *, root: str | Path = ROOT, serving_dir: str | Path | None = None, **options: Unpack[Options]
 ) -> list[Step]:
     """What `run` would do: each stage with its action ("run", "reuse", ...) and the reason. Runs nothing.
 
@@ -101,11 +119,12 @@ def plan(
     return _session(root, serving_dir, options).plan(config)
 
 
-def run(config: Config, *, root: str | Path = ROOT, serving_dir: str | Path | None = None, **options: Any) -> "Run":
+def run(
+    config: Config, *, root: str | Path = ROOT, serving_dir: str | Path | None = None, **options: Unpack[Options]
+) -> "Run":
     """Runs the line and returns the finished run.
 
-    `options` are fields of `Session`: `database`, `again` (a `Rerun`), `until`, `only`, `beam_on`, `wait`, `verbose`.
-    `root`, `serving_dir`: as `--root` and `--serving-dir`.
+    `root`, `serving_dir`: as `--root` and `--serving-dir`. `options`: see `Options`.
 
     Raises:
         Refused: a gate refused the model. The run is recorded: `runs()[0]` shows why.
@@ -186,12 +205,7 @@ class Run:
         Raises:
             DataError: the artifact is there, and a file of it is missing or cut short.
         """
-        row = next((row for row in self.stages if row["stage"] == stage and row["digest"]), None)
-        kind = _components().get(stage)
-        if row is None or kind is None or not row["key"]:
-            return None
-        found = _Store(Path(self.root)).find(stage, row["key"], kind.output)
-        return found if found and found.digest == row["digest"] else None
+        return next((self._found(row) for row in self.stages if row["stage"] == stage), None)
 
     @property
     def evaluation(self) -> Evaluation | None:
@@ -215,11 +229,14 @@ class Run:
 
     def _made(self, kind: type[A]) -> A | None:
         """The last artifact of this kind: mix's statistics come after describe's."""
-        for row in reversed(self.stages):
-            found = _components().get(row["stage"])
-            if found and issubclass(found.output, kind) and isinstance(made := self.artifact(row["stage"]), kind):
-                return made
-        return None
+        return next((made for row in reversed(self.stages) if isinstance(made := self._found(row), kind)), None)
+
+    def _found(self, row: dict[str, Any]) -> Artifact | None:
+        kind = _components().get(row["stage"])
+        if kind is None or not (row["key"] and row["digest"]):
+            return None
+        found = _Store(Path(self.root)).find(row["stage"], row["key"], kind.output)
+        return found if found and found.digest == row["digest"] else None
 
     @functools.cached_property
     def _row(self) -> dict[str, Any] | None:
@@ -234,12 +251,10 @@ class Run:
         return row
 
 
-def _session(root: str | Path, serving_dir: str | Path | None, options: dict[str, Any]) -> Session:
+def _session(root: str | Path, serving_dir: str | Path | None, options: Options) -> Session:
     served = Path(serving_dir).expanduser() if serving_dir else None
     return Session(Path(root).expanduser(), served, **options)
 
 
 def _lineage(root: Path, database: str | None) -> _Lineage:
-    if not (root / "store.json").exists():
-        raise ConfigurationError(f"there is no store at {root}", "Run the line first, or name another root.")
-    return _Lineage.at(_Store(root).root, database)
+    return _Lineage.at(_Store.existing(root).root, database)

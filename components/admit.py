@@ -32,10 +32,11 @@ def admit(
     A span that is unreadable or breaks the contract is quarantined, with the reason. A span that is far from the data
     of the served model (of the base dataset, where none is served) is treated as `drift.then` states.
     """
-    learnt, what = served.training_statistics() if served else None, f"version {served.version}'s" if served else ""
-    if learnt is None:
-        learnt, what = statistics.by_split()["train"], "the base dataset's"
-    rows = [_judged(spans, name, learnt, what, contract, checks, drift) for name in in_order(spans.spans)]
+    if served and (kept := served.training_statistics()) is not None:
+        train, whose = kept, f"version {served.version}'s"
+    else:
+        train, whose = statistics.by_split()["train"], "the base dataset's"
+    rows = [_judged(spans, name, train, whose, contract, checks, drift) for name in in_order(spans.spans)]
     (run.out / "spans.json").write_text(json.dumps(rows, indent=1), encoding="utf-8")
     drifted = {row["span"]: row["drift"] for row in rows if row["drift"]}
     quarantined = {row["span"]: "; ".join(row["errors"]) for row in rows if row["errors"]}

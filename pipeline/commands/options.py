@@ -67,12 +67,10 @@ def typed() -> str:
 
 
 def lineage_at(root: Path, database: str | None) -> Any:
-    if not (root / "store.json").exists():
-        raise ConfigurationError(f"there is no store at {root}", "Run the line first, or name the store with --root.")
     from pipeline.lineage import Lineage
     from pipeline.store import Store
 
-    return Lineage.at(Store(root).root, database)  # a store of another format is refused there
+    return Lineage.at(Store.existing(root).root, database)
 
 
 def run_of(lineage: Any, number: int | None, root: Path) -> dict[str, Any]:

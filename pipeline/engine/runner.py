@@ -20,6 +20,7 @@ from pipeline.engine.cache_key import CacheKey
 from pipeline.engine.component import Node
 from pipeline.engine.plan import Planner, Step, refused, resolve
 from pipeline.lineage import Lineage, now
+from pipeline.lineage.states import StageState
 from pipeline.store import Store, facts
 from schemas import files
 from schemas.artifacts import Artifact
@@ -154,7 +155,7 @@ class Execution:
             except BaseException as error:
                 why = (str(error) or type(error).__name__).split("\n")[0]
                 with contextlib.suppress(GatelineError):  # the user must see the first failure
-                    self._record(step, "failed", time.monotonic() - started, None, why)
+                    self._record(step, StageState.FAILED, time.monotonic() - started, None, why)
                 raise
         self.made[node.name] = artifact
         self._remember(step, artifact)
@@ -162,9 +163,8 @@ class Execution:
             if self.planner.pinned:
                 self.planner.pinned.pin(node, inputs, artifact)
         else:
-            self._record(
-                step, "ran" if step.action == "run" else "reused", time.monotonic() - started, artifact, step.why
-            )
+            state = StageState.RAN if step.action == "run" else StageState.REUSED
+            self._record(step, state, time.monotonic() - started, artifact, step.why)
         return artifact
 
     def _perform(self, step: Step, inputs: dict[str, Artifact | None]) -> Artifact:
@@ -225,7 +225,7 @@ class Execution:
             "facts": facts(artifact) if artifact else None,
         }
 
-    def _record(self, step: Step, state: str, seconds: float, artifact: Artifact | None, why: str) -> None:
+    def _record(self, step: Step, state: StageState, seconds: float, artifact: Artifact | None, why: str) -> None:
         key = _stored_at(step, artifact)
         place = {"path": str(artifact.path), "digest": artifact.digest, "facts": facts(artifact)} if artifact else {}
         self.lineage.executed(self.number, step.name, state=state, why=why, seconds=seconds, key=key, **place)

@@ -21,6 +21,7 @@ from typing import Any
 
 import sqlalchemy as sql
 
+from pipeline.lineage.states import RunState
 from pipeline.lineage.tables import executions as _executions
 from pipeline.lineage.tables import prepare
 from pipeline.lineage.tables import runs as _runs
@@ -28,7 +29,7 @@ from schemas.errors import GatelineError, StoreError
 from schemas.redact import without_passwords
 
 FULL = "Is its disk full? Free some space."
-LONGEST_PATH = 507  # bytes; SQLite allows 512, and writes a log of the same name and `-wal` beside the file
+LONGEST_PATH = 504  # bytes: SQLite allows 512, with the `-journal` that it appends
 PATIENCE = 30.0  # seconds that SQLite is waited for while others write
 
 
@@ -65,7 +66,7 @@ class Lineage:
                 engine.dispose()
                 raise
         except (sql.exc.SQLAlchemyError, ImportError) as error:
-            cause = _too_long(url) or _cause(error)
+            cause = _opening(error, url)
             kind = GatelineError if _full(cause) or "locked" in cause else StoreError
             remedy = _remedy(cause, "Name another with --database.")
             raise kind(f"cannot open the lineage database {_shown(url)}: {cause}", remedy) from None
@@ -82,14 +83,14 @@ class Lineage:
     def start(self, *, profile: str, command: str, config: dict[str, Any]) -> int:
         """The number of a new run. Marks runs that are still running as killed: the caller holds the lock."""
         with self.writing() as c:
-            c.execute(_runs.update().where(self._left).values(state="killed", finished=now()))
+            c.execute(_runs.update().where(self._left).values(state=RunState.KILLED, finished=now()))
             given = {
                 "profile": profile,
                 "command": without_passwords(_text(command)),
                 "config": config,
                 "store": self.store,
             }
-            row = _runs.insert().values(**given, started=now(), state="running")
+            row = _runs.insert().values(**given, started=now(), state=RunState.RUNNING)
             return int(c.execute(row.returning(_runs.c.run)).scalar_one())
 
     def running(self) -> list[int]:
@@ -99,7 +100,7 @@ class Lineage:
 
     @property
     def _left(self) -> sql.ColumnElement[bool]:
-        return (_runs.c.state == "running") & _runs.c.store.in_([self.store, ""])
+        return (_runs.c.state == RunState.RUNNING) & _runs.c.store.in_([self.store, ""])
 
     def executed(self, run: int, stage: str, *, why: str, **columns: Any) -> None:
         with self.writing() as c:
@@ -151,12 +152,12 @@ class Lineage:
             row = c.execute(query if number is None else query.where(_runs.c.run == number)).mappings().first()
         return dict(row) if row else None
 
-    def before(self, number: int) -> dict[str, Any] | None:
-        """The last run of this store before a run that has ended, if any."""
-        earlier = (_runs.c.run < number) & (_runs.c.state != "running") & _runs.c.store.in_([self.store, ""])
+    def before(self, number: int) -> Iterator[dict[str, Any]]:
+        """The runs of this store before a run, the newest first, without those in progress."""
+        earlier = (_runs.c.run < number) & (_runs.c.state != RunState.RUNNING) & _runs.c.store.in_([self.store, ""])
         with self.reading() as c:
-            row = c.execute(_runs.select().where(earlier).order_by(_runs.c.run.desc()).limit(1)).mappings().first()
-        return dict(row) if row else None
+            rows = c.execute(_runs.select().where(earlier).order_by(_runs.c.run.desc())).mappings().all()
+        yield from map(dict, rows)
 
     def recorded(self, number: int) -> dict[str, Any]:
         """A run that is known to be there.
@@ -238,11 +239,14 @@ def _engine(url: str) -> tuple[sql.Engine, bool]:
     return sql.create_engine(url, creator=connect), True
 
 
-def _too_long(url: str) -> str:
-    """Why SQLite cannot open a file whose path is too long; it says only "unable to open database file"."""
-    path = Path(url.removeprefix("sqlite:///")).absolute() if url.startswith("sqlite:///") else Path()
-    length = len(os.fsencode(path))
-    return f"its path has {length} bytes, SQLite allows {LONGEST_PATH}" if length > LONGEST_PATH else ""
+def _opening(error: Exception, url: str) -> str:
+    """Why a database cannot be opened. SQLite does not say that a path is too long."""
+    cause = _cause(error)
+    if "unable to open" in cause:
+        length = len(os.fsencode(Path(sql.make_url(url).database or "").absolute()))
+        if length > LONGEST_PATH:
+            return f"{cause}: its path has {length} bytes, and SQLite allows {LONGEST_PATH}"
+    return cause
 
 
 def _is_writable(path: Path) -> bool:

@@ -19,10 +19,13 @@ class RunState(enum.StrEnum):
     INTERRUPTED = "interrupted"
     KILLED = "killed"  # its process ended without recording an outcome
 
-    @classmethod
-    def succeeded(cls, state: str) -> bool:
-        """Whether a recorded state is a good end."""
-        return state not in (cls.RUNNING, cls.REFUSED, cls.FAILED, cls.INTERRUPTED, cls.KILLED)
+    @property
+    def succeeded(self) -> bool:
+        return self not in (RunState.REFUSED, *UNFINISHED)
+
+
+# Runs that may have left artifacts that they did not record.
+UNFINISHED = (RunState.RUNNING, RunState.FAILED, RunState.INTERRUPTED, RunState.KILLED)
 
 
 class StageState(enum.StrEnum):

@@ -40,25 +40,27 @@ def send(
     if not targets:
         return
     try:
-        known, before = _before(lineage, number)
+        events, known, earlier = list(happened(lineage, number)), _known(lineage, number), None
         for target in targets:
-            for event in happened(lineage, number):
-                if event["event"] in target.on:
-                    old = event["id"] in before and target.identity not in known
-                    _deliver(target, event, root, pauses, sleep, old=old)
+            for event in events:
+                if event["event"] not in target.on:
+                    continue
+                if target.identity not in known and earlier is None:  # once for each new channel
+                    earlier = {each["id"] for run in lineage.before(number) for each in happened(lineage, run["run"])}
+                old = target.identity not in known and event["id"] in (earlier or ())
+                _deliver(target, event, root, pauses, sleep, old=old)
     except (Exception, KeyboardInterrupt) as error:  # the run is over and its outcome is recorded
         _warn(root, number, f"notifications were cut short: {type(error).__name__}: {error}")
 
 
-def _before(lineage: Lineage, number: int) -> tuple[set[str], set[str]]:
-    """The receivers that the run before this one had, and the ids of its events."""
-    if (run := lineage.before(number)) is None:
-        return set(), set()
+def _known(lineage: Lineage, number: int) -> set[str]:
+    """The receivers of the last run that recorded its configuration; `schema infer` records none."""
+    config: dict[str, Any] = next((run["config"] for run in lineage.before(number) if run["config"]), {})
     known = set()
-    for each in run["config"].get("notify") or []:
+    for each in config.get("notify") or []:
         with contextlib.suppress(ValidationError):  # a channel that is no longer installed
             known.add(Notify.model_validate(each, strict=False).identity)
-    return known, {event["id"] for event in happened(lineage, run["run"])}
+    return known
 
 
 def _deliver(

@@ -67,7 +67,7 @@ class Facts:
 
     @property
     def passed(self) -> bool:
-        return RunState.succeeded(self.run["state"])
+        return RunState(self.run["state"]).succeeded
 
     @property
     def candidate(self) -> dict[str, Any] | None:

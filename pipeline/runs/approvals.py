@@ -15,6 +15,7 @@ import sqlalchemy as sql
 
 from pipeline.config import Config
 from pipeline.lineage import Lineage, now
+from pipeline.lineage.states import RunState
 from pipeline.lineage.tables import approvals as _approvals
 from pipeline.lineage.tables import runs as _runs
 from pipeline.serving import ModelDirectory
@@ -45,7 +46,7 @@ class Approvals:
         Raises:
             Refused: somebody else has just answered.
         """
-        state = "approved" if approved else "refused"
+        state = RunState.APPROVED if approved else RunState.REFUSED
         words = (
             f"approved by {by}: {reason}"
             if approved

@@ -21,6 +21,7 @@ from typing import Any, get_args
 from etils import epy
 
 from pipeline.lineage import Lineage
+from pipeline.lineage.states import RunState
 from pipeline.schedule.scheduler import NAP
 from pipeline.schedule.state import FAILING, Outcome, State
 from pipeline.serving import PROVENANCE, ModelDirectory
@@ -32,7 +33,7 @@ with epy.lazy_imports():
     from prometheus_client import core
     from prometheus_client import registry as registries
 
-STATES = ("pushed", "unchanged", "waiting", "approved", "partial", "refused", "failed", "interrupted", "killed")
+ENDS = [state for state in RunState if state is not RunState.RUNNING]
 LATE = 5 * NAP.total_seconds()  # a scheduler that is so late hangs
 
 
@@ -50,7 +51,7 @@ class Health:
 
     def collect(self) -> "Iterator[core.Metric]":
         runs = self.lineage.runs()
-        ended = dict.fromkeys(STATES, 0) | Counter(str(run["state"]) for run in runs if run["finished"])
+        ended = dict.fromkeys(ENDS, 0) | Counter(str(run["state"]) for run in runs if run["finished"])
         yield _family(core.CounterMetricFamily, "gateline_runs", "Runs by how they ended.", "state", ended)
         yield _family(
             core.CounterMetricFamily,
@@ -75,7 +76,7 @@ class Health:
             yield from _scheduled(state)
 
     def _last(self, run: dict[str, Any]) -> "Iterator[core.Metric]":
-        outcome = {state: float(run["state"] == state) for state in ("running", *STATES)}
+        outcome = {state: float(run["state"] == state) for state in RunState}
         yield _family(
             core.GaugeMetricFamily, "gateline_last_run_outcome", "1 for how the last run ended.", "state", outcome
         )
@@ -106,7 +107,7 @@ class Health:
 
     def _refused(self, runs: list[dict[str, Any]]) -> Counter[str]:
         for run in runs:
-            if run["state"] == "refused" and run["run"] not in self._refusals:
+            if run["state"] == RunState.REFUSED and run["run"] not in self._refusals:
                 self._refusals[run["run"]] = gates(self.lineage.executions(run["run"]))
         return Counter(gate for found in self._refusals.values() for gate in found)
 
@@ -117,7 +118,7 @@ class Health:
         """
         run, state, served = self.lineage.run(None), State.read(self.root / "schedule.json"), self.served()
         late = bool(state and state.next and time.time() - state.next.timestamp() > LATE)
-        failing = bool(run and run["state"] in ("failed", "killed"))
+        failing = bool(run and run["state"] in (RunState.FAILED, RunState.KILLED))
         failing |= bool(state and state.recent and state.recent[-1].outcome in FAILING)
         last = (
             {name: run[name] for name in ("run", "state", "exit_code", "started", "finished", "message")}

@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.lineage import Lineage
+from pipeline.lineage.states import UNFINISHED, RunState
 from pipeline.serving import PROVENANCE, default_dir
 from pipeline.store import Store
 from pipeline.store.verify import artifact_directories
 from schemas import files
 from schemas.errors import StoreError
 
-UNFINISHED = ("killed", "interrupted", "failed", "running")
 NUMBERED = re.compile(r"run-(\d+)\D")  # reports and logs
 
 
@@ -45,7 +45,8 @@ class Plan:
             StoreError: what a served version needs cannot be known, or another lineage knows what was made last.
         """
         runs = [run for run in lineage.runs() if run["store"] in (store.id, "")]
-        kept_runs = [run for i, run in enumerate(runs) if i < keep_runs or run["state"] in ("waiting", "running")]
+        open_ = (RunState.WAITING, RunState.RUNNING)
+        kept_runs = [run for i, run in enumerate(runs) if i < keep_runs or run["state"] in open_]
         executions = {run["run"]: lineage.executions(run["run"]) for run in runs}
         named = {f"{e['stage']}/{e['key']}" for run in kept_runs for e in executions[run["run"]] if e["key"]}
         pushed = [Path(e["path"]) for each in executions.values() for e in each if e["stage"] == "push" and e["path"]]

@@ -52,6 +52,18 @@ class Store:
                 "Upgrade gateline, or name another ROOT with --root.",
             )
 
+    @classmethod
+    def existing(cls, root: Path) -> "Store":
+        """The store at `root`, which is not made if it is missing.
+
+        Raises:
+            ConfigurationError: there is none.
+        """
+        if not (root / MARKER).exists():
+            remedy = "Run the line first, or name the store with --root."
+            raise ConfigurationError(f"there is no store at {root}", remedy)
+        return cls(root)
+
     @property
     def is_writable(self) -> bool:
         """Whether this user may write to ROOT. Who may not cannot hold its lock either."""

@@ -10,6 +10,10 @@ import importlib.metadata
 import pkgutil
 from typing import Any, ClassVar, Protocol
 
+from schemas.errors import ConfigurationError
+
+GROUP = "gateline.channels"
+
 
 class Undelivered(Exception):
     """The event did not arrive. `again`: it may, if it is sent again."""
@@ -39,5 +43,14 @@ class Channel(Protocol):
 @functools.cache
 def kinds() -> dict[str, type[Channel]]:
     """Every kind by its key in the configuration."""
-    found = {m.name: importlib.import_module(f"{__name__}.{m.name}").KIND for m in pkgutil.iter_modules(__path__)}
-    return found | {p.name: p.load().KIND for p in importlib.metadata.entry_points(group="gateline.channels")}
+    ours = {m.name: importlib.import_module(f"{__name__}.{m.name}").KIND for m in pkgutil.iter_modules(__path__)}
+    return {point.name: _loaded(point) for point in importlib.metadata.entry_points(group=GROUP)} | ours
+
+
+def _loaded(point: importlib.metadata.EntryPoint) -> type[Channel]:
+    try:
+        kind: type[Channel] = point.load().KIND
+    except Exception as error:
+        cause = f"channel {point.name} of {point.value} cannot be loaded: {type(error).__name__}: {error}"
+        raise ConfigurationError(cause, "Fix or uninstall the package that registers it.") from error
+    return kind

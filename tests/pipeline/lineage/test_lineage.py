@@ -269,9 +269,15 @@ def test_a_database_that_was_damaged_is_told_in_one_line(opened: Open, tmp_path:
 
 
 def test_a_path_that_is_too_long_for_sqlite_is_named(tmp_path: Path) -> None:
-    folder = tmp_path.joinpath(*["long" * 25] * 5)
-    folder.mkdir(parents=True)
-    with pytest.raises(
-        StoreError, match=r"its path has \d+ bytes, SQLite allows 507\n  Name another with --database\.$"
-    ):
-        Lineage.open(f"sqlite:///{folder / 'lineage.db'}")
+    def database(length: int) -> Path:
+        folder = tmp_path
+        while (left := length - len(str(folder)) - len("/l.db")) > 0:
+            folder = folder / ("x" * min(100, left - 1))
+        folder.mkdir(parents=True, exist_ok=True)
+        assert len(str(folder / "l.db")) == length
+        return folder / "l.db"
+
+    Lineage.open(f"sqlite:///{database(504)}").engine.dispose()
+    said = r"its path has 505 bytes, and SQLite allows 504\n  Name another with --database\.$"
+    with pytest.raises(StoreError, match=said):
+        Lineage.open(f"sqlite:///{database(505)}")

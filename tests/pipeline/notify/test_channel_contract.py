@@ -7,7 +7,9 @@ import contextlib
 import dataclasses
 import http.server
 import json
+import os
 import socket
+import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -25,6 +27,7 @@ from pipeline.notify.channels import Channel, Undelivered, kinds
 
 EVENT = {"event": "refused", "id": "refused 4", "text": "mnist, run 4: refused: a < b\n  Train better.", "run": 4}
 SECRET = "T0P-SECRET"
+ROOT = Path(__file__).parents[3]
 
 
 @dataclasses.dataclass
@@ -167,3 +170,38 @@ def test_it_is_stated_alone_in_the_configuration(receiver: Receiver) -> None:
     beside = ["true"] if other == "command" else {"host": "h", "from": "a@b", "to": ["c@d"]}
     with pytest.raises(ValidationError, match="state one of "):
         Notify.model_validate({key: receiver.channel, other: beside})
+
+
+def installed(folder: Path, code: str, name: str = "theirs") -> dict[str, str]:
+    """The environment of a process that has a package with such a channel."""
+    (folder / "their_channel.py").write_text(code, encoding="utf-8")
+    (folder / "their_channel-1.0.dist-info").mkdir()
+    about = {"METADATA": "Metadata-Version: 2.1\nName: their-channel\nVersion: 1.0\n"}
+    about["entry_points.txt"] = f"[gateline.channels]\n{name} = their_channel\n"
+    for file, text in about.items():
+        (folder / "their_channel-1.0.dist-info" / file).write_text(text, encoding="utf-8")
+    return os.environ | {"PYTHONPATH": f"{folder}{os.pathsep}{ROOT}"}
+
+
+def test_an_installed_package_adds_a_channel_and_replaces_none_of_ours(tmp_path: Path) -> None:
+    code = (ROOT / "pipeline/notify/channels/command.py").read_text(encoding="utf-8").replace("run a program", "theirs")
+    for name, title in (("theirs", "theirs"), ("command", "run a program")):
+        folder = tmp_path / name
+        folder.mkdir()
+        command = [sys.executable, "-m", "pipeline", "settings", "--json"]
+        environment = installed(folder, code, name)
+        done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT, env=environment)
+        rows = {row["key"]: row["meaning"] for row in json.loads(done.stdout)}
+        assert rows[f"notify[].{name}"].startswith(title)
+
+
+def test_a_package_that_cannot_be_loaded_is_named(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "pipeline", "settings"]
+    environment = installed(tmp_path, "import no_such_module")
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, env=environment)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        "configuration: channel theirs of their_channel cannot be loaded: "
+        "ModuleNotFoundError: No module named 'no_such_module'\n"
+        "  Fix or uninstall the package that registers it.\n"
+    )

@@ -505,3 +505,14 @@ def test_a_new_channel_gets_no_event_of_before_it_was_configured(line: Line, sla
     night(program, webhook(slack), spans=spans)
     assert [body["span"] for _, body in slack.got] == ["span-2"]
     assert len(told.read_text(encoding="utf-8").splitlines()) == 3
+
+
+@pytest.mark.parametrize("between", [{}, {"notify": []}], ids=["schema infer", "tune"])
+def test_nor_after_a_run_that_read_no_spans(line: Line, slack: Slack, between: dict[str, Any]) -> None:
+    spans = {"drifted": {}, "quarantined": {"span-1": "broken"}}
+    line.run("refused", "refused: no", spans=spans, config={"notify": []})
+    line.run("partial", config=between)
+    config = {"notify": [webhook(slack).model_dump(mode="json", by_alias=True)]}
+    line.tell(line.run("refused", "refused: no", spans=spans, config=config), webhook(slack))
+    assert slack.got == []
+    assert {entry["state"] for entry in line.ledger} == {"old"}
