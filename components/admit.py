@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from components._data import shard_statistics
@@ -11,7 +11,7 @@ from components._data.duplicates import duplicates
 from pipeline.engine.component import StageRun, component
 from schemas import statistics as stats
 from schemas.artifacts import Admission, Collected, Served, Statistics
-from schemas.contract import Contract, called
+from schemas.contract import Contract, label_title
 from schemas.settings.spans import Drift, in_order
 from schemas.settings.validate import Validate
 
@@ -75,15 +75,11 @@ def _judged(
     dataset = stats.encode(name, shard_statistics.read(parts), copies, {})
     for anomaly in (*against(contract, dataset), *oddities(dataset, checks)):
         if anomaly.severity != "ignore":
-            row["errors" if anomaly.severity == "error" else "warnings"].append(called(anomaly.words, contract.names))
+            row["errors" if anomaly.severity == "error" else "warnings"].append(anomaly.words)
     if not row["errors"]:
-        measured = measures(dataset, learnt, drift)
+        measured = measures(dataset, learnt, drift, contract.names)
         row["measures"] = {measure: dataclasses.asdict(each) for measure, each in measured.items()}
-        far = [
-            f"{called(each.words, contract.names)} (spans.drift.{m} allows {each.limit:g})"
-            for m, each in measured.items()
-            if each.over
-        ]
+        far = [f"{each.words} (spans.drift.{m} allows {each.limit:g})" for m, each in measured.items() if each.over]
         row["drift"] = (
             f"{name} lies far from {what} training data: {'; '.join(far)}" if far and drift.then != "ignore" else ""
         )
@@ -102,7 +98,7 @@ class Measure:
     over: bool
 
 
-def measures(new: Any, learnt: Any, drift: Drift) -> dict[str, Measure]:
+def measures(new: Any, learnt: Any, drift: Drift, names: Sequence[str] = ()) -> dict[str, Measure]:
     """Three distances: the Jensen-Shannon divergence of pixel values (Lin, 1991), the largest difference of a label's
     share, and the largest shift of a label's brightness in standard deviations (Cohen's d, 1988).
 
@@ -117,14 +113,14 @@ def measures(new: Any, learnt: Any, drift: Drift) -> dict[str, Measure]:
         "labels": Measure(
             difference,
             drift.labels,
-            f"the share of label {label} differs by {difference:.3f}",
+            f"the share of label {label_title(int(label), names) if label else label} differs by {difference:.3f}",
             difference > drift.labels + chance,
         ),
     }
     if shifts := dict(_shifts(new, learnt)):
         label = max(shifts, key=lambda each: shifts[each][0] - shifts[each][1])
         shift, chance = shifts[label]
-        words = f"label {label} is brighter or darker by {shift:.2f} standard deviations"
+        words = f"label {label_title(int(label), names)} is brighter or darker by {shift:.2f} standard deviations"
         found["brightness"] = Measure(shift, drift.brightness, words, shift > drift.brightness + chance)
     return found
 

@@ -6,15 +6,15 @@ from typing import Any
 from etils import epy
 
 from components._evaluation import comparison, evaluator, gallery, record, thresholds
-from components._evaluation.gates import BASELINE, BEST, CANDIDATE, judge
 from components._training import saved_model
 from pipeline.engine.component import StageRun, component
 from schemas import example
 from schemas.artifacts import Best, Evaluation, Examples, GateResult, Model, Served, Statistics
-from schemas.artifacts.evaluation import PREDICTIONS
+from schemas.artifacts.evaluation import BASELINE, BEST, CANDIDATE, PREDICTIONS
 from schemas.contract import Contract
 from schemas.errors import ConfigurationError, DataError
 from schemas.files import digest, listing
+from schemas.gates import Measured
 from schemas.settings.evaluate import Evaluate
 from schemas.settings.gates import Gates
 
@@ -71,8 +71,11 @@ def evaluate(
         _check_better_than_guessing(baseline, metrics[BASELINE]["overall"]["accuracy"], contract.classes)
     predictions = run.out / PREDICTIONS
     compared = comparison.compare(predictions, plan.leaked, gates, baseline, best, overall["accuracy"])
-    results = judge(gates, contract.classes, metrics, compared, contract.names)
-    thresholds.check_agreement(results, tfma.load_validation_result(str(run.out / "tfma")).validation_ok)
+    results = gates.judge(
+        Measured(contract.classes, metrics, compared, contract.names, gates.confidence, gates.min_examples)
+    )
+    valid = tfma.load_validation_result(str(run.out / "tfma")).validation_ok
+    thresholds.check_agreement(gates, thresholds.planned(plan, models), results, valid)
     Evaluation.write_results(run.out, results, metrics, compared)
     gallery.leave(examples, predictions, run.out, contract.classes, plan.leaked)
     _write_probes(examples, run.out)

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any
 
 from etils import epy
@@ -11,7 +11,7 @@ from components._data.anomalies import Anomaly, against, jensen_shannon, largest
 from pipeline.engine.component import StageRun, component
 from schemas import statistics as stats
 from schemas.artifacts import Served, Statistics, Verdict
-from schemas.contract import Contract, called
+from schemas.contract import Contract, label_title
 from schemas.settings.base import Severity
 from schemas.settings.validate import Validate
 
@@ -47,11 +47,7 @@ def validate(
             "drift_comparator",
             checks.drift,
         )
-    found = [
-        replace(anomaly, words=called(anomaly.words, contract.names))
-        for anomaly in found
-        if anomaly.severity != "ignore"
-    ]
+    found = [anomaly for anomaly in found if anomaly.severity != "ignore"]
     (run.out / "anomalies.json").write_text(
         json.dumps([asdict(anomaly) for anomaly in found], indent=2), encoding="utf-8"
     )
@@ -79,7 +75,8 @@ def _apart(
     shares = [stats.values(dataset, "label") for dataset in (one, other)]
     label, difference, chance = largest_difference(*shares)
     if limit and difference > limit + chance:
-        differ = f"the share of label {label} differs by {difference:.3f}"
+        title = label_title(int(label), contract.names)
+        differ = f"the share of label {title} differs by {difference:.3f}"
         words = f"{what}: {differ}; {contract.name} allows {limit:.3f}, chance {chance:.3f}"
         yield Anomaly(split, "label", "COMPARATOR_L_INFTY_HIGH", words, severity)
 

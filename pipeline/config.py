@@ -67,7 +67,7 @@ class Config(Settings):
 
     @model_validator(mode="after")
     def _fresh_images_come_of_spans(self) -> "Config":
-        if self.gates.fresh is not None and not (self.spans and self.spans.fresh):
+        if "fresh" in self.gates.stated() and not (self.spans and self.spans.fresh):
             raise ValueError("gates.fresh judges the newest span: it needs spans, and spans.fresh above 0")
         return self
 

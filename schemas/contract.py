@@ -2,7 +2,7 @@
 
 contract = Contract.load("mnist.pbtxt")
 contract.shape, contract.classes   # (28, 28, 1), 10
-called("label=6, ink=below 0.1", contract.names)    # "label=6 (Shirt), ink=below 0.1"
+slice_title("label=6, ink=below 0.1", contract.names)    # "label=6 (Shirt), ink=below 0.1"
 """
 
 import json
@@ -135,11 +135,17 @@ class Contract:
         return names
 
 
-def called(words: str, names: Sequence[str]) -> str:
-    """`words` with the name of each label in them: "label=6" and "label 6" become "label=6 (Shirt)"."""
+def label_title(label: int, names: Sequence[str]) -> str:
+    """A label and its name: "6 (Shirt)". Only the number where it has no name."""
+    return f"{label} ({names[label]})" if label < len(names) else str(label)
 
-    def named(found: re.Match[str]) -> str:
-        label = int(found[1])
-        return f"{found[0]} ({names[label]})" if label < len(names) else found[0]
 
-    return re.sub(r"\blabel[= ](\d+)\b", named, words)
+def slice_title(slice_: str, names: Sequence[str]) -> str:
+    """A slice with the names of its labels: "label=6, ink=low" becomes "label=6 (Shirt), ink=low"."""
+    parts = (part.partition("=") for part in slice_.split(", "))
+    return ", ".join(
+        f"{feature}={label_title(int(value), names) if feature == 'label' and value.isdecimal() else value}"
+        if equals
+        else feature
+        for feature, equals, value in parts
+    )

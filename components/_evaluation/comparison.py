@@ -7,9 +7,11 @@ from typing import Any
 from etils import epy
 
 from components._evaluation import paired
-from components._evaluation.gates import BASELINE, BEST
 from schemas.artifacts import Best, Served
-from schemas.settings.gates import Budget, Gates, Paired
+from schemas.artifacts.evaluation import BASELINE, BEST
+from schemas.gates.budget import Budget
+from schemas.gates.paired import Paired
+from schemas.settings.gates import Gates
 
 with epy.lazy_imports():
     import numpy as np
@@ -48,10 +50,10 @@ def compare(
 
     found = []
     if baseline:
-        found.append(beside(BASELINE, baseline.version, "probabilities_baseline", gates.paired))
+        found.append(beside(BASELINE, baseline.version, "probabilities_baseline", gates.get(Paired)))
     if best and best.kept:
         same = baseline is not None and baseline.version == best.version
-        found.append(beside(BEST, best.version, f"probabilities_{BASELINE if same else BEST}", gates.budget))
+        found.append(beside(BEST, best.version, f"probabilities_{BASELINE if same else BEST}", gates.get(Budget)))
     elif best:
         found.append(_recorded(best, accuracy))
     return found

@@ -10,7 +10,7 @@ import functools
 import hashlib
 import importlib.metadata
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,7 @@ from pydantic import BaseModel
 
 from pipeline.engine import definitions
 from pipeline.engine.component import Node
-from pipeline.engine.reachable import reachable
+from pipeline.engine.reachable import Target, reachable
 from schemas.artifacts import Artifact
 from schemas.errors import WiringError
 
@@ -36,8 +36,9 @@ class CacheKey:
 
     @classmethod
     def of(cls, node: Node, inputs: dict[str, Artifact | None]) -> "CacheKey":
-        code, versions = _code(node.component.function)
-        settings = {k: plain(v) for k, v in node.settings.items() if node.component.is_keyed(k)}
+        keyed = {k: v for k, v in node.settings.items() if node.component.is_keyed(k)}
+        code, versions = _code(node.component.function, frozenset(_classes(keyed)))
+        settings = {k: plain(v) for k, v in keyed.items()}
         given = {name: artifact.cache_identity() if artifact else None for name, artifact in inputs.items()}
         return cls(node.name, {"code": code, "settings": settings, "inputs": given, "versions": versions})
 
@@ -84,8 +85,20 @@ def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
     }
 
 
-def _code(function: Callable[..., Any]) -> tuple[dict[str, str], dict[str, str]]:
-    """(digest by module, version by distribution) of all code that a stage's function can reach.
+def _classes(value: Any) -> Iterator[Target]:
+    """The project's classes of settings: a gate's class is found while running, so no stage names it."""
+    if isinstance(value, BaseModel):
+        kind = type(value)
+        if definitions.is_project(kind.__module__) and kind.__qualname__ in definitions.read(kind.__module__).bindings:
+            yield kind.__module__, kind.__qualname__
+        yield from _classes(vars(value))
+    elif isinstance(value, dict | list | tuple):
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from _classes(each)
+
+
+def _code(function: Callable[..., Any], classes: frozenset[Target]) -> tuple[dict[str, str], dict[str, str]]:
+    """(digest by module, version by distribution) of all code that a stage's function and its settings can reach.
 
     Raises:
         WiringError: the function is not defined in a module file.
@@ -96,7 +109,7 @@ def _code(function: Callable[..., Any]) -> tuple[dict[str, str], dict[str, str]]
             f"{name}() is defined in {module}, which is not a module file, so its code cannot be part of a cache key"
         )
         raise WiringError(f"{cause}. Move it into a module and import it.")
-    code, libraries = reachable(module, name if name in definitions.read(module).bindings else "*")
+    code, libraries = reachable((module, name if name in definitions.read(module).bindings else "*"), *sorted(classes))
     return code, dict(map(_version, sorted(libraries - _NO_RESULTS)))
 
 

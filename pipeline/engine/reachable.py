@@ -1,6 +1,6 @@
 """The code that a function can reach: its own definition, what that uses, and so on across modules.
 
-code, libraries = reachable("components.train", "train")
+code, libraries = reachable(("components.train", "train"))
 code       # {"components._training.batches": "3f9a...", ...}: a digest of the reached definitions of each module
 libraries  # {"keras", "tensorflow", ...}: top-level names of what the reached definitions import
 
@@ -21,9 +21,9 @@ _ENGINE = ("pipeline.engine", "pipeline.lineage", "pipeline.store", "gateline") 
 
 
 @functools.cache
-def reachable(module: str, name: str) -> tuple[dict[str, str], frozenset[str]]:
-    """(digest by module, top-level names of imported libraries) of all that `name` in `module` can reach."""
-    waiting: list[Target] = [(module, name)]
+def reachable(*targets: Target) -> tuple[dict[str, str], frozenset[str]]:
+    """(digest by module, top-level names of imported libraries) of all that the targets can reach."""
+    waiting = list(targets)
     done: set[Target] = set()
     reached: dict[str, set[str]] = {}
     libraries: set[str] = set()

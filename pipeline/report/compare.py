@@ -21,9 +21,9 @@ from pipeline.report import spans, terminal
 from pipeline.report.artifacts import Remains
 from pipeline.report.times import local
 from pipeline.store import Store
-from schemas.contract import called
+from schemas.contract import slice_title
 from schemas.errors import ConfigurationError
-from schemas.settings.gates import Paired
+from schemas.gates.paired import Paired
 
 with epy.lazy_imports():
     import numpy as np
@@ -269,7 +269,7 @@ def show(found: Beside) -> None:
         rows.append(("spans", f"and {more:,} more", "", ""))
     rows += [("model", row["figure"], row["old"], row["new"]) for row in found.overall]
     beyond = [row for row in found.slices if row["beyond_noise"]]
-    rows += [("slices", called(row["slice"], found.names), row["old"], row["new"]) for row in beyond]
+    rows += [("slices", slice_title(row["slice"], found.names), row["old"], row["new"]) for row in beyond]
     table = terminal.new_table("", " ", *names)
     for n, (group, name, *values) in enumerate(rows):
         style = "dim" if values[0] == values[1] else ""

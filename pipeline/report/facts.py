@@ -15,7 +15,7 @@ from pipeline.report import spans
 from pipeline.report.artifacts import Remains
 from pipeline.store import Store
 from schemas import statistics
-from schemas.contract import called
+from schemas.contract import slice_title
 
 ROW = {"count": 0, "accuracy": None, "interval": None, "loss": None, "brier": None, "ece": None}
 SHOWN = 32  # mistakes that the gallery keeps
@@ -83,9 +83,9 @@ class Facts:
         """What a label is called; its number, where it has no name."""
         return self.names[label] if label < len(self.names) else str(label)
 
-    def called(self, words: str) -> str:
-        """The name of a slice with those of its labels."""
-        return called(words, self.names)
+    def title(self, slice_: str) -> str:
+        """A slice with the names of its labels."""
+        return slice_title(slice_, self.names)
 
     @property
     def label_errors(self) -> list[dict[str, Any]]:

@@ -56,7 +56,7 @@ def slices(facts: Facts) -> list[dict[str, Any]]:
     """Slices beyond the label, the lowest accuracy first within each slicing; `few`: too few images to judge."""
     few = {gate["slice"] for gate in facts.gates if gate["verdict"] == "too few examples"}
     rows = [
-        _beside(facts, name, facts.called(name)) | {"few": name in few, "features": features(name)}
+        _beside(facts, name, facts.title(name)) | {"few": name in few, "features": features(name)}
         for name in facts.metrics["candidate"]["slices"]
         if not _CLASS.fullmatch(name)
     ]

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 PREDICTIONS = "predictions"
+CANDIDATE, BASELINE, BEST = "candidate", "baseline", "best"  # the models of an evaluation
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,6 @@ from schemas.errors import ConfigurationError
 
 Fraction = Annotated[FiniteFloat, Field(ge=0, le=1)]
 Positive = Annotated[FiniteFloat, Field(gt=0)]
-Floor = Annotated[FiniteFloat, Field(gt=0, le=1)]  # a gate of 0 would pass anything
 IS_PATH = "path"  # marks a setting that a configuration file states relative to its own folder
 FilePath = Annotated[str, Field(min_length=1), AfterValidator(lambda text: str(Path(text).expanduser())), IS_PATH]
 Severity = Literal["ignore", "warning", "error"]

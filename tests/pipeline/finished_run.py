@@ -18,7 +18,7 @@ from components._evaluation import paired
 from pipeline.lineage import Lineage, now
 from pipeline.store import Store
 from schemas.artifacts import Artifact
-from schemas.contract import Contract, called
+from schemas.contract import Contract, slice_title
 
 CLASSES, SIDE, BINS = 10, 28, 15
 STAGES = ("ingest", "describe", "validate", "transform", "tune", "train", "evaluate", "check_serving")
@@ -84,7 +84,8 @@ def finish(
     number = lineage.start(profile=profile, command=command, config=config)
     found = evaluation(answers, refused=refused, with_baseline=with_baseline, leaked=leaked)
     for gate in found["gates"]:
-        gate |= {"on": called(gate["slice"], names), "words": called(gate["words"], names)}
+        title = slice_title(gate["slice"], names)
+        gate |= {"on": title, "words": gate["words"].replace(gate["slice"], title)}
     stages = STAGES[: STAGES.index("evaluate") + 1] if refused else STAGES
     for i, stage in enumerate(stages):
         key = f"{number:04d}{i:012d}"

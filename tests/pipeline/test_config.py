@@ -33,7 +33,7 @@ def test_a_bad_configuration_is_refused_in_these_words(case: Path) -> None:
 
 def test_the_smallest_configuration_is_read(file: Path) -> None:
     config = load(file=file)
-    assert (config.source.tfds, config.contract, config.gates.per_class) == ("mnist", "mnist.pbtxt", 0.8)
+    assert (config.source.tfds, config.contract, config.gates.per_class.root) == ("mnist", "mnist.pbtxt", 0.8)
     assert config.train.model.kind == "mlp"
 
 
@@ -167,7 +167,7 @@ def test_these_profiles_are_shipped() -> None:
 @pytest.mark.parametrize("name", profiles())
 def test_every_shipped_profile_loads_and_its_head_states_its_command(name: str) -> None:
     config = load(profile=name)
-    assert 0.5 < config.gates.per_class < config.gates.accuracy < 1
+    assert 0.5 < config.gates.per_class.root < config.gates.accuracy.root < 1
     assert (PROFILES / f"{name}.yaml").read_text(encoding="utf-8").splitlines()[
         0
     ] == f"# python -m pipeline run --profile {name}"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from schemas.contract import SHIPPED, Contract, called
+from schemas.contract import SHIPPED, Contract, slice_title
 from schemas.errors import ConfigurationError
 
 MNIST = (SHIPPED / "mnist.pbtxt").read_text(encoding="utf-8")
@@ -170,8 +170,7 @@ def test_what_is_not_one_line_of_text_is_no_name(tmp_path: Path, name: str) -> N
 
 def test_slices_are_called_by_the_names_of_their_labels() -> None:
     names = ["cat", "label=0"]
-    assert called("label=0, ink=below 0.1", names) == "label=0 (cat), ink=below 0.1"
-    assert called("label=1", names) == "label=1 (label=0)"
-    assert called("label=2", names) == "label=2"
-    assert called("label=0", ()) == "label=0"
-    assert called("the share of label 0 differs", names) == "the share of label 0 (cat) differs"
+    assert slice_title("label=0, ink=below 0.1", names) == "label=0 (cat), ink=below 0.1"
+    assert slice_title("label=1", names) == "label=1 (label=0)"
+    assert slice_title("label=2", names) == "label=2"
+    assert slice_title("label=0", ()) == "label=0"

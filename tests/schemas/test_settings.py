@@ -15,7 +15,7 @@ from schemas.settings.train import Cnn, Mlp, Optimizer, Train
 @given(st.floats())
 def test_a_floor_is_over_0_and_at_most_1(floor: float) -> None:
     if 0 < floor <= 1:
-        assert Gates(accuracy=floor, per_class=floor, drop=0.0).accuracy == floor
+        assert Gates(accuracy=floor, per_class=floor, drop=0.0).stated()["accuracy"].root == floor
     else:
         with pytest.raises(ValidationError, match="accuracy"):
             Gates(accuracy=floor, per_class=0.5, drop=0.0)
@@ -24,7 +24,7 @@ def test_a_floor_is_over_0_and_at_most_1(floor: float) -> None:
 @given(st.floats())
 def test_a_drop_is_at_least_0_and_under_1(drop: float) -> None:
     if 0 <= drop < 1:
-        assert Gates(accuracy=0.9, per_class=0.8, drop=drop).drop == drop
+        assert Gates(accuracy=0.9, per_class=0.8, drop=drop).stated()["drop"].root == drop
     else:
         with pytest.raises(ValidationError, match="drop"):
             Gates(accuracy=0.9, per_class=0.8, drop=drop)

@@ -4,15 +4,9 @@ A kind is the class that `KIND` of a module here names, or of a module that an i
 entry point group `gateline.channels`. The module's name is its key in the configuration: `notify: [{webhook: ...}]`.
 """
 
-import functools
-import importlib
-import importlib.metadata
-import pkgutil
 from typing import Any, ClassVar, Protocol
 
-from schemas.errors import ConfigurationError
-
-GROUP = "gateline.channels"
+from schemas import plugins
 
 
 class Undelivered(Exception):
@@ -40,17 +34,7 @@ class Channel(Protocol):
         """
 
 
-@functools.cache
 def kinds() -> dict[str, type[Channel]]:
     """Every kind by its key in the configuration."""
-    ours = {m.name: importlib.import_module(f"{__name__}.{m.name}").KIND for m in pkgutil.iter_modules(__path__)}
-    return {point.name: _loaded(point) for point in importlib.metadata.entry_points(group=GROUP)} | ours
-
-
-def _loaded(point: importlib.metadata.EntryPoint) -> type[Channel]:
-    try:
-        kind: type[Channel] = point.load().KIND
-    except Exception as error:
-        cause = f"channel {point.name} of {point.value} cannot be loaded: {type(error).__name__}: {error}"
-        raise ConfigurationError(cause, "Fix or uninstall the package that registers it.") from error
-    return kind
+    found: dict[str, type[Channel]] = plugins.kinds(__name__, "gateline.channels")
+    return found

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from components._evaluation.paired import compare_counts
-from schemas.settings.gates import Budget, Paired
+from schemas.gates.budget import Budget
+from schemas.gates.paired import Paired
 from tests.benchmarks.gates.population import Model
 
 COUNT = 10_000  # images in a test set

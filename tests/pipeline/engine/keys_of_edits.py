@@ -20,7 +20,7 @@ def main() -> None:
     def digests() -> dict[str, str]:
         for cached in (definitions.read, definitions.location, reachable.reachable, reachable._following):
             cached.cache_clear()
-        code = {name: reachable.reachable(module, name) for module, name in asked["stages"]}
+        code = {name: reachable.reachable((module, name)) for module, name in asked["stages"]}
         return {name: json.dumps([modules, sorted(libraries)]) for name, (modules, libraries) in code.items()}
 
     results = [digests()]

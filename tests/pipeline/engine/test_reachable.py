@@ -23,7 +23,7 @@ EDITS = [
     ("docstring", "components/_training/batches.py", '"""Groups in an epoch."""', '"""Calls."""', set()),
     ("formatting", "components/models/mlp.py", "list[keras.layers.Layer] = [", "list[keras.layers.Layer] = [\n", set()),
     ("description of a setting", "schemas/settings/train.py", "passes over train", "number of epochs", set()),
-    ("description of another setting", "schemas/settings/gates.py", "smallest accuracy overall", "minimum", set()),
+    ("description of another setting", "schemas/gates/__init__.py", "of the bounds of slices", "of slices", set()),
     ("an unused function", "components/_training/batches.py", "", "\n\ndef unused():\n    return 1\n", set()),
     ("a setting of no stage", "pipeline/notify/settings.py", "", "\n\nUNUSED = 1\n", set()),
     ("body of a helper, two modules away", "components/models/mlp.py", "Flatten()", 'Flatten(name="flat")', TRAINING),
@@ -39,7 +39,7 @@ EDITS = [
     ("import inside a function", "components/_training/keras_defaults.py", "1e-7", "1e-6", TRAINING),
     ("effect of an import", "components/models/cnn.py", "", '\nprint("imported")\n', TRAINING),
     ("default of a setting", "schemas/settings/train.py", "Field(10, desc", "Field(11, desc", {"tune", *TRAINING}),
-    ("default of another setting", "schemas/settings/gates.py", "0.0041", "0.005", {"evaluate"}),
+    ("default of another setting", "schemas/gates/paired.py", "0.0041", "0.005", {"evaluate"}),
     ("module loaded by its name", "components/_evaluation/tfma_metrics.py", "", "\n\nMORE = 1\n", {"evaluate"}),
     ("module run with -m", "components/_serving_check/clean_process.py", "", "\n\nMORE = 1\n", {"check_serving"}),
     (
@@ -154,7 +154,7 @@ def test_dynamic_code_counts_as_a_whole(tmp_path):
 
 
 def test_the_code_of_a_stage_lists_modules_and_libraries():
-    code, libraries = reachable("components.train", "train")
+    code, libraries = reachable(("components.train", "train"))
     assert {"components.train", "components.models.mlp", "schemas.settings.train"} <= set(code)
     assert {"keras", "tensorflow"} <= libraries
     assert "schemas.settings.gates" not in code
@@ -162,5 +162,5 @@ def test_the_code_of_a_stage_lists_modules_and_libraries():
 
 @pytest.mark.parametrize("name", ["missing", "train"])
 def test_a_name_that_is_not_defined_reaches_nothing_and_raises_nothing(name):
-    code, _ = reachable("components.train", name)
+    code, _ = reachable(("components.train", name))
     assert "components.train" in code or name == "missing"

@@ -5,10 +5,18 @@ import math
 import pytest
 
 from components._evaluation import paired
-from components._evaluation.gates import judge
+from schemas.gates import Measured
 from schemas.settings.gates import Gates
 
 GATES = Gates(accuracy=0.9, per_class=0.8, drop=0.03125, ece=0.05, brier=0.3, min_examples=5)
+
+
+def judge(gates, classes, metrics, comparisons, names=()):
+    return gates.judge(Measured(classes, metrics, comparisons, tuple(names), gates.confidence, gates.min_examples))
+
+
+def changed(gates, **settings):
+    return Gates(**dict(gates) | settings)
 
 
 def row(accuracy, *, count=100, **given):
@@ -86,7 +94,7 @@ def test_classes_of_which_none_can_be_judged_are_refused():
 
 
 def test_a_slice_that_no_example_has_is_refused_by_name():
-    gates = GATES.model_copy(update={"slices": {"ink": 0.5, "ink=heavy": 0.5, "label=1, ink": 0.5}})
+    gates = changed(GATES, slices={"ink": 0.5, "ink=heavy": 0.5, "label=1, ink": 0.5})
     given = metrics(0.95, slices={"ink=light": row(0.3)})
     assert refused(given, gates) == [
         ("slices.ink", "ink=light"),
@@ -98,7 +106,7 @@ def test_a_slice_that_no_example_has_is_refused_by_name():
 
 
 def test_a_refusal_calls_labels_by_their_names():
-    gates = GATES.model_copy(update={"slices": {"label=0, ink=heavy": 0.5, "label=1": 0.9}})
+    gates = changed(GATES, slices={"label=0, ink=heavy": 0.5, "label=1": 0.9})
     found = judge(gates, 2, metrics(0.95, slices={"label=1": row(0.3)}), [], ["cat", "dog"])
     assert [gate.on for gate in found if not gate.passed] == [
         "label=1 (dog)",
@@ -118,12 +126,12 @@ def test_a_gate_on_a_cross_is_on_all_of_its_slices():
         "label=1, ink=heavy": row(0.9),
         "ink=light": row(0.2),
     }
-    gates = GATES.model_copy(update={"slices": {"label=1, ink": 0.5}})
+    gates = changed(GATES, slices={"label=1, ink": 0.5})
     assert refused(metrics(0.95, slices=slices), gates) == [("slices.label=1, ink", "label=1, ink=light")]
 
 
 def test_a_floor_under_a_corruption_refuses():
-    gates = GATES.model_copy(update={"corruptions": {"blur": 0.8}})
+    gates = changed(GATES, corruptions={"blur": 0.8})
     assert refused(metrics(0.95, corruptions={"blur": row(0.6)}), gates) == [("corruptions.blur", "corruption=blur")]
     assert refused(metrics(0.95, corruptions={"blur": row(0.8)}), gates) == []
 
@@ -148,7 +156,7 @@ def test_what_follows_from_a_verdict_is_the_policy(verdict):
         [] if verdict in ("better", "equivalent") else [("paired", "overall")]
     )
     turned = GATES.paired.model_copy(update={verdict: "refuse" if verdict in ("better", "equivalent") else "pass"})
-    gates = GATES.model_copy(update={"paired": turned})
+    gates = changed(GATES, paired=turned)
     assert refused(metrics(0.95), gates, found) == (
         [("paired", "overall")] if verdict in ("better", "equivalent") else []
     )

@@ -1,0 +1,131 @@
+"""Bounds on metrics, which most gates are: a floor or a ceiling on the whole test split, or a floor on slices."""
+
+import math
+from collections.abc import Iterator
+from typing import Annotated, Any, ClassVar
+
+from pydantic import ConfigDict, Field, FiniteFloat, RootModel
+
+from schemas.artifacts.evaluation import GateResult
+from schemas.errors import ConfigurationError
+from schemas.gates import Measured, Planned, Rules, Threshold
+from schemas.settings.evaluate import Evaluate
+
+OVERALL = "overall"
+Share = Annotated[FiniteFloat, Field(gt=0, le=1)]  # a floor of 0 would pass anything
+NAN = "the model's probabilities are not numbers"
+
+
+class Bound(RootModel[Any]):
+    """A bound on one metric of the whole test split. A kind states the class variables and the type of `root`."""
+
+    model_config = ConfigDict(frozen=True, strict=True)
+    key: ClassVar[str]
+    title: ClassVar[str]
+    default: ClassVar[Any] = None
+    metric: ClassVar[str] = ""  # its name in `Evaluation.metrics()`; "": `measure` computes it, and TFMA does not
+    text: ClassVar[str]  # what the metric is called in a refusal
+
+    def measure(self, measured: Measured) -> float:
+        """The value that is compared with the bound. Not finite: the model is refused."""
+        return float(measured.candidate[OVERALL][self.metric])
+
+
+class Floor(Bound):
+    """Refuses a metric below the bound."""
+
+    def guessed(self, classes: int) -> float:
+        """What a model that guesses reaches: a floor must be above."""
+        return 1 / classes
+
+    def check(self, gates: Rules, classes: int, evaluate: Evaluate) -> None:
+        check_floor(self.key, self.root, self.guessed(classes), classes)
+
+    def thresholds(self, planned: Planned) -> Iterator[Threshold]:
+        if self.metric:
+            yield Threshold(self.metric, lower=self.root)
+
+    def judge(self, measured: Measured) -> Iterator[GateResult]:
+        value, bound = self.measure(measured), self.root
+        if not math.isfinite(value) or not math.isfinite(measured.candidate[OVERALL]["loss"]):
+            yield unmeasurable(self.key, OVERALL, f"≥ {bound:.4f}", bound)
+            return
+        reason = f"{self.text} is {value:.4f}; gates.{self.key} asks for {bound:.4f}, {bound - value:.4f} more"
+        yield GateResult(
+            self.key, OVERALL, f"≥ {bound:.4f}", f"{value:.4f}", value >= bound, reason, bound, value,
+            margin=f"{value - bound:+.4f}",
+        )  # fmt: skip
+
+
+class Ceiling(Bound):
+    """Refuses a metric above the bound."""
+
+    def guessed(self, classes: int) -> float:
+        """What a model reaches that guesses: a ceiling must be below."""
+        return 1 - 1 / classes
+
+    def check(self, gates: Rules, classes: int, evaluate: Evaluate) -> None:
+        if self.root >= (guessed := self.guessed(classes)):
+            cause = f"gates.{self.key} is {self.root:g}; guessing among {classes} classes stays at {guessed:.3g}"
+            raise ConfigurationError(cause, "Ask for more: a gate must be able to refuse.")
+
+    def thresholds(self, planned: Planned) -> Iterator[Threshold]:
+        if self.metric:
+            yield Threshold(self.metric, upper=self.root)
+
+    def judge(self, measured: Measured) -> Iterator[GateResult]:
+        value, bound = self.measure(measured), self.root
+        if not math.isfinite(value):
+            yield unmeasurable(self.key, OVERALL, f"≤ {bound:.4f}", bound)
+            return
+        reason = f"{self.text} is {value:.4f}; gates.{self.key} allows {bound:.4f}, {value - bound:.4f} less"
+        yield GateResult(
+            self.key, OVERALL, f"≤ {bound:.4f}", f"{value:.4f}", value <= bound, reason, bound, value,
+            margin=f"{bound - value:+.4f}",
+        )  # fmt: skip
+
+
+def check_floor(key: str, floor: float, guessed: float, classes: int) -> None:
+    """Raises ConfigurationError if a model that guesses reaches the floor."""
+    if floor <= guessed:
+        cause = f"gates.{key} is {floor:g}; guessing among {classes} classes reaches {guessed:.3g}"
+        raise ConfigurationError(cause, "Ask for more: a gate must be able to refuse.")
+
+
+def check_margin(key: str, margin: float, gates: Rules, classes: int) -> None:
+    """Raises ConfigurationError if losing the margin would allow a model that guesses."""
+    accuracy = gates.stated()["accuracy"].root  # type: ignore[attr-defined]
+    if margin >= accuracy - 1 / classes:
+        cause = f"gates.{key} is {margin:g}; below gates.accuracy {accuracy:g} that allows a model that guesses"
+        raise ConfigurationError(cause, "Ask for more: a gate must be able to refuse.")
+
+
+def judge_slice(key: str, slice_: str, floor: float, row: dict[str, Any] | None, measured: Measured) -> GateResult:
+    """By the upper confidence bound: a slice is refused for what it is, not for the luck of a few images."""
+    required, title = f"≥ {floor:.4f}", measured.title(slice_)
+    if row is None:
+        reason = f"{title} has no test examples, so gates.{key} cannot be judged"
+        return GateResult(key, slice_, required, "no examples", False, reason, floor, on=title)
+    if row["count"] < measured.min_examples:
+        few = f"{row['accuracy']:.4f} of {row['count']:,}"
+        return GateResult(key, slice_, required, few, True, "", floor, row["accuracy"], "too few examples", on=title)
+    if not math.isfinite(row["loss"]):
+        return unmeasurable(key, slice_, required, floor, title)
+    accuracy, upper = row["accuracy"], row["upper"]
+    at_most = f"accuracy on {title} is {accuracy:.4f}, at {measured.confidence:.0%} confidence at most {upper:.4f}"
+    return GateResult(
+        key, slice_, required, f"{accuracy:.4f}, at most {upper:.4f}", upper >= floor,
+        f"{at_most}; gates.{key} asks for {floor:.4f}, {floor - upper:.4f} more", floor, upper,
+        margin=f"{upper - floor:+.4f}", on=title,
+    )  # fmt: skip
+
+
+def unmeasurable(key: str, slice_: str, required: str, bound: float, title: str = "") -> GateResult:
+    """A refusal: NaN passes no gate."""
+    title = title or slice_
+    return GateResult(key, slice_, required, "not a number", False, f"{title}: {NAN}", bound, on=title)
+
+
+def points(difference: float) -> str:
+    """A difference of accuracies in percentage points: "-0.41 points"."""
+    return f"{100 * difference:+.2f} points"

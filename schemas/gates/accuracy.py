@@ -1,0 +1,32 @@
+"""Gate `accuracy`: the smallest accuracy on the whole test split."""
+
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+from schemas.artifacts.evaluation import GateResult
+from schemas.gates import Measured
+from schemas.gates._bounds import OVERALL, Floor, Share
+
+
+class Accuracy(Floor):
+    """A floor on accuracy. It must be stated: no default passes a model."""
+
+    key: ClassVar[str] = "accuracy"
+    title: ClassVar[str] = "smallest accuracy overall"
+    default: ClassVar[Any] = ...
+    metric: ClassVar[str] = "accuracy"
+    text: ClassVar[str] = "accuracy"
+
+    root: Share
+
+    def judge(self, measured: Measured) -> Iterator[GateResult]:
+        if (count := measured.candidate[OVERALL]["count"]) >= measured.min_examples:
+            yield from super().judge(measured)
+            return
+        reason = (
+            f"the test split has {count:,} images that count; gates.min_examples asks for {measured.min_examples:,}"
+        )
+        yield GateResult(self.key, OVERALL, f"≥ {self.root:.4f}", f"of {count:,} images", False, reason, self.root)
+
+
+KIND = Accuracy

@@ -1,0 +1,54 @@
+"""Gate `budget`: what may be lost against the best model ever served, however many versions it took."""
+
+from collections.abc import Iterator
+from typing import Annotated, Any, ClassVar
+
+from pydantic import Field, FiniteFloat
+
+from schemas.artifacts.evaluation import BEST, GateResult
+from schemas.gates import ROUNDING, Measured, Planned, Rules, Threshold
+from schemas.gates._bounds import OVERALL, check_margin, points
+from schemas.settings.base import Settings
+from schemas.settings.evaluate import Evaluate
+
+
+class Budget(Settings):
+    """The candidate against the best model ever served. Each candidate is one more try on the same test images, so the
+    level of this test is far stricter than that of the paired one: with the defaults, 50 tries stay within the margin.
+    """
+
+    key: ClassVar[str] = "budget"
+    title: ClassVar[str] = "what may be lost against the best model ever served"
+    default: ClassVar[Any] = {}
+
+    margin: Annotated[FiniteFloat, Field(gt=0, lt=1)] = Field(
+        0.01, description="the largest loss of accuracy, however many versions it took"
+    )
+    alpha: Annotated[FiniteFloat, Field(gt=0, le=0.2)] = Field(0.0005, description="level of the test")
+
+    def check(self, gates: Rules, classes: int, evaluate: Evaluate) -> None:
+        check_margin(f"{self.key}.margin", self.margin, gates, classes)
+
+    def thresholds(self, planned: Planned) -> Iterator[Threshold]:
+        yield from ()
+
+    def judge(self, measured: Measured) -> Iterator[GateResult]:
+        for comparison in measured.comparisons:
+            if comparison["with"] == BEST:
+                yield self._result(comparison)
+
+    def _result(self, comparison: dict[str, Any]) -> GateResult:
+        """By the lower bound on the same images where the best model is kept, else by its recorded accuracy."""
+        paired, difference = comparison["by"] == "paired", comparison["difference"]
+        lowest = comparison["interval"][0] if paired else difference
+        passed = comparison["verdict"] in ("better", "equivalent") if paired else lowest >= -self.margin - ROUNDING
+        allowed = points(self.margin).lstrip("+")
+        return GateResult(
+            self.key, OVERALL, f"≥ {points(-self.margin)}",
+            points(difference) + (f", at least {points(lowest)}" if paired else ", as recorded"), passed,
+            f"{comparison['words']}; gates.budget allows to lose {allowed} of the best model ever served",
+            -self.margin, lowest, margin=f"{lowest + self.margin:+.4f}",
+        )  # fmt: skip
+
+
+KIND = Budget

@@ -1,0 +1,44 @@
+"""Gate `corruptions`: the smallest accuracy on test images that are corrupted, by the kind of corruption."""
+
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+from pydantic import ConfigDict, RootModel
+
+from schemas.artifacts.evaluation import GateResult
+from schemas.errors import ConfigurationError
+from schemas.gates import Measured, Planned, Rules, Threshold
+from schemas.gates._bounds import Share, check_floor, judge_slice
+from schemas.settings.evaluate import Corruption, Evaluate
+
+
+class Corruptions(RootModel[dict[Corruption, Share]]):
+    """Floors on the accuracy on corrupted images, judged as slices are."""
+
+    model_config = ConfigDict(frozen=True, strict=True)
+    key: ClassVar[str] = "corruptions"
+    title: ClassVar[str] = "smallest accuracy on images corrupted so"
+    default: ClassVar[Any] = {}
+
+    def check(self, gates: Rules, classes: int, evaluate: Evaluate) -> None:
+        for name, floor in self.root.items():
+            check_floor(f"{self.key}.{name}", floor, 1 / classes, classes)
+            if name not in evaluate.corruptions or not evaluate.corrupted:
+                cause = f"gates.corruptions names {name}, but test images are not corrupted so"
+                raise ConfigurationError(cause, "Add it to evaluate.corruptions, or remove the gate.")
+        if self.root and evaluate.corrupted < gates.min_examples:
+            cause = f"gates.corruptions is judged on {evaluate.corrupted} images (evaluate.corrupted)"
+            cause += f"; gates.min_examples asks for {gates.min_examples}"
+            raise ConfigurationError(cause, "Corrupt more of them.")
+
+    def thresholds(self, planned: Planned) -> Iterator[Threshold]:
+        for name, floor in self.root.items():
+            yield Threshold("upper", f"corruption={name}", lower=floor)
+
+    def judge(self, measured: Measured) -> Iterator[GateResult]:
+        rows = measured.candidate["corruptions"]
+        for name, floor in self.root.items():
+            yield judge_slice(f"{self.key}.{name}", f"corruption={name}", floor, rows.get(name), measured)
+
+
+KIND = Corruptions

@@ -1,0 +1,59 @@
+"""Gate `paired`: the candidate and the served model on the same images."""
+
+from collections.abc import Iterator
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field, FiniteFloat
+
+from schemas.artifacts.evaluation import BASELINE, GateResult
+from schemas.gates import Measured, Planned, Rules, Threshold
+from schemas.gates._bounds import OVERALL, check_margin, points
+from schemas.settings.base import Settings
+from schemas.settings.evaluate import Evaluate
+
+Policy = Literal["pass", "refuse"]
+VERDICTS = ("better", "equivalent", "worse", "undecided")
+
+
+class Paired(Settings):
+    """McNemar's test of the candidate and the served model on the same images, and what follows from its verdict."""
+
+    key: ClassVar[str] = "paired"
+    title: ClassVar[str] = "the comparison with the model now served"
+    default: ClassVar[Any] = {}
+
+    margin: Annotated[FiniteFloat, Field(gt=0, lt=1)] = Field(
+        0.0041, description="the largest loss of accuracy that counts as equivalent"
+    )  # with 10,000 images, what keeps both errors in bounds up to 1.6 % of images on which one is right
+    alpha: Annotated[FiniteFloat, Field(gt=0, le=0.2)] = Field(
+        0.05, description="level of the test; the interval covers 1 - 2 alpha"
+    )
+    better: Policy = Field("pass", description="what follows from this verdict")
+    equivalent: Policy = Field("pass", description="no worse than the margin, at this level")
+    worse: Policy = Field("refuse", description="what follows from this verdict")
+    undecided: Policy = Field("refuse", description="too few test images to tell")
+
+    def check(self, gates: Rules, classes: int, evaluate: Evaluate) -> None:
+        check_margin(f"{self.key}.margin", self.margin, gates, classes)
+
+    def thresholds(self, planned: Planned) -> Iterator[Threshold]:
+        yield from ()
+
+    def judge(self, measured: Measured) -> Iterator[GateResult]:
+        allowed = [verdict for verdict in VERDICTS if getattr(self, verdict) == "pass"]
+        for comparison in measured.comparisons:
+            if comparison["with"] == BASELINE:
+                yield self._result(comparison, allowed)
+
+    def _result(self, comparison: dict[str, Any], allowed: list[str]) -> GateResult:
+        verdict, difference, low = comparison["verdict"], comparison["difference"], comparison["interval"][0]
+        reason = f"{comparison['words']}; gates.paired lets pass: {', '.join(allowed) or 'nothing'}"
+        if verdict == "undecided":
+            reason += f"; with a margin above {points(-low).lstrip('+')} it would be equivalent"
+        return GateResult(
+            self.key, OVERALL, " or ".join(allowed) or "nothing", f"{verdict}, {points(difference)}",
+            verdict in allowed, reason, -self.margin, difference, margin=f"{low + comparison['margin']:+.4f}",
+        )  # fmt: skip
+
+
+KIND = Paired

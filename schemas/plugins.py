@@ -1,0 +1,36 @@
+"""The kinds of an extension point: our modules, one kind each, and those that installed packages register.
+
+kinds("schemas.gates", "gateline.gates")["accuracy"]   # the class that `KIND` of schemas/gates/accuracy.py names
+"""
+
+import functools
+import importlib
+import importlib.metadata
+import pkgutil
+from typing import Any
+
+from schemas.errors import ConfigurationError
+
+
+@functools.cache
+def kinds(package: str, group: str) -> dict[str, Any]:
+    """`KIND` of each module by the module's name, ours in alphabetical order, then those of the entry points `group`.
+
+    A module whose name begins with _ is no kind. An installed package cannot replace a kind of ours.
+
+    Raises:
+        ConfigurationError: an installed package cannot be loaded.
+    """
+    modules = pkgutil.iter_modules(importlib.import_module(package).__path__)
+    ours = {m.name: importlib.import_module(f"{package}.{m.name}").KIND for m in modules if not m.name.startswith("_")}
+    points = importlib.metadata.entry_points(group=group)
+    return ours | {point.name: _loaded(point, group) for point in points if point.name not in ours}
+
+
+def _loaded(point: importlib.metadata.EntryPoint, group: str) -> Any:
+    try:
+        return point.load().KIND
+    except Exception as error:
+        what = group.rpartition(".")[2].rstrip("s")
+        cause = f"{what} {point.name} of {point.value} cannot be loaded: {type(error).__name__}: {error}"
+        raise ConfigurationError(cause, "Fix or uninstall the package that registers it.") from error

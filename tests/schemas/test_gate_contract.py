@@ -1,0 +1,259 @@
+"""What every gate does, ours or a user's: states its setting, refuses beyond its bound, agrees with TFMA, and says why.
+
+A new kind adds a case to `CASES`.
+"""
+
+import dataclasses
+import json
+import math
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import BaseModel, ValidationError
+from tensorflow_model_analysis.evaluators.metrics_validator import validate_metrics
+from tensorflow_model_analysis.metrics.metric_types import MetricKey
+from tensorflow_model_analysis.utils.config_util import update_eval_config_with_defaults
+
+from components._evaluation import metrics as names
+from components._evaluation.evaluator import EvaluationPlan
+from components._evaluation.paired import upper_bound
+from components._evaluation.thresholds import check_agreement, eval_config, planned
+from pipeline.config import describe
+from schemas.artifacts.evaluation import GateResult
+from schemas.errors import ConfigurationError
+from schemas.gates import Measured, kinds
+from schemas.settings.evaluate import Evaluate
+from schemas.settings.gates import Gates
+
+ROOT = Path(__file__).parents[2]
+CLASSES = 2
+Json = dict[str, Any]
+Edit = Callable[[Json, Json], None]  # of the candidate's metrics and of the served model's
+
+
+def row(accuracy: float, *, count: int = 1000, **figures: float) -> Json:
+    upper = upper_bound(round(accuracy * count), count, 0.95) if math.isfinite(accuracy) else math.nan
+    return {"count": count, "accuracy": accuracy, "upper": upper, "loss": 0.1, "ece": 0.01, "brier": 0.05} | figures
+
+
+def good() -> Json:
+    """Metrics that pass each gate of `CASES`."""
+    slices = {f"label={label}": row(0.95) for label in range(CLASSES)} | {"ink=low": row(0.95)}
+    return {"overall": row(0.95), "slices": slices, "corruptions": {"blur": row(0.95)}, "fresh": row(0.95)}
+
+
+def comparison(other: str, verdict: str, low: float) -> Json:
+    found = {"with": other, "version": 3, "by": "paired", "words": f"{verdict} than version 3", "verdict": verdict}
+    return found | {"difference": low + 0.001, "interval": [low, low + 0.002], "margin": 0.0041}
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """A setting, settings that cannot refuse and that are no settings, and what is refused under the first."""
+
+    setting: Any
+    powerless: Any  # guessing would pass
+    wrong: Any  # of another type, or out of range
+    bad: Edit
+    nan: Edit | None = None  # None: the gate judges comparisons, which exclude NaN
+    comparisons: tuple[list[Json], list[Json]] = ((), ())  # good ones, bad ones
+
+
+def overall(**figures: float) -> Edit:
+    return lambda candidate, _: candidate["overall"].update(figures)
+
+
+def sliced(group: str, name: str, value: Json) -> Edit:
+    return lambda candidate, _: candidate[group].update({name: value}) if name else candidate.update({group: value})
+
+
+def nothing(candidate: Json, baseline: Json) -> None: ...
+
+
+LOW, NAN = row(0.6), row(0.9, loss=math.nan)
+CASES = {
+    "accuracy": Case(0.9, 0.5, 1.1, overall(accuracy=0.8999), overall(loss=math.nan)),
+    "brier": Case(0.1, 0.5, 2.0, overall(brier=0.1001), overall(brier=math.nan)),
+    "ece": Case(0.05, 0.5, 1.0, overall(ece=0.0501), overall(ece=math.nan)),
+    "per_class": Case(0.8, 0.5, 0, sliced("slices", "label=1", LOW), sliced("slices", "label=1", NAN)),
+    "slices": Case(
+        {"ink": 0.8}, {"ink": 0.5}, {"ink": 2.0}, sliced("slices", "ink=low", LOW), sliced("slices", "ink=low", NAN)
+    ),
+    "corruptions": Case(
+        {"blur": 0.8}, {"blur": 0.5}, {"fog": 0.8}, sliced("corruptions", "blur", LOW), sliced("corruptions", "blur", NAN)
+    ),
+    "fresh": Case(0.8, 0.5, "high", sliced("fresh", "", LOW), sliced("fresh", "", NAN)),
+    "drop": Case(0.01, 0.45, -0.1, overall(accuracy=0.9399), lambda _, served: served["overall"].update(accuracy=math.nan)),
+    "paired": Case(
+        {"margin": 0.0041}, {"margin": 0.45}, {"worse": "maybe"}, nothing, None,
+        ([comparison("baseline", "equivalent", -0.001)], [comparison("baseline", "worse", -0.02)]),
+    ),
+    "budget": Case(
+        {"margin": 0.01}, {"margin": 0.45}, {"alpha": 0}, nothing, None,
+        ([comparison("best", "equivalent", -0.001)], [comparison("best", "worse", -0.02)]),
+    ),
+}  # fmt: skip
+EVALUATE = Evaluate(slices=["ink"], derived={"ink": [0.1]}, corruptions=["blur"])
+PLAN = EvaluationPlan(
+    (28, 28, 1), CLASSES, (("label",), ("ink",)), {}, ("blur",), 0.1, frozenset(), frozenset(), 0.95, 30
+)
+
+
+@pytest.fixture(params=sorted(kinds()))
+def key(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def with_gate(key: str, setting: Any) -> Gates:
+    return Gates(**{"accuracy": 0.9, "per_class": 0.6, key: setting})
+
+
+def results(key: str, edit: Edit, bad: bool = False) -> tuple[Gates, Measured, list[GateResult]]:
+    candidate, baseline = good(), good()
+    edit(candidate, baseline)
+    gates = with_gate(key, CASES[key].setting)
+    measured = Measured(
+        CLASSES, {"candidate": candidate, "baseline": baseline}, CASES[key].comparisons[bad], ("cat", "dog")
+    )
+    return gates, measured, list(gates.stated()[key].judge(measured))
+
+
+def test_it_passes_what_is_good_and_refuses_what_is_bad(key: str) -> None:
+    *_, passed = results(key, nothing)
+    *_, refused = results(key, CASES[key].bad, bad=True)
+    assert passed, "a gate without a result cannot refuse"
+    assert all(result.passed and result.verdict == "passed" for result in passed)
+    assert not all(result.passed for result in refused)
+
+
+def test_a_refusal_names_the_setting_in_one_line_and_the_margin_has_its_sign(key: str) -> None:
+    *_, refused = results(key, CASES[key].bad, bad=True)
+    *_, passed = results(key, nothing)
+    for result in (*passed, *refused):
+        assert result.gate.split(".")[0] == key
+        assert "\n" not in result.words + result.required + result.came
+        assert result.bound is not None and result.value is not None
+        assert result.margin.startswith("+" if result.passed else "-")
+    for result in (result for result in refused if not result.passed):
+        assert f"gates.{result.gate}" in result.words or f"gates.{key}" in result.words
+
+
+def test_what_is_no_number_is_refused(key: str) -> None:
+    if (edit := CASES[key].nan) is None:
+        assert not list(with_gate(key, CASES[key].setting).stated()[key].thresholds(planned(PLAN, ["candidate"])))
+        return
+    *_, judged = results(key, edit)
+    assert not all(result.passed for result in judged)
+
+
+def test_a_setting_that_guessing_would_pass_is_refused(key: str) -> None:
+    with_gate(key, CASES[key].setting).check(CLASSES, EVALUATE)
+    with pytest.raises(ConfigurationError, match=rf"gates\.{key}.* is .*; .*guess"):
+        (gates := with_gate(key, CASES[key].powerless)).stated()[key].check(gates, CLASSES, EVALUATE)
+
+
+def test_it_is_a_frozen_model_of_its_setting_and_described(key: str) -> None:
+    gate = with_gate(key, CASES[key].setting).stated()[key]
+    assert isinstance(gate, BaseModel)
+    assert gate.key == key
+    assert type(gate).model_validate_json(gate.model_dump_json()) == gate
+    with pytest.raises(ValidationError):
+        setattr(gate, next(iter(type(gate).model_fields)), None)
+    with pytest.raises(ValidationError):
+        with_gate(key, CASES[key].wrong)
+    rows = {name: text for name, _, _, text in describe() if name == f"gates.{key}" or name.startswith(f"gates.{key}.")}
+    assert rows and all(rows.values())
+
+
+@pytest.mark.parametrize("bad", [False, True])
+def test_tfma_comes_to_the_same_verdict(key: str, bad: bool) -> None:
+    """TFMA's own validation of the same metrics, under the gate's thresholds."""
+    gates, measured, judged = results(key, CASES[key].bad if bad else nothing, bad)
+    models = ["candidate", "baseline"]
+    config = update_eval_config_with_defaults(eval_config(gates, PLAN, models), has_baseline=True)
+    candidate = measured.candidate
+    rows = {(): candidate["overall"]} | {((*name.split("="),),): row_ for name, row_ in candidate["slices"].items()}
+    rows |= {(("corruption", "blur"),): candidate["corruptions"]["blur"], (("fresh", "yes"),): candidate["fresh"]}
+    assert measured.baseline
+    before = measured.baseline["overall"]
+    valid = True
+    for place, found in rows.items():
+        values = _keyed(found, "candidate") | _keyed(before, "baseline")
+        if not place:
+            change = found["accuracy"] - before["accuracy"]
+            values[MetricKey(names.ACCURACY, model_name="candidate", is_diff=True)] = change
+        valid &= validate_metrics((place, values), config).validation_ok
+    check_agreement(gates, planned(PLAN, models), gates.judge(measured), valid)
+    if list(gates.stated()[key].thresholds(planned(PLAN, models))):
+        assert valid == all(result.passed for result in judged) == (not bad)
+
+
+def _keyed(found: Json, model: str) -> dict[MetricKey, float]:
+    of = {"accuracy": names.ACCURACY, "upper": names.UPPER, "brier": names.BRIER, "ece": names.ECE, "loss": names.LOSS}
+    return {MetricKey(name, model_name=model): found[key] for key, name in of.items()}
+
+
+def test_its_results_are_json(key: str) -> None:
+    *_, judged = results(key, nothing)
+    rows = json.loads(json.dumps([dataclasses.asdict(result) for result in judged]))
+    assert [GateResult.of(each) for each in rows] == judged
+
+
+THEIRS = """
+from schemas.gates._bounds import Floor, Share
+from typing import ClassVar
+
+
+class Recall(Floor):
+    key: ClassVar[str] = "recall"
+    title: ClassVar[str] = "smallest mean recall"
+    text: ClassVar[str] = "mean recall"
+
+    root: Share
+
+    def measure(self, measured):
+        return sum(row["accuracy"] for row in measured.candidate["slices"].values()) / len(measured.candidate["slices"])
+
+
+KIND = Recall
+"""
+SEEN = """
+import json
+from pipeline.config import load
+from pipeline.dag import line
+from pipeline.engine.cache_key import CacheKey
+from pathlib import Path
+import sys
+config = load(profile="mnist", sets=sys.argv[1:])
+node = next(node for node in line(config, Path("serving")).walk() if node.name == "evaluate")
+code = CacheKey.of(node, {}).parts["code"]
+print(json.dumps([config.model_dump(mode="json")["gates"].get("recall"), code.get("their_gate")]))
+"""
+
+
+def seen(folder: Path, code: str, *sets: str) -> Any:
+    """The setting of an installed package's gate, and the digest of its code in the cache key of evaluate."""
+    (folder / "their_gate-1.0.dist-info").mkdir(exist_ok=True)
+    about = {"METADATA": "Metadata-Version: 2.1\nName: their-gate\nVersion: 1.0\n"}
+    about["entry_points.txt"] = "[gateline.gates]\nrecall = their_gate\naccuracy = their_gate\n"
+    for file, text in about.items():
+        (folder / "their_gate-1.0.dist-info" / file).write_text(text, encoding="utf-8")
+    (folder / "their_gate.py").write_text(code, encoding="utf-8")
+    environment = os.environ | {"PYTHONPATH": f"{folder}{os.pathsep}{ROOT}", "PYTHONDONTWRITEBYTECODE": "1"}
+    command = [sys.executable, "-c", SEEN, *sets]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, env=environment)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_an_installed_package_adds_a_gate_whose_code_is_part_of_the_cache_key(tmp_path: Path) -> None:
+    assert seen(tmp_path, THEIRS) == [None, None]
+    setting, before = seen(tmp_path, THEIRS, "gates.recall=0.9")
+    _, after = seen(tmp_path, THEIRS.replace("sum(row", "min(row"), "gates.recall=0.9")
+    assert setting == 0.9
+    assert None is not before != after is not None
