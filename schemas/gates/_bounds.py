@@ -8,7 +8,7 @@ from pydantic import ConfigDict, Field, FiniteFloat, RootModel
 
 from schemas.artifacts.evaluation import GateResult
 from schemas.errors import ConfigurationError
-from schemas.gates import Measured, Planned, Rules, Threshold
+from schemas.gates._protocol import Measured, Planned, Rules, Threshold
 from schemas.settings.evaluate import Evaluate
 
 OVERALL = "overall"

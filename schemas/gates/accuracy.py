@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from schemas.artifacts.evaluation import GateResult
-from schemas.gates import Measured
-from schemas.gates._bounds import OVERALL, Floor, Share
+from schemas.gates import Floor, Measured, Share
+from schemas.gates._bounds import OVERALL
 
 
 class Accuracy(Floor):

@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field, FiniteFloat
 
-from schemas.gates._bounds import Ceiling
+from schemas.gates import Ceiling
 
 
 class Brier(Ceiling):

@@ -7,8 +7,8 @@ from pydantic import ConfigDict, RootModel
 
 from schemas.artifacts.evaluation import GateResult
 from schemas.errors import ConfigurationError
-from schemas.gates import Measured, Planned, Rules, Threshold
-from schemas.gates._bounds import Share, check_floor, judge_slice
+from schemas.gates import Measured, Planned, Rules, Share, Threshold
+from schemas.gates._bounds import check_floor, judge_slice
 from schemas.settings.evaluate import Corruption, Evaluate
 
 

@@ -6,8 +6,8 @@ from typing import Any, ClassVar
 from pydantic import ConfigDict, RootModel
 
 from schemas.artifacts.evaluation import GateResult
-from schemas.gates import Measured, Planned, Rules, Threshold
-from schemas.gates._bounds import Share, check_floor, judge_slice
+from schemas.gates import Measured, Planned, Rules, Share, Threshold
+from schemas.gates._bounds import check_floor, judge_slice
 from schemas.settings.evaluate import Evaluate
 
 

@@ -22,9 +22,9 @@ from components.evaluate import evaluate
 from components.train import train
 from schemas.artifacts import Best, Served, Statistics
 from schemas.errors import ConfigurationError, DataError, StoreError
-from schemas.settings.evaluate import Evaluate
 from schemas.gates.budget import Budget
 from schemas.gates.paired import Paired
+from schemas.settings.evaluate import Evaluate
 from schemas.settings.gates import Gates
 from schemas.settings.train import Mlp, Train
 from tests.components import pictures
@@ -306,7 +306,7 @@ def test_a_worse_model_is_refused(compared, model, worse, few, mnist, lend):
     drop = compared.accuracy - found.accuracy
     assert drop > 0.01
     refused = {g["gate"]: g["words"] for g in read(found, "gates") if not g["passed"]}
-    assert list(refused) == ["drop", "paired", "budget"]
+    assert list(refused) == ["budget", "drop", "paired"]
     assert found.reasons == tuple(refused.values())
     words = f"accuracy {found.accuracy:.4f} is {drop:.4f} below the served model's {compared.accuracy:.4f}"
     words += "; gates.drop allows 0.0100"
@@ -329,7 +329,7 @@ def test_the_best_ever_served_is_a_third_model(compared, alone, model, worse, fe
         mnist,
         baseline=now,
         best=best,
-        gates=changed(budget=Budget(), min_examples=50),
+        gates=changed(paired=ANY.model_copy(update={"margin": 0.01}), budget=Budget(), min_examples=50),
     )
     assert [g["gate"] for g in read(found, "gates") if not g["passed"]] == ["budget"]
     paired, budget = read(found, "comparisons")
@@ -342,7 +342,14 @@ def test_a_best_model_that_is_gone_is_compared_by_what_was_recorded(alone, model
     gone = Best(
         tmp_path / "gone", digest="then", version=2, accuracy=alone.accuracy + 0.011, kept=False, same_test=True
     )
-    found = evaluated(model, few, lend(), mnist, best=gone, gates=changed(budget=Budget()))
+    found = evaluated(
+        model,
+        few,
+        lend(),
+        mnist,
+        best=gone,
+        gates=changed(paired=ANY.model_copy(update={"margin": 0.01}), budget=Budget()),
+    )
     before = f"{gone.accuracy:.4f}, recorded for version 2, which is no longer kept"
     allows = "gates.budget allows to lose 1.00 points of the best model ever served"
     assert found.reasons == (f"accuracy {alone.accuracy:.4f} against {before}; {allows}",)

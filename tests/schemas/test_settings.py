@@ -74,7 +74,7 @@ PASSES = "gates.{}.margin is {}; below gates.accuracy 0.9 that allows a model th
         ({"slices": {"label=03": 0.5}}, "gates.slices names label=03; labels are 0 to 9"),
         ({"slices": {"label=": 0.5}}, "gates.slices names label=; labels are 0 to 9"),
         ({"slices": {"stroke=below 9": 0.5}}, "gates.slices names stroke=below 9, but stroke has no such slice"),
-        ({"paired": {"margin": 0.85}, "budget": {"margin": 0.9}}, PASSES.format("paired", 0.85)),
+        ({"paired": {"margin": 0.85}, "budget": {"margin": 0.9}}, PASSES.format("budget", 0.9)),
         ({"budget": {"margin": 0.8}}, PASSES.format("budget", 0.8)),
         ({"drop": 0.8}, "gates.drop is 0.8; below gates.accuracy 0.9 that allows a model that guesses"),
         ({"corruptions": {"shift": 0.1}}, "gates.corruptions.shift is 0.1; guessing among 10 classes reaches 0.1"),

@@ -1,0 +1,127 @@
+"""What a gate is, what it is given, and the rules that all gates share."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Protocol, TypeVar, cast
+
+from pydantic import Field, FiniteFloat
+
+from schemas import plugins
+from schemas.artifacts.evaluation import BASELINE, CANDIDATE, GateResult
+from schemas.contract import slice_title
+from schemas.settings.base import Settings
+from schemas.settings.evaluate import Evaluate
+
+G = TypeVar("G")
+ROUNDING = 1e-9  # a drop of exactly the allowed value passes, however its floats were rounded
+
+
+@dataclass(frozen=True)
+class Planned:
+    """What an evaluation will measure, as far as TFMA's thresholds depend on it."""
+
+    classes: int
+    baseline: bool  # a model is served
+    fresh: bool  # there is a span of which some images are held out
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """A bound that TFMA checks too. Metrics have the names that they have in `Evaluation.metrics()`."""
+
+    metric: str
+    slice: str = ""  # "label=3", or "ink" for each value of ink; "" is the whole test split
+    lower: float | None = None
+    upper: float | None = None
+    drop: float | None = None  # against the served model
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What was measured on the test split, and how slices are judged."""
+
+    classes: int
+    metrics: dict[str, Any]  # by model, see `Evaluation.metrics()`
+    comparisons: list[dict[str, Any]] = field(default_factory=list)  # see `Evaluation.comparisons()`
+    names: tuple[str, ...] = ()  # of the labels
+    confidence: float = 0.95
+    min_examples: int = 30
+
+    @property
+    def candidate(self) -> dict[str, Any]:
+        """Metrics of the candidate: `overall`, `slices`, `corruptions`, `fresh`, `confusion`, `calibration`."""
+        found: dict[str, Any] = self.metrics[CANDIDATE]
+        return found
+
+    @property
+    def baseline(self) -> dict[str, Any] | None:
+        """The same of the served model. None where nothing is served."""
+        return self.metrics.get(BASELINE)
+
+    def title(self, slice_: str) -> str:
+        """A slice with the names of its labels: "label=6 (Shirt)"."""
+        return slice_title(slice_, self.names)
+
+
+class Gate(Protocol):
+    """A gate: a frozen pydantic model of its setting, which knows when it refuses; usually a `Floor` or a `Ceiling`."""
+
+    key: ClassVar[str]  # in the configuration
+    title: ClassVar[str]  # its description in the list of settings
+    default: ClassVar[Any]  # the setting where none is stated. None: no gate. ...: it must be stated
+
+    def check(self, gates: "Rules", classes: int, evaluate: Evaluate) -> None:
+        """Called before anything runs.
+
+        Raises:
+            ConfigurationError: the gate could not refuse, or has nothing to judge.
+        """
+
+    def thresholds(self, planned: Planned) -> Iterator[Threshold]:
+        """What TFMA checks too: its verdict and the gate's must agree."""
+
+    def judge(self, measured: Measured) -> Iterator[GateResult]:
+        """A result for each slice that the gate is on."""
+
+
+class Rules(Settings):
+    """What a model must reach on the test split. accuracy and per_class are required: no default passes a model."""
+
+    confidence: Annotated[FiniteFloat, Field(gt=0.5, le=0.9999)] = Field(
+        0.95, description="of the bounds of slices and corruptions, one-sided"
+    )
+    min_examples: Annotated[int, Field(ge=1, le=1000)] = Field(
+        30, description="a slice of fewer images is shown, not judged; a test split of fewer is refused"
+    )
+
+    if TYPE_CHECKING:
+
+        def __init__(self, **settings: Any) -> None: ...
+
+    def stated(self) -> dict[str, Gate]:
+        """The gates by key, without those that are off."""
+        return {key: gate for key in kinds() if (gate := getattr(self, key)) is not None}
+
+    def get(self, kind: type[G]) -> G:
+        """The gate of a kind that is always on."""
+        return cast(G, self.stated()[kind.key])  # type: ignore[attr-defined]
+
+    def check(self, classes: int, evaluate: Evaluate) -> None:
+        """Raises ConfigurationError if guessing among so many classes passes, or if a gate has nothing to judge."""
+        for gate in self.stated().values():
+            gate.check(self, classes, evaluate)
+
+    def thresholds(self, planned: Planned) -> Iterator[Threshold]:
+        """What TFMA checks too."""
+        for gate in self.stated().values():
+            yield from gate.thresholds(planned)
+
+    def judge(self, measured: Measured) -> list[GateResult]:
+        """The results of all gates."""
+        return [result for gate in self.stated().values() for result in gate.judge(measured)]
+
+
+def kinds() -> dict[str, type[Gate]]:
+    """Every kind by its key in the configuration."""
+    found: dict[str, type[Gate]] = plugins.kinds(__package__, "gateline.gates")
+    return found
