@@ -11,9 +11,10 @@ import typing
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, Field, RootModel, ValidationError, model_validator
 from pydantic.fields import FieldInfo
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from pipeline.notify.settings import Notify
 from schemas.contract import shipped
@@ -131,42 +132,18 @@ def _marked(annotation: Any) -> bool:
     return IS_PATH in marks or any(_marked(each) for each in typing.get_args(annotation))
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML's safe subset, where a key stands once, and as in YAML 1.2 1e-3 is a number and `on` a word."""
-
-    yaml_implicit_resolvers: typing.ClassVar = {
-        letter: [(tag, pattern) for tag, pattern in each if tag != "tag:yaml.org,2002:bool"]
-        for letter, each in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]  # type: ignore[no-untyped-call]
-        for (key, _), value in zip(node.value, keys, strict=True):
-            if keys.count(value) > 1:
-                raise yaml.constructor.ConstructorError(None, None, f"{value} is given twice", key.start_mark)
-        found: dict[Any, Any] = super().construct_mapping(node, deep)
-        return found
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:bool", re.compile(r"^(true|True|TRUE|false|False|FALSE)$"), list("tTfF")
-)
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
-)
-
-
 def _yaml(text: str, where: str) -> Any:
+    """The value of YAML 1.2's safe subset: 1e-3 is a number, `on` is a word, and a key occurs once."""
     try:
-        return yaml.load(text, _Loader)
+        return YAML(typ="safe", pure=True).load(text)
     except (ValueError, RecursionError) as error:  # a date that is none; brackets without end
-        raise ConfigurationError(f"{where} is not good YAML: {error}", "Fix it and run again.") from None
-    except yaml.YAMLError as error:
+        raise ConfigurationError(f"{where} is not valid YAML: {error}", "Fix it and run again.") from None
+    except YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise ConfigurationError(
-            f"{where} is not good YAML{place}: {getattr(error, 'problem', error)}", "Fix it and run again."
-        ) from None
+        problem = getattr(error, "problem", None) or str(error).strip()
+        cause = f"{where} is not valid YAML{place}: {problem.splitlines()[0]}"
+        raise ConfigurationError(cause, "Fix it and run again.") from None
 
 
 def _override(document: dict[str, Any], override: str) -> None:

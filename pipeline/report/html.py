@@ -1,5 +1,6 @@
 """A run's report in three files: one self-contained page, its figures as JSON, and a model card in Markdown."""
 
+import io
 import json
 import os
 import re
@@ -7,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
-import yaml
 from markupsafe import Markup
+from ruamel.yaml import YAML
 
 from pipeline.report import plots, views
 from pipeline.report.facts import Facts
@@ -78,12 +79,21 @@ def environment() -> jinja2.Environment:
         "grouped": lambda value: f"{value:,}",
         "percent": percent,
         "sentence": sentence,
-        "yaml": lambda value: yaml.safe_dump(value, sort_keys=False, allow_unicode=True),
+        "yaml": _yaml,
         "plain": plain,
         "indented": lambda text: Markup("\n".join(f"    {line}" for line in str(text).splitlines())),
     }
     found.globals["views"] = views
     return found
+
+
+def _yaml(value: object) -> str:
+    """YAML with the keys in their order."""
+    writer: Any = YAML(typ="safe", pure=True)
+    writer.default_flow_style = False
+    writer.sort_base_mapping_type_on_output = False
+    writer.dump(value, text := io.StringIO())
+    return text.getvalue()
 
 
 def number(value: float | None) -> str:

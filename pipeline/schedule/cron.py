@@ -1,5 +1,7 @@
 """Cron expressions as cron means them, in a named time zone; the arithmetic of wall clocks is APScheduler's.
 
+cronsim 2.8 was tried instead: where clocks change by half an hour it loses a tick, which test_cron_clocks.py finds.
+
 timetable = Timetable.of("0 3 * * *", "Europe/Berlin")
 timetable.after(datetime.datetime.now(datetime.UTC))  # the next three o'clock in Berlin, in UTC
 """
@@ -56,7 +58,7 @@ class Timetable:
                 for day, weekday in days
             )
         except ValueError as error:
-            raise ConfigurationError(f'--cron "{cron}" is no cron expression: {error}', EXAMPLE) from None
+            raise ConfigurationError(f'--cron "{cron}" is not a cron expression: {error}', EXAMPLE) from None
         found = cls(cron, zone_named(timezone), triggers)
         if found.after(datetime.datetime(2024, 1, 1, tzinfo=UTC)) is None:
             raise ConfigurationError(f'--cron "{cron}" names a day that never comes', EXAMPLE)

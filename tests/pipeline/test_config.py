@@ -112,7 +112,7 @@ def test_infinity_is_refused(key: str) -> None:
         ),
         (
             "train.epochs=[3",
-            "configuration: --set train.epochs=[3 is not good YAML at line 1, column 3: expected ',' or ']', "
+            "configuration: --set train.epochs=[3 is not valid YAML at line 1, column 3: expected ',' or ']', "
             "but got '<stream end>'\n"
             "  Fix it and run again.",
         ),

@@ -111,7 +111,7 @@ def test_the_ticks_are_those_that_a_search_by_hand_finds(
         ("nightly", '--cron "nightly" has 1 fields, not 5'),
         ("0 3 * * * *", '--cron "0 3 * * * *" has 6 fields, not 5'),
         ("0 25 * * *", "the last value (25) is higher than the maximum value (23)"),
-        ("x 3 * * *", '--cron "x 3 * * *" is no cron expression'),
+        ("x 3 * * *", '--cron "x 3 * * *" is not a cron expression'),
         ("0 3 * * 8", "8 is no weekday: 0 to 7, or sun to sat"),
         ("0 3 * * mo", "mo is no weekday"),
         ("0 3 * * 5-1", "the range 5-1 ends before it begins"),
