@@ -15,6 +15,7 @@ from pathlib import Path
 from etils import epy
 
 from schemas.errors import ConfigurationError
+from schemas.text import nfc
 
 with epy.lazy_imports():
     from google.protobuf import text_format
@@ -122,7 +123,7 @@ class Contract:
         Names stand in sentences, so they are one line of text.
         """
         names = tuple(value for domain in self.proto.string_domain if domain.name == "label" for value in domain.value)
-        if names and (len(set(names)) != self.classes or len(names) != self.classes):
+        if names and (len(set(map(nfc, names))) != self.classes or len(names) != self.classes):
             asked = f"string_domain label must name each of the {self.classes} labels, in their order"
             raise ConfigurationError(
                 f"schema {self.name}: {asked}, not {', '.join(names)}", "Name each label once, or none."

@@ -4,6 +4,7 @@ printable("\\x1b[31mred\\a")      # "[31mred"
 """
 
 import re
+import unicodedata
 from typing import Any
 
 # C0 except tab and newline, DEL and C1 control terminals, and most are invalid in XML. So are lone surrogates.
@@ -13,3 +14,8 @@ _HIDDEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 def printable(value: Any) -> Any:
     """A string without control characters, of the same type; anything else as it is."""
     return type(value)(_HIDDEN.sub("", value)) if isinstance(value, str) else value
+
+
+def nfc(text: str) -> str:
+    """Text in Unicode's composed form, in which names are compared: macOS writes "é" as two characters."""
+    return unicodedata.normalize("NFC", text)

@@ -20,6 +20,7 @@ from etils import epy
 from components._data.images import decoder, stated_pixels
 from schemas.errors import DataError
 from schemas.settings.spans import LONGEST, READY, fit
+from schemas.text import nfc
 
 with epy.lazy_imports():
     import numpy as np
@@ -98,6 +99,10 @@ def _check_plain(folder: Path) -> None:
 
 def _images(folders: list[Path], labels: list[str], size: int) -> Iterator[Piece]:
     known = [(folder, _label(folder, labels)) for folder in folders]
+    forms: dict[str, Path] = {}
+    for folder in folders:
+        if (other := forms.setdefault(nfc(folder.name), folder)) != folder:
+            raise DataError(f"{other} and {folder} have the same name in two Unicode forms", FIX)
     found = [
         (path, label) for folder, label in known for path in sorted(folder.iterdir()) if not path.name.startswith(".")
     ]
@@ -111,8 +116,8 @@ def _images(folders: list[Path], labels: list[str], size: int) -> Iterator[Piece
 
 
 def _label(folder: Path, labels: list[str]) -> int:
-    if folder.name in labels:
-        return labels.index(folder.name)
+    if (name := nfc(folder.name)) in (known := [nfc(label) for label in labels]):
+        return known.index(name)
     if not labels and folder.name.isdecimal() and len(folder.name) <= 18:  # int64 holds them
         return int(folder.name)
     allowed = (

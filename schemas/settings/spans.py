@@ -13,6 +13,7 @@ from pydantic import Field, FiniteFloat, PositiveInt, model_validator
 
 from schemas.errors import ConfigurationError
 from schemas.settings.base import FilePath, Positive, Settings
+from schemas.text import nfc
 
 READY = "_READY"  # the marker of a span that is complete
 LONGEST = 128  # bytes of a span's name: it becomes part of names of files, of which none may be longer than 255
@@ -98,13 +99,14 @@ class Spans(Settings):
     def check(self, classes: int, names: Sequence[str] = ()) -> None:
         """Raises ConfigurationError unless `labels` are those of the contract, each once and in its order."""
         remedy = "Name each label once, in the order of their numbers."
-        if self.labels and len(set(self.labels)) != classes:
+        labels, names = [nfc(label) for label in self.labels], [nfc(name) for name in names]
+        if labels and len(set(labels)) != classes:
             raise ConfigurationError(
-                f"spans.labels names {len(set(self.labels))} labels; the contract knows {classes}", remedy
+                f"spans.labels names {len(set(labels))} labels; the contract knows {classes}", remedy
             )
-        if self.labels and len(self.labels) != classes:
-            raise ConfigurationError(f"spans.labels names {len(self.labels)} labels, some twice", remedy)
-        for number, (ours, theirs) in enumerate(zip(self.labels, names, strict=False)):
+        if len(labels) > classes:
+            raise ConfigurationError(f"spans.labels names {len(labels)} labels, some twice", remedy)
+        for number, (ours, theirs) in enumerate(zip(labels, names, strict=False)):
             if ours != theirs and ours in names:
                 raise ConfigurationError(
                     f"spans.labels says that label {number} is {ours}; the contract says {theirs}", remedy

@@ -16,7 +16,7 @@ from components.sources.labelled import pieces, read
 from pipeline.store.store import facts, from_facts
 from schemas import files, statistics
 from schemas.artifacts import Served
-from schemas.errors import ConfigurationError
+from schemas.errors import ConfigurationError, DataError
 from schemas.settings.spans import READY, Drift, Spans, Window
 from schemas.settings.validate import Validate
 from tests import spans
@@ -135,6 +135,23 @@ def test_folders_may_be_named_by_their_labels_names(tmp_path, data_dir, base):
     for folder in span.glob("?"):
         folder.rename(span / f"digit {folder.name}")
     assert sorted(label for piece in pieces(span, names, 100) for _, label in read(piece)) == sorted(labels.tolist())
+
+
+def test_folders_match_labels_in_either_unicode_form(tmp_path, data_dir, base):
+    """macOS and some archives write "é" as two characters, a keyboard writes one."""
+    composed, decomposed = "caf\u00e9", "cafe\u0301"
+    images, labels = spans.digits(data_dir, 0, 10)
+    span = spans.deliver(tmp_path, "span-1", images, labels)
+    folders = sorted(span.glob("?"))
+    for folder in folders[1:]:
+        shutil.rmtree(folder)
+    folders[0].rename(span / decomposed)
+    assert {label for piece in pieces(span, ["tea", composed], 100) for _, label in read(piece)} == {1}
+    shutil.copytree(span / decomposed, span / composed)
+    with pytest.raises(DataError) as error:
+        pieces(span, ["tea", composed], 100)
+    paths = f"{span / decomposed} and {span / composed}"
+    assert error.value.cause == f"{paths} have the same name in two Unicode forms"
 
 
 def broken(span, kind):
