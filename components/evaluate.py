@@ -100,7 +100,7 @@ def _summary(overall: dict[str, Any], comparisons: list[dict[str, Any]]) -> str:
 
 
 def _reasons(results: list[GateResult]) -> tuple[str, ...]:
-    return tuple(gate.words for gate in results if not gate.passed)
+    return tuple(gate.reason for gate in results if not gate.passed)
 
 
 def _models(model: Model, baseline: Served | None, best: Best | None, classes: int) -> dict[str, Path]:

@@ -86,7 +86,7 @@ def outcome(found: "Outcome") -> None:
 
 
 def gates(judged: list[dict[str, Any]]) -> Table:
-    table = new_table("gate", "on", "required", "came", "margin", "", right=("required", "came", "margin"))
+    table = new_table("gate", "on", "required", "measured", "margin", "", right=("required", "measured", "margin"))
     for gate in map(gate_in_words, judged):
         cells = (gate[name] for name in ("gate", "on", "required", "came", "margin"))
         colour = "red" if not gate["passed"] else "green" if gate["verdict"] == "passed" else "yellow"
@@ -168,7 +168,7 @@ def report(facts: "Facts", written: dict[str, Path]) -> None:
         say(Text(f"{anomaly['severity']}: {anomaly['words']}", "yellow"))
     say(
         Text(f"card    {written['card']}", "dim"),
-        Text(f"figures {written['json']}", "dim"),
+        Text(f"metrics {written['json']}", "dim"),
         Text(f"report  {written['html']}"),
     )
 

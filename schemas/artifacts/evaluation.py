@@ -16,6 +16,9 @@ PREDICTIONS = "predictions"
 CANDIDATE, BASELINE, BEST = "candidate", "baseline", "best"  # the models of an evaluation
 
 
+_NAMES = {"came": "measured", "words": "reason"}  # keys of gates.json since version 0.1
+
+
 @dataclass(frozen=True)
 class GateResult:
     """What one gate required of one slice, and what was measured. A row of `gates.json`."""
@@ -23,9 +26,9 @@ class GateResult:
     gate: str  # the setting, e.g. "accuracy" or "slices.ink=low"
     slice: str  # "overall", or "label=3"
     required: str
-    came: str
+    measured: str
     passed: bool
-    words: str  # for a refusal
+    reason: str  # of a refusal
     bound: float | None = None
     value: float | None = None  # None: it could not be measured, or is no number
     verdict: str = ""  # "passed", "refused" or "too few examples"
@@ -40,7 +43,13 @@ class GateResult:
     def of(cls, row: dict[str, Any]) -> "GateResult":
         """A row of `gates.json`, of this version or an older one."""
         known = {field.name for field in fields(cls)}
-        return cls(**{name: value for name, value in row.items() if name in known})
+        named = {_NAMES.get(name, name): value for name, value in row.items()}
+        return cls(**{name: value for name, value in named.items() if name in known})
+
+    def as_row(self) -> dict[str, Any]:
+        """As JSON values, with the names that version 0.1 gave them."""
+        keys = {name: key for key, name in _NAMES.items()}
+        return {keys.get(name, name): value for name, value in asdict(self).items()}
 
 
 @dataclass(frozen=True)
@@ -88,7 +97,7 @@ class Evaluation(Gate):
         out: Path, gates: Iterable[GateResult], metrics: dict[str, Any], comparisons: list[dict[str, Any]]
     ) -> None:
         """Writes `gates.json`, `metrics.json`, `comparisons.json`. NaN and infinity become null, which JSON has."""
-        rows = [asdict(gate) for gate in gates]
+        rows = [gate.as_row() for gate in gates]
         for name, content in (("gates", rows), ("metrics", metrics), ("comparisons", comparisons)):
             (out / f"{name}.json").write_text(json.dumps(_finite(content), indent=1), encoding="utf-8")
 

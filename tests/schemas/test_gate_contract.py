@@ -141,11 +141,11 @@ def test_a_refusal_names_the_setting_in_one_line_and_the_margin_has_its_sign(key
     *_, passed = results(key, nothing)
     for result in (*passed, *refused):
         assert result.gate.split(".")[0] == key
-        assert "\n" not in result.words + result.required + result.came
+        assert "\n" not in result.reason + result.required + result.measured
         assert result.bound is not None and result.value is not None
         assert result.margin.startswith("+" if result.passed else "-")
     for result in (result for result in refused if not result.passed):
-        assert f"gates.{result.gate}" in result.words or f"gates.{key}" in result.words
+        assert f"gates.{result.gate}" in result.reason or f"gates.{key}" in result.reason
 
 
 def test_what_is_no_number_is_refused(key: str) -> None:
@@ -205,7 +205,7 @@ def _keyed(found: Json, model: str) -> dict[MetricKey, float]:
 
 def test_its_results_are_json(key: str) -> None:
     *_, judged = results(key, nothing)
-    rows = json.loads(json.dumps([dataclasses.asdict(result) for result in judged]))
+    rows = json.loads(json.dumps([result.as_row() for result in judged]))
     assert [GateResult.of(each) for each in rows] == judged
 
 

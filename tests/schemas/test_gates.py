@@ -88,7 +88,7 @@ def test_a_slice_is_refused_by_its_upper_bound(right, count, passes):
 def test_classes_of_which_none_can_be_judged_are_refused():
     """A gate that could refuse nothing is no gate."""
     found = judge(GATES, 2, metrics(0.95, slices={"label=0": row(1.0, count=4), "label=1": row(1.0, count=4)}), [])
-    (words,) = [gate.words for gate in found if not gate.passed]
+    (words,) = [gate.reason for gate in found if not gate.passed]
     assert words == "no class has gates.min_examples (5) test images, so gates.per_class cannot be judged"
     assert refused(metrics(0.95, slices={"label=0": row(1.0, count=4)})) == []
 
@@ -101,7 +101,7 @@ def test_a_slice_that_no_example_has_is_refused_by_name():
         ("slices.ink=heavy", "ink=heavy"),
         ("slices.label=1, ink", "label=1, ink"),
     ]
-    words = [gate.words for gate in judge(gates, 2, given, []) if gate.slice == "ink=heavy"]
+    words = [gate.reason for gate in judge(gates, 2, given, []) if gate.slice == "ink=heavy"]
     assert words == ["ink=heavy has no test examples, so gates.slices.ink=heavy cannot be judged"]
 
 
@@ -114,7 +114,7 @@ def test_a_refusal_calls_labels_by_their_names():
         "label=1 (dog)",
     ]
     assert [gate.slice for gate in found if not gate.passed] == ["label=1", "label=0, ink=heavy", "label=1"]
-    words = next(gate.words for gate in found if gate.gate == "slices.label=1")
+    words = next(gate.reason for gate in found if gate.gate == "slices.label=1")
     assert words.startswith("accuracy on label=1 (dog) is 0.3000, ")
     assert "; gates.slices.label=1 asks for 0.9000, " in words, "a setting keeps its key"
 

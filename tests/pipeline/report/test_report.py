@@ -67,7 +67,7 @@ def test_every_question_has_its_section_in_order(page: Page, refused: Facts, emp
 def test_the_page_says_first_what_came_of_the_run_and_why(page: Page, refused: Facts, empty: Facts) -> None:
     assert page.text.index(
         "Pushed as version 2: no gate refused; 1 could not be judged (too few test images)."
-    ) < page.text.index("What was required")
+    ) < page.text.index("Required and measured")
     text = Page(html.page(refused)).text
     assert f"{refused.verdict} Train better, or lower the gate." in text
     assert re.fullmatch(r"Refused: accuracy is 0.949\d; gates.accuracy asks for 0.953\d, 0.0040 more.", refused.verdict)
