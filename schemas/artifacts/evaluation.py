@@ -33,9 +33,11 @@ class GateResult:
     value: float | None = None  # None: it could not be measured, or is no number
     verdict: str = ""  # "passed", "refused" or "too few examples"
     margin: str = ""
-    on: str = ""  # the slice, with the names of its labels
+    on: str = ""  # the slice, with the names of its labels; by default as it is
 
     def __post_init__(self) -> None:
+        if not self.on:
+            object.__setattr__(self, "on", self.slice)
         if not self.verdict:
             object.__setattr__(self, "verdict", "passed" if self.passed else "refused")
 

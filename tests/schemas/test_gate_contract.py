@@ -25,6 +25,7 @@ from components._evaluation.paired import upper_bound
 from components._evaluation.thresholds import check_agreement, eval_config, planned
 from pipeline.config import describe
 from schemas.artifacts.evaluation import GateResult
+from schemas.contract import slice_title
 from schemas.errors import ConfigurationError
 from schemas.gates import Measured, kinds
 from schemas.settings.evaluate import Evaluate
@@ -141,6 +142,7 @@ def test_a_refusal_names_the_setting_in_one_line_and_the_margin_has_its_sign(key
     *_, passed = results(key, nothing)
     for result in (*passed, *refused):
         assert result.gate.split(".")[0] == key
+        assert result.on == slice_title(result.slice, ("cat", "dog"))
         assert "\n" not in result.reason + result.required + result.measured
         assert result.bound is not None and result.value is not None
         assert result.margin.startswith("+" if result.passed else "-")
