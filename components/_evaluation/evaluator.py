@@ -14,7 +14,7 @@ from typing import Any
 
 from etils import epy
 
-from components._evaluation import corruptions, measures, metrics
+from components._evaluation import compat, corruptions, measures, metrics
 from schemas import example
 from schemas.artifacts.evaluation import PREDICTIONS
 
@@ -24,11 +24,6 @@ with epy.lazy_imports():
     import pyarrow as pa
     import pyarrow.parquet as pq
     import tensorflow_model_analysis as tfma
-    from tensorflow_model_analysis import constants
-    from tensorflow_model_analysis.evaluators import metrics_validator
-    from tensorflow_model_analysis.metrics import metric_specs
-    from tensorflow_model_analysis.proto import metrics_for_slice_pb2
-    from tensorflow_model_analysis.utils import config_util
 
 LABEL, INDEX, PROBABILITIES = "label", "source/index", "probabilities"
 INPUT = (
@@ -76,7 +71,7 @@ def evaluate(
 
     `config` names the same models and has no change threshold without a baseline.
     """
-    config = config_util.update_eval_config_with_defaults(config, has_baseline=baseline is not None)
+    config = tfma.utils.update_eval_config_with_defaults(config, has_baseline=baseline is not None)
     specs = config.model_specs  # TFMA calls a single model "" from here on
     paths = dict(zip((s.name for s in specs), models.values(), strict=True)) if len(specs) == 1 else models
     shared = [
@@ -151,7 +146,7 @@ def _extracts(records: list[bytes], columns: dict[str, "np.ndarray"], path: str,
 
 def _compute(config: Any, models: list[str], baseline: str | None, plan: EvaluationPlan) -> "beam.PTransform":
     """What TFMA's own evaluator returns (metrics, plots, validations), and the predictions."""
-    wanted = {key.name for key, *_ in metric_specs.keys_and_metrics_from_specs(config, config.metrics_specs)}
+    wanted = compat.metric_names(config)
 
     def expand(batches: "beam.PCollection") -> dict[str, "beam.PCollection"]:
         sliced = (
@@ -159,9 +154,9 @@ def _compute(config: Any, models: list[str], baseline: str | None, plan: Evaluat
         )
         metrics = sliced | "metrics" >> beam.Map(to_metrics, models, baseline, plan, wanted)
         return {
-            constants.METRICS_KEY: metrics,
-            constants.PLOTS_KEY: sliced | "plots" >> beam.Map(to_plots, models, plan.classes),
-            constants.VALIDATIONS_KEY: metrics | "validate" >> beam.Map(metrics_validator.validate_metrics, config),
+            tfma.METRICS_KEY: metrics,
+            tfma.PLOTS_KEY: sliced | "plots" >> beam.Map(to_plots, models, plan.classes),
+            tfma.VALIDATIONS_KEY: metrics | "validate" >> beam.Map(compat.validate, config),
             PREDICTIONS: batches | "predictions" >> beam.FlatMap(to_table, models),
         }
 
@@ -211,14 +206,14 @@ def to_plots(sliced: tuple[Any, "np.ndarray"], models: list[str], classes: int) 
     """(slice key, sums) to (slice key, confusion matrix and calibration as TFMA draws them)."""
     out = {}
     for model, row in zip(models, sliced[1], strict=True):
-        plot = metrics_for_slice_pb2.MultiClassConfusionMatrixAtThresholds()
+        plot = tfma.proto.metrics_for_slice_pb2.MultiClassConfusionMatrixAtThresholds()
         matrix, cells = plot.matrices.add(threshold=0.0), metrics.confusion(row, classes)
         for label, predicted in zip(*np.nonzero(cells), strict=True):
             matrix.entries.add(
                 actual_class_id=label, predicted_class_id=predicted, num_weighted_examples=cells[label, predicted]
             )
         out[tfma.metrics.PlotKey(CONFUSION, model_name=model)] = plot
-        buckets = metrics_for_slice_pb2.CalibrationHistogramBuckets()
+        buckets = tfma.proto.metrics_for_slice_pb2.CalibrationHistogramBuckets()
         for i, (count, confidence, right) in enumerate(metrics.bins(row, classes).T):
             bucket = buckets.buckets.add(
                 lower_threshold_inclusive=i / metrics.BINS, upper_threshold_exclusive=(i + 1) / metrics.BINS

@@ -9,7 +9,6 @@ from typing import Any
 import apache_beam as beam
 import numpy as np
 import tensorflow_model_analysis as tfma
-from tensorflow_model_analysis.metrics import metric_types, metric_util
 
 from components._evaluation import metrics
 
@@ -25,7 +24,7 @@ class Figure(beam.CombineFn):
         return np.zeros(metrics.size(self.classes))
 
     def add_input(self, accumulator: np.ndarray, element: Any) -> np.ndarray:
-        found = metric_util.to_label_prediction_example_weight(
+        found = tfma.metrics.to_label_prediction_example_weight(
             element, self.eval_config, self.key.model_name, flatten=False
         )
         for label, prediction, _ in found:
@@ -44,9 +43,9 @@ class Figure(beam.CombineFn):
 def _computations(
     name: str, classes: int, confidence: float, min_examples: int, eval_config: Any = None, model_name: str = ""
 ) -> list[Any]:
-    key = metric_types.MetricKey(name, model_name=model_name)
+    key = tfma.metrics.MetricKey(name, model_name=model_name)
     combiner = Figure(key, eval_config, classes, confidence, min_examples)
-    return [metric_types.MetricComputation(keys=[key], preprocessors=None, combiner=combiner)]
+    return [tfma.metrics.MetricComputation(keys=[key], preprocessors=None, combiner=combiner)]
 
 
 class OfSums(tfma.metrics.Metric):
@@ -54,7 +53,7 @@ class OfSums(tfma.metrics.Metric):
 
     def __init__(self, name: str, classes: int, confidence: float = 0.95, min_examples: int = 1) -> None:
         settings = {"name": name, "classes": classes, "confidence": confidence, "min_examples": min_examples}
-        super().__init__(metric_util.merge_per_key_computations(_computations), **settings)
+        super().__init__(tfma.metrics.merge_per_key_computations(_computations), **settings)
 
 
 class BrierScore(OfSums):

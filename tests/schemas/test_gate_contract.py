@@ -15,11 +15,11 @@ from typing import Any
 
 import pytest
 from pydantic import BaseModel, ValidationError
-from tensorflow_model_analysis.evaluators.metrics_validator import validate_metrics
-from tensorflow_model_analysis.metrics.metric_types import MetricKey
-from tensorflow_model_analysis.utils.config_util import update_eval_config_with_defaults
+from tensorflow_model_analysis.metrics import MetricKey
+from tensorflow_model_analysis.utils import update_eval_config_with_defaults
 
 from components._evaluation import metrics as names
+from components._evaluation.compat import validate
 from components._evaluation.evaluator import EvaluationPlan
 from components._evaluation.paired import upper_bound
 from components._evaluation.thresholds import check_agreement, eval_config, planned
@@ -194,7 +194,7 @@ def test_tfma_comes_to_the_same_verdict(key: str, bad: bool) -> None:
         values = _keyed(found, "candidate") | _keyed(before, "baseline")
         change = found["accuracy"] - before["accuracy"]
         values[MetricKey(names.ACCURACY, model_name="candidate", is_diff=True)] = change
-        valid &= validate_metrics((place, values), config).validation_ok
+        valid &= validate((place, values), config).validation_ok
     check_agreement(gates, planned(PLAN, models), gates.judge(measured), valid)
     if list(gates.stated()[key].thresholds(planned(PLAN, models))):
         assert valid == all(result.passed for result in judged) == (not bad)
