@@ -1,6 +1,7 @@
 import math
 
 import numpy as np
+import pytest
 import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
@@ -31,3 +32,16 @@ def test_a_record_has_the_bytes_that_protocol_buffers_give_it(shape, label, inde
         feature[name].int64_list.value.append(number)
     feature["image"].bytes_list.value.append(image.tobytes())
     assert record == expected.SerializeToString(deterministic=True)
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1, 1), (3, 2, 5, 3), (200, 28, 28, 1), (0, 4, 4, 3)])
+def test_images_become_the_bytes_that_tensorflow_decodes(shape):
+    """A canary: `to_bytes` relies on a serialized tensor ending in its content, which TensorFlow does not document.
+
+    Where it fails after an update of TensorFlow, cut the content out of the new layout in `to_bytes`.
+    """
+    images = np.random.default_rng(3).integers(0, 256, shape, np.uint8)
+    records = tf.function(example.to_bytes)(tf.constant(images))
+    assert records.shape == shape[:1]
+    decoded = [np.frombuffer(record, np.uint8).reshape(shape[1:]) for record in records.numpy()]
+    assert np.array_equal(np.reshape(decoded, shape), images)
