@@ -138,7 +138,7 @@ class Contract:
 
 def label_title(label: int, names: Sequence[str]) -> str:
     """A label and its name: "6 (Shirt)". Only the number where it has no name."""
-    return f"{label} ({names[label]})" if label < len(names) else str(label)
+    return f"{label} ({names[label]})" if 0 <= label < len(names) else str(label)
 
 
 def slice_title(slice_: str, names: Sequence[str]) -> str:

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
 PREDICTIONS = "predictions"
 CANDIDATE, BASELINE, BEST = "candidate", "baseline", "best"  # the models of an evaluation
-
-
 _NAMES = {"came": "measured", "words": "reason"}  # keys of gates.json since version 0.1
 
 

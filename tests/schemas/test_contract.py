@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from schemas.contract import SHIPPED, Contract, slice_title
+from schemas.contract import SHIPPED, Contract, label_title, slice_title
 from schemas.errors import ConfigurationError
 
 MNIST = (SHIPPED / "mnist.pbtxt").read_text(encoding="utf-8")
@@ -174,3 +174,8 @@ def test_slices_are_called_by_the_names_of_their_labels() -> None:
     assert slice_title("label=1", names) == "label=1 (label=0)"
     assert slice_title("label=2", names) == "label=2"
     assert slice_title("label=0", ()) == "label=0"
+
+
+@pytest.mark.parametrize(("label", "title"), [(0, "0 (cat)"), (1, "1 (dog)"), (2, "2"), (-1, "-1")])
+def test_a_label_has_its_name_and_an_unknown_label_has_none(label: int, title: str) -> None:
+    assert label_title(label, ("cat", "dog")) == title
