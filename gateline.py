@@ -22,7 +22,7 @@ from typing import Any, TypedDict, TypeVar, Unpack
 
 from pipeline.config import Config, profiles
 from pipeline.config import load as _load
-from pipeline.dag import components as _components
+from pipeline.dag import output as _output
 from pipeline.engine.component import StageRun, Unkeyed, component
 from pipeline.engine.plan import Rerun, Step
 from pipeline.engine.runner import Beam
@@ -210,33 +210,32 @@ class Run:
     @property
     def evaluation(self) -> Evaluation | None:
         """Gates, metrics, comparisons and predictions. None if the run did not come to an evaluation."""
-        return self._made(Evaluation)
+        return self._last(Evaluation)
 
     @property
     def model(self) -> Model | None:
         """The trained model and its history."""
-        return self._made(Model)
+        return self._last(Model)
 
     @property
     def statistics(self) -> Statistics | None:
         """Statistics of the data that the model was trained on."""
-        return self._made(Statistics)
+        return self._last(Statistics)
 
     @property
     def examples(self) -> Examples | None:
         """The records that the model was trained and tested on."""
-        return self._made(Examples)
+        return self._last(Examples)
 
-    def _made(self, kind: type[A]) -> A | None:
-        """The last artifact of this kind: mix's statistics come after describe's."""
-        return next((made for row in reversed(self.stages) if isinstance(made := self._found(row), kind)), None)
+    def _last(self, kind: type[A]) -> A | None:
+        """The last artifact of this type: mix's statistics come after describe's."""
+        return next((found for row in reversed(self.stages) if isinstance(found := self._found(row), kind)), None)
 
     def _found(self, row: dict[str, Any]) -> Artifact | None:
-        kind = _components().get(row["stage"])
-        if kind is None or not (row["key"] and row["digest"]):
+        if not (row["key"] and row["digest"]):
             return None
-        found = _Store(Path(self.root)).find(row["stage"], row["key"], kind.output)
-        return found if found and found.digest == row["digest"] else None
+        artifact = _Store(Path(self.root)).find(row["stage"], row["key"], _output(row["stage"]))
+        return artifact if artifact and artifact.digest == row["digest"] else None
 
     @functools.cached_property
     def _row(self) -> dict[str, Any] | None:

@@ -1,6 +1,5 @@
 """validate: the data against its contract."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
@@ -48,9 +47,7 @@ def validate(
             checks.drift,
         )
     found = [anomaly for anomaly in found if anomaly.severity != "ignore"]
-    (run.out / "anomalies.json").write_text(
-        json.dumps([asdict(anomaly) for anomaly in found], indent=2), encoding="utf-8"
-    )
+    Verdict.write_anomalies(run.out, [asdict(anomaly) for anomaly in found])
     (run.out / "anomalies.pbtxt").write_text(text_format.MessageToString(_proto(contract, found)), encoding="utf-8")
     errors = tuple(anomaly.words for anomaly in found if anomaly.severity == "error")
     warnings = tuple(anomaly.words for anomaly in found if anomaly.severity == "warning")

@@ -24,7 +24,7 @@ from components.work import work
 from pipeline.config import Config
 from pipeline.engine.component import Component, Node
 from pipeline.serving import ModelDirectory
-from schemas.artifacts import Arrivals
+from schemas.artifacts import Arrivals, Artifact
 from schemas.contract import Contract
 from schemas.settings.spans import Spans
 
@@ -128,3 +128,9 @@ def complete(c: Config) -> Arrivals | None:
 def components() -> dict[str, Component]:
     """Every stage and resolver of the line, by name."""
     return {each.name: each for each in globals().values() if isinstance(each, Component)}
+
+
+def output(stage: str) -> type[Artifact]:
+    """The type of artifact that a stage of the line makes; `Artifact` for a stage of another line."""
+    component = components().get(stage)
+    return component.output if component else Artifact

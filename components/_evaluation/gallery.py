@@ -14,6 +14,7 @@ from etils import epy
 
 from schemas import example
 from schemas.artifacts import Examples
+from schemas.artifacts.evaluation import GALLERY, GALLERY_IMAGES
 from schemas.errors import GatelineError
 
 with epy.lazy_imports():
@@ -69,8 +70,8 @@ def leave(examples: Examples, predictions: Path, out: Path, classes: int, leaked
     sure = thresholds([answers for _, _, answers in shards], classes)
     entries = {name: _entries(best[name], pixels, sure) if name in best else [] for name in _CHOICES}
     shape = next((tuple(rows.shape[0].tolist()) for rows in best.values() if len(rows.shape)), (0, 0, 0))
-    np.save(out / "gallery.npy", np.frombuffer(b"".join(pixels), np.uint8).reshape(len(pixels), *shape))
-    (out / "gallery.json").write_text(json.dumps(entries, indent=1, allow_nan=False), encoding="utf-8")
+    np.save(out / GALLERY_IMAGES, np.frombuffer(b"".join(pixels), np.uint8).reshape(len(pixels), *shape))
+    (out / GALLERY).write_text(json.dumps(entries, indent=1, allow_nan=False), encoding="utf-8")
 
 
 def thresholds(predictions: list[Path], classes: int) -> "np.ndarray":

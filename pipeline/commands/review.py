@@ -127,10 +127,10 @@ def compare(
     from pipeline.store import Store
 
     lineage = lineage_at(root, database)
-    found = comparison.beside(Store(root), lineage, *(run_of(lineage, number, root) for number in (old, new)))
+    compared = comparison.compare(Store(root), lineage, *(run_of(lineage, number, root) for number in (old, new)))
     if as_json:
-        print(json.dumps(found.as_json(), indent=2))
+        print(json.dumps(compared.as_json(), indent=2))
     else:
-        comparison.show(found)
-    if found.refusal:
-        raise found.refusal
+        comparison.show(compared)
+    if compared.refusal:
+        raise compared.refusal

@@ -1,60 +1,53 @@
-"""Two runs side by side: differences of configuration and data, differences of metrics beyond noise, and which model
-is better on the same images.
+"""Two runs compared: differences of settings and data, differences of metrics beyond noise, and which model is better
+on the same test images.
 
-found = beside(Store(root), lineage, lineage.run(3), lineage.run(7))
-found.paired["words"]    # "0.31 points better than run 3 (...)"
+comparison = compare(Store(root), lineage, lineage.run(3), lineage.run(7))
+comparison.paired["words"]    # "0.31 points better than run 3 (...)"
 """
 
 import dataclasses
 import hashlib
 import math
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from etils import epy
 from rich.text import Text
 
-from components._evaluation import paired
 from pipeline.lineage import Lineage
 from pipeline.report import spans, terminal
-from pipeline.report.artifacts import Remains
+from pipeline.report.same_images import Evaluated, paired_comparison
 from pipeline.report.times import local
+from pipeline.runs.artifacts import RunArtifacts
 from pipeline.store import Store
+from schemas.artifacts import Admission, Evaluation, Examples, Mixture, Statistics
 from schemas.contract import slice_title
 from schemas.errors import ConfigurationError
-from schemas.gates.paired import Paired
-
-with epy.lazy_imports():
-    import numpy as np
-    import pyarrow as pa
-    import pyarrow.parquet as pq
 
 Json = dict[str, Any]
-FIGURES = ("accuracy", "loss", "brier", "ece")
+METRICS = ("accuracy", "loss", "brier", "ece")
 
 
 @dataclass(frozen=True)
-class Beside:
+class RunComparison:
     """Two runs; `old` is the one named first. Each row of a list has `old` and `new`, None where a run has no value."""
 
     runs: tuple[Json, Json]  # run, profile, state, started
     configuration: list[Json]  # `key`, dotted; only what differs
     data: list[Json]  # `what`: source, digests of contract and data, counts
-    spans: list[Json]  # `span`, and what became of it; only what differs, the newest first
+    spans: list[Json]  # `span`, and whether it was trained on; only what differs, the newest first
     overall: list[Json]  # `figure`
     slices: list[Json]  # `slice`, `difference` (new minus old), `interval`, `beyond_noise`
-    names: tuple[str, ...]  # what the labels are called, in their order; empty where the contract does not say
-    paired: Json | None  # `components._evaluation.paired.Comparison` of new with old, and its words
+    names: tuple[str, ...]  # of the labels, in their order; empty where the contract does not state them
+    paired: Json | None  # see `paired_comparison`
     refusal: ConfigurationError | None  # why there is no paired comparison
     damaged: list[str]  # files that cannot be read: "metrics.json of run 3"
 
     def as_json(self) -> Json:
-        found = {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name != "refusal"}
-        return {**found, "unpaired": self.refusal.cause if self.refusal else None}
+        values = {each.name: getattr(self, each.name) for each in dataclasses.fields(self) if each.name != "refusal"}
+        return {**values, "unpaired": self.refusal.cause if self.refusal else None}
 
 
-def beside(store: Store, lineage: Lineage, old: Json, new: Json) -> Beside:
+def compare(store: Store, lineage: Lineage, old: Json, new: Json) -> RunComparison:
     """The comparison of two runs of one store.
 
     Raises:
@@ -62,36 +55,35 @@ def beside(store: Store, lineage: Lineage, old: Json, new: Json) -> Beside:
     """
     if old["run"] == new["run"]:
         raise ConfigurationError(
-            f"run {old['run']} stands on both sides", "Name two runs; python -m pipeline runs lists them."
+            f"run {old['run']} cannot be compared with itself", "Name two runs; python -m pipeline runs lists them."
         )
-    remains = Remains(store, lineage.executions(old["run"])), Remains(store, lineage.executions(new["run"]))
-    before, after = map(_figures, remains)
+    sides = [Evaluated(run, RunArtifacts(store, lineage.executions(run["run"]))) for run in (old, new)]
+    artifacts = [side.artifacts for side in sides]
+    before, after = map(_metrics, artifacts)
+    paired, refusal = None, None
     try:
-        paired, refusal = _in_pairs((old, new), remains), None
+        paired = paired_comparison(*sides)
     except ConfigurationError as error:
-        paired, refusal = None, error
+        refusal = error
     keys = ("run", "profile", "state", "started")
-    return Beside(
+    return RunComparison(
         runs=({key: old[key] for key in keys}, {key: new[key] for key in keys}),
         configuration=[
             row for row in _rows("key", _dotted(old["config"]), _dotted(new["config"])) if row["old"] != row["new"]
         ],
-        data=_rows("what", *map(_data, remains)),
-        spans=[row for row in reversed(_rows("span", *map(_spans, remains))) if row["old"] != row["new"]],
+        data=_rows("what", *map(_data, artifacts)),
+        spans=[row for row in reversed(_rows("span", *map(_spans, artifacts))) if row["old"] != row["new"]],
         overall=_rows("figure", before["overall"], after["overall"]),
         slices=[
             _slice(name, row, after["slices"][name])
             for name, row in before["slices"].items()
             if name in after["slices"]
         ],
-        names=remains[1].names,
+        names=artifacts[1].label_names,
         paired=paired,
         refusal=refusal,
         damaged=[
-            f"{file} of run {run['run']}"
-            for run, each in zip((old, new), remains, strict=True)
-            for found in each.damaged.values()
-            for file in found
+            f"{file} of {side.name}" for side in sides for files in side.artifacts.damaged.values() for file in files
         ],
     )
 
@@ -130,32 +122,32 @@ def _slice(name: str, old: Json, new: Json) -> Json:
     }
 
 
-def _figures(remains: Remains) -> Json:
-    """The candidate's metrics; where they cannot be read, what the lineage recorded."""
-    facts = remains.stages.get("evaluate", {}).get("facts") or {}
-    metrics = remains.json("evaluate", "metrics.json", {}).get("candidate", {})
-    overall = {name: value for name, value in (metrics.get("overall") or facts).items() if name in FIGURES}
+def _metrics(artifacts: RunArtifacts) -> Json:
+    """The candidate's metrics; where they cannot be read, those that the lineage recorded."""
+    metrics = (artifacts.read(Evaluation, Evaluation.metrics) or {}).get("candidate", {})
+    recorded, mixture = artifacts.last(Evaluation), artifacts.last(Mixture)
+    facts = {"accuracy": recorded.accuracy, "loss": recorded.loss} if recorded else {}
+    overall = {name: value for name, value in (metrics.get("overall") or facts).items() if name in METRICS}
     if fresh := metrics.get("fresh"):
-        overall[f"accuracy on {remains.stages.get('mix', {}).get('facts', {}).get('fresh') or 'fresh images'}"] = fresh[
-            "accuracy"
-        ]
+        overall[f"accuracy on {(mixture.fresh if mixture else '') or 'fresh images'}"] = fresh["accuracy"]
     return {"overall": overall, "slices": metrics.get("slices") or {}}
 
 
-def _data(remains: Remains) -> Json:
-    stages, described = remains.stages, remains.described
-    facts = {name: stage["facts"] or {} for name, stage in stages.items()}
-    made = {"examples": described if described == "mix" else "ingest", "statistics": described}
-    digests = {name: (stages.get(stage, {}).get("digest") or "")[:12] or None for name, stage in made.items()}
-    counts = {f"{split} images": count for split, count in facts.get(described, {}).get("counts", {}).items()}
-    learnt = {"spans trained on": len(facts["mix"]["spans"])} if described == "mix" else {}
-    contract = {"contract": hashlib.sha256(found.text.encode()).hexdigest()[:12]} if (found := remains.contract) else {}
-    return {"source": facts.get("ingest", {}).get("source"), **learnt, **contract, **digests, **counts}
+def _data(artifacts: RunArtifacts) -> Json:
+    base, mixture = artifacts.first(Examples), artifacts.last(Mixture)
+    digests = {"examples": artifacts.last(Examples), "statistics": (described := artifacts.last(Statistics))}
+    contract = artifacts.contract
+    return {
+        "source": base.source if base else None,
+        **({"spans trained on": len(mixture.spans)} if mixture else {}),
+        **({"contract": hashlib.sha256(contract.text.encode()).hexdigest()[:12]} if contract else {}),
+        **{name: artifact.digest[:12] if artifact else None for name, artifact in digests.items()},
+        **({f"{split} images": count for split, count in described.counts.items()} if described else {}),
+    }
 
 
-def _spans(remains: Remains) -> Json:
-    facts = {name: stage["facts"] for name, stage in remains.stages.items()}
-    return {row["span"]: row["fate"] for row in spans.of(facts, remains.json("admit", "spans.json", []))}
+def _spans(artifacts: RunArtifacts) -> Json:
+    return {row["span"]: row["fate"] for row in spans.of(artifacts, artifacts.read(Admission, Admission.rows) or [])}
 
 
 def _rows(name: str, old: Json, new: Json) -> list[Json]:
@@ -163,113 +155,34 @@ def _rows(name: str, old: Json, new: Json) -> list[Json]:
 
 
 def _dotted(config: Json, prefix: str = "") -> Json:
-    found: Json = {}
+    flat: Json = {}
     for key, value in config.items():
-        found |= _dotted(value, f"{prefix}{key}.") if isinstance(value, dict) and value else {f"{prefix}{key}": value}
-    return found
+        flat |= _dotted(value, f"{prefix}{key}.") if isinstance(value, dict) and value else {f"{prefix}{key}": value}
+    return flat
 
 
-def _in_pairs(runs: tuple[Json, Json], remains: tuple[Remains, Remains]) -> Json:
-    """The paired comparison as JSON values, on the test images that neither run saw in train.
-
-    Raises:
-        ConfigurationError: an evaluation is absent, gone or damaged, or they are of other test images.
-    """
-    predictions = [_predictions(run, each) for run, each in zip(runs, remains, strict=True)]
-    numbers = f"runs {runs[0]['run']} and {runs[1]['run']}"
-    other = ConfigurationError(
-        f"{numbers} were not evaluated on the same test images", "Compare runs of the same dataset and splits."
-    )
-    if not _same_test_data(*remains):
-        raise other
-    leaked = [index for run, each in zip(runs, remains, strict=True) for index in _leaked(run, each)]
-    (images, before), (again, after) = (_right(run, path, leaked) for run, path in zip(runs, predictions, strict=True))
-    if not len(images) or not np.array_equal(images, again):
-        raise other
-    settings = Paired.model_validate((runs[1]["config"].get("gates") or {}).get("paired") or {})
-    found = paired.compare(after, before, margin=settings.margin, alpha=settings.alpha)
-    return {
-        **dataclasses.asdict(found),
-        "interval": list(found.interval),
-        "words": found.words(f"run {runs[0]['run']}"),
-    }
-
-
-def _predictions(run: Json, remains: Remains) -> Path:
-    if not remains.stages.get("evaluate", {}).get("path"):
-        raise ConfigurationError(
-            f"run {run['run']} has no evaluation: it ended as {run['state']}", "Name a run that came to the gates."
-        )
-    path = remains.path("evaluate")
-    if path is None or not (path / "predictions").is_dir():
-        lost = "is gone from the store, or was made again since" if "evaluate" in remains.missing else "is damaged"
-        cause = f"the evaluation of run {run['run']} {lost}"
-        raise ConfigurationError(cause, f"Make it again: {run['command']}")
-    return path / "predictions"
-
-
-def _same_test_data(old: Remains, new: Remains) -> bool:
-    """Whether the test shards are the same, byte for byte; for deleted artifacts, whether all of the data is."""
-    if not ("ingest" in old.stages and "ingest" in new.stages):
-        return False
-    manifests = [each.manifest("ingest") for each in (old, new)]
-    shards = [
-        [f["sha256"] for name, f in sorted((m or {}).get("files", {}).items()) if name.startswith("test-")]
-        for m in manifests
-    ]
-    return (
-        shards[0] == shards[1]
-        if all(shards)
-        else bool(old.stages["ingest"]["digest"] == new.stages["ingest"]["digest"])
-    )
-
-
-def _leaked(run: Json, remains: Remains) -> list[int]:
-    found: list[int] = remains.json(remains.described, "leaked.json", [])
-    if "leaked.json" in remains.damaged.get(
-        remains.described, ()
-    ):  # to count such images in would favour who learnt them by heart
-        cause = f"leaked.json of run {run['run']} cannot be read: which test images it also had in train is not known"
-        raise ConfigurationError(cause, f"Make it again: {run['command']} --force {remains.described}")
-    return found
-
-
-def _right(run: Json, predictions: Path, leaked: list[int]) -> "tuple[np.ndarray, np.ndarray]":
-    """Indices of the images in order, int64 [n], and whether the answer was right, bool [n]."""
-    try:
-        table = pq.read_table(predictions, columns=["index", "label", "probabilities"])
-    except (OSError, pa.ArrowException) as error:
-        cause = f"the predictions of run {run['run']} cannot be read: {str(error).splitlines()[0]}"
-        raise ConfigurationError(cause, f"Make them again: {run['command']} --force evaluate") from None
-    indices, column = table["index"].to_numpy(), table["probabilities"].combine_chunks()
-    probabilities = column.values.to_numpy(zero_copy_only=False).reshape(len(indices), -1)
-    right = (probabilities.argmax(1) == table["label"].to_numpy()) & np.isfinite(probabilities).all(1)
-    order = np.argsort(indices)
-    order = order[~np.isin(indices[order], leaked)]
-    return indices[order], right[order]
-
-
-def show(found: Beside) -> None:
+def show(comparison: RunComparison) -> None:
     """The comparison in the terminal."""
-    old, new = found.runs
+    old, new = comparison.runs
     names = [f"run {run['run']}" for run in (old, new)]
-    if found.paired:
-        colour = {"better": "bold green", "worse": "bold red"}.get(found.paired["verdict"], "bold")
-        terminal.say(Text.assemble((f"{names[1]}: {found.paired['words']}", colour)))
+    if comparison.paired:
+        colour = {"better": "bold green", "worse": "bold red"}.get(comparison.paired["verdict"], "bold")
+        terminal.say(Text.assemble((f"{names[1]}: {comparison.paired['words']}", colour)))
     run = {key: (old[key], new[key]) for key in ("profile", "state")} | {
         "started": tuple(local(r["started"]) for r in (old, new))
     }
     rows = [("run", name, *values) for name, values in run.items()]
-    rows += [("settings", row["key"], row["old"], row["new"]) for row in found.configuration]
-    rows += [("data", row["what"], row["old"], row["new"]) for row in found.data]
+    rows += [("settings", row["key"], row["old"], row["new"]) for row in comparison.configuration]
+    rows += [("data", row["what"], row["old"], row["new"]) for row in comparison.data]
     rows += [
-        ("spans", row["span"], row["old"] or "absent", row["new"] or "absent") for row in found.spans[: spans.NEWEST]
+        ("spans", row["span"], row["old"] or "absent", row["new"] or "absent")
+        for row in comparison.spans[: spans.NEWEST]
     ]
-    if (more := len(found.spans) - spans.NEWEST) > 0:
+    if (more := len(comparison.spans) - spans.NEWEST) > 0:
         rows.append(("spans", f"and {more:,} more", "", ""))
-    rows += [("model", row["figure"], row["old"], row["new"]) for row in found.overall]
-    beyond = [row for row in found.slices if row["beyond_noise"]]
-    rows += [("slices", slice_title(row["slice"], found.names), row["old"], row["new"]) for row in beyond]
+    rows += [("model", row["figure"], row["old"], row["new"]) for row in comparison.overall]
+    beyond = [row for row in comparison.slices if row["beyond_noise"]]
+    rows += [("slices", slice_title(row["slice"], comparison.names), row["old"], row["new"]) for row in beyond]
     table = terminal.new_table("", " ", *names)
     for n, (group, name, *values) in enumerate(rows):
         style = "dim" if values[0] == values[1] else ""
@@ -278,13 +191,13 @@ def show(found: Beside) -> None:
             *(Text(text, style) for text in (name, *map(_shown, values))),
         )
     terminal.say(table)
-    if found.damaged:
-        terminal.say(Text(f"damaged: {', '.join(found.damaged)}", "yellow"))
-    if not found.configuration:
+    if comparison.damaged:
+        terminal.say(Text(f"damaged: {', '.join(comparison.damaged)}", "yellow"))
+    if not comparison.configuration:
         terminal.say(Text("settings do not differ", "dim"))
-    if found.slices:
+    if comparison.slices:
         terminal.say(
-            Text(f"{len(beyond)} of {len(found.slices)} slices differ by more than noise (95 % interval)", "dim")
+            Text(f"{len(beyond)} of {len(comparison.slices)} slices differ by more than noise (95 % interval)", "dim")
         )
 
 

@@ -1,4 +1,4 @@
-"""Everything that a report says about a run, gathered from the lineage and from the artifacts that still stand.
+"""Everything that a report shows about a run, gathered from the lineage and from the artifacts in the store.
 
 facts = gather(store, lineage.run(7), lineage.executions(7))
 facts.verdict                       # "Pushed as version 3: every gate passed."
@@ -6,58 +6,78 @@ facts.metrics["candidate"]["overall"]["accuracy"]
 """
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipeline.lineage.states import RunState
 from pipeline.report import spans
-from pipeline.report.artifacts import Remains
+from pipeline.runs.artifacts import RunArtifacts
 from pipeline.store import Store
+from pipeline.store import facts as facts_of
 from schemas import statistics
+from schemas.artifacts import (
+    Admission,
+    DamagedFile,
+    Evaluation,
+    Examples,
+    GateResult,
+    Model,
+    Pushed,
+    ServingCheck,
+    Statistics,
+    Verdict,
+)
+from schemas.artifacts.data import STATISTICS
 from schemas.contract import slice_title
+
+if TYPE_CHECKING:
+    import numpy as np
 
 ROW = {"count": 0, "accuracy": None, "interval": None, "loss": None, "brier": None, "ece": None}
 SHOWN = 32  # mistakes that the gallery keeps
 GALLERY = ("mistakes", "lost", "gained", "samples")
+Json = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Facts:
-    """A run in JSON values. What its stages did not come to is empty."""
+    """A run in JSON values. Fields of stages that the run did not reach are empty."""
 
-    run: dict[str, Any]
-    stages: list[dict[str, Any]]
-    gates: list[dict[str, Any]]
-    metrics: dict[str, Any]  # by model: "candidate" and, where there was one, "baseline" and "best"
-    comparisons: list[dict[str, Any]]
-    gallery: dict[str, list[dict[str, Any]]]
+    run: Json
+    stages: list[Json]
+    gates: list[GateResult]
+    metrics: Json  # by model: "candidate" and, where there was one, "baseline" and "best"
+    comparisons: list[Json]
+    gallery: dict[str, list[Json]]
     history: list[dict[str, float]]
-    anomalies: list[dict[str, Any]]
+    anomalies: list[Json]
+    validated: bool
     source: str  # dataset and version, without spans
     counts: dict[str, int]  # records by split
-    splits: dict[
-        str, dict[str, Any]
-    ]  # by split: how often each label occurs, copies, images that stand in other splits
-    spans: list[dict[str, Any]]  # rows of `spans.of`
-    serving: dict[str, Any]
-    pushed: dict[str, Any]
-    names: tuple[str, ...]  # what the labels are called, in their order; empty where the contract does not say
+    splits: dict[str, Json]  # by split: counts of labels, duplicates, images that are also in other splits
+    spans: list[Json]  # rows of `spans.of`
+    serving: Json
+    pushed: Json
+    served: int | None  # the version that the candidate was compared with
+    names: tuple[str, ...]  # of the labels, in their order; empty where the contract does not state them
     versions: dict[str, str]  # of the libraries that the stages import
     missing: list[str]  # stages whose artifacts are gone from the store, or were made again since
     damaged: dict[str, list[str]]  # by stage: files that cannot be read
-    images: Path | None = None  # gallery.npy
+    problems: dict[str, str]  # by field: why it is empty, where its file is gone or damaged
+    images: "np.ndarray | None" = None  # of the gallery: uint8 [n, height, width, channels]
 
     @property
     def verdict(self) -> str:
-        """What came of the run, and why, in one sentence."""
-        version, said = self.pushed.get("version", "?"), how_passed(self.gates)
-        if self.run["state"] == "pushed":
-            return f"Pushed as version {version}: {said}."
-        if self.run["state"] == "unchanged":
-            return f"Nothing changed: version {version} already holds this model{'; ' + said if ';' in said else ''}."
-        first = (self.run["message"] or "").split("\n")[0].split(": ", 1)[-1].rstrip(".")
-        return f"{self.run['state'].capitalize()}{': ' + first if first else ''}."
+        """The outcome of the run and its reason, in one sentence."""
+        version, passed = self.pushed.get("version", "?"), how_passed(self.gates)
+        if self.run["state"] == RunState.PUSHED:
+            return f"Pushed as version {version}: {passed}."
+        if self.run["state"] == RunState.UNCHANGED:
+            more = "; " + passed if ";" in passed else ""
+            return f"Nothing changed: version {version} already holds this model{more}."
+        cause = (self.run["message"] or "").split("\n")[0].split(": ", 1)[-1].rstrip(".")
+        return f"{self.run['state'].capitalize()}{': ' + cause if cause else ''}."
 
     @property
     def remedy(self) -> str:
@@ -70,17 +90,21 @@ class Facts:
         return RunState(self.run["state"]).succeeded
 
     @property
-    def candidate(self) -> dict[str, Any] | None:
-        found: dict[str, Any] | None = self.metrics.get("candidate")
-        return found
+    def candidate(self) -> Json | None:
+        metrics: Json | None = self.metrics.get("candidate")
+        return metrics
 
     @property
     def fresh(self) -> str:
-        """The span of which some images are tested on, beside the test split."""
+        """The span that the fresh images are from."""
         return next((row["span"] for row in self.spans if row["fresh"]), "")
 
+    def absent(self, field: str, otherwise: str) -> str:
+        """Why a field is empty: its file is gone or damaged, or `otherwise`."""
+        return self.problems.get(field, otherwise)
+
     def named(self, label: int) -> str:
-        """What a label is called; its number, where it has no name."""
+        """The name of a label; its number, where it has no name."""
         return self.names[label] if label < len(self.names) else str(label)
 
     def title(self, slice_: str) -> str:
@@ -88,88 +112,76 @@ class Facts:
         return slice_title(slice_, self.names)
 
     @property
-    def label_errors(self) -> list[dict[str, Any]]:
-        """Wrong answers of which the model is so sure that the label may be what is wrong: evaluate flags them."""
+    def label_errors(self) -> list[Json]:
+        """Mistakes that evaluate flagged as likely label errors, because the model is so confident."""
         return [entry for entry in self.gallery["mistakes"] if suspect(entry)]
 
     @property
     def label_errors_counted(self) -> str:
-        """How many; the gallery keeps 32 mistakes, so there may be more."""
+        """Their number; the gallery keeps 32 mistakes, so there may be more."""
         return f"{len(self.label_errors)}{' or more' if len(self.gallery['mistakes']) >= SHOWN else ''}"
 
-    def as_json(self) -> dict[str, Any]:
-        found = {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name != "images"}
-        return {"verdict": self.verdict, **found, "label_errors": len(self.label_errors)}
+    def as_json(self) -> Json:
+        left_out = ("images", "problems", "validated", "served")
+        values = {each.name: getattr(self, each.name) for each in dataclasses.fields(self) if each.name not in left_out}
+        gates = [gate.as_row() for gate in self.gates]
+        return {"verdict": self.verdict, **values, "gates": gates, "label_errors": len(self.label_errors)}
 
 
-def gather(store: Store, run: dict[str, Any], stages: list[dict[str, Any]]) -> Facts:
-    """The facts of a run and its executions. Deleted or damaged artifacts leave their part empty, and are named."""
-    remains = Remains(store, stages)
-    load = remains.json
-    facts = {s["stage"]: s["facts"] or {} for s in stages}
-    recipes = [(remains.manifest(s["stage"]) or {}).get("recipe", {}) for s in stages]
+def gather(store: Store, run: Json, executions: list[Json]) -> Facts:
+    """The facts of a run and its executions. Fields of deleted or damaged artifacts are empty; `problems` says why."""
+    artifacts = RunArtifacts(store, executions)
+    recipes = [manifest.get("recipe", {}) for manifest in artifacts.manifests]
+    evaluation, examples = artifacts.last(Evaluation), artifacts.first(Examples)
+    described, pushed = artifacts.last(Statistics), artifacts.last(Pushed)
+    metrics = artifacts.read(Evaluation, Evaluation.metrics) or {}
+    comparisons = artifacts.read(Evaluation, Evaluation.comparisons) or []
+    baseline = next((each for each in comparisons if each["with"] == "baseline"), {})
     return Facts(
         run=run,
-        stages=stages,
-        gates=[gate_in_words(gate) for gate in load("evaluate", "gates.json", [])],
-        metrics={name: _in_full(found) for name, found in load("evaluate", "metrics.json", {}).items()},
-        comparisons=load("evaluate", "comparisons.json", []),
-        gallery={name: [] for name in GALLERY} | load("evaluate", "gallery.json", {}),
-        history=load("train", "history.json", []),
-        anomalies=load("validate", "anomalies.json", []),
-        source=facts.get("ingest", {}).get("source", ""),
-        counts=facts.get(remains.described, {}).get("counts", {}),
-        splits=_splits(remains),
-        spans=spans.of(facts, load("admit", "spans.json", [])),
-        serving=load("check_serving", "serving.json", {}),
-        pushed=facts.get("push", {}),
-        names=remains.names,
+        stages=executions,
+        gates=list(artifacts.read(Evaluation, Evaluation.gates) or ()),
+        metrics={model: _complete(rows) for model, rows in metrics.items()},
+        comparisons=comparisons,
+        gallery={name: [] for name in GALLERY} | (artifacts.read(Evaluation, Evaluation.gallery) or {}),
+        history=artifacts.read(Model, Model.history) or [],
+        anomalies=artifacts.read(Verdict, Verdict.anomalies) or [],
+        validated=artifacts.last(Verdict) is not None,
+        source=examples.source if examples else "",
+        counts=described.counts if described else {},
+        splits=artifacts.read(Statistics, _splits) or {},
+        spans=spans.of(artifacts, artifacts.read(Admission, Admission.rows) or []),
+        serving=artifacts.read(ServingCheck, ServingCheck.measurements) or {},
+        pushed=facts_of(pushed) if pushed else {},
+        served=baseline.get("version") or (evaluation.baseline if evaluation else None),
+        names=artifacts.label_names,
         versions=dict(sorted(version for recipe in recipes for version in recipe.get("versions", {}).items())),
-        images=remains.whole("evaluate", "gallery.npy"),
-        missing=remains.missing,
-        damaged=remains.damaged,
+        images=artifacts.read(Evaluation, Evaluation.gallery_images),
+        missing=artifacts.missing,
+        damaged=artifacts.damaged,
+        problems=artifacts.problems,
     )
 
 
-def how_passed(gates: list[dict[str, Any]]) -> str:
-    """How a model passed its gates, as part of a sentence: what could not be judged, and what was allowed to pass."""
-    few = sum(gate["verdict"] == "too few examples" for gate in gates)
-    said = [f"{few} could not be judged (too few test images)"] if few else []
+def how_passed(gates: Sequence[GateResult]) -> str:
+    """How a model passed its gates, as part of a sentence: gates that could not decide, and what was tolerated."""
+    few = sum(gate.verdict == "too few examples" for gate in gates)
+    parts = [f"{few} could not be judged (too few test images)"] if few else []
     verdicts = {"worse": "worse than", "undecided": "undecided against"}
-    beside = next((gate["came"].split(",")[0] for gate in gates if gate["gate"] == "paired" and gate["passed"]), "")
-    if beside in verdicts:
-        said.append(f"{verdicts[beside]} the served model, which gates.paired lets pass")
-    return "every gate passed" if gates and not said else "; ".join(["no gate refused", *said])
+    paired = next((gate.measured.split(",")[0] for gate in gates if gate.gate == "paired" and gate.passed), "")
+    if paired in verdicts:
+        parts.append(f"{verdicts[paired]} the served model, which gates.paired lets pass")
+    return "every gate passed" if gates and not parts else "; ".join(["no gate refused", *parts])
 
 
-def suspect(entry: dict[str, Any]) -> bool:
-    """Whether a wrong answer is a likely label error. Older stores have no flag: there, confidence above 95 %."""
+def suspect(entry: Json) -> bool:
+    """Whether a mistake is a likely label error. Older stores have no flag: there, confidence above 95 %."""
     sure = bool(entry["top"]) and (entry["top"][0][1] or 0) > 0.95
     return bool(entry.get("suspect", sure))
 
 
-def gate_in_words(gate: dict[str, Any]) -> dict[str, Any]:
-    """A gate as evaluate leaves it. Older stores hold the bound and what came as numbers only."""
-    if "required" in gate:
-        return {"on": gate["slice"]} | gate
-    upper, came, bound = gate["gate"] == "drop", gate["came"], gate["bound"]
-    return {
-        "gate": gate["gate"],
-        "slice": (slice_ := gate["slice"].replace("class ", "label=")),
-        "on": slice_,
-        "required": f"{'≤' if upper else '≥'} {bound:.4f}",
-        "came": "none" if came is None else f"{came:.4f}",
-        "margin": "" if came is None else f"{bound - came if upper else came - bound:+.4f}",
-        "verdict": "passed" if gate["passed"] else "refused",
-        "passed": gate["passed"],
-        "bound": bound,
-        "value": came,
-        "words": gate["words"],
-    }
-
-
-def _in_full(model: dict[str, Any]) -> dict[str, Any]:
-    """The metrics of one model, every figure in its place. Older stores know classes only, and fewer figures."""
+def _complete(model: Json) -> Json:
+    """The metrics of one model with every key. Older stores know classes only, and fewer metrics."""
     slices = model.get("slices") or {f"label={label}": row for label, row in model.get("classes", {}).items()}
     return {
         "overall": ROW | model["overall"],
@@ -182,23 +194,15 @@ def _in_full(model: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _splits(remains: Remains) -> dict[str, dict[str, Any]]:
-    """Labels, copies and leaked images by split, read without TensorFlow."""
-    from google.protobuf.message import DecodeError
-
-    path = remains.whole(remains.described, "stats.tfrecord")
+def _splits(described: Statistics) -> dict[str, Json]:
     try:
-        content = path.read_bytes() if path else b""
-        record = content[12 : 12 + int.from_bytes(content[:8], "little")]
-        datasets = statistics.pb.DatasetFeatureStatisticsList.FromString(record).datasets
         return {
-            each.name: {
-                "labels": statistics.values(each, "label"),
-                "copies": int(statistics.custom(each, "duplicates")),
-                "leaked": statistics.leaked(each),
+            name: {
+                "labels": statistics.values(split, "label"),
+                "copies": int(statistics.custom(split, "duplicates")),
+                "leaked": statistics.leaked(split),
             }
-            for each in datasets
+            for name, split in described.by_split().items()
         }
-    except (OSError, DecodeError, KeyError):
-        remains.harmed(remains.described, "stats.tfrecord")
-        return {}
+    except KeyError as error:  # a feature that every version writes
+        raise DamagedFile(described.path, STATISTICS, error) from None

@@ -2,7 +2,6 @@
 
 import io
 import json
-import os
 import re
 from pathlib import Path
 from typing import Any
@@ -37,9 +36,7 @@ def save(path: Path, text: str) -> Path:
     """
     with files.explained(path.parent, "cannot write the report to"):
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
+        files.atomic_write_text(path, text)
     return path
 
 

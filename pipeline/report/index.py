@@ -6,7 +6,7 @@ write(gather(Store(root), lineage, root / "serving"), root / "reports")["html"]
 import dataclasses
 import datetime
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,18 +14,21 @@ from typing import Any
 from markupsafe import Markup
 
 from pipeline.lineage import Lineage, now
+from pipeline.lineage.states import RunState
 from pipeline.report import history, spans
-from pipeline.report.artifacts import Remains
-from pipeline.report.facts import gate_in_words, how_passed
+from pipeline.report.facts import how_passed
 from pipeline.report.html import environment, save, sentence
 from pipeline.report.row import Row
 from pipeline.report.times import local
+from pipeline.runs.artifacts import Recorded, RunArtifacts
 from pipeline.serving import ModelDirectory
 from pipeline.store import Store
+from schemas.artifacts import Admission, Collected, Evaluation, GateResult, Pushed, ServingCheck, Verdict
+from schemas.artifacts import Gate as GateArtifact
 from schemas.errors import StoreError
 from schemas.settings.source import data_set_name
 
-NEWEST = 50  # runs that stand in the open; the older ones are folded
+NEWEST = 50  # runs that are shown; the older ones are folded
 Json = dict[str, Any]
 
 
@@ -51,13 +54,13 @@ class Index:
 
     @property
     def headline(self) -> str:
-        standing = [each for each in self.served if each.version is not None]
-        if not standing:
+        models = [each for each in self.served if each.version is not None]
+        if not models:
             return "Nothing is served yet."
-        if len(standing) == 1:
-            since = f", since {local(standing[0].since)[:10]}" if standing[0].since else ""
-            return f"{standing[0].model} serves version {standing[0].version}{since}."
-        return f"{len(standing)} models are served."
+        if len(models) == 1:
+            since = f", since {local(models[0].since)[:10]}" if models[0].since else ""
+            return f"{models[0].model} serves version {models[0].version}{since}."
+        return f"{len(models)} models are served."
 
     def count(self, *states: str) -> int:
         return sum(row.state in states for row in self.rows)
@@ -67,26 +70,27 @@ class Index:
 
 
 def gather(store: Store, lineage: Lineage, serving_dir: Path) -> Index:
-    """The facts of all runs, from the lineage, the evaluations that still stand, and the serving directory."""
+    """The facts of all runs, from the lineage, the evaluations in the store, and the serving directory."""
     runs = lineage.runs()
-    stages = {run["run"]: {e["stage"]: e for e in lineage.executions(run["run"])} for run in runs}
+    artifacts = {run["run"]: RunArtifacts(store, lineage.executions(run["run"])) for run in runs}
     rows: list[Row] = []
-    known: dict[str, set[str]] = {}  # by model: the spans that were there when it was served
+    known: dict[str, set[str]] = {}  # by model: the spans that existed when it was served
     for run in reversed(runs):
-        seen = known.setdefault(_model(run), set())
-        rows.append(_row(run, Remains(store, list(stages[run["run"]].values())), store, seen))
-        if run["state"] in ("pushed", "unchanged") and "collect" in stages[run["run"]]:
-            seen.update((stages[run["run"]]["collect"]["facts"] or {}).get("spans", {}))
-    return Index(list(_served(serving_dir, runs, stages)), rows[::-1], now())
+        earlier = known.setdefault(_model(run), set())
+        rows.append(_row(run, artifacts[run["run"]], store, earlier))
+        collected = artifacts[run["run"]].last(Collected)
+        if run["state"] in (RunState.PUSHED, RunState.UNCHANGED) and collected:
+            earlier.update(collected.spans)
+    return Index(list(_served(serving_dir, runs, artifacts)), rows[::-1], now())
 
 
-def _row(run: Json, remains: Remains, store: Store, known: set[str]) -> Row:
-    facts = {name: stage["facts"] or {} for name, stage in remains.stages.items()}
+def _row(run: Json, artifacts: RunArtifacts, store: Store, known: set[str]) -> Row:
     finished = run["finished"]
     report = store.root / "reports" / f"run-{run['run']}.html"
-    gates = [gate_in_words(gate) for gate in remains.json("evaluate", "gates.json", [])]
-    comparisons = remains.json("evaluate", "comparisons.json", [])
-    version = facts.get("push", {}).get("version")
+    gates = artifacts.read(Evaluation, Evaluation.gates) or ()
+    comparisons = artifacts.read(Evaluation, Evaluation.comparisons) or []
+    evaluation, pushed = artifacts.last(Evaluation), artifacts.last(Pushed)
+    evaluated, version = artifacts.row(Evaluation), pushed.version if pushed else None
     return Row(
         run=run["run"],
         profile=run["profile"],
@@ -94,13 +98,13 @@ def _row(run: Json, remains: Remains, store: Store, known: set[str]) -> Row:
         state=run["state"],
         started=run["started"],
         seconds=_seconds(run["started"], finished) if finished else None,
-        accuracy=facts.get("evaluate", {}).get("accuracy"),
+        accuracy=evaluation.accuracy if evaluation else None,
         version=version,
-        gates=_gates(facts, gates),
+        gates=_gates(artifacts, gates),
         why=_why(run, version, comparisons, how_passed(gates)),
         report=report.name if report.exists() else None,
-        damaged=remains.damaged.get("evaluate", []),
-        new=spans.new(spans.of(facts, []), known),
+        damaged=artifacts.damaged.get(evaluated["stage"], []) if evaluated else [],
+        new=spans.new(spans.of(artifacts, []), known),
     )
 
 
@@ -108,28 +112,28 @@ def _seconds(started: str, finished: str) -> float:
     return (datetime.datetime.fromisoformat(finished) - datetime.datetime.fromisoformat(started)).total_seconds()
 
 
-def _gates(facts: Json, judged: list[Json]) -> dict[str, str]:
+def _gates(artifacts: Recorded, results: Iterable[GateResult]) -> dict[str, str]:
     """The verdict of each gate: refused if it refused any slice. Gates on data first, then evaluation, then serving."""
     verdicts: dict[str, set[str]] = {}
-    for gate in judged:
-        verdicts.setdefault(gate["gate"], set()).add(gate["verdict"])
+    for gate in results:
+        verdicts.setdefault(gate.gate, set()).add(gate.verdict)
     order = ("refused", "passed", "too few examples")
-    found = {name: next((verdict for verdict in order if verdict in seen), "passed") for name, seen in verdicts.items()}
-    stages = {"spans": "admit", "data": "validate", "serving": "check_serving"}
-    said = {
-        name: facts[stage]["passed"] for name, stage in stages.items() if facts.get(stage, {}).get("passed") is not None
-    }
-    ends = {name: "passed" if passed else "refused" for name, passed in said.items()}
-    last = {name: ends.pop(name) for name in ("serving",) if name in ends}
-    return ends | found | last
+    of_model = {gate: next((each for each in order if each in seen), "passed") for gate, seen in verdicts.items()}
+    of_data = _verdicts(artifacts, {"spans": Admission, "data": Verdict})
+    return of_data | of_model | _verdicts(artifacts, {"serving": ServingCheck})
+
+
+def _verdicts(artifacts: Recorded, kinds: dict[str, type[GateArtifact]]) -> dict[str, str]:
+    made = {name: artifacts.last(kind) for name, kind in kinds.items()}
+    return {name: "passed" if artifact.passed else "refused" for name, artifact in made.items() if artifact}
 
 
 def _why(run: Json, version: int | None, comparisons: list[Json], passed: str) -> str:
     if run["message"]:
         return sentence(run["message"].split("\n")[0].split(": ", 1)[-1])
-    if run["state"] == "unchanged":
+    if run["state"] == RunState.UNCHANGED:
         return f"Version {version} already holds this model."
-    if run["state"] == "pushed":
+    if run["state"] == RunState.PUSHED:
         return sentence(next((each["words"] for each in comparisons if each["with"] == "baseline"), passed))
     return ""
 
@@ -140,26 +144,26 @@ def _model(run: Json) -> str:
     return str(named or (data_set_name(config["source"]["tfds"]) if "source" in config else run["profile"]))
 
 
-def _served(serving_dir: Path, runs: list[Json], stages: dict[int, Json]) -> Iterator[Served]:
+def _served(serving_dir: Path, runs: list[Json], artifacts: dict[int, RunArtifacts]) -> Iterator[Served]:
     """The latest version of each model, and the run of this store that pushed it: same model, number and digest."""
     pushed = {}
     for run in runs:
-        push = stages[run["run"]].get("push")
-        if push and (push["facts"] or {}).get("new"):
-            pushed[_model(run), push["facts"]["version"], push["digest"]] = run
+        version = artifacts[run["run"]].last(Pushed)
+        if version and version.new:
+            pushed[_model(run), version.version, version.digest] = run
     folders = (
         sorted(p.name for p in serving_dir.iterdir() if not p.name.startswith(".")) if serving_dir.is_dir() else []
     )
     for name in folders:
         try:
-            version = ModelDirectory(serving_dir, name).latest()
+            latest = ModelDirectory(serving_dir, name).latest()
         except StoreError as error:
             yield Served(name, None, None, None, None, error.cause)
             continue
-        if version is not None:
-            by = pushed.get((name, version.origin, version.digest), {})  # a rollback publishes what was pushed before
-            since = version.provenance.get("published") or by.get("finished") or by.get("started")
-            yield Served(name, version.number, version.provenance.get("accuracy"), since, by.get("run"))
+        if latest is not None:
+            by = pushed.get((name, latest.origin, latest.digest), {})  # a rollback publishes what was pushed before
+            since = latest.provenance.get("published") or by.get("finished") or by.get("started")
+            yield Served(name, latest.number, latest.provenance.get("accuracy"), since, by.get("run"))
 
 
 def write(index: Index, folder: Path) -> dict[str, Path]:

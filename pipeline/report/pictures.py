@@ -1,6 +1,6 @@
 """Images of the gallery as `data:` URLs.
 
-pictures = Pictures.of(Path("gallery.npy"))
+pictures = Pictures.of(evaluation.gallery_images())
 pictures.url(3)      # "data:image/png;base64,..."
 pictures.width       # on the page, in CSS pixels
 """
@@ -9,7 +9,6 @@ import base64
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from etils import epy
@@ -29,13 +28,9 @@ class Pictures:
     images: Any
 
     @classmethod
-    def of(cls, path: Path | None) -> "Pictures | None":
-        """The images of a gallery, or None where there is none that can be read."""
-        try:
-            found = np.load(path, allow_pickle=False) if path else None
-        except (OSError, ValueError):
-            return None
-        return cls(found) if found is not None and found.ndim == 4 and found.size else None
+    def of(cls, images: "np.ndarray | None") -> "Pictures | None":
+        """The images of a gallery, or None if there are none."""
+        return cls(images) if images is not None and images.ndim == 4 and images.size else None
 
     def __len__(self) -> int:
         return len(self.images)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Row:
-    """A run in one line. What it did not come to is None or empty."""
+    """A run in one line. Values of stages that it did not reach are None or empty."""
 
     run: int
     profile: str

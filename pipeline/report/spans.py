@@ -1,14 +1,17 @@
-"""What became of the spans of new images in a run: trained on, or left out, and why.
+"""The spans of new images in a run: trained on, or left out, and why.
 
-rows = of({"collect": FACTS, "admit": FACTS, "mix": FACTS}, judged)     # [] where a run has no spans
-rows[0]["fate"]                                                         # "trained on"
+rows = of(artifacts, decisions)     # [] where a run has no spans
+rows[0]["fate"]                     # "trained on"
 """
 
 from collections import Counter
 from typing import Any
 
+from pipeline.runs.artifacts import Recorded
+from schemas.artifacts import Admission, Collected, Mixture, Span
+
 Json = dict[str, Any]
-LEARNT, OUTSIDE, UNUSED, QUARANTINED, BROKEN = (
+TRAINED_ON, OUTSIDE, UNUSED, QUARANTINED, BROKEN = (
     "trained on",
     "outside the window",
     "not trained on",
@@ -16,42 +19,44 @@ LEARNT, OUTSIDE, UNUSED, QUARANTINED, BROKEN = (
     "cannot be read",
 )
 FAULTY = (QUARANTINED, BROKEN)
-NEWEST = 30  # as many of the newest are listed, whatever became of them
+NEWEST = 30  # as many of the newest are always listed
 
 
-def of(facts: Json, judged: list[Json]) -> list[Json]:
+def of(artifacts: Recorded, decisions: list[Json]) -> list[Json]:
     """A row for each span, the newest last: `span`, `date`, `images`, `fate`, `why`, `fresh` (number of its images that
-    are tested on), `warnings`, `measures`. `facts`: by stage. `judged`: rows of admit's `spans.json`, may be empty."""
-    spans = (facts.get("collect") or {}).get("spans") or {}
-    found = {row["span"]: row for row in judged if row["span"] in spans}
-    return [_row(name, spans[name], facts, found.get(name, {})) for name in dict.fromkeys([*found, *spans])]
+    are tested on), `warnings`, `measures`. `decisions`: rows of `Admission.rows()`, may be empty."""
+    collected = artifacts.last(Collected)
+    spans = collected.spans if collected else {}
+    admission, mixture = artifacts.last(Admission), artifacts.last(Mixture)
+    decided = {row["span"]: row for row in decisions if row["span"] in spans}
+    names = dict.fromkeys([*decided, *spans])
+    return [_row(name, spans[name], admission, mixture, decided.get(name, {})) for name in names]
 
 
-def _row(name: str, span: Json, facts: Json, judged: Json) -> Json:
-    admitted, mixed = facts.get("admit") or {}, facts.get("mix") or {}
-    counts = {split: sum(each["counts"]) for split, each in span.get("splits", {}).items()}
-    quarantined, drifted = admitted.get("quarantined", {}), admitted.get("drifted", {}).get(name)
-    if span.get("broken"):
-        fate, why = BROKEN, span["broken"]
-    elif name in quarantined:
-        fate, why = QUARANTINED, quarantined[name]
+def _row(name: str, span: Span, admission: Admission | None, mixture: Mixture | None, decision: Json) -> Json:
+    drifted = admission.drifted.get(name) if admission else None
+    if span.broken:
+        fate, why = BROKEN, span.broken
+    elif admission and name in admission.quarantined:
+        fate, why = QUARANTINED, admission.quarantined[name]
     else:
-        fate, why = LEARNT if name in mixed.get("spans", ()) else OUTSIDE if mixed else UNUSED, ""
+        fate, why = UNUSED if not mixture else TRAINED_ON if name in mixture.spans else OUTSIDE, ""
+    fresh = span.splits.get("fresh") if mixture and mixture.fresh == name else None
     return {
         "span": name,
-        "date": span["date"],
-        "images": sum(counts.values()),
+        "date": span.date,
+        "images": span.count,
         "fate": fate,
         "why": why,
-        "fresh": counts.get("fresh", 0) if name == mixed.get("fresh") else 0,
-        "warnings": judged.get("warnings") or ([drifted] if drifted and not why else []),
-        "measures": judged.get("measures", {}),
+        "fresh": fresh.count if fresh else 0,
+        "warnings": decision.get("warnings") or ([drifted] if drifted and not why else []),
+        "measures": decision.get("measures", {}),
     }
 
 
 def shown(rows: list[Json]) -> list[Json]:
-    """The spans to list, the newest first: the newest, all with a fault, and all that the run did not come to train on.
-    Those outside the window are counted."""
+    """The spans to list, the newest first: the newest, all with a fault, and all that the run did not reach.
+    The others are counted."""
     newest = len(rows) - NEWEST
     return [row for i, row in reversed(list(enumerate(rows))) if i >= newest or row["fate"] in (*FAULTY, UNUSED)]
 
@@ -62,19 +67,19 @@ def more(rows: list[Json]) -> str:
     return f"and {rest.total():,} more: {', '.join(f'{n:,} {fate}' for fate, n in rest.items())}" if rest else ""
 
 
-def learnt(rows: list[Json]) -> str:
-    """How many of the spans, and which have a fault: "2 of 3 spans (span-0000 cannot be read)"; empty without spans."""
+def trained_on(rows: list[Json]) -> str:
+    """How many spans were trained on, and which have a fault: "2 of 3 spans (span-0000 cannot be read)"; or ""."""
     if not rows:
         return ""
-    counted = f"{sum(row['fate'] == LEARNT for row in rows):,} of {len(rows):,} span{'s'[: len(rows) != 1]}"
+    counted = f"{sum(row['fate'] == TRAINED_ON for row in rows):,} of {len(rows):,} span{'s'[: len(rows) != 1]}"
     faults = {fate: [row["span"] for row in reversed(rows) if row["fate"] == fate] for fate in FAULTY}
-    said = "; ".join(f"{_few(names)} {fate}" for fate, names in faults.items() if names)
-    return f"{counted} ({said})" if said else counted
+    faulty = "; ".join(f"{_few(names)} {fate}" for fate, names in faults.items() if names)
+    return f"{counted} ({faulty})" if faulty else counted
 
 
 def new(rows: list[Json], known: set[str]) -> str:
     """The spans that are not among the `known`: "span-0007, span-0006 (quarantined)"; empty where there are none."""
-    usual = (LEARNT, UNUSED)
+    usual = (TRAINED_ON, UNUSED)
     return _few(
         [
             row["span"] + (f" ({row['fate']})" * (row["fate"] not in usual))
@@ -84,8 +89,8 @@ def new(rows: list[Json], known: set[str]) -> str:
     )
 
 
-def said(row: Json) -> list[str]:
-    """What is to be said of a span, its name left out."""
+def remarks(row: Json) -> list[str]:
+    """The reason and the warnings of a span, without its name."""
     return [words.removeprefix(row["span"]).lstrip(": ") for words in (row["why"], *row["warnings"]) if words]
 
 

@@ -12,8 +12,9 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.report import spans, views
-from pipeline.report.facts import gate_in_words
 from pipeline.report.times import local, took
+from pipeline.runs.artifacts import Recorded
+from schemas.artifacts import Evaluation, Examples, GateResult, Hyperparameters, ServingCheck, Statistics
 from schemas.text import printable
 
 if TYPE_CHECKING:
@@ -71,26 +72,26 @@ def plan(steps: "list[Step]", *, as_json: bool) -> None:
 
 
 def outcome(found: "Outcome") -> None:
-    """The gates, and what the last stage made."""
-    if evaluation := found.made.get("evaluate"):
-        say(gates(json.loads((evaluation.path / "gates.json").read_text(encoding="utf-8"))))
+    """The gates, and the artifact of the last stage."""
+    if evaluation := next((made for made in found.made.values() if isinstance(made, Evaluation)), None):
+        say(gates(evaluation.gates()))
     path = found.last.path
-    said = {
+    texts = {
         "pushed": (("pushed", "bold green"), f"  {path}"),
         "unchanged": (("nothing changed", "bold cyan"), f"  {path} already holds this model"),
         "waiting": (("waiting", "bold yellow"), f"  {found.approve}"),
         "partial": ((found.stage, "bold cyan"), f"  {path}"),
     }
-    say(Text.assemble(*said[found.state]))
+    say(Text.assemble(*texts[found.state]))
     say(Text(f"report  python -m pipeline report {found.run}{found.place}", "dim"))
 
 
-def gates(judged: list[dict[str, Any]]) -> Table:
+def gates(results: Iterable[GateResult]) -> Table:
     table = new_table("gate", "on", "required", "measured", "margin", "", right=("required", "measured", "margin"))
-    for gate in map(gate_in_words, judged):
-        cells = (gate[name] for name in ("gate", "on", "required", "came", "margin"))
-        colour = "red" if not gate["passed"] else "green" if gate["verdict"] == "passed" else "yellow"
-        table.add_row(*map(Text, cells), Text(gate["verdict"], colour))
+    for gate in results:
+        colour = "red" if not gate.passed else "green" if gate.verdict == "passed" else "yellow"
+        cells = (gate.gate, gate.on, gate.required, gate.measured, gate.margin)
+        table.add_row(*map(Text, cells), Text(gate.verdict, colour))
     return table
 
 
@@ -117,28 +118,23 @@ def show(run: dict[str, Any], executions: list[dict[str, Any]]) -> None:
     for e in executions:
         table.add_row(e["stage"], e["state"], f"{e['seconds']:.2f}", Text(e["why"]), Text(e["path"] or "", "dim"))
     say(table)
-    facts = {e["stage"]: e["facts"] or {} for e in executions}
-    if data := learnt(facts):
+    artifacts = Recorded(executions)
+    if data := trained_on(artifacts):
         say(Text(f"data: {data}"))
-    tuned = next((e["facts"] for e in executions if e["stage"] == "tune" and e["facts"]), None)
-    if tuned:
-        say(f"hyperparameters: {tuned['origin']}")
-    checked: dict[str, float] = next(
-        (e["facts"] for e in executions if e["stage"] == "check_serving" and e["facts"]), {}
-    )
-    if checked.get("load_seconds"):
-        rest = f", p99 {checked['p99_ms']:.2f} ms, {checked['memory_mb']:,.0f} MB" if "memory_mb" in checked else ""
-        say(f"serving check: loads in {checked['load_seconds']:.2f} s, answers in {checked['latency_ms']:.2f} ms{rest}")
+    if tuned := artifacts.last(Hyperparameters):
+        say(f"hyperparameters: {tuned.origin}")
+    if (check := artifacts.last(ServingCheck)) and check.load_seconds:
+        rest = f", p99 {check.p99_ms:.2f} ms, {check.memory_mb:,.0f} MB" if check.memory_mb else ""
+        say(f"serving check: loads in {check.load_seconds:.2f} s, answers in {check.latency_ms:.2f} ms{rest}")
     if run["message"]:
         say(Text(run["message"]))
 
 
-def learnt(facts: dict[str, Any]) -> str:
-    """The data of a run: "mnist:3.0.1 and 2 of 3 spans: 56,000 train, ...". `facts`: by stage."""
-    described = facts.get("mix") or facts.get("describe") or {}
-    counts = ", ".join(f"{count:,} {split}" for split, count in views.in_order(described.get("counts", {})).items())
-    source = " and ".join(filter(None, [facts.get("ingest", {}).get("source", ""), spans.learnt(spans.of(facts, []))]))
-    return ": ".join(filter(None, [source, counts]))
+def trained_on(artifacts: Recorded) -> str:
+    """The data of a run: "mnist:3.0.1 and 2 of 3 spans: 56,000 train, ..."."""
+    examples, described = artifacts.first(Examples), artifacts.last(Statistics)
+    parts = [examples.source if examples else "", spans.trained_on(spans.of(artifacts, []))]
+    return ": ".join(filter(None, [" and ".join(filter(None, parts)), described.summary if described else ""]))
 
 
 def report(facts: "Facts", written: dict[str, Path]) -> None:
@@ -151,7 +147,7 @@ def report(facts: "Facts", written: dict[str, Path]) -> None:
     if facts.gates:
         say(gates(facts.gates))
     for comparison in views.comparisons(facts):
-        say(Text(comparison["said"]))
+        say(Text(comparison["sentence"]))
     if likely := len(facts.label_errors):
         say(
             Text(
@@ -160,10 +156,10 @@ def report(facts: "Facts", written: dict[str, Path]) -> None:
             )
         )
     if facts.spans:
-        say(Text(f"data: {facts.source} and {spans.learnt(facts.spans)}"))
+        say(Text(f"data: {facts.source} and {spans.trained_on(facts.spans)}"))
     for row in spans.shown(facts.spans):
-        if said := spans.said(row):
-            say(Text(f"{row['span']} {row['fate']}: {'; '.join(said)}", "yellow"))
+        if remarks := spans.remarks(row):
+            say(Text(f"{row['span']} {row['fate']}: {'; '.join(remarks)}", "yellow"))
     for anomaly in facts.anomalies:
         say(Text(f"{anomaly['severity']}: {anomaly['words']}", "yellow"))
     say(

@@ -22,10 +22,12 @@ from etils import epy
 
 from pipeline.lineage import Lineage
 from pipeline.lineage.states import RunState
+from pipeline.runs.artifacts import recorded
 from pipeline.schedule.scheduler import NAP
 from pipeline.schedule.state import FAILING, Outcome, State
 from pipeline.serving import PROVENANCE, ModelDirectory
 from pipeline.store import Store
+from schemas.artifacts import DamagedFile, Evaluation
 from schemas.errors import ConfigurationError, StoreError
 
 with epy.lazy_imports():
@@ -158,13 +160,13 @@ def _entry(state: State) -> dict[str, Any] | None:
 
 def gates(executions: list[dict[str, Any]]) -> list[str]:
     """The names of the gates that refused in a run: the evaluator's own, or the stage that said no."""
-    for execution in reversed(executions):
-        if execution["facts"] and execution["facts"].get("passed") is False:
-            try:
-                judged = json.loads((Path(execution["path"]) / "gates.json").read_text(encoding="utf-8"))
-                return sorted({gate["gate"] for gate in judged if not gate["passed"]}) or [execution["stage"]]
-            except (OSError, ValueError, KeyError, TypeError):  # another stage's, or gone from the store
-                return [execution["stage"]]
+    for row in reversed(executions):
+        if (row["facts"] or {}).get("passed") is False:
+            evaluation, names = recorded(row), set()
+            if isinstance(evaluation, Evaluation):
+                with contextlib.suppress(DamagedFile):  # deleted from the store since
+                    names = {gate.gate for gate in evaluation.gates() if not gate.passed}
+            return sorted(names) or [row["stage"]]
     return ["unknown"]
 
 

@@ -4,7 +4,7 @@ examples = Examples(path, splits={"train": Split(shards=("train-00000-of-00001.t
 examples.splits["train"].count  # 4000
 """
 
-from schemas.artifacts.base import Artifact, Gate, Sharded, Split
+from schemas.artifacts.base import Artifact, DamagedFile, Gate, Sharded, Split
 from schemas.artifacts.data import Examples, Mixture, SourceData, Statistics, Verdict, in_order
 from schemas.artifacts.evaluation import Evaluation, GateResult
 from schemas.artifacts.serving import WARMUP, Approval, Best, Decision, Pushed, Served, ServingCheck
@@ -19,6 +19,7 @@ __all__ = [
     "Artifact",
     "Best",
     "Collected",
+    "DamagedFile",
     "Decision",
     "Evaluation",
     "Examples",

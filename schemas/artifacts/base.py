@@ -4,9 +4,20 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar, TypeVar
 
 from schemas.errors import DataError, GatelineError, Refused, StoreError
+
+T = TypeVar("T")
+
+
+class DamagedFile(StoreError):
+    """A file of an artifact is missing, or cannot be read."""
+
+    def __init__(self, path: Path, file: str, cause: object) -> None:
+        shown = f"{type(cause).__name__}: {cause}" if isinstance(cause, Exception) else cause
+        super().__init__(f"{path / file} cannot be read: {shown}", "See python -m pipeline store verify.")
+        self.file = file
 
 
 @dataclass(frozen=True)
@@ -27,17 +38,19 @@ class Artifact:
         """Its content in a few words, for tables of stages."""
         return ""
 
-    def read_json(self, name: str) -> Any:
-        """The content of a JSON file of this artifact.
+    def read_json(self, name: str, kind: type[T]) -> T:
+        """The content of a JSON file of this artifact: a `list` or a `dict`.
 
         Raises:
-            StoreError: the file is missing or damaged.
+            DamagedFile: the file is missing, is not JSON, or holds another type.
         """
         try:
-            return json.loads((self.path / name).read_text(encoding="utf-8"))
+            content = json.loads((self.path / name).read_text(encoding="utf-8"))
         except (OSError, ValueError, RecursionError) as error:
-            cause = f"{self.path / name} cannot be read: {type(error).__name__}: {error}"
-            raise StoreError(cause, "See python -m pipeline store verify.") from None
+            raise DamagedFile(self.path, name, error) from None
+        if not isinstance(content, kind):
+            raise DamagedFile(self.path, name, f"it holds {type(content).__name__}, not {kind.__name__}")
+        return content
 
 
 @dataclass(frozen=True)

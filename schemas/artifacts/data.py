@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from schemas import statistics
-from schemas.artifacts.base import Artifact, Gate, Sharded
+from schemas.artifacts.base import Artifact, DamagedFile, Gate, Sharded
 from schemas.errors import DataError, GatelineError
 
 if TYPE_CHECKING:
@@ -55,12 +55,21 @@ class Statistics(Artifact):
         return _counts(self.counts)
 
     def by_split(self) -> "dict[str, pb.DatasetFeatureStatistics]":
-        """Statistics by split, in the order of the splits."""
-        return statistics.read(self.path / STATISTICS)
+        """Statistics by split, in the order of the splits.
+
+        Raises:
+            DamagedFile: the file is missing or cut short.
+        """
+        from google.protobuf.message import DecodeError
+
+        try:
+            return statistics.read(self.path / STATISTICS)
+        except (OSError, ValueError, DecodeError) as error:
+            raise DamagedFile(self.path, STATISTICS, error) from None
 
     def leaked(self, split: str = "test") -> frozenset[int]:
         """Positions (`source/index`) of the images of `split`, "test" or "fresh", that are also in another split."""
-        return frozenset(self.read_json(_leaked(split)))
+        return frozenset(self.read_json(_leaked(split), list))
 
     @staticmethod
     def write_leaked(out: Path, split: str, positions: Iterable[int]) -> None:
@@ -106,5 +115,8 @@ class Verdict(Gate):
 
     def anomalies(self) -> list[dict[str, Any]]:
         """A row for each anomaly: kind, feature, split, severity, words."""
-        found: list[dict[str, Any]] = self.read_json("anomalies.json")
-        return found
+        return self.read_json("anomalies.json", list)
+
+    @staticmethod
+    def write_anomalies(out: Path, rows: list[dict[str, Any]]) -> None:
+        (out / "anomalies.json").write_text(json.dumps(rows, indent=2), encoding="utf-8")

@@ -7,12 +7,14 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from schemas.artifacts.base import Gate
+from schemas.artifacts.base import DamagedFile, Gate
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
 
 PREDICTIONS = "predictions"
+GALLERY, GALLERY_IMAGES = "gallery.json", "gallery.npy"
 CANDIDATE, BASELINE, BEST = "candidate", "baseline", "best"  # the models of an evaluation
 _NAMES = {"came": "measured", "words": "reason"}  # keys of gates.json since version 0.1
 
@@ -42,6 +44,8 @@ class GateResult:
     @classmethod
     def of(cls, row: dict[str, Any]) -> "GateResult":
         """A row of `gates.json`, of this version or an older one."""
+        if "required" not in row:
+            row = _of_numbers(row)
         known = {field.name for field in fields(cls)}
         named = {_NAMES.get(name, name): value for name, value in row.items()}
         return cls(**{name: value for name, value in named.items() if name in known})
@@ -74,23 +78,47 @@ class Evaluation(Gate):
 
     def gates(self) -> tuple[GateResult, ...]:
         """A result for each gate and slice, in the order of the configuration."""
-        return tuple(GateResult.of(row) for row in self.read_json("gates.json"))
+        return tuple(GateResult.of(row) for row in self.read_json("gates.json", list))
 
     def metrics(self) -> dict[str, Any]:
         """Metrics by model: "candidate" and, where there was one, "baseline" and "best"."""
-        found: dict[str, Any] = self.read_json("metrics.json")
-        return found
+        return self.read_json("metrics.json", dict)
 
     def comparisons(self) -> list[dict[str, Any]]:
         """The candidate against the served model and against the best model ever served."""
-        found: list[dict[str, Any]] = self.read_json("comparisons.json")
-        return found
+        return self.read_json("comparisons.json", list)
+
+    def gallery(self) -> dict[str, list[dict[str, Any]]]:
+        """Images worth seeing, by reason: "mistakes", "lost", "gained", "samples". `image` is a row of the images."""
+        return self.read_json(GALLERY, dict)
+
+    def gallery_images(self) -> "np.ndarray":
+        """The images of the gallery: uint8 [n, height, width, channels].
+
+        Raises:
+            DamagedFile: the file is missing or cut short.
+        """
+        import numpy as np
+
+        try:
+            images: np.ndarray = np.load(self.path / GALLERY_IMAGES, allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise DamagedFile(self.path, GALLERY_IMAGES, error) from None
+        return images
 
     def predictions(self) -> "pa.Table":
-        """One row per test image: `index`, `label`, `probabilities`, and those of the other models."""
+        """One row per test image: `index`, `label`, `probabilities`, and those of the other models.
+
+        Raises:
+            DamagedFile: a Parquet file is missing or damaged.
+        """
+        import pyarrow as pa
         import pyarrow.parquet as pq
 
-        return pq.read_table(self.path / PREDICTIONS)
+        try:
+            return pq.read_table(self.path / PREDICTIONS)
+        except (OSError, pa.ArrowException) as error:
+            raise DamagedFile(self.path, PREDICTIONS, str(error).splitlines()[0]) from None
 
     @staticmethod
     def write_results(
@@ -100,6 +128,22 @@ class Evaluation(Gate):
         rows = [gate.as_row() for gate in gates]
         for name, content in (("gates", rows), ("metrics", metrics), ("comparisons", comparisons)):
             (out / f"{name}.json").write_text(json.dumps(_finite(content), indent=1), encoding="utf-8")
+
+
+def _of_numbers(row: dict[str, Any]) -> dict[str, Any]:
+    """A row of a version that wrote the bound and the measured value as numbers, without texts."""
+    upper, value, bound = row["gate"] == "drop", row["came"], row["bound"]
+    return {
+        "gate": row["gate"],
+        "slice": row["slice"].replace("class ", "label="),
+        "required": f"{'≤' if upper else '≥'} {bound:.4f}",
+        "measured": "none" if value is None else f"{value:.4f}",
+        "margin": "" if value is None else f"{bound - value if upper else value - bound:+.4f}",
+        "passed": row["passed"],
+        "bound": bound,
+        "value": value,
+        "reason": row["words"],
+    }
 
 
 def _finite(value: Any) -> Any:

@@ -50,8 +50,7 @@ class ServingCheck(Gate):
 
     def measurements(self) -> dict[str, Any]:
         """Load time, latency by batch size, memory, signatures."""
-        found: dict[str, Any] = self.read_json("serving.json")
-        return found
+        return self.read_json("serving.json", dict)
 
 
 @dataclass(frozen=True)

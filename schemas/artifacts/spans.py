@@ -69,5 +69,4 @@ class Admission(Gate):
 
     def rows(self) -> list[dict[str, Any]]:
         """A row for each span: counts, errors, warnings, drift."""
-        found: list[dict[str, Any]] = self.read_json("spans.json")
-        return found
+        return self.read_json("spans.json", list)

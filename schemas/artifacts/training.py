@@ -38,11 +38,11 @@ class Search(Artifact):
 
     def settings(self) -> Train:
         """The settings of training with the best values."""
-        return Train.model_validate(self.read_json(HYPERPARAMETERS))
+        return Train.model_validate(self.read_json(HYPERPARAMETERS, dict))
 
     def rows(self) -> list[dict[str, Any]]:
         """A row for each trial, the best first; trials without a score last."""
-        rows: list[dict[str, Any]] = self.read_json("trials.json")
+        rows: list[dict[str, Any]] = self.read_json("trials.json", list)
         return sorted(rows, key=lambda row: -1.0 if row["score"] is None else row["score"], reverse=True)
 
 
@@ -57,7 +57,7 @@ class Hyperparameters(Artifact):
         return f"hyperparameters, {self.origin}"
 
     def settings(self) -> Train:
-        return Train.model_validate(self.read_json(HYPERPARAMETERS))
+        return Train.model_validate(self.read_json(HYPERPARAMETERS, dict))
 
 
 @dataclass(frozen=True)
@@ -78,5 +78,4 @@ class Model(Artifact):
 
     def history(self) -> list[dict[str, float]]:
         """A row for each epoch: loss, accuracy, val_loss, val_accuracy."""
-        found: list[dict[str, float]] = self.read_json("history.json")
-        return found
+        return self.read_json("history.json", list)

@@ -16,8 +16,18 @@ from tensorflow_metadata.proto.v0 import statistics_pb2 as pb
 
 from components._evaluation import paired
 from pipeline.lineage import Lineage, now
-from pipeline.store import Store
-from schemas.artifacts import Artifact
+from pipeline.store import Store, facts
+from schemas.artifacts import (
+    Artifact,
+    Evaluation,
+    Examples,
+    Features,
+    Hyperparameters,
+    Model,
+    ServingCheck,
+    Statistics,
+    Verdict,
+)
 from schemas.contract import Contract, slice_title
 
 CLASSES, SIDE, BINS = 10, 28, 15
@@ -93,12 +103,12 @@ def finish(
             _files(stage, out, answers, found)
             settings = {"contract": dataclasses.asdict(naming(names))} if stage in ("validate", "evaluate") else {}
             recipe = {"code": {}, "settings": settings, "inputs": {}, "versions": {"numpy": "2.3.5", "keras": "3.15.0"}}
-            artifact = store.commit(Artifact(out), stage, key, recipe, now())
+            artifact = store.commit(_artifact(stage, out, found, refused), stage, key, recipe, now())
         reused = stage in ("ingest", "describe")
         lineage.executed(
             number, stage, state="reused" if reused else "ran",
             why="nothing changed" if reused else "epochs changed from 5 to 10", seconds=0.0 if reused else 1.5 * i,
-            key=key, digest=artifact.digest, path=str(artifact.path), facts=_facts(stage, found),
+            key=key, digest=artifact.digest, path=str(artifact.path), facts=facts(artifact),
         )  # fmt: skip
     if refused:
         words = "\n         ".join(gate["words"] for gate in found["gates"] if not gate["passed"])
@@ -315,23 +325,26 @@ def _statistics(path: Path, counts: dict[str, int]) -> None:
     path.write_bytes(len(record).to_bytes(8, "little") + bytes(4) + record + bytes(4))
 
 
-def _facts(stage: str, found: dict[str, Any]) -> dict[str, Any]:
+def _artifact(stage: str, out: Path, found: dict[str, Any], refused: tuple[str, ...]) -> Artifact:
     overall = found["metrics"]["candidate"]["overall"]
-    baseline = 1 if "baseline" in found["metrics"] else None
-    return {
-        "ingest": {"source": "mnist:3.0.1"},
-        "describe": {"counts": {"test": overall["count"], "train": 5400, "validation": 600}},
-        "tune": {"origin": "configured"},
-        "train": {"epochs": len(_HISTORY), "validation_accuracy": _HISTORY[-1]["val_accuracy"]},
-        "evaluate": {"accuracy": overall["accuracy"], "loss": overall["loss"], "baseline": baseline},
-        "check_serving": {
-            "load_seconds": 0.21,
-            "latency_ms": 0.4,
-            "p99_ms": 0.9,
-            "memory_mb": 61.4,
-            "difference": 1e-7,
-        },
-    }.get(stage, {})
+    if stage == "ingest":
+        return Examples(out, splits={}, source="mnist:3.0.1")
+    if stage == "describe":
+        return Statistics(out, counts={"test": overall["count"], "train": 5400, "validation": 600})
+    if stage == "validate":
+        return Verdict(out, passed=True)
+    if stage == "transform":
+        return Features(out, splits={}, shape=(SIDE, SIDE, 1), classes=CLASSES, one_hot=False)
+    if stage == "tune":
+        return Hyperparameters(out, origin="configured")
+    if stage == "train":
+        return Model(out, epochs=len(_HISTORY), validation_accuracy=_HISTORY[-1]["val_accuracy"])
+    if stage == "evaluate":
+        baseline = 1 if "baseline" in found["metrics"] else None
+        figures = {"accuracy": overall["accuracy"], "loss": overall["loss"]}
+        return Evaluation(out, passed=not refused, saved_model="5" * 64, baseline=baseline, **figures)
+    figures = {"load_seconds": 0.21, "latency_ms": 0.4, "p99_ms": 0.9, "memory_mb": 61.4, "difference": 1e-7}
+    return ServingCheck(out, passed=True, **figures)
 
 
 def _write(path: Path, value: Any) -> None:

@@ -1,5 +1,6 @@
 """Two runs side by side, on stores that hold what the stages leave: answers, from which all figures follow."""
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -13,8 +14,8 @@ import pytest
 from components._evaluation import paired
 from pipeline.lineage import Lineage, now
 from pipeline.report import compare
-from pipeline.store import Store
-from schemas.artifacts import Artifact
+from pipeline.store import Store, facts
+from schemas.artifacts import Artifact, Evaluation, Examples, Statistics
 from schemas.errors import ConfigurationError
 from tests.pipeline import finished_run
 from tests.pipeline.test_cli import gateline
@@ -42,21 +43,23 @@ def evaluated(
     for stage in ("ingest", "describe", "evaluate"):
         key = f"{stage}{number}"
         with store.staging(stage, key) as out:
-            facts: dict[str, Any] = {}
+            made: Artifact
             if stage == "ingest":
                 (out / "test-00000-of-00001.tfrecord").write_bytes(test)
                 (out / "train-00000-of-00001.tfrecord").write_bytes(train)
-                facts = {"source": "mnist:3.0.1"}
+                made = Examples(out, splits={}, source="mnist:3.0.1", test=hashlib.sha256(test).hexdigest())
             elif stage == "describe":
-                (out / "leaked.json").write_text(json.dumps(leaked), encoding="utf-8")
-                facts = {"counts": {"test": N}}
+                Statistics.write_leaked(out, "test", leaked)
+                made = Statistics(out, counts={"test": N})
             else:
-                facts = {"accuracy": float(right.mean()), "loss": 0.1}
-                (out / "metrics.json").write_text(json.dumps({"candidate": metrics(right)}), encoding="utf-8")
+                Evaluation.write_results(out, [], {"candidate": metrics(right)}, [])
                 predict(out / "predictions", right, np.arange(N) if indices is None else indices, ends)
-            artifact = store.commit(Artifact(out), stage, key, {}, now())
-        place = {"key": key, "digest": artifact.digest, "path": str(artifact.path)}
-        lineage.executed(number, stage, state="ran", why="first time", seconds=1.0, facts=facts, **place)
+                figures = {"accuracy": float(right.mean()), "loss": 0.1}
+                tested = hashlib.sha256(test).hexdigest()
+                made = Evaluation(out, passed=True, saved_model="5" * 64, test=tested, **figures)
+            artifact = store.commit(made, stage, key, {}, now())
+        place = {"key": key, "digest": artifact.digest, "path": str(artifact.path), "facts": facts(artifact)}
+        lineage.executed(number, stage, state="ran", why="first time", seconds=1.0, **place)
     lineage.finish(number, state="pushed", exit_code=0)
     lineage.engine.dispose()
     return number
@@ -90,12 +93,12 @@ def metrics(right: np.ndarray) -> dict[str, Any]:
     return {"overall": row(right), "slices": {f"label={k}": row(right[k == LABELS]) for k in range(10)}}
 
 
-def beside(root: Path, old: int, new: int) -> compare.Beside:
+def beside(root: Path, old: int, new: int) -> compare.RunComparison:
     lineage = Lineage.at(root, None)
     try:
         runs = [lineage.run(number) for number in (old, new)]
         assert all(runs)
-        return compare.beside(Store(root), lineage, *runs)
+        return compare.compare(Store(root), lineage, *runs)
     finally:
         lineage.engine.dispose()
 
@@ -236,7 +239,7 @@ def test_a_run_that_did_not_come_to_the_gates_is_said_to(root: Path) -> None:
 
 
 def test_the_same_run_twice_is_refused(root: Path) -> None:
-    with pytest.raises(ConfigurationError, match="run 1 stands on both sides"):
+    with pytest.raises(ConfigurationError, match="run 1 cannot be compared with itself"):
         beside(root, 1, 1)
 
 
@@ -256,7 +259,7 @@ def test_the_command_prints_json_for_programs(root: Path) -> None:
     assert (found["paired"]["verdict"], found["unpaired"], len(found["slices"])) == ("better", None, 10)
 
 
-@pytest.mark.parametrize(("new", "cause"), [(1, "run 1 stands on both sides"), (9, "there is no run 9 in")])
+@pytest.mark.parametrize(("new", "cause"), [(1, "run 1 cannot be compared with itself"), (9, "there is no run 9 in")])
 def test_what_cannot_be_compared_is_one_line_and_exit_code_2(root: Path, new: int, cause: str) -> None:
     done = gateline("compare", 1, new, "--root", root)
     assert (done.returncode, done.stdout) == (2, "")

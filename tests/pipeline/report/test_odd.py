@@ -1,5 +1,6 @@
 """Reports of odd runs: hostile words, older stores, damaged files, models that answer nothing, large images."""
 
+import dataclasses
 import json
 import re
 from pathlib import Path
@@ -10,9 +11,9 @@ import pytest
 from pipeline.lineage import Lineage, now
 from pipeline.report import html
 from pipeline.report.facts import Facts, gather
-from pipeline.store import Store
+from pipeline.store import Store, facts
 from schemas import files
-from schemas.artifacts import Artifact, Statistics
+from schemas.artifacts import Statistics
 from tests.pipeline.finished_run import finish
 from tests.pipeline.report_page import SECTIONS, Page, edited, facts_of
 
@@ -33,7 +34,7 @@ def test_strings_of_others_are_shown_as_text(tmp_path: Path) -> None:
     )
     found = facts_of(root, number)
     assert found.names == names
-    hostile = {**found.gates[0], "on": HOSTILE, "words": HOSTILE}
+    hostile = dataclasses.replace(found.gates[0], on=HOSTILE, reason=HOSTILE)
     candidate = found.metrics["candidate"]
     slices = {**candidate["slices"], f"source/dataset={HOSTILE}": candidate["overall"]}
     corruptions = {HOSTILE: candidate["overall"]}
@@ -77,8 +78,7 @@ def test_an_older_store_still_gives_a_report(tmp_path: Path) -> None:
     (folder / "manifest.json").write_text(json.dumps(manifest | {"seal": files.seal(manifest)}), encoding="utf-8")
     lineage = Lineage.at(root, None)
     stages = [
-        s | ({"digest": files.digest(manifest["files"])} if s["stage"] == "evaluate" else {})
-        for s in lineage.executions(number)
+        s | ({"digest": manifest["digest"]} if s["stage"] == "evaluate" else {}) for s in lineage.executions(number)
     ]
     found = gather(Store(root), lineage.run(number) or {}, stages)
     lineage.engine.dispose()
@@ -128,17 +128,17 @@ def test_labels_are_read_as_describe_writes_them(sample_statistics: Statistics, 
     store = Store(tmp_path / "root")
     with store.staging("describe", "k") as out:
         (out / "stats.tfrecord").write_bytes((sample_statistics.path / "stats.tfrecord").read_bytes())
-        left = store.commit(Artifact(out), "describe", "k", {}, now())
+        made = store.commit(Statistics(out, counts=sample_statistics.counts), "describe", "k", {}, now())
     execution = {
-        "stage": "describe", "state": "ran", "why": "", "seconds": 1.0, "key": "k", "digest": left.digest,
-        "path": "", "facts": {},
+        "stage": "describe", "state": "ran", "why": "", "seconds": 1.0, "key": "k", "digest": made.digest,
+        "path": "", "facts": facts(made),
     }  # fmt: skip
     splits = gather(store, {"run": 1, "state": "refused", "message": "", "config": {}}, [execution]).splits
     assert splits["test"]["labels"] == {str(k): 100 for k in range(10)}
     assert {name: sum(split["labels"].values()) for name, split in splits.items()} == sample_statistics.counts
 
 
-def test_a_page_of_large_images_stays_small(pushed: Facts, tmp_path: Path) -> None:
+def test_a_page_of_large_images_stays_small(pushed: Facts) -> None:
     count = max(e["image"] for entries in pushed.gallery.values() for e in entries) + 1
-    np.save(tmp_path / "gallery.npy", np.random.default_rng(1).integers(0, 256, (count, 128, 96, 3), np.uint8))
-    assert len(html.page(edited(pushed, images=tmp_path / "gallery.npy")).encode()) < 3_000_000
+    images = np.random.default_rng(1).integers(0, 256, (count, 128, 96, 3), np.uint8)
+    assert len(html.page(edited(pushed, images=images)).encode()) < 3_000_000

@@ -3,7 +3,6 @@
 import base64
 import re
 import xml.etree.ElementTree as ET
-from pathlib import Path
 
 import imagecodecs
 import numpy as np
@@ -99,10 +98,5 @@ def test_blocks_of_pixels_become_their_mean() -> None:
     assert 60 < small.mean() < 140
 
 
-def test_where_there_is_no_gallery_there_are_no_pictures(tmp_path: Path) -> None:
-    (tmp_path / "broken.npy").write_bytes(b"\x93NUMPY")
-    np.save(tmp_path / "empty.npy", np.zeros((0, 28, 28, 1), np.uint8))
-    found = [
-        Pictures.of(path) for path in (None, tmp_path / "gone.npy", tmp_path / "broken.npy", tmp_path / "empty.npy")
-    ]
-    assert found == [None] * 4
+def test_without_a_gallery_there_are_no_pictures() -> None:
+    assert [Pictures.of(images) for images in (None, np.zeros((0, 28, 28, 1), np.uint8))] == [None, None]

@@ -9,8 +9,9 @@ import pytest
 
 from pipeline.report import html, index, spans, views
 from pipeline.report.facts import Facts
+from pipeline.runs.artifacts import Recorded
 from pipeline.store import Store
-from schemas.artifacts import Examples
+from schemas.artifacts import Examples, GateResult
 from tests.pipeline.finished_run import finish
 from tests.pipeline.report.test_index import gathered
 from tests.pipeline.report_page import Page, edited, facts_of
@@ -67,7 +68,7 @@ def page(pushed: Facts) -> Page:
     return Page(html.page(pushed))
 
 
-def row(number: int, fate: str = spans.LEARNT, **known: Any) -> dict[str, Any]:
+def row(number: int, fate: str = spans.TRAINED_ON, **known: Any) -> dict[str, Any]:
     usual = {"date": "2026-03-01", "images": 10, "why": "", "fresh": 0, "warnings": [], "measures": {}}
     return usual | {"span": f"span-{number:04d}", "fate": fate} | known
 
@@ -120,8 +121,8 @@ def test_fresh_images_stand_beside_the_test_split(pushed: Facts, page: Page) -> 
     row = fresh["candidate"]
     assert f"span-0006 {row['count']} {row['accuracy']:.4f} {html.interval(row['interval'])}" in page.text
     assert f"{row['count']} images of span-0006, the newest span, were kept out of training" in page.text
-    assert f"Gates.fresh asks for 0.2000, and {row['accuracy']:.4f}, at most" in page.text
-    said = f"The {row['count']} fresh images are of one span, span-0006."
+    assert f"Gates.fresh requires 0.2000 and measured {row['accuracy']:.4f}, at most" in page.text
+    said = f"The {row['count']} fresh images are from one span, span-0006."
     assert said in html.card(pushed)
 
 
@@ -143,16 +144,19 @@ def test_a_served_models_fresh_figures_stand_beside_the_candidates(tmp_path: Pat
 @pytest.mark.parametrize(
     ("gate", "words"),
     [
-        ({"passed": False, "verdict": "refused", "words": "accuracy on fresh is 0.1"}, "accuracy on fresh is 0.1"),
+        ({"passed": False, "verdict": "refused", "reason": "accuracy on fresh is 0.1"}, "accuracy on fresh is 0.1"),
         (
             {"value": None, "verdict": "too few examples"},
-            "gates.fresh asks for 0.9000; there is no span yet, so it refuses nothing",
+            "gates.fresh requires 0.9000; there is no span yet, so it does not refuse",
         ),
         (
             {"verdict": "too few examples"},
-            "gates.fresh asks for 0.9000; so few images cannot be judged, so it refuses nothing",
+            "gates.fresh requires 0.9000; there are too few images to decide, so it does not refuse",
         ),
-        ({"came": "0.9500, at most 0.9810"}, "gates.fresh asks for 0.9000, and 0.9500, at most 0.9810, came: passed"),
+        (
+            {"measured": "0.9500, at most 0.9810"},
+            "gates.fresh requires 0.9000 and measured 0.9500, at most 0.9810: passed",
+        ),
     ],
 )
 def test_the_gate_on_fresh_images_is_told_in_words(pushed: Facts, gate: dict[str, Any], words: str) -> None:
@@ -163,10 +167,11 @@ def test_the_gate_on_fresh_images_is_told_in_words(pushed: Facts, gate: dict[str
         "value": 0.95,
         "passed": True,
         "verdict": "passed",
-        "words": "",
-        "came": "",
+        "required": "≥ 0.9000",
+        "reason": "",
+        "measured": "",
     }
-    assert views.fresh_gate(edited(pushed, gates=[usual | gate])) == words
+    assert views.fresh_gate(edited(pushed, gates=[GateResult(**(usual | gate))])) == words
     assert views.fresh_gate(edited(pushed, gates=[])) == ""
 
 
@@ -184,8 +189,7 @@ def test_the_terminal_the_card_and_show_say_it_in_short(root: Path, pushed: Fact
 
 
 def test_without_the_admission_the_lineage_still_says_what_became_of_spans(root: Path, pushed: Facts) -> None:
-    executions = {stage["stage"]: stage["facts"] for stage in pushed.stages}
-    found = spans.of(executions, [])
+    found = spans.of(Recorded(pushed.stages), [])
     assert [(row["span"], row["fate"], row["why"]) for row in found] == [
         (r["span"], r["fate"], r["why"]) for r in pushed.spans
     ]

@@ -19,6 +19,7 @@ from pipeline.schedule.health import Health, serve
 from pipeline.schedule.state import Entry, Outcome, State
 from pipeline.store import Store
 from schemas import files
+from schemas.artifacts import Evaluation, GateResult
 from schemas.errors import ConfigurationError
 from tests.pipeline.schedule.test_scheduler import DAY, World, at
 
@@ -71,12 +72,13 @@ def serve_model(health: Health, version: int, accuracy: float | None, age: float
     os.utime(path / "provenance.json", (time.time() - age,) * 2)
 
 
+REFUSED = {"accuracy": 0.8, "loss": 0.5, "saved_model": "5" * 64, "passed": False}
+
+
 def evaluation(folder: Path, **gates: bool) -> Path:
     folder.mkdir(parents=True)
-    (folder / "gates.json").write_text(
-        json.dumps([{"gate": g, "slice": s, "passed": p} for g, p in gates.items() for s in ("a", "b")]),
-        encoding="utf-8",
-    )
+    results = [GateResult(gate, s, "≥ 0.9", "0.8", passed, "") for gate, passed in gates.items() for s in ("a", "b")]
+    Evaluation.write_results(folder, results, {}, [])
     return folder
 
 
@@ -94,7 +96,7 @@ def test_metrics_say_the_last_outcome_durations_what_is_served_and_who_refused(h
     run(health, "pushed", 0, "", ("ingest", 1.5, tmp_path, {}), ("evaluate", 2.0, tmp_path, {"passed": True}))
     serve_model(health, 3, 0.9862, age=3600)
     refused = evaluation(tmp_path / "evaluate", accuracy=False, per_class=False, budget=True)
-    run(health, "refused", 3, "refused: no", ("evaluate", 1.0, refused, {"passed": False}))
+    run(health, "refused", 3, "refused: no", ("evaluate", 1.0, refused, REFUSED))
     run(health, "refused", 4, "data: no", ("ingest", 1.0, tmp_path, {}), ("validate", 0.5, tmp_path, {"passed": False}))
     found = metrics(address)
     assert found["gateline_runs_total{pushed}"] == 1
@@ -109,12 +111,12 @@ def test_metrics_say_the_last_outcome_durations_what_is_served_and_who_refused(h
     assert found["gateline_served_age_seconds{mnist}"] == pytest.approx(3600, abs=60)
     gates = {name: value for name, value in found.items() if name.startswith("gateline_refusals_total")}
     assert gates == {f"gateline_refusals_total{{{gate}}}": 1 for gate in ("accuracy", "per_class", "validate")}
-    run(health, "refused", 3, "refused: no", ("evaluate", 1.0, refused, {"passed": False}))
+    run(health, "refused", 3, "refused: no", ("evaluate", 1.0, refused, REFUSED))
     assert metrics(address)["gateline_refusals_total{accuracy}"] == 2
 
 
 def test_what_is_gone_from_the_store_is_counted_by_its_stage(health: Health, tmp_path: Path) -> None:
-    run(health, "refused", 3, "", ("evaluate", 1.0, tmp_path / "gone", {"passed": False}))
+    run(health, "refused", 3, "", ("evaluate", 1.0, tmp_path / "gone", REFUSED))
     run(health, "refused", 3, "")
     found = metrics(serve(health, 0))
     assert found["gateline_refusals_total{evaluate}"] == found["gateline_refusals_total{unknown}"] == 1

@@ -1,0 +1,162 @@
+"""Artifacts of one recorded run, by type, as far as the store still has them.
+
+artifacts = RunArtifacts(store, lineage.executions(7))
+artifacts.last(Pushed)                            # with the facts of the lineage; None if the run made none
+artifacts.read(Evaluation, Evaluation.gates)      # None if the artifact is deleted or its file is damaged
+artifacts.missing                                 # ["train"]: deleted from the store, or made again since
+artifacts.damaged                                 # {"evaluate": ["gates.json"]}
+artifacts.problems                                # {"gates": "gates.json of evaluate is damaged and cannot be read."}
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pipeline.dag import output
+from pipeline.store import Store, from_facts
+from schemas import files
+from schemas.artifacts import Approval, Artifact, DamagedFile, Pushed
+from schemas.contract import Contract
+from schemas.errors import ConfigurationError
+
+A = TypeVar("A", bound=Artifact)
+T = TypeVar("T")
+Json = dict[str, Any]
+
+
+class Recorded:
+    """The artifacts of a run with the facts that the lineage recorded. Their files may be deleted."""
+
+    def __init__(self, executions: Iterable[Json]) -> None:
+        self.executions = {row["stage"]: row for row in executions}
+
+    def row(self, kind: type[Artifact]) -> Json | None:
+        """The lineage row of the last artifact of this type or a subtype. None if the run made none."""
+        return next((row for row, _ in self._artifacts(kind, reversed(self.executions.values()))), None)
+
+    def first(self, kind: type[A]) -> A | None:
+        """The first artifact of this type or a subtype: of `Examples`, those without spans."""
+        return next((artifact for _, artifact in self._artifacts(kind, self.executions.values())), None)
+
+    def last(self, kind: type[A]) -> A | None:
+        """The last artifact of this type or a subtype: of `Examples`, those that the model was trained on."""
+        return next((artifact for _, artifact in self._artifacts(kind, reversed(self.executions.values()))), None)
+
+    def _artifacts(self, kind: type[A], rows: Iterable[Json]) -> Iterator[tuple[Json, A]]:
+        for row in rows:
+            artifact = recorded(row)
+            if isinstance(artifact, kind):
+                yield row, artifact
+
+
+class RunArtifacts(Recorded):
+    """Looks up artifacts in `store`, wherever it is now. The paths in the lineage are where it was during the run."""
+
+    def __init__(self, store: Store, executions: Iterable[Json]) -> None:
+        super().__init__(executions)
+        self.damaged: dict[str, list[str]] = {}  # by stage: files that should be there and cannot be read
+        self.problems: dict[str, str] = {}  # by method of the artifact: why its result is absent
+        self._store = store
+        self._manifests: dict[str, Json | None] = {}
+
+    def stored(self, kind: type[A]) -> A | None:
+        """The last artifact of this type, at its path in the store. None if it is deleted or was made again since."""
+        artifact, row = self.last(kind), self.row(kind)
+        if artifact is None or row is None or self.manifest(row["stage"]) is None:
+            return None
+        return dataclasses.replace(artifact, path=self._store.path(row["stage"], row["key"]))
+
+    def read(self, kind: type[A], method: Callable[[A], T]) -> T | None:
+        """What a method of the last artifact of this type returns. None if its files cannot be read.
+
+        A file that the manifest does not list was not written by the version that made the artifact: no damage.
+        """
+        artifact, name = self.stored(kind), getattr(method, "__name__", "")
+        if artifact is None:
+            if (row := self.row(kind)) and row["stage"] in self.missing:
+                stage = row["stage"]
+                self.problems[name] = f"The artifact of {stage} is gone from the store, or was made again since."
+            elif row and self.damaged.get(row["stage"]):
+                self._damage(row["stage"], files.MANIFEST, name)
+            return None
+        try:
+            return method(artifact)
+        except DamagedFile as error:
+            stage = artifact.path.parent.name
+            if error.file in (self.manifest(stage) or {}).get("files", {}):
+                self._damage(stage, error.file, name)
+            return None
+
+    def manifest(self, stage: str) -> Json | None:
+        """The manifest of the artifact of a stage. None if it is deleted, or was made again with other content."""
+        if stage not in self._manifests:
+            self._manifests[stage] = self._manifest(self.executions.get(stage) or {})
+        return self._manifests[stage]
+
+    @property
+    def manifests(self) -> list[Json]:
+        """The manifests of all stages whose artifacts are in the store."""
+        return [manifest for manifest in map(self.manifest, self.executions) if manifest]
+
+    @property
+    def contract(self) -> Contract | None:
+        """The contract that the stages were given."""
+        settings = (manifest.get("recipe", {}).get("settings", {}) for manifest in self.manifests)
+        given = next((each["contract"] for each in settings if "contract" in each), None)
+        return Contract(given["name"], given["text"]) if given else None
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """Names of the labels, from the contract, in the order of the labels. Empty if it states none."""
+        try:
+            return contract.names if (contract := self.contract) else ()
+        except ConfigurationError:  # a contract that only another version of gateline accepts
+            return ()
+
+    @property
+    def missing(self) -> list[str]:
+        """Stages whose artifacts are gone from the store, or were made again since."""
+        return [stage for stage, row in self.executions.items() if row["path"] and not self._exists(row)]
+
+    def _exists(self, row: Json) -> bool:
+        kind = output(row["stage"])
+        if issubclass(kind, Approval):  # has no files
+            return True
+        if issubclass(kind, Pushed):  # outside the store; a relative path depends on where the run was started
+            path = Path(row["path"])
+            return not path.is_absolute() or _exists(path)
+        return self.manifest(row["stage"]) is not None or row["stage"] in self.damaged
+
+    def _manifest(self, row: Json) -> Json | None:
+        if not (row.get("key") and row["digest"]):
+            return None
+        manifest = self._store.manifest(row["stage"], row["key"])
+        if manifest is None and (self._store.path(row["stage"], row["key"]) / files.MANIFEST).exists():
+            self._damage(row["stage"], files.MANIFEST)
+        return manifest if manifest and manifest["digest"] == row["digest"] else None
+
+    def _damage(self, stage: str, file: str, method: str = "") -> None:
+        names = self.damaged.setdefault(stage, [])
+        if file not in names:
+            names.append(file)
+        if method:
+            self.problems[method] = f"{file} of {stage} is damaged and cannot be read."
+
+
+def recorded(row: Json) -> Artifact | None:
+    """The artifact of a lineage row, with its recorded facts. None if another version of gateline recorded others."""
+    if not row["facts"]:
+        return None
+    try:
+        artifact = from_facts(output(row["stage"]), Path(row["path"] or ""), row["facts"])
+    except ValueError:
+        return None
+    return dataclasses.replace(artifact, digest=row["digest"] or "")
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # no permission, or no valid path
+        return False
