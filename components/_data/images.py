@@ -21,7 +21,8 @@ def image_hash(image: "np.ndarray") -> int:
 def stated_pixels(content: bytes) -> int:
     """Number of pixels stated in the header of an encoded image: a PNG of 400 KB can decode to a gigabyte.
 
-    0 for BMP, whose file is as long as its pixels, and for WebP, whose sides have 14 bits.
+    0 for BMP, whose file is as long as its pixels, and for WebP, whose sides have 14 bits. Not with Pillow: it needs
+    8 us instead of 0.2 us for a PNG, and does not know frames larger than the GIF's screen until it has decoded them.
 
     Raises:
         Exception: it says no size; what TensorFlow and `struct` raise.

@@ -58,24 +58,11 @@ def _shift(images: "np.ndarray", index: "np.ndarray") -> "np.ndarray":
 def _rotation(images: "np.ndarray", index: "np.ndarray") -> "np.ndarray":
     out, clockwise = np.empty_like(images), _random(index, 1)[:, 0] % 2 == 1
     for chosen, degrees in ((clockwise, -ROTATION), (~clockwise, ROTATION)):
-        out[chosen] = _rotated(images[chosen], math.radians(degrees))
+        rotated = ndimage.rotate(
+            images[chosen], degrees, axes=(2, 1), reshape=False, output=np.float32, order=1, mode="nearest"
+        )
+        out[chosen] = _pixels(rotated)
     return out
-
-
-def _rotated(images: "np.ndarray", angle: float) -> "np.ndarray":
-    """Rotates about the centre, anticlockwise, bilinear. All images share the angle, so the same four source pixels."""
-    count, height, width, channels = images.shape
-    flat = images.reshape(count, height * width, channels)
-    y, x = np.indices((height, width)).reshape(2, -1) - [[(height - 1) / 2], [(width - 1) / 2]]
-    rows = np.clip(math.cos(angle) * y + math.sin(angle) * x + (height - 1) / 2, 0, height - 1)
-    columns = np.clip(math.cos(angle) * x - math.sin(angle) * y + (width - 1) / 2, 0, width - 1)
-    top, left = rows.astype(int), columns.astype(int)
-    bottom, right = np.minimum(top + 1, height - 1), np.minimum(left + 1, width - 1)
-    total = np.zeros(flat.shape, np.float32)
-    for row, share_of_row in ((top, 1 - (rows - top)), (bottom, rows - top)):
-        for column, share_of_column in ((left, 1 - (columns - left)), (right, columns - left)):
-            total += flat.take(row * width + column, 1) * (share_of_row * share_of_column).astype(np.float32)[:, None]
-    return _pixels(total).reshape(images.shape)
 
 
 def _noise(images: "np.ndarray", index: "np.ndarray") -> "np.ndarray":

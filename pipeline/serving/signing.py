@@ -6,11 +6,9 @@ check(version, settings)        # [], or what is wrong with it, in words
 Keys are PEM files, P-256, P-384 or P-521: `openssl ecparam -genkey -name prime256v1 -noout -out key.pem`.
 """
 
-import ast
 import contextlib
 import importlib.util
 import os
-import re
 import shlex
 import tempfile
 from collections.abc import Iterator
@@ -20,6 +18,7 @@ from typing import Any
 
 from etils import epy
 
+from pipeline.serving.compat import mismatches
 from schemas import files
 from schemas.errors import ConfigurationError, Refused
 from schemas.settings.push import Signing
@@ -137,36 +136,9 @@ def check(version: Path, settings: Signing) -> list[str]:
     except cryptography.exceptions.InvalidSignature:
         return [f"{SIGNATURE} was altered"]
     except Exception as error:  # whatever a file that anyone may have written brings up
-        return _words(str(error))
+        message = " ".join(str(error).split())[:200]
+        return mismatches(str(error)) or [f"{SIGNATURE} cannot be checked: {message}"]
     return []
-
-
-def _words(said: str) -> list[str]:
-    """What model-signing says of a signature that does not fit, a line a file."""
-    if "Key mismatch" in said:
-        return ["it was signed with another key"]
-    try:
-        lines = [str(line) for line in ast.literal_eval(said.removeprefix("Signature mismatch: "))]
-    except (ValueError, SyntaxError, TypeError):
-        lines = []
-    kinds = {
-        "altered since it was signed": [
-            name for line in lines for name in re.findall(r"Hash mismatch for '(.+?)': Expected", line)
-        ],
-        "there, but was not signed": _listed("Extra files found", lines),
-        "missing, but was signed": _listed("Missing files", lines),
-    }
-    found = [f"{name} is {what}" for what, names in kinds.items() for name in names]
-    return found or [f"{SIGNATURE} cannot be checked: {' '.join(said.split())[:200]}"]
-
-
-def _listed(what: str, lines: list[str]) -> list[str]:
-    return [
-        name
-        for line in lines
-        for names in re.findall(rf"{what} in model '.*?': (.+)", line)
-        for name in names.split(", ")
-    ]
 
 
 def _hashing() -> "model_signing.hashing.Config":
