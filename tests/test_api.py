@@ -88,7 +88,7 @@ def test_a_line_is_run_and_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyP
         gateline.run(gateline.configure("sample", sets=["train.epochs=2", "gates.accuracy=0.9999"]))
     refused = gateline.runs()[0]
     assert refused.state is gateline.RunState.REFUSED
-    assert "gates.accuracy asks for 0.9999" in refused.message
+    assert "gates.accuracy requires 0.9999" in refused.message
     assert refused.evaluation and not refused.evaluation.gates()[0].passed
     listed = [sys.executable, "-m", "pipeline", "runs", "--json"]
     rows = json.loads(subprocess.run(listed, capture_output=True, text=True, check=True).stdout)

@@ -170,7 +170,7 @@ def how_passed(gates: Sequence[GateResult]) -> str:
     verdicts = {"worse": "worse than", "undecided": "undecided against"}
     paired = next((gate.measured.split(",")[0] for gate in gates if gate.gate == "paired" and gate.passed), "")
     if paired in verdicts:
-        parts.append(f"{verdicts[paired]} the served model, which gates.paired lets pass")
+        parts.append(f"{verdicts[paired]} the served model, which gates.paired allows")
     return "every gate passed" if gates and not parts else "; ".join(["no gate refused", *parts])
 
 

@@ -14,6 +14,7 @@ from schemas.settings.evaluate import Evaluate
 OVERALL = "overall"
 Share = Annotated[FiniteFloat, Field(gt=0, le=1)]  # a floor of 0 would pass anything
 NAN = "the model's probabilities are not numbers"
+STRICTER = "Set a stricter bound: a gate must be able to refuse."
 
 
 class Bound(RootModel[Any]):
@@ -24,18 +25,35 @@ class Bound(RootModel[Any]):
     title: ClassVar[str]
     default: ClassVar[Any] = None
     metric: ClassVar[str] = ""  # its name in `Evaluation.metrics()`; "": `measure` computes it, and TFMA does not
-    text: ClassVar[str]  # what the metric is called in a refusal
+    text: ClassVar[str]  # the name of the metric in a refusal
+    sign: ClassVar[str]  # "≥" or "≤"
 
     def measure(self, measured: Measured) -> float:
         """The value that is compared with the bound. Not finite: the model is refused."""
         return float(measured.candidate[OVERALL][self.metric])
 
+    def judge(self, measured: Measured) -> Iterator[GateResult]:
+        value, bound, required = self.measure(measured), self.root, f"{self.sign} {self.root:.4f}"
+        floor = self.sign == "≥"
+        # argmax turns a probability of NaN into some class: the loss shows it, accuracy does not.
+        if not math.isfinite(value) or floor and not math.isfinite(measured.candidate[OVERALL]["loss"]):
+            yield unmeasurable(self.key, OVERALL, required, bound)
+            return
+        margin = value - bound if floor else bound - value
+        limit = f"requires {bound:.4f} ({-margin:.4f} short)" if floor else f"allows {bound:.4f} ({-margin:.4f} over)"
+        reason = "" if margin >= 0 else f"{self.text} is {value:.4f}; gates.{self.key} {limit}"
+        yield GateResult(
+            self.key, OVERALL, required, f"{value:.4f}", margin >= 0, reason, bound, value, margin=f"{margin:+.4f}"
+        )
+
 
 class Floor(Bound):
     """Refuses a metric below the bound."""
 
+    sign = "≥"
+
     def guessed(self, classes: int) -> float:
-        """What a model that guesses reaches: a floor must be above."""
+        """The metric of a model that guesses: a floor must be above."""
         return 1 / classes
 
     def check(self, gates: Rules, classes: int, evaluate: Evaluate) -> None:
@@ -45,51 +63,31 @@ class Floor(Bound):
         if self.metric:
             yield Threshold(self.metric, lower=self.root)
 
-    def judge(self, measured: Measured) -> Iterator[GateResult]:
-        value, bound = self.measure(measured), self.root
-        if not math.isfinite(value) or not math.isfinite(measured.candidate[OVERALL]["loss"]):
-            yield unmeasurable(self.key, OVERALL, f"≥ {bound:.4f}", bound)
-            return
-        reason = f"{self.text} is {value:.4f}; gates.{self.key} asks for {bound:.4f}, {bound - value:.4f} more"
-        yield GateResult(
-            self.key, OVERALL, f"≥ {bound:.4f}", f"{value:.4f}", value >= bound, reason, bound, value,
-            margin=f"{value - bound:+.4f}",
-        )  # fmt: skip
-
 
 class Ceiling(Bound):
     """Refuses a metric above the bound."""
 
+    sign = "≤"
+
     def guessed(self, classes: int) -> float:
-        """What a model reaches that guesses: a ceiling must be below."""
+        """The metric of a model that guesses: a ceiling must be below."""
         return 1 - 1 / classes
 
     def check(self, gates: Rules, classes: int, evaluate: Evaluate) -> None:
         if self.root >= (guessed := self.guessed(classes)):
-            cause = f"gates.{self.key} is {self.root:g}; guessing among {classes} classes stays at {guessed:.3g}"
-            raise ConfigurationError(cause, "Ask for more: a gate must be able to refuse.")
+            cause = f"gates.{self.key} is {self.root:g}; guessing among {classes} classes gives {guessed:.3g}"
+            raise ConfigurationError(cause, STRICTER)
 
     def thresholds(self, planned: Planned) -> Iterator[Threshold]:
         if self.metric:
             yield Threshold(self.metric, upper=self.root)
 
-    def judge(self, measured: Measured) -> Iterator[GateResult]:
-        value, bound = self.measure(measured), self.root
-        if not math.isfinite(value):
-            yield unmeasurable(self.key, OVERALL, f"≤ {bound:.4f}", bound)
-            return
-        reason = f"{self.text} is {value:.4f}; gates.{self.key} allows {bound:.4f}, {value - bound:.4f} less"
-        yield GateResult(
-            self.key, OVERALL, f"≤ {bound:.4f}", f"{value:.4f}", value <= bound, reason, bound, value,
-            margin=f"{bound - value:+.4f}",
-        )  # fmt: skip
-
 
 def check_floor(key: str, floor: float, guessed: float, classes: int) -> None:
     """Raises ConfigurationError if a model that guesses reaches the floor."""
     if floor <= guessed:
-        cause = f"gates.{key} is {floor:g}; guessing among {classes} classes reaches {guessed:.3g}"
-        raise ConfigurationError(cause, "Ask for more: a gate must be able to refuse.")
+        cause = f"gates.{key} is {floor:g}; guessing among {classes} classes gives {guessed:.3g}"
+        raise ConfigurationError(cause, STRICTER)
 
 
 def check_margin(key: str, margin: float, gates: Rules, classes: int) -> None:
@@ -97,11 +95,11 @@ def check_margin(key: str, margin: float, gates: Rules, classes: int) -> None:
     accuracy = gates.stated()["accuracy"].root  # type: ignore[attr-defined]
     if margin >= accuracy - 1 / classes:
         cause = f"gates.{key} is {margin:g}; below gates.accuracy {accuracy:g} that allows a model that guesses"
-        raise ConfigurationError(cause, "Ask for more: a gate must be able to refuse.")
+        raise ConfigurationError(cause, STRICTER)
 
 
 def judge_slice(key: str, slice_: str, floor: float, row: dict[str, Any] | None, measured: Measured) -> GateResult:
-    """By the upper confidence bound: a slice is refused for what it is, not for the luck of a few images."""
+    """Compares the upper confidence bound with the floor: a few unlucky images must not refuse a model."""
     required, title = f"≥ {floor:.4f}", measured.title(slice_)
     if row is None:
         reason = f"{title} has no test examples, so gates.{key} cannot be judged"
@@ -115,7 +113,7 @@ def judge_slice(key: str, slice_: str, floor: float, row: dict[str, Any] | None,
     at_most = f"accuracy on {title} is {accuracy:.4f}, at {measured.confidence:.0%} confidence at most {upper:.4f}"
     return GateResult(
         key, slice_, required, f"{accuracy:.4f}, at most {upper:.4f}", upper >= floor,
-        f"{at_most}; gates.{key} asks for {floor:.4f}, {floor - upper:.4f} more", floor, upper,
+        f"{at_most}; gates.{key} requires {floor:.4f} ({floor - upper:.4f} short)", floor, upper,
         margin=f"{upper - floor:+.4f}", on=title,
     )  # fmt: skip
 

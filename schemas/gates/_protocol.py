@@ -1,5 +1,6 @@
 """What a gate is, what it is given, and the rules that all gates share."""
 
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Protocol, TypeVar, cast
@@ -9,6 +10,7 @@ from pydantic import Field, FiniteFloat
 from schemas import plugins
 from schemas.artifacts.evaluation import BASELINE, CANDIDATE, GateResult
 from schemas.contract import slice_title
+from schemas.errors import ConfigurationError
 from schemas.settings.base import Settings
 from schemas.settings.evaluate import Evaluate
 
@@ -121,7 +123,17 @@ class Rules(Settings):
         return [result for gate in self.stated().values() for result in gate.judge(measured)]
 
 
+@functools.cache
 def kinds() -> dict[str, type[Gate]]:
-    """Every kind by its key in the configuration."""
-    found: dict[str, type[Gate]] = plugins.kinds(__package__, "gateline.gates")
-    return found
+    """Every kind by its key in the configuration.
+
+    Raises:
+        ConfigurationError: an installed gate cannot be loaded, has another key than its entry point, or a reserved one.
+    """
+    gates: dict[str, type[Gate]] = plugins.kinds(__package__, "gateline.gates")
+    for name, kind in gates.items():
+        if kind.key != name or name in Rules.model_fields:
+            wrong = "is a setting of gates" if kind.key == name else f"differs from its key {kind.key}"
+            cause = f"gate {name} of {kind.__module__} cannot be loaded: its name {wrong}"
+            raise ConfigurationError(cause, "Rename its entry point, or its key, or uninstall the package.")
+    return gates

@@ -23,9 +23,7 @@ class Accuracy(Floor):
         if (count := measured.candidate[OVERALL]["count"]) >= measured.min_examples:
             yield from super().judge(measured)
             return
-        reason = (
-            f"the test split has {count:,} images that count; gates.min_examples asks for {measured.min_examples:,}"
-        )
+        reason = f"the test split has {count:,} countable images; gates.min_examples requires {measured.min_examples:,}"
         yield GateResult(self.key, OVERALL, f"≥ {self.root:.4f}", f"of {count:,} images", False, reason, self.root)
 
 

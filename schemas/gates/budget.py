@@ -46,7 +46,7 @@ class Budget(Settings):
         return GateResult(
             self.key, OVERALL, f"≥ {points(-self.margin)}",
             points(difference) + (f", at least {points(lowest)}" if paired else ", as recorded"), passed,
-            f"{comparison['words']}; gates.budget allows to lose {allowed} of the best model ever served",
+            f"{comparison['words']}; gates.budget allows a loss of {allowed} against the best model ever served",
             -self.margin, lowest, margin=f"{lowest + self.margin:+.4f}",
         )  # fmt: skip
 

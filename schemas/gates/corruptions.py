@@ -28,7 +28,7 @@ class Corruptions(RootModel[dict[Corruption, Share]]):
                 raise ConfigurationError(cause, "Add it to evaluate.corruptions, or remove the gate.")
         if self.root and evaluate.corrupted < gates.min_examples:
             cause = f"gates.corruptions is judged on {evaluate.corrupted} images (evaluate.corrupted)"
-            cause += f"; gates.min_examples asks for {gates.min_examples}"
+            cause += f"; gates.min_examples requires {gates.min_examples}"
             raise ConfigurationError(cause, "Corrupt more of them.")
 
     def thresholds(self, planned: Planned) -> Iterator[Threshold]:

@@ -47,7 +47,7 @@ class Paired(Settings):
 
     def _result(self, comparison: dict[str, Any], allowed: list[str]) -> GateResult:
         verdict, difference, low = comparison["verdict"], comparison["difference"], comparison["interval"][0]
-        reason = f"{comparison['words']}; gates.paired lets pass: {', '.join(allowed) or 'nothing'}"
+        reason = f"{comparison['words']}; gates.paired allows: {', '.join(allowed) or 'nothing'}"
         if verdict == "undecided":
             reason += f"; with a margin above {points(-low).lstrip('+')} it would be equivalent"
         return GateResult(

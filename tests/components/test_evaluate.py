@@ -267,7 +267,7 @@ def test_accuracy_below_the_gate_refuses(alone, model, few, mnist, lend):
     found = evaluated(model, few, lend(), mnist, gates=changed(accuracy=0.999))
     assert not found.passed
     assert found.reasons == (
-        f"accuracy is {alone.accuracy:.4f}; gates.accuracy asks for 0.9990, {0.999 - alone.accuracy:.4f} more",
+        f"accuracy is {alone.accuracy:.4f}; gates.accuracy requires 0.9990 ({0.999 - alone.accuracy:.4f} short)",
     )
     assert "python -m pipeline report" in found.remedy
     assert "Nothing was pushed." in found.remedy
@@ -312,8 +312,8 @@ def test_a_worse_model_is_refused(compared, model, worse, few, mnist, lend):
     words += "; gates.drop allows 0.0100"
     assert refused["drop"] == words
     assert refused["paired"].startswith(f"{100 * drop:.2f} points worse than version 9 (90 % interval -")
-    assert refused["paired"].endswith("; gates.paired lets pass: better, equivalent")
-    assert refused["budget"].endswith("; gates.budget allows to lose 1.00 points of the best model ever served")
+    assert refused["paired"].endswith("; gates.paired allows: better, equivalent")
+    assert refused["budget"].endswith("; gates.budget allows a loss of 1.00 points against the best model ever served")
     assert found.baseline == 9
 
 
@@ -351,7 +351,7 @@ def test_a_best_model_that_is_gone_is_compared_by_what_was_recorded(alone, model
         gates=changed(paired=ANY.model_copy(update={"margin": 0.01}), budget=Budget()),
     )
     before = f"{gone.accuracy:.4f}, recorded for version 2, which is no longer kept"
-    allows = "gates.budget allows to lose 1.00 points of the best model ever served"
+    allows = "gates.budget allows a loss of 1.00 points against the best model ever served"
     assert found.reasons == (f"accuracy {alone.accuracy:.4f} against {before}; {allows}",)
 
 

@@ -218,7 +218,7 @@ def test_a_model_below_a_gate_is_refused_with_exit_code_3_and_the_serving_direct
     assert sorted(Path(line.environment["TMPDIR"]).iterdir()) == temporary
     assert contents(line.root / "serving") == before
     words = re.search(
-        r"^refused: accuracy is (0\.\d{4}); gates\.accuracy asks for 0\.9990, (0\.\d{4}) more$",
+        r"^refused: accuracy is (0\.\d{4}); gates\.accuracy requires 0\.9990 \((0\.\d{4}) short\)$",
         found.stderr,
         re.MULTILINE,
     )

@@ -242,7 +242,7 @@ def _gates(candidate: dict[str, Any], comparisons: list[dict[str, Any]], refused
         came, few = row["accuracy"], row["count"] < 30
         floor = came + 0.004 if no else came - 0.0105
         subject = "accuracy" if slice_ == "overall" else f"accuracy on {slice_}"
-        words = f"{subject} is {came:.4f}; gates.{gate} asks for {floor:.4f}, {floor - came:.4f} more" if no else ""
+        words = f"{subject} is {came:.4f}; gates.{gate} requires {floor:.4f} ({floor - came:.4f} short)" if no else ""
         verdict = "refused" if no else "too few examples" if few else "passed"
         margin = "" if few else f"{came - floor:+.4f}"
         yield {
@@ -255,7 +255,7 @@ def _gates(candidate: dict[str, Any], comparisons: list[dict[str, Any]], refused
         yield {
             "gate": "paired", "slice": "overall", "required": "better or equivalent", "came": came, "margin": margin,
             "verdict": "refused" if no else "passed", "passed": not no, "bound": -c["margin"], "value": c["difference"],
-            "words": f"{c['words']}; gates.paired lets pass: better, equivalent" if no else "",
+            "words": f"{c['words']}; gates.paired allows: better, equivalent" if no else "",
         }  # fmt: skip
 
 

@@ -243,17 +243,22 @@ print(json.dumps([config.model_dump(mode="json")["gates"].get("recall"), code.ge
 """
 
 
-def seen(folder: Path, code: str, *sets: str) -> Any:
-    """The setting of an installed package's gate, and the digest of its code in the cache key of evaluate."""
+def installed(folder: Path, code: str, names: tuple[str, ...], *sets: str) -> subprocess.CompletedProcess[str]:
+    """SEEN with an installed package that registers `code` as gates of these names."""
     (folder / "their_gate-1.0.dist-info").mkdir(exist_ok=True)
     about = {"METADATA": "Metadata-Version: 2.1\nName: their-gate\nVersion: 1.0\n"}
-    about["entry_points.txt"] = "[gateline.gates]\nrecall = their_gate\naccuracy = their_gate\n"
+    about["entry_points.txt"] = "\n".join(["[gateline.gates]", *(f"{name} = their_gate" for name in names)])
     for file, text in about.items():
         (folder / "their_gate-1.0.dist-info" / file).write_text(text, encoding="utf-8")
     (folder / "their_gate.py").write_text(code, encoding="utf-8")
     environment = os.environ | {"PYTHONPATH": f"{folder}{os.pathsep}{ROOT}", "PYTHONDONTWRITEBYTECODE": "1"}
     command = [sys.executable, "-c", SEEN, *sets]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, env=environment)
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, env=environment)
+
+
+def seen(folder: Path, code: str, *sets: str) -> Any:
+    """The setting of an installed package's gate, and the digest of its code in the cache key of evaluate."""
+    done = installed(folder, code, ("recall", "accuracy"), *sets)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
@@ -264,3 +269,16 @@ def test_an_installed_package_adds_a_gate_whose_code_is_part_of_the_cache_key(tm
     _, after = seen(tmp_path, THEIRS.replace("sum(row", "min(row"), "gates.recall=0.9")
     assert setting == 0.9
     assert None is not before != after is not None
+
+
+@pytest.mark.parametrize(
+    ("key", "name", "wrong"),
+    [("recall", "sensitivity", "differs from its key recall"), ("confidence", "confidence", "is a setting of gates")],
+)
+def test_an_installed_gate_with_another_or_a_reserved_name_is_refused(
+    key: str, name: str, wrong: str, tmp_path: Path
+) -> None:
+    assert '"recall"' in THEIRS
+    done = installed(tmp_path, THEIRS.replace('"recall"', f'"{key}"'), (name,))
+    assert done.returncode == 1
+    assert f"gate {name} of their_gate cannot be loaded: its name {wrong}" in done.stderr

@@ -116,7 +116,7 @@ def test_a_refusal_calls_labels_by_their_names():
     assert [gate.slice for gate in found if not gate.passed] == ["label=1", "label=0, ink=heavy", "label=1"]
     words = next(gate.reason for gate in found if gate.gate == "slices.label=1")
     assert words.startswith("accuracy on label=1 (dog) is 0.3000, ")
-    assert "; gates.slices.label=1 asks for 0.9000, " in words, "a setting keeps its key"
+    assert "; gates.slices.label=1 requires 0.9000 (" in words, "a setting keeps its key"
 
 
 def test_a_gate_on_a_cross_is_on_all_of_its_slices():

@@ -55,7 +55,7 @@ def test_a_gate_that_guessing_would_pass_is_refused():
     Gates(accuracy=0.9, per_class=0.2).check(10, Evaluate())
     with pytest.raises(ConfigurationError) as refused:
         Gates(accuracy=0.9, per_class=0.1).check(10, Evaluate())
-    assert refused.value.cause == "gates.per_class is 0.1; guessing among 10 classes reaches 0.1"
+    assert refused.value.cause == "gates.per_class is 0.1; guessing among 10 classes gives 0.1"
 
 
 PASSES = "gates.{}.margin is {}; below gates.accuracy 0.9 that allows a model that guesses"
@@ -77,15 +77,15 @@ PASSES = "gates.{}.margin is {}; below gates.accuracy 0.9 that allows a model th
         ({"paired": {"margin": 0.85}, "budget": {"margin": 0.9}}, PASSES.format("budget", 0.9)),
         ({"budget": {"margin": 0.8}}, PASSES.format("budget", 0.8)),
         ({"drop": 0.8}, "gates.drop is 0.8; below gates.accuracy 0.9 that allows a model that guesses"),
-        ({"corruptions": {"shift": 0.1}}, "gates.corruptions.shift is 0.1; guessing among 10 classes reaches 0.1"),
-        ({"fresh": 0.05}, "gates.fresh is 0.05; guessing among 10 classes reaches 0.1"),
-        ({"brier": 0.9}, "gates.brier is 0.9; guessing among 10 classes stays at 0.9"),
-        ({"ece": 0.95}, "gates.ece is 0.95; guessing among 10 classes stays at 0.9"),
+        ({"corruptions": {"shift": 0.1}}, "gates.corruptions.shift is 0.1; guessing among 10 classes gives 0.1"),
+        ({"fresh": 0.05}, "gates.fresh is 0.05; guessing among 10 classes gives 0.1"),
+        ({"brier": 0.9}, "gates.brier is 0.9; guessing among 10 classes gives 0.9"),
+        ({"ece": 0.95}, "gates.ece is 0.95; guessing among 10 classes gives 0.9"),
         (
             {"corruptions": {"shift": 0.5}, "min_examples": 401},
-            "gates.corruptions is judged on 400 images (evaluate.corrupted); gates.min_examples asks for 401",
+            "gates.corruptions is judged on 400 images (evaluate.corrupted); gates.min_examples requires 401",
         ),
-        ({"slices": {"stroke": 0.05}}, "gates.slices.stroke is 0.05; guessing among 10 classes reaches 0.1"),
+        ({"slices": {"stroke": 0.05}}, "gates.slices.stroke is 0.05; guessing among 10 classes gives 0.1"),
         ({"corruptions": {"blur": 0.5}}, "gates.corruptions names blur, but test images are not corrupted so"),
     ],
 )

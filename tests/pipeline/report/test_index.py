@@ -104,7 +104,7 @@ def test_gates_are_those_of_the_evaluation_and_a_refusal_of_one_slice_is_the_gat
     assert pushed.gates["accuracy"] == "passed"
     assert pushed.gates["per_class"] == "too few examples"  # of twenty images each
     assert refused.why.startswith("Accuracy ")
-    assert "asks for" in refused.why
+    assert "requires" in refused.why
     assert pushed.why.startswith("Not to be told from version 1 by these 200 images")
     assert pushed.why.endswith(".")
 
