@@ -1,4 +1,4 @@
-"""admit: each span judged on its own, and those kept out that would spoil the rest."""
+"""admit: checks each span, and quarantines those that are unreadable or break the contract."""
 
 import dataclasses
 import json
@@ -81,7 +81,7 @@ def _judged(
         row["measures"] = {measure: dataclasses.asdict(each) for measure, each in measured.items()}
         far = [f"{each.words} (spans.drift.{m} allows {each.limit:g})" for m, each in measured.items() if each.over]
         row["drift"] = (
-            f"{name} lies far from {what} training data: {'; '.join(far)}" if far and drift.then != "ignore" else ""
+            f"{name} is far from {what} training data: {'; '.join(far)}" if far and drift.then != "ignore" else ""
         )
         if row["drift"]:
             row["errors" if drift.then == "quarantine" else "warnings"].append(row["drift"])
@@ -90,7 +90,7 @@ def _judged(
 
 @dataclasses.dataclass(frozen=True)
 class Measure:
-    """How far two sets of images lie apart."""
+    """The distance between two sets of images."""
 
     value: float
     limit: float
@@ -126,7 +126,7 @@ def measures(new: Any, learnt: Any, drift: Drift, names: Sequence[str] = ()) -> 
 
 
 def _shifts(new: Any, learnt: Any) -> Iterator[tuple[str, tuple[float, float]]]:
-    """(label, (shift, how much of it chance explains in so few images: three standard errors))."""
+    """(label, (shift, the part that is noise in so few images: three standard errors))."""
     before, counts = stats.brightness(learnt), stats.values(new, "label")
     for label, (mean, _) in stats.brightness(new).items():
         if label in before and before[label][1] > 0:

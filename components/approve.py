@@ -1,4 +1,4 @@
-"""approve: what persons say of a model that passed every gate. Nothing is pushed without it."""
+"""approve: manual approval of a model that passed every gate."""
 
 import datetime
 import hashlib
@@ -12,7 +12,7 @@ from schemas import files
 from schemas.artifacts import Approval, Decision, Evaluation, Model, Served, ServingCheck
 from schemas.settings.push import Push
 
-Decided = Callable[[str, str], Decision | None]  # of (directory, model's identity): what was decided last
+Decided = Callable[[str, str], Decision | None]  # of (directory, model's identity): the last decision
 
 
 @component(kind="always")
@@ -69,12 +69,12 @@ def _judged(approval: Approval, decision: Decision | None, directory: ModelDirec
 
 
 def _open(approval: Approval, decision: Decision | None, days: float) -> str:
-    """Why a person must decide, in words; nothing if one did, on this evaluation, and not too long ago."""
+    """Why a decision is needed; empty if there is one on this evaluation that has not expired."""
     if decision is None:
         return "the model passed every gate and waits for approval"
-    said = f"what {decision.by} approved as run {decision.run}"
+    said = f"the model that {decision.by} approved in run {decision.run}"
     if decision.evaluation != approval.evaluation or _moment(decision.at) < _moment(approval.evaluated):
-        return f"{said} was evaluated again since, and waits for approval again"
+        return f"{said} was evaluated again since and waits for approval again"
     if datetime.datetime.now(datetime.UTC) - _moment(decision.at) > datetime.timedelta(days=days):
         return f"{said} was approved more than {days:g} days ago, and waits for a new evaluation (--force evaluate)"
     return ""

@@ -79,7 +79,7 @@ def _verdict(run: StageRun, reasons: list[str], **facts: float) -> ServingCheck:
         run.out,
         passed=not reasons,
         reasons=tuple(f"serving check: {reason}" for reason in reasons),
-        remedy="What is allowed stands in check_serving of the configuration. Nothing was pushed.",
+        remedy="The limits are set in check_serving of the configuration. Nothing was pushed.",
         **facts,
     )
 
@@ -87,7 +87,7 @@ def _verdict(run: StageRun, reasons: list[str], **facts: float) -> ServingCheck:
 def _ask(
     process: "subprocess.Popen[str]", model: Model, evaluation: Evaluation, baseline: Served | None, budgets: Serving
 ) -> dict[str, Any]:
-    """What the clean process found, or {"error"}: also where it had to be stopped."""
+    """The result of the clean process, or {"error"}, also where it had to be stopped."""
     task = {
         "saved_model": str((model.path / "saved_model").absolute()),
         "served": str(baseline.path.absolute()) if baseline else None,
@@ -104,12 +104,12 @@ def _ask(
         except subprocess.TimeoutExpired as waiting:
             question = None
             if time.monotonic() > until:
-                return {"error": f"the model gave no answer in {budgets.timeout_seconds:g} s"}
+                return {"error": f"the model did not answer within {budgets.timeout_seconds:g} s"}
             # Resident memory, not a limit of the kernel: that counts reserved memory, and TensorFlow reserves far more.
             if (held := _above_tensorflow(process.pid, waiting.output or b"")) > budgets.memory_mb:
                 return {"error": f"{_memory(held, budgets)}; it was stopped"}
     if not answer.strip():
-        return {"error": f"the process that loaded the model ended with {process.returncode} and said nothing"}
+        return {"error": f"the process that loaded the model exited with code {process.returncode} and no output"}
     found: dict[str, Any] = json.loads(answer.strip().splitlines()[-1])
     return found
 
@@ -127,7 +127,7 @@ def _above_tensorflow(pid: int, said: bytes) -> float:
 
 
 def _over(found: dict[str, Any], budgets: Serving) -> Iterator[str]:
-    """What is over its budget, in words."""
+    """A sentence for each measurement over its budget."""
     if not math.isfinite(found["difference"]) or found["difference"] > budgets.tolerance:
         differ = f"probabilities differ from the evaluator's by {found['difference']:.2g}"
         yield f"{differ}; check_serving.tolerance allows {budgets.tolerance:g}"
@@ -136,7 +136,7 @@ def _over(found: dict[str, Any], budgets: Serving) -> Iterator[str]:
     if (median := _slowest(found, "p50_ms")) > budgets.latency_ms:
         yield f"one image took {median:.2f} ms; check_serving.latency_ms allows {budgets.latency_ms:g}"
     if (p99 := _slowest(found, "p99_ms")) > budgets.p99_ms:
-        yield f"one image in a hundred took {p99:.2f} ms; check_serving.p99_ms allows {budgets.p99_ms:g}"
+        yield f"the 99th percentile for one image is {p99:.2f} ms; check_serving.p99_ms allows {budgets.p99_ms:g}"
     if (peak := found["memory"]["peak_mb"]) > budgets.memory_mb:
         yield _memory(peak, budgets)
 
@@ -155,4 +155,5 @@ def _slowest(found: dict[str, Any], percentile: str) -> float:
 def _incompatible(found: dict[str, Any], baseline: Served | None, budgets: Serving) -> Iterator[str]:
     if baseline and not budgets.allow_incompatible:
         for words in signatures.broken(found["served"], found["signatures"]):
-            yield f"{words}. Version {baseline.version} is called otherwise; check_serving.allow_incompatible is false"
+            broken = f"{words}. Clients of version {baseline.version} could not call it"
+            yield f"{broken}; check_serving.allow_incompatible is false"

@@ -1,4 +1,4 @@
-"""collect: spans of new images become records, each described on its own."""
+"""collect: converts spans of new images to records, with statistics for each span."""
 
 import json
 from contextlib import ExitStack
@@ -58,7 +58,7 @@ def collect(
 
 
 def _taken(name: str, mark: str, earlier: Any, out: Path) -> bool:
-    """Whether an earlier artifact holds the span as it is now, and lent its files."""
+    """Links the files of an earlier artifact that holds the span unchanged; whether there was one."""
     try:
         same = json.loads((earlier.path / name / MARK).read_text(encoding="utf-8")) == mark
     except (OSError, ValueError):
@@ -85,7 +85,7 @@ def write_piece(task: dict[str, Any], out: str, bounds: tuple[float, float]) -> 
 
 
 def _write(task: dict[str, Any], shards: list[Path], bounds: tuple[float, float]) -> list[int]:
-    """How many records each shard got."""
+    """The number of records in each shard."""
     encode = example.encoder("spans", task["span"], "span")
     counts = [0, 0, 0]
     first = task["index"] * 2**32  # positions within a span, in the order of its pieces
@@ -100,16 +100,16 @@ def _write(task: dict[str, Any], shards: list[Path], bounds: tuple[float, float]
 
 
 def _break(folder: Path, error: DataError) -> None:
-    """The reason, as it may be shown: names of files may hold anything."""
+    """The reason, printable: file names may hold any character."""
     (folder / BROKEN).write_text(json.dumps(shown(error.cause)), encoding="utf-8")
     if isinstance(
         error.__cause__, OSError | MemoryError
-    ):  # it may pass: unmarked, the span is read again when the next one comes
+    ):  # this may be temporary: without a mark, the span is read again in the next run
         (folder / MARK).unlink(missing_ok=True)
 
 
 def _span(folder: Path, date: str) -> Span:
-    """What became of a span; of one that cannot be read, nothing but the reason is kept."""
+    """The converted span; of one that cannot be read, only the reason is kept."""
     counted = folder / "counts.json"
     if (folder / BROKEN).exists():
         for path in folder.iterdir():

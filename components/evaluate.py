@@ -50,7 +50,7 @@ def evaluate(
     """Passes if the model reaches every gate: floors overall, on slices and under corruptions, calibration, and the
     comparisons with the served model and with the best model ever served, on the same images.
 
-    TFMA's thresholds hold what they can express, and TFMA's validation decides these; comparisons come on top.
+    TFMA's validation decides the gates that its thresholds can express; the comparisons are added.
 
     Raises:
         StoreError: a served model cannot be read.
@@ -123,11 +123,11 @@ def _shards(examples: Examples) -> list[tuple[str, int, bool]]:
 
 
 def _check_better_than_guessing(baseline: Served, accuracy: float, classes: int) -> None:
-    """Otherwise any candidate would be better."""
+    """Raises ConfigurationError for a baseline no better than guessing: any candidate would be better."""
     if accuracy <= 1 / classes:
         cause = f"the served model {baseline.path} is no better than guessing on these test images"
         remedy = "Move that version away, or name another push.model."
-        raise ConfigurationError(f"{cause}: its labels are others, or in another order", remedy)
+        raise ConfigurationError(f"{cause}: its labels differ, or their order does", remedy)
 
 
 def _plan(

@@ -72,16 +72,17 @@ def push(
 
 
 def _not_served(directory: ModelDirectory, version: Version, why: str, watched: Watch) -> Refused:
-    """The refusal; before it, what was served before is served again."""
+    """The refusal, after the previously served model is served again."""
     cause = f"version {version.number} was pushed, but {watched.url} does not serve it: {why}"
     if not watched.rollback:
-        remedy = f"It stays, as push.watch.rollback says. To roll it back: {directory.command('rollback')}"
+        remedy = "It was not rolled back, because push.watch.rollback is false. To roll it back: "
+        remedy += directory.command("rollback")
         return Refused(cause, remedy)
     try:
         back = directory.rollback(reason=why)
-    except GatelineError as error:  # why nothing comes in its place is not why the push is refused
-        return Refused(cause, f"It stays: {error.cause}. {error.remedy}")
-    return Refused(cause, f"It was rolled back: version {back.number} holds what was served before.")
+    except GatelineError as error:  # the failed rollback is not the reason of the refusal
+        return Refused(cause, f"It could not be rolled back: {error.cause}. {error.remedy}")
+    return Refused(cause, f"It was rolled back: version {back.number} is the model that was served before.")
 
 
 def _words(gone: list[str]) -> str:

@@ -46,7 +46,7 @@ def transform(
         raise DataError("transform was given data that validate refused", verdict.remedy)
     batch = max(1, min(5000, BATCH_BYTES // math.prod(contract.shape)))
     preprocess = functools.partial(preprocessing_fn, shape=contract.shape, classes=contract.classes, settings=settings)
-    # Without an analyzer there is nothing to compute from train, so it is not read.
+    # Without an analyzer nothing is computed from train, so it is not read.
     raw_specs = {name: tf.TensorSpec([None], spec.dtype) for name, spec in _spec().items()}
     analyzed = tft.get_analyze_input_columns(preprocess, raw_specs)
     train = [(str(path), count) for _, path, count in examples.shards("train") if analyzed]

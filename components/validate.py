@@ -34,7 +34,7 @@ def validate(
     ]
     train = splits["train"]
     for name, dataset in splits.items():
-        if name not in ("train", "fresh"):  # how far new data may lie from old is the spans' affair
+        if name not in ("train", "fresh"):  # the drift of new data is checked for spans
             found += _apart(contract, dataset, train, f"{name} against train", name, "skew_comparator", checks.skew)
     if served is not None and (before := served.training_statistics()) is not None:
         found += _apart(
@@ -53,7 +53,7 @@ def validate(
     warnings = tuple(anomaly.words for anomaly in found if anomaly.severity == "warning")
     for words in warnings:
         run.say(f"warning: {words}")
-    remedy = f"Fix the data, or, if it is right as it is, the contract ({contract.name}). Nothing was trained."
+    remedy = f"Fix the data or, if the data is correct, the contract ({contract.name}). Nothing was trained."
     return Verdict(run.out, passed=not errors, reasons=errors, warnings=warnings, remedy=remedy)
 
 

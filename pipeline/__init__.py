@@ -1,1 +1,1 @@
-"""The line: its DAG, how stages are planned, run and remembered, and the commands."""
+"""The pipeline: its DAG, the engine that plans and runs stages, the store, the lineage, and the commands."""

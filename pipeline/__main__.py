@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-# The current directory comes first otherwise, and a module there, such as schemas.py, would hide a package of ours.
+# Otherwise the current directory comes first, and a module there, such as schemas.py, would hide our package.
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from pipeline.cli import main

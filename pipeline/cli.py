@@ -95,11 +95,11 @@ def main() -> None:
 
 def _command(verbose: bool) -> int:
     signals.heed()
-    gc.set_threshold(50_000, 20, 20)  # imports make many objects that stay: scanning them again and again is useless
+    gc.set_threshold(50_000, 20, 20)  # imports create many permanent objects, which are not worth scanning repeatedly
     try:
         app(prog_name="gateline")
     except SystemExit as exit_:
-        if interrupted(exit_):  # typer caught it first, and would report nothing
+        if interrupted(exit_):  # typer caught it first and would not report it
             return _unforeseen(exit_, verbose)
         return exit_.code if isinstance(exit_.code, int) else 0
     except GatelineError as error:

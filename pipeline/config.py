@@ -1,4 +1,4 @@
-"""Configuration: a profile (YAML), overridden by `--set`, read into types. Everything wrong is refused here, in words.
+"""Configuration: a profile or file (YAML), overridden by `--set`, validated with one message per error.
 
 config = load(profile="mnist", sets=["train.epochs=3"])
 config.train.epochs  # 3
@@ -33,23 +33,23 @@ from schemas.settings.validate import Validate
 
 PROFILES = Path(__file__).parent / "profiles"
 MODELS: dict[str, type[BaseModel]] = {"mlp": Mlp, "cnn": Cnn}  # by their `kind`
-SHAPES = MODELS | {"range": Range}  # what may stand in one place, by the name that pydantic's errors give it
+SHAPES = MODELS | {"range": Range}  # alternatives of one setting, by the name that pydantic's errors use
 
 
 class Config(Settings):
     """All settings of a run. Sections are named after the stages that read them."""
 
     source: Source = Field(description="the dataset")
-    spans: Spans | None = Field(None, description="new images that go on arriving beside it; absent: none")
+    spans: Spans | None = Field(None, description="new images that arrive over time; absent: none")
     contract: FilePath = Field(alias="schema", description="the data contract: a path, or the name of a shipped .pbtxt")
-    checks: Validate = Field(Validate(), alias="validate", description="how bad each finding in the data is")
-    transform: Transform = Field(Transform(), description="what becomes of image and label")
-    tune: Tune = Field(Tune(), description="the search for hyperparameters, by the command tune")
+    checks: Validate = Field(Validate(), alias="validate", description="severity of each anomaly of the data")
+    transform: Transform = Field(Transform(), description="preprocessing of image and label")
+    tune: Tune = Field(Tune(), description="hyperparameter search, for the command tune")
     train: Train = Field(Train(), description="model and training")
-    evaluate: Evaluate = Field(Evaluate(), description="what is looked at beside the whole test split")
-    gates: Gates = Field(description="what the model must reach")
-    check_serving: Serving = Field(Serving(), description="budgets of the serving check")
-    push: Push = Field(Push(), description="where the model goes")
+    evaluate: Evaluate = Field(Evaluate(), description="measurements in addition to the whole test split")
+    gates: Gates = Field(description="requirements on the model")
+    check_serving: Serving = Field(Serving(), description="limits of the serving check")
+    push: Push = Field(Push(), description="approval and publication of the model")
     notify: list[Notify] = Field([], description="notifications of runs")
 
     @model_validator(mode="after")
@@ -113,7 +113,7 @@ def load(*, profile: str | None = None, file: Path | None = None, sets: list[str
 
 
 def _resolve_paths(section: dict[str, Any], model: type[BaseModel], folder: Path) -> None:
-    """Paths in a configuration file are relative to its folder. The name of a shipped contract stays a name."""
+    """Paths in a configuration file are relative to its folder. The name of a shipped contract is not a path."""
     for name, field in model.model_fields.items():
         value = section.get(field.alias or name)
         if isinstance(value, dict):
@@ -133,10 +133,10 @@ def _marked(annotation: Any) -> bool:
 
 
 def _yaml(text: str, where: str) -> Any:
-    """The value of YAML 1.2's safe subset: 1e-3 is a number, `on` is a word, and a key occurs once."""
+    """The value of YAML 1.2's safe subset: 1e-3 is a number, `on` is a string, and keys are unique."""
     try:
         return YAML(typ="safe", pure=True).load(text)
-    except (ValueError, RecursionError) as error:  # a date that is none; brackets without end
+    except (ValueError, RecursionError) as error:  # an invalid date; unclosed brackets
         raise ConfigurationError(f"{where} is not valid YAML: {error}", "Fix it and run again.") from None
     except YAMLError as error:
         mark = getattr(error, "problem_mark", None)
@@ -167,7 +167,7 @@ def _override(document: dict[str, Any], override: str) -> None:
 
 
 def _explain(error: Any) -> str:
-    """One line: the key, what came, what is allowed, and a close match for a misspelt name."""
+    """One line: the key, the value, what is allowed, and a close match for a misspelt name."""
     path = [str(part) for part in error["loc"] if part not in (*SHAPES, "choices")]
     key, kind, came = ".".join(path), error["type"], _short(error["input"])
     if kind == "extra_forbidden":
@@ -178,7 +178,7 @@ def _explain(error: Any) -> str:
         hint = f" Did you mean {f'{prefix}.' if prefix else ''}{close[0]}?" if close else f" Known: {', '.join(known)}."
         return f"{key} is not a setting.{hint}"
     if kind == "missing":
-        return f"{key} is missing: it must be stated"
+        return f"{key} is required"
     context = error.get("ctx", {})
     if kind == "value_error":
         return f"{key + ': ' if key else ''}{context['error']}"

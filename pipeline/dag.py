@@ -1,4 +1,4 @@
-"""The line, on one screen. Gates are edges: a stage never receives what a gate refused."""
+"""The line, on one screen. Gates are edges: a stage never receives an artifact whose gate refused."""
 
 from pathlib import Path
 
@@ -88,7 +88,7 @@ def line(c: Config, serving_dir: Path, decided: Decided | None = None, digests: 
 def with_spans(
     c: Config, new: Spans, examples: Node, statistics: Node, contract: Contract, directory: ModelDirectory
 ) -> Node:
-    """The base dataset and the spans that arrived beside it."""
+    """The base dataset and the new spans."""
     new.check(contract.classes, contract.names)
     spans = collect(
         arrivals=arrived(spans=new),
@@ -113,7 +113,7 @@ def with_spans(
 
 
 def searching(c: Config, serving_dir: Path, *, workers: int, chief: bool, digests: Path | None = None) -> Node:
-    """The line up to transform, then the search; or, if this process is not its `chief`, work for another's."""
+    """The line up to transform, then the search. Without `chief`, this process works for a chief elsewhere."""
     features = next(node for node in line(c, serving_dir, digests=digests).walk() if node.name == "transform")
     if chief:
         return search(features=features, settings=c.train, tuning=c.tune, workers=workers)
@@ -121,7 +121,7 @@ def searching(c: Config, serving_dir: Path, *, workers: int, chief: bool, digest
 
 
 def complete(c: Config) -> Arrivals | None:
-    """The spans that are complete by now."""
+    """The spans that are complete now."""
     return arrived.function(spans=c.spans) if c.spans else None
 
 

@@ -1,1 +1,1 @@
-"""What stages hand to each other: artifacts, the record, the data contract, settings and errors."""
+"""What stages exchange: artifacts, the record, the data contract, settings and errors."""

@@ -1,4 +1,4 @@
-"""The data contract: a curated `tensorflow_metadata` Schema, and what the line reads out of it.
+"""The data contract: a curated `tensorflow_metadata` Schema, and what the pipeline reads from it.
 
 contract = Contract.load("mnist.pbtxt")
 contract.shape, contract.classes   # (28, 28, 1), 10
@@ -107,7 +107,7 @@ class Contract:
 
     @cached_property
     def classes(self) -> int:
-        """How many labels there are: 0 to classes - 1."""
+        """The number of labels, which are 0 to classes - 1."""
         domain = self.feature("label").int_domain
         if domain.min != 0 or domain.max < 1:
             raise ConfigurationError(
@@ -118,9 +118,9 @@ class Contract:
 
     @cached_property
     def names(self) -> tuple[str, ...]:
-        """What the labels are called, in their order: the string_domain `label`. Empty where the schema does not say.
+        """The names of the labels, in their order: the string_domain `label`. Empty if the schema has none.
 
-        Names stand in sentences, so they are one line of text.
+        Names are used in sentences, so they are a single line of text.
         """
         names = tuple(value for domain in self.proto.string_domain if domain.name == "label" for value in domain.value)
         if names and (len(set(map(nfc, names))) != self.classes or len(names) != self.classes):
@@ -131,7 +131,8 @@ class Contract:
         for name in names:
             if not name.strip() or _UNFIT.search(name):
                 raise ConfigurationError(
-                    f"schema {self.name}: {json.dumps(name)} is no name of a label", "A name is one line of text."
+                    f"schema {self.name}: {json.dumps(name)} is not a valid name of a label",
+                    "A name is one line of text.",
                 )
         return names
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 
 class GatelineError(Exception):
-    """A failure with a known cause. `cause` states what came and what was expected; `remedy` states the way out."""
+    """A failure with a known cause. `cause` states what happened and what was expected; `remedy` states what to do."""
 
     exit_code = 1
     kind = "error"

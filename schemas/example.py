@@ -34,13 +34,13 @@ def encoder(dataset: str, version: str, split: str) -> Callable[["np.ndarray", i
     tail = texts["split"] + texts["version"]
     places = [
         _entry("source/index", _integer(1 << 7 * (size - 1)))[:-size] for size in range(1, 10)
-    ]  # by the bytes of the index
+    ]  # by the number of bytes of the index
 
     continued = [bytes([low | 128]) for low in range(128)]
 
     @functools.lru_cache(1024)
     def around(shape: tuple[int, int, int], label: int) -> tuple[bytes, bytes]:
-        """What stands before and after the pixels."""
+        """The bytes before and after the pixels."""
         size = math.prod(shape)
         sides = dict(zip(("height", "width", "channels"), shape, strict=True))
         numbers = b"".join(_entry(f"image/{side}", _integer(sides[side])) for side in sorted(sides))
@@ -89,9 +89,9 @@ def _bytes(value: bytes) -> "tf.train.Feature":
 def encode(columns: dict[str, "np.ndarray"]) -> Iterator[bytes]:
     """Serialized tf.Examples, one for each row of `columns`: float32 [batch, ...], or int64 [batch].
 
-    A row of floats always has the same layout, which ends in the floats themselves; and messages that are joined are
-    merged, says the specification of Protocol Buffers. So a record is joined from bytes, ten times faster than field by
-    field, and the same input gives the same bytes.
+    A row of floats always has the same layout, which ends in the floats; and concatenated messages are merged
+    (specification of Protocol Buffers). So a record is concatenated from bytes, ten times faster than field by field,
+    and the same input gives the same bytes.
 
     Raises:
         TypeError: a column has another type or shape.
@@ -131,7 +131,7 @@ def read(path: Path, count: int, batch: int = 1000) -> Iterator[list[bytes]]:
     try:
         reader = tf.compat.v1.io.tf_record_iterator(
             str(path)
-        )  # five times as fast as a Dataset, which moves record by record
+        )  # five times as fast as a Dataset, which passes single records
         while records := list(itertools.islice(reader, batch)):
             yield records
             done += len(records)
@@ -142,7 +142,7 @@ def read(path: Path, count: int, batch: int = 1000) -> Iterator[list[bytes]]:
 
 
 def check(path: Path, count: int) -> None:
-    """Read a shard of `count` records through, whatever they hold; quick, since nothing leaves TensorFlow.
+    """Reads a whole shard of `count` records. Fast, because the records do not leave TensorFlow.
 
     Raises:
         DataError: the shard is missing, cut short or altered; names the record.
@@ -157,7 +157,7 @@ def check(path: Path, count: int) -> None:
 
 
 def _damaged(path: Path, count: int) -> DataError:
-    """What is wrong with a shard, in words: the first record that cannot be read."""
+    """The error of a damaged shard, with the first record that cannot be read."""
     stage = path.parent.parent.name if path.parent.parent.parent.name == "artifacts" else "ingest"
     remedy = f"Run again with --force {stage}."
     if not path.exists():
@@ -180,12 +180,15 @@ def parse(records: list[bytes], path: Path) -> dict[str, "np.ndarray"]:
     A feature that a record lacks is -1, or empty bytes.
 
     Raises:
-        DataError: a record is no tf.Example, or a feature has another type.
+        DataError: a record is not a tf.Example, or a feature has another type.
     """
     try:
         columns = tf.io.parse_example(tf.constant(records, tf.string), feature_spec())
-    except (tf.errors.InvalidArgumentError, UnicodeDecodeError) as error:  # TensorFlow cannot always word its own error
-        cause = str(getattr(error, "message", "it is no tf.Example")).split("\n")[0]
+    except (
+        tf.errors.InvalidArgumentError,
+        UnicodeDecodeError,
+    ) as error:  # TensorFlow sometimes fails to format its own error
+        cause = str(getattr(error, "message", "it is not a tf.Example")).split("\n")[0]
         raise DataError(
             f"shard {path} holds a record that does not parse: {cause}", "Run again with --force ingest."
         ) from error

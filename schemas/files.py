@@ -20,12 +20,12 @@ FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 def listing(directory: Path, pattern: str = "*", *, sync: bool = False) -> dict[str, dict[str, Any]]:
-    """{relative path: {size, sha256}} of every file below `directory` that fits, in order of path.
+    """{relative path: {size, sha256}} of every file below `directory` that matches, sorted by path.
 
     `sync` also flushes each file and directory to disk.
 
     Raises:
-        StoreError: there is a symbolic link, which would let a digest mean another file.
+        StoreError: there is a symbolic link, whose digest could be of another file.
     """
     paths = sorted(p for p in directory.rglob(pattern) if p.name != MANIFEST or p.parent != directory)
     for path in paths:
@@ -46,7 +46,7 @@ def listing(directory: Path, pattern: str = "*", *, sync: bool = False) -> dict[
 def digest(files: dict[str, dict[str, Any]], facts: Any = None, interpreted: Iterable[str] = ()) -> str:
     """SHA-256 over names, contents and `facts` (JSON values): equal files have the same digest in any directory.
 
-    Files in an `interpreted` folder (`"graph/"`) do not count: a fact says what they mean.
+    Files in an `interpreted` folder (`"graph/"`) do not count: a fact states what they mean.
     """
     meant = tuple(interpreted)
     lines = "".join(
@@ -56,7 +56,7 @@ def digest(files: dict[str, dict[str, Any]], facts: Any = None, interpreted: Ite
 
 
 def manifest(directory: Path) -> dict[str, Any] | None:
-    """An artifact's manifest, if there is one that can be relied on."""
+    """An artifact's manifest, if it is present and valid."""
     try:
         found: dict[str, Any] = json.loads((directory / MANIFEST).read_text(encoding="utf-8"))
         entries = all(type(entry["size"]) is int and type(entry["sha256"]) is str for entry in found["files"].values())
@@ -73,13 +73,13 @@ def manifest(directory: Path) -> dict[str, Any] | None:
 
 
 def seal(manifest: dict[str, Any]) -> str:
-    """SHA-256 over all that a manifest says, so that no bit of it can be flipped unseen."""
+    """SHA-256 over the whole manifest, so that any change is detected."""
     said = {name: value for name, value in manifest.items() if name != "seal"}
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 
 def differences(directory: Path, files: dict[str, dict[str, Any]], *, contents: bool) -> list[str]:
-    """What differs from a manifest's `files`, in words, a line a file; sizes only unless `contents`."""
+    """A line for each file that differs from a manifest's `files`; only sizes are compared unless `contents`."""
     found, inside = [], directory.resolve()
     for name, entry in files.items():
         path = directory / name
@@ -88,23 +88,23 @@ def differences(directory: Path, files: dict[str, dict[str, Any]], *, contents: 
         elif not path.is_file() and not path.is_symlink():
             found.append(f"{name} is missing")
         elif path.is_symlink() or path.resolve() != inside / name:
-            found.append(f"{name} is a symbolic link, or lies behind one")
+            found.append(f"{name} is a symbolic link, or is behind one")
         elif (size := path.stat().st_size) != entry["size"]:
-            found.append(f"{name} has {size:,} bytes, its manifest says {entry['size']:,}")
+            found.append(f"{name} has {size:,} bytes, its manifest states {entry['size']:,}")
         elif contents and _sha256(path, False) != entry["sha256"]:
-            found.append(f"{name} was altered: its SHA-256 is not the manifest's")
+            found.append(f"{name} was altered: its SHA-256 differs from the manifest's")
     return found
 
 
 def strangers(directory: Path, files: dict[str, dict[str, Any]]) -> list[str]:
-    """What lies below `directory` and is not in a manifest's `files`, in words."""
+    """A line for each file below `directory` that is not in a manifest's `files`."""
     paths = sorted(p for p in directory.rglob("*") if p.is_symlink() or not p.is_dir())
     names = [str(p.relative_to(directory)) for p in paths]
     return [f"{name} is not in its manifest" for name in names if name not in files and name != MANIFEST]
 
 
 def age(manifest: dict[str, Any]) -> tuple[int, str]:
-    """Sort key of one stage's manifests, the oldest first. They are numbered, because a clock can be set back."""
+    """Sort key of one stage's manifests, the oldest first. They are numbered because clocks can be set back."""
     return manifest.get("number", 0), manifest["made"]
 
 
@@ -123,7 +123,7 @@ def lend(artifact: Path, below: str, out: Path) -> bool:
 
 
 def link(source: Path, target: Path) -> None:
-    """The same file under another name; a copy where the file system has no hard links, or it is another one."""
+    """A hard link to the file; a copy where the file system has none, or the target is on another one."""
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
         target.hardlink_to(source)
@@ -181,7 +181,7 @@ def sync_directory(path: Path) -> None:
 
 
 def remove(path: Path) -> None:
-    """A directory, file or link is gone, or was not there."""
+    """Removes a directory, file or link, if it exists."""
     if path.is_symlink() or path.is_file():
         path.unlink(missing_ok=True)
     else:
@@ -204,7 +204,7 @@ def explained(place: Path, what: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def full_disk_explained(place: Path, what: str) -> Iterator[None]:
-    """The same for errors of writing below `place` that other libraries' code meets, and for no others.
+    """The same for errors of other libraries that concern writing below `place`. Other errors are not changed.
 
     Raises:
         GatelineError: the disk is full.
@@ -227,7 +227,7 @@ def full_disk_explained(place: Path, what: str) -> Iterator[None]:
 
 def explain(error: OSError, place: Path, what: str) -> GatelineError:
     """The same, for an error already caught."""
-    # What `shutil.copytree` raises has no number: it is a list of errors, in words.
+    # `shutil.copytree` raises a list of messages without error numbers.
     if error.errno in FULL or (error.errno is None and any(os.strerror(code) in str(error) for code in FULL)):
         return GatelineError(
             f"{what} {place}: no space left on its disk", "Free some space and run again; finished stages are reused."

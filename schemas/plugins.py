@@ -16,7 +16,7 @@ from schemas.errors import ConfigurationError
 def kinds(package: str, group: str) -> dict[str, Any]:
     """`KIND` of each module by the module's name, ours in alphabetical order, then those of the entry points `group`.
 
-    A module whose name begins with _ is no kind. An installed package cannot replace a kind of ours.
+    Modules whose name begins with _ are ignored. An installed package cannot replace a kind of ours.
 
     Raises:
         ConfigurationError: an installed package cannot be loaded.

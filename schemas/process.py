@@ -1,4 +1,4 @@
-"""Settings of the process that decide what Keras trains, whatever the user's home and environment say."""
+"""Process settings that make training independent of the user's home directory and environment."""
 
 import os
 import sys

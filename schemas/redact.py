@@ -1,11 +1,11 @@
-"""Passwords are not written down: neither in the lineage, nor in a message, nor in a log.
+"""Removes passwords from text before it is stored in the lineage, a message or a log.
 
 without_passwords("run --database postgresql://me:secret@host/db")   # "run --database postgresql://me:***@host/db"
 """
 
 import re
 
-# As a URL has it: before the host (up to the last @ of the word), or as a parameter.
+# In a URL: before the host (up to the last @ of the word), or as a parameter.
 _BEFORE_HOST = re.compile(r"(\w[\w+.-]*://[^\s:/@?]*:)[^\s]*(?=@)")
 _PARAMETER = re.compile(r"([?&](?:\w*passw(?:or)?d|\w*secret|\w*token)=)[^\s&'\"]*", re.IGNORECASE)
 

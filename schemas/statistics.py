@@ -1,6 +1,6 @@
-"""Statistics as `tensorflow_metadata` protos: what describe writes, and what validate and the report read.
+"""Statistics as `tensorflow_metadata` protos: written by describe, read by validate and the report.
 
-TFDV and Facets read the standard fields; what they have no field for stands in `custom_stats` of the feature `image`.
+TFDV and Facets read the standard fields; the rest is in `custom_stats` of the feature `image`.
 """
 
 from collections.abc import Iterable, Mapping
@@ -68,19 +68,19 @@ def brightness(dataset: "pb.DatasetFeatureStatistics") -> dict[str, tuple[float,
 
 
 def leaked(dataset: "pb.DatasetFeatureStatistics") -> dict[str, int]:
-    """How many images of this split stand in each other split."""
+    """The number of images of this split that are also in each other split."""
     found = feature(dataset, "image").custom_stats
     return {s.name.removeprefix("also in "): int(s.num) for s in found if s.name.startswith("also in ") and s.num}
 
 
 def pixels(dataset: "pb.DatasetFeatureStatistics") -> list[float]:
-    """How often each of the 256 pixel values occurs."""
+    """Counts of the 256 pixel values."""
     found = next(s.histogram for s in feature(dataset, "image").custom_stats if s.name == "pixel histogram")
     return [bucket.sample_count for bucket in found.buckets]
 
 
 def values(dataset: "pb.DatasetFeatureStatistics", name: str) -> dict[str, int]:
-    """How often each value of a categorical feature occurs."""
+    """Counts of the values of a categorical feature."""
     buckets = feature(dataset, name).string_stats.rank_histogram.buckets
     return {bucket.label: int(bucket.sample_count) for bucket in buckets}
 
@@ -139,6 +139,6 @@ def _common(common: Any, records: int, missing: int) -> None:
 def _marginal(counts: Mapping[tuple[Any, ...], int], position: int) -> dict[Any, int]:
     found: dict[Any, int] = {}
     for key, count in counts.items():
-        if key[position] not in (-1, ""):  # what parsing gives where a record lacks the feature
+        if key[position] not in (-1, ""):  # the parser's value for a missing feature
             found[key[position]] = found.get(key[position], 0) + count
     return found

@@ -1,4 +1,4 @@
-"""Text of others, made fit to be shown.
+"""Makes text from other sources safe to print.
 
 printable("\\x1b[31mred\\a")      # "[31mred"
 """
@@ -12,7 +12,7 @@ _HIDDEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 
 
 def printable(value: Any) -> Any:
-    """A string without control characters, of the same type; anything else as it is."""
+    """A string without control characters, of the same type; other values unchanged."""
     return type(value)(_HIDDEN.sub("", value)) if isinstance(value, str) else value
 
 

@@ -101,7 +101,7 @@ def test_people_were_told_of_each_thing_once(nightly):
     outcomes = ["waiting", "pushed"] * 3
     assert [each["event"] for each in told] == [*outcomes, "drift", "quarantined", "quarantined"]
     reasons = {each["span"]: each["text"] for each in told if each["event"] == "quarantined"}
-    assert "holds no image that can be decoded" in reasons["span-2026-11-04"]
+    assert "cannot be decoded as an image" in reasons["span-2026-11-04"]
     assert "is brighter or darker by" in reasons["span-2026-11-05"]
 
 

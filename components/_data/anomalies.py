@@ -1,4 +1,4 @@
-"""Findings about data: what a contract and a look at its statistics say, in words; and how far two sets lie apart."""
+"""Anomalies of data against its contract, with a sentence for each; and distances between two datasets."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ with epy.lazy_imports():
 
 @dataclass(frozen=True)
 class Anomaly:
-    """One finding: what came, and what was expected."""
+    """One anomaly: the value, and the expected value."""
 
     split: str
     feature: str
@@ -54,7 +54,7 @@ def against(contract: Contract, dataset: Any) -> Iterator[Anomaly]:
 
 
 def _types(found: Any) -> list[int]:
-    """Schema types that a feature's statistics may stand for."""
+    """Schema types that a feature's statistics are compatible with."""
     kinds = {0: [schema_pb2.INT], 1: [schema_pb2.FLOAT], 2: [schema_pb2.BYTES], 3: [schema_pb2.BYTES]}
     return kinds.get(found.type, [])
 
@@ -72,7 +72,7 @@ def _outside(contract: Contract, dataset: Any, feature: Any) -> Iterator[Anomaly
 
 
 def oddities(dataset: Any, checks: Validate) -> Iterator[Anomaly]:
-    """What no schema speaks of."""
+    """Checks that a schema cannot express."""
     name = dataset.name
     if malformed := int(stats.custom(dataset, "malformed")):
         words = f"{name}: {malformed:,} images do not hold height x width x channels bytes"
@@ -82,17 +82,19 @@ def oddities(dataset: Any, checks: Validate) -> Iterator[Anomaly]:
             name, "image", "UNKNOWN_TYPE", f"{name}: {copies:,} images are copies of another one", checks.duplicates
         )
     if constant := int(stats.custom(dataset, "constant")):
-        yield Anomaly(name, "image", "UNKNOWN_TYPE", f"{name}: {constant:,} images are of one colour", checks.constant)
+        yield Anomaly(
+            name, "image", "UNKNOWN_TYPE", f"{name}: {constant:,} images have a single colour", checks.constant
+        )
     for other, count in stats.leaked(dataset).items() if name in TESTED else ():
         if count == dataset.num_examples:
             yield Anomaly(
                 name,
                 "image",
                 "UNKNOWN_TYPE",
-                f"{name}: every image also stands in {other}, so nothing is left to test on",
+                f"{name}: every image is also in {other}, so no test images are left",
             )
         else:
-            words = f"{name}: {count:,} images also stand in {other}; they are left out of the {name} figures"
+            words = f"{name}: {count:,} images are also in {other}; they are excluded from the {name} metrics"
             yield Anomaly(name, "image", "UNKNOWN_TYPE", words, checks.leakage)
 
 
@@ -109,7 +111,7 @@ def jensen_shannon(one: list[float], other: list[float]) -> float:
 
 
 def largest_difference(one: dict[str, int], other: dict[str, int]) -> tuple[str, float, float]:
-    """The label whose share differs most, the difference, and the part that chance explains (3 standard errors)."""
+    """The label whose share differs most, the difference, and the part that is noise (3 standard errors)."""
     sizes = [max(sum(counts.values()), 1) for counts in (one, other)]
     found = []
     for label in sorted(one.keys() | other.keys()):

@@ -25,7 +25,7 @@ def stated_pixels(content: bytes) -> int:
     8 us instead of 0.2 us for a PNG, and does not know frames larger than the GIF's screen until it has decoded them.
 
     Raises:
-        Exception: it says no size; what TensorFlow and `struct` raise.
+        Exception: the header states no size. TensorFlow and `struct` raise many types.
     """
     if content.startswith(b"\x89PNG"):
         return math.prod(struct.unpack_from(">II", content, 16))
@@ -36,7 +36,7 @@ def stated_pixels(content: bytes) -> int:
 
 
 def _pixels_of_gif(content: bytes) -> int:
-    """Those of all frames: TensorFlow unpacks all to give the first."""
+    """The pixels of all frames: TensorFlow decodes all of them to return the first."""
     palette = lambda flags: 3 << (flags & 7) + 1 if flags & 128 else 0  # noqa: E731
     pixels, at = 0, 13 + palette(content[10])
     while at + 10 < len(content) and content[at] in b"!,":  # an extension, a frame
@@ -52,9 +52,9 @@ def _pixels_of_gif(content: bytes) -> int:
 
 
 def decoder(channels: int) -> Callable[[bytes], "np.ndarray"]:
-    """A function from an encoded image to uint8 [height, width, channels]; 0 channels: as many as it has.
+    """A function from an encoded image to uint8 [height, width, channels]; 0 channels: as in the file.
 
-    PNG goes the short way where it can: TensorFlow's decoder takes three times as long.
+    Plain PNG is decoded by libspng: TensorFlow's decoder takes three times as long.
     """
     png_decode, other, uint8 = imagecodecs.spng_decode, imagecodecs.SpngError, np.dtype("uint8")
 

@@ -29,7 +29,7 @@ BRIGHTNESS = ("images", "bytes", "sum", "squares")
 
 @dataclass(frozen=True)
 class Histogram:
-    """How often each of the 256 pixel values stands in a set of images. Mean, variance and quantiles follow exactly."""
+    """Counts of each of the 256 pixel values in a set of images. Mean, variance and quantiles follow exactly."""
 
     counts: tuple[int, ...] = (0,) * 256
 
@@ -68,12 +68,12 @@ class Histogram:
 
 @dataclass(frozen=True)
 class ImageStatistics:
-    """Everything that describe counts in the records of one split, but for duplicates."""
+    """Everything that describe counts in the records of one split, except duplicates."""
 
     records: int = 0
     no_image: int = 0
     malformed: int = 0  # pixels do not fill height x width x channels
-    constant: int = 0  # one colour all over
+    constant: int = 0  # images with a single colour
     image_bytes: int = 0
     labels: Counter[int] = field(default_factory=Counter)
     sizes: Counter[tuple[int, int, int]] = field(default_factory=Counter)  # height, width, channels
@@ -147,7 +147,7 @@ def _merged(a: Any, b: Any) -> Any:
 
 
 def _constant(joined: "np.ndarray", lengths: "np.ndarray") -> int:
-    """How many images hold a single value."""
+    """The number of images with a single pixel value."""
     filled = lengths[lengths > 0]
     if not len(filled):
         return 0
@@ -156,7 +156,7 @@ def _constant(joined: "np.ndarray", lengths: "np.ndarray") -> int:
 
 
 def _by_label(joined: "np.ndarray", lengths: "np.ndarray", labels: "np.ndarray") -> Counter[tuple[int, str]]:
-    """What the brightness of each label follows from, in integers."""
+    """Integer sums from which the brightness of each label is computed."""
     held = (lengths > 0) & (labels >= 0)
     if not held.any():
         return Counter()

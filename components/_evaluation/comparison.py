@@ -1,4 +1,4 @@
-"""The candidate beside the model now served and the best ever served, image by image."""
+"""The candidate compared with the served model and with the best model ever served, image by image."""
 
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -21,7 +21,7 @@ with epy.lazy_imports():
 def compare(
     predictions: Path, leaked: frozenset[int], gates: Gates, baseline: Served | None, best: Best | None, accuracy: float
 ) -> list[dict[str, Any]]:
-    """A comparison as JSON values with each, where there is one. Images that also stand in train are left out.
+    """A comparison as JSON values with each, where there is one. Images that are also in train are left out.
 
     The best model is compared image by image where it is still kept, and by its recorded accuracy otherwise.
     """

@@ -18,5 +18,5 @@ def validate(metrics: tuple[Any, dict[Any, float]], config: Any) -> Any:
 
 
 def metric_names(config: Any) -> set[str]:
-    """The names of the metrics that an EvalConfig asks for."""
+    """The names of the metrics in an EvalConfig."""
     return {key.name for key, *_ in metric_specs.keys_and_metrics_from_specs(config, config.metrics_specs)}

@@ -1,9 +1,9 @@
-"""Test images as a camera, a scanner or a clerk might spoil them: a small fixed set, one severity each.
+"""Test images corrupted as by a camera or a scanner: a small fixed set of corruptions, one severity each.
 
-In the manner of MNIST-C (Mu and Gilmer 2019) and ImageNet-C (Hendrycks and Dietterich 2019): a person still reads every
-digit. What differs from image to image follows from the image's index alone, so batches and shards make no difference.
+In the manner of MNIST-C (Mu and Gilmer 2019) and ImageNet-C (Hendrycks and Dietterich 2019): every
+digit is still readable. The random part depends only on the index of the image, not on batches or shards.
 
-corrupt("shift", images, index)     # uint8 [n, height, width, channels], as it came
+corrupt("shift", images, index)     # uint8 [n, height, width, channels]
 """
 
 import math
@@ -91,7 +91,7 @@ def _pixels(values: "np.ndarray") -> "np.ndarray":
 def _random(index: "np.ndarray", count: int) -> "np.ndarray":
     """uint64 [n, count]: the first numbers of a SplitMix64 generator for each index (Steele, Lea and Flood 2014).
 
-    A generator of numpy's for each image would cost ten times as much as what is done with it.
+    One NumPy generator per image would take ten times as long as the corruption itself.
     """
     golden = np.uint64(0x9E3779B97F4A7C15)
     start = _mixed(index.astype(np.uint64))  # neighbours in the split start far apart

@@ -34,11 +34,11 @@ CORRUPTION, LEAKED, FRESH = (
     "corruption",
     "leaked",
     "fresh",
-)  # features of images that no figure of the test split counts
+)  # features of images that the metrics of the test split exclude
 CONFUSION, CALIBRATION = (
     "confusion_matrix_plot",
     "calibration_plot",
-)  # plots of these names TFMA joins; of others it would load one
+)  # TFMA merges plots of these names; of others it would load only one
 SPREAD = 2654435761  # Knuth's multiplicative hash: spreads indices over 32 bits
 
 

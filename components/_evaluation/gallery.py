@@ -1,4 +1,4 @@
-"""Images worth looking at: the most confident mistakes, differences to the baseline, samples of each class.
+"""Images for the report: the most confident mistakes, differences to the baseline, samples of each class.
 
 leave(examples, out / "predictions", out, classes=10, leaked=frozenset())     # gallery.json, gallery.npy
 """
@@ -22,15 +22,15 @@ with epy.lazy_imports():
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-SHOWN = 32  # of mistakes, of lost and of gained: what one person looks through
-SAMPLES = 8  # of each class; of many classes fewer, so that a page stays a page
+SHOWN = 32  # of mistakes, of lost and of gained: as many as one person reviews
+SAMPLES = 8  # of each class; fewer if there are many classes, to limit the size of the page
 MOST_SAMPLES = 800
 TOP = 3  # classes of highest probability
 
 
 @dataclass(frozen=True)
 class Rows:
-    """Test images with the answers they were given, a row each. Rows of several batches join."""
+    """Test images with their predictions, a row each. Rows of several batches can be joined."""
 
     index: "np.ndarray"  # int64 [n]
     label: "np.ndarray"  # int64 [n]
@@ -49,10 +49,10 @@ class Rows:
 def leave(examples: Examples, predictions: Path, out: Path, classes: int, leaked: frozenset[int]) -> None:
     """Writes `gallery.npy`, uint8 [n, height, width, channels], and `gallery.json`, the reasons for showing each image.
 
-    mistakes: wrong answers, the most confident first. lost and gained: only the baseline, or only the candidate, is
-    right; in the same order. samples: the images of lowest index of each class. `suspect`: the label may be wrong, see
-    `thresholds`. Answers that are not numbers count as wrong, with confidence 0. Images of `leaked` indices, and images
-    with missing pixels, are left out. Holds one batch of records at a time, and the images that are shown.
+    mistakes: wrong predictions, the most confident first. lost and gained: only the baseline, or only the candidate, is
+    correct; in the same order. samples: the images of lowest index of each class. `suspect`: the label may be wrong,
+    see `thresholds`. Predictions that are not numbers count as wrong, with confidence 0. Images of `leaked` indices,
+    and images with missing pixels, are left out. Holds one batch of records at a time, and the images that are shown.
 
     Raises:
         DataError: a shard is damaged.
@@ -66,7 +66,7 @@ def leave(examples: Examples, predictions: Path, out: Path, classes: int, leaked
             for name, choose in _CHOICES.items():
                 both = best[name].join(rows) if name in best else rows
                 best[name] = both[choose(both)]
-    pixels: dict[bytes, int] = {}  # an image that stands in two lists is stored once
+    pixels: dict[bytes, int] = {}  # an image in two lists is stored once
     sure = thresholds([answers for _, _, answers in shards], classes)
     entries = {name: _entries(best[name], pixels, sure) if name in best else [] for name in _CHOICES}
     shape = next((tuple(rows.shape[0].tolist()) for rows in best.values() if len(rows.shape)), (0, 0, 0))
@@ -77,7 +77,7 @@ def leave(examples: Examples, predictions: Path, out: Path, classes: int, leaked
 def thresholds(predictions: list[Path], classes: int) -> "np.ndarray":
     """Mean confidence in each class over the images labelled with it: float64 [classes], infinite without images.
 
-    A wrong answer with at least this confidence is a likely label error (confident learning, Northcutt, Jiang and
+    A wrong prediction with at least this confidence is a likely label error (confident learning, Northcutt, Jiang and
     Chuang 2021). Unlike one fixed threshold, this suits models that are over- or underconfident of a class.
     """
     total, count = np.zeros(classes), np.zeros(classes, int)
@@ -135,14 +135,14 @@ def _right(rows: Rows, probabilities: "np.ndarray") -> "np.ndarray":
 
 
 def _only(rows: Rows, right: "np.ndarray", wrong: "np.ndarray") -> "np.ndarray":
-    """Row numbers where the one's probabilities are right and the other's wrong."""
+    """Row numbers where the first probabilities are correct and the second are wrong."""
     if not rows.baseline.shape[1]:
         return np.zeros(0, int)
     return _confident(rows, _right(rows, right) & ~_right(rows, wrong))
 
 
 def _confident(rows: Rows, chosen: "np.ndarray") -> "np.ndarray":
-    """Row numbers of the most confident of `chosen`, bool [n]; of equals the one of lower index first."""
+    """Row numbers of the most confident of `chosen`, bool [n]; ties by index."""
     order = np.lexsort((rows.index, -_answers(rows.probabilities)[1]))
     shown: np.ndarray = order[chosen[order]][:SHOWN]
     return shown
@@ -167,7 +167,7 @@ _CHOICES: "dict[str, Callable[[Rows], np.ndarray]]" = {
 
 
 def _entries(rows: Rows, pixels: dict[bytes, int], sure: "np.ndarray") -> list[dict[str, Any]]:
-    """JSON values for each row; `pixels` gains the images that it lacks, with their place in the gallery."""
+    """JSON values for each row; Adds new images to `pixels`, with their position in the gallery."""
     predicted, confidence = _answers(rows.probabilities)
     suspect = (predicted != rows.label) & (confidence >= sure[predicted])
     baseline = _answers(rows.baseline)[0].tolist() if rows.baseline.shape[1] else [None] * len(rows.index)

@@ -1,4 +1,4 @@
-"""What can be measured on a raw image, to slice a test split by: how much ink there is, how thick the strokes are.
+"""Measures of a raw image, by which a test split can be sliced: amount of ink, thickness of strokes.
 
 binned(ink(images), [0.1, 0.15])     # ["below 0.1", "0.1 to 0.15", "from 0.15", ...]
 """
@@ -13,7 +13,7 @@ from schemas.settings.evaluate import bins
 with epy.lazy_imports():
     import numpy as np
 
-HALF = 127.5  # a pixel is ink from half of white upwards: there an edge that was smoothed lies where it lay
+HALF = 127.5  # a pixel is ink from half of white upwards, which keeps smoothed edges in place
 
 
 def ink(images: "np.ndarray") -> "np.ndarray":
@@ -29,7 +29,7 @@ def stroke(images: "np.ndarray") -> "np.ndarray":
     number of pieces less the number of holes (a T or a crossing changes nothing). So k solves E k^2 - s k + A = 0. With
     E = 0 that is 2 A / perimeter, the usual width of script (Pratt, Digital Image Processing); E takes out the strokes'
     ends. All three are counted from 2 x 2 neighbourhoods: area and Euler number as Gray (1971), the perimeter as Duda
-    (in Pratt), by which slanted strokes are no thinner than upright ones. A disc comes out as its diameter.
+    (in Pratt), by which slanted strokes are no thinner than upright ones. The thickness of a disc is its diameter.
     """
     one, two, diagonal, three, four = _quads(images)
     area = (one + 2 * (two + diagonal) + 3 * three + 4 * four) / 4
@@ -44,13 +44,13 @@ MEASURES: "dict[str, Callable[[np.ndarray], np.ndarray]]" = {"ink": ink, "stroke
 
 
 def binned(values: "np.ndarray", edges: Sequence[float]) -> "np.ndarray":
-    """object [n] of words: "below 0.1", "0.1 to 0.15", "from 0.15". A value on an edge lies above it.
+    """object [n] of words: "below 0.1", "0.1 to 0.15", "from 0.15". A value on an edge belongs to the upper bin.
 
     Raises:
-        ValueError: `edges` is empty or does not rise.
+        ValueError: `edges` is empty or not increasing.
     """
     if not edges or any(low >= high for low, high in pairwise(edges)):
-        raise ValueError(f"edges must rise, and be one at least: {list(edges)}")
+        raise ValueError(f"edges must increase, and there must be at least one: {list(edges)}")
     words: np.ndarray = np.array(bins(edges), object)[np.searchsorted(edges, values, side="right")]
     return words
 

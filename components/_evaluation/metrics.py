@@ -19,14 +19,14 @@ BINS = 15  # of equal width, as in Guo et al. 2017
 
 def sums(labels: "np.ndarray", probabilities: "np.ndarray", classes: int) -> "np.ndarray":
     """float64 [classes**2 + 2 + 3 * BINS]: the flattened confusion matrix, row = label; the sums of losses and of Brier
-    scores; for each bin of confidence the count, the sum of confidences, and the number of right answers.
+    scores; for each bin of confidence the count, the sum of confidences, and the number of correct predictions.
 
     The loss is Keras's categorical cross-entropy. Brier: squared distance to the one-hot label, 0 to 2 (Brier 1950).
     """
     p = probabilities.astype(np.float64)
     rows, known = np.arange(len(p)), np.clip(labels, 0, classes - 1)
     odd = ~np.isfinite(p).all(1)
-    p[odd] = np.nan  # no figure of such a model is a number, and its answer is wrong
+    p[odd] = np.nan  # all metrics of such a model are NaN, and its prediction is wrong
     predicted = np.where(odd, (known + 1) % classes, np.nan_to_num(p).argmax(1))
     clipped = np.clip(p, EPSILON, 1 - EPSILON)
     loss = np.log(clipped.sum(1)) - np.log(clipped[rows, known])
@@ -39,7 +39,7 @@ def sums(labels: "np.ndarray", probabilities: "np.ndarray", classes: int) -> "np
 
 
 def size(classes: int) -> int:
-    """How long a row of sums is."""
+    """The length of a row of sums."""
     return classes**2 + 2 + 3 * BINS
 
 
@@ -65,6 +65,6 @@ def confusion(row: "np.ndarray", classes: int) -> "np.ndarray":
 
 
 def bins(row: "np.ndarray", classes: int) -> "np.ndarray":
-    """[3, BINS]: count, sum of confidences, right answers."""
+    """[3, BINS]: count, sum of confidences, correct predictions."""
     found: np.ndarray = row[classes**2 + 2 :].reshape(3, BINS)
     return found

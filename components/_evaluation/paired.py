@@ -23,17 +23,17 @@ MOST_EXAMPLES = 10**9  # beyond it, "more test images" is no advice
 
 @dataclass(frozen=True)
 class Comparison:
-    """What the same examples say about two models. Differences are of accuracy, candidate minus other, in [-1, 1]."""
+    """Two models compared on the same examples. Differences are of accuracy, candidate minus other, in [-1, 1]."""
 
     verdict: Verdict
     difference: float
     interval: tuple[float, float]  # of the difference, at level 1 - 2 alpha
     p: float  # two-sided, of no difference
-    both: int  # right by both models
+    both: int  # both models are correct
     only_candidate: int
     only_other: int
     neither: int
-    more_examples: int | None  # that would decide, if undecided and if they were like these
+    more_examples: int | None  # estimated to reach a verdict, if undecided
     margin: float
     alpha: float
 
@@ -49,7 +49,7 @@ class Comparison:
             "better": f"{size} than {other}",
             "worse": f"{size} than {other}",
             "equivalent": f"as good as {other} to within {100 * self.margin:g} points",
-            "undecided": f"not to be told from {other} by {images}",
+            "undecided": f"not distinguishable from {other} on {images}",
         }[self.verdict]
         low, high = (f"{100 * bound:+.2f}" for bound in self.interval)
         p = "p < 0.001" if self.p < 0.001 else f"p = {self.p:.2g}"
@@ -59,7 +59,7 @@ class Comparison:
             f"{100 * (1 - 2 * self.alpha):g} % interval {low} to {high}, {p}",
             f"{self.only_candidate:,} {only} only it got right, {self.only_other:,} only the other",
         ]
-        more = f"; about {self.more_examples:,} more like these would decide" if self.more_examples else ""
+        more = f"; about {self.more_examples:,} more like these are needed to decide" if self.more_examples else ""
         return f"{said} ({'; '.join(seen)}){more}"
 
     @property
@@ -68,7 +68,7 @@ class Comparison:
 
 
 def compare(candidate: "np.ndarray", other: "np.ndarray", *, margin: float, alpha: float) -> Comparison:
-    """Whether the candidate is as good as the other model, by who was right on the same examples: bool [n] each.
+    """Whether the candidate is as good as the other model, from correctness on the same examples: bool [n] each.
 
     "better": significantly. "equivalent": worse by less than the margin, if at all. "worse": significantly, and perhaps
     by the margin or more. A significant loss within the margin is still "equivalent"; a budget against the best model
@@ -89,7 +89,7 @@ def compare(candidate: "np.ndarray", other: "np.ndarray", *, margin: float, alph
 def compare_counts(
     both: int, only_candidate: int, only_other: int, neither: int, *, margin: float, alpha: float
 ) -> Comparison:
-    """`compare` from the four counts of who was right."""
+    """`compare` from the four counts of correct predictions."""
     won, lost, n = only_candidate, only_other, both + only_candidate + only_other + neither
     if n == 0:
         raise ValueError("no examples to compare on")
@@ -120,7 +120,7 @@ def _verdict(won: int, lost: int, n: int, margin: float, alpha: float) -> Verdic
 def _mid_p(won: int, lost: int) -> float:
     """McNemar's mid-p, in (0, 1]: twice the binomial tail, in which the observed count counts half.
 
-    Neither as timid as the exact test nor ever much above its level (Fagerland, Lydersen and Laake, 2013).
+    Less conservative than the exact test, and never much above its level (Fagerland, Lydersen and Laake, 2013).
     """
     few, n = min(won, lost), won + lost
     tail = float(scipy.special.bdtr(few, n, 0.5))
@@ -129,7 +129,7 @@ def _mid_p(won: int, lost: int) -> float:
 
 
 def _exceeds(won: int, lost: int, n: int, difference: float, alpha: float) -> bool:
-    """Whether the true difference lies above this one, tested at level alpha by Tango's score (1998).
+    """Whether the true difference is above this one, tested at level alpha by Tango's score (1998).
 
     The variance is that of the most likely pair of models that differ by exactly this much. So it holds where few or no
     examples distinguish the models, where Wald's interval has no width; and the test at 0 is McNemar's.
@@ -139,7 +139,9 @@ def _exceeds(won: int, lost: int, n: int, difference: float, alpha: float) -> bo
         2 * n * difference - (won + lost) - (won - lost) * difference,
         -lost * difference * (1 - difference),
     )
-    share = (math.sqrt(max(0.0, b * b - 4 * a * c)) - b) / (2 * a)  # of examples that only the other gets right
+    share = (math.sqrt(max(0.0, b * b - 4 * a * c)) - b) / (
+        2 * a
+    )  # of examples that only the other classifies correctly
     variance = n * max(0.0, 2 * share + difference * (1 - difference))
     return won - lost - n * difference > NormalDist().inv_cdf(1 - alpha) * math.sqrt(variance)
 
@@ -157,7 +159,7 @@ def _lower(won: int, lost: int, n: int, alpha: float) -> float:
 
 
 def _more(won: int, lost: int, n: int, margin: float, alpha: float) -> int | None:
-    """How many more examples, like those seen, would make the verdict either way. None: no sensible number would."""
+    """How many more examples, like these, are needed for a verdict. None: no sensible number."""
 
     def decided(count: int) -> bool:
         share = count / n

@@ -1,4 +1,4 @@
-"""What TFMA wrote down, as JSON values."""
+"""TFMA's results as JSON values."""
 
 from pathlib import Path
 from typing import Any
@@ -42,7 +42,7 @@ def figures(output: Path, model: str, plan: "evaluator.EvaluationPlan") -> dict[
 
 
 def _row(values: dict[str, Any]) -> dict[str, Any]:
-    """TFMA gives what is not a number as the string "NaN"."""
+    """TFMA writes NaN as the string "NaN"."""
     count, accuracy = int(values[metrics.EXAMPLE_COUNT]), float(values[metrics.ACCURACY])
     names = {"loss": metrics.LOSS, "brier": metrics.BRIER, "ece": metrics.ECE, "upper": metrics.UPPER}
     interval = paired.interval(round(accuracy * count), count)
@@ -52,7 +52,7 @@ def _row(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _joined(row: dict[str, Any], leaked: dict[str, Any]) -> dict[str, Any]:
-    """Count and means of two sets together; what is no mean (calibration error, bounds) is left out."""
+    """Count and means of two sets together, without metrics that are no means (calibration error, bounds)."""
     count = row["count"] + leaked["count"]
     means = {k: (row[k] * row["count"] + leaked[k] * leaked["count"]) / count for k in ("accuracy", "loss", "brier")}
     return {

@@ -1,4 +1,4 @@
-"""What TFMA's stock metrics lack, as TFMA metrics: an EvalConfig that names them runs in TFMA wherever this package is.
+"""TFMA metrics that TFMA lacks. An EvalConfig that names them runs in TFMA wherever this package is installed.
 
 The line computes them by batch (`components._evaluation.evaluator`); these definitions compute the same by example.
 """

@@ -1,4 +1,4 @@
-"""The gates as TFMA's thresholds, and TFMA's verdict beside ours."""
+"""The gates as TFMA's thresholds, and TFMA's verdict compared with ours."""
 
 import json
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""Loads a SavedModel as a user's process does: this script knows TensorFlow and nothing of the project.
+"""Loads a SavedModel as a user's process does: this script imports TensorFlow and nothing of the project.
 
 Reads one line of JSON: {"saved_model", "served", "records", "probabilities", "batches"}; all but the last are paths,
 and `served` may be null. Writes a line of JSON when TensorFlow is loaded: {"tensorflow_mb"}. Then the result, or
@@ -33,7 +33,7 @@ def main() -> dict[str, object]:
     print(json.dumps({"tensorflow_mb": alone}), flush=True)
     line = sys.stdin.readline()
     if not line:
-        return {"error": "was not asked anything"}
+        return {"error": "no request was received"}
     task = json.loads(line)
     records = list(tf.data.TFRecordDataset(task["records"]).as_numpy_iterator())
     expected = np.load(task["probabilities"], allow_pickle=False)
@@ -49,7 +49,7 @@ def main() -> dict[str, object]:
     heard = {name: call(**constants(probes[name])) for name, call in calls.items()}
     answers = [each["probabilities"].numpy() for each in heard.values()]
     backwards = calls["serving_default"](examples=tf.constant(records[::-1]))["probabilities"].numpy()
-    answers.append(backwards[::-1])  # each image has its own answer, wherever it stands
+    answers.append(backwards[::-1])  # each image has its own prediction, wherever it is in the batch
     for name, each in heard.items():
         if not np.array_equal(each["class"].numpy(), each["probabilities"].numpy().argmax(-1)):
             return {"error": f"signature {name}: class is not the most probable one"}
@@ -79,7 +79,7 @@ def pixels(images, records: list[bytes]) -> np.ndarray:
 
 
 def constants(inputs: dict[str, np.ndarray], batch: int | None = None) -> dict[str, tf.Tensor]:
-    """All probes, or a batch of them, from the first again where they do not suffice."""
+    """All probes, or a batch of them, repeated if there are too few."""
     return {
         name: tf.constant(each if batch is None else each[np.arange(batch) % len(each)])
         for name, each in inputs.items()
@@ -87,7 +87,7 @@ def constants(inputs: dict[str, np.ndarray], batch: int | None = None) -> dict[s
 
 
 def latency(call, inputs: dict[str, tf.Tensor]) -> dict[str, float]:
-    """Percentiles by nearest rank, after one call that does not count."""
+    """Percentiles by nearest rank, after one call to warm up."""
     call(**inputs)
     took: list[float] = []
     until = time.perf_counter() + SECONDS
@@ -100,7 +100,7 @@ def latency(call, inputs: dict[str, tf.Tensor]) -> dict[str, float]:
 
 
 def signatures(path: str) -> dict[str, dict[str, dict[str, list[object]]]]:
-    """What a SavedModel promises, read and not run."""
+    """The signatures of a SavedModel, read without running it."""
     (graph, *_) = saved_model_pb2.SavedModel.FromString(Path(path, "saved_model.pb").read_bytes()).meta_graphs
     return {
         name: {"inputs": tensors(signature.inputs), "outputs": tensors(signature.outputs)}
@@ -128,4 +128,4 @@ if __name__ == "__main__":
         }
     print(json.dumps(answer), flush=True)
     atexit._run_exitfuncs()
-    os._exit(0)  # the answer is given; TensorFlow would take a second to take itself apart
+    os._exit(0)  # the result is written; TensorFlow takes a second to shut down

@@ -1,4 +1,4 @@
-"""Whether who calls the served model could go on calling another, by what their signatures promise.
+"""Whether clients of the served model can call the candidate, by their signatures.
 
 list(broken(served["signatures"], candidate["signatures"]))  # ["signature images takes images as float32; ..."], or []
 """
@@ -11,9 +11,9 @@ Signatures = dict[str, dict[str, Tensors]]  # {signature: {"inputs", "outputs"}}
 
 
 def broken(served: Signatures, candidate: Signatures) -> Iterator[str]:
-    """A sentence for each promise of the served model that the candidate does not keep.
+    """A sentence for each incompatibility of the candidate with the served model.
 
-    What is new breaks nothing, but for an input: nobody hands it in yet.
+    Additions are compatible, except a new input: no client sends it yet.
     """
     for name, before in served.items():
         now = candidate.get(name)
@@ -21,7 +21,7 @@ def broken(served: Signatures, candidate: Signatures) -> Iterator[str]:
             yield f"signature {name} is gone"
             continue
         for tensor in sorted(now["inputs"].keys() - before["inputs"].keys()):
-            yield f"signature {name} asks for {tensor}, which the served model does not take"
+            yield f"signature {name} requires {tensor}, which the served model does not take"
         yield from _differ(name, "takes", before["inputs"], now["inputs"])
         yield from _differ(name, "answers", before["outputs"], now["outputs"])
 
@@ -39,7 +39,7 @@ def _differ(signature: str, does: str, before: Tensors, now: Tensors) -> Iterato
 
 
 def _within(narrow: Shape, wide: Shape) -> bool:
-    """Whether all that `narrow` allows, `wide` allows too."""
+    """Whether `wide` allows everything that `narrow` allows."""
     if wide is None or narrow is None:
         return wide is None
     return len(narrow) == len(wide) and all(w in (-1, n) for n, w in zip(narrow, wide, strict=True))

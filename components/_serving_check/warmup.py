@@ -1,4 +1,4 @@
-"""Requests that TensorFlow Serving plays to a version before it serves it, so that the first real one is fast.
+"""Warm-up requests, which TensorFlow Serving replays before it serves a version, so that the first request is fast.
 
 Format: a TFRecord of `PredictionLog`, at most 1,000 of them, in `assets.extra/tf_serving_warmup_requests`
 (https://www.tensorflow.org/tfx/serving/saved_model_warmup).

@@ -1,4 +1,4 @@
-"""Builds the network that a configuration names, and what training applies to its images.
+"""Builds the network that a configuration names, and the augmentation of its training images.
 
 network = build(Mlp(layers=[128, 64]), shape=(28, 28, 1), classes=10)   # float32 images -> probabilities
 """
@@ -20,5 +20,5 @@ def build(settings: Mlp | Cnn, shape: tuple[int, int, int], classes: int) -> "ke
 
 
 def augmentation(settings: Mlp | Cnn, shape: tuple[int, int, int]) -> "keras.layers.Layer | None":
-    """The random changes of training images, or None. They are no part of the network that is served."""
+    """The random augmentation of training images, or None. It is not part of the served network."""
     return cnn.augmentation(settings, shape) if isinstance(settings, Cnn) else None

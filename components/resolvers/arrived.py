@@ -1,4 +1,4 @@
-"""Which spans are complete now, found while planning."""
+"""The spans that are complete now, looked up while planning."""
 
 import datetime
 import hashlib
@@ -29,7 +29,7 @@ def arrived(*, spans: Unkeyed[Spans]) -> Arrivals:
     try:
         if not directory.is_dir():
             remedy = "Make it, or name another: --set spans.directory=FOLDER"
-            raise ConfigurationError(f"spans.directory {directory} is no directory", remedy)
+            raise ConfigurationError(f"spans.directory {directory} is not a directory", remedy)
         found = {
             called(p.name): p
             for p in directory.iterdir()
@@ -49,7 +49,7 @@ def _is_complete(span: Path, ready: str) -> bool:
     try:
         return span.is_dir() and (ready == "rename" or (span / READY).exists())
     except OSError:
-        return True  # it may not be looked into: kept out with the reason, rather than missed in silence
+        return True  # not readable: quarantined with the reason instead of ignored silently
 
 
 def _mark(span: Path) -> str:
@@ -72,15 +72,15 @@ def _mark(span: Path) -> str:
 
 
 def _date(span: Path) -> str:
-    """The date in its name, or else of its marker, or of the directory; the first of all dates, if none can be told."""
+    """The date in its name, else of its marker, else of the directory; the earliest date if none is known."""
     if match := DATE.search(span.name):
         try:
             return datetime.date(*map(int, match.groups())).isoformat()
         except ValueError:
-            pass  # digits that are no date
+            pass  # digits that are not a date
     for path in (span / READY, span):
         try:
             return datetime.datetime.fromtimestamp(path.stat().st_mtime, datetime.UTC).date().isoformat()
         except (OSError, ValueError, OverflowError):
-            pass  # not there, not to be looked at, or of a year that has five digits
+            pass  # absent, unreadable, or a year with five digits
     return datetime.date.min.isoformat()

@@ -1,7 +1,7 @@
 """The served model and its data, looked up while planning.
 
-A candidate is never compared with itself. After it is pushed, it keeps the comparison of that time, so that running
-again on the same inputs changes nothing.
+A candidate is never compared with itself. After the push it keeps the comparison of that time, so that another run
+on the same inputs changes nothing.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ from schemas.errors import ConfigurationError, StoreError
 
 @component(kind="resolver")
 def served_data(statistics: Statistics, *, contract: Contract, directory: Unkeyed[ModelDirectory]) -> Served | None:
-    """The served version, for its data, or none.
+    """The served version, for its data, or None.
 
     Raises:
         ConfigurationError: the served model takes images of another size, or its classes or their order differ.
@@ -49,19 +49,19 @@ def served_data(statistics: Statistics, *, contract: Contract, directory: Unkeye
 
 @component(kind="resolver")
 def served_spans(spans: Collected, *, directory: Unkeyed[ModelDirectory]) -> Served | None:
-    """The served version, with whose training data each span is compared, or none."""
+    """The served version, whose training data each span is compared with, or None."""
     return _before("served_spans", "collect", spans, directory)
 
 
 @component(kind="resolver")
 def start(features: Features, *, warm: bool, directory: Unkeyed[ModelDirectory]) -> Served | None:
-    """The served version, from whose weights training starts, or none."""
+    """The served version, whose weights training starts from, or None."""
     return _before("start", "transform", features, directory) if warm else None
 
 
 @component(kind="resolver")
 def baseline(model: Model, *, directory: Unkeyed[ModelDirectory]) -> Served | None:
-    """The served version, for its model, or none.
+    """The served version, for its model, or None.
 
     Raises:
         StoreError: it was altered since it was pushed.
@@ -74,7 +74,7 @@ def baseline(model: Model, *, directory: Unkeyed[ModelDirectory]) -> Served | No
 
 @component(kind="resolver")
 def best(model: Model, examples: Examples, *, directory: Unkeyed[ModelDirectory]) -> Best | None:
-    """The most accurate version ever served, by what was recorded when it was pushed, or none.
+    """The most accurate version ever served, by the accuracy recorded when it was pushed, or None.
 
     Accuracies compare only on the same test images. Versions measured on them come first, then kept versions, which can
     be measured again. So a new test split starts with the first version that was measured on it. A version that was
@@ -100,7 +100,7 @@ def best(model: Model, examples: Examples, *, directory: Unkeyed[ModelDirectory]
 
 
 def _before(resolver: str, stage: str, made: Artifact, directory: ModelDirectory) -> Served | None:
-    """The served version; but for inputs that it was itself made from, the version that was served then."""
+    """The served version; for the inputs that it was made from, the version that was served at that time."""
     latest = directory.latest()
     if latest is None:
         return None
@@ -117,7 +117,7 @@ def _now(latest: Version) -> Served:
 
 
 def _then(resolver: str, directory: ModelDirectory) -> Served | None:
-    """What the served version was compared with when it was pushed, if it still exists."""
+    """The version that the served one was compared with when it was pushed, if it still exists."""
     versions = directory.versions()
     with _readable(versions[-1]):
         then = versions[-1].provenance["stages"][resolver]["digest"]
@@ -130,5 +130,5 @@ def _readable(version: Version) -> Iterator[None]:
     try:
         yield
     except (KeyError, TypeError) as error:
-        cause = f"{version.path / PROVENANCE} does not say what the model was made from ({error})"
+        cause = f"{version.path / PROVENANCE} does not state what the model was made from ({error})"
         raise StoreError(cause, "Move that version away and run again.") from None

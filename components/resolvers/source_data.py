@@ -65,7 +65,7 @@ def _stated_version(module: str | None) -> str:
 
 
 def _sources(module: str) -> list[Path]:
-    """The source files of a module or package, found without importing it; none if it is not there: ingest says so."""
+    """The source files of a module or package, found without importing it. Empty if it does not exist."""
     top, *rest = module.split(".")
     try:
         spec = importlib.util.find_spec(top)

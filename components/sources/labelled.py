@@ -28,7 +28,7 @@ with epy.lazy_imports():
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif")
 MOST = 2**26  # pixels of an image
-PACKED = 1100  # what gzip makes of a byte at most: 1,032
+PACKED = 1100  # above the maximal compression ratio of gzip, 1,032
 FIX = "Fix the span and deliver it again under a new name."
 
 
@@ -59,7 +59,7 @@ def pieces(folder: Path, labels: list[str], size: int) -> list[Piece]:
     """The files of a folder in the order of their names, images in pieces of `size`. `labels`: folder names by label.
 
     Raises:
-        DataError: there is nothing, or something else, or it cannot be read.
+        DataError: the folder is empty, holds something else, or cannot be read.
     """
     with _explained(folder):
         _check_plain(folder)
@@ -84,10 +84,11 @@ def pieces(folder: Path, labels: list[str], size: int) -> list[Piece]:
 
 
 def _check_plain(folder: Path) -> None:
-    """Refused by their names and kinds alone: a link leads out of the span, and a pipe is waited for without end."""
+    """Checks names and types of files: a link leads out of the span, and reading a pipe would block forever."""
     if not fit(folder.name):
         raise DataError(
-            f"{folder}: a span's name has at most {LONGEST} bytes, no backslash and nothing that cannot be shown", FIX
+            f"{folder}: a span's name may have at most {LONGEST} bytes, no backslash and only printable characters",
+            FIX,
         )
     for path in folder.rglob("*"):
         mode = path.lstat().st_mode
@@ -107,9 +108,9 @@ def _images(folders: list[Path], labels: list[str], size: int) -> Iterator[Piece
         (path, label) for folder, label in known for path in sorted(folder.iterdir()) if not path.name.startswith(".")
     ]
     if wrong := next((path for path, _ in found if not path.name.lower().endswith(SUFFIXES)), None):
-        raise DataError(f"{wrong} is no image; {', '.join(SUFFIXES)} are read", FIX)
+        raise DataError(f"{wrong} is not an image; {', '.join(SUFFIXES)} are supported", FIX)
     if wrong := next((path for path, _ in found if path.is_dir()), None):
-        raise DataError(f"{wrong} is a folder, though it is called like an image", FIX)
+        raise DataError(f"{wrong} is a folder with the name of an image", FIX)
     for start in range(0, len(found), size):
         batch = found[start : start + size]
         yield Piece("images", tuple(str(path) for path, _ in batch), tuple(label for _, label in batch))
@@ -121,11 +122,11 @@ def _label(folder: Path, labels: list[str]) -> int:
     if not labels and folder.name.isdecimal() and len(folder.name) <= 18:  # int64 holds them
         return int(folder.name)
     allowed = (
-        f"spans.labels knows {', '.join(labels)}"
+        f"spans.labels has {', '.join(labels)}"
         if labels
         else "without spans.labels, folders are named by the label's number"
     )
-    raise DataError(f"{folder} is no label: {allowed}", "Name the label in spans.labels, or fix the span.")
+    raise DataError(f"{folder} is not a label: {allowed}", "Name the label in spans.labels, or fix the span.")
 
 
 def _pairs(files: list[Path]) -> Iterator[Piece]:
@@ -138,7 +139,7 @@ def _pairs(files: list[Path]) -> Iterator[Piece]:
 
 
 def read(piece: Piece) -> Iterator[tuple["np.ndarray", int]]:
-    """(uint8 [height, width, channels], label) of each image, of which each has pixels.
+    """(uint8 [height, width, channels], label) of each image. No image is empty.
 
     Raises:
         DataError: a file is damaged, or cannot be read; names it.
@@ -210,8 +211,8 @@ def _decoded(decode: Callable[[bytes], "np.ndarray"], content: bytes, path: str)
     try:
         if (pixels := stated_pixels(content)) <= MOST:
             return decode(content)
-    except Exception as error:  # TensorFlow and libpng raise what they like
-        raise DataError(f"{path} holds no image that can be decoded", FIX) from error
+    except Exception as error:  # TensorFlow and libpng raise many types
+        raise DataError(f"{path} cannot be decoded as an image", FIX) from error
     raise DataError(f"{path} holds an image of {pixels:,} pixels; {MOST:,} are allowed", FIX)
 
 
@@ -219,7 +220,7 @@ def idx(path: Path) -> "np.ndarray":
     """An IDX file of uint8, gzipped or not, as an array of its own shape (format: MNIST page of LeCun, Cortes, Burges).
 
     Raises:
-        DataError: it is no such file, or cut short.
+        DataError: it is not an IDX file, or cut short.
     """
     try:
         with path.open("rb") as file:
@@ -227,12 +228,12 @@ def idx(path: Path) -> "np.ndarray":
             content = gzip.GzipFile(fileobj=file) if packed else file
             head = content.read(4)
             if len(head) < 4 or head[:3] != b"\0\0\x08":
-                raise ValueError("its first bytes are not those of an IDX file of bytes")
+                raise ValueError("it does not begin like an IDX file of bytes")
             sides = np.frombuffer(content.read(4 * head[3]), ">u4", head[3]).tolist()
             size = math.prod(sides)
             if size > path.stat().st_size * (PACKED if packed else 1):
-                raise ValueError(f"it says that it holds {size:,} bytes")
-            # A byte more, to see the end: a file may unpack to far more than it says.
+                raise ValueError(f"its header states {size:,} bytes")
+            # Reads one byte more to detect a file that unpacks to more than its header states.
             return np.frombuffer(content.read(size + 1), np.uint8).reshape(sides)
     except (ValueError, EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise DataError(f"{path} is no whole IDX file: {error}", FIX) from error
+        raise DataError(f"{path} is not a complete IDX file: {error}", FIX) from error

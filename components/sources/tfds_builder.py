@@ -43,7 +43,8 @@ def known(source: Source, data_dir: str | None) -> Any:
         return load(source, data_dir)
     except tfds.core.DatasetNotFoundError:
         raise DataError(
-            f"TFDS has no dataset {source.tfds}", "Check source.tfds, or name in source.module what registers it."
+            f"TFDS has no dataset {source.tfds}",
+            "Check source.tfds, or name the module that registers it in source.module.",
         ) from None
     except ModuleNotFoundError as error:
         raise DataError(
@@ -77,7 +78,7 @@ def prepared(source: Source, data_dir: str | None, manual_dir: str | None, say: 
         with contextlib.redirect_stdout(sys.stderr):  # TFDS prints; stdout is for results
             builder.download_and_prepare(download_config=settings)
     except Exception as error:  # TFDS raises whatever its downloader, its checksums or the builder raise
-        if builder.is_prepared():  # by another process, meanwhile
+        if builder.is_prepared():  # by another process in the meantime
             return builder
         raise _explained(error, source, builder.data_dir) from error
     return builder

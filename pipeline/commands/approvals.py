@@ -43,7 +43,7 @@ def approvals(
         state, colour = _state(row)
         cells = (str(row["run"]), Path(row["shelf"]).name, local(row["evaluated"]))
         table.add_row(*cells, Text(state, colour), Text(row["person"] or ""), Text(row["reason"] or ""))
-    terminal.say(table if rows else "nothing waits, and nothing was decided yet")
+    terminal.say(table if rows else "no model waits, and there are no decisions yet")
 
 
 def _state(row: dict[str, Any]) -> tuple[str, str]:
@@ -81,7 +81,7 @@ def approve(
         wait=True,
         verbose=verbose,
     )
-    session.plan(config)  # what cannot be pushed is not approved: that would be for good
+    session.plan(config)  # a model that cannot be pushed must not be approved, because approval is final
     found.decide(number, approved=True, by=by, reason=reason)
     outcome = session.run(config, name=asked["profile"], command=typed())
     if as_json:

@@ -30,7 +30,7 @@ def stages(
     as_json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """List the stages of the line in their order, and which others each runs after. For orchestrators."""
+    """List the stages in order, with the stages that each runs after. For orchestrators."""
     from pipeline.config import load
     from pipeline.dag import line
 

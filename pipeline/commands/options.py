@@ -11,7 +11,7 @@ from schemas.errors import ConfigurationError
 
 
 def expanded(path: Path | None) -> Path | None:
-    """`~` means the home directory, also where no shell has replaced it: `--root=~/x`, or a variable of a service."""
+    """Expands `~`, which a shell does not expand in `--root=~/x` or in a variable of a service."""
     return path.expanduser() if path else path
 
 
@@ -62,7 +62,7 @@ DEFAULT_ROOT = Path("gateline")
 
 
 def typed() -> str:
-    """The command line, to be typed again."""
+    """The command line, quoted to be run again."""
     return shlex.join(["python", "-m", "pipeline", *sys.argv[1:]])
 
 

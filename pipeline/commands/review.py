@@ -83,7 +83,7 @@ def report(
     lineage, folder = lineage_at(root, database), out or _reports(root)
     if index:
         if number is not None:
-            raise ConfigurationError("--index is over all runs", f"Leave out {number}, or --index.")
+            raise ConfigurationError("--index covers all runs", f"Remove {number} or --index.")
         from pipeline.serving import default_dir
 
         every = pages.gather(Store(root), lineage, serving_dir or default_dir(root))

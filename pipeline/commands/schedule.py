@@ -89,9 +89,7 @@ def schedule(
         return
     watching = on_new_span or on_drift
     if cron is None and not (watching or once):
-        raise ConfigurationError(
-            "--cron is missing: when shall it run?", 'For example: --cron "0 3 * * *" --timezone Europe/Berlin'
-        )
+        raise ConfigurationError("--cron is missing", 'For example: --cron "0 3 * * *" --timezone Europe/Berlin')
     from pipeline.config import load
     from pipeline.schedule.child import Child
     from pipeline.schedule.cron import Timetable, zone_named
@@ -100,16 +98,18 @@ def schedule(
     from pipeline.serving import default_dir
     from pipeline.store import Store
 
-    zone_named(timezone)  # times are told in it, also where there is no --cron
+    zone_named(timezone)  # times are shown in it, also without --cron
     after = Timetable.of(cron, timezone).after if cron else lambda _: None
     rules = Rules(missed, retries, jitter, f"{socket.gethostname()} {root.absolute()}")
-    loaded = load(profile=profile, file=config, sets=sets)  # refused now, rather than every night
+    loaded = load(
+        profile=profile, file=config, sets=sets
+    )  # a wrong configuration is refused now, not at the first tick
     _check_spans(loaded, watching=watching, on_drift=on_drift)
     serving_dir = serving_dir or default_dir(root)
     command = [sys.executable, "-m", "pipeline", "run", "--json", f"--root={root}", f"--serving-dir={serving_dir}"]
     command += [f"--config={config}" if config else f"--profile={profile}", *(f"--set={each}" for each in sets or [])]
     if database:
-        os.environ["GATELINE_DATABASE"] = database  # arguments are shown to all users of the machine
+        os.environ["GATELINE_DATABASE"] = database  # all users of the machine can see arguments
     run = Child(command, Store(root).root / "logs" / "schedule.log", limit=time_limit and 60 * time_limit)
     made = functools.partial(_made, run, on_new_span)
     with _alone(root):
@@ -128,9 +128,9 @@ def schedule(
 def _check_spans(config: "Config", *, watching: bool, on_drift: bool) -> None:
     if watching and not config.spans:
         cause = "--on-new-span and --on-drift watch spans, and the configuration has none"
-        raise ConfigurationError(cause, "Name where they appear: spans.directory.")
+        raise ConfigurationError(cause, "Set spans.directory.")
     if on_drift and config.spans and config.spans.drift.then == "ignore":
-        cause = "--on-drift waits for what spans.drift.then: ignore hides"
+        cause = "--on-drift has no effect with spans.drift.then: ignore"
         raise ConfigurationError(cause, "Set it to warning, quarantine or error.")
 
 
@@ -152,7 +152,7 @@ def status(root: Root = DEFAULT_ROOT, as_json: Json = False, verbose: Verbose = 
     for entry in state.recent[-1:]:
         _print(f"last  {_local(entry.tick, zone)}  {_words(entry)}")
     if state.running and not state.running.again:
-        why = state.why if alive else "cut off in mid-run: the next start goes on from there"
+        why = state.why if alive else "interrupted during a run: the next start continues from there"
         _print(f"now   {_local(state.running.tick, zone)}  {why}")
     elif state.next:
         _print(f"next  {_local(state.next, zone)}  {state.why}")
@@ -175,7 +175,7 @@ def _made(run: "Child", on_new_span: bool, running: "Running") -> "Ended":
 
 
 def _news(config: "Config") -> "News | None":
-    """The complete spans. A directory that is missing for a while is no news."""
+    """The complete spans; None while the directory is missing."""
     from pipeline.dag import complete
     from pipeline.schedule.scheduler import News
 
@@ -199,7 +199,7 @@ def _keep(planned: "Schedule", once: bool) -> None:
 
 
 def _saver(root: Path, state: "State") -> Callable[["State"], None]:
-    """Saves the state and prints what is new in it."""
+    """Saves the state and prints its changes."""
     before = state
 
     def save(state: "State") -> None:
@@ -219,7 +219,7 @@ def _alone(root: Path) -> Iterator[None]:
     """One scheduler for a store.
 
     Raises:
-        Locked: there is one already.
+        Locked: another one is running.
         StoreError: the store cannot be written.
     """
     import filelock
@@ -229,10 +229,10 @@ def _alone(root: Path) -> Iterator[None]:
     lock = filelock.FileLock(root / "schedule.lock")
     with files.explained(root, "cannot lock"):
         try:
-            lock.acquire(timeout=2)  # `status` holds it for an instant
+            lock.acquire(timeout=2)  # `status` holds it briefly
         except filelock.Timeout:
             raise Locked(
-                f"another scheduler holds {root / 'schedule.lock'}", "Stop that one first, or name another --root."
+                f"another scheduler holds {root / 'schedule.lock'}", "Stop it first, or use another --root."
             ) from None
     try:
         yield

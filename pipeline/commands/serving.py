@@ -73,7 +73,7 @@ def _row(version: "Version", served: bool, pinned: bool, withdrawn: dict[str, in
     state += ["rolled back"] if version.identity in withdrawn else []
     if version.rollback:
         why = f": {version.rollback['reason']}" if version.rollback["reason"] else ""
-        state.append(f"holds version {version.rollback['to']} again, in place of {version.rollback['of']}{why}")
+        state.append(f"rollback to version {version.rollback['to']} from {version.rollback['of']}{why}")
     return {
         "model": version.path.parent.name,
         "version": version.number,
@@ -100,7 +100,7 @@ def verify(
     as_json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """Recompute every digest and name each file that differs from what was pushed. Exit code 4 if one does."""
+    """Recompute every digest and name each file that differs from the pushed one. Exit code 4 if one does."""
     from pipeline.serving import signing
     from schemas.settings.push import Signing
 
@@ -112,17 +112,17 @@ def verify(
     for shelf in shelves:
         for path in [shelf.place(number)] if number else shelf.places():
             wrong = shelf.findings(path) + (signing.check(path, keys) if keys and path.is_dir() else [])
-            if os.path.lexists(path):  # or it was removed meanwhile, as a whole
+            if os.path.lexists(path):  # unless the version was removed in the meantime
                 found[f"{shelf.model}/{path.name}"] = wrong
                 commands |= {shelf.command("rollback"): None} if wrong else {}
     if as_json:
         print(json.dumps(found, indent=2))
     else:
         for name, wrong in found.items():
-            print("\n".join(printable(f"{name}  {line}") for line in wrong or ["whole"]))
+            print("\n".join(printable(f"{name}  {line}") for line in wrong or ["intact"]))
     if bad := [name for name, wrong in found.items() if wrong]:
         remedy = f"Move it away if it is not served; if it is, roll back first: {'; '.join(commands)}"
-        raise DataError(f"{', '.join(bad)} {'is' if len(bad) == 1 else 'are'} not what was pushed", remedy)
+        raise DataError(f"{', '.join(bad)} {'differs' if len(bad) == 1 else 'differ'} from what was pushed", remedy)
 
 
 @app.command()
@@ -152,8 +152,8 @@ def rollback(
     from schemas.settings.push import Signing
 
     if password_env and not key:
-        cause = f"--password-env {password_env} is of a key, and none is named"
-        raise ConfigurationError(cause, "Name it with --key, or leave --password-env out.")
+        cause = f"--password-env {password_env} is for a key, and --key is missing"
+        raise ConfigurationError(cause, "Add --key, or remove --password-env.")
     keys = Signing(key=str(key), password_env=password_env) if key else None
     signing.ready(keys)
     shelf = dataclasses.replace(_shelf(root, serving_dir, _name(root, serving_dir, model)), seal=signing.seal(keys))
@@ -165,7 +165,7 @@ def rollback(
         words = "version {} serves the model of version {to} again, in place of version {of}"
         print(words.format(version.number, **facts))
         if keys is None and (shelf.path / str(facts["of"]) / signing.SIGNATURE).exists():
-            print(f"it is not signed, as version {facts['of']} was; --key signs it")
+            print(f"it is not signed, unlike version {facts['of']}; sign it with --key")
 
 
 @app.command()
@@ -178,7 +178,7 @@ def pin(
 ) -> None:
     """Keep a version until it is unpinned."""
     _shelf(root, serving_dir, _name(root, serving_dir, model)).pin(number)
-    print(f"version {number} stays until it is unpinned")
+    print(f"version {number} is kept until it is unpinned")
 
 
 @app.command()
@@ -191,12 +191,12 @@ def unpin(
 ) -> None:
     """Allow a pinned version to be removed again."""
     _shelf(root, serving_dir, _name(root, serving_dir, model)).pin(number, stays=False)
-    print(f"version {number} stays as long as any other")
+    print(f"version {number} is no longer pinned")
 
 
 @app.command()
 def gc(
-    keep: Annotated[int, typer.Option(min=2, help="Number of the newest versions that stay.")] = 5,
+    keep: Annotated[int, typer.Option(min=2, help="Number of the newest versions to keep.")] = 5,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List what would be removed, and remove nothing.")] = False,
     root: Root = DEFAULT_ROOT,
     serving_dir: ServingDir = None,
@@ -214,7 +214,7 @@ def gc(
         return
     words = "would be removed" if dry_run else "removed"
     lines = [f"{name}/{number} {words}" for name, numbers in gone.items() for number in numbers]
-    print("\n".join(lines) or "nothing is old enough")
+    print("\n".join(lines) or "nothing to remove")
 
 
 def _shelf(root: Path, serving_dir: Path | None, name: str) -> "ModelDirectory":

@@ -29,22 +29,22 @@ def verify(
     if as_json:
         print(json.dumps(found.as_json(), indent=2))
     else:
-        table = terminal.new_table("artifact", "what is wrong", "way out")
+        table = terminal.new_table("artifact", "problem", "remedy")
         for damage in found.damage:
             table.add_row(damage.artifact, damage.what, damage.remedy)
         checked = f"{found.artifacts} artifacts, {found.files:,} files, {in_words(found.bytes)}"
-        terminal.say(*([table] if found.damage else [f"{checked}: all are what they were"]))
+        terminal.say(*([table] if found.damage else [f"{checked}: all intact"]))
     if found.damage:
         many = len(found.damage)
         raise DataError(
-            f"{many} thing{'s'[: many != 1]} in the store {root} {'is' if many == 1 else 'are'} not what was stored",
+            f"{many} problem{'s'[: many != 1]} in the store {root}",
             found.damage[0].remedy,
         )
 
 
 def gc(
     keep_runs: Annotated[
-        int, typer.Option(min=0, help="Number of the newest runs whose artifacts stay.", show_default=False)
+        int, typer.Option(min=0, help="Number of the newest runs whose artifacts are kept.", show_default=False)
     ],
     root: Root = DEFAULT_ROOT,
     serving_dir: Annotated[
@@ -75,10 +75,10 @@ def gc(
         print(json.dumps({**plan.as_json(), "removed": not dry_run}, indent=2))
         return
     terminal.say(*(f"artifact  {name}" for name in plan.artifacts), *(f"scratch   {name}" for name in plan.scratch))
-    others = f"{len(plan.papers)} reports, logs and answers"
+    others = f"{len(plan.papers)} reports, logs and pinned inputs"
     gone = f"{len(plan.artifacts)} artifacts, {len(plan.scratch)} scratch directories, {others}"
     terminal.say(
-        f"{gone}: {in_words(plan.bytes)} {'would be' if dry_run else 'are'} free; {len(plan.kept)} artifacts stay"
+        f"{gone}: {in_words(plan.bytes)} {'would be' if dry_run else 'are'} free; {len(plan.kept)} artifacts are kept"
     )
 
 

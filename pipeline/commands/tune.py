@@ -44,7 +44,7 @@ def tune(
 ) -> None:
     """Search for hyperparameters on the validation split. The next run of the same configuration trains with the best.
 
-    Killed at any time, the same command goes on: finished trials are kept.
+    After a kill, the same command continues: finished trials are kept.
     """
     from pipeline.config import load
     from pipeline.engine.plan import Rerun

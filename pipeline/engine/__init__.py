@@ -1,1 +1,1 @@
-"""Components, the plan, cache keys and the runner. Knows nothing of images."""
+"""Components, the plan, cache keys and the runner. Independent of images."""

@@ -24,7 +24,7 @@ from schemas.errors import WiringError
 
 # Imports whose name is not the distribution's, of gateline's own stages.
 _DISTRIBUTIONS = {"google": "protobuf", "grpc": "grpcio", "tensorflow_serving": "tensorflow-serving-api"}
-_NO_RESULTS = {"etils", "pydantic"}  # they pass values on and change no result
+_NO_RESULTS = {"etils", "pydantic"}  # these only pass values on
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
 
 
 def _classes(value: Any) -> Iterator[Target]:
-    """The project's classes of settings: a gate's class is found while running, so no stage names it."""
+    """The project's classes of settings: a gate's class is looked up at run time, so no stage names it."""
     if isinstance(value, BaseModel):
         kind = type(value)
         if definitions.is_project(kind.__module__) and kind.__qualname__ in definitions.read(kind.__module__).bindings:

@@ -8,7 +8,7 @@
     statistics = describe(examples=ingest(source=...))   # a Node: nothing has run yet
 
 Artifacts come as ordinary parameters and are the edges; settings are keyword-only and enter the cache key, except
-those marked `Unkeyed` (they say where something is, not what it is). `run` is handed in by the runner.
+those marked `Unkeyed` (they state where something is, not what it is). `run` is passed by the runner.
 """
 
 import functools
@@ -33,27 +33,27 @@ Kind = Literal["cached", "always", "resolver"]
 
 
 class StageRun(Protocol):
-    """What the runner lends a stage."""
+    """The runner's services to a stage."""
 
     @property
     def out(self) -> Path:
-        """The directory to write to. It becomes the artifact when the stage returns, and vanishes when it fails."""
+        """The directory to write to. It becomes the artifact when the stage returns, and is deleted when it fails."""
 
     @property
     def scratch(self) -> Path:
-        """A directory that outlives a killed stage, until the stage is done: for checkpoints."""
+        """A directory that is kept after a kill until the stage is done: for checkpoints."""
 
     @property
     def lineage(self) -> dict[str, Any]:
-        """What the stage's inputs were made from: each stage's key, digest and facts. And the run's number."""
+        """Key, digest and facts of each earlier stage, and the number of the run."""
 
     @property
     def ahead(self) -> Any:
-        """What the component's `ahead` started, or None."""
+        """The result of the component's `ahead`, or None."""
 
     def earlier(self) -> Iterator[Artifact]:
         """Artifacts that this stage made from other inputs, with the same code, settings and libraries, the newest
-        first. An incremental stage takes from them what has not changed."""
+        first. An incremental stage reuses their unchanged parts."""
 
     def beam(self) -> AbstractContextManager[Any]:
         """A Beam pipeline on the runner that the user chose."""
@@ -100,7 +100,7 @@ class Component:
         """A node of the DAG.
 
         Raises:
-            WiringError: a parameter is missing or unknown, or an input is not of the type that it must be.
+            WiringError: a parameter is missing or unknown, or an input has the wrong type.
         """
         caller = sys._getframe(1)
         where = f"({Path(caller.f_code.co_filename).name}:{caller.f_lineno})"
@@ -136,7 +136,7 @@ class Component:
             )
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Beam pickles what it runs: a decorated module-level function goes by its name.
+        # Beam pickles what it runs: a decorated module-level function is pickled by its name.
         return _named, (self.function.__module__, self.function.__qualname__)
 
 
@@ -166,7 +166,7 @@ class Node:
             for upstream in node.inputs.values():
                 yield from visit(upstream)
             if known is not None or node.name in seen:
-                raise WiringError(f"{node.name}() stands twice in the line; each stage runs once.")
+                raise WiringError(f"{node.name}() is in the line twice; each stage runs once.")
             seen[node.name] = node
             yield node
 
@@ -174,12 +174,12 @@ class Node:
 
     @property
     def stages(self) -> list[str]:
-        """The names of all that runs; a resolver is no stage."""
+        """The names of the stages; resolvers are not stages."""
         return [each.name for each in self.walk() if each.component.kind != "resolver"]
 
     @property
     def needs(self) -> list[str]:
-        """The stages just before this one; where a resolver stands between, those before it."""
+        """The stages just before this one, through resolvers."""
         found: dict[str, None] = {}
         for each in self.inputs.values():
             found |= dict.fromkeys(each.needs if each.component.kind == "resolver" else [each.name])
@@ -192,7 +192,9 @@ class Node:
             ConfigurationError: the line has no such stage.
         """
         if stage not in self.stages:
-            raise ConfigurationError(f"{stage} is no stage of this line", f"Its stages are {', '.join(self.stages)}.")
+            raise ConfigurationError(
+                f"{stage} is not a stage of this line", f"Its stages are {', '.join(self.stages)}."
+            )
         return next(node for node in self.walk() if node.name == stage)
 
 
@@ -205,10 +207,10 @@ def component(
 def component(
     function: Any = None, /, *, kind: Kind = "cached", ahead: Any = None, completes: str | None = None
 ) -> Any:
-    """A stage out of a typed function. `kind` says when it runs:
+    """Makes a stage of a typed function. `kind` states when it runs:
 
-    cached: when no complete artifact has its key. always: every time, and the store keeps nothing of it.
-    resolver: while planning, cheaply; it finds an artifact (or none) that exists already.
+    cached: when no complete artifact has its key. always: every time, and the store keeps nothing.
+    resolver: while planning, cheaply; it looks up an existing artifact, or None.
     """
     if function is None:
         return functools.partial(component, kind=kind, ahead=ahead, completes=completes)

@@ -1,4 +1,4 @@
-"""The definitions of a module, read from its source: what each contains, without words for people, and what it uses.
+"""The definitions of a module, read from its source: what each contains, without texts for people, and what it uses.
 
 module = read("components.train")
 module.bindings["train"][0].digest     # of the function's syntax tree

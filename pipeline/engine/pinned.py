@@ -1,7 +1,7 @@
 """Pinned inputs: results of resolvers that several partial runs share under one name.
 
-The tasks of an orchestrated run, each a process of its own, see the same spans and the same served version. An approval
-pushes what was evaluated, whatever was edited since.
+The tasks of an orchestrated run, each in its own process, use the same spans and the same served version. An approval
+pushes the evaluated model, even if the configuration was edited since.
 
 pinned = PinnedInputs(root, "scheduled__2026-11-22")
 pinned.pin(node, inputs, artifact)
@@ -75,7 +75,7 @@ class PinnedInputs:
             return {}
         except (ValueError, AttributeError):
             cause = f"{self.path} is damaged: it holds the pinned inputs of {self.name}"
-            raise StoreError(cause, "Remove it; everything is looked up again.") from None
+            raise StoreError(cause, "Remove it; the inputs are then looked up again.") from None
         return content
 
     def _write(self, kept: dict[str, Any], made: dict[str, str]) -> None:

@@ -158,7 +158,7 @@ def resolve(node: Node, inputs: dict[str, Artifact | None]) -> Artifact | None:
 
 
 def refused(artifact: Artifact | None) -> GatelineError | None:
-    """The error of a gate that refused; None for everything else."""
+    """The error of a gate that refused; otherwise None."""
     if isinstance(artifact, Gate) and not artifact.passed:
         return artifact.refusal("\n         ".join(artifact.reasons), artifact.remedy)
     return None

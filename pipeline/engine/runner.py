@@ -1,6 +1,6 @@
-"""Runs what the plan leaves to do: the DAG becomes a Beam pipeline, one step per stage, with its inputs as side inputs.
+"""Runs the planned stages: the DAG becomes a Beam pipeline, one step per stage, with its inputs as side inputs.
 
-Beam orchestrates the order in this one process. A data-parallel stage opens a Beam pipeline of its own, on the selected
+Beam orchestrates the order in this process. A data-parallel stage opens its own Beam pipeline on the selected
 runner. If only light stages remain, Beam is not imported.
 """
 
@@ -52,7 +52,7 @@ class Beam:
     def pipeline(self) -> "beam.Pipeline":
         compat.cache_signatures()
         if self.runner == "DirectRunner":
-            # In this process and thread: Beam's threads use gRPC, which costs more than it gains, and hide errors.
+            # In this process and thread: Beam's threads use gRPC, which is slower here, and hide errors.
             own = ["--direct_num_workers=1", "--direct_running_mode=in_memory"]
             return beam.Pipeline(compat.in_process_runner(), options=self._options(own))
         return beam.Pipeline(self.runner, options=self._options([]))
@@ -119,7 +119,7 @@ class Execution:
                 for step in steps:
                     self.make(step.node)
         made = self.made[self.node.name]
-        if refusal := refused(made):  # the run ends with a gate, so no later stage raises it
+        if refusal := refused(made):  # the run ends with a gate, so no later stage raises the refusal
             raise refusal
         return made
 
@@ -134,7 +134,7 @@ class Execution:
                     start = pipeline | f"start {step.name}" >> beam.Create([(self.token, step.name)])
                     done[step.name] = start | step.name >> beam.Map(_make, **after)
         except Exception:
-            if self.failure is not None:  # as the stage raised it, not as Beam wrapped it
+            if self.failure is not None:  # the error of the stage, without Beam's wrapper
                 raise self.failure from None
             raise
         finally:
@@ -173,7 +173,7 @@ class Execution:
         parts = key.parts
         for name, given in inputs.items():
             if given and step.node.inputs[name].component.kind == "cached" and given.path not in self._sound:
-                self.store.check(step.node.inputs[name].name, given)  # before hours are spent on a flipped bit
+                self.store.check(step.node.inputs[name].name, given)  # checked before hours of work on damaged data
                 self._sound.add(given.path)
         self._start_ahead(step.node)
         written = files.full_disk_explained(self.store.root, f"stage {step.name} cannot write to")
@@ -199,7 +199,7 @@ class Execution:
             return made
 
     def _completed(self, step: Step, inputs: dict[str, Artifact | None]) -> CacheKey | None:
-        """The key with the input that the stage completed as it is now: ingest prepares the data that it reads."""
+        """The key with the input that the stage completed: ingest prepares the data that it reads."""
         if (name := step.node.component.completes) is None:
             return None
         source = step.node.inputs[name]
@@ -207,7 +207,7 @@ class Execution:
         return CacheKey.of(step.node, inputs | {name: resolve(source, given)})
 
     def _start_ahead(self, node: Node) -> None:
-        """Starts what later stages want started while one of their inputs is being made."""
+        """Starts processes of later stages while one of their inputs is being made."""
         for later in self.node.walk():
             if later.component.ahead and later.name not in self._ahead and node in later.inputs.values():
                 self._ahead[later.name] = self._handles.enter_context(later.component.ahead())

@@ -54,7 +54,7 @@ class Form:
 
     def __init__(self, package: str, errors: set[str]) -> None:
         self.package, self.errors, self.uses = package, errors, Uses()
-        self._messages: set[str] | None = None  # in a function: its variables that only hold texts for people
+        self._messages: set[str] | None = None  # in a function: variables that only hold texts for people
         self._special: dict[type[ast.AST], Callable[[Any, bool], Any]] = {
             ast.Constant: self._constant,
             ast.Name: self._name,
@@ -128,7 +128,7 @@ class Form:
         return self._plain(node, message or (bool(names) and names <= (self._messages or set())))
 
     def _function_def(self, node: ast.FunctionDef, message: bool) -> Any:
-        if self._messages is not None:  # a nested function: its variables were looked at with the outer one's
+        if self._messages is not None:  # a nested function: its variables were handled with those of the outer one
             return self._definition(node)
         self._messages = _Reads(node).messages()
         form = self._definition(node)

@@ -29,19 +29,19 @@ from schemas.errors import GatelineError, StoreError
 from schemas.redact import without_passwords
 
 FULL = "Is its disk full? Free some space."
-LONGEST_PATH = 504  # bytes: SQLite allows 512, with the `-journal` that it appends
-PATIENCE = 30.0  # seconds that SQLite is waited for while others write
+LONGEST_PATH = 504  # bytes: SQLite allows 512, including the suffix `-journal`
+PATIENCE = 30.0  # seconds to wait while other processes write to SQLite
 
 
 @dataclass(frozen=True)
 class Lineage:
-    """What ran, on what, and what came of it. Rows are plain dicts of JSON values; times are UTC, ISO 8601.
+    """Runs, their inputs and their outcomes. Rows are plain dicts of JSON values; times are UTC, ISO 8601.
 
-    Order is by number, never by time: clocks are set back.
+    Order is by number, never by time: clocks can be set back.
     """
 
     engine: sql.Engine
-    store: str = ""  # whose runs are begun here; a database may be shared by several stores
+    store: str = ""  # the store of new runs; several stores may share a database
 
     @classmethod
     def open(cls, url: str, store: str = "") -> "Lineage":
@@ -49,7 +49,7 @@ class Lineage:
 
         Raises:
             StoreError: the database cannot be opened, or is of a newer version of this program.
-            GatelineError: its disk is full, or others write to it for too long.
+            GatelineError: its disk is full, or other processes write to it for too long.
         """
         try:
             if "@" in (sql.make_url(url).host or ""):
@@ -71,7 +71,7 @@ class Lineage:
             remedy = _remedy(cause, "Name another with --database.")
             raise kind(f"cannot open the lineage database {_shown(url)}: {cause}", remedy) from None
         found = cls(engine, store)
-        weakref.finalize(found, engine.dispose)  # its connections are closed when nobody holds it any more
+        weakref.finalize(found, engine.dispose)  # closes its connections when it is garbage-collected
         return found
 
     @classmethod
@@ -94,7 +94,7 @@ class Lineage:
             return int(c.execute(row.returning(_runs.c.run)).scalar_one())
 
     def running(self) -> list[int]:
-        """The runs of this store that are marked as running. To who holds its lock: those that were killed."""
+        """The runs of this store that are marked as running. For the holder of the lock: those that were killed."""
         with self.reading() as c:
             return list(c.execute(sql.select(_runs.c.run).where(self._left).order_by(_runs.c.run)).scalars())
 
@@ -128,7 +128,7 @@ class Lineage:
 
     @contextlib.contextmanager
     def _explained(self, what: str) -> Iterator[None]:
-        """Raises GatelineError where the database, not a statement of ours, is at fault."""
+        """Raises GatelineError if the database is at fault, not one of our statements."""
         place = _shown(self.engine.url.render_as_string(hide_password=False))
         try:
             yield
@@ -160,10 +160,10 @@ class Lineage:
         yield from map(dict, rows)
 
     def recorded(self, number: int) -> dict[str, Any]:
-        """A run that is known to be there.
+        """A run that must exist.
 
         Raises:
-            StoreError: it is not.
+            StoreError: it does not exist.
         """
         if (row := self.run(number)) is None:
             raise StoreError(f"the lineage has no run {number}", "See python -m pipeline runs.")
@@ -176,13 +176,14 @@ class Lineage:
             return [dict(row) for row in c.execute(query).mappings()]
 
     def damage(self) -> list[str]:
-        """What SQLite finds wrong with its own file, in words. A server looks after its files itself."""
+        """Damage that SQLite finds in its file, a line each. Empty for a database server."""
         if self.engine.dialect.name != "sqlite":
             return []
         with self.reading() as c:
             found = [str(row[0]) for row in c.execute(sql.text("PRAGMA integrity_check"))]
             found += [
-                f"{row[0]} row {row[1]} names no {row[2]}" for row in c.execute(sql.text("PRAGMA foreign_key_check"))
+                f"{row[0]} row {row[1]} refers to a missing {row[2]}"
+                for row in c.execute(sql.text("PRAGMA foreign_key_check"))
             ]
         return [line for line in found if line != "ok"]
 
@@ -196,7 +197,7 @@ def _shown(url: str) -> str:
 
 
 def _text(given: str) -> str:
-    """As every database can store it: names of files may hold what is no Unicode."""
+    """Text that every database can store: file names may not be valid Unicode."""
     return given.encode(errors="replace").decode().replace("\0", "?")
 
 
@@ -208,7 +209,7 @@ def _full(cause: str) -> bool:
     return any(words in cause for words in ("full", "I/O", "No space"))
 
 
-def _remedy(cause: str, otherwise: str = "Put back a copy of it, or name another with --database.") -> str:
+def _remedy(cause: str, otherwise: str = "Restore it from a copy, or name another with --database.") -> str:
     if _full(cause):
         return FULL
     if "locked" in cause:
@@ -262,10 +263,10 @@ def _connected(connection: Any, _record: Any) -> None:
 
 
 def _write_ahead(connection: Any) -> None:
-    """The database keeps a write-ahead log from now on, so that who reads does not wait for who writes."""
-    import tenacity  # a database is changed once in its life
+    """The database keeps a write-ahead log from now on, so that readers do not wait for writers."""
+    import tenacity  # needed only once per database
 
-    # SQLite does not wait here, whatever its busy_timeout: this read becomes a write, and two would deadlock.
+    # SQLite does not wait here, whatever its busy_timeout: this read becomes a write, and two of them would deadlock.
     patient = tenacity.Retrying(
         retry=tenacity.retry_if_exception(
             lambda error: getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY
@@ -278,5 +279,5 @@ def _write_ahead(connection: Any) -> None:
 
 
 def _begun(connection: sql.Connection) -> None:
-    # Who means to write takes the lock at once, and so waits for it; a reader that turns writer would be refused.
+    # A writer takes the lock at once and so waits for it; a reader that becomes a writer would fail.
     connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get("writing") else "BEGIN")

@@ -1,6 +1,6 @@
-"""The tables of the lineage, and how a database of an older version of this program becomes one of today.
+"""The tables of the lineage, and the migration of databases of older versions of gateline.
 
-prepare(engine)     # an empty database gets today's tables; an older one goes forward, step by step, in one transaction
+prepare(engine)     # creates the tables in an empty database; migrates an older one step by step, in one transaction
 
 A change of the tables is a new step at the end of `_STEPS`, and the same change in the tables above. Steps are final.
 """
@@ -26,7 +26,9 @@ runs = sql.Table(
     sql.Column("state", sql.Text, nullable=False),  # running, pushed, unchanged, refused, failed, interrupted, killed
     sql.Column("exit_code", sql.Integer),
     sql.Column("message", sql.Text, nullable=False, default=""),
-    sql.Column("store", sql.Text, nullable=False, server_default=""),  # whose run it is: stores may share a database
+    sql.Column(
+        "store", sql.Text, nullable=False, server_default=""
+    ),  # the store of the run: stores may share a database
     sql.Index("ix_runs_store_state", "store", "state"),
 )
 
@@ -48,13 +50,13 @@ executions = sql.Table(
 approvals = sql.Table(
     "approvals",
     metadata,
-    sql.Column("run", sql.ForeignKey("runs.run"), primary_key=True),  # the run that asked
-    sql.Column("shelf", sql.Text, nullable=False),  # where the model is to go
+    sql.Column("run", sql.ForeignKey("runs.run"), primary_key=True),  # the run that waited for it
+    sql.Column("shelf", sql.Text, nullable=False),  # the model directory that the model is for
     sql.Column("model", sql.Text, nullable=False),  # its identity
     sql.Column("evaluation", sql.Text, nullable=False),  # digest of the evaluation that was shown
     sql.Column("evaluated", sql.Text, nullable=False),
     sql.Column("baseline", sql.Text),  # digest of the served model that it was compared with
-    sql.Column("decision", sql.Text),  # approved, rejected; null: nobody has decided yet
+    sql.Column("decision", sql.Text),  # approved, rejected; null: no decision yet
     sql.Column("person", sql.Text),
     sql.Column("reason", sql.Text),
     sql.Column("decided", sql.Text),
@@ -65,7 +67,7 @@ _stamp = sql.Table("lineage_schema", metadata, sql.Column("version", sql.Integer
 
 
 def _from_1(c: sql.Connection) -> None:
-    """Runs know their store, and the passwords that commands were given are taken out of them."""
+    """Runs record their store, and passwords are removed from recorded commands."""
     c.execute(sql.text("ALTER TABLE runs ADD COLUMN store TEXT DEFAULT '' NOT NULL"))
     c.execute(sql.text("CREATE INDEX ix_runs_store_state ON runs (store, state)"))
     for run, command in c.execute(sql.text("SELECT run, command FROM runs")).all():
@@ -76,7 +78,7 @@ def _from_1(c: sql.Connection) -> None:
 
 
 def _from_2(c: sql.Connection) -> None:
-    """Models may wait for a person."""
+    """Models may wait for approval."""
     texts = ("shelf", "model", "evaluation", "evaluated")
     columns = [f"{name} TEXT NOT NULL" for name in texts] + [
         f"{name} TEXT" for name in ("baseline", "decision", "person", "reason", "decided")
@@ -90,14 +92,14 @@ def _from_2(c: sql.Connection) -> None:
 
 
 _STEPS: tuple[Callable[[sql.Connection], None], ...] = (_from_1, _from_2)
-VERSION = 1 + len(_STEPS)  # 1 had no table that says so
+VERSION = 1 + len(_STEPS)  # 1 had no table with the version
 
 
 def prepare(engine: sql.Engine, *, read_only: bool = False) -> None:
-    """Brings the tables of a database up to date. Other processes wait meanwhile.
+    """Brings the tables of a database up to date. Other processes wait in the meantime.
 
     Raises:
-        StoreError: a newer version of this program made it, or an older one and it is read-only.
+        StoreError: it has newer tables, or older ones and is read-only.
         sqlalchemy.exc.SQLAlchemyError: it cannot be read or written.
     """
     with engine.connect() as c:
@@ -111,9 +113,8 @@ def prepare(engine: sql.Engine, *, read_only: bool = False) -> None:
             c.execute(sql.text("SELECT pg_advisory_xact_lock(:of_gateline)"), {"of_gateline": 0x6761746C})
         found = _found(c)
         if found > VERSION:
-            cause = (
-                f"the lineage database {engine.url.render_as_string()} has schema {found}, this program knows {VERSION}"
-            )
+            supported = f"this version of gateline supports {VERSION}"
+            cause = f"the lineage database {engine.url.render_as_string()} has schema {found}, {supported}"
             raise StoreError(without_passwords(cause), "Upgrade gateline, or name another with --database.")
         if found == 0:
             metadata.create_all(c)

@@ -1,7 +1,7 @@
-"""Delivery: at most once per event and receiver, after the run is recorded, and never a cause of failure.
+"""Delivery: at most once per event and receiver, after the run is recorded, and never the cause of a failed run.
 
 An event is claimed by a file in `ROOT/notices` before it is sent. It is not sent again: a server that accepted it and
-then timed out would get it twice. A channel that is new in the configuration gets events from then on, not old ones.
+then timed out would get it twice. A new channel gets only events from then on.
 """
 
 import contextlib
@@ -24,7 +24,7 @@ from pipeline.notify.settings import Notify
 from schemas import files
 from schemas.errors import GatelineError
 
-PAUSES = (2.0, 8.0)  # seconds between tries
+PAUSES = (2.0, 8.0)  # seconds between attempts
 
 
 def send(
@@ -36,7 +36,7 @@ def send(
     pauses: tuple[float, ...] = PAUSES,
     sleep: Callable[[float], None] = time.sleep,
 ) -> None:
-    """Sends the events of a run to all `targets`. Whatever goes wrong is a warning on stderr and in the run's log."""
+    """Sends the events of a run to all `targets`. Any failure is a warning on stderr and in the run's log."""
     if not targets:
         return
     try:
@@ -50,7 +50,7 @@ def send(
                 old = target.identity not in known and event["id"] in (earlier or ())
                 _deliver(target, event, root, pauses, sleep, old=old)
     except (Exception, KeyboardInterrupt) as error:  # the run is over and its outcome is recorded
-        _warn(root, number, f"notifications were cut short: {type(error).__name__}: {error}")
+        _warn(root, number, f"notifications were interrupted: {type(error).__name__}: {error}")
 
 
 def _known(lineage: Lineage, number: int) -> set[str]:
@@ -94,7 +94,7 @@ def _deliver(
 
 
 def _send(target: Notify, event: dict[str, Any]) -> None:
-    """Raises Undelivered, whatever went wrong."""
+    """Turns any error into Undelivered."""
     try:
         target.channel.send(event)
     except Undelivered:
@@ -106,7 +106,7 @@ def _send(target: Notify, event: dict[str, Any]) -> None:
 
 
 def _claim(path: Path, entry: dict[str, Any]) -> bool:
-    """Whether the event is ours to send; on disk before this returns."""
+    """Claims the event for this process, on disk; whether it succeeded."""
     path.parent.mkdir(exist_ok=True)
     try:
         with path.open("x", encoding="utf-8") as file:

@@ -12,7 +12,7 @@ from schemas.errors import StoreError
 
 
 def happened(lineage: Lineage, number: int) -> Iterator[dict[str, Any]]:
-    """The events of a run, as JSON values. The same candidate refused again, or waiting still, is the same event."""
+    """The events of a run, as JSON values. A candidate that is refused again, or still waits, is the same event."""
     run = lineage.recorded(number)
     executions = lineage.executions(number)
     made = {e["stage"]: e for e in executions if e["digest"]}
@@ -44,7 +44,7 @@ def happened(lineage: Lineage, number: int) -> Iterator[dict[str, Any]]:
 
 
 def _drift(verdict: Path) -> list[str]:
-    """The anomalies of train against the served model's train, in words. None of a damaged or deleted artifact."""
+    """Sentences on the drift of train from the served model's train. Empty if the artifact is damaged or deleted."""
     try:
         anomalies = Verdict(verdict, passed=True).anomalies()
     except StoreError:

@@ -34,7 +34,7 @@ class Target(Settings):
 
     @property
     def identity(self) -> str:
-        """Identifies the receiver, whatever events it gets. Of 0.1's channels it is the same text as in 0.1."""
+        """Identifies the receiver, independent of its events. For the channels of 0.1 it is the same text as in 0.1."""
         ((key, channel),) = self._stated().items()
         keys = _FIRST if key in _FIRST else (key,)
         return json.dumps(

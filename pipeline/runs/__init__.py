@@ -1,1 +1,1 @@
-"""One run from configuration to outcome, and what else a person starts: tune, schema draft, approvals."""
+"""One run from configuration to outcome; hyperparameter search, schema drafts and approvals."""

@@ -1,4 +1,4 @@
-"""What persons decide about models that passed every gate: asked by runs, answered by name, kept for good.
+"""Manual approval of models that passed every gate: requested by runs, decided by a person, recorded permanently.
 
 approvals = Approvals(lineage, root)
 approvals.ask(3, approval)                                     # run 3 ended, and its model waits
@@ -25,26 +25,26 @@ from schemas.errors import ConfigurationError, Refused
 
 @dataclass(frozen=True)
 class Approvals:
-    """The questions and answers in a lineage. Rows are plain dicts of JSON values.
+    """Requests and decisions in a lineage. Rows are plain dicts of JSON values.
 
-    A shelf below ROOT is written down relative to it: a store may be moved, with what it serves.
+    A model directory below ROOT is stored relative to it: a store may be moved together with it.
     """
 
     lineage: Lineage
     root: Path
 
     def ask(self, run: int, approval: Approval) -> None:
-        """From now on the run's model waits."""
+        """Records that the model of the run waits."""
         names = ("shelf", "model", "evaluation", "evaluated", "baseline")
         with self.lineage.writing() as c:
             asked = {name: getattr(approval, name) for name in names}
             c.execute(_approvals.insert().values(run=run, **asked | {"shelf": self._relative(approval.shelf)}))
 
     def decide(self, run: int, *, approved: bool, by: str, reason: str) -> None:
-        """The answer, for good. The run that asked ends as it says.
+        """Records the final decision, and sets the state of the run that waited.
 
         Raises:
-            Refused: somebody else has just answered.
+            Refused: someone else has just decided.
         """
         state = RunState.APPROVED if approved else RunState.REFUSED
         words = (
@@ -56,17 +56,15 @@ class Approvals:
         with self.lineage.writing() as c:
             open_ = (_approvals.c.run == run) & _approvals.c.decision.is_(None)
             if not c.execute(_approvals.update().where(open_).values(**answer)).rowcount:
-                raise Refused(
-                    f"somebody else has just decided about run {run}", "python -m pipeline approvals shows how."
-                )
+                raise Refused(f"someone else has just decided on run {run}", "See python -m pipeline approvals.")
             ended = {"state": state, "exit_code": 0 if approved else Refused.exit_code, "message": words}
             c.execute(_runs.update().where(_runs.c.run == run).values(**ended))
 
     def decided(self, shelf: str, model: str) -> Decision | None:
-        """The last answer about a model that is to go to that shelf."""
+        """The last decision on a model for that model directory."""
         ours = sql.select(_runs.c.run).where(
             _runs.c.store == self.lineage.store
-        )  # stores may share a database, and serve below themselves
+        )  # stores may share a database, and each may have its serving directory below ROOT
         there = (_approvals.c.shelf == shelf) | (
             (_approvals.c.shelf == self._relative(shelf)) & _approvals.c.run.in_(ours)
         )
@@ -81,21 +79,21 @@ class Approvals:
         return Decision(run=row["run"], approved=row["decision"] == "approved", evaluation=row["evaluation"], **said)
 
     def rows(self, limit: int | None = None) -> list[dict[str, Any]]:
-        """Every question, the newest first."""
+        """Every request, the newest first."""
         with self.lineage.reading() as c:
             rows = c.execute(_approvals.select().order_by(_approvals.c.run.desc()).limit(limit)).mappings()
             return [dict(row) | {"shelf": self._absolute(row["shelf"])} for row in rows]
 
     def row(self, run: int) -> dict[str, Any]:
-        """The question of a run.
+        """The request of a run.
 
         Raises:
-            ConfigurationError: it asked nothing.
+            ConfigurationError: it waits for no approval.
         """
         with self.lineage.reading() as c:
             found = c.execute(_approvals.select().where(_approvals.c.run == run)).mappings().first()
         if found is None:
-            raise ConfigurationError(f"run {run} waits for no approval", "python -m pipeline approvals shows which do.")
+            raise ConfigurationError(f"run {run} does not wait for approval", "See python -m pipeline approvals.")
         return dict(found) | {"shelf": self._absolute(found["shelf"])}
 
     def _relative(self, shelf: str) -> str:
@@ -107,36 +105,38 @@ class Approvals:
 
 
 def overtaken(row: dict[str, Any]) -> str:
-    """Why the question no longer stands, in words: something else is served than what the model was compared with."""
+    """Why the request is void: another model is served than the one it was compared with. Empty if it is valid."""
     shelf = ModelDirectory(Path(row["shelf"]).parent, Path(row["shelf"]).name)
     latest = shelf.latest()
     if latest and latest.identity == row["model"]:
         return f"version {latest.number} holds this model"
     if (latest.digest if latest else None) == row["baseline"]:
         return ""
-    return f"version {latest.number} is served since" if latest else "what it was compared with is no longer served"
+    return (
+        f"version {latest.number} is served since"
+        if latest
+        else "the version that it was compared with is no longer served"
+    )
 
 
 def check(row: dict[str, Any], run: dict[str, Any], config: Config, by: str, reason: str) -> None:
-    """May this person approve that run's model, and does what was shown still hold?
+    """Checks that this person may approve the run's model, and that its evaluation is still valid.
 
     Raises:
-        ConfigurationError: the person is not among `push.approvers`, or nothing is said.
+        ConfigurationError: the person is not among `push.approvers`, or name or reason is empty.
         Refused: it was rejected, is no longer compared with what is served, or was evaluated too long ago.
     """
     number, days = row["run"], config.push.approval_days
     if not (by.strip() and reason.strip()):
-        raise ConfigurationError(
-            "an answer is kept for good: it needs a name and a reason", "Say --by NAME --reason TEXT."
-        )
+        raise ConfigurationError("a decision is final and needs a name and a reason", "Add --by NAME --reason TEXT.")
     if config.push.approvers is not None and by not in config.push.approvers:
         raise ConfigurationError(
             f"{by} may not decide: push.approvers names {', '.join(config.push.approvers)}", "Ask one of them."
         )
     if row["decision"]:
         said = f"run {number} was {row['decision']} by {row['person']} on {row['decided'][:10]}: {row['reason']}"
-        pushes = f"Where it was not pushed yet, the next run does: {run['command']}"
-        raise Refused(said, pushes if row["decision"] == "approved" else "That is for good. Train a new model.")
+        pushes = f"If it was not pushed yet, the next run pushes it: {run['command']}"
+        raise Refused(said, pushes if row["decision"] == "approved" else "The decision is final. Train a new model.")
     if why := overtaken(row):
         raise Refused(f"{why}, after run {number} was evaluated", f"Evaluate again: {run['command']}")
     age = datetime.datetime.now(datetime.UTC) - datetime.datetime.fromisoformat(row["evaluated"])

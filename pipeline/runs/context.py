@@ -53,7 +53,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Request:
-    """What the lineage records of a run when it begins, and who is notified of it."""
+    """What the lineage records when a run begins, and the receivers of notifications."""
 
     profile: str
     command: str  # as typed
@@ -83,11 +83,11 @@ class RunContext:
         *,
         watch: Watch = progress.watch,
     ) -> Iterator["RunContext"]:
-        """A run, recorded from its start. Its outcome is recorded however it ends, then its notifications are sent.
+        """A run, recorded from its start. Its outcome is always recorded, then its notifications are sent.
 
         Raises:
             Locked: another run holds the lock.
-            GatelineError: what the run raised, after it is recorded.
+            GatelineError: the error of the run, after it is recorded.
         """
         with contextlib.ExitStack() as afterwards, store.lock(wait=place.wait):
             lineage = Lineage.at(store.root, place.database)
@@ -120,14 +120,14 @@ class RunContext:
 
 
 def _notify(targets: list[Notify], root: Path, lineage: Lineage, runs: list[int]) -> None:
-    """Called when the ends of the runs are recorded and the lock is released."""
+    """Called after the outcomes are recorded and the lock is released."""
     for number in runs:
         notify.send(targets, root, lineage, number)
 
 
 @contextlib.contextmanager
 def recorded(lineage: Lineage, number: int, log: Path) -> Iterator[None]:
-    """Records the end of a run that raises. A failure to record hides nothing."""
+    """Records the end of a run that raises. A failure to record does not hide the error."""
 
     def finish(state: RunState, error: BaseException, exit_code: int) -> None:
         text = error.shortened(2000) if isinstance(error, GatelineError) else f"{type(error).__name__}: {error}"[:2000]

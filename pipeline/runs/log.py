@@ -14,9 +14,9 @@ from schemas.process import set_keras_environment
 
 @contextlib.contextmanager
 def quiet(log: Path, *, verbose: bool) -> Iterator[TextIO]:
-    """The terminal's own stderr, while file descriptor 2 writes to `log`; with `verbose` nothing is hidden.
+    """The terminal's stderr, while file descriptor 2 writes to `log`; with `verbose` both go to the terminal.
 
-    The descriptor, because TensorFlow's and gRPC's native code write there whatever Python's `sys.stderr` is.
+    The file descriptor, because native code of TensorFlow and gRPC does not use Python's `sys.stderr`.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "0" if verbose else "1")
     set_keras_environment()

@@ -1,4 +1,4 @@
-"""What a run shows: a live table on a terminal, plain lines elsewhere."""
+"""Progress of a run: a live table on a terminal, plain lines elsewhere."""
 
 import time
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ MARKS = {"ran": ("done", "green"), "reused": ("reused", "cyan"), "failed": ("fai
 
 @dataclass
 class Lines:
-    """A line for each thing that happens; for logs and for programs that read along."""
+    """A line for each event, for logs and programs."""
 
     console: Console
 
@@ -50,7 +50,7 @@ class Row:
 
 @dataclass
 class Board:
-    """A table of the stages that redraws itself; warnings stay above it."""
+    """A live table of the stages, with warnings above it."""
 
     console: Console
     stages: list[str]

@@ -52,7 +52,7 @@ def write(config: Config, place: Place, path: Path) -> None:
 def _check(path: Path) -> None:
     folder = path.absolute().parent
     if path.exists():
-        raise ConfigurationError(f"{path} exists already", "Name another file with --out.")
+        raise ConfigurationError(f"{path} already exists", "Name another file with --out.")
     if not folder.is_dir():
         cause = f"there is no folder {path.parent} to write {path.name} to"
         raise ConfigurationError(cause, "Make it, or name another file with --out.")
@@ -61,7 +61,7 @@ def _check(path: Path) -> None:
 
 
 def text(train: "stats.pb.DatasetFeatureStatistics", names: Sequence[str]) -> str:
-    """A schema that the train split fulfils. `names`: the dataset's names of the labels."""
+    """A schema that the train split satisfies. `names`: the dataset's names of the labels."""
     schema = pb.Schema()
     if list(names) != [str(label) for label in range(len(names))]:
         schema.string_domain.add(name="label", value=names)
@@ -76,7 +76,7 @@ def text(train: "stats.pb.DatasetFeatureStatistics", names: Sequence[str]) -> st
         feature.int_domain.min, feature.int_domain.max = min(seen), max(seen)
         if name == "label":
             feature.int_domain.min, feature.int_domain.is_categorical = 0, True
-            feature.int_domain.max = max(*seen, len(names) - 1)  # train may lack the last
+            feature.int_domain.max = max(*seen, len(names) - 1)  # train may lack the last label
             feature.skew_comparator.infinity_norm.threshold = feature.drift_comparator.infinity_norm.threshold = 0.03
     for name in ("source/dataset", "source/version", "source/split"):
         schema.feature.add(name=name, type=pb.BYTES)

@@ -54,12 +54,12 @@ class Session:
         return Place(self.root, self.database, self.wait, self.verbose)
 
     def plan(self, config: Config) -> list[Step]:
-        """What would run and what would be reused. Writes nothing but the empty store and digests of the dataset."""
+        """What would run and what would be reused. Writes only the empty store and the digests of the dataset."""
         node = self.part(config)
         return self._planner(Store(self.root), node).plan(node)
 
     def part(self, config: Config) -> Node:
-        """The line, or the part of it that was asked for.
+        """The line, or the selected part of it.
 
         Raises:
             ConfigurationError: no such stage, or both `until` and `only` name one.
@@ -108,7 +108,7 @@ class Session:
 
 @dataclass(frozen=True)
 class Outcome:
-    """A run that ended well."""
+    """A run that ended without an error."""
 
     run: int
     stage: str  # the last
@@ -132,10 +132,10 @@ class Outcome:
 
     @property
     def message(self) -> str:
-        """The lineage's message: empty if the state says everything."""
+        """The lineage's message: empty if the state is sufficient."""
         if isinstance(self.last, Approval) and self.last.waiting:
             return str(Waiting(self.last.reasons[0], self.approve))
-        return f"ended with {self.stage}, as asked" if self.state is RunState.PARTIAL else ""
+        return f"ended with {self.stage}, as requested" if self.state is RunState.PARTIAL else ""
 
     @property
     def approve(self) -> str:

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: both interrupt the process wherever they arrive, and are recognised afterwards.
+"""Ctrl-C and SIGTERM: both interrupt the process at any point, and are recognised afterwards.
 
 heed()      # once, by the process
 try:
@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from sys import UnraisableHookArgs
 
-LATER = 0.01  # seconds: by then, what could not be interrupted is over
+LATER = 0.01  # seconds, after which code that cannot be interrupted has ended
 
 
 def heed() -> None:
-    """Makes SIGTERM as clean a stop as Ctrl-C, and loses neither.
+    """Makes SIGTERM stop the process like Ctrl-C, and makes sure that neither is lost.
 
     Either may arrive in a finalizer or a callback, some of which run in each import. Python prints such an exception
     and drops it.
@@ -30,14 +30,14 @@ def heed() -> None:
 
 
 def ignore() -> None:
-    """Ctrl-C and SIGTERM change nothing from now on: the command has ended, and what remains takes milliseconds."""
+    """Ignores Ctrl-C and SIGTERM from now on: the command has ended, and the rest takes milliseconds."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
 
 
 def _again(raised: "UnraisableHookArgs") -> None:
     if issubclass(raised.exc_type, KeyboardInterrupt):
-        threading.Timer(LATER, os.kill, [os.getpid(), signal.SIGTERM]).start()  # wakes whoever waits, too
+        threading.Timer(LATER, os.kill, [os.getpid(), signal.SIGTERM]).start()  # also wakes threads that wait
     else:
         sys.__unraisablehook__(raised)
 

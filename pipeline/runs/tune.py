@@ -68,22 +68,23 @@ def search(session: Session, config: Config, *, workers: int, name: str, command
 
 
 def is_chief(environment: Mapping[str, str]) -> bool:
-    """Whether this process has the oracle: it has, unless keras-tuner's variables call it a worker of one elsewhere.
+    """Whether this process has the oracle: true unless keras-tuner's variables make it a worker of another chief.
 
     Raises:
-        ConfigurationError: some of the variables are missing, or the port is no number.
+        ConfigurationError: some of the variables are missing, or the port is not a number.
     """
     missing = [name for name in VARIABLES if not environment.get(name)]
     if len(missing) == len(VARIABLES):
         return True
     if missing:
         raise ConfigurationError(
-            f"{' and '.join(missing)} must be set beside keras-tuner's other variables", "Set all three, or none."
+            f"{' and '.join(missing)} must be set together with keras-tuner's other variables",
+            "Set all three, or none.",
         )
     port = environment["KERASTUNER_ORACLE_PORT"]
     if not (port.isdecimal() and 0 < int(port) < 65536):
         raise ConfigurationError(f"KERASTUNER_ORACLE_PORT is {port}, not the number of a port", "For example: 8000")
-    return "chief" in environment[VARIABLES[2]]  # as keras-tuner tells them apart
+    return "chief" in environment[VARIABLES[2]]  # as in keras-tuner
 
 
 def watch(console: Console, stages: list[str]) -> "Trials | TrialLines":
@@ -91,7 +92,7 @@ def watch(console: Console, stages: list[str]) -> "Trials | TrialLines":
 
 
 class TrialLines(progress.Lines):
-    """A line for each finished trial; nothing in between."""
+    """A line for each finished trial."""
 
     def said(self, stage: str, text: str) -> None:
         if cells(text)[1:2] != ["running"]:
@@ -134,7 +135,7 @@ def table(rows: list[list[str]]) -> Table:
 def show(found: Found) -> None:
     """Prints the ten best trials and the result."""
     if found.search is None:
-        print("the chief's search is done; the chief has the result")
+        print("the search is done; the chief has the result")
         return
     rows = [
         [f"trial {row['trial']}", row["state"], *_numbers(row), _values(row["values"])] for row in found.trials[:10]

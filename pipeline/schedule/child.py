@@ -1,4 +1,4 @@
-"""A run of the line in a process of its own: what it takes of memory is given back, and it can be stopped.
+"""A run of the line in its own process, which frees its memory at the end and can be stopped.
 
 child = Child(["python", "-m", "pipeline", "run", "--json", ...], root / "logs" / "schedule.log", limit=3600)
 child().exit_code
@@ -20,19 +20,19 @@ from pipeline.schedule.state import Ended
 
 @dataclass(frozen=True)
 class Child:
-    """A command that prints the run's JSON; what else it says goes to `log`."""
+    """A command that prints the run's JSON on stdout; its stderr goes to `log`."""
 
     command: list[str]
     log: Path
     limit: float | None = None  # seconds, after which it is asked to end
-    grace: float = 60.0  # seconds to do so
-    read: Callable[[dict[str, Any]], Ended] | None = None  # what a good end means; None: that of a whole run
+    grace: float = 60.0  # seconds until it is killed
+    read: Callable[[dict[str, Any]], Ended] | None = None  # reads the JSON of a successful run; None: of a whole run
 
     def __call__(self) -> Ended:
         """Runs the command to its end. Asks it to stop on an interruption, or after `limit` seconds."""
         with self.log.open("ab") as log, tempfile.TemporaryFile() as out:
             began = log.tell()
-            # A session of its own: Ctrl-C reaches the scheduler alone, which passes it on once.
+            # Its own session: Ctrl-C reaches only the scheduler, which passes it on once.
             process = subprocess.Popen(
                 self.command, stdin=subprocess.DEVNULL, stdout=out, stderr=log, start_new_session=True
             )
@@ -48,7 +48,7 @@ class Child:
         if timed_out:
             return Ended(
                 process.returncode,
-                f"longer than {(self.limit or 0) / 60:g} minutes: the next run goes on from there",
+                f"longer than {(self.limit or 0) / 60:g} minutes: the next run continues from there",
                 timed_out=True,
             )
         if process.returncode == 0:
@@ -63,7 +63,7 @@ class Child:
                     process.wait(self.grace)
         finally:
             with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)  # and whoever it left behind
+                os.killpg(process.pid, signal.SIGKILL)  # and its child processes
             process.wait()
 
     def _cause(self, began: int, code: int) -> str:
@@ -71,8 +71,8 @@ class Child:
         with self.log.open("rb") as log:
             log.seek(began)
             lines = log.read().decode(errors="replace").splitlines()
-        said = next((line for line in reversed(lines) if line.strip() and not line.startswith(" ")), "it said nothing")
-        return said if code > 0 else f"killed by {signal.Signals(-code).name}; its last words: {said}"
+        said = next((line for line in reversed(lines) if line.strip() and not line.startswith(" ")), "no output")
+        return said if code > 0 else f"killed by {signal.Signals(-code).name}; last output: {said}"
 
 
 def _done(printed: str, read: Callable[[dict[str, Any]], Ended]) -> Ended:
@@ -83,15 +83,19 @@ def _done(printed: str, read: Callable[[dict[str, Any]], Ended]) -> Ended:
 
 
 def pushed(found: dict[str, Any]) -> Ended:
-    """Of the JSON of a whole run."""
+    """The outcome from the JSON of a whole run."""
     if found.get("state") == "waiting":
         return Ended(0, f"run {found['run']} waits for approval", special="waiting")
-    what = f"version {found['version']}" if found["new"] else f"nothing changed, version {found['version']} stays"
+    what = (
+        f"version {found['version']}"
+        if found["new"]
+        else f"nothing changed, version {found['version']} is still served"
+    )
     return Ended(0, f"{what} (run {found['run']})", new=found["new"])
 
 
 def drifted(found: dict[str, Any]) -> Ended:
-    """Of the JSON of a run that ended with admit: `new` where a span drifted."""
+    """The outcome from the JSON of a run that ended with admit: `new` where a span drifted."""
     far = found["stages"]["admit"]["drifted"]
-    words = "; ".join(far.values()) if far else f"no span lies far from what was learnt (run {found['run']})"
+    words = "; ".join(far.values()) if far else f"no span drifted from the training data (run {found['run']})"
     return Ended(0, words, new=bool(far), special=None if far else "no drift")

@@ -1,6 +1,6 @@
-"""Cron expressions as cron means them, in a named time zone; the arithmetic of wall clocks is APScheduler's.
+"""Cron expressions with cron's semantics, in a named time zone; the arithmetic of wall clocks is APScheduler's.
 
-cronsim 2.8 was tried instead: where clocks change by half an hour it loses a tick, which test_cron_clocks.py finds.
+cronsim 2.8 was measured: where clocks change by half an hour it loses a tick (test_cron_clocks.py).
 
 timetable = Timetable.of("0 3 * * *", "Europe/Berlin")
 timetable.after(datetime.datetime.now(datetime.UTC))  # the next three o'clock in Berlin, in UTC
@@ -44,7 +44,7 @@ class Timetable:
 
     @classmethod
     def of(cls, cron: str, timezone: str) -> "Timetable":
-        """Raises ConfigurationError: not a cron expression, one that never comes, or no such time zone."""
+        """Raises ConfigurationError: not a cron expression, one that never occurs, or no such time zone."""
         fields = cron.split()
         if len(fields) != 5:
             raise ConfigurationError(f'--cron "{cron}" has {len(fields)} fields, not 5', EXAMPLE)
@@ -61,7 +61,7 @@ class Timetable:
             raise ConfigurationError(f'--cron "{cron}" is not a cron expression: {error}', EXAMPLE) from None
         found = cls(cron, zone_named(timezone), triggers)
         if found.after(datetime.datetime(2024, 1, 1, tzinfo=UTC)) is None:
-            raise ConfigurationError(f'--cron "{cron}" names a day that never comes', EXAMPLE)
+            raise ConfigurationError(f'--cron "{cron}" names a day that does not exist', EXAMPLE)
         return found
 
     def after(self, moment: datetime.datetime) -> datetime.datetime | None:
@@ -120,7 +120,7 @@ def _weekdays(field: str) -> str:
     for part in field.lower().split(","):
         matched = re.fullmatch(r"(?:\*|(\w+)(?:-(\w+))?)(?:/([1-9]\d*))?", part)
         if not matched:
-            raise ValueError(f"{part} is no weekday")
+            raise ValueError(f"{part} is not a weekday")
         first, last, step = matched.groups()
         start = _weekday(first) if first else 0
         stop = _weekday(last) if last else 6 if step or not first else start
@@ -137,4 +137,4 @@ def _weekday(word: str) -> int:
         return DAYS.index(word)
     if word.isdecimal() and int(word) <= 7:
         return int(word)
-    raise ValueError(f"{word} is no weekday: 0 to 7, or sun to sat")
+    raise ValueError(f"{word} is not a weekday: 0 to 7, or sun to sat")

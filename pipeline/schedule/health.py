@@ -1,9 +1,9 @@
-"""How the line does, for Prometheus and for probes: `/metrics` and `/healthz` on loopback.
+"""Health of the line for Prometheus and probes: `/metrics` and `/healthz` on loopback.
 
 health = Health(root, serving_dir)
 serve(health, port=9100)  # "http://127.0.0.1:9100"
 
-All that is said is read, when it is asked for, from the lineage, the serving directory and the schedule's state.
+Each request reads the lineage, the serving directory and the state of the schedule.
 """
 
 import contextlib
@@ -36,7 +36,7 @@ with epy.lazy_imports():
     from prometheus_client import registry as registries
 
 ENDS = [state for state in RunState if state is not RunState.RUNNING]
-LATE = 5 * NAP.total_seconds()  # a scheduler that is so late hangs
+LATE = 5 * NAP.total_seconds()  # a scheduler that is later than this hangs
 
 
 @dataclass(eq=False)
@@ -46,7 +46,7 @@ class Health:
     root: Path
     serving_dir: Path
     database: str | None = None
-    _refusals: dict[int, list[str]] = field(default_factory=dict)  # by run: what is refused stays refused
+    _refusals: dict[int, list[str]] = field(default_factory=dict)  # by run: refusals are final
 
     def __post_init__(self) -> None:
         self.lineage = Lineage.at(Store(self.root).root, self.database)
@@ -54,11 +54,11 @@ class Health:
     def collect(self) -> "Iterator[core.Metric]":
         runs = self.lineage.runs()
         ended = dict.fromkeys(ENDS, 0) | Counter(str(run["state"]) for run in runs if run["finished"])
-        yield _family(core.CounterMetricFamily, "gateline_runs", "Runs by how they ended.", "state", ended)
+        yield _family(core.CounterMetricFamily, "gateline_runs", "Runs by outcome.", "state", ended)
         yield _family(
             core.CounterMetricFamily,
             "gateline_refusals",
-            "Refusals by the gate that said no.",
+            "Refusals by gate.",
             "gate",
             self._refused(runs),
         )
@@ -80,7 +80,7 @@ class Health:
     def _last(self, run: dict[str, Any]) -> "Iterator[core.Metric]":
         outcome = {state: float(run["state"] == state) for state in RunState}
         yield _family(
-            core.GaugeMetricFamily, "gateline_last_run_outcome", "1 for how the last run ended.", "state", outcome
+            core.GaugeMetricFamily, "gateline_last_run_outcome", "1 for the outcome of the last run.", "state", outcome
         )
         yield core.GaugeMetricFamily("gateline_last_run_number", "The last run's number.", run["run"])
         if run["finished"]:
@@ -90,14 +90,14 @@ class Health:
             )
         seconds = {e["stage"]: e["seconds"] for e in self.lineage.executions(run["run"])}
         yield _family(
-            core.GaugeMetricFamily, "gateline_stage_seconds", "What each stage of the last run took.", "stage", seconds
+            core.GaugeMetricFamily, "gateline_stage_seconds", "Seconds of each stage of the last run.", "stage", seconds
         )
 
     def served(self) -> dict[str, dict[str, Any]]:
-        """By model: version, accuracy in [0, 1] and age in seconds of the one that is served."""
+        """By model: version, accuracy in [0, 1] and age in seconds of the served version."""
         found = {}
         for path in sorted(self.serving_dir.glob("*/")):
-            with contextlib.suppress(StoreError):  # somebody else's folder
+            with contextlib.suppress(StoreError):  # not a model directory
                 if (latest := ModelDirectory(self.serving_dir, path.name).latest()) and not path.name.startswith("."):
                     age = max(0.0, time.time() - (latest.path / PROVENANCE).stat().st_mtime)
                     found[path.name] = {
@@ -116,7 +116,7 @@ class Health:
     def report(self) -> dict[str, Any]:
         """The answer of `/healthz`. `status`: "ok", "late" if the scheduler hangs, "failing" if the last run failed.
 
-        A run that found a full disk, or a wrong configuration, may be in no lineage: only the schedule knows it.
+        A run that failed on a full disk or a wrong configuration may not be in the lineage, only in the schedule.
         """
         run, state, served = self.lineage.run(None), State.read(self.root / "schedule.json"), self.served()
         late = bool(state and state.next and time.time() - state.next.timestamp() > LATE)
@@ -145,7 +145,7 @@ def _scheduled(state: State) -> "Iterator[core.Metric]":
         )
     for last in state.recent[-1:]:
         outcome = {each: float(last.outcome == each) for each in get_args(Outcome)}
-        name, words = "gateline_schedule_last_outcome", "1 for what came of the last tick or new span."
+        name, words = "gateline_schedule_last_outcome", "1 for the outcome of the last tick or new span."
         yield _family(core.GaugeMetricFamily, name, words, "outcome", outcome)
         name, words = "gateline_schedule_last_timestamp_seconds", "When the last tick or new span was accounted for."
         yield core.GaugeMetricFamily(name, words, last.ended.timestamp())
@@ -159,7 +159,7 @@ def _entry(state: State) -> dict[str, Any] | None:
 
 
 def gates(executions: list[dict[str, Any]]) -> list[str]:
-    """The names of the gates that refused in a run: the evaluator's own, or the stage that said no."""
+    """The names of the gates that refused in a run: those of the evaluation, or the stage that refused."""
     for row in reversed(executions):
         if (row["facts"] or {}).get("passed") is False:
             evaluation, names = recorded(row), set()
@@ -171,7 +171,7 @@ def gates(executions: list[dict[str, Any]]) -> list[str]:
 
 
 def serve(health: Health, port: int) -> str:
-    """The address that is now answered, on loopback, by a thread that ends with the process. Port 0: any free one.
+    """Serves on loopback, in a thread that ends with the process, and returns the address. Port 0: any free one.
 
     Raises:
         ConfigurationError: the port is taken.
@@ -183,7 +183,7 @@ def serve(health: Health, port: int) -> str:
         def do_GET(self) -> None:
             try:
                 self._answer(*_answers(health, registry, self.path.partition("?")[0]))
-            except Exception as error:  # a damaged store is an answer too
+            except Exception as error:  # a damaged store is reported
                 self._answer(503, "application/json", json.dumps({"status": "unreadable", "why": str(error)}).encode())
 
         def _answer(self, code: int, kind: str, body: bytes) -> None:

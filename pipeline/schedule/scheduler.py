@@ -1,10 +1,10 @@
-"""When the line runs: every tick of a timetable is run exactly once, or accounted for.
+"""When the line runs: every tick of a timetable starts exactly one run, or is recorded as missed.
 
 schedule = Schedule(table.after, Rules(missed="coalesce", retries=3), state, save=..., run=..., now=..., sleep=...)
 schedule.forever()          # until `run` or `sleep` raises
 
-The class uses the clock and the sleep that it is given, so that a simulated year is a list. All times are UTC: summer
-time is the timetable's concern. `State` holds what must survive, saved before and after each run.
+Clock and sleep are parameters, so that a test can simulate a year. All times are UTC: daylight
+saving time is handled by the timetable. `State` is saved before and after each run.
 """
 
 import datetime
@@ -18,28 +18,28 @@ from schemas.errors import ConfigurationError
 
 Missed = Literal["coalesce", "catch-up", "skip"]
 MISSED: tuple[Missed, ...] = get_args(Missed)
-UNDONE = (*FAILING, "interrupted")  # the news were neither used nor refused
+UNDONE = (*FAILING, "interrupted")  # the new data was neither used nor refused
 
-NAP = datetime.timedelta(seconds=60)  # the longest sleep: clocks are set, and laptops wake up
+NAP = datetime.timedelta(seconds=60)  # the longest sleep: clocks can be set, and laptops wake up
 LATE = 2 * NAP  # after which a tick counts as missed
 FIRST_PAUSE, LONGEST_PAUSE = datetime.timedelta(minutes=1), datetime.timedelta(minutes=15)
-OWED_PAUSE, OWED_WORDS = datetime.timedelta(hours=1), "is not used yet; the next try is in an hour"
-SET_BACK = datetime.timedelta(days=7)  # a clock that was ahead by more had been wrong: its ticks are not waited for
+OWED_PAUSE, OWED_WORDS = datetime.timedelta(hours=1), "was not used yet; the next try is in an hour"
+SET_BACK = datetime.timedelta(days=7)  # a clock that was set back by more was wrong: its ticks are not awaited
 RECENT = 20
 
 
 @dataclass(frozen=True)
 class Rules:
-    """How to treat missed ticks, failures, and hosts that would all start at once."""
+    """How to treat missed ticks, failures, and hosts that would start at the same time."""
 
     missed: Missed = "coalesce"
     retries: int = 3
-    jitter: float = 0.0  # seconds; a tick's own share of it stays the same across restarts
+    jitter: float = 0.0  # seconds; the same for a tick across restarts
     name: str = ""  # of this host and store: the jitter's seed
 
     def __post_init__(self) -> None:
-        """Raises ConfigurationError: a jitter without end, or of more than a day."""
-        if not 0 <= self.jitter <= 86_400:  # nor is what is not a number
+        """Raises ConfigurationError: the jitter is not a number from 0 to one day."""
+        if not 0 <= self.jitter <= 86_400:  # also false for NaN
             raise ConfigurationError(
                 f"--jitter {self.jitter:g} is not between 0 and 86400", "Name it in seconds, up to a day."
             )
@@ -58,21 +58,22 @@ class Rules:
 
 @dataclass(frozen=True)
 class News:
-    """The data that there is to train on by now."""
+    """The data that is available for training now."""
 
-    token: str  # changes when something is new
+    token: str  # changes with new data
     words: str
 
 
 @dataclass
 class Schedule:
-    """Takes one decision a step: make a try, account for what was missed, or sleep.
+    """Takes one decision per step: run, record missed ticks, or sleep.
 
-    `news` is called before each sleep. A result that differs from the last one starts a run, beside the timetable. News
-    stay owed until a run with them succeeds or is refused; after any other end they are tried again after a long pause.
+    `news` is called before each sleep. A result that differs from the last one starts a run, in addition to the
+    timetable. New data stays pending until a run with it succeeds or is refused; otherwise it is tried again after a
+    long pause.
 
-    A run that raises was cut off. It stays in the state, and the next start tries it again, up to `rules.retries`
-    times. One that was cut off by `KeyboardInterrupt` was stopped on purpose, which is not counted.
+    A run that raises was interrupted. It stays in the state, and the next start tries it again, up to `rules.retries`
+    times. An interruption by `KeyboardInterrupt` is intended and not counted.
     """
 
     after: Callable[[datetime.datetime], datetime.datetime | None]
@@ -89,7 +90,7 @@ class Schedule:
             self.step()
 
     def once(self) -> Entry:
-        """Runs now, with the same retries; stands for every tick up to now."""
+        """Runs now, with the same retries, for all ticks up to now."""
         now = self.now()
         running = self.state.running or Running(tick=now, started=now)
         self._set(running=running.model_copy(update={"again": None}), accounted=max(self.state.accounted, now))
@@ -106,10 +107,10 @@ class Schedule:
             running = Running(tick=now, ticks=0, started=now, cause=news.words)
         if running is None:
             self._wait(now, *self._next(news))
-        elif running.again and now < running.again <= now + LONGEST_PAUSE:  # further away only by a clock set back
+        elif running.again and now < running.again <= now + LONGEST_PAUSE:  # later only if the clock was set back
             self._wait(now, running.again, self.state.why)
         elif running.tries > self.rules.retries:
-            self._account(running, "failed", f"cut off {running.tries} times in mid-run")
+            self._account(running, "failed", f"interrupted {running.tries} times during the run")
         else:
             self._try(running)
 
@@ -121,17 +122,17 @@ class Schedule:
         if self.rules.missed == "skip":
             late = [tick for tick in due if now - self.rules.start(tick) > LATE]
             if late:
-                why = "nothing ran then: the scheduler was down, or an earlier run was not over"
+                why = "missed: the scheduler was not running, or an earlier run was still in progress"
                 self._enter(Entry(tick=late[-1], ticks=len(late), outcome="missed", why=why, ended=now))
             due = due[len(late) :]
         if not due:
             return None
-        if running:  # one run for the ticks before and now
+        if running:  # one run for earlier ticks and this one
             return running.model_copy(update={"tick": due[-1], "ticks": running.ticks + len(due)})
         return Running(tick=due[-1], ticks=len(due), started=now)
 
     def _calls(self, news: News, now: datetime.datetime) -> bool:
-        """Whether news start a run: they are new, or they are owed and the pause is over."""
+        """Whether data starts a run: it is new, or it is pending and the pause is over."""
         owed = self.state.owed
         return news.token != self.state.heard or bool(owed and not now < owed <= now + OWED_PAUSE)
 
@@ -159,7 +160,7 @@ class Schedule:
     def _try(self, running: Running) -> None:
         running = running.model_copy(update={"tries": running.tries + 1, "again": None})
         accounted = max(self.state.accounted, running.tick) if running.ticks else self.state.accounted
-        news = self.news()  # whatever the run is for, it learns of them too
+        news = self.news()  # the run uses the new data, whatever started it
         if news and news.token != self.state.heard:
             self._set(heard=news.token, owed=self.now())
         self._set(
@@ -172,7 +173,7 @@ class Schedule:
             ended = self.run(running)
         except KeyboardInterrupt:
             kept = running.model_copy(update={"tries": running.tries - 1})
-            self._set(running=kept, why="stopped in mid-run: the next start goes on from there")
+            self._set(running=kept, why="stopped during a run: the next start continues from there")
             raise
         if ended.busy:
             running = running.model_copy(update={"tries": running.tries - 1, "busy": running.busy + 1})

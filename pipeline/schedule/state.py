@@ -1,4 +1,4 @@
-"""What the scheduler keeps: the outcome of each run, and the state that survives a restart."""
+"""The scheduler's records: the outcome of each run, and the state that survives a restart."""
 
 import datetime
 from dataclasses import dataclass
@@ -66,9 +66,9 @@ class _Saved(BaseModel):
 class Entry(_Saved):
     """The outcome of a tick, or of several that one run covered."""
 
-    tick: AwareDatetime  # the last of them
+    tick: AwareDatetime  # the last tick
     ticks: int = 1
-    cause: str = ""  # the news that started it; then it covers no tick
+    cause: str = ""  # the new data that started it; then it covers no tick
     outcome: Outcome
     why: str
     tries: int = 0
@@ -90,13 +90,13 @@ class Running(_Saved):
 
 
 class State(_Saved):
-    """What survives a restart."""
+    """The state that survives a restart."""
 
     cron: str
     timezone: str
     accounted: AwareDatetime  # ticks up to here are run, accounted for, or in `running`
     heard: str = ""  # token of the news that started the last run
-    owed: AwareDatetime | None = None  # the news are tried again after this: no run with them has succeeded
+    owed: AwareDatetime | None = None  # when the new data is tried again: no run with it has succeeded
     running: Running | None = None
     next: AwareDatetime | None = None
     why: str = ""
@@ -115,7 +115,7 @@ class State(_Saved):
         except (ValidationError, ConfigurationError) as error:
             why = f": {error.cause}" if isinstance(error, ConfigurationError) else ""
             raise StoreError(
-                f"{path} is not a schedule's state{why}", "Remove it: the schedule then starts again."
+                f"{path} is not a schedule's state{why}", "Remove it: the schedule then starts from now."
             ) from None
         return found
 
@@ -125,11 +125,11 @@ class State(_Saved):
 
     @classmethod
     def begin(cls, before: "State | None", cron: str, timezone: str, now: datetime.datetime) -> "State":
-        """Continues from `before`. A new timetable begins now: its ticks were never due. Owed runs start at once."""
+        """Continues from `before`. A new timetable has no earlier ticks. Pending data starts a run at once."""
         if before is None:
             return cls(cron=cron, timezone=timezone, accounted=now)
         why = before.why if before.running else ""
-        # Decided again: whoever restarts a schedule may have fixed what was wrong.
+        # Decided again: the cause of a failure may be fixed before a restart.
         before = before.model_copy(update={"next": None, "why": why, "owed": before.owed and now})
         if (before.cron, before.timezone) == (cron, timezone):
             return before

@@ -1,4 +1,4 @@
-"""A serving directory as a whole: a directory for each model, and what keeps it from being written."""
+"""A serving directory: one directory per model; and the check that it can be written."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ def default_dir(root: Path) -> Path:
 
 
 def models(root: Path) -> list[str]:
-    """The names under which something is served."""
+    """The names of the models that are served."""
     found = [path for path in root.glob("*/") if not path.name.startswith(".")]
     return sorted(path.name for path in found if any(p.name.isdigit() for p in path.iterdir()))
 

@@ -1,4 +1,4 @@
-"""What is remembered of every version ever served, and what follows from it."""
+"""The record of every version ever served, and what is derived from it."""
 
 import json
 from collections.abc import Collection, Iterable
@@ -11,20 +11,20 @@ from schemas.errors import StoreError
 
 @dataclass(frozen=True)
 class Record:
-    """What is remembered of a version when it is gone: a file in `.history`."""
+    """The record of a version that is kept after its removal: a file in `.history`."""
 
     version: int
     model: str  # digest of the model's files
     accuracy: float  # on the test split, in [0, 1]
-    test: str  # what it was measured on
+    test: str  # digest of the test split
     identity: str  # of what the model computes
     origin: int  # the version that first held this model
-    instead_of: int = 0  # the version that it took the place of by a rollback; 0: none
+    instead_of: int = 0  # the version that it replaced by a rollback; 0: none
     provenance: str = ""  # SHA-256 of its provenance
 
     @staticmethod
     def place(shelf: Path, number: int) -> Path:
-        """Where a version is remembered, below the folder of its model."""
+        """The path of a version's record."""
         return shelf / ".history" / f"{number}.json"
 
     @classmethod
@@ -39,15 +39,13 @@ class Record:
                 return record
         except (OSError, ValueError, KeyError, TypeError):
             pass
-        raise StoreError(
-            f"{path} is no record of a served version", "Remove it: that version is then no longer counted from."
-        )
+        raise StoreError(f"{path} is not a record of a served version", "Remove it: that version is then forgotten.")
 
     def write(self, path: Path) -> None:
         files.write_json(path, asdict(self))
 
     def contradicts(self, now: "Record") -> bool:
-        """Whether the version is not, or no longer, what this is a record of. Older records say less."""
+        """Whether the version differs from this record. Older records have fewer fields."""
         return replace(self, provenance="") != replace(now, provenance="") or self.provenance not in (
             "",
             now.provenance,
@@ -55,19 +53,19 @@ class Record:
 
 
 def withdrawn(history: Iterable[Record]) -> dict[str, int]:
-    """{identity: version} of the models that were rolled back, and not brought back since."""
+    """{identity: version} of the models that were rolled back, and not restored since."""
     found, identities = dict[str, int](), dict[int, str]()
     for record in history:
         identities[record.version] = record.identity
         if record.identity in found:
-            del found[record.identity]  # brought back: what it takes the place of was none the worse
+            del found[record.identity]  # restored: the version that it replaces was not at fault
         elif record.instead_of in identities:
             found[identities[record.instead_of]] = record.instead_of
     return found
 
 
 def best(history: Iterable[Record], test: str, held: Collection[str]) -> Record | None:
-    """The most accurate model ever served; of equals, the newest.
+    """The most accurate model ever served; the newest if several are equal.
 
     Accuracies compare only on the same test images: versions measured on `test` come first, then those whose model is
     still `held` and can be measured again. A version that was rolled back does not count.

@@ -1,4 +1,4 @@
-"""The versions of one model: the only place that writes to a serving directory."""
+"""The versions of one model, for writing."""
 
 import contextlib
 import datetime
@@ -26,22 +26,22 @@ from schemas.errors import ConfigurationError, DataError, Refused, StoreError
 class ModelDirectory(ReadOnlyView):
     """The versions of one model. Only this class writes to a serving directory."""
 
-    seal: Seal | None = None  # what signs a finished version before it appears, and knows its own again
+    seal: Seal | None = None  # signs a finished version before it is published, and verifies signatures
 
     def pin(self, number: int, *, stays: bool = True) -> None:
-        """From now on the version is never removed; or, where not `stays`, again like any other.
+        """Pins a version, which is then never removed; or unpins it if not `stays`.
 
         Raises:
-            ConfigurationError: it does not stand there.
+            ConfigurationError: there is no such version.
         """
         with self._writing():
             pinned = self.pinned()
-            if stays or number not in pinned:  # what is pinned and gone can be unpinned
+            if stays or number not in pinned:  # a pinned version that is missing can be unpinned
                 self.version(number)
             files.write_json(self.path / ".pinned.json", sorted(pinned | {number} if stays else pinned - {number}))
 
     def saw(self, version: Version) -> None:
-        """From now on the version is not awaited."""
+        """Records that TensorFlow Serving need not be checked for the version any more."""
         with self._writing():
             files.write_json(self.path / ".seen", version.number)
 
@@ -57,8 +57,8 @@ class ModelDirectory(ReadOnlyView):
     ) -> tuple[Version, bool]:
         """(the new version, True), or (the latest one, False) if it holds the same model.
 
-        `expected`: the digest that the gates saw. `compared`: the digest of the served model that it was compared with.
-        `check`: called with the new version's directory before it becomes visible; what it raises stops the push.
+        `expected`: digest of the evaluated model. `compared`: digest of the served model that it was compared with.
+        `check`: called with the new version's directory before it is published; an error stops the push.
 
         Raises:
             Refused: the model on disk is not the one that was evaluated, another was pushed since it was compared, or
@@ -67,7 +67,9 @@ class ModelDirectory(ReadOnlyView):
         """
 
         def fill(staged: Path) -> None:
-            shutil.copytree(saved_model, staged, symlinks=True)  # a link is refused by its digest, not followed
+            shutil.copytree(
+                saved_model, staged, symlinks=True
+            )  # symbolic links are copied, and then refused with the digest
             if files.digest(files.listing(staged)) != expected:
                 raise Refused(
                     f"{saved_model} is not the model that was evaluated: its digest changed",
@@ -86,7 +88,8 @@ class ModelDirectory(ReadOnlyView):
             if (last.digest if last else None) != compared:
                 now = f"version {last.number} was pushed" if last else "the served version was removed"
                 raise Refused(
-                    f"{now} while this model was evaluated", "Run again: it is then compared with what is served now."
+                    f"{now} while this model was evaluated",
+                    "Run again to compare it with the version that is served now.",
                 )
             if taken_back := self.withdrawn().get(identity):
                 raise Refused(*self.words_of_withdrawal(taken_back))
@@ -95,13 +98,13 @@ class ModelDirectory(ReadOnlyView):
     def rollback(self, *, to: int | None = None, reason: str = "") -> Version:
         """A new version with the model of an older one: `to`, or the newest other model that was not rolled back.
 
-        Reads only what it needs: other damaged versions and foreign content do not keep a bad model served.
+        Reads only what it needs: other damaged versions and foreign content do not prevent a rollback.
 
         Raises:
-            Refused: there is no such version, or it is not signed as the new one is to be.
-            ConfigurationError: `to` does not stand there, or is what is served now.
+            Refused: there is no such version, or it lacks a required signature.
+            ConfigurationError: `to` does not exist, or is the served version.
             DataError: that version was altered since it was pushed.
-            StoreError: it is damaged, or what is served is, and nothing is remembered of it.
+            StoreError: it is damaged, or the served version is damaged and has no record.
         """
         with self._writing():
             of, target = self._rollback_target(to)
@@ -109,7 +112,7 @@ class ModelDirectory(ReadOnlyView):
                 raise DataError(
                     f"{target.path} was altered since it was pushed: {wrong[0]}", "Name another version with --to."
                 )
-            if self.seal:  # or what somebody altered who has no key would get a good signature
+            if self.seal:  # otherwise a version that was altered without the key would get a valid signature
                 self.seal.insist(target.path, "Name another version with --to")
 
             def fill(staged: Path) -> None:
@@ -123,10 +126,10 @@ class ModelDirectory(ReadOnlyView):
             return self._appear(fill, {**target.provenance, "watch": None, "rollback": how, "origin": target.origin})
 
     def _rollback_target(self, to: int | None) -> tuple[int, Version]:
-        """(the version that is served, the one whose model comes in its place)."""
+        """(the served version, the version whose model replaces it)."""
         numbers, remembered = self.numbers(), self.remembered()
         if not numbers:
-            raise Refused(f"nothing is served as {self.model}", "Push a model first.")
+            raise Refused(f"no version of {self.model} is served", "Push a model first.")
         now = next((r for r in remembered if r.version == numbers[-1]), None) or self.version(numbers[-1]).record()
         if to is not None:
             target = self.version(to)
@@ -138,17 +141,15 @@ class ModelDirectory(ReadOnlyView):
         bad = {now.identity, *history.withdrawn(remembered)}
         good = [v for v in self.readable() if v.identity not in bad and v.number < now.version]
         if not good:
-            cause = (
-                f"there is no version of {self.model} to go back to that is another model than version {now.version}"
-            )
+            cause = f"{self.model} has no earlier version with another model than version {now.version}"
             raise Refused(
-                cause, f"Name one with --to, if one that was rolled back would do; these stand: {self.command('list')}"
+                cause, f"To choose one that was rolled back, use --to; list the versions: {self.command('list')}"
             )
         return now.version, good[-1]
 
     def _appear(self, fill: Callable[[Path], None], provenance: dict[str, Any]) -> Version:
         """The next version. `fill` writes a staging directory, which is flushed, then renamed. Needs the lock."""
-        highest = self.path / ".highest"  # a number is not given out again, even if its version was removed since
+        highest = self.path / ".highest"  # a number is never used again, even if its version was removed
         number = max(0, number_in(highest), *self.numbers()) + 1
         staged, final = self.path / f".staging-{number}", self.path / str(number)
         try:
@@ -185,7 +186,7 @@ class ModelDirectory(ReadOnlyView):
             gone = self.leaving(keep)
             for version in gone:
                 leaving_ = self.path / f".removing-{version.number}"
-                version.path.rename(leaving_)  # at once: nobody sees half of it
+                version.path.rename(leaving_)  # atomic: readers never see a part of it
                 files.sync_directory(self.path)
                 files.remove(leaving_)
             return gone
@@ -195,12 +196,12 @@ class ModelDirectory(ReadOnlyView):
             path = Record.place(self.path, version.number)
             if not path.exists():
                 path.parent.mkdir(exist_ok=True)
-                with contextlib.suppress(StoreError):  # what cannot be told of it, `history` says to who must know
+                with contextlib.suppress(StoreError):  # damage is reported by `history`
                     version.record().write(path)
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
-        """Alone with the shelf, whose history is up to date; what killed processes left is gone."""
+        """Holds the lock of the model directory, updates its history, and removes what killed processes left."""
         with files.explained(self.root, WHAT):
             self.path.mkdir(parents=True, exist_ok=True)
             with filelock.FileLock(self.path / ".lock"):

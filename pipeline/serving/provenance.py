@@ -1,4 +1,4 @@
-"""A version's `provenance.json`: the facts that this program uses, and their types.
+"""A version's `provenance.json`: the facts that gateline uses, and their types.
 
 fault({"model": "3f9a", "origin": "two"})    # "`origin` is not of the kind that gateline writes"
 """
@@ -31,7 +31,7 @@ class _Approved(_Facts):
 
 
 class _Provenance(_Facts):
-    """The facts that this program works with, and their kinds. Not all stood in it from the beginning."""
+    """The facts that gateline uses, and their types. Older versions lack some."""
 
     model: str
     identity: str | None = None
@@ -46,7 +46,7 @@ class _Provenance(_Facts):
 
 
 def fault(found: Any) -> str:
-    """What keeps JSON from being a provenance, in words: the first such fact; nothing if it is one."""
+    """Why JSON is not a valid provenance: the first invalid fact. Empty if it is valid."""
     try:
         _Provenance.model_validate(found)
     except ValidationError as error:

@@ -1,4 +1,4 @@
-"""The versions of one model, as they stand: all that can be asked of them without writing."""
+"""The versions of one model, read-only."""
 
 import contextlib
 import json
@@ -18,7 +18,7 @@ UNREAD = "cannot read the serving directory"
 
 @dataclass(frozen=True)
 class ReadOnlyView:
-    """What stands in a model's folder of the serving directory, and what is remembered of what stood there."""
+    """The versions in a model directory, and the records of earlier versions."""
 
     root: Path
     model: str
@@ -28,7 +28,7 @@ class ReadOnlyView:
         return self.root / self.model
 
     def places(self) -> list[Path]:
-        """All that stands there, readable or not: the versions, the oldest first, and among them what has no number."""
+        """All entries, readable or not: the versions, the oldest first, and entries without a number."""
         with files.explained(self.root, UNREAD):
             found = (
                 [path for path in self.path.iterdir() if not path.name.startswith(".")] if self.path.exists() else []
@@ -36,19 +36,19 @@ class ReadOnlyView:
         return sorted(found, key=lambda path: (len(path.name), path.name))
 
     def numbers(self) -> list[int]:
-        """Those of the versions that stand there, readable or not, the oldest first."""
+        """The numbers of the versions, readable or not, the oldest first."""
         return [int(path.name) for path in self.places() if path.name.isdecimal()]
 
     def versions(self) -> list[Version]:
         """All versions, the oldest first.
 
         Raises:
-            StoreError: one is damaged, or something stands there that this program did not put there.
+            StoreError: one is damaged, or the directory holds foreign content.
         """
         return sorted((v for v in map(_standing, self.places()) if v), key=lambda v: v.number)
 
     def readable(self) -> list[Version]:
-        """The versions that can be read, the oldest first, whatever else stands there."""
+        """The readable versions, the oldest first. Ignores everything else."""
         found = []
         for path in self.places():
             with contextlib.suppress(StoreError):
@@ -56,23 +56,25 @@ class ReadOnlyView:
         return found
 
     def latest(self) -> Version | None:
-        """The version that TensorFlow Serving serves by default: the one of the highest number."""
+        """The version that TensorFlow Serving serves by default: the one with the highest number."""
         return next(reversed(self.versions()), None)
 
     def place(self, number: int) -> Path:
-        """Raises ConfigurationError: no version of that number stands there."""
+        """Raises ConfigurationError: there is no version of that number."""
         standing = self.numbers()
         if number not in standing:
-            known = f"These do: {', '.join(map(str, standing))}." if standing else "Nothing was pushed there yet."
-            raise ConfigurationError(f"version {number} of {self.model} does not stand in {self.root}", known)
+            known = (
+                f"Its versions are {', '.join(map(str, standing))}." if standing else "Nothing was pushed there yet."
+            )
+            raise ConfigurationError(f"there is no version {number} of {self.model} in {self.root}", known)
         return self.path / str(number)
 
     def version(self, number: int) -> Version:
-        """Whatever is wrong with others.
+        """One version, whatever the state of the others.
 
         Raises:
-            ConfigurationError: it does not stand there.
-            StoreError: it is damaged, or no version of this program's.
+            ConfigurationError: there is no such version.
+            StoreError: it is damaged, or not written by gateline.
         """
         return Version.read(self.place(number))
 
@@ -83,10 +85,10 @@ class ReadOnlyView:
             altered = record.exists() and Record.read(record).contradicts(version.record())
         except StoreError as error:
             return [*found, error.cause]
-        return found + ([f"{PROVENANCE} was altered: {record} says something else"] if altered else [])
+        return found + ([f"{PROVENANCE} was altered: {record} differs"] if altered else [])
 
     def findings(self, path: Path) -> list[str]:
-        """The `differences` of what stands at one of the `places`; that it cannot be read is one, too."""
+        """The `differences` of the entry at one of the `places`, including that it cannot be read."""
         try:
             with files.explained(path, "cannot read"):
                 return self.differences(Version.read(path))
@@ -96,10 +98,10 @@ class ReadOnlyView:
     def history(self) -> list[Record]:
         """Every version ever published here, the oldest first.
 
-        Versions that were removed since are remembered in `.history`, which the next publication brings up to date.
+        Removed versions are recorded in `.history`, which the next publication updates.
 
         Raises:
-            StoreError: a record is damaged, or says something else than the version itself.
+            StoreError: a record is damaged, or differs from the version itself.
         """
         standing = {v.number: v for v in self.versions()}
         found = {number: version.record() for number, version in standing.items()}
@@ -108,12 +110,12 @@ class ReadOnlyView:
                 record = Record.read(path)
                 if record.version in standing and record.contradicts(found[record.version]):
                     cause = f"{standing[record.version].path / PROVENANCE} and {path} differ"
-                    raise StoreError(cause, "One was altered: put back what was, or remove the other.")
+                    raise StoreError(cause, "One of them was altered: restore it from a copy, or remove it.")
                 found.setdefault(record.version, record)
         return [found[number] for number in sorted(found)]
 
     def remembered(self) -> list[Record]:
-        """As `history`, of what can be read: a rollback need not wait until all is fixed.
+        """As `history`, for readable entries only: a rollback works although others are damaged.
 
         Where a version and its record differ, the record counts: a damaged version may name another model.
         """
@@ -128,11 +130,11 @@ class ReadOnlyView:
         return [found[number] for number in sorted(found)]
 
     def withdrawn(self) -> dict[str, int]:
-        """{identity: version} of the models that were rolled back, and not brought back since."""
+        """{identity: version} of the models that were rolled back, and not restored since."""
         return history.withdrawn(self.history())
 
     def best(self, test: str, *, before: int | None = None) -> tuple[Record, Version | None] | None:
-        """The most accurate model ever served, on the images `test` if any was, and a version that still holds it.
+        """The most accurate model ever served, on test split `test` if there is one, and a version that still holds it.
 
         `before`: only versions before that one.
         """
@@ -154,26 +156,26 @@ class ReadOnlyView:
         except (OSError, ValueError):
             found = None
         if not (isinstance(found, list) and all(type(number) is int for number in found)):
-            raise StoreError(f"{path} is no list of versions", "Remove it, and pin again what must stay.")
+            raise StoreError(f"{path} is not a list of versions", "Remove it, and pin the versions again.")
         return set(found)
 
     def awaits(self, version: Version) -> bool:
-        """Whether the version is to be watched and was not seen served yet: the watching run may have been killed."""
+        """Whether TensorFlow Serving must be checked for the version and was not yet: the run may have been killed."""
         return bool(version.provenance.get("watch")) and version.number > number_in(self.path / ".seen")
 
     def command(self, verb: str) -> str:
-        """A command `serving ...` about this model, as it is typed."""
+        """A command `serving ...` for this model."""
         place, model = shlex.quote(str(self.root)), shlex.quote(self.model)
         return f"python -m pipeline serving {verb} --serving-dir {place} --model {model}"
 
     def words_of_withdrawal(self, number: int) -> tuple[str, str]:
-        """(cause, way out) for a model that was rolled back as that version."""
-        back = f", or bring it back: {self.command(f'rollback --to {number}')}" if number in self.numbers() else "."
+        """(cause, remedy) for a model that was rolled back as that version."""
+        back = f", or restore it: {self.command(f'rollback --to {number}')}" if number in self.numbers() else "."
         return f"version {number}, which is this model, was rolled back", f"Train a new model{back}"
 
 
 def _standing(path: Path) -> Version | None:
-    """The version, or None where it was removed while this looked at it."""
+    """The version, or None if it was removed in the meantime."""
     try:
         return Version.read(path)
     except StoreError:

@@ -1,9 +1,9 @@
-"""TensorFlow Serving asked whether it serves a version: its REST API's model status.
+"""Checks whether TensorFlow Serving serves a version, through the model status of its REST API.
 
-watch(Watch(url="http://127.0.0.1:8501"), "mnist", 7)   # None, or why not, in words
+watch(Watch(url="http://127.0.0.1:8501"), "mnist", 7)   # None, or the reason why not
 
 `GET /v1/models/NAME/versions/N` (https://www.tensorflow.org/tfx/serving/api_rest) answers START, LOADING, AVAILABLE,
-UNLOADING or END. END before AVAILABLE means that loading failed, and says why.
+UNLOADING or END. END before AVAILABLE means that loading failed; the answer has the reason.
 """
 
 import time
@@ -21,13 +21,13 @@ with epy.lazy_imports():
     import urllib.parse
     import urllib.request
 
-PAUSE = 0.5  # seconds between two questions
-TIMEOUT = 5.0  # seconds for one answer
+PAUSE = 0.5  # seconds between two requests
+TIMEOUT = 5.0  # seconds per request
 LONGEST = 1 << 20  # bytes of an answer
 
 
 class Failed(Exception):
-    """TensorFlow Serving has given the version up."""
+    """TensorFlow Serving failed to load the version."""
 
 
 def watch(
@@ -54,9 +54,9 @@ def watch(
 
 
 def _state(address: str, version: int) -> str:
-    """A state, or what came instead of one, in words."""
+    """The state, or a sentence on why there is none."""
     try:
-        # Without a proxy: what serves this directory is near, and what stands between is no part of the question.
+        # Without a proxy: TensorFlow Serving is close, and a proxy would only add failures.
         with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(address, timeout=TIMEOUT) as answer:
             found = json.loads(answer.read(LONGEST))
         return _of(found, version)
@@ -68,13 +68,13 @@ def _state(address: str, version: int) -> str:
     except (OSError, http.client.HTTPException) as error:
         return f"it cannot be reached: {type(error).__name__}"
     except (ValueError, LookupError, TypeError, AttributeError):
-        return "it answered what is no model status"
+        return "its answer is not a model status"
 
 
 def _of(answer: Any, version: int) -> str:
     (status,) = [each for each in answer["model_version_status"] if each["version"] == str(version)]
     state = str(status["state"])
     if state == "END":
-        why = " ".join(str(status.get("status", {}).get("error_message") or "it did not say why").split())
+        why = " ".join(str(status.get("status", {}).get("error_message") or "no reason was given").split())
         raise Failed(f"it could not load the version: {why[:500]}")
     return state if state == "AVAILABLE" else f"it was {state}"

@@ -15,22 +15,22 @@ from schemas.errors import StoreError
 
 @dataclass(frozen=True)
 class Version:
-    """A model that stands in the serving directory."""
+    """A version of a model in the serving directory."""
 
     path: Path
     number: int
-    provenance: dict[str, Any]  # `model`: digest; `run`; `stages`: all that it was made from; `files`: its manifest
+    provenance: dict[str, Any]  # `model`: digest; `run`; `stages`: what it was made from; `files`: its manifest
 
     @classmethod
     def read(cls, path: Path) -> "Version":
-        """The version that stands at `path`; each of its facts that is worked with is of its kind.
+        """The version at `path`, with validated facts.
 
         Raises:
-            StoreError: this program did not put it there, or its provenance was damaged since.
+            StoreError: gateline did not write it, or its provenance is damaged.
         """
         foreign = "Move it away, or name another --serving-dir. Nothing was changed."
         if not (path.is_dir() and path.name.isdecimal() and not path.is_symlink()):
-            raise StoreError(f"{path} in the serving directory is no version of gateline's", foreign)
+            raise StoreError(f"{path} in the serving directory was not written by gateline", foreign)
         found = None
         try:
             found = json.loads((path / PROVENANCE).read_text(encoding="utf-8"))
@@ -41,27 +41,27 @@ class Version:
         except OSError as error:
             wrong = f"it cannot be read: {error.strerror}"
         except (ValueError, RecursionError):
-            wrong = "it is no JSON"
+            wrong = "it is not JSON"
         if (isinstance(found, dict) and "model" in found) or Record.place(path.parent, int(path.name)).exists():
             cause = f"{path / PROVENANCE} was damaged since gateline wrote it: {wrong}"
-            raise StoreError(cause, "Put it back from a copy, or move that version away.")
+            raise StoreError(cause, "Restore it from a copy, or move that version away.")
         raise StoreError(
             f"{path} in the serving directory has no readable {PROVENANCE}: it was not pushed by gateline", foreign
         )
 
     @property
     def digest(self) -> str:
-        """Of the model's files."""
+        """The digest of the model's files."""
         return str(self.provenance["model"])
 
     @property
     def identity(self) -> str:
-        """Of what the model computes: equal for models that differ in their bytes alone."""
+        """Identifies what the model computes: equal for models that differ only in their bytes."""
         return str(self.provenance.get("identity") or self.digest)
 
     @property
     def origin(self) -> int:
-        """The version that first held this model; another one only where this one came by a rollback."""
+        """The version that first held this model; another one only after a rollback."""
         return int(self.provenance.get("origin", self.number))
 
     @property
@@ -71,7 +71,7 @@ class Version:
         return found
 
     def record(self) -> Record:
-        """What is remembered.
+        """The record of the version.
 
         Raises:
             StoreError: its provenance records no accuracy.
@@ -91,7 +91,7 @@ class Version:
         )
 
     def differences(self) -> list[str]:
-        """What differs from what was pushed, in words, a line a file: missing, altered, added, or a symbolic link."""
+        """A line for each file that differs from the pushed one: missing, altered, added, or a symbolic link."""
         known = self.provenance.get("files")
         if not known:
             return [f"{PROVENANCE} names no files"]

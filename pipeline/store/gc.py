@@ -1,7 +1,7 @@
-"""What nobody needs any more goes from a store; what a kept run, a served version or a waiting approval needs stays.
+"""Deletes unreachable artifacts from a store. Kept runs, served versions and pending approvals keep what they need.
 
 plan = Plan.of(store, lineage, [serving_dir], keep_runs=20)
-plan.artifacts     # ["train/3f9a…", ...]: these would go
+plan.artifacts     # ["train/3f9a…", ...]: these are deleted
 plan.carry_out()   # under the store's lock
 """
 
@@ -26,23 +26,23 @@ NUMBERED = re.compile(r"run-(\d+)\D")  # reports and logs
 
 @dataclass(frozen=True)
 class Plan:
-    """What goes, and how much room it takes."""
+    """What is deleted, and its size."""
 
     store: Store
     kept: list[str] = field(default_factory=list)  # artifacts, as "<stage>/<key>"
     artifacts: list[str] = field(default_factory=list)
     scratch: list[str] = field(default_factory=list)
-    papers: list[str] = field(default_factory=list)  # reports, logs and what resolvers answered, relative to ROOT
+    papers: list[str] = field(default_factory=list)  # reports, logs and pinned inputs, relative to ROOT
     bytes: int = 0
 
     @classmethod
     def of(cls, store: Store, lineage: Lineage, serving_dirs: Iterable[Path] | None, *, keep_runs: int) -> "Plan":
-        """What would go if the newest `keep_runs` runs are kept.
+        """The plan that keeps the newest `keep_runs` runs.
 
-        `serving_dirs`: the only ones that matter; none: ROOT/serving, and wherever a run of this store pushed to.
+        `serving_dirs`: the serving directories in use; by default ROOT/serving and all that runs pushed to.
 
         Raises:
-            StoreError: what a served version needs cannot be known, or another lineage knows what was made last.
+            StoreError: the inputs of a served version are unknown, or the store has runs in another lineage.
         """
         runs = [run for run in lineage.runs() if run["store"] in (store.id, "")]
         open_ = (RunState.WAITING, RunState.RUNNING)
@@ -59,7 +59,7 @@ class Plan:
         _check_lineage(runs, {name: path for name, path in there.items() if name not in recorded}, lineage)
 
         def goes(name: str, needed: set[str]) -> bool:
-            # A killed run may have left what nobody recorded: the next one goes on from it.
+            # A killed run may have left unrecorded artifacts, from which the next run continues.
             return name not in needed and not (unfinished and name not in recorded)
 
         going = {name: path for name, path in there.items() if goes(name, needed)}
@@ -75,7 +75,7 @@ class Plan:
         return cls(store, sorted(there.keys() - going.keys()), list(going), [p.name for p in scratch], relative, size)
 
     def carry_out(self) -> None:
-        """Each goes whole or not at all."""
+        """Deletes each entry atomically."""
         with files.explained(self.store.root, "cannot remove from"):
             for name in self.artifacts:
                 self.store.discard(self.store.path(*name.split("/")))
@@ -89,32 +89,33 @@ class Plan:
 
 
 def _check_lineage(runs: list[dict[str, Any]], unknown: dict[str, Path], lineage: Lineage) -> None:
-    """Each unfinished run may have left one artifact unrecorded. More of them belong to runs of another lineage."""
+    """Each unfinished run may have left one unrecorded artifact. More of them belong to runs of another lineage."""
     strange = [name for name, path in unknown.items() if (path / files.MANIFEST).exists()]
     if len(strange) > sum(run["state"] in UNFINISHED for run in runs):
         place = lineage.engine.url.render_as_string()
-        cause = f"the lineage {place} knows no run that made {strange[0]}" + (
+        cause = f"the lineage {place} has no run that made {strange[0]}" + (
             f", or {len(strange) - 1} more" if len(strange) > 1 else ""
         )
-        raise StoreError(cause, "Name with --database where the runs of this store are recorded.")
+        raise StoreError(cause, "Name the database of this store's runs with --database.")
 
 
 def _serving_dirs(root: Path, pushed: list[Path]) -> list[Path]:
-    """ROOT/serving, and those that versions were pushed to. The store may have been moved since, with its own."""
+    """ROOT/serving, and all that versions were pushed to. A store may have been moved since, with ROOT/serving."""
     own = default_dir(root)
     others = {path.parents[1] for path in pushed} - {own}
     for place in sorted(others):
         moved = place.name == own.name and not place.is_absolute() and str(own.resolve()).endswith(f"/{place}")
         if not (moved or place.is_dir()):
-            remedy = "Mount it; or say with --serving-dir which serving directories matter."
+            remedy = "Mount it, or name the serving directories in use with --serving-dir."
             raise StoreError(
-                f"a run pushed to {place}, which is not there: what its versions need cannot be known", remedy
+                f"a run pushed to {place}, which does not exist: the artifacts that its versions need are unknown",
+                remedy,
             )
     return [own, *sorted(place for place in others if place.is_dir())]
 
 
 def _served(shelves: Iterable[Path]) -> set[str]:
-    """What the versions that stand in the serving directories were made from."""
+    """The artifacts that the versions in the serving directories were made from."""
     found = set()
     for path in (path for shelf in shelves for path in sorted(shelf.glob(f"*/*/{PROVENANCE}"))):
         try:
@@ -122,13 +123,14 @@ def _served(shelves: Iterable[Path]) -> set[str]:
             found |= {f"{stage}/{origin['key']}" for stage, origin in stages.items() if origin["key"]}
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             raise StoreError(
-                f"{path} cannot be read: what that version needs cannot be known", "Move that version away first."
+                f"{path} cannot be read: the artifacts that this version needs are unknown",
+                "Move that version away first.",
             ) from None
     return found
 
 
 def _searches(store: Store) -> set[str]:
-    """The last search of each kind: it took hours, and the next run of its configuration trains with what it found."""
+    """The last search of each kind: it took hours, and the next run of its configuration uses the result."""
     last: dict[str, str] = {}
     for manifest in store.manifests("search"):
         sought = manifest["recipe"].get("settings", {})
@@ -148,6 +150,6 @@ def _size(path: Path) -> int:
 
 
 def _older_pins(root: Path, than: datetime | None) -> list[Path]:
-    """The answers that were kept before a time (none: all of them): what asks again belongs to later runs."""
+    """Pinned inputs that are older than a time (None: all): later runs look them up again."""
     every = sorted((root / "held").glob("*.json"))
     return [path for path in every if than is None or datetime.fromtimestamp(path.stat().st_mtime, UTC) < than]

@@ -6,7 +6,7 @@ with store.lock(wait=False):
         ...
         artifact = store.commit(out, Examples(out, ...), recipe)
 store.find("ingest", key, Examples)                    # the artifact, or None
-store.check("ingest", artifact)                        # its files are, to the bit, what was committed
+store.check("ingest", artifact)                        # its files are unchanged
 """
 
 import contextlib
@@ -29,12 +29,12 @@ from schemas.errors import ConfigurationError, DataError, Interrupted, Locked
 FORMAT = 1
 MARKER = "store.json"
 REPLACED = "replaced-"
-DONE = "done"  # in a stage's scratch: the seal of the artifact that it came to
+DONE = "done"  # in a stage's scratch directory: the seal of the finished artifact
 
 
 @dataclass(frozen=True)
 class Store:
-    """The directory ROOT. Making one creates ROOT and checks that this version of the program can read it."""
+    """The directory ROOT. Creates ROOT if necessary, and checks that this version of gateline can read it."""
 
     root: Path
 
@@ -48,13 +48,13 @@ class Store:
         found = self._marker()["format"]
         if found != FORMAT:
             raise ConfigurationError(
-                f"the store {self.root} has format {found}, this program reads format {FORMAT}",
+                f"the store {self.root} has format {found}, this version of gateline supports {FORMAT}",
                 "Upgrade gateline, or name another ROOT with --root.",
             )
 
     @classmethod
     def existing(cls, root: Path) -> "Store":
-        """The store at `root`, which is not made if it is missing.
+        """The store at `root`, which is not created.
 
         Raises:
             ConfigurationError: there is none.
@@ -66,12 +66,12 @@ class Store:
 
     @property
     def is_writable(self) -> bool:
-        """Whether this user may write to ROOT. Who may not cannot hold its lock either."""
+        """Whether this user may write to ROOT, and so hold its lock."""
         return os.access(self.root, os.W_OK)
 
     @property
     def id(self) -> str:
-        """What tells this store from others that share a lineage database. A store that is moved stays the same one."""
+        """Identifies this store among others that share a lineage database. Moving the store does not change it."""
         return str(self._marker().get("id", ""))
 
     def _marker(self) -> dict[str, Any]:
@@ -85,7 +85,7 @@ class Store:
             ) from None
 
     def _mark(self) -> None:
-        """The marker file stands and holds an id. Under a lock."""
+        """Makes sure, under a lock, that the marker file exists and holds an id."""
         for leftover in self.root.glob(f".{MARKER}.*"):
             leftover.unlink()  # of a killed process
         found = self._marker() if (self.root / MARKER).exists() else {"format": FORMAT}
@@ -119,7 +119,7 @@ class Store:
             lock.release()
 
     def _sweep(self) -> None:
-        """Removes what killed runs left: the lock is ours, so nobody writes there. Restores what was being replaced."""
+        """Removes what killed runs left; needs the lock. Restores artifacts that were being replaced."""
         for leftover in (self.root / "staging").iterdir():
             if leftover.name.startswith(REPLACED) and (manifest := files.manifest(leftover)):
                 final = self.path(manifest["stage"], manifest["key"])
@@ -129,7 +129,9 @@ class Store:
         for leftover in (self.root / "scratch").iterdir():
             stage, _, key = leftover.name.rpartition("-")
             if (manifest := self.manifest(stage, key)) and _text(leftover / DONE) == manifest.get("seal"):
-                self.discard(leftover)  # killed when the stage was done; that of a forced stage is to go on from
+                self.discard(
+                    leftover
+                )  # the run was killed after the stage; a forced stage continues from its scratch directory
 
     def path(self, stage: str, key: str) -> Path:
         return self.root / "artifacts" / stage / key
@@ -151,10 +153,10 @@ class Store:
         return dataclasses.replace(from_facts(kind, path, manifest["facts"]), digest=manifest["digest"])
 
     def check(self, stage: str, artifact: Artifact) -> None:
-        """Every file of the artifact is, to the bit, what was committed.
+        """Checks every file of the artifact against its manifest.
 
         Raises:
-            DataError: one is not.
+            DataError: one differs.
         """
         manifest = self.manifest(stage, artifact.path.name)
         if manifest is None or manifest["digest"] != artifact.digest:
@@ -175,7 +177,7 @@ class Store:
         yield from sorted((m for m in found if m), key=files.age)
 
     def alike(self, stage: str, recipe: dict[str, Any], kind: type[Artifact]) -> Iterator[Artifact]:
-        """Complete artifacts of a stage that were made of other inputs in the same way, the newest first."""
+        """Complete artifacts of a stage that were made from other inputs in the same way, the newest first."""
         for manifest in reversed(list(self.manifests(stage))):
             if all(manifest["recipe"].get(what) == recipe[what] for what in ("code", "settings", "versions")):
                 with contextlib.suppress(DataError):
@@ -225,7 +227,7 @@ class Store:
         files.write_json(artifact.path / files.MANIFEST, manifest)
         final = self.path(stage, key)
         replaced = self.root / "staging" / f"{REPLACED}{stage}-{key}"
-        if final.exists():  # forced, or left without a manifest: the old one makes room, and comes back if we die here
+        if final.exists():  # forced, or without a manifest: the old one is moved, and restored after a kill
             final.rename(replaced)
         (self.scratch(stage, key) / DONE).write_text(manifest["seal"], encoding="utf-8")
         files.commit(artifact.path, final)
@@ -243,7 +245,7 @@ def _text(path: Path) -> str | None:
 
 @functools.cache
 def _adapter(kind: Any) -> Any:
-    from pydantic import TypeAdapter  # only where an artifact is read back
+    from pydantic import TypeAdapter  # needed only to read artifacts
 
     return TypeAdapter(kind)
 

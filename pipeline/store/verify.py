@@ -1,4 +1,4 @@
-"""Whether a store is what it says it is: every digest is computed again.
+"""Verifies a store: recomputes every digest.
 
 found = verify(store, lineage)
 found.damage       # [Damage(artifact="train/3f9a…", what="model.keras was altered: ...", remedy="...")]
@@ -15,7 +15,7 @@ from schemas import files
 
 @dataclass(frozen=True)
 class Damage:
-    """One file that is not what it was, and the way out."""
+    """One damaged file, and the remedy."""
 
     artifact: str  # "<stage>/<key>", or the name of a file in ROOT
     what: str
@@ -24,7 +24,7 @@ class Damage:
 
 @dataclass(frozen=True)
 class Verified:
-    """What was looked at, and what is wrong with it."""
+    """What was checked, and the damage."""
 
     artifacts: int
     files: int
@@ -36,7 +36,7 @@ class Verified:
 
 
 def verify(store: Store, lineage: Lineage) -> Verified:
-    """Every artifact against its manifest, and the lineage by its own check. Nothing is changed.
+    """Checks every artifact against its manifest, and the lineage database. Changes nothing.
 
     Finds files that were altered, cut short, added, or are behind a symbolic link, and artifacts without a manifest.
     """
@@ -64,5 +64,5 @@ def verify(store: Store, lineage: Lineage) -> Verified:
 
 
 def artifact_directories(root: Path) -> list[Path]:
-    """Where artifacts lie, or should: `ROOT/artifacts/<stage>/<key>`, in order."""
+    """The directories of artifacts, `ROOT/artifacts/<stage>/<key>`, sorted."""
     return sorted(path for path in root.glob("artifacts/*/*") if path.is_symlink() or path.is_dir())

@@ -24,7 +24,7 @@ class DamagedFile(StoreError):
 class Artifact:
     """A directory that is complete. `digest` is over the SHA-256 of its files; the store fills it in."""
 
-    interpreted: ClassVar[tuple[str, ...]] = ()  # folders whose bytes may differ where what they mean, a fact, does not
+    interpreted: ClassVar[tuple[str, ...]] = ()  # folders left out of the digest: a fact states what their files mean
 
     path: Path
     digest: str = field(default="", kw_only=True)
@@ -35,7 +35,7 @@ class Artifact:
 
     @property
     def summary(self) -> str:
-        """Its content in a few words, for tables of stages."""
+        """A short description, for tables of stages."""
         return ""
 
     def read_json(self, name: str, kind: type[T]) -> T:
@@ -68,10 +68,10 @@ class Gate(Artifact):
         return "" if self.passed else "refused"
 
     def require_passed(self, stage: str) -> None:
-        """Raises the gate's refusal if it did not pass. The runner has checked before; a caller without it has not."""
+        """Raises the gate's refusal if it did not pass, for callers without the runner, which checks it before."""
         if not self.passed:
             raise self.refusal(
-                f"{stage} was given {type(self).__name__}, which refused: {'; '.join(self.reasons)}", self.remedy
+                f"{stage} received a refused {type(self).__name__}: {'; '.join(self.reasons)}", self.remedy
             )
 
 

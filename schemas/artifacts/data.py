@@ -18,7 +18,7 @@ STATISTICS = "stats.tfrecord"
 
 @dataclass(frozen=True)
 class SourceData(Artifact):
-    """What the dataset is now: the stated version, and what is prepared on disk. `path` need not exist yet."""
+    """The state of the dataset: its version and the files prepared on disk. `path` need not exist yet."""
 
     version: str  # stated in the configuration or by the builder; "" if only the library knows it
     files: int  # prepared files; 0 before the first run
@@ -107,7 +107,7 @@ class Mixture(Examples, Statistics):
 
 @dataclass(frozen=True)
 class Verdict(Gate):
-    """The data against its contract. Files: `anomalies.pbtxt` (an `Anomalies` proto), `anomalies.json`."""
+    """The verdict on the data by its contract. Files: `anomalies.pbtxt` (an `Anomalies` proto), `anomalies.json`."""
 
     refusal: ClassVar[type[GatelineError]] = DataError
 

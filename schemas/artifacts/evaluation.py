@@ -30,10 +30,10 @@ class GateResult:
     passed: bool
     reason: str  # of a refusal
     bound: float | None = None
-    value: float | None = None  # None: it could not be measured, or is no number
+    value: float | None = None  # None: not measured, or not a number
     verdict: str = ""  # "passed", "refused" or "too few examples"
     margin: str = ""
-    on: str = ""  # the slice, with the names of its labels; by default as it is
+    on: str = ""  # the slice, with the names of its labels
 
     def __post_init__(self) -> None:
         if not self.on:
@@ -51,7 +51,7 @@ class GateResult:
         return cls(**{name: value for name, value in named.items() if name in known})
 
     def as_row(self) -> dict[str, Any]:
-        """As JSON values, with the names that version 0.1 gave them."""
+        """As JSON values, with the keys of version 0.1."""
         keys = {name: key for key, name in _NAMES.items()}
         return {keys.get(name, name): value for name, value in asdict(self).items()}
 
@@ -62,7 +62,7 @@ class Evaluation(Gate):
 
     Files: `tfma/` (a complete TFMA output), `predictions/*.parquet` (index, label, probabilities, and those of the
     models it was compared with), `metrics.json`, `comparisons.json`, `gates.json`, `gallery.json` and `gallery.npy`
-    (images worth seeing), `probes.tfrecord` and `probes.npy` (a few raw records and the probabilities given to them).
+    (images for the report), `probes.tfrecord` and `probes.npy` (a few raw records and the probabilities given to them).
     """
 
     accuracy: float  # on the test split, in [0, 1]
@@ -89,7 +89,7 @@ class Evaluation(Gate):
         return self.read_json("comparisons.json", list)
 
     def gallery(self) -> dict[str, list[dict[str, Any]]]:
-        """Images worth seeing, by reason: "mistakes", "lost", "gained", "samples". `image` is a row of the images."""
+        """Images for the report, by reason: "mistakes", "lost", "gained", "samples". `image` is a row of the images."""
         return self.read_json(GALLERY, dict)
 
     def gallery_images(self) -> "np.ndarray":

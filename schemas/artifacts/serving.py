@@ -62,7 +62,7 @@ class Approval(Gate):
     evaluated: str  # when it was made
     baseline: str | None  # digest of the served model that it was compared with
     shelf: str  # the model directory that the model is for
-    waiting: bool = False  # nobody has decided yet
+    waiting: bool = False  # there is no decision yet
     by: str = ""
     reason: str = ""
     at: str = ""
@@ -76,7 +76,7 @@ class Approval(Gate):
 class Decision:
     """A person's final decision on a model."""
 
-    run: int  # the run that asked
+    run: int  # the run that waited for it
     approved: bool
     by: str
     reason: str

@@ -12,7 +12,7 @@ from schemas.errors import DataError, GatelineError
 class Arrivals(Artifact):
     """The directory of spans, and those that are complete, in the order of their names."""
 
-    spans: dict[str, str]  # what tells each from the same span altered
+    spans: dict[str, str]  # identifies the content of each
     dates: dict[str, str]  # ISO
 
 

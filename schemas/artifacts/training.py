@@ -70,7 +70,7 @@ class Model(Artifact):
 
     epochs: int
     validation_accuracy: float  # of the weights that were kept, in [0, 1]
-    identity: str = ""  # digest of what it computes: equal for models that differ in their bytes alone
+    identity: str = ""  # digest of what it computes: equal for models that differ only in their bytes
 
     @property
     def summary(self) -> str:

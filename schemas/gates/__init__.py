@@ -1,4 +1,4 @@
-"""The gates on a model's accuracy, one file each: setting, measurement, direction, TFMA's threshold, and words.
+"""The gates on a model's accuracy, one file each: setting, measurement, direction, TFMA's threshold, and messages.
 
 A kind is the class that `KIND` of a module here names, or of a module that an installed package registers under the
 entry point group `gateline.gates`. The module's name is its key in the configuration: `gates: {brier: 0.1}`.

@@ -36,7 +36,7 @@ class Bound(RootModel[Any]):
         value, bound, required = self.measure(measured), self.root, f"{self.sign} {self.root:.4f}"
         floor = self.sign == "≥"
         # argmax turns a probability of NaN into some class: the loss shows it, accuracy does not.
-        if not math.isfinite(value) or floor and not math.isfinite(measured.candidate[OVERALL]["loss"]):
+        if not math.isfinite(value) or (floor and not math.isfinite(measured.candidate[OVERALL]["loss"])):
             yield unmeasurable(self.key, OVERALL, required, bound)
             return
         margin = value - bound if floor else bound - value

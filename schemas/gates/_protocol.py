@@ -1,4 +1,4 @@
-"""What a gate is, what it is given, and the rules that all gates share."""
+"""The protocol of a gate, its input, and the settings that all gates share."""
 
 import functools
 from collections.abc import Iterator
@@ -15,16 +15,16 @@ from schemas.settings.base import Settings
 from schemas.settings.evaluate import Evaluate
 
 G = TypeVar("G")
-ROUNDING = 1e-9  # a drop of exactly the allowed value passes, however its floats were rounded
+ROUNDING = 1e-9  # a drop of exactly the allowed value passes, despite floating-point rounding
 
 
 @dataclass(frozen=True)
 class Planned:
-    """What an evaluation will measure, as far as TFMA's thresholds depend on it."""
+    """The parts of an evaluation that TFMA's thresholds depend on."""
 
     classes: int
     baseline: bool  # a model is served
-    fresh: bool  # there is a span of which some images are held out
+    fresh: bool  # images of a span are held out
 
 
 @dataclass(frozen=True)
@@ -66,11 +66,11 @@ class Measured:
 
 
 class Gate(Protocol):
-    """A gate: a frozen pydantic model of its setting, which knows when it refuses; usually a `Floor` or a `Ceiling`."""
+    """A gate: a frozen pydantic model of its setting, with its verdict; usually a `Floor` or a `Ceiling`."""
 
     key: ClassVar[str]  # in the configuration
     title: ClassVar[str]  # its description in the list of settings
-    default: ClassVar[Any]  # the setting where none is stated. None: no gate. ...: it must be stated
+    default: ClassVar[Any]  # the setting if it is absent. None: no gate. ...: it is required
 
     def check(self, gates: "Rules", classes: int, evaluate: Evaluate) -> None:
         """Called before anything runs.
@@ -83,11 +83,11 @@ class Gate(Protocol):
         """What TFMA checks too: its verdict and the gate's must agree."""
 
     def judge(self, measured: Measured) -> Iterator[GateResult]:
-        """A result for each slice that the gate is on."""
+        """A result for each slice that the gate judges."""
 
 
 class Rules(Settings):
-    """What a model must reach on the test split. accuracy and per_class are required: no default passes a model."""
+    """Requirements on the test split. accuracy and per_class are required: they have no default."""
 
     confidence: Annotated[FiniteFloat, Field(gt=0.5, le=0.9999)] = Field(
         0.95, description="of the bounds of slices and corruptions, one-sided"
@@ -101,11 +101,11 @@ class Rules(Settings):
         def __init__(self, **settings: Any) -> None: ...
 
     def stated(self) -> dict[str, Gate]:
-        """The gates by key, without those that are off."""
+        """The gates by key, without those that are not set."""
         return {key: gate for key in kinds() if (gate := getattr(self, key)) is not None}
 
     def get(self, kind: type[G]) -> G:
-        """The gate of a kind that is always on."""
+        """The gate of a kind that is always set."""
         return cast(G, self.stated()[kind.key])  # type: ignore[attr-defined]
 
     def check(self, classes: int, evaluate: Evaluate) -> None:

@@ -9,7 +9,7 @@ from schemas.gates._bounds import OVERALL
 
 
 class Accuracy(Floor):
-    """A floor on accuracy. It must be stated: no default passes a model."""
+    """A floor on accuracy. It is required: there is no default."""
 
     key: ClassVar[str] = "accuracy"
     title: ClassVar[str] = "smallest accuracy overall"

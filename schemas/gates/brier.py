@@ -1,4 +1,4 @@
-"""Gate `brier`: the largest Brier score, which grows with wrong and with overconfident answers."""
+"""Gate `brier`: the largest Brier score, which grows with wrong and with overconfident predictions."""
 
 from typing import Annotated, ClassVar
 

@@ -1,4 +1,4 @@
-"""Gate `budget`: what may be lost against the best model ever served, however many versions it took."""
+"""Gate `budget`: the largest loss of accuracy against the best model ever served, over all versions."""
 
 from collections.abc import Iterator
 from typing import Annotated, Any, ClassVar
@@ -13,16 +13,16 @@ from schemas.settings.evaluate import Evaluate
 
 
 class Budget(Settings):
-    """The candidate against the best model ever served. Each candidate is one more try on the same test images, so the
+    """The candidate against the best model ever served. Each candidate is another test on the same images, so the
     level of this test is far stricter than that of the paired one: with the defaults, 50 tries stay within the margin.
     """
 
     key: ClassVar[str] = "budget"
-    title: ClassVar[str] = "what may be lost against the best model ever served"
+    title: ClassVar[str] = "largest loss against the best model ever served"
     default: ClassVar[Any] = {}
 
     margin: Annotated[FiniteFloat, Field(gt=0, lt=1)] = Field(
-        0.01, description="the largest loss of accuracy, however many versions it took"
+        0.01, description="the largest loss of accuracy, over all versions"
     )
     alpha: Annotated[FiniteFloat, Field(gt=0, le=0.2)] = Field(0.0005, description="level of the test")
 
@@ -38,7 +38,7 @@ class Budget(Settings):
                 yield self._result(comparison)
 
     def _result(self, comparison: dict[str, Any]) -> GateResult:
-        """By the lower bound on the same images where the best model is kept, else by its recorded accuracy."""
+        """Compares the lower bound on the same images if the best model is kept, else its recorded accuracy."""
         paired, difference = comparison["by"] == "paired", comparison["difference"]
         lowest = comparison["interval"][0] if paired else difference
         passed = comparison["verdict"] in ("better", "equivalent") if paired else lowest >= -self.margin - ROUNDING

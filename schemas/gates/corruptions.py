@@ -17,7 +17,7 @@ class Corruptions(RootModel[dict[Corruption, Share]]):
 
     model_config = ConfigDict(frozen=True, strict=True)
     key: ClassVar[str] = "corruptions"
-    title: ClassVar[str] = "smallest accuracy on images corrupted so"
+    title: ClassVar[str] = "smallest accuracy by corruption"
     default: ClassVar[Any] = {}
 
     def check(self, gates: Rules, classes: int, evaluate: Evaluate) -> None:
@@ -29,7 +29,7 @@ class Corruptions(RootModel[dict[Corruption, Share]]):
         if self.root and evaluate.corrupted < gates.min_examples:
             cause = f"gates.corruptions is judged on {evaluate.corrupted} images (evaluate.corrupted)"
             cause += f"; gates.min_examples requires {gates.min_examples}"
-            raise ConfigurationError(cause, "Corrupt more of them.")
+            raise ConfigurationError(cause, "Raise evaluate.corrupted.")
 
     def thresholds(self, planned: Planned) -> Iterator[Threshold]:
         for name, floor in self.root.items():

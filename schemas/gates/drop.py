@@ -1,4 +1,4 @@
-"""Gate `drop`: the largest drop of accuracy against the served model, luck included."""
+"""Gate `drop`: the largest drop of accuracy against the served model, without allowance for noise."""
 
 from collections.abc import Iterator
 from typing import Annotated, Any, ClassVar
@@ -17,7 +17,7 @@ class Drop(RootModel[Annotated[FiniteFloat, Field(ge=0, lt=1)]]):
     model_config = ConfigDict(frozen=True, strict=True)
     key: ClassVar[str] = "drop"
     title: ClassVar[str] = (
-        "largest drop of accuracy against the served model, luck included; absent: paired alone decides"
+        "largest drop of accuracy against the served model, without allowance for noise; absent: only paired decides"
     )
     default: ClassVar[Any] = None
 

@@ -28,7 +28,7 @@ class Fresh(RootModel[Share]):
 
     def judge(self, measured: Measured) -> Iterator[GateResult]:
         row = measured.candidate["fresh"]
-        if row is None:  # the first span is still to come
+        if row is None:  # before the first span
             few = "too few examples"
             yield GateResult(self.key, "fresh", f"≥ {self.root:.4f}", "no span yet", True, "", self.root, None, few)
         else:

@@ -16,22 +16,22 @@ VERDICTS = ("better", "equivalent", "worse", "undecided")
 
 
 class Paired(Settings):
-    """McNemar's test of the candidate and the served model on the same images, and what follows from its verdict."""
+    """McNemar's test of the candidate and the served model on the same images, and the action for each verdict."""
 
     key: ClassVar[str] = "paired"
-    title: ClassVar[str] = "the comparison with the model now served"
+    title: ClassVar[str] = "the comparison with the served model"
     default: ClassVar[Any] = {}
 
     margin: Annotated[FiniteFloat, Field(gt=0, lt=1)] = Field(
         0.0041, description="the largest loss of accuracy that counts as equivalent"
-    )  # with 10,000 images, what keeps both errors in bounds up to 1.6 % of images on which one is right
+    )  # with 10,000 images, keeps both error rates in bounds if the models disagree on up to 1.6 % of them
     alpha: Annotated[FiniteFloat, Field(gt=0, le=0.2)] = Field(
         0.05, description="level of the test; the interval covers 1 - 2 alpha"
     )
-    better: Policy = Field("pass", description="what follows from this verdict")
+    better: Policy = Field("pass", description="action for this verdict")
     equivalent: Policy = Field("pass", description="no worse than the margin, at this level")
-    worse: Policy = Field("refuse", description="what follows from this verdict")
-    undecided: Policy = Field("refuse", description="too few test images to tell")
+    worse: Policy = Field("refuse", description="action for this verdict")
+    undecided: Policy = Field("refuse", description="too few test images to decide")
 
     def check(self, gates: Rules, classes: int, evaluate: Evaluate) -> None:
         check_margin(f"{self.key}.margin", self.margin, gates, classes)

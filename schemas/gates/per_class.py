@@ -12,7 +12,7 @@ from schemas.settings.evaluate import Evaluate
 
 
 class PerClass(RootModel[Share]):
-    """A floor on the accuracy of each class. Classes with few images are not judged; that none can be is a refusal."""
+    """A floor on the accuracy of each class. Classes with few images are not judged; refuses if none can be."""
 
     model_config = ConfigDict(frozen=True, strict=True)
     key: ClassVar[str] = "per_class"

@@ -27,7 +27,7 @@ class Slices(RootModel[dict[str, Share]]):
         for name in self.root:
             features = ", ".join(part.partition("=")[0] for part in name.split(", "))
             if features not in slicings:
-                remedy = f"evaluate.slices knows {'; '.join(slicings)}. Add it there, or correct the gate."
+                remedy = f"evaluate.slices has {'; '.join(slicings)}. Add it there, or correct the gate."
                 raise ConfigurationError(f"gates.slices names {name}, but the evaluation has no such slice", remedy)
             for part in name.split(", "):
                 _check_value(name, part, classes, evaluate)
@@ -55,7 +55,7 @@ def _check_value(name: str, part: str, classes: int, evaluate: Evaluate) -> None
 
 
 def _matching(name: str, rows: dict[str, Any]) -> list[str]:
-    """The slices that a gate is on. A slice that no example has is named too, so that it is refused."""
+    """The slices that a gate judges. Includes slices without examples, so that they are refused."""
     return [slice_ for slice_ in rows if _matches(name.split(", "), slice_.split(", "))] or [name]
 
 

@@ -1,4 +1,4 @@
-"""What every settings model shares: strictness and common number types."""
+"""The base of all settings models, and common number types."""
 
 import os
 import re
@@ -17,7 +17,7 @@ Severity = Literal["ignore", "warning", "error"]
 
 
 def _variable(name: str) -> str:
-    if not re.fullmatch("[A-Z_][A-Z0-9_]*", name):  # not shown: it may be the secret itself
+    if not re.fullmatch("[A-Z_][A-Z0-9_]*", name):  # not shown: it may be the secret
         raise ValueError(
             "this is not the name of an environment variable (capitals, digits, _), which would hold the secret"
         )
@@ -28,7 +28,7 @@ Variable = Annotated[str, AfterValidator(_variable)]  # an environment variable 
 
 
 class Settings(BaseModel):
-    """Unknown keys are refused; values are not coerced from other types, and never change."""
+    """Refuses unknown keys; does not convert types; immutable."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 

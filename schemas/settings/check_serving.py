@@ -10,17 +10,18 @@ Batches = Annotated[list[Annotated[int, Field(ge=1, le=1024)]], Field(min_length
 
 
 class Serving(Settings):
-    """What a model may take and must keep, in a process that knows TensorFlow only."""
+    """Limits of a model in a process that imports only TensorFlow."""
 
     load_seconds: Positive = Field(
-        20.0, description="longest time to load the SavedModel, TensorFlow's import not counted"
+        20.0, description="longest time to load the SavedModel, without the import of TensorFlow"
     )
     latency_ms: Positive = Field(50.0, description="longest median time of one image, through either signature")
-    p99_ms: Positive = Field(500.0, description="what 99 of 100 calls with one image must keep")
+    p99_ms: Positive = Field(500.0, description="longest time of 99 of 100 calls with one image")
     memory_mb: Positive = Field(
-        2000.0, description="memory beside TensorFlow itself, in 10^6 bytes; what takes more is stopped"
+        2000.0,
+        description="memory in addition to TensorFlow itself, in 10^6 bytes; a process that takes more is stopped",
     )
-    batches: Batches = Field([1, 8, 32], description="batch sizes to measure, and to warm the served model up with")
+    batches: Batches = Field([1, 8, 32], description="batch sizes of the measurement and of the warm-up requests")
     tolerance: Positive = Field(1e-4, description="largest difference to the evaluator's probabilities")
-    timeout_seconds: Positive = Field(300.0, description="after which the check is a refusal")
-    allow_incompatible: bool = Field(False, description="let pass a model that cannot be called as the served one is")
+    timeout_seconds: Positive = Field(300.0, description="after which the check refuses")
+    allow_incompatible: bool = Field(False, description="accept a model that clients of the served one cannot call")

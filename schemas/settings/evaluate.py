@@ -1,4 +1,4 @@
-"""What is measured on the test split."""
+"""Settings of the evaluation on the test split."""
 
 from collections.abc import Sequence
 from difflib import get_close_matches
@@ -12,7 +12,7 @@ from schemas.settings.base import Settings
 
 def _rising(edges: list[float]) -> list[float]:
     if sorted(set(edges)) != edges:
-        raise ValueError("edges must rise")
+        raise ValueError("edges must increase")
     return edges
 
 
@@ -33,12 +33,12 @@ Slice = Annotated[str, Field(min_length=1)] | Annotated[list[str], Field(min_len
 
 
 def bins(edges: Sequence[float]) -> list[str]:
-    """What lies between edges, in words, from the lowest to the highest."""
+    """Names of the slices between edges, from the lowest to the highest."""
     return [f"below {edges[0]:g}", *(f"{low:g} to {high:g}" for low, high in pairwise(edges)), f"from {edges[-1]:g}"]
 
 
 class Evaluate(Settings):
-    """What is looked at beside the whole test split and each class. Cheap: it costs a second or two."""
+    """What is measured in addition to the whole test split and each class. It takes a second or two."""
 
     slices: list[Slice] = Field(
         [], description="features to slice by, e.g. ink, source/dataset; [label, ink] crosses two"
@@ -47,9 +47,9 @@ class Evaluate(Settings):
         {}, description="features measured on the image: edges between slices, e.g. ink: [0.1, 0.16]"
     )
     corruptions: list[Corruption] = Field(
-        list(CORRUPTIONS), description="how test images are corrupted, to see what a model bears"
+        list(CORRUPTIONS), description="corruptions of test images that robustness is measured under"
     )
-    corrupted: NonNegativeInt = Field(1000, description="how many test images are corrupted, each in every way")
+    corrupted: NonNegativeInt = Field(1000, description="number of test images that are corrupted, each in every way")
 
     @property
     def features(self) -> list[tuple[str, ...]]:
@@ -74,9 +74,7 @@ class Evaluate(Settings):
         known = (*FEATURES, *self.derived)
         for feature in (feature for features in self.features for feature in features):
             if feature in get_args(Measure) and feature not in self.derived:
-                raise ValueError(
-                    f"slices names {feature}, whose edges are not stated; add derived: {{{feature}: [edge, edge]}}"
-                )
+                raise ValueError(f"slices names {feature}, which needs edges; add derived: {{{feature}: [edge, edge]}}")
             if feature not in known:
                 close = get_close_matches(feature, known, 1)
                 hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(known)}"

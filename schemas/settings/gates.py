@@ -13,7 +13,7 @@ from schemas.gates.paired import Paired
 
 
 class Together(Rules):
-    """What gates must agree on."""
+    """Checks across gates."""
 
     @model_validator(mode="after")
     def _budget_can_be_met(self) -> "Together":

@@ -12,13 +12,13 @@ Name = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f
 class Signing(Settings):
     """Signatures of served versions, by OpenSSF model-signing with an elliptic-curve key. Needs the extra `signing`."""
 
-    key: FilePath | None = Field(None, description="PEM file of the private key; what is pushed is signed with it")
+    key: FilePath | None = Field(None, description="PEM file of the private key, which pushed versions are signed with")
     password_env: Variable | None = Field(None, description="environment variable that holds the key's password")
     public_key: FilePath | None = Field(
         None, description="PEM file of the public key, which signatures are checked with"
     )
     require_signature: bool = Field(
-        False, description="refuse what is unsigned or altered: a new version, and the one now served"
+        False, description="refuse unsigned or altered versions: the new one, and the served one"
     )
 
     @model_validator(mode="after")
@@ -29,26 +29,26 @@ class Signing(Settings):
             raise ValueError(
                 "state key, public_key or both"
                 if not self.password_env
-                else "password_env is of key, which is not stated"
+                else "password_env is the password of key, which is not stated"
             )
         return self
 
 
 class Watch(Settings):
-    """TensorFlow Serving asked, after a push, whether it serves the new version."""
+    """Checks with TensorFlow Serving, after a push, that it serves the new version."""
 
     url: Annotated[str, Field(pattern=r"^https?://[^/\s]+$")] = Field(
         description="its REST address, e.g. http://127.0.0.1:8501"
     )
     timeout_seconds: Annotated[FiniteFloat, Field(gt=0, le=3600)] = Field(
-        120.0, description="how long it may take to serve a version"
+        120.0, description="longest time until a version is served"
     )
-    rollback: bool = Field(True, description="if it does not, serve the version before again")
+    rollback: bool = Field(True, description="if it is not served, roll back to the previous version")
 
     @model_validator(mode="after")
     def _no_password(self) -> "Watch":
         if "@" in self.url:
-            raise ValueError("a password stands in the url; TensorFlow Serving asks for none")
+            raise ValueError("the url holds a password; TensorFlow Serving does not use one")
         return self
 
 
@@ -59,16 +59,14 @@ class Push(Settings):
         None, description="folder below the serving directory; absent: named after the dataset"
     )
     keep: Annotated[int, Field(ge=2)] = Field(
-        5, description="versions to keep, beside the pinned and the best ever served"
+        5, description="versions to keep, in addition to pinned ones and the best ever served"
     )
     approval: Literal["auto", "manual"] = Field(
-        "auto", description="manual: a model that passed every gate waits for a person"
+        "auto", description="manual: a model that passed every gate waits for approval"
     )
     approvers: Annotated[list[Name], Field(min_length=1)] | None = Field(
         None, description="who may approve; absent: anyone"
     )
-    approval_days: Positive = Field(
-        7.0, description="how old an evaluation may be that is approved, and an approval that is used"
-    )
+    approval_days: Positive = Field(7.0, description="largest age of an approved evaluation, and of an approval")
     signing: Signing | None = Field(None, description="sign what is pushed; absent: nothing is signed or checked")
-    watch: Watch | None = Field(None, description="ask TensorFlow Serving after a push; absent: nobody is asked")
+    watch: Watch | None = Field(None, description="check with TensorFlow Serving after a push; absent: no check")

@@ -1,4 +1,4 @@
-"""Settings of spans: labelled images that go on arriving, one directory after the other.
+"""Settings of spans: labelled images that arrive over time, one directory per delivery.
 
 Spans(directory="data", window={"days": 30}, weight=2.0).window.days  # 30
 """
@@ -16,21 +16,21 @@ from schemas.settings.base import FilePath, Positive, Settings
 from schemas.text import nfc
 
 READY = "_READY"  # the marker of a span that is complete
-LONGEST = 128  # bytes of a span's name: it becomes part of names of files, of which none may be longer than 255
+LONGEST = 128  # bytes of a span's name: it becomes part of file names, which have at most 255
 
 
 def fit(name: str) -> bool:
-    """Whether a span of this name is read: it can be shown, and files can be called by it."""
+    """Whether the name is valid: printable, and valid as a file name."""
     return name.isprintable() and "\\" not in name and len(name.encode()) <= LONGEST
 
 
 def called(name: str) -> str:
-    """A span's name; of an invalid name, a printable form that is invalid too and belongs to no other span."""
+    """A span's name; for an invalid name, a unique printable form that is invalid too."""
     return name if fit(name) else f"{shown(name)[:40]}\\{hashlib.sha256(os.fsencode(name)).hexdigest()[:8]}"
 
 
 def shown(text: str) -> str:
-    """Text without control characters: names of files may hold any byte, which are shown as escapes."""
+    """Text without control characters, which are shown as escapes: file names may hold any byte."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
@@ -43,7 +43,7 @@ def in_order(names: Iterable[str]) -> list[str]:
 
 
 class Window(Settings):
-    """Which of the admitted spans are trained on: all of them, unless it says otherwise."""
+    """The admitted spans that are trained on; all by default."""
 
     last: PositiveInt | None = Field(None, description="the newest N")
     days: PositiveInt | None = Field(
@@ -74,27 +74,28 @@ class Drift(Settings):
         0.5, description="largest shift of a label's mean brightness, in its standard deviations"
     )
     then: Literal["ignore", "warning", "quarantine", "error"] = Field(
-        "warning", description="quarantine leaves such a span out, error stops the line"
+        "warning", description="quarantine excludes the span, error stops the run"
     )
 
 
 class Spans(Settings):
-    """New data beside the dataset of `source`: directories span-*, each of labelled images."""
+    """New data in addition to the dataset of `source`: directories span-*, each of labelled images."""
 
     directory: FilePath = Field(description="where spans appear: span-0007/, or span-2026-11-07/")
     ready: Literal["marker", "rename"] = Field(
-        "marker", description=f"a span is complete when it holds {READY}; or, by rename, as soon as it has its name"
+        "marker",
+        description=f"a span is complete when it holds {READY}; or, if delivered by rename, as soon as it has its name",
     )
     labels: list[str] = Field(
         [], description="names of the folders of images, in the order of labels; absent: they are numbers"
     )
-    window: Window = Field(Window(), description="which spans are trained on; all, unless stated")
+    window: Window = Field(Window(), description="which spans are trained on; absent: all")
     weight: Positive = Field(1.0, description="how often an image of a span counts in training")
     base_weight: Positive = Field(1.0, description="how often an image of the dataset of source counts in training")
     fresh: Annotated[FiniteFloat, Field(ge=0, lt=1)] = Field(
-        0.1, description="share of the newest span that is tested on, beside the fixed test split"
+        0.1, description="share of the newest span that is tested on, in addition to the fixed test split"
     )
-    drift: Drift = Field(Drift(), description="how far a span may lie from what the served model learnt")
+    drift: Drift = Field(Drift(), description="limits of a span's distance from the served model's training data")
 
     def check(self, classes: int, names: Sequence[str] = ()) -> None:
         """Raises ConfigurationError unless `labels` are those of the contract, each once and in its order."""
@@ -102,12 +103,12 @@ class Spans(Settings):
         labels, names = [nfc(label) for label in self.labels], [nfc(name) for name in names]
         if labels and len(set(labels)) != classes:
             raise ConfigurationError(
-                f"spans.labels names {len(set(labels))} labels; the contract knows {classes}", remedy
+                f"spans.labels names {len(set(labels))} labels; the contract has {classes}", remedy
             )
         if len(labels) > classes:
             raise ConfigurationError(f"spans.labels names {len(labels)} labels, some twice", remedy)
         for number, (ours, theirs) in enumerate(zip(labels, names, strict=False)):
             if ours != theirs and ours in names:
                 raise ConfigurationError(
-                    f"spans.labels says that label {number} is {ours}; the contract says {theirs}", remedy
+                    f"in spans.labels, label {number} is {ours}; in the contract it is {theirs}", remedy
                 )

@@ -10,7 +10,7 @@ from schemas.settings.base import Positive, Settings
 class Mlp(Settings):
     """Flatten, dense layers, softmax."""
 
-    kind: Literal["mlp"] = Field("mlp", description="mlp or cnn; what else may stand here depends on it")
+    kind: Literal["mlp"] = Field("mlp", description="mlp or cnn; the other settings depend on it")
     layers: Annotated[list[PositiveInt], Field(max_length=20)] = Field(
         [128, 64], description="units of each hidden layer"
     )
@@ -25,7 +25,7 @@ class Mlp(Settings):
 class Cnn(Settings):
     """Blocks of a 3x3 convolution, batch normalisation and max pooling, then a dense layer and softmax."""
 
-    kind: Literal["cnn"] = Field("cnn", description="mlp or cnn; what else may stand here depends on it")
+    kind: Literal["cnn"] = Field("cnn", description="mlp or cnn; the other settings depend on it")
     filters: Annotated[list[PositiveInt], Field(min_length=1, max_length=6)] = Field(
         [32, 64], description="filters of each block"
     )
@@ -48,12 +48,12 @@ class Optimizer(Settings):
     @model_validator(mode="after")
     def _momentum_has_an_optimizer(self) -> "Optimizer":
         if self.momentum and self.name not in ("sgd", "rmsprop"):
-            raise ValueError(f"momentum is of sgd and rmsprop, not of {self.name}")
+            raise ValueError(f"momentum applies to sgd and rmsprop, not to {self.name}")
         return self
 
 
 class EarlyStopping(Settings):
-    """Stop when validation accuracy no longer rises, and keep the best weights."""
+    """Stops when validation accuracy no longer rises, and keeps the best weights."""
 
     patience: PositiveInt = Field(3, description="epochs without a rise")
     min_delta: Annotated[FiniteFloat, Field(ge=0)] = Field(0.0, description="the smallest rise that counts")
@@ -65,7 +65,7 @@ class Train(Settings):
     model: Annotated[Mlp | Cnn, Field(discriminator="kind")] = Field(Mlp(), description="the architecture")
     optimizer: Optimizer = Field(Optimizer(), description="how weights change")
     loss: Literal["sparse_categorical_crossentropy", "categorical_crossentropy"] = Field(
-        "sparse_categorical_crossentropy", description="categorical_crossentropy wants transform.label: one_hot"
+        "sparse_categorical_crossentropy", description="categorical_crossentropy requires transform.label: one_hot"
     )
     label_smoothing: Annotated[FiniteFloat, Field(ge=0, lt=1)] = Field(0.0, description="of categorical_crossentropy")
     epochs: Annotated[int, Field(ge=1, le=100_000)] = Field(10, description="passes over train")
@@ -73,7 +73,7 @@ class Train(Settings):
     seed: Annotated[int, Field(ge=0, lt=2**32)] = Field(1, description="of weights, order and dropout")
     early_stopping: EarlyStopping | None = Field(None, description="absent: train all epochs and keep the last weights")
     warm_start: bool = Field(
-        False, description="start from the weights of the model now served, where its layers are the same"
+        False, description="start from the weights of the served model, if its layers are the same"
     )
     memory_mb: PositiveInt = Field(
         1024, description="a train split up to this size is kept in memory, a larger one is streamed"

@@ -1,4 +1,4 @@
-"""What tf.Transform does to image and label."""
+"""Preprocessing of image and label."""
 
 from typing import Literal
 
@@ -8,9 +8,9 @@ from schemas.settings.base import Settings
 
 
 class Transform(Settings):
-    """What tf.Transform does to image and label."""
+    """Preprocessing of image and label."""
 
     scale: Literal["unit", "standardize"] = Field(
         "unit", description="divide by 255, or mean 0 and variance 1 per channel over train"
     )
-    label: Literal["index", "one_hot"] = Field("index", description="what the loss wants")
+    label: Literal["index", "one_hot"] = Field("index", description="encoding of the label, as the loss requires")

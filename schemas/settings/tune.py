@@ -1,4 +1,4 @@
-"""What a search for hyperparameters tries: a space, as choices and ranges, and how it is searched.
+"""Settings of hyperparameter search: a space of choices and ranges, and the tuner.
 
 space = Space(units=[64, 128], learning_rate=LogRange(min=1e-4, max=1e-2))
 drawn(Train(), {"units": 64, "learning_rate": 0.003}).model.layers  # [64, 64]
@@ -27,7 +27,7 @@ class Range(Settings, Generic[Number]):
     @model_validator(mode="after")
     def _rises(self) -> "Range[Number]":
         if self.min >= self.max:
-            raise ValueError(f"min {self.min:g} must lie below max {self.max:g}")
+            raise ValueError(f"min {self.min:g} must be below max {self.max:g}")
         if self.log and self.min <= 0:
             raise ValueError(f"min {self.min:g} must be above 0 where log is true")
         if self.step is not None and self.step <= (1 if self.log else 0):
@@ -68,14 +68,14 @@ Rates = Annotated[
 
 
 class Space(Settings):
-    """What is tried. Whatever is not named stays as it is configured in train."""
+    """The search space. Other settings keep their values in train."""
 
     layers: Counts | None = Field(None, description="number of hidden layers of an mlp, of blocks of a cnn")
     units: Counts | None = Field(None, description="units of each hidden layer of an mlp, of the dense layer of a cnn")
     filters: Counts | None = Field(
         None, description="filters of a cnn's first block; each further block has twice as many"
     )
-    activation: Choices[str] | None = Field(None, description="activations, of those that train.model knows")
+    activation: Choices[str] | None = Field(None, description="activations, of those that train.model accepts")
     dropout: Shares | None = Field(None, description="shares of units dropped")
     optimizer: Choices[Literal["adam", "adamw", "sgd", "rmsprop"]] | None = Field(
         None, description="names of optimizers"
@@ -84,21 +84,23 @@ class Space(Settings):
     batch_size: Counts | None = Field(None, description="images a step")
 
     def named(self) -> dict[str, Any]:
-        """The choices or range of each thing that is tried, by name."""
+        """The choices or range of each hyperparameter, by name."""
         found = {name: getattr(self, name) for name in type(self).model_fields}
         return {name: values for name, values in found.items() if values is not None}
 
     @model_validator(mode="after")
     def _is_a_space(self) -> "Space":
         if not self.named():
-            raise ValueError("space is empty: name what to try, or leave space out for the space that fits train.model")
+            raise ValueError(
+                "space is empty: name hyperparameters, or remove it to use the space that fits train.model"
+            )
         for name, values in self.named().items():
             if isinstance(values, list) and len(set(values)) < len(values):
                 raise ValueError(f"{name} names a value twice: {', '.join(map(str, values))}")
         return self
 
     def check(self, train: Train) -> None:
-        """Raises ValueError if a value would make settings of training that are none."""
+        """Raises ValueError if a value makes invalid training settings."""
         if isinstance(train.model, Mlp) and not train.model.layers and (self.layers is None) != (self.units is None):
             raise ValueError("tune.space: train.model has no hidden layers, so name layers and units both")
         for name, values in self.named().items():
@@ -114,7 +116,7 @@ class Space(Settings):
                     raise ValueError(f"tune.space.{name}: {error}") from None
 
 
-# What is tried where a configuration states no space: small enough for 30 trials, wide enough to matter.
+# The default space: small enough for 30 trials, wide enough to matter.
 SPACES = {
     "mlp": Space(
         layers=Range[PositiveInt](min=1, max=3),
@@ -135,10 +137,10 @@ SPACES = {
 
 
 class Tune(Settings):
-    """How hyperparameters are searched, when the command tune is given. A run only reads what was found."""
+    """Settings of the command tune. A run only reads the result."""
 
     tuner: Literal["hyperband", "bayesian", "random", "grid"] = Field("hyperband", description="how values are chosen")
-    trials: Annotated[int, Field(ge=1, le=100_000)] = Field(30, description="how many models are tried at most")
+    trials: Annotated[int, Field(ge=1, le=100_000)] = Field(30, description="largest number of trials")
     max_epochs: Annotated[int, Field(ge=1, le=100_000)] = Field(
         10, description="epochs of a trial at most; hyperband gives most trials fewer"
     )
@@ -146,7 +148,7 @@ class Tune(Settings):
     parameters: PositiveInt | None = Field(
         None, description="largest number of a model's weights: larger ones are not tried"
     )
-    space: Space | None = Field(None, description="what is tried; absent: a space that fits train.model")
+    space: Space | None = Field(None, description="search space; absent: one that fits train.model")
 
     def over(self, train: Train) -> Space:
         """The space, or the one that fits the model."""
@@ -154,11 +156,11 @@ class Tune(Settings):
 
 
 def drawn(train: Train, values: dict[str, Value]) -> Train:
-    """The settings of training with `values` (by names of `Space`) in place of what was configured.
+    """The settings of training with `values` (by names of `Space`) instead of the configured ones.
 
     Raises:
-        ValidationError: a value is none of its setting.
-        ValueError: this kind of model has no such thing.
+        ValidationError: a value is invalid for its setting.
+        ValueError: this kind of model has no such setting.
     """
     optimizer = {"name": "optimizer", "learning_rate": "learning_rate"}
     changed = train.model_dump()
@@ -173,7 +175,7 @@ def _model(train: Train, values: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     yield from ((name, values[name]) for name in ("activation", "dropout") if name in values)
     if isinstance(model, Mlp):
         if "filters" in values:
-            raise ValueError("an mlp has no filters; name units")
+            raise ValueError("an mlp has no filters; use units")
         count = values.get("layers", len(model.layers))
         yield "layers", [values["units"]] * count if "units" in values else _cut(model.layers, count)
     else:

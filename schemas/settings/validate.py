@@ -1,4 +1,4 @@
-"""Severity of findings in the data."""
+"""Severity of anomalies in the data."""
 
 from pydantic import Field
 
@@ -6,7 +6,7 @@ from schemas.settings.base import Settings, Severity
 
 
 class Validate(Settings):
-    """How bad each finding is that the schema itself does not judge."""
+    """Severity of each anomaly that the schema does not cover."""
 
     skew: Severity = Field("error", description="a split differs from train by more than the schema's skew_comparator")
     drift: Severity = Field(
@@ -14,4 +14,4 @@ class Validate(Settings):
     )
     leakage: Severity = Field("warning", description="the same image in train or validation and in test")
     duplicates: Severity = Field("warning", description="the same image twice in one split")
-    constant: Severity = Field("warning", description="images of one colour")
+    constant: Severity = Field("warning", description="images with a single colour")

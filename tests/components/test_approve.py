@@ -78,12 +78,15 @@ def test_an_approved_model_passes_and_says_by_whom(ask):
     [
         (
             decision(evaluation="another"),
-            "what ada approved as run 3 was evaluated again since, and waits for approval again",
+            "the model that ada approved in run 3 was evaluated again since and waits for approval again",
         ),
-        (decision(days=2.5), "what ada approved as run 3 was evaluated again since, and waits for approval again"),
+        (
+            decision(days=2.5),
+            "the model that ada approved in run 3 was evaluated again since and waits for approval again",
+        ),
         (
             decision(days=1.6),
-            "what ada approved as run 3 was approved more than 1.5 days ago, "
+            "the model that ada approved in run 3 was approved more than 1.5 days ago, "
             "and waits for a new evaluation (--force evaluate)",
         ),
     ],
@@ -123,7 +126,7 @@ def test_a_model_that_was_rolled_back_is_refused_even_if_it_was_approved(ask, sh
     assert isinstance(raised, Refused)
     assert str(raised) == (
         "refused: version 2, which is this model, was rolled back\n"
-        f"  Train a new model, or bring it back: {shelf.command('rollback --to 2')}"
+        f"  Train a new model, or restore it: {shelf.command('rollback --to 2')}"
     )
     shelf.rollback(to=2)
     assert ask(MANUAL, shelf=shelf)[0].passed
@@ -131,7 +134,7 @@ def test_a_model_that_was_rolled_back_is_refused_even_if_it_was_approved(ask, sh
 
 def test_a_refused_model_is_never_asked_about(lend, tmp_path: Path):
     evaluation = Evaluation(tmp_path, passed=False, accuracy=0.9, loss=0.3, saved_model="s")
-    with pytest.raises(Refused, match="approve was given Evaluation, which refused"):
+    with pytest.raises(Refused, match="approve received a refused Evaluation"):
         approve.function(
             Model(tmp_path, epochs=1, validation_accuracy=0.9),
             evaluation,

@@ -57,16 +57,16 @@ def spoil_images(span, kind):
     image = span / "3" / "x.png"
     if kind == "a folder called like an image":
         image.mkdir()
-        return f"{image} is a folder, though it is called like an image"
+        return f"{image} is a folder with the name of an image"
     if kind == "a folder called like a TFRecord":
         (span / "new.tfrecord").mkdir()
-        return f"{span / 'new.tfrecord'} is no label: without spans.labels, folders are named by the label's number"
+        return f"{span / 'new.tfrecord'} is not a label: without spans.labels, folders are named by the label's number"
     if kind == "a pipe":
         os.mkfifo(image)
         return f"{image} is a pipe, a socket or a device; a span holds plain files only"
     if kind == "a label of 23 digits":
         (span / ("9" * 23)).mkdir()
-        return f"{span / ('9' * 23)} is no label: without spans.labels, folders are named by the label's number"
+        return f"{span / ('9' * 23)} is not a label: without spans.labels, folders are named by the label's number"
     image.write_bytes(large_png(10_000))
     return f"{image} holds an image of 100,000,000 pixels; 67,108,864 are allowed"
 
@@ -89,9 +89,9 @@ def spoil_idx(span, kind):
         return f"{images} holds images without pixels"
     if kind == "three bytes":
         images.write_bytes(b"\0\0\x08")
-        return f"{images} is no whole IDX file: its first bytes are not those of an IDX file of bytes"
+        return f"{images} is not a complete IDX file: it does not begin like an IDX file of bytes"
     idx(images, (2**32 - 1,) * 3)
-    return f"{images} is no whole IDX file: it says that it holds {(2**32 - 1) ** 3:,} bytes"
+    return f"{images} is not a complete IDX file: its header states {(2**32 - 1) ** 3:,} bytes"
 
 
 def spoil_records(span, kind):
@@ -103,7 +103,7 @@ def spoil_records(span, kind):
         features = {name: tf.train.Feature(int64_list=tf.train.Int64List(value=[n])) for name, n in integers.items()}
         with tf.io.TFRecordWriter(str(path)) as writer:
             writer.write(tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString())
-        return f"{path} holds no image that can be decoded"
+        return f"{path} cannot be decoded as an image"
     path.write_bytes(bytes.fromhex("00c06e31d9100100e5d5d135") + b"abc")  # 300 TB, and the checksum of that
     return f"{path} is cut short or altered: a record of 300,000,000,000,000 bytes does not fit into it"
 

@@ -25,7 +25,7 @@ from tests.components import pictures
 from tests.conftest import lent
 
 BUDGETS = Serving(latency_ms=5000, p99_ms=5000, load_seconds=100)
-REMEDY = "What is allowed stands in check_serving of the configuration. Nothing was pushed."
+REMEDY = "The limits are set in check_serving of the configuration. Nothing was pushed."
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +122,7 @@ def test_a_model_that_cannot_be_called_as_the_served_one_is_refused_unless_allow
     tf.saved_model.save(sound, str(tmp_path), signatures=signatures)
     served = Served(tmp_path, version=3)
     found = checked(model, evaluation, lend(), baseline=served)
-    gone = "signature legacy is gone. Version 3 is called otherwise; check_serving.allow_incompatible is false"
+    gone = "signature legacy is gone. Clients of version 3 could not call it; check_serving.allow_incompatible is false"
     assert found.reasons == (f"serving check: {gone}",)
     assert checked(model, evaluation, lend(), BUDGETS.model_copy(update={"allow_incompatible": True}), served).passed
 
@@ -187,13 +187,13 @@ def test_every_budget_that_is_exceeded_is_named(model, evaluation, lend):
     assert found.reasons == (
         f"serving check: loading took {found.load_seconds:.2f} s; check_serving.load_seconds allows 1e-06",
         f"serving check: one image took {found.latency_ms:.2f} ms; check_serving.latency_ms allows 1e-06",
-        f"serving check: one image in a hundred took {found.p99_ms:.2f} ms; check_serving.p99_ms allows 1e-06",
+        f"serving check: the 99th percentile for one image is {found.p99_ms:.2f} ms; check_serving.p99_ms allows 1e-06",
     )
 
 
 def test_a_model_that_does_not_answer_in_time_is_refused(model, evaluation, lend):
     found = checked(model, evaluation, lend(), Serving(timeout_seconds=0.05))
-    assert found.reasons == ("serving check: the model gave no answer in 0.05 s",)
+    assert found.reasons == ("serving check: the model did not answer within 0.05 s",)
 
 
 def odd(model, path, before):
@@ -228,7 +228,7 @@ def test_a_model_that_hangs_is_stopped_and_refused(model, evaluation, tmp_path, 
         found = checked(hanging, evaluation, lend(ahead=process), Serving(timeout_seconds=3))
         assert process.poll() is None
     assert process.returncode == -9
-    assert found.reasons == ("serving check: the model gave no answer in 3 s",)
+    assert found.reasons == ("serving check: the model did not answer within 3 s",)
 
 
 def test_a_model_that_eats_memory_is_stopped_and_refused(model, evaluation, tmp_path, lend):
@@ -259,7 +259,7 @@ def test_a_process_that_dies_is_a_refusal(model, evaluation, lend):
         process.kill()
         process.wait()
         found = checked(model, evaluation, lend(ahead=process))
-    assert found.reasons == ("serving check: the process that loaded the model ended with -9 and said nothing",)
+    assert found.reasons == ("serving check: the process that loaded the model exited with code -9 and no output",)
 
 
 def test_the_clean_process_stands_in_an_empty_folder_and_knows_nothing_of_ours(monkeypatch):
@@ -291,7 +291,7 @@ def test_the_clean_process_imports_no_module_of_ours(tmp_path):
     )
     alone, answer = map(json.loads, done.stdout.splitlines())
     assert 100 < alone["tensorflow_mb"] < 3000
-    assert answer == {"error": "was not asked anything"}
+    assert answer == {"error": "no request was received"}
     imported = {line.rpartition("|")[2].strip().split(".")[0] for line in done.stderr.splitlines()}
     assert "tensorflow" in imported
     assert not imported & {"pipeline", "components", "schemas", "tests", "keras_tuner", "apache_beam"}

@@ -412,7 +412,7 @@ def test_a_served_model_that_only_guesses_is_no_baseline(model, few, features, m
     saved_model.save(network, features, tmp_path / "1")
     with pytest.raises(
         ConfigurationError,
-        match="is no better than guessing on these test images: its labels are others, or in another",
+        match="is no better than guessing on these test images: its labels differ, or their order does",
     ):
         evaluated(model, few, lend(), mnist, baseline=Served(tmp_path / "1", digest="x", version=1))
 

@@ -163,7 +163,7 @@ def test_a_data_set_that_tfds_does_not_know_is_refused(data_dir, lend):
     with pytest.raises(DataError) as refused:
         ingested(Source(tfds="no_such_digits"), data_dir, lend())
     assert refused.value.cause == "TFDS has no dataset no_such_digits"
-    assert refused.value.remedy == "Check source.tfds, or name in source.module what registers it."
+    assert refused.value.remedy == "Check source.tfds, or name the module that registers it in source.module."
 
 
 @pytest.mark.parametrize("name", ["mnist_sample:9.9.9", "pictures/gif"])

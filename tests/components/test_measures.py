@@ -105,5 +105,5 @@ def test_bins_are_named_by_their_edges_and_an_edge_belongs_above():
 
 @pytest.mark.parametrize("edges", [[], [2.0, 1.0], [1.0, 1.0]])
 def test_edges_must_rise(edges):
-    with pytest.raises(ValueError, match="edges must rise"):
+    with pytest.raises(ValueError, match="edges must increase"):
         binned(np.array([1.0]), edges)

@@ -145,7 +145,11 @@ def test_the_interval_covers_as_often_as_it_says():
             "equivalent",
             "as good as version 3 to within 0.4 points (0.20 points worse; 90 % interval -0.33 to -0.07, p = ",
         ),
-        ((970, 10, 15, 5), "undecided", "not to be told from version 3 by these 1,000 images (0.50 points worse; "),
+        (
+            (970, 10, 15, 5),
+            "undecided",
+            "not distinguishable from version 3 on these 1,000 images (0.50 points worse; ",
+        ),
     ],
 )
 def test_each_verdict_has_its_sentence(found, verdict, words):
@@ -163,7 +167,7 @@ def test_a_significant_loss_within_the_margin_is_equivalent():
 def test_an_undecided_comparison_says_what_would_decide():
     seen = judged((970, 10, 15, 5))
     assert seen.more_examples == pytest.approx(2900, rel=0.05)
-    assert seen.words("version 3").endswith(f"; about {seen.more_examples:,} more like these would decide")
+    assert seen.words("version 3").endswith(f"; about {seen.more_examples:,} more like these are needed to decide")
     assert "1 image only it got right" in judged((9, 1, 0, 0)).words("version 3")
     assert "p < 0.001" in judged((9000, 100, 0, 0)).words("version 3")
 

@@ -139,7 +139,7 @@ def test_a_refused_model_is_never_pushed(gate, tmp_path, shelf, lend):
     parts = made(tmp_path, "a")
     parts[gate] = dataclasses.replace(parts[gate], passed=False)
     name = type(parts[gate]).__name__
-    with pytest.raises(Refused, match=f"approve was given {name}, which refused"):
+    with pytest.raises(Refused, match=f"approve received a refused {name}"):
         pushed(parts, shelf, lend, 1)
     assert not shelf["directory"].root.exists()
 
@@ -172,14 +172,14 @@ def test_a_served_version_that_was_altered_is_no_baseline(tmp_path, shelf, lend)
     (version.path / "saved_model.pb").write_text("the graph of A", encoding="utf-8")
     with pytest.raises(StoreError) as refused:
         baseline.function(made(tmp_path, "b")["model"], **shelf)
-    altered = "saved_model.pb was altered: its SHA-256 is not the manifest's"
+    altered = "saved_model.pb was altered: its SHA-256 differs from the manifest's"
     assert refused.value.cause == f"{version.path} was altered since it was pushed: {altered}"
 
 
 def test_a_version_that_does_not_say_what_it_was_made_from_is_refused(tmp_path, shelf, lend):
     version, *_ = pushed(made(tmp_path, "a"), shelf, lend, 1)
     (version.path / "provenance.json").write_text('{"model": "model-b", "files": {}, "stages": []}', encoding="utf-8")
-    with pytest.raises(StoreError, match=r"provenance\.json does not say what the model was made from"):
+    with pytest.raises(StoreError, match=r"provenance\.json does not state what the model was made from"):
         baseline.function(made(tmp_path, "b")["model"], **shelf)
 
 
@@ -250,7 +250,7 @@ def test_after_a_rollback_the_next_model_is_compared_with_what_is_served_and_the
     against = baseline.function(second["model"], **shelf)
     assert (against.version, against.digest) == (3, "model-a")
     assert best.function(second["model"], examples(), **shelf).digest == before.digest, "nothing is evaluated again"
-    with pytest.raises(Refused, match="push was given Approval, which refused"):
+    with pytest.raises(Refused, match="push received a refused Approval"):
         pushed(second, shelf, lend, 3)
     again, against, _, _ = pushed(first, shelf, lend, 4)
     assert (again.version, again.new, against) == (3, False, None)

@@ -144,7 +144,7 @@ def test_a_version_that_is_not_served_is_rolled_back(pushed, shelf, keys):
         pushed("b", signatures=keys, watched=Watch(url=url))
     why = f"version 2 was pushed, but {url} does not serve it: it could not load the version: out of memory"
     assert refused.value.cause == why
-    assert refused.value.remedy == "It was rolled back: version 3 holds what was served before."
+    assert refused.value.remedy == "It was rolled back: version 3 is the model that was served before."
     latest = shelf.latest()
     assert (latest.number, latest.digest) == (3, "model-a")
     assert latest.rollback["reason"] == "it could not load the version: out of memory"
@@ -163,14 +163,17 @@ def test_nothing_that_was_altered_is_served_in_its_place(pushed, shelf, keys, si
         pushed("b", signatures=keys, watched=Watch(url=url))
     assert refused.value.cause.endswith("does not serve it: it could not load the version: out of memory")
     why = "not what was signed: it has no model.sig" if signed else "altered since it was pushed: more was added"
-    assert re.match(rf"It stays: {version.path} (is|was) {why}\. Name another version with --to", refused.value.remedy)
+    assert re.match(
+        rf"It could not be rolled back: {version.path} (is|was) {why}\. Name another version with --to",
+        refused.value.remedy,
+    )
     assert [v.number for v in shelf.versions()] == [1, 2]
 
 
 def test_a_version_that_is_not_served_stays_where_there_is_none_before(pushed, shelf):
     with serving(status("END", "out of memory", version="1")) as (url, _), pytest.raises(Refused) as refused:
         pushed("a", watched=Watch(url=url))
-    assert refused.value.remedy.startswith("It stays: ")
+    assert refused.value.remedy.startswith("It could not be rolled back: ")
     assert [v.number for v in shelf.versions()] == [1]
 
 
@@ -179,7 +182,10 @@ def test_a_version_that_is_not_served_stays_if_that_is_asked_for(pushed, shelf):
     with serving(status("END", "out of memory", version="2")) as (url, _), pytest.raises(Refused) as refused:
         pushed("b", watched=Watch(url=url, rollback=False))
     command = f"python -m pipeline serving rollback --serving-dir {shelf.root} --model own"
-    assert refused.value.remedy == f"It stays, as push.watch.rollback says. To roll it back: {command}"
+    assert (
+        refused.value.remedy
+        == f"It was not rolled back, because push.watch.rollback is false. To roll it back: {command}"
+    )
     assert shelf.latest().number == 2
 
 

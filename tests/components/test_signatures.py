@@ -41,7 +41,7 @@ def test_what_breaks_no_caller_passes(candidate):
         (changed("inputs", images=None), "signature images no longer takes images"),
         (
             changed("inputs", mask=("uint8", [-1])),
-            "signature images asks for mask, which the served model does not take",
+            "signature images requires mask, which the served model does not take",
         ),
         (
             changed("inputs", images=("float32", [-1, 28, 28])),

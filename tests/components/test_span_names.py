@@ -43,7 +43,7 @@ def test_a_span_whose_name_cannot_be_shown_or_is_too_long_is_kept_out(name, goes
     found = collected(tmp_path, lend())
     (other,) = found.spans.keys() - {"span-1"}
     assert re.fullmatch(goes_by, other)
-    words = "a span's name has at most 128 bytes, no backslash and nothing that cannot be shown"
+    words = "a span's name may have at most 128 bytes, no backslash and only printable characters"
     assert found.spans[other].broken == f"{tmp_path / other}: {words}"
     assert found.spans["span-1"].count == 40
 

@@ -111,7 +111,7 @@ def test_a_spans_date_is_in_its_name_or_that_of_its_marker(tmp_path, data_dir, b
 
 
 def test_a_directory_that_is_not_there_is_named(tmp_path):
-    with pytest.raises(ConfigurationError, match=re.escape(f"spans.directory {tmp_path / 'no'} is no directory")):
+    with pytest.raises(ConfigurationError, match=re.escape(f"spans.directory {tmp_path / 'no'} is not a directory")):
         come(tmp_path / "no")
 
 
@@ -157,10 +157,10 @@ def test_folders_match_labels_in_either_unicode_form(tmp_path, data_dir, base):
 def broken(span, kind):
     if kind == "a folder that is no label":
         (span / "three").mkdir()
-        return f"{span / 'three'} is no label: without spans.labels, folders are named by the label's number"
+        return f"{span / 'three'} is not a label: without spans.labels, folders are named by the label's number"
     if kind == "a file that is no image":
         (span / "3" / "Thumbs.db").write_text("?", encoding="utf-8")
-        return f"{span / '3' / 'Thumbs.db'} is no image; .png, .jpg, .jpeg, .bmp, .gif are read"
+        return f"{span / '3' / 'Thumbs.db'} is not an image; .png, .jpg, .jpeg, .bmp, .gif are supported"
     if kind == "two forms":
         (span / "new.tfrecord").touch()
         return f"{span} holds 0 and new.tfrecord: images in more than one form"
@@ -172,7 +172,7 @@ def broken(span, kind):
         return f"{span / 'labels.csv'} is neither a folder of images, an IDX file nor a TFRecord"
     image = min((span / "3").iterdir())
     image.write_bytes(image.read_bytes()[:60])
-    return f"{image} holds no image that can be decoded"
+    return f"{image} cannot be decoded as an image"
 
 
 KINDS = [
@@ -205,8 +205,8 @@ def cut(path, to):
 @pytest.mark.parametrize(
     ("form", "file", "to", "words"),
     [
-        ("idx", "new-images-idx3-ubyte.gz", 60, "is no whole IDX file"),
-        ("idx", "new-images-idx3-ubyte.gz", 0, "its first bytes are not those of an IDX file"),
+        ("idx", "new-images-idx3-ubyte.gz", 60, "is not a complete IDX file"),
+        ("idx", "new-images-idx3-ubyte.gz", 0, "it does not begin like an IDX file"),
         ("records", "new.tfrecord", 5000, "is cut short or altered"),
     ],
 )
@@ -350,7 +350,7 @@ def test_drift_is_measured_from_the_training_data_of_the_served_model(three, bas
                 custom.num += 100
     statistics.write(version / statistics.SERVED, learnt.values())
     admission = judged(three, base_statistics, mnist, lend(), served=Served(version, digest="x", version=4))
-    assert "lies far from version 4's training data: label 3 is brighter or darker" in admission.drifted["span-0001"]
+    assert "is far from version 4's training data: label 3 is brighter or darker" in admission.drifted["span-0001"]
 
 
 # mixing them
@@ -455,14 +455,12 @@ def test_a_mixture_is_the_same_bytes_whether_its_spans_were_just_read_or_come_fr
 def test_labels_that_are_not_the_contracts_are_refused():
     Spans(directory="x", labels=[str(i) for i in range(10)]).check(10)
     Spans(directory="x").check(10)
-    with pytest.raises(
-        ConfigurationError, match=r"^configuration: spans\.labels names 2 labels; the contract knows 10"
-    ):
+    with pytest.raises(ConfigurationError, match=r"^configuration: spans\.labels names 2 labels; the contract has 10"):
         Spans(directory="x", labels=["a", "b"]).check(10)
     with pytest.raises(ConfigurationError, match=r"^configuration: spans\.labels names 3 labels, some twice\n"):
         Spans(directory="x", labels=["a", "b", "b"]).check(2)
     Spans(directory="x", labels=["a", "bee"]).check(2, ["a", "b"])
     with pytest.raises(
-        ConfigurationError, match=r"^configuration: spans\.labels says that label 0 is b; the contract says a\n"
+        ConfigurationError, match=r"^configuration: in spans\.labels, label 0 is b; in the contract it is a\n"
     ):
         Spans(directory="x", labels=["b", "a"]).check(2, ["a", "b"])

@@ -75,7 +75,7 @@ def test_images_of_another_size_are_refused(tmp_path, lend):
     verdict = judged(three(tmp_path, in_test(lambda images, labels: (images[:, :6], labels))), lend())
     assert not verdict.passed
     assert verdict.reasons == ("test: image/height is 6 (60 times); own.pbtxt allows 8",)
-    assert verdict.remedy == "Fix the data, or, if it is right as it is, the contract (own.pbtxt). Nothing was trained."
+    assert verdict.remedy == "Fix the data or, if the data is correct, the contract (own.pbtxt). Nothing was trained."
     assert kinds(verdict) == {"test/image/height": [("INT_TYPE_SMALL_INT", ERROR)]}
 
 
@@ -220,12 +220,12 @@ ODDITIES = {
     "leakage": (
         "test/image",
         [
-            "test: 3 images also stand in train; they are left out of the test figures",
-            "test: 1 images also stand in validation; they are left out of the test figures",
+            "test: 3 images are also in train; they are excluded from the test metrics",
+            "test: 1 images are also in validation; they are excluded from the test metrics",
         ],
     ),
     "duplicates": ("train/image", ["train: 2 images are copies of another one"]),
-    "constant": ("train/image", ["train: 1 images are of one colour"]),
+    "constant": ("train/image", ["train: 1 images have a single colour"]),
 }
 
 
@@ -264,7 +264,7 @@ def test_the_graver_severity_of_one_feature_stands_in_the_proto(odd, lend):
     verdict = validate.function(odd, None, contract=OWN, checks=Validate(constant="error"), run=lend())
     info = proto(verdict).anomaly_info["train/image"]
     assert info.severity == ERROR
-    assert info.description == "train: 2 images are copies of another one; train: 1 images are of one colour"
+    assert info.description == "train: 2 images are copies of another one; train: 1 images have a single colour"
     assert list(info.path.step) == ["image"]
 
 

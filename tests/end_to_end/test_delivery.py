@@ -142,7 +142,7 @@ def test_every_version_is_whole_until_a_bit_flips(gateline):
     done = gateline("serving", "verify", sets=None)
     assert done.returncode == 4
     assert (
-        "mnist_sample/1  variables/variables.data-00000-of-00001 was altered: its SHA-256 is not the manifest's\n"
+        "mnist_sample/1  variables/variables.data-00000-of-00001 was altered: its SHA-256 differs from the manifest's\n"
         in done.stdout
     )
     assert done.stderr.startswith("data: mnist_sample/1 is not what was pushed\n")

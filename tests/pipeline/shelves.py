@@ -80,5 +80,5 @@ class Reader:
             wrong = [str(error)]
         if not wrong:
             self.found.add(int(path.name))
-        elif path.exists():  # or it was removed meanwhile, as a whole
+        elif path.exists():  # unless the version was removed in the meantime
             self.wrong += wrong

@@ -294,7 +294,7 @@ def test_a_store_of_a_newer_version_is_not_read(name: str, root: Path) -> None:
     (root / "store.json").write_text('{"format": 2}', encoding="utf-8")
     found = gateline(name, "--root", root)
     assert found.returncode == 2
-    assert f"the store {root} has format 2, this program reads format 1" in found.stderr
+    assert f"the store {root} has format 2, this version of gateline supports 1" in found.stderr
     assert "Upgrade gateline" in found.stderr
 
 

@@ -163,8 +163,8 @@ def test_names_that_are_not_one_for_each_label_are_refused(tmp_path: Path, names
 def test_what_is_not_one_line_of_text_is_no_name(tmp_path: Path, name: str) -> None:
     words = refused(naming(tmp_path, *"abcdefghi", name))
     assert (
-        words
-        == f"configuration: schema mine.pbtxt: {json.dumps(name)} is no name of a label\n  A name is one line of text."
+        words == f"configuration: schema mine.pbtxt: {json.dumps(name)} is not a valid name of a label\n"
+        "  A name is one line of text."
     )
 
 

@@ -76,10 +76,10 @@ def test_differences_are_told_in_words(tmp_path: Path) -> None:
     (tmp_path / "gone").unlink()
     (tmp_path / "cut").write_text("x", encoding="utf-8")
     (tmp_path / "altered").write_text("y" * 1234, encoding="utf-8")
-    cut, gone = "cut has 1 bytes, its manifest says 1,234", "gone is missing"
+    cut, gone = "cut has 1 bytes, its manifest states 1,234", "gone is missing"
     assert files.differences(tmp_path, listed, contents=False) == [cut, gone]
     assert files.differences(tmp_path, listed, contents=True) == [
-        "altered was altered: its SHA-256 is not the manifest's",
+        "altered was altered: its SHA-256 differs from the manifest's",
         cut,
         gone,
     ]

@@ -47,7 +47,7 @@ def test_settings_survive_their_json() -> None:
 
 def test_momentum_is_of_optimizers_that_have_one() -> None:
     assert Optimizer(name="rmsprop", momentum=0.9).momentum == 0.9
-    with pytest.raises(ValidationError, match="momentum is of sgd and rmsprop, not of adam"):
+    with pytest.raises(ValidationError, match="momentum applies to sgd and rmsprop, not to adam"):
         Optimizer(momentum=0.9)
 
 

@@ -10,7 +10,7 @@ from schemas import plugins
 
 
 class Undelivered(Exception):
-    """The event did not arrive. `again`: it may, if it is sent again."""
+    """The event was not delivered. `again`: another try may succeed."""
 
     def __init__(self, why: str, *, again: bool = False) -> None:
         super().__init__(why)
@@ -18,7 +18,7 @@ class Undelivered(Exception):
 
 
 class Channel(Protocol):
-    """A channel: a frozen pydantic model of its settings, which knows how to send."""
+    """A channel: a frozen pydantic model of its settings, which can send events."""
 
     title: ClassVar[str]  # its description in the list of settings
 
@@ -30,7 +30,7 @@ class Channel(Protocol):
         """Sends an event: JSON values; `id` is the same whenever it is sent again, `text` is for people.
 
         Raises:
-            Undelivered: it did not arrive. `again` is true only if the receiver cannot have accepted it.
+            Undelivered: it was not delivered. `again` is true only if the receiver cannot have accepted it.
         """
 
 

@@ -1,4 +1,4 @@
-"""Channel `webhook`: the event as JSON to an HTTP address. Its `text` is what Slack shows."""
+"""Channel `webhook`: the event as JSON to an HTTP address. Slack shows its `text`."""
 
 import hashlib
 import html
@@ -27,7 +27,7 @@ class Webhook(Settings):
 
     url_env: Variable | None = Field(None, description="environment variable that holds the address")
     url: Annotated[str, Field(pattern=r"^https?://[^/\s]+")] | None = Field(
-        None, description="the address, if it is no secret"
+        None, description="the address, if it is not a secret"
     )
 
     @model_validator(mode="after")
@@ -46,10 +46,10 @@ class Webhook(Settings):
 
     def send(self, event: dict[str, Any]) -> None:
         class Unmoved(urllib.request.HTTPRedirectHandler):
-            def redirect_request(self, *_: Any) -> None: ...  # it would become a GET, to an address that nobody chose
+            def redirect_request(self, *_: Any) -> None: ...  # a redirect would become a GET to an unconfigured address
 
         address = self.url or secret(self.url_env or "")
-        body = json.dumps({**event, "text": html.escape(event["text"], quote=False)}).encode()  # as Slack asks
+        body = json.dumps({**event, "text": html.escape(event["text"], quote=False)}).encode()  # as Slack requires
         headers = {
             "Content-Type": "application/json",
             "User-Agent": "gateline",

@@ -1,4 +1,4 @@
-# wiring: double() stands twice in the line; each stage runs once.
+# wiring: double() is in the line twice; each stage runs once.
 from tests.pipeline.tiny_line import double, pick
 
 node = double(number=double(number=pick(value=1)))

@@ -43,13 +43,13 @@ def test_a_stage_that_the_line_does_not_have_is_refused(to: Path) -> None:
         line(to).upto("dubble")
     assert (
         str(error.value)
-        == "configuration: dubble is no stage of this line\n  Its stages are pick, double, judge, deliver."
+        == "configuration: dubble is not a stage of this line\n  Its stages are pick, double, judge, deliver."
     )
 
 
 def test_a_resolver_is_no_stage(tmp_path: Path) -> None:
     assert looking(tmp_path).stages == ["pick", "compare", "double"]
-    with pytest.raises(ConfigurationError, match=r"^configuration: shelved is no stage of this line\n"):
+    with pytest.raises(ConfigurationError, match=r"^configuration: shelved is not a stage of this line\n"):
         looking(tmp_path).upto("shelved")
 
 
@@ -171,7 +171,7 @@ def test_what_was_kept_and_is_damaged_is_named(tiny: Line, tmp_path: Path, conte
         tiny.plan(node, pinned=pinned)
     assert (
         str(error.value) == f"store: {pinned.path} is damaged: it holds the pinned inputs of night 1\n"
-        "  Remove it; everything is looked up again."
+        "  Remove it; the inputs are then looked up again."
     )
 
 

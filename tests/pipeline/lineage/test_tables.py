@@ -113,7 +113,7 @@ def test_a_database_of_a_newer_version_is_refused_and_left_alone(opened: Open, u
     write(url, f"UPDATE lineage_schema SET version = {VERSION + 1}")
     with pytest.raises(StoreError) as error:
         opened(url)
-    assert error.value.cause.endswith(f"has schema {VERSION + 1}, this program knows {VERSION}")
+    assert error.value.cause.endswith(f"has schema {VERSION + 1}, this version of gateline supports {VERSION}")
     assert error.value.remedy == "Upgrade gateline, or name another with --database."
     assert "not-to-be-seen" not in str(error.value)
 

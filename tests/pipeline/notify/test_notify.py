@@ -203,7 +203,7 @@ def test_drift_is_told_beside_the_outcome_and_skew_is_not_drift(line: Line, slac
 
 
 def test_of_a_span_that_drifts_or_is_kept_out_people_hear_once(line: Line, slack: Slack) -> None:
-    far, cut = "span-2 lies far from version 1's training data", "span-3/7/1.png holds no image that can be decoded"
+    far, cut = "span-2 lies far from version 1's training data", "span-3/7/1.png cannot be decoded as an image"
     for candidate in ("one", "two"):
         spans = {"drifted": {"span-2": far}, "quarantined": {"span-3": cut}}
         line.tell(line.run("unchanged", candidate=candidate, spans=spans), webhook(slack))
@@ -410,7 +410,7 @@ def test_a_lineage_that_cannot_be_read_costs_a_warning_not_the_run(
     line: Line, slack: Slack, capsys: pytest.CaptureFixture
 ) -> None:
     line.tell(99, webhook(slack))
-    assert capsys.readouterr().err.startswith("warning: notifications were cut short: ")
+    assert capsys.readouterr().err.startswith("warning: notifications were interrupted: ")
 
 
 def test_a_run_tells_after_it_is_recorded_and_a_dead_target_changes_nothing_of_its_end(

@@ -105,7 +105,7 @@ def test_gates_are_those_of_the_evaluation_and_a_refusal_of_one_slice_is_the_gat
     assert pushed.gates["per_class"] == "too few examples"  # of twenty images each
     assert refused.why.startswith("Accuracy ")
     assert "requires" in refused.why
-    assert pushed.why.startswith("Not to be told from version 1 by these 200 images")
+    assert pushed.why.startswith("Not distinguishable from version 1 on these 200 images")
     assert pushed.why.endswith(".")
 
 
@@ -211,4 +211,4 @@ def test_the_command_writes_the_page_and_says_what_is_served(root: Path) -> None
 def test_the_page_over_all_runs_takes_no_number(root: Path) -> None:
     done = gateline("report", 1, "--index", "--root", root)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("configuration: --index is over all runs\n")
+    assert done.stderr.startswith("configuration: --index covers all runs\n")

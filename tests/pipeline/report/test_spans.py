@@ -83,9 +83,9 @@ def test_every_span_says_what_became_of_it_and_why(pushed: Facts) -> None:
         "span-0005": "trained on",
         "span-0006": "trained on",
     }
-    assert found["span-0002"]["why"].endswith(".png holds no image that can be decoded")
+    assert found["span-0002"]["why"].endswith(".png cannot be decoded as an image")
     assert found["span-0003"]["why"].startswith(
-        "span-0003 lies far from the base dataset's training data: pixel values differ by "
+        "span-0003is far from the base dataset's training data: pixel values differ by "
     )
     assert [row["images"] for row in pushed.spans] == [40, 0, 60, 40, 40, 200]
     assert found["span-0003"]["measures"]["pixels"]["over"]
@@ -108,7 +108,7 @@ def test_the_page_lists_spans_with_their_drift_and_its_limits(pushed: Facts, pag
     far = pushed.spans[2]
     measured = f"far {far['measures']['pixels']['value']:.3f}"
     assert re.search(
-        rf"span-0003 {far['date']} 60 {re.escape(measured)} .* quarantined Lies far from the base dataset's", text
+        rf"span-0003 {far['date']} 60 {re.escape(measured)} .* quarantined Is far from the base dataset's", text
     )
     assert re.search(r"span-0006 \S+ 200 0\.0\d\d 0\.\d{3} 0\.\d{3} trained on \d+ tested on", text)
     assert text.index("span-0006 20") < text.index("span-0001 20")
@@ -181,7 +181,7 @@ def test_the_terminal_the_card_and_show_say_it_in_short(root: Path, pushed: Fact
     assert f"\ndata: {learnt}: {counts}\n" in gateline("show", 2, "--root", root).stdout
     said = gateline("report", 2, "--root", root).stdout
     assert f"\ndata: {learnt}\n" in said
-    assert "\nspan-0003 quarantined: lies far from the base dataset's training data: pixel values" in said
+    assert "\nspan-0003 quarantined:is far from the base dataset's training data: pixel values" in said
     card = html.card(pushed)
     assert f"| span-0006 | {pushed.spans[-1]['date']} | 200 | trained on |" in card
     found = json.loads((root / "reports/run-2.json").read_text(encoding="utf-8"))

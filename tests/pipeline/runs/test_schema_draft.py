@@ -30,7 +30,7 @@ def test_a_draft_says_size_and_classes_and_what_the_data_set_calls_its_labels(da
         tuple(pictures.NAMES),
     )
     for out, words in (
-        (path, f"configuration: {path} exists already\n  Name another file with --out.\n"),
+        (path, f"configuration: {path} already exists\n  Name another file with --out.\n"),
         (
             tmp_path / "no" / "x",
             f"configuration: there is no folder {tmp_path / 'no'} to write x to\n  Make it, or name another file",

@@ -105,7 +105,8 @@ def test_a_process_is_the_chief_unless_the_variables_call_it_a_worker() -> None:
     assert not searches.is_chief(given)
     assert searches.is_chief(given | {"KERASTUNER_TUNER_ID": "chief"})
     with pytest.raises(
-        ConfigurationError, match=r"^configuration: KERASTUNER_ORACLE_PORT must be set beside keras-tuner's other"
+        ConfigurationError,
+        match=r"^configuration: KERASTUNER_ORACLE_PORT must be set together with keras-tuner's other",
     ):
         searches.is_chief({name: value for name, value in given.items() if "PORT" not in name})
     for port in ("eighty", "0", "65536"):

@@ -24,7 +24,10 @@ def child(tmp_path: Path, program: str, **how: float) -> Child:
     ("printed", "expected"),
     [
         (json.dumps({"run": 7, "version": 3, "new": True}), Ended(0, "version 3 (run 7)", new=True)),
-        (json.dumps({"run": 8, "version": 3, "new": False}), Ended(0, "nothing changed, version 3 stays (run 8)")),
+        (
+            json.dumps({"run": 8, "version": 3, "new": False}),
+            Ended(0, "nothing changed, version 3 is still served (run 8)"),
+        ),
         ("all went well", Ended(0, "done")),
     ],
 )
@@ -43,19 +46,19 @@ def test_a_run_that_fails_gives_its_cause_without_the_remedy_and_all_is_logged(t
 
 def test_a_silent_failure_is_said_to_be_one_not_yesterdays(tmp_path: Path) -> None:
     (tmp_path / "schedule.log").write_text("error: of yesterday\n", encoding="utf-8")
-    assert child(tmp_path, "import sys; sys.exit(1)")() == Ended(1, "it said nothing")
+    assert child(tmp_path, "import sys; sys.exit(1)")() == Ended(1, "no output")
 
 
 def test_a_run_that_is_killed_says_by_what(tmp_path: Path) -> None:
     program = "import os, sys; print('train ...', file=sys.stderr, flush=True); os.kill(os.getpid(), 9)"
-    assert child(tmp_path, program)() == Ended(-9, "killed by SIGKILL; its last words: train ...")
+    assert child(tmp_path, program)() == Ended(-9, "killed by SIGKILL; last output: train ...")
 
 
 def test_past_its_time_limit_a_run_is_asked_to_end(tmp_path: Path) -> None:
     ended = child(tmp_path, OBEDIENT, limit=1)()
     assert (ended.outcome, ended.words) == (
         "time limit",
-        "longer than 0.0166667 minutes: the next run goes on from there",
+        "longer than 0.0166667 minutes: the next run continues from there",
     )
     assert ended.exit_code in (130, -15)  # the latter where it had not begun to listen
 

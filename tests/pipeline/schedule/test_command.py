@@ -132,12 +132,12 @@ def test_on_drift_a_span_is_looked_at_first(tmp_path: Path, data_dir: str, sampl
     deliver(arrivals, "span-0001", images, labels, "idx")
     _, status = watching(root, "--on-drift", *sets)
     assert (
-        "  no drift: no span lies far from what was learnt (run 1); for new span span-0001\nnext  when a new span"
+        "  no drift: no span drifted from the training data (run 1); for new span span-0001\nnext  when a new span"
         in status
     )
     deliver(arrivals, "span-0002", bright(images), labels, "idx")
-    said, status = watching(root, "--on-drift", *sets, waits="span-0002 is not used yet")
-    assert re.search(r"  new span span-0002 is not used yet; the next try is in an hour at \S+ \S+ UTC\n", said[-1])
+    said, status = watching(root, "--on-drift", *sets, waits="span-0002 was not used yet")
+    assert re.search(r"  new span span-0002 was not used yet; the next try is in an hour at \S+ \S+ UTC\n", said[-1])
     assert re.search(
         r"  configuration: .* names span-0009, but there is no such span; for new span span-0002\n", status
     )
@@ -181,7 +181,7 @@ def test_a_state_in_a_time_zone_that_there_is_not_is_refused_in_words(tmp_path: 
         assert (done.returncode, done.stdout) == (2, "")
         assert done.stderr.splitlines() == [
             f"store: {root / 'schedule.json'} is not a schedule's state: there is no time zone Mars",
-            "  Remove it: the schedule then starts again.",
+            "  Remove it: the schedule then starts from now.",
         ]
 
 

@@ -112,11 +112,11 @@ def test_the_ticks_are_those_that_a_search_by_hand_finds(
         ("0 3 * * * *", '--cron "0 3 * * * *" has 6 fields, not 5'),
         ("0 25 * * *", "the last value (25) is higher than the maximum value (23)"),
         ("x 3 * * *", '--cron "x 3 * * *" is not a cron expression'),
-        ("0 3 * * 8", "8 is no weekday: 0 to 7, or sun to sat"),
-        ("0 3 * * mo", "mo is no weekday"),
+        ("0 3 * * 8", "8 is not a weekday: 0 to 7, or sun to sat"),
+        ("0 3 * * mo", "mo is not a weekday"),
         ("0 3 * * 5-1", "the range 5-1 ends before it begins"),
-        ("0 3 * * 1-", "1- is no weekday"),
-        ("0 3 30 2 *", '--cron "0 3 30 2 *" names a day that never comes'),
+        ("0 3 * * 1-", "1- is not a weekday"),
+        ("0 3 30 2 *", '--cron "0 3 30 2 *" names a day that does not exist'),
     ],
 )
 def test_what_is_no_cron_expression_is_refused_in_words(cron: str, words: str) -> None:

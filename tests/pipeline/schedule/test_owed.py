@@ -24,7 +24,7 @@ from tests.pipeline.schedule.test_scheduler import (
     spans,
 )
 
-TIME_LIMIT = Ended(-15, "longer than 5 minutes: the next run goes on from there", timed_out=True)
+TIME_LIMIT = Ended(-15, "longer than 5 minutes: the next run continues from there", timed_out=True)
 CONFIGURATION, INTERRUPTED = Ended(2, "configuration: no"), Ended(130, "interrupted: by hand")
 START = datetime.datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -61,7 +61,7 @@ def test_four_failures_in_a_row_lose_no_span_and_the_pause_is_said() -> None:
     world = watcher(*[FAILED] * 4, PUSHED, retries=3).live(START + 30 * MINUTE)
     assert [moment - START for moment in world.tries] == [0 * MINUTE, 1 * MINUTE, 3 * MINUTE, 7 * MINUTE]
     assert world.disk
-    assert world.disk.why == "new span 7 is not used yet; the next try is in an hour"
+    assert world.disk.why == "new span 7 was not used yet; the next try is in an hour"
     assert world.disk.next == START + 67 * MINUTE
     world.live(START + 12 * HOUR)
     assert [(entry.outcome, entry.tries) for entry in world.journal] == [("failed", 4), ("pushed", 1)]
@@ -189,7 +189,7 @@ def test_a_state_in_a_time_zone_that_there_is_not_is_refused_in_words(tmp_path: 
         State.read(path)
     assert str(error.value) == (
         f"store: {path} is not a schedule's state: there is no time zone Mars\n"
-        "  Remove it: the schedule then starts again."
+        "  Remove it: the schedule then starts from now."
     )
 
 

@@ -285,7 +285,7 @@ def test_a_run_that_takes_the_scheduler_down_with_it_is_given_up_in_the_end() ->
 
     world = World(rules=Rules(retries=2), plays=plays, clock=at("2026-06-01 12:00")).live(at("2026-06-02 12:00"))
     assert [(entry.outcome, entry.tries, entry.why) for entry in world.journal] == [
-        ("failed", 3, "cut off 3 times in mid-run")
+        ("failed", 3, "interrupted 3 times during the run")
     ]
 
 
@@ -301,7 +301,7 @@ def test_a_run_that_was_asked_to_stop_goes_on_at_the_next_start_and_that_costs_n
             world.live(at("2026-06-02 12:00"))
         assert world.disk
         assert world.disk.running
-        assert "the next start goes on" in world.disk.why
+        assert "the next start continues" in world.disk.why
     world.live(at("2026-06-02 12:00"))
     assert [(entry.outcome, entry.ticks, entry.tries) for entry in world.journal] == [("pushed", 1, 1)]
 
@@ -368,7 +368,9 @@ def test_there_is_no_state_before_the_first_start_and_a_damaged_one_is_refused_i
     path.write_text('{"cron": "0 3 * *', encoding="utf-8")
     with pytest.raises(StoreError) as error:
         State.read(path)
-    assert str(error.value) == f"store: {path} is not a schedule's state\n  Remove it: the schedule then starts again."
+    assert (
+        str(error.value) == f"store: {path} is not a schedule's state\n  Remove it: the schedule then starts from now."
+    )
 
 
 def spans(world: World) -> News | None:

@@ -41,7 +41,7 @@ def test_list_says_which_version_is_served_pinned_and_rolled_back(shelf, serving
     shelf.rollback(reason="slow on old phones")
     rows = [row.split(maxsplit=6) for row in serving("list").splitlines() if "mnist" in row]
     assert [(row[1], row[2]) for row in rows] == [("4", "0.9200"), ("3", "0.9300"), ("2", "0.9200"), ("1", "0.9100")]
-    assert " ".join(rows[0][6].split()) == "ada served, holds version 2 again, in place of 3: slow on old phones"
+    assert " ".join(rows[0][6].split()) == "ada served, rollback to version 2 from 3: slow on old phones"
     assert [row[6].split() for row in rows[1:]] == [["rolled", "back"], ["ada"], ["pinned"]]
     found = json.loads(serving("list", "--json"))
     assert [(row["version"], row["approved_by"], row["state"]) for row in found[2:]] == [
@@ -51,17 +51,17 @@ def test_list_says_which_version_is_served_pinned_and_rolled_back(shelf, serving
 
 
 def test_verify_names_each_file_that_differs_and_ends_with_4(shelf, serving, capsys):
-    assert serving("verify") == "mnist/1  whole\nmnist/2  whole\nmnist/3  whole\n"
+    assert serving("verify") == "mnist/1  intact\nmnist/2  intact\nmnist/3  intact\n"
     (shelf.path / "2" / "saved_model.pb").unlink()
     (shelf.path / "2" / "more").write_text("more", encoding="utf-8")
     with pytest.raises(DataError) as error:
         serving("verify")
     assert (
         capsys.readouterr().out
-        == "mnist/1  whole\nmnist/2  saved_model.pb is missing\nmnist/2  more was added\nmnist/3  whole\n"
+        == "mnist/1  intact\nmnist/2  saved_model.pb is missing\nmnist/2  more was added\nmnist/3  intact\n"
     )
-    assert (error.value.exit_code, error.value.cause) == (4, "mnist/2 is not what was pushed")
-    assert serving("verify", "3") == "mnist/3  whole\n"
+    assert (error.value.exit_code, error.value.cause) == (4, "mnist/2 differs from what was pushed")
+    assert serving("verify", "3") == "mnist/3  intact\n"
     assert json.loads(serving("verify", "1", "--json")) == {"mnist/1": []}
 
 
@@ -75,9 +75,9 @@ def test_rollback_says_what_serves_now(shelf, serving):
 
 
 def test_pin_keeps_from_gc_and_unpin_gives_free(shelf, serving):
-    assert serving("pin", "1") == "version 1 stays until it is unpinned\n"
-    assert serving("gc", "--keep", "2") == "nothing is old enough\n"
-    assert serving("unpin", "1") == "version 1 stays as long as any other\n"
+    assert serving("pin", "1") == "version 1 is kept until it is unpinned\n"
+    assert serving("gc", "--keep", "2") == "nothing to remove\n"
+    assert serving("unpin", "1") == "version 1 is no longer pinned\n"
     assert serving("gc", "--keep", "2", "--dry-run") == "mnist/1 would be removed\n"
     assert json.loads(serving("gc", "--keep", "2", "--dry-run", "--json")) == {"mnist": [1]}
     assert serving("gc", "--keep", "2") == "mnist/1 removed\n"
@@ -89,8 +89,8 @@ def test_where_there_are_several_models_one_must_be_named(shelf, serving, tmp_pa
     with pytest.raises(ConfigurationError) as error:
         serving("rollback")
     assert (error.value.cause, error.value.remedy) == (f"{shelf.root} serves fashion, mnist", "Name one with --model.")
-    assert serving("verify", "--model", "fashion") == "fashion/1  whole\n"
-    assert "fashion/1  whole" in serving("verify")
+    assert serving("verify", "--model", "fashion") == "fashion/1  intact\n"
+    assert "fashion/1  intact" in serving("verify")
     with pytest.raises(ConfigurationError, match="serves no model shoes"):
         serving("list", "--model", "shoes")
 

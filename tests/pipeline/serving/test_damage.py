@@ -31,10 +31,10 @@ def said(path: Path, **facts: object) -> None:
 
 UNREADABLE = {
     "missing": (lambda path: path.unlink(), "it is missing"),
-    "cut": (lambda path: path.write_text(path.read_text(encoding="utf-8")[:100], encoding="utf-8"), "it is no JSON"),
-    "empty": (lambda path: path.write_text("", encoding="utf-8"), "it is no JSON"),
-    "bytes": (lambda path: path.write_bytes(b"\xff\xfe"), "it is no JSON"),
-    "deep": (lambda path: path.write_text("[" * 100_000, encoding="utf-8"), "it is no JSON"),
+    "cut": (lambda path: path.write_text(path.read_text(encoding="utf-8")[:100], encoding="utf-8"), "it is not JSON"),
+    "empty": (lambda path: path.write_text("", encoding="utf-8"), "it is not JSON"),
+    "bytes": (lambda path: path.write_bytes(b"\xff\xfe"), "it is not JSON"),
+    "deep": (lambda path: path.write_text("[" * 100_000, encoding="utf-8"), "it is not JSON"),
     "a list": (lambda path: path.write_text("[]", encoding="utf-8"), "it holds no facts"),
     "no model": (lambda path: said(path, model=None), "`model` is missing"),
 }
@@ -68,7 +68,7 @@ def test_a_damaged_provenance_is_named_and_so_is_the_way_out(shelf: ModelDirecto
     with pytest.raises(StoreError) as error:
         Version.read(path.parent)
     assert error.value.cause == f"{path} was damaged since gateline wrote it: {words}"
-    assert error.value.remedy == "Put it back from a copy, or move that version away."
+    assert error.value.remedy == "Restore it from a copy, or move that version away."
 
 
 def test_a_provenance_of_which_a_fact_cannot_be_read_was_written_by_gateline_even_if_nothing_remembers_it(
@@ -100,12 +100,12 @@ def test_verify_names_what_cannot_be_read_and_goes_on_to_the_others(shelf: Model
     assert done.stdout.splitlines() == [
         f"mnist/1  {shelf.path}/1/{damaged}: it is missing",
         f"mnist/2  {shelf.path}/2/{damaged}: `files` is not of the kind that gateline writes",
-        f"mnist/3  {shelf.path}/.history/3.json is no record of a served version",
-        "mnist/4  whole",
-        f"mnist/README  {shelf.path}/README in the serving directory is no version of gateline's",
+        f"mnist/3  {shelf.path}/.history/3.json is not a record of a served version",
+        "mnist/4  intact",
+        f"mnist/README  {shelf.path}/README in the serving directory was not written by gateline",
     ]
     assert done.returncode == 4
-    assert done.stderr.startswith("data: mnist/1, mnist/2, mnist/3, mnist/README are not what was pushed\n")
+    assert done.stderr.startswith("data: mnist/1, mnist/2, mnist/3, mnist/README differ from what was pushed\n")
 
 
 def test_verify_of_one_version_reads_no_other(shelf: ModelDirectory) -> None:
@@ -115,7 +115,7 @@ def test_verify_of_one_version_reads_no_other(shelf: ModelDirectory) -> None:
     assert (list(json.loads(done.stdout)), done.returncode) == (["mnist/1"], 4)
     done = gateline("serving", "verify", 7, "--serving-dir", shelf.root)
     assert (done.stderr, done.returncode) == (
-        f"configuration: version 7 of mnist does not stand in {shelf.root}\n  These do: 1, 2, 3.\n",
+        f"configuration: there is no version 7 of mnist in {shelf.root}\n  Its versions are 1, 2, 3.\n",
         2,
     )
 
@@ -124,7 +124,7 @@ def test_a_link_that_leads_to_itself_is_a_difference(shelf: ModelDirectory) -> N
     graph = shelf.path / "2" / "saved_model.pb"
     graph.unlink()
     graph.symlink_to(graph)
-    assert shelf.findings(graph.parent) == ["saved_model.pb is a symbolic link, or lies behind one"]
+    assert shelf.findings(graph.parent) == ["saved_model.pb is a symbolic link, or is behind one"]
     assert shelf.findings(shelf.path / "3") == []
 
 
@@ -144,7 +144,7 @@ def test_what_verify_says_to_type_takes_back_this_very_model(shelf: ModelDirecto
 def test_words_of_withdrawal_name_the_shelf(shelf: ModelDirectory) -> None:
     shelf.rollback()
     command = f"python -m pipeline serving rollback --to 3 --serving-dir '{shelf.root}' --model mnist"
-    assert shelf.words_of_withdrawal(3)[1] == f"Train a new model, or bring it back: {command}"
+    assert shelf.words_of_withdrawal(3)[1] == f"Train a new model, or restore it: {command}"
     assert gateline(*shlex.split(command)[3:]).returncode == 0
     assert shelf.versions()[-1].digest == "three"
 
@@ -195,7 +195,7 @@ def test_what_is_pinned_and_gone_can_be_unpinned(shelf: ModelDirectory) -> None:
     for command in ("pin", "unpin"):
         done = gateline("serving", command, 2, "--serving-dir", shelf.root)
         assert (done.stderr.splitlines()[0], done.returncode) == (
-            f"configuration: version 2 of mnist does not stand in {shelf.root}",
+            f"configuration: there is no version 2 of mnist in {shelf.root}",
             2,
         )
 
@@ -204,8 +204,7 @@ def test_a_password_without_a_key_is_refused_and_nothing_is_served(shelf: ModelD
     done = gateline("serving", "rollback", "--password-env", "PW", "--serving-dir", shelf.root)
     assert (done.stdout, done.stderr, done.returncode) == (
         "",
-        "configuration: --password-env PW is of a key, and none is named\n"
-        "  Name it with --key, or leave --password-env out.\n",
+        "configuration: --password-env PW is for a key, and --key is missing\n  Add --key, or remove --password-env.\n",
         2,
     )
     assert [version.number for version in shelf.versions()] == [1, 2, 3]

@@ -96,7 +96,7 @@ def test_a_foreign_file_is_refused_and_nothing_is_changed(shelf: ModelDirectory,
     with pytest.raises(StoreError) as error:
         publish(shelf, model(tmp_path, "two"))
     assert str(error.value) == (
-        f"store: {shelf.path / foreign} in the serving directory is no version of gateline's\n"
+        f"store: {shelf.path / foreign} in the serving directory was not written by gateline\n"
         "  Move it away, or name another --serving-dir. Nothing was changed."
     )
     assert error.value.exit_code == 2
@@ -124,7 +124,7 @@ def test_a_version_of_somebody_else_is_refused_and_nothing_is_changed(
 def test_a_link_to_a_version_is_refused(shelf: ModelDirectory, tmp_path: Path) -> None:
     first = publish(shelf, model(tmp_path, "one"))
     (shelf.path / "2").symlink_to(first.path)
-    with pytest.raises(StoreError, match="2 in the serving directory is no version of gateline's"):
+    with pytest.raises(StoreError, match="2 in the serving directory was not written by gateline"):
         shelf.versions()
 
 
@@ -193,7 +193,7 @@ def test_a_model_that_was_not_compared_with_what_is_served_now_is_refused(
     with pytest.raises(Refused) as error:
         shelf.publish(third, {}, {"model": "three"}, expected=files.digest(files.listing(third)), compared=compared)
     assert error.value.cause == "version 2 was pushed while this model was evaluated"
-    assert error.value.remedy == "Run again: it is then compared with what is served now."
+    assert error.value.remedy == "Run again to compare it with the version that is served now."
     assert seen(shelf.root) == before
 
 
@@ -226,7 +226,7 @@ def test_a_damaged_record_of_a_served_version_is_named(
     damaged.write_text(content, encoding="utf-8")
     with pytest.raises(StoreError) as error:
         shelf.history()
-    assert error.value.cause == f"{damaged} is no record of a served version"
+    assert error.value.cause == f"{damaged} is not a record of a served version"
 
 
 def test_a_version_that_says_something_else_than_its_record_is_named(shelf: ModelDirectory, tmp_path: Path) -> None:

@@ -84,14 +84,14 @@ def test_the_version_that_a_rollback_goes_to_stays(shelf: ModelDirectory) -> Non
 def test_a_version_that_does_not_stand_cannot_be_pinned(shelf: ModelDirectory) -> None:
     with pytest.raises(ConfigurationError) as error:
         shelf.pin(9)
-    assert error.value.cause == f"version 9 of mnist does not stand in {shelf.root}"
-    assert error.value.remedy == "These do: 1, 2, 3, 4, 5, 6."
+    assert error.value.cause == f"there is no version 9 of mnist in {shelf.root}"
+    assert error.value.remedy == "Its versions are 1, 2, 3, 4, 5, 6."
     assert shelf.pinned() == set()
 
 
 @pytest.mark.parametrize("content", ["", "{}", '["1"]', "[1.5]", "[true]"])
 def test_a_damaged_list_of_pins_removes_nothing(shelf: ModelDirectory, content: str) -> None:
     (shelf.path / ".pinned.json").write_text(content, encoding="utf-8")
-    with pytest.raises(StoreError, match=r"\.pinned\.json is no list of versions"):
+    with pytest.raises(StoreError, match=r"\.pinned\.json is not a list of versions"):
         shelf.retire(2)
     assert standing(shelf) == [1, 2, 3, 4, 5, 6]

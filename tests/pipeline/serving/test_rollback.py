@@ -42,7 +42,7 @@ def test_again_goes_further_back_until_nothing_is_left(shelf: ModelDirectory) ->
     assert [shelf.rollback().digest for _ in range(2)] == ["two", "one"]
     with pytest.raises(Refused) as error:
         shelf.rollback()
-    assert error.value.cause == "there is no version of mnist to go back to that is another model than version 5"
+    assert error.value.cause == "mnist has no earlier version with another model than version 5"
     assert held(shelf)[-1] == (5, "one")
 
 
@@ -53,7 +53,7 @@ def test_what_was_rolled_back_is_not_pushed_again(shelf: ModelDirectory, tmp_pat
         publish(shelf, model(tmp_path, "three"))
     assert str(error.value) == (
         "refused: version 3, which is this model, was rolled back\n"
-        "  Train a new model, or bring it back: "
+        "  Train a new model, or restore it: "
         f"python -m pipeline serving rollback --to 3 --serving-dir {shelf.root} --model mnist"
     )
     assert seen(shelf.root) == before
@@ -93,7 +93,7 @@ def test_a_rolled_back_model_is_no_longer_the_best_ever_served(shelf: ModelDirec
     ("to", "cause"),
     [
         (3, "version 3, which is served, holds the model of version 3"),
-        (9, "version 9 of mnist does not stand in {root}"),
+        (9, "there is no version 9 of mnist in {root}"),
     ],
 )
 def test_a_version_that_cannot_be_gone_back_to_is_refused(shelf: ModelDirectory, to: int, cause: str) -> None:
@@ -105,7 +105,7 @@ def test_a_version_that_cannot_be_gone_back_to_is_refused(shelf: ModelDirectory,
 
 
 def test_nothing_was_pushed_so_nothing_can_be_taken_back(tmp_path: Path) -> None:
-    with pytest.raises(Refused, match="nothing is served as mnist"):
+    with pytest.raises(Refused, match="no version of mnist is served"):
         ModelDirectory(tmp_path / "serving", "mnist").rollback()
 
 
@@ -113,7 +113,7 @@ def test_an_older_version_that_was_altered_is_not_served_again(shelf: ModelDirec
     (shelf.version(2).path / "saved_model.pb").write_text("graph of twu", encoding="utf-8")
     with pytest.raises(DataError) as error:
         shelf.rollback()
-    altered = "saved_model.pb was altered: its SHA-256 is not the manifest's"
+    altered = "saved_model.pb was altered: its SHA-256 differs from the manifest's"
     assert error.value.cause == f"{shelf.path / '2'} was altered since it was pushed: {altered}"
     assert shelf.rollback(to=1).digest == "one"
 
@@ -165,12 +165,12 @@ def planted(version: Path, what: str, tmp_path: Path) -> None:
     ("what", "words"),
     [
         ("missing", "saved_model.pb is missing"),
-        ("longer", "saved_model.pb has 14 bytes, its manifest says 12"),
-        ("flipped", "saved_model.pb was altered: its SHA-256 is not the manifest's"),
+        ("longer", "saved_model.pb has 14 bytes, its manifest states 12"),
+        ("flipped", "saved_model.pb was altered: its SHA-256 differs from the manifest's"),
         ("added", "variables/more was added"),
         ("manifest", "manifest.json was added"),
-        ("link", "saved_model.pb is a symbolic link, or lies behind one"),
-        ("provenance", "provenance.json was altered: {shelf}/.history/2.json says something else"),
+        ("link", "saved_model.pb is a symbolic link, or is behind one"),
+        ("provenance", "provenance.json was altered: {shelf}/.history/2.json differs"),
     ],
 )
 def test_verify_names_each_planted_change(shelf: ModelDirectory, tmp_path: Path, what: str, words: str) -> None:

@@ -31,11 +31,11 @@ def shelf(tmp_path):
 def test_signatures_are_verified_where_a_key_is_named(shelf, tmp_path):
     where = ("--serving-dir", shelf.root)
     done = gateline("serving", "verify", *where, "--public-key", tmp_path / "public.pem")
-    assert (done.stdout, done.stderr, done.returncode) == ("own/1  whole\nown/2  whole\n", "", 0)
+    assert (done.stdout, done.stderr, done.returncode) == ("own/1  intact\nown/2  intact\n", "", 0)
     (shelf.path / "1" / "model.sig").unlink()
     assert gateline("serving", "verify", *where).returncode == 0
     done = gateline("serving", "verify", *where, "--public-key", tmp_path / "public.pem")
-    assert (done.stdout, done.returncode) == ("own/1  it has no model.sig\nown/2  whole\n", 4)
+    assert (done.stdout, done.returncode) == ("own/1  it has no model.sig\nown/2  intact\n", 4)
     done = gateline("serving", "verify", *where, "--public-key", tmp_path / "nothing.pem")
     assert done.stderr.startswith(
         f"configuration: push.signing.public_key {tmp_path / 'nothing.pem'} cannot be used: No such file"
@@ -47,7 +47,7 @@ def test_a_rollback_is_signed_where_a_key_is_named_and_says_so_where_not(shelf, 
     where = ("--serving-dir", shelf.root)
     keys = Signing(public_key=str(tmp_path / "public.pem"))
     done = gateline("serving", "rollback", *where)
-    assert done.stdout.splitlines()[1] == "it is not signed, as version 2 was; --key signs it"
+    assert done.stdout.splitlines()[1] == "it is not signed, unlike version 2; sign it with --key"
     assert signing.check(shelf.path / "3", keys) == ["it has no model.sig"]
     done = gateline("serving", "rollback", *where, "--to", 2, "--key", tmp_path / "key.pem")
     assert done.stdout == "version 4 serves the model of version 2 again, in place of version 3\n"

@@ -98,10 +98,10 @@ def test_a_serving_directory_that_is_not_there_is_asked_for(kept: Kept, tmp_path
     with pytest.raises(StoreError) as error:
         kept.plan(0)
     assert (
-        error.value.cause
-        == f"a run pushed to {tmp_path / 'disk'}, which is not there: what its versions need cannot be known"
+        error.value.cause == f"a run pushed to {tmp_path / 'disk'}, which does not exist: "
+        "the artifacts that its versions need are unknown"
     )
-    assert error.value.remedy == "Mount it; or say with --serving-dir which serving directories matter."
+    assert error.value.remedy == "Mount it, or name the serving directories in use with --serving-dir."
     assert kept.plan(0, [kept.store.root / "serving"]).artifacts == ["a/1"]
 
 
@@ -110,7 +110,9 @@ def test_a_version_that_cannot_be_read_stops_it(kept: Kept, text: str) -> None:
     version = kept.store.root / "serving" / "m" / "1"
     kept.run("a/1", pushed_to=version)
     (version / "provenance.json").write_text(text, encoding="utf-8")
-    with pytest.raises(StoreError, match=r"provenance\.json cannot be read: what that version needs cannot be known"):
+    with pytest.raises(
+        StoreError, match=r"provenance\.json cannot be read: the artifacts that this version needs are unknown"
+    ):
         kept.plan(0)
 
 
@@ -219,9 +221,7 @@ def test_a_lineage_that_does_not_know_the_stores_runs_removes_nothing(kept: Kept
     for names in (("a/1", "b/1"), ("a/2",)):
         kept.run(*names)
     other = opened(f"sqlite:///{tmp_path / 'other.db'}")
-    with pytest.raises(
-        StoreError, match=r"other\.db knows no run that made a/1, or 2 more\n  Name with --database where"
-    ):
+    with pytest.raises(StoreError, match=r"other\.db has no run that made a/1, or 2 more\n  Name the database of"):
         Plan.of(kept.store, other, None, keep_runs=1)
 
 
@@ -233,5 +233,5 @@ def test_a_lineage_that_knows_only_some_of_the_runs_removes_nothing(
     Kept(kept.store, dataclasses.replace(opened(f"sqlite:///{tmp_path / 'other.db'}"), store=kept.store.id)).run("a/2")
     if later:
         kept.run("a/3")
-    with pytest.raises(StoreError, match=r"lineage\.db knows no run that made a/2\n"):
+    with pytest.raises(StoreError, match=r"lineage\.db has no run that made a/2\n"):
         kept.plan(1)

@@ -100,7 +100,7 @@ def test_an_artifact_with_a_file_cut_short_is_refused(store: Store) -> None:
     (path / "one").write_text("x" * 1000, encoding="utf-8")
     with pytest.raises(DataError) as error:
         store.find("stage", "key", Statistics)
-    assert error.value.cause == f"artifact {path}: one has 1,000 bytes, its manifest says 2,000"
+    assert error.value.cause == f"artifact {path}: one has 1,000 bytes, its manifest states 2,000"
     assert error.value.exit_code == 4
 
 
@@ -200,7 +200,7 @@ def test_a_store_of_a_newer_format_is_refused(store: Store) -> None:
     with pytest.raises(ConfigurationError) as error:
         Store(store.root)
     assert str(error.value) == (
-        f"configuration: the store {store.root} has format 2, this program reads format 1\n"
+        f"configuration: the store {store.root} has format 2, this version of gateline supports 1\n"
         "  Upgrade gateline, or name another ROOT with --root."
     )
 
@@ -305,7 +305,7 @@ def test_a_flipped_bit_of_an_input_is_refused_before_it_is_used(store: Store) ->
     with pytest.raises(DataError) as error:
         store.check("stage", made)
     assert str(error.value) == (
-        f"data: artifact {made.path}: one was altered: its SHA-256 is not the manifest's\n"
+        f"data: artifact {made.path}: one was altered: its SHA-256 differs from the manifest's\n"
         "  Run again with --force stage."
     )
 
@@ -360,7 +360,7 @@ def test_a_file_that_became_a_symbolic_link_is_refused(store: Store, tmp_path: P
     made = put(store, Statistics(Path(), counts={}), one="1")
     (made.path / "one").rename(tmp_path / "one")
     (made.path / "one").symlink_to(tmp_path / "one")
-    with pytest.raises(DataError, match="one is a symbolic link, or lies behind one"):
+    with pytest.raises(DataError, match="one is a symbolic link, or is behind one"):
         store.find("stage", "key", Statistics)
 
 

@@ -44,13 +44,16 @@ def swap_manifest(path: Path) -> None:
 
 
 PLANTED: dict[str, tuple[Callable[[Path], object], str]] = {
-    "a bit": (lambda p: flip(p / "deep/two"), "deep/two was altered: its SHA-256 is not the manifest's"),
+    "a bit": (lambda p: flip(p / "deep/two"), "deep/two was altered: its SHA-256 differs from the manifest's"),
     "a file removed": (lambda p: (p / "one").unlink(), "one is missing"),
-    "a file cut": (lambda p: (p / "one").write_text("x", encoding="utf-8"), "one has 1 bytes, its manifest says 2,000"),
+    "a file cut": (
+        lambda p: (p / "one").write_text("x", encoding="utf-8"),
+        "one has 1 bytes, its manifest states 2,000",
+    ),
     "a file added": (lambda p: (p / "deep/three").touch(), "deep/three is not in its manifest"),
     "a link": (
         lambda p: ((p / "one").unlink(), (p / "one").symlink_to(p / "deep/two")),
-        "one is a symbolic link, or lies behind one",
+        "one is a symbolic link, or is behind one",
     ),
     "a link to nowhere": (lambda p: (p / "three").symlink_to("/nowhere"), "three is not in its manifest"),
     "no manifest": (lambda p: (p / "manifest.json").unlink(), "it has no readable manifest.json, so no run uses it"),
@@ -95,7 +98,7 @@ def test_a_damaged_lineage_is_found(store: Store, opened: Open) -> None:
     with sqlite3.connect(store.root / "lineage.db") as c:
         c.execute("DELETE FROM runs")
     c.close()
-    assert found(store, opened) == [("lineage", "executions row 1 names no runs")]
+    assert found(store, opened) == [("lineage", "executions row 1 refers to a missing runs")]
 
 
 def command(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -117,15 +120,15 @@ def test_the_commands_say_it_in_words_in_json_and_by_exit_code(store: Store, ope
     whole = command("verify", *root)
     assert (whole.returncode, whole.stdout, whole.stderr) == (
         0,
-        "1 artifacts, 2 files, 4.0 KB: all are what they were\n",
+        "1 artifacts, 2 files, 4.0 KB: all intact\n",
         "",
     )
     flip(artifact / "one")
     damaged = command("verify", *root)
     assert damaged.returncode == 4
-    assert re.search(r"stage/key +one was altered: its SHA-256 is not the manifest's", damaged.stdout)
+    assert re.search(r"stage/key +one was altered: its SHA-256 differs from the manifest's", damaged.stdout)
     assert damaged.stderr == (
-        f"data: 1 thing in the store {store.root} is not what was stored\n"
+        f"data: 1 problem in the store {store.root}\n"
         f"  Remove {store.root}/artifacts/stage/key: the next run that needs it makes it again.\n"
     )
     as_json = command("verify", "--json", *root)
@@ -133,7 +136,7 @@ def test_the_commands_say_it_in_words_in_json_and_by_exit_code(store: Store, ope
     dry = command("gc", "--keep-runs", "0", "--dry-run", *root)
     assert (dry.returncode, dry.stderr) == (0, "")
     assert dry.stdout.startswith(
-        "artifact  stage/key\n1 artifacts, 0 scratch directories, 0 reports, logs and answers: "
+        "artifact  stage/key\n1 artifacts, 0 scratch directories, 0 reports, logs and pinned inputs: "
     )
     assert artifact.exists()
     gone = json.loads(command("gc", "--keep-runs", "0", "--json", *root).stdout)
