@@ -43,11 +43,11 @@ def approve(
         shelf=str(directory.path.absolute()),
     )
     decision = decided(approval.shelf, approval.model) if decided else None
-    found = _judged(approval, decision, directory, settings)
-    if found.reasons or found.by:
-        run.say(found.reasons[0] if found.reasons else f"approved by {found.by}")
-    said = json.dumps([found.model, found.evaluation, found.reasons, found.by, found.at])
-    return replace(found, digest=hashlib.sha256(said.encode()).hexdigest())
+    approval = _judged(approval, decision, directory, settings)
+    if approval.reasons or approval.by:
+        run.say(approval.reasons[0] if approval.reasons else f"approved by {approval.by}")
+    identity = json.dumps([approval.model, approval.evaluation, approval.reasons, approval.by, approval.at])
+    return replace(approval, digest=hashlib.sha256(identity.encode()).hexdigest())
 
 
 def _judged(approval: Approval, decision: Decision | None, directory: ModelDirectory, settings: Push) -> Approval:
@@ -72,11 +72,11 @@ def _open(approval: Approval, decision: Decision | None, days: float) -> str:
     """Why a decision is needed; empty if there is one on this evaluation that has not expired."""
     if decision is None:
         return "the model passed every gate and waits for approval"
-    said = f"the model that {decision.by} approved in run {decision.run}"
+    model = f"the model that {decision.by} approved in run {decision.run}"
     if decision.evaluation != approval.evaluation or _moment(decision.at) < _moment(approval.evaluated):
-        return f"{said} was evaluated again since and waits for approval again"
+        return f"{model} was evaluated again since and waits for approval again"
     if datetime.datetime.now(datetime.UTC) - _moment(decision.at) > datetime.timedelta(days=days):
-        return f"{said} was approved more than {days:g} days ago, and waits for a new evaluation (--force evaluate)"
+        return f"{model} was approved more than {days:g} days ago, and waits for a new evaluation (--force evaluate)"
     return ""
 
 

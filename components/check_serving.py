@@ -55,23 +55,23 @@ def check_serving(
     clients of the served model can call this one. Also writes the warm-up requests.
     """
     with contextlib.nullcontext(run.ahead) if run.ahead else started_process() as process:
-        found = _ask(process, model, evaluation, baseline, budgets)
-    (run.out / "serving.json").write_text(json.dumps(found, indent=2), encoding="utf-8")
-    if "error" in found:
-        return _verdict(run, [found["error"]])
-    loads, latency, p99 = found["load_seconds"], _slowest(found, "p50_ms"), _slowest(found, "p99_ms")
-    memory = found["memory"]["peak_mb"]
+        measured = _ask(process, model, evaluation, baseline, budgets)
+    (run.out / "serving.json").write_text(json.dumps(measured, indent=2), encoding="utf-8")
+    if "error" in measured:
+        return _verdict(run, [measured["error"]])
+    loads, latency, p99 = measured["load_seconds"], _slowest(measured, "p50_ms"), _slowest(measured, "p99_ms")
+    memory = measured["memory"]["peak_mb"]
     run.say(f"loads in {loads:.2f} s, answers in {latency:.2f} ms (p99 {p99:.2f}), takes {memory:,.0f} MB")
-    shape = found["signatures"]["images"]["inputs"]["images"][1][1:]
+    shape = measured["signatures"]["images"]["inputs"]["images"][1][1:]
     warmup.write(run.out / WARMUP, model_name, evaluation.path / "probes.tfrecord", budgets.batches, shape)
     facts = {
         "load_seconds": loads,
         "latency_ms": latency,
         "p99_ms": p99,
         "memory_mb": memory,
-        "difference": found["difference"],
+        "difference": measured["difference"],
     }
-    return _verdict(run, [*_over(found, budgets), *_incompatible(found, baseline, budgets)], **facts)
+    return _verdict(run, [*_over(measured, budgets), *_incompatible(measured, baseline, budgets)], **facts)
 
 
 def _verdict(run: StageRun, reasons: list[str], **facts: float) -> ServingCheck:
@@ -110,50 +110,49 @@ def _ask(
                 return {"error": f"{_memory(held, budgets)}; it was stopped"}
     if not answer.strip():
         return {"error": f"the process that loaded the model exited with code {process.returncode} and no output"}
-    found: dict[str, Any] = json.loads(answer.strip().splitlines()[-1])
-    return found
+    result: dict[str, Any] = json.loads(answer.strip().splitlines()[-1])
+    return result
 
 
-def _above_tensorflow(pid: int, said: bytes) -> float:
+def _above_tensorflow(pid: int, printed: bytes) -> float:
     """Memory of the process above what TensorFlow alone takes, in 10^6 bytes; 0 until the process reported that."""
-    if b"\n" not in said:
+    if b"\n" not in printed:
         return 0.0
     with contextlib.suppress(OSError, IndexError):  # it has ended meanwhile
         resident = (
             int(Path(f"/proc/{pid}/statm").read_text(encoding="utf-8").split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
         )
-        return resident - float(json.loads(said.splitlines()[0])["tensorflow_mb"])
+        return resident - float(json.loads(printed.splitlines()[0])["tensorflow_mb"])
     return 0.0
 
 
-def _over(found: dict[str, Any], budgets: Serving) -> Iterator[str]:
+def _over(measured: dict[str, Any], budgets: Serving) -> Iterator[str]:
     """A sentence for each measurement over its budget."""
-    if not math.isfinite(found["difference"]) or found["difference"] > budgets.tolerance:
-        differ = f"probabilities differ from the evaluator's by {found['difference']:.2g}"
+    if not math.isfinite(measured["difference"]) or measured["difference"] > budgets.tolerance:
+        differ = f"probabilities differ from the evaluator's by {measured['difference']:.2g}"
         yield f"{differ}; check_serving.tolerance allows {budgets.tolerance:g}"
-    if found["load_seconds"] > budgets.load_seconds:
-        yield f"loading took {found['load_seconds']:.2f} s; check_serving.load_seconds allows {budgets.load_seconds:g}"
-    if (median := _slowest(found, "p50_ms")) > budgets.latency_ms:
+    if measured["load_seconds"] > budgets.load_seconds:
+        loading = f"loading took {measured['load_seconds']:.2f} s"
+        yield f"{loading}; check_serving.load_seconds allows {budgets.load_seconds:g}"
+    if (median := _slowest(measured, "p50_ms")) > budgets.latency_ms:
         yield f"one image took {median:.2f} ms; check_serving.latency_ms allows {budgets.latency_ms:g}"
-    if (p99 := _slowest(found, "p99_ms")) > budgets.p99_ms:
+    if (p99 := _slowest(measured, "p99_ms")) > budgets.p99_ms:
         yield f"the 99th percentile for one image is {p99:.2f} ms; check_serving.p99_ms allows {budgets.p99_ms:g}"
-    if (peak := found["memory"]["peak_mb"]) > budgets.memory_mb:
+    if (peak := measured["memory"]["peak_mb"]) > budgets.memory_mb:
         yield _memory(peak, budgets)
 
 
 def _memory(held: float, budgets: Serving) -> str:
-    return (
-        f"the model took {held:,.0f} MB beside TensorFlow itself; check_serving.memory_mb allows {budgets.memory_mb:g}"
-    )
+    return f"the model took {held:,.0f} MB in addition to TensorFlow itself; check_serving.memory_mb allows {budgets.memory_mb:g}"
 
 
-def _slowest(found: dict[str, Any], percentile: str) -> float:
+def _slowest(measured: dict[str, Any], percentile: str) -> float:
     """Of one image, by the slower of the two signatures."""
-    return float(max(row[percentile] for row in found["latency"] if row["batch"] == 1))
+    return float(max(row[percentile] for row in measured["latency"] if row["batch"] == 1))
 
 
-def _incompatible(found: dict[str, Any], baseline: Served | None, budgets: Serving) -> Iterator[str]:
+def _incompatible(measured: dict[str, Any], baseline: Served | None, budgets: Serving) -> Iterator[str]:
     if baseline and not budgets.allow_incompatible:
-        for words in signatures.broken(found["served"], found["signatures"]):
+        for words in signatures.broken(measured["served"], measured["signatures"]):
             broken = f"{words}. Clients of version {baseline.version} could not call it"
             yield f"{broken}; check_serving.allow_incompatible is false"

@@ -43,11 +43,11 @@ def collect(
         (run.out / name).mkdir()
         (run.out / name / MARK).write_text(json.dumps(arrivals.spans[name]), encoding="utf-8")
         try:
-            found = labelled.pieces(arrivals.path / name, labels, shard_size)
+            pieces = labelled.pieces(arrivals.path / name, labels, shard_size)
         except DataError as error:
             _break(run.out / name, error)
             continue
-        tasks += [{"span": name, "piece": piece, "index": i, "pieces": len(found)} for i, piece in enumerate(found)]
+        tasks += [{"span": name, "piece": piece, "index": i, "pieces": len(pieces)} for i, piece in enumerate(pieces)]
     if tasks:
         with run.beam() as pipeline:
             pipeline | beam.Create(tasks) | beam.Reshuffle() | "collect" >> beam.Map(write_piece, str(run.out), bounds)
@@ -92,8 +92,8 @@ def _write(task: dict[str, Any], shards: list[Path], bounds: tuple[float, float]
     with ExitStack() as stack:
         writers = [stack.enter_context(shard_files.writer(shard)) for shard in shards]
         for index, (image, label) in enumerate(labelled.read(task["piece"]), first):
-            found = image_hash(image)
-            split = 1 if found < bounds[0] else 2 if found < bounds[1] else 0
+            number = image_hash(image)
+            split = 1 if number < bounds[0] else 2 if number < bounds[1] else 0
             writers[split].write(encode(image, label, index))
             counts[split] += 1
     return counts

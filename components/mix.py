@@ -52,15 +52,15 @@ def mix(
             mixed[split] += _weighted(run.out / shard, count, base_weight if split == "train" else 1.0)
     for name in chosen:
         for split in ("train", "validation", "fresh"):
-            found = spans.spans[name].splits[split]
+            shards = spans.spans[name].splits[split]
             target = "fresh" if name == newest and split == "fresh" else "train" if split == "fresh" else split
             parts.setdefault(target, []).extend(spans.parts(name, split))
-            for shard, count in _counted(found):
+            for shard, count in _counted(shards):
                 here = run.out / f"{target}-{name}-{shard}"
                 files.link(spans.path / name / shard, here)
                 mixed.setdefault(target, []).extend(_weighted(here, count, weight if target == "train" else 1.0))
     counts = shard_statistics.write(run.out, parts)
-    splits = {split: Split(*map(tuple, zip(*found, strict=True))) for split, found in mixed.items()}
+    splits = {split: Split(*map(tuple, zip(*shards, strict=True))) for split, shards in mixed.items()}
     run.say(
         f"{len(chosen):,} of {len(spans.spans):,} spans: "
         + ", ".join(f"{count:,} {split}" for split, count in counts.items())

@@ -29,15 +29,15 @@ def validate(
     Writes `anomalies.pbtxt` (an `Anomalies` proto) and `anomalies.json`.
     """
     splits = statistics.by_split()
-    found = [
+    anomalies = [
         anomaly for dataset in splits.values() for anomaly in (*against(contract, dataset), *oddities(dataset, checks))
     ]
     train = splits["train"]
     for name, dataset in splits.items():
         if name not in ("train", "fresh"):  # the drift of new data is checked for spans
-            found += _apart(contract, dataset, train, f"{name} against train", name, "skew_comparator", checks.skew)
+            anomalies += _apart(contract, dataset, train, f"{name} against train", name, "skew_comparator", checks.skew)
     if served is not None and (before := served.training_statistics()) is not None:
-        found += _apart(
+        anomalies += _apart(
             contract,
             train,
             before,
@@ -46,11 +46,11 @@ def validate(
             "drift_comparator",
             checks.drift,
         )
-    found = [anomaly for anomaly in found if anomaly.severity != "ignore"]
-    Verdict.write_anomalies(run.out, [asdict(anomaly) for anomaly in found])
-    (run.out / "anomalies.pbtxt").write_text(text_format.MessageToString(_proto(contract, found)), encoding="utf-8")
-    errors = tuple(anomaly.words for anomaly in found if anomaly.severity == "error")
-    warnings = tuple(anomaly.words for anomaly in found if anomaly.severity == "warning")
+    anomalies = [anomaly for anomaly in anomalies if anomaly.severity != "ignore"]
+    Verdict.write_anomalies(run.out, [asdict(anomaly) for anomaly in anomalies])
+    (run.out / "anomalies.pbtxt").write_text(text_format.MessageToString(_proto(contract, anomalies)), encoding="utf-8")
+    errors = tuple(anomaly.words for anomaly in anomalies if anomaly.severity == "error")
+    warnings = tuple(anomaly.words for anomaly in anomalies if anomaly.severity == "warning")
     for words in warnings:
         run.say(f"warning: {words}")
     remedy = f"Fix the data or, if the data is correct, the contract ({contract.name}). Nothing was trained."
@@ -78,11 +78,11 @@ def _apart(
         yield Anomaly(split, "label", "COMPARATOR_L_INFTY_HIGH", words, severity)
 
 
-def _proto(contract: Contract, found: list[Anomaly]) -> "anomalies_pb2.Anomalies":
+def _proto(contract: Contract, anomalies: list[Anomaly]) -> "anomalies_pb2.Anomalies":
     """The findings as TFDV states them."""
     severities = {"error": anomalies_pb2.AnomalyInfo.ERROR, "warning": anomalies_pb2.AnomalyInfo.WARNING}
     proto = anomalies_pb2.Anomalies(baseline=contract.proto)
-    for anomaly in found:
+    for anomaly in anomalies:
         info = proto.anomaly_info[f"{anomaly.split}/{anomaly.feature}"]
         info.path.step[:] = [anomaly.feature]
         info.severity = max(info.severity, severities[anomaly.severity])

@@ -169,7 +169,7 @@ def _override(document: dict[str, Any], override: str) -> None:
 def _explain(error: Any) -> str:
     """One line: the key, the value, what is allowed, and a close match for a misspelt name."""
     path = [str(part) for part in error["loc"] if part not in (*SHAPES, "choices")]
-    key, kind, came = ".".join(path), error["type"], _short(error["input"])
+    key, kind, value = ".".join(path), error["type"], _short(error["input"])
     if kind == "extra_forbidden":
         chosen = next((model for name, model in SHAPES.items() if name in error["loc"]), None)
         known = sorted(chosen.model_fields) if chosen else _keys(path[:-1])
@@ -187,8 +187,8 @@ def _explain(error: Any) -> str:
     if kind in ("literal_error", "union_tag_invalid"):
         expected = context.get("expected") or context.get("expected_tags")
         allowed = str(expected).replace("'", "").replace(" or ", ", ")
-        return f"{key} is {came}; allowed: {allowed}.{_close(str(error['input']), allowed.split(', '))}"
-    return f"{key} is {came}; {error['msg'][0].lower()}{error['msg'][1:]}"
+        return f"{key} is {value}; allowed: {allowed}.{_close(str(error['input']), allowed.split(', '))}"
+    return f"{key} is {value}; {error['msg'][0].lower()}{error['msg'][1:]}"
 
 
 def _keys(path: list[str]) -> list[str]:

@@ -124,9 +124,9 @@ class Contract:
         """
         names = tuple(value for domain in self.proto.string_domain if domain.name == "label" for value in domain.value)
         if names and (len(set(map(nfc, names))) != self.classes or len(names) != self.classes):
-            asked = f"string_domain label must name each of the {self.classes} labels, in their order"
+            expected = f"string_domain label must name each of the {self.classes} labels, in their order"
             raise ConfigurationError(
-                f"schema {self.name}: {asked}, not {', '.join(names)}", "Name each label once, or none."
+                f"schema {self.name}: {expected}, not {', '.join(names)}", "Name each label once, or none."
             )
         for name in names:
             if not name.strip() or _UNFIT.search(name):

@@ -58,42 +58,45 @@ def digest(files: dict[str, dict[str, Any]], facts: Any = None, interpreted: Ite
 def manifest(directory: Path) -> dict[str, Any] | None:
     """An artifact's manifest, if it is present and valid."""
     try:
-        found: dict[str, Any] = json.loads((directory / MANIFEST).read_text(encoding="utf-8"))
-        entries = all(type(entry["size"]) is int and type(entry["sha256"]) is str for entry in found["files"].values())
-        names = all(Path(found[name]).name == found[name] != ".." for name in ("stage", "key"))
+        content: dict[str, Any] = json.loads((directory / MANIFEST).read_text(encoding="utf-8"))
+        listed = content["files"].values()
+        entries = all(type(entry["size"]) is int and type(entry["sha256"]) is str for entry in listed)
+        names = all(Path(content[name]).name == content[name] != ".." for name in ("stage", "key"))
         # Manifests of older stores have neither of the two.
         sealed = (
-            found["seal"] == seal(found) if {"seal", "number"} & found.keys() else isinstance(found["recipe"], dict)
+            content["seal"] == seal(content)
+            if {"seal", "number"} & content.keys()
+            else isinstance(content["recipe"], dict)
         )
-        meant = found["digest"] == digest(found["files"], found["facts"], found.get("interpreted", []))
-        whole = entries and names and sealed and meant and type(found["made"]) is str
+        same_digest = content["digest"] == digest(content["files"], content["facts"], content.get("interpreted", []))
+        whole = entries and names and sealed and same_digest and type(content["made"]) is str
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
-    return found if whole else None
+    return content if whole else None
 
 
 def seal(manifest: dict[str, Any]) -> str:
     """SHA-256 over the whole manifest, so that any change is detected."""
-    said = {name: value for name, value in manifest.items() if name != "seal"}
-    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+    sealed = {name: value for name, value in manifest.items() if name != "seal"}
+    return hashlib.sha256(json.dumps(sealed, sort_keys=True).encode()).hexdigest()
 
 
 def differences(directory: Path, files: dict[str, dict[str, Any]], *, contents: bool) -> list[str]:
     """A line for each file that differs from a manifest's `files`; only sizes are compared unless `contents`."""
-    found, inside = [], directory.resolve()
+    lines, inside = [], directory.resolve()
     for name, entry in files.items():
         path = directory / name
         if Path(name).is_absolute() or ".." in Path(name).parts:
-            found.append(f"{name} leads out of its directory")
+            lines.append(f"{name} leads out of its directory")
         elif not path.is_file() and not path.is_symlink():
-            found.append(f"{name} is missing")
+            lines.append(f"{name} is missing")
         elif path.is_symlink() or path.resolve() != inside / name:
-            found.append(f"{name} is a symbolic link, or is behind one")
+            lines.append(f"{name} is a symbolic link, or is behind one")
         elif (size := path.stat().st_size) != entry["size"]:
-            found.append(f"{name} has {size:,} bytes, its manifest states {entry['size']:,}")
+            lines.append(f"{name} has {size:,} bytes, its manifest states {entry['size']:,}")
         elif contents and _sha256(path, False) != entry["sha256"]:
-            found.append(f"{name} was altered: its SHA-256 differs from the manifest's")
-    return found
+            lines.append(f"{name} was altered: its SHA-256 differs from the manifest's")
+    return lines
 
 
 def strangers(directory: Path, files: dict[str, dict[str, Any]]) -> list[str]:
@@ -245,14 +248,14 @@ def check_loadable(path: Path, option: str) -> None:
     Raises:
         ConfigurationError: the absolute path contains [, ] or a backslash.
     """
-    if found := [character for character in "[]\\" if character in str(path.absolute())]:
-        cause = f"{path.absolute()} contains {' and '.join(found)}: TensorFlow cannot load a model from there"
+    if characters := [character for character in "[]\\" if character in str(path.absolute())]:
+        cause = f"{path.absolute()} contains {' and '.join(characters)}: TensorFlow cannot load a model from there"
         raise ConfigurationError(cause, f"Name another directory with {option}.")
 
 
 def _sha256(path: Path, sync: bool) -> str:
     with path.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
+        hexdigest = hashlib.file_digest(file, "sha256").hexdigest()
         if sync:
             os.fsync(file.fileno())
-    return found
+    return hexdigest

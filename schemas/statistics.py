@@ -37,16 +37,16 @@ def read(path: Path) -> "dict[str, pb.DatasetFeatureStatistics]":
     return {dataset.name: dataset for dataset in pb.DatasetFeatureStatisticsList.FromString(record).datasets}
 
 
-def encode(split: str, found: Any, duplicates: int, leaked: Mapping[str, int]) -> "pb.DatasetFeatureStatistics":
+def encode(split: str, images: Any, duplicates: int, leaked: Mapping[str, int]) -> "pb.DatasetFeatureStatistics":
     """One split's `components._data.statistics.ImageStatistics` as a proto. `leaked`: images also in another split."""
-    dataset = pb.DatasetFeatureStatistics(name=split, num_examples=found.records)
-    _image(dataset, found, duplicates, leaked)
+    dataset = pb.DatasetFeatureStatistics(name=split, num_examples=images.records)
+    _image(dataset, images, duplicates, leaked)
     for i, side in enumerate(("height", "width", "channels")):
-        _categorical(dataset, f"image/{side}", _marginal(found.sizes, i), found.records)
-    _categorical(dataset, "label", found.labels, found.records)
+        _categorical(dataset, f"image/{side}", _marginal(images.sizes, i), images.records)
+    _categorical(dataset, "label", images.labels, images.records)
     for i, part in enumerate(("dataset", "version", "split")):
         _categorical(
-            dataset, f"source/{part}", _marginal(found.sources, i), found.records, pb.FeatureNameStatistics.BYTES
+            dataset, f"source/{part}", _marginal(images.sources, i), images.records, pb.FeatureNameStatistics.BYTES
         )
     return dataset
 
@@ -58,25 +58,27 @@ def custom(dataset: "pb.DatasetFeatureStatistics", name: str) -> float:
 
 def brightness(dataset: "pb.DatasetFeatureStatistics") -> dict[str, tuple[float, float]]:
     """By label: mean and standard deviation over its images of their mean pixel. Empty where it was not counted."""
-    found = {s.name: s.num for s in feature(dataset, "image").custom_stats}
+    numbers = {s.name: s.num for s in feature(dataset, "image").custom_stats}
     start = "brightness of label "
     return {
-        name.removeprefix(start): (found[name], found[name.replace("brightness", "deviation", 1)])
-        for name in found
+        name.removeprefix(start): (numbers[name], numbers[name.replace("brightness", "deviation", 1)])
+        for name in numbers
         if name.startswith(start)
     }
 
 
 def leaked(dataset: "pb.DatasetFeatureStatistics") -> dict[str, int]:
     """The number of images of this split that are also in each other split."""
-    found = feature(dataset, "image").custom_stats
-    return {s.name.removeprefix("also in "): int(s.num) for s in found if s.name.startswith("also in ") and s.num}
+    custom_stats = feature(dataset, "image").custom_stats
+    return {
+        s.name.removeprefix("also in "): int(s.num) for s in custom_stats if s.name.startswith("also in ") and s.num
+    }
 
 
 def pixels(dataset: "pb.DatasetFeatureStatistics") -> list[float]:
     """Counts of the 256 pixel values."""
-    found = next(s.histogram for s in feature(dataset, "image").custom_stats if s.name == "pixel histogram")
-    return [bucket.sample_count for bucket in found.buckets]
+    histogram = next(s.histogram for s in feature(dataset, "image").custom_stats if s.name == "pixel histogram")
+    return [bucket.sample_count for bucket in histogram.buckets]
 
 
 def values(dataset: "pb.DatasetFeatureStatistics", name: str) -> dict[str, int]:
@@ -93,31 +95,31 @@ def feature(dataset: "pb.DatasetFeatureStatistics", name: str) -> "pb.FeatureNam
     raise KeyError(name)
 
 
-def _image(dataset: Any, found: Any, duplicates: int, leaked: Mapping[str, int]) -> None:
+def _image(dataset: Any, images: Any, duplicates: int, leaked: Mapping[str, int]) -> None:
     stats = dataset.features.add(type=pb.FeatureNameStatistics.BYTES)
     stats.path.step.append("image")
-    _common(stats.bytes_stats.common_stats, found.records, found.no_image)
-    stats.bytes_stats.avg_num_bytes = found.image_bytes / max(1, found.records - found.no_image)
+    _common(stats.bytes_stats.common_stats, images.records, images.no_image)
+    stats.bytes_stats.avg_num_bytes = images.image_bytes / max(1, images.records - images.no_image)
     numbers = {
-        "pixel mean": found.pixels.mean,
-        "pixel std": found.pixels.std,
-        "malformed": found.malformed,
-        "constant": found.constant,
+        "pixel mean": images.pixels.mean,
+        "pixel std": images.pixels.std,
+        "malformed": images.malformed,
+        "constant": images.constant,
         "duplicates": duplicates,
     } | {f"also in {split}": count for split, count in sorted(leaked.items())}
-    for label in sorted(found.labels):
-        mean, deviation = found.brightness(label)
+    for label in sorted(images.labels):
+        mean, deviation = images.brightness(label)
         numbers |= {f"brightness of label {label}": mean, f"deviation of label {label}": deviation}
     for name, number in numbers.items():
         stats.custom_stats.add(name=name, num=number)
     whole = stats.custom_stats.add(name="pixel histogram").histogram
-    for value, count in enumerate(found.pixels.counts):
+    for value, count in enumerate(images.pixels.counts):
         whole.buckets.add(low_value=value, high_value=value + 1, sample_count=count)
     quantiles = stats.custom_stats.add(name="pixel quantiles").histogram
     quantiles.type = pb.Histogram.QUANTILES
     for i in range(QUANTILES):
-        low, high = (found.pixels.quantile(q / QUANTILES) for q in (i, i + 1))
-        quantiles.buckets.add(low_value=low, high_value=high, sample_count=found.pixels.total / QUANTILES)
+        low, high = (images.pixels.quantile(q / QUANTILES) for q in (i, i + 1))
+        quantiles.buckets.add(low_value=low, high_value=high, sample_count=images.pixels.total / QUANTILES)
 
 
 def _categorical(dataset: Any, name: str, counts: Mapping[Any, int], records: int, kind: Any = None) -> None:
@@ -137,8 +139,8 @@ def _common(common: Any, records: int, missing: int) -> None:
 
 
 def _marginal(counts: Mapping[tuple[Any, ...], int], position: int) -> dict[Any, int]:
-    found: dict[Any, int] = {}
+    totals: dict[Any, int] = {}
     for key, count in counts.items():
         if key[position] not in (-1, ""):  # the parser's value for a missing feature
-            found[key[position]] = found.get(key[position], 0) + count
-    return found
+            totals[key[position]] = totals.get(key[position], 0) + count
+    return totals

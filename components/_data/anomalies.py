@@ -53,10 +53,10 @@ def against(contract: Contract, dataset: Any) -> Iterator[Anomaly]:
             yield from _outside(contract, dataset, feature)
 
 
-def _types(found: Any) -> list[int]:
+def _types(statistics: Any) -> list[int]:
     """Schema types that a feature's statistics are compatible with."""
     kinds = {0: [schema_pb2.INT], 1: [schema_pb2.FLOAT], 2: [schema_pb2.BYTES], 3: [schema_pb2.BYTES]}
-    return kinds.get(found.type, [])
+    return kinds.get(statistics.type, [])
 
 
 def _outside(contract: Contract, dataset: Any, feature: Any) -> Iterator[Anomaly]:

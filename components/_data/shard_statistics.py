@@ -44,14 +44,14 @@ def read(parts: list[Path]) -> ImageStatistics:
 def write(out: Path, splits: Mapping[str, list[Path]]) -> dict[str, int]:
     """Writes `stats.tfrecord` and `leaked.json`. Returns the number of records in each split."""
     described = {split: read(parts) for split, parts in splits.items()}
-    found = duplicates.duplicates(
+    copies = duplicates.duplicates(
         {split: [part.with_suffix(".npy") for part in parts] for split, parts in splits.items()}
     )
-    across = {split: Counter({b: n for (a, b), n in found.across.items() if a == split}) for split in splits}
+    across = {split: Counter({b: n for (a, b), n in copies.across.items() if a == split}) for split in splits}
     statistics.write(
-        out / "stats.tfrecord", [statistics.encode(s, described[s], found.within[s], across[s]) for s in splits]
+        out / "stats.tfrecord", [statistics.encode(s, described[s], copies.within[s], across[s]) for s in splits]
     )
     for split in duplicates.TESTED:
         if split in splits:
-            Statistics.write_leaked(out, split, (index for s, index in found.leaked if s == split))
+            Statistics.write_leaked(out, split, (index for s, index in copies.leaked if s == split))
     return {split: each.records for split, each in described.items()}

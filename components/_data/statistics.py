@@ -119,18 +119,18 @@ class ImageStatistics:
 
     def to_json(self) -> str:
         """The same as text, to be merged later."""
-        found = {f.name: getattr(self, f.name) for f in fields(self)}
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
         return json.dumps(
-            {name: value.counts if isinstance(value, Histogram) else _pairs(value) for name, value in found.items()}
+            {name: value.counts if isinstance(value, Histogram) else _pairs(value) for name, value in values.items()}
         )
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        found = json.loads(text)
-        pixels = Histogram(tuple(found.pop("pixels")))
+        values = json.loads(text)
+        pixels = Histogram(tuple(values.pop("pixels")))
         return cls(
             pixels=pixels,
-            **{name: value if isinstance(value, int) else _counter(value) for name, value in found.items()},
+            **{name: value if isinstance(value, int) else _counter(value) for name, value in values.items()},
         )
 
 

@@ -33,30 +33,30 @@ def compare(
         probabilities = table[column].combine_chunks()
         given = probabilities.values.to_numpy().reshape(len(probabilities), -1)[counted]
         answers = given.argmax(1)
-        found: np.ndarray = (answers == labels) & np.isfinite(given).all(1)
-        return found
+        comparisons: np.ndarray = (answers == labels) & np.isfinite(given).all(1)
+        return comparisons
 
     def beside(other: str, version: int, column: str, gate: Paired | Budget) -> dict[str, Any]:
-        found = paired.compare(right("probabilities"), right(column), margin=gate.margin, alpha=gate.alpha)
-        words = found.words(f"version {version}")
+        comparisons = paired.compare(right("probabilities"), right(column), margin=gate.margin, alpha=gate.alpha)
+        words = comparisons.words(f"version {version}")
         return {
             "with": other,
             "version": version,
             "by": "paired",
             "words": words,
-            **asdict(found),
-            "interval": list(found.interval),
+            **asdict(comparisons),
+            "interval": list(comparisons.interval),
         }
 
-    found = []
+    comparisons = []
     if baseline:
-        found.append(beside(BASELINE, baseline.version, "probabilities_baseline", gates.get(Paired)))
+        comparisons.append(beside(BASELINE, baseline.version, "probabilities_baseline", gates.get(Paired)))
     if best and best.kept:
         same = baseline is not None and baseline.version == best.version
-        found.append(beside(BEST, best.version, f"probabilities_{BASELINE if same else BEST}", gates.get(Budget)))
+        comparisons.append(beside(BEST, best.version, f"probabilities_{BASELINE if same else BEST}", gates.get(Budget)))
     elif best:
-        found.append(_recorded(best, accuracy))
-    return found
+        comparisons.append(_recorded(best, accuracy))
+    return comparisons
 
 
 def _recorded(best: Best, accuracy: float) -> dict[str, Any]:

@@ -66,5 +66,5 @@ def confusion(row: "np.ndarray", classes: int) -> "np.ndarray":
 
 def bins(row: "np.ndarray", classes: int) -> "np.ndarray":
     """[3, BINS]: count, sum of confidences, correct predictions."""
-    found: np.ndarray = row[classes**2 + 2 :].reshape(3, BINS)
-    return found
+    bins: np.ndarray = row[classes**2 + 2 :].reshape(3, BINS)
+    return bins

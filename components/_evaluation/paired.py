@@ -45,7 +45,7 @@ class Comparison:
             if self.difference
             else "level"
         )
-        said = {
+        statement = {
             "better": f"{size} than {other}",
             "worse": f"{size} than {other}",
             "equivalent": f"as good as {other} to within {100 * self.margin:g} points",
@@ -55,12 +55,12 @@ class Comparison:
         p = "p < 0.001" if self.p < 0.001 else f"p = {self.p:.2g}"
         only = "image" if self.only_candidate == 1 else "images"
         seen = [
-            *([size] if size not in said else []),
+            *([size] if size not in statement else []),
             f"{100 * (1 - 2 * self.alpha):g} % interval {low} to {high}, {p}",
             f"{self.only_candidate:,} {only} only it got right, {self.only_other:,} only the other",
         ]
         more = f"; about {self.more_examples:,} more like these are needed to decide" if self.more_examples else ""
-        return f"{said} ({'; '.join(seen)}){more}"
+        return f"{statement} ({'; '.join(seen)}){more}"
 
     @property
     def count(self) -> int:

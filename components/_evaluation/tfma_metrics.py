@@ -24,10 +24,10 @@ class Figure(beam.CombineFn):
         return np.zeros(metrics.size(self.classes))
 
     def add_input(self, accumulator: np.ndarray, element: Any) -> np.ndarray:
-        found = tfma.metrics.to_label_prediction_example_weight(
+        pairs = tfma.metrics.to_label_prediction_example_weight(
             element, self.eval_config, self.key.model_name, flatten=False
         )
-        for label, prediction, _ in found:
+        for label, prediction, _ in pairs:
             accumulator = accumulator + metrics.sums(
                 label.reshape(-1).astype(np.int64), prediction.reshape(1, -1), self.classes
             )

@@ -39,30 +39,30 @@ def main() -> dict[str, object]:
     expected = np.load(task["probabilities"], allow_pickle=False)
     started = time.perf_counter()
     model = tf.saved_model.load(task["saved_model"])
-    found: dict[str, object] = {"load_seconds": time.perf_counter() - started}
+    result: dict[str, object] = {"load_seconds": time.perf_counter() - started}
     loaded = memory_mb("VmRSS")
     calls = {name: model.signatures[name] for name in ("serving_default", "images")}
     probes = {
         "serving_default": {"examples": np.array(records, object)},
         "images": {"images": pixels(calls["images"], records)},
     }
-    heard = {name: call(**constants(probes[name])) for name, call in calls.items()}
-    answers = [each["probabilities"].numpy() for each in heard.values()]
+    outputs = {name: call(**constants(probes[name])) for name, call in calls.items()}
+    answers = [each["probabilities"].numpy() for each in outputs.values()]
     backwards = calls["serving_default"](examples=tf.constant(records[::-1]))["probabilities"].numpy()
     answers.append(backwards[::-1])  # each image has its own prediction, wherever it is in the batch
-    for name, each in heard.items():
+    for name, each in outputs.items():
         if not np.array_equal(each["class"].numpy(), each["probabilities"].numpy().argmax(-1)):
             return {"error": f"signature {name}: class is not the most probable one"}
-    found["difference"] = max(float(np.abs(answer - expected).max()) for answer in answers)
-    found["latency"] = [
+    result["difference"] = max(float(np.abs(answer - expected).max()) for answer in answers)
+    result["latency"] = [
         {"signature": name, "batch": batch, **latency(call, constants(probes[name], batch))}
         for name, call in calls.items()
         for batch in task["batches"]
     ]
-    found["memory"] = {"tensorflow_mb": alone, "loaded_mb": loaded - alone, "peak_mb": memory_mb("VmHWM") - alone}
-    found["signatures"] = signatures(task["saved_model"])
-    found["served"] = signatures(task["served"]) if task["served"] else None
-    return found
+    result["memory"] = {"tensorflow_mb": alone, "loaded_mb": loaded - alone, "peak_mb": memory_mb("VmHWM") - alone}
+    result["signatures"] = signatures(task["saved_model"])
+    result["served"] = signatures(task["served"]) if task["served"] else None
+    return result
 
 
 def memory_mb(name: str) -> float:

@@ -30,7 +30,7 @@ def arrived(*, spans: Unkeyed[Spans]) -> Arrivals:
         if not directory.is_dir():
             remedy = "Make it, or name another: --set spans.directory=FOLDER"
             raise ConfigurationError(f"spans.directory {directory} is not a directory", remedy)
-        found = {
+        folders = {
             called(p.name): p
             for p in directory.iterdir()
             if p.name.startswith("span-") and _is_complete(p, spans.ready)
@@ -38,10 +38,10 @@ def arrived(*, spans: Unkeyed[Spans]) -> Arrivals:
     except OSError as error:
         remedy = "Fix its permissions, or name another: --set spans.directory=FOLDER"
         raise ConfigurationError(f"spans.directory {directory} cannot be read: {error.strerror}", remedy) from error
-    known = {name: _mark(found[name]) for name in in_order(found)}
+    known = {name: _mark(folders[name]) for name in in_order(folders)}
     digest = hashlib.sha256(repr(list(known.items())).encode()).hexdigest()
     return Arrivals(
-        directory.absolute(), digest=digest, spans=known, dates={name: _date(found[name]) for name in known}
+        directory.absolute(), digest=digest, spans=known, dates={name: _date(folders[name]) for name in known}
     )
 
 
@@ -54,10 +54,10 @@ def _is_complete(span: Path, ready: str) -> bool:
 
 def _mark(span: Path) -> str:
     """Digest of the names, sizes, times and modes of the span's files; of the error, if a file cannot be inspected."""
-    found: list[tuple[str, int, int, int]] = []
+    entries: list[tuple[str, int, int, int]] = []
 
     def failed(path: Path, error: OSError) -> None:
-        found.append((str(path), error.errno or 0, 0, 0))
+        entries.append((str(path), error.errno or 0, 0, 0))
 
     for folder, _, names in os.walk(span, onerror=lambda error: failed(span, error)):
         for path in (Path(folder, name) for name in names):
@@ -67,8 +67,8 @@ def _mark(span: Path) -> str:
                 failed(path, error)
             else:
                 written = stat.st_mtime_ns if path.name != READY else 0
-                found.append((str(path.relative_to(span)), stat.st_size, written, stat.st_mode))
-    return hashlib.sha256(repr(sorted(found)).encode()).hexdigest()[:16]
+                entries.append((str(path.relative_to(span)), stat.st_size, written, stat.st_mode))
+    return hashlib.sha256(repr(sorted(entries)).encode()).hexdigest()[:16]
 
 
 def _date(span: Path) -> str:

@@ -77,10 +77,10 @@ def pieces(folder: Path, labels: list[str], size: int) -> list[Piece]:
             raise DataError(
                 f"{folder} holds {kinds[0][0].name} and {kinds[1][0].name}: images in more than one form", FIX
             )
-        found = [*_images(folders, labels, size), *_pairs(idx), *(Piece("records", (str(p),)) for p in records)]
-        if not found:
+        parts = [*_images(folders, labels, size), *_pairs(idx), *(Piece("records", (str(p),)) for p in records)]
+        if not parts:
             raise DataError(f"{folder} holds no images", FIX)
-        return found
+        return parts
 
 
 def _check_plain(folder: Path) -> None:
@@ -104,15 +104,15 @@ def _images(folders: list[Path], labels: list[str], size: int) -> Iterator[Piece
     for folder in folders:
         if (other := forms.setdefault(nfc(folder.name), folder)) != folder:
             raise DataError(f"{other} and {folder} have the same name in two Unicode forms", FIX)
-    found = [
+    images = [
         (path, label) for folder, label in known for path in sorted(folder.iterdir()) if not path.name.startswith(".")
     ]
-    if wrong := next((path for path, _ in found if not path.name.lower().endswith(SUFFIXES)), None):
+    if wrong := next((path for path, _ in images if not path.name.lower().endswith(SUFFIXES)), None):
         raise DataError(f"{wrong} is not an image; {', '.join(SUFFIXES)} are supported", FIX)
-    if wrong := next((path for path, _ in found if path.is_dir()), None):
+    if wrong := next((path for path, _ in images if path.is_dir()), None):
         raise DataError(f"{wrong} is a folder with the name of an image", FIX)
-    for start in range(0, len(found), size):
-        batch = found[start : start + size]
+    for start in range(0, len(images), size):
+        batch = images[start : start + size]
         yield Piece("images", tuple(str(path) for path, _ in batch), tuple(label for _, label in batch))
 
 
@@ -181,13 +181,13 @@ def _records(path: str) -> Iterator[tuple["np.ndarray", int]]:
     spec["image"] = tf.io.FixedLenFeature([], tf.string, b"")
     try:
         for record in tf.compat.v1.io.tf_record_iterator(os.fsencode(path)):
-            found = {name: value.numpy() for name, value in tf.io.parse_single_example(record, spec).items()}
-            shape = [int(found[f"image/{side}"]) for side in ("height", "width", "channels")]
-            content = found["image"]
+            features = {name: value.numpy() for name, value in tf.io.parse_single_example(record, spec).items()}
+            shape = [int(features[f"image/{side}"]) for side in ("height", "width", "channels")]
+            content = features["image"]
             raw = min(shape) > 0 and len(content) == math.prod(shape)  # numpy's product wraps around
             yield (
                 np.frombuffer(content, np.uint8).reshape(shape) if raw else _decoded(decode, content, path),
-                int(found["label"]),
+                int(features["label"]),
             )
     except tf.errors.OpError as error:
         raise DataError(

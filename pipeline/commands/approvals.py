@@ -69,9 +69,9 @@ def approve(
     from pipeline.runs.session import Session
 
     lineage = lineage_at(root, database)
-    found, asked = Approvals(lineage, root), run_of(lineage, number, root)
-    row, config = found.row(number), Config.model_validate_json(json.dumps(asked["config"]))
-    check(row, asked, config, by, reason)
+    approvals, run = Approvals(lineage, root), run_of(lineage, number, root)
+    row, config = approvals.row(number), Config.model_validate_json(json.dumps(run["config"]))
+    check(row, run, config, by, reason)
     session = Session(
         root=root,
         serving_dir=Path(row["shelf"]).parent,
@@ -82,8 +82,8 @@ def approve(
         verbose=verbose,
     )
     session.plan(config)  # a model that cannot be pushed must not be approved, because approval is final
-    found.decide(number, approved=True, by=by, reason=reason)
-    outcome = session.run(config, name=asked["profile"], command=typed())
+    approvals.decide(number, approved=True, by=by, reason=reason)
+    outcome = session.run(config, name=run["profile"], command=typed())
     if as_json:
         print(json.dumps(outcome.as_json(), indent=2))
     else:
@@ -103,7 +103,7 @@ def reject(
     from pipeline.runs.approvals import Approvals, check
 
     lineage = lineage_at(root, database)
-    found, asked = Approvals(lineage, root), run_of(lineage, number, root)
-    check(found.row(number), asked, Config.model_validate_json(json.dumps(asked["config"])), by, reason)
-    found.decide(number, approved=False, by=by, reason=reason)
+    approvals, run = Approvals(lineage, root), run_of(lineage, number, root)
+    check(approvals.row(number), run, Config.model_validate_json(json.dumps(run["config"])), by, reason)
+    approvals.decide(number, approved=False, by=by, reason=reason)
     print(f"the model of run {number} was rejected by {by}; it will not be pushed")

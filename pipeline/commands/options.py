@@ -74,10 +74,10 @@ def lineage_at(root: Path, database: str | None) -> Any:
 
 
 def run_of(lineage: Any, number: int | None, root: Path) -> dict[str, Any]:
-    found: dict[str, Any] | None = lineage.run(number)
-    if found is None:
+    row: dict[str, Any] | None = lineage.run(number)
+    if row is None:
         raise ConfigurationError(
             f"there is no run {'yet' if number is None else number} in {root}",
             "List them with python -m pipeline runs.",
         )
-    return found
+    return row

@@ -52,12 +52,12 @@ def show(
     from pipeline.report import terminal
 
     lineage = lineage_at(root, database)
-    found = run_of(lineage, number, root)
-    executions = lineage.executions(found["run"])
+    run = run_of(lineage, number, root)
+    executions = lineage.executions(run["run"])
     if as_json:
-        print(json.dumps({**found, "stages": executions}, indent=2))
+        print(json.dumps({**run, "stages": executions}, indent=2))
     else:
-        terminal.show(found, executions)
+        terminal.show(run, executions)
 
 
 def report(
@@ -90,8 +90,8 @@ def report(
         written = pages.write(every, folder)
         summary = every.as_json()
     else:
-        found = run_of(lineage, number, root)
-        gathered = gather(Store(root), found, lineage.executions(found["run"]))
+        run = run_of(lineage, number, root)
+        gathered = gather(Store(root), run, lineage.executions(run["run"]))
         written = html.write(gathered, folder)
         summary = gathered.as_json()
     if as_json:

@@ -146,7 +146,7 @@ def status(root: Root = DEFAULT_ROOT, as_json: Json = False, verbose: Verbose = 
         )
     alive = _alive(root)
     if as_json:
-        print(json.dumps({"alive": alive, **state.model_dump(mode="json")}, indent=2))
+        print(json.dumps({"alive": alive, **state.as_json()}, indent=2))
         return
     zone = zoneinfo.ZoneInfo(state.timezone)
     for entry in state.recent[-1:]:
@@ -180,10 +180,10 @@ def _news(config: "Config") -> "News | None":
     from pipeline.schedule.scheduler import News
 
     try:
-        found = complete(config)
+        arrivals = complete(config)
     except (GatelineError, OSError):
         return None
-    return News(found.digest, f"new span {list(found.spans)[-1]}") if found and found.spans else None
+    return News(arrivals.digest, f"new span {list(arrivals.spans)[-1]}") if arrivals and arrivals.spans else None
 
 
 def _keep(planned: "Schedule", once: bool) -> None:

@@ -108,19 +108,19 @@ def verify(
     signing.ready(keys)
     names = [_name(root, serving_dir, model)] if number else _names(root, serving_dir, model)
     shelves = [_shelf(root, serving_dir, name) for name in names]
-    found, commands = dict[str, list[str]](), dict[str, None]()
+    damage, commands = dict[str, list[str]](), dict[str, None]()
     for shelf in shelves:
         for path in [shelf.place(number)] if number else shelf.places():
             wrong = shelf.findings(path) + (signing.check(path, keys) if keys and path.is_dir() else [])
             if os.path.lexists(path):  # unless the version was removed in the meantime
-                found[f"{shelf.model}/{path.name}"] = wrong
+                damage[f"{shelf.model}/{path.name}"] = wrong
                 commands |= {shelf.command("rollback"): None} if wrong else {}
     if as_json:
-        print(json.dumps(found, indent=2))
+        print(json.dumps(damage, indent=2))
     else:
-        for name, wrong in found.items():
+        for name, wrong in damage.items():
             print("\n".join(printable(f"{name}  {line}") for line in wrong or ["intact"]))
-    if bad := [name for name, wrong in found.items() if wrong]:
+    if bad := [name for name, wrong in damage.items() if wrong]:
         remedy = f"Move it away if it is not served; if it is, roll back first: {'; '.join(commands)}"
         raise DataError(f"{', '.join(bad)} {'differs' if len(bad) == 1 else 'differ'} from what was pushed", remedy)
 

@@ -25,20 +25,20 @@ def verify(
 
     lineage, store = lineage_at(root, database), Store(root)
     with store.lock(wait=wait) if store.is_writable else contextlib.nullcontext():
-        found = look(store, lineage)
+        checked = look(store, lineage)
     if as_json:
-        print(json.dumps(found.as_json(), indent=2))
+        print(json.dumps(checked.as_json(), indent=2))
     else:
         table = terminal.new_table("artifact", "problem", "remedy")
-        for damage in found.damage:
+        for damage in checked.damage:
             table.add_row(damage.artifact, damage.what, damage.remedy)
-        checked = f"{found.artifacts} artifacts, {found.files:,} files, {in_words(found.bytes)}"
-        terminal.say(*([table] if found.damage else [f"{checked}: all intact"]))
-    if found.damage:
-        many = len(found.damage)
+        summary = f"{checked.artifacts} artifacts, {checked.files:,} files, {in_words(checked.bytes)}"
+        terminal.say(*([table] if checked.damage else [f"{summary}: all intact"]))
+    if checked.damage:
+        many = len(checked.damage)
         raise DataError(
             f"{many} problem{'s'[: many != 1]} in the store {root}",
-            found.damage[0].remedy,
+            checked.damage[0].remedy,
         )
 
 
@@ -75,7 +75,7 @@ def gc(
         print(json.dumps({**plan.as_json(), "removed": not dry_run}, indent=2))
         return
     terminal.say(*(f"artifact  {name}" for name in plan.artifacts), *(f"scratch   {name}" for name in plan.scratch))
-    others = f"{len(plan.papers)} reports, logs and pinned inputs"
+    others = f"{len(plan.others)} reports, logs and pinned inputs"
     gone = f"{len(plan.artifacts)} artifacts, {len(plan.scratch)} scratch directories, {others}"
     terminal.say(
         f"{gone}: {in_words(plan.bytes)} {'would be' if dry_run else 'are'} free; {len(plan.kept)} artifacts are kept"

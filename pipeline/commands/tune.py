@@ -62,8 +62,8 @@ def tune(
         verbose=verbose,
     )
     name = str(config) if config else profile
-    found = tune.search(session, loaded, workers=workers, name=name, command=typed())
+    result = tune.search(session, loaded, workers=workers, name=name, command=typed())
     if as_json:
-        print(json.dumps(found.as_json(), indent=2))
+        print(json.dumps(result.as_json(), indent=2))
     else:
-        tune.show(found)
+        tune.show(result)

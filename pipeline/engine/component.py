@@ -86,9 +86,9 @@ class Component:
 
     @functools.cached_property
     def parameters(self) -> dict[str, inspect.Parameter]:
-        found = dict(inspect.signature(self.function).parameters)
-        found.pop("run", None)
-        return found
+        parameters = dict(inspect.signature(self.function).parameters)
+        parameters.pop("run", None)
+        return parameters
 
     def is_input(self, name: str) -> bool:
         return self.parameters[name].kind is not inspect.Parameter.KEYWORD_ONLY
@@ -180,10 +180,10 @@ class Node:
     @property
     def needs(self) -> list[str]:
         """The stages just before this one, through resolvers."""
-        found: dict[str, None] = {}
+        names: dict[str, None] = {}
         for each in self.inputs.values():
-            found |= dict.fromkeys(each.needs if each.component.kind == "resolver" else [each.name])
-        return list(found)
+            names |= dict.fromkeys(each.needs if each.component.kind == "resolver" else [each.name])
+        return list(names)
 
     def upto(self, stage: str) -> "Node":
         """The part of the line that ends with `stage`.

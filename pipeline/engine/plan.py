@@ -20,7 +20,7 @@ Action = Literal["reuse", "run", "resolve", "wait", "refused"]
 
 @dataclass(frozen=True)
 class Rerun:
-    """The stages that run even if nothing changed, as the user asked."""
+    """The stages that run even if nothing changed, as the user requested."""
 
     force: frozenset[str] = frozenset()  # just these stages
     from_stage: str | None = None  # this one and all later ones
@@ -113,8 +113,8 @@ class Planner:
         return self._decide_cached(node, key, given=given)
 
     def _decide_cached(self, node: Node, key: CacheKey, *, given: bool) -> Step:
-        if not given and (asked := self.again.reason(node)) is not None:
-            return Step(node, "run", asked, key)
+        if not given and (forced := self.again.reason(node)) is not None:
+            return Step(node, "run", forced, key)
         if artifact := self.store.find(node.name, key.digest, node.component.output):
             return Step(node, "reuse", "nothing changed", key, artifact)
         if given:

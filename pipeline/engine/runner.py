@@ -38,7 +38,7 @@ class Progress(Protocol):
     """What is notified of the progress of a run."""
 
     def started(self, stage: str) -> None: ...
-    def said(self, stage: str, text: str) -> None: ...
+    def message(self, stage: str, text: str) -> None: ...
     def ended(self, stage: str, state: str, why: str, seconds: float) -> None: ...
 
 
@@ -185,7 +185,7 @@ class Execution:
                 beam_on=self.beam_on,
                 ahead=self._ahead.get(step.name),
                 earlier=lambda: self.store.alike(step.name, parts, step.node.component.output),
-                _say=lambda text: self.progress.said(step.name, text),
+                _say=lambda text: self.progress.message(step.name, text),
             )
             artifact: Artifact = step.node.component.function(**inputs, **step.node.settings, run=run)
             if step.node.component.kind == "always":

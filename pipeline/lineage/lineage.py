@@ -70,9 +70,9 @@ class Lineage:
             kind = GatelineError if _full(cause) or "locked" in cause else StoreError
             remedy = _remedy(cause, "Name another with --database.")
             raise kind(f"cannot open the lineage database {_shown(url)}: {cause}", remedy) from None
-        found = cls(engine, store)
-        weakref.finalize(found, engine.dispose)  # closes its connections when it is garbage-collected
-        return found
+        lineage = cls(engine, store)
+        weakref.finalize(lineage, engine.dispose)  # closes its connections when it is garbage-collected
+        return lineage
 
     @classmethod
     def at(cls, root: Path, url: str | None) -> "Lineage":
@@ -180,12 +180,12 @@ class Lineage:
         if self.engine.dialect.name != "sqlite":
             return []
         with self.reading() as c:
-            found = [str(row[0]) for row in c.execute(sql.text("PRAGMA integrity_check"))]
-            found += [
+            lines = [str(row[0]) for row in c.execute(sql.text("PRAGMA integrity_check"))]
+            lines += [
                 f"{row[0]} row {row[1]} refers to a missing {row[2]}"
                 for row in c.execute(sql.text("PRAGMA foreign_key_check"))
             ]
-        return [line for line in found if line != "ok"]
+        return [line for line in lines if line != "ok"]
 
 
 def _shown(url: str) -> str:

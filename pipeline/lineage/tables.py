@@ -111,16 +111,16 @@ def prepare(engine: sql.Engine, *, read_only: bool = False) -> None:
     with engine.execution_options(writing=True).begin() as c:
         if engine.dialect.name == "postgresql":
             c.execute(sql.text("SELECT pg_advisory_xact_lock(:of_gateline)"), {"of_gateline": 0x6761746C})
-        found = _found(c)
-        if found > VERSION:
+        version = _found(c)
+        if version > VERSION:
             supported = f"this version of gateline supports {VERSION}"
-            cause = f"the lineage database {engine.url.render_as_string()} has schema {found}, {supported}"
+            cause = f"the lineage database {engine.url.render_as_string()} has schema {version}, {supported}"
             raise StoreError(without_passwords(cause), "Upgrade gateline, or name another with --database.")
-        if found == 0:
+        if version == 0:
             metadata.create_all(c)
         else:
             _stamp.create(c, checkfirst=True)
-            for step in _STEPS[found - 1 :]:
+            for step in _STEPS[version - 1 :]:
                 step(c)
         c.execute(_stamp.delete())
         c.execute(_stamp.insert().values(version=VERSION))

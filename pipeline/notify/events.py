@@ -26,10 +26,10 @@ def happened(lineage: Lineage, number: int) -> Iterator[dict[str, Any]]:
 
     if run["state"] == RunState.PUSHED:
         pushed, evaluated = made["push"], made.get("evaluate")
-        found = {"version": pushed["facts"]["version"], "path": pushed["path"]}
-        found |= {"accuracy": evaluated["facts"].get("accuracy")} if evaluated else {}
-        words = f", accuracy {found['accuracy']:.4f}" if found.get("accuracy") else ""
-        yield event("pushed", this_run, f"version {found['version']} is served{words}", **found)
+        version = {"version": pushed["facts"]["version"], "path": pushed["path"]}
+        version |= {"accuracy": evaluated["facts"].get("accuracy")} if evaluated else {}
+        words = f", accuracy {version['accuracy']:.4f}" if version.get("accuracy") else ""
+        yield event("pushed", this_run, f"version {version['version']} is served{words}", **version)
     elif run["state"] in (RunState.REFUSED, RunState.WAITING):
         yield event(run["state"], last or this_run, run["message"] or run["state"])
     elif run["state"] in (RunState.FAILED, RunState.KILLED):

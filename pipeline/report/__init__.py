@@ -1,1 +1,1 @@
-"""What a person reads: the terminal's tables and the report's page."""
+"""The report's pages and the terminal's tables."""

@@ -26,7 +26,7 @@ LABELS = 24  # as many pushed versions are named on the plot
 
 def plot(rows: "Sequence[Row]") -> str:
     """Above, accuracy: pushed models as filled marks, refused ones as hollow marks, the served one as a line. Below, a
-    row for each gate: a thin line if it passed, a tall mark if it refused, nothing if it could not judge.
+    row for each gate: a thin line if it passed, a tall mark if it refused, nothing if it could not decide.
 
     At least one row has an accuracy.
     """
@@ -58,7 +58,7 @@ def plot(rows: "Sequence[Row]") -> str:
 def _accuracy(axes: Any, rows: "Sequence[Row]") -> None:
     seen = [(row, row.accuracy) for row in rows if row.accuracy is not None]
     values = sorted(accuracy for _, accuracy in seen)
-    # A model that failed altogether would press all others into one line: it is drawn at the lower edge.
+    # A failed model would compress the scale for all others: it is drawn at the lower edge.
     usual, top = values[len(values) // 10], values[-1]
     low = max(values[0], usual - max(top - usual, 0.005))
     room = max(top - low, 0.005)
@@ -102,7 +102,7 @@ def _gates(axes: Any, rows: "Sequence[Row]", gates: list[str]) -> None:
 
 
 def _stretches(rows: "Sequence[Row]", gate: str, verdict: str) -> Iterator[tuple[int, int]]:
-    """(first run, how many) of the stretches of runs, one number after the other, in which a gate gave this verdict."""
+    """(first run, how many) of consecutive runs in which a gate had this verdict."""
     same = [row.run for row in rows if row.gates.get(gate) == verdict]
     for _, stretch in itertools.groupby(enumerate(same), lambda pair: pair[1] - pair[0]):
         found = [run for _, run in stretch]

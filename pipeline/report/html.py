@@ -17,11 +17,11 @@ from pipeline.report.times import local, took
 from schemas import files
 from schemas.text import printable
 
-MOST_CLASSES = 24  # of a confusion matrix that is drawn; of more, the commonest mistakes are listed
+MOST_CLASSES = 24  # of a confusion matrix that is drawn; with more, the most common mistakes are listed
 
 
 def write(facts: Facts, folder: Path) -> dict[str, Path]:
-    """`run-N.html`, `run-N.json` and `run-N.md` in `folder`, by what they are: html, json, card."""
+    """`run-N.html`, `run-N.json` and `run-N.md` in `folder`, by kind: html, json, card."""
     name = f"run-{facts.run['run']}"
     texts = {"json": json.dumps(facts.as_json(), indent=2) + "\n", "card": card(facts), "html": page(facts)}
     endings = {"card": "md"}
@@ -29,7 +29,7 @@ def write(facts: Facts, folder: Path) -> dict[str, Path]:
 
 
 def save(path: Path, text: str) -> Path:
-    """A file of text, whole or absent.
+    """Writes a text file atomically.
 
     Raises:
         StoreError: it cannot be written.
@@ -41,7 +41,7 @@ def save(path: Path, text: str) -> Path:
 
 
 def page(facts: Facts) -> str:
-    """The page. Everything in it is escaped but the plots, which are our own SVG."""
+    """The page. Everything is escaped except the plots, which are our own SVG."""
     drawn = {name: Markup(svg) for name, svg in _plots(facts).items()}
     pictures = Pictures.of(facts.images)
     return (
@@ -58,8 +58,8 @@ def card(facts: Facts) -> str:
 
 
 def environment() -> jinja2.Environment:
-    """What the templates of this folder need; every value is escaped, and without control characters."""
-    found = jinja2.Environment(
+    """The templates and their filters. Every value is escaped, without control characters."""
+    templates = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
@@ -67,7 +67,7 @@ def environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    found.filters |= {
+    templates.filters |= {
         "local": local,
         "took": took,
         "number": number,
@@ -80,8 +80,8 @@ def environment() -> jinja2.Environment:
         "plain": plain,
         "indented": lambda text: Markup("\n".join(f"    {line}" for line in str(text).splitlines())),
     }
-    found.globals["views"] = views
-    return found
+    templates.globals["views"] = views
+    return templates
 
 
 def _yaml(value: object) -> str:
@@ -102,37 +102,37 @@ def interval(ends: Any) -> str:
 
 
 def percent(share: float | None) -> str:
-    """A probability; what is not quite nothing or all does not look as if it were."""
+    """A probability. Values near 0 and 1 are not rounded to them."""
     if share is None:
         return "not a number"
     return "< 0.1 %" if 0 < share < 0.0005 else "> 99.9 %" if 0.9995 <= share < 1 else f"{100 * share:.1f} %"
 
 
 def sentence(words: str) -> str:
-    """With a capital, a full stop, and no line broken before a per cent sign."""
+    """Starts with a capital, ends with a full stop, and has no line break before a percent sign."""
     return (words[:1].upper() + words[1:].rstrip(".") + ".").replace(" %", "\u00a0%") if words else ""
 
 
 def plain(value: object) -> Markup:
-    """Text on one line that Markdown shows as it is, whatever stands in it."""
+    """Text on one line, escaped for Markdown."""
     flat = re.sub(r"([\\`*_{}\[\]|#~$])", r"\\\1", " ".join(str(value).split()))
     return Markup(flat.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;"))
 
 
 def _plots(facts: Facts) -> dict[str, str]:
-    """The SVGs for which there are figures."""
+    """The SVGs of all plots that have data."""
     drawn: dict[str, str] = {}
-    found = facts.candidate
-    if found and found["overall"]["accuracy"] is not None:
+    candidate = facts.candidate
+    if candidate and candidate["overall"]["accuracy"] is not None:
         drawn["accuracies"] = plots.accuracies(
             [(row["name"], row["candidate"], row["baseline"]) for row in views.classes(facts)]
         )
-        corrupted = {name: row for name, row in found["corruptions"].items() if row["accuracy"] is not None}
+        corrupted = {name: row for name, row in candidate["corruptions"].items() if row["accuracy"] is not None}
         if corrupted:
             baseline = facts.metrics.get("baseline", {}).get("corruptions", {})
-            drawn["robustness"] = plots.robustness(found["overall"], corrupted, baseline)
-        if any(each["count"] for each in found["calibration"]):
-            drawn["reliability"] = plots.reliability(found["calibration"])
+            drawn["robustness"] = plots.robustness(candidate["overall"], corrupted, baseline)
+        if any(each["count"] for each in candidate["calibration"]):
+            drawn["reliability"] = plots.reliability(candidate["calibration"])
     labels = {name: split["labels"] for name, split in views.in_order(facts.splits).items() if split["labels"]}
     if labels:
         drawn["labels"] = plots.labels(labels)

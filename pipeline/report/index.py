@@ -1,4 +1,4 @@
-"""The page of all runs: served versions, history of accuracy and gates, every run in a table; and the same as JSON.
+"""The page of all runs: served versions, history of accuracy and gates, every run in a table; as HTML and JSON.
 
 write(gather(Store(root), lineage, root / "serving"), root / "reports")["html"]
 """
@@ -34,7 +34,7 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True)
 class Served:
-    """What the serving directory offers under one name. `run` is None where this store did not push it."""
+    """A model in the serving directory. `run` is None if this store did not push it."""
 
     model: str
     version: int | None
@@ -167,7 +167,7 @@ def _served(serving_dir: Path, runs: list[Json], artifacts: dict[int, RunArtifac
 
 
 def write(index: Index, folder: Path) -> dict[str, Path]:
-    """Writes `index.html` and `index.json`; their paths by kind. All but the plots, our own SVG, is escaped."""
+    """Writes `index.html` and `index.json`; their paths by kind. Everything is escaped except the plots, which are our own SVG."""
     page = environment()
     page.filters |= {"local": lambda moment: local(moment)[:16], "lasted": lasted}  # to the minute
     models = dict.fromkeys(row.model for row in index.rows if row.accuracy is not None)

@@ -17,8 +17,8 @@ with epy.lazy_imports():
     import imagecodecs
     import numpy as np
 
-BUDGET = 1_200_000  # bytes of all pixels together; a page stays below 3 MB, which in base64 is four thirds of that
-SIDE = 84  # CSS pixels, about; three times an MNIST digit
+BUDGET = 1_200_000  # bytes of all pixels together; keeps a page below 3 MB, since base64 adds a third
+SIDE = 84  # CSS pixels, approximately; three times an MNIST digit
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 svg = accuracies([("overall", {"accuracy": 0.98, "interval": [0.97, 0.99]}, None)])
 
-Sized for a telephone: 4.4 inches are the width of one, and on larger screens they grow.
+Sized for phones, which are 4.4 inches wide; on larger screens the plots grow.
 """
 
 import io
@@ -21,17 +21,17 @@ with epy.lazy_imports():
     from matplotlib import figure as figures
     from matplotlib import ticker
 
-# Stand-ins that no plot uses otherwise; in the SVG they become the variables of `_style.css.j2`.
+# Placeholder colours; in the SVG they become the variables of `_style.css.j2`.
 INK, DIM, LINE, PAPER, ACCENT, OTHER, BAD = "#010203", "#010204", "#010205", "#010206", "#010207", "#010208", "#010209"
 VARIABLES = {INK: "ink", DIM: "dim", LINE: "line", PAPER: "paper", ACCENT: "accent", OTHER: "other", BAD: "bad"}
 WIDTH = 4.4
 MOST_ROWS = 40  # of a plot with a row for each class
 LONGEST = 24  # characters of a name beside a plot
-FEW = 10  # images in a bin of confidence; fewer say little, and are drawn hollow
+FEW = 10  # images in a bin of confidence; bins with fewer are drawn hollow
 STYLE: Any = {
-    "svg.fonttype": "none",  # text stays text, in the page's font
-    "svg.hashsalt": "gateline",  # the same figures give the same file
-    "text.parse_math": False,  # a dollar is a dollar
+    "svg.fonttype": "none",  # keeps text as text, in the page's font
+    "svg.hashsalt": "gateline",  # makes the file reproducible
+    "text.parse_math": False,  # shows dollar signs
     "font.size": 10,
     "legend.fontsize": 9.5,
     "text.color": INK,
@@ -87,7 +87,7 @@ def accuracies(rows: Sequence[tuple[str, Row, Row | None]]) -> str:
 def robustness(clean: Row, corrupted: dict[str, Row], baseline: dict[str, Row]) -> str:
     """Accuracy under each corruption, of candidate and baseline. The line is the candidate's on clean images."""
     names = list(corrupted)
-    with _figure("accuracy under each corruption beside clean images", 0.8 + 0.32 * len(names)) as (figure, finish):
+    with _figure("accuracy under each corruption and on clean images", 0.8 + 0.32 * len(names)) as (figure, finish):
         axes = figure.subplots()
         axes.axvline(clean["accuracy"], color=ACCENT, linewidth=1, linestyle=(0, (4, 3)), label="candidate, clean")
         both = bool(baseline)
@@ -198,7 +198,7 @@ def _dots(axes: Any, points: list[tuple[float, Row]], colour: str, *, hollow: bo
 
 
 def _short(name: str) -> str:
-    """A name that leaves room for the plot."""
+    """A name, shortened to leave room for the plot."""
     shown: str = printable(name)
     return shown if len(shown) <= LONGEST else f"{shown[: LONGEST - 1]}…"
 
@@ -232,13 +232,13 @@ def svg(figure: Any, words: str) -> str:
     with warnings.catch_warnings():
         warnings.filterwarnings(
             "ignore", "Glyph .* missing from font", UserWarning
-        )  # text stays text: the page's font has it
+        )  # text is kept as text: the page's font has the glyph
         figure.savefig(drawn, format="svg", transparent=True, metadata=nothing)
     text = drawn.getvalue()
     text = text[text.index("<svg") :]
     for colour, name in VARIABLES.items():
         text = text.replace(colour, f"var(--{name})")
-    # Names are local to a drawing, but a page holds many.
+    # Ids are local to a plot, but a page holds many plots.
     own = re.sub(r"\W+", "-", words)
     text = re.sub(r'\bid="', f'id="{own}-', text)
     text = re.sub(r'((?:xlink:)?href="|url\()#', rf"\g<1>#{own}-", text)

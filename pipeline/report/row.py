@@ -14,12 +14,12 @@ class Row:
     started: str
     seconds: float | None
     accuracy: float | None  # on the test split, in [0, 1]
-    version: int | None  # pushed, or found to hold this model already
+    version: int | None  # pushed, or already holding this model
     gates: dict[str, str]  # by gate: "passed", "refused" or "too few examples"
     why: str  # one sentence
-    report: str | None  # the run's page, beside this one
+    report: str | None  # file name of the run's page
     damaged: list[str] = field(default_factory=list)  # files of its evaluation that cannot be read
-    new: str = ""  # the spans that were not there yet when this model was last served
+    new: str = ""  # the spans that are new since this model was last served
 
     @property
     def refused(self) -> list[str]:

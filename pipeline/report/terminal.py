@@ -71,19 +71,19 @@ def plan(steps: "list[Step]", *, as_json: bool) -> None:
     say(table)
 
 
-def outcome(found: "Outcome") -> None:
+def outcome(outcome_: "Outcome") -> None:
     """The gates, and the artifact of the last stage."""
-    if evaluation := next((made for made in found.made.values() if isinstance(made, Evaluation)), None):
+    if evaluation := next((made for made in outcome_.made.values() if isinstance(made, Evaluation)), None):
         say(gates(evaluation.gates()))
-    path = found.last.path
+    path = outcome_.last.path
     texts = {
         "pushed": (("pushed", "bold green"), f"  {path}"),
         "unchanged": (("nothing changed", "bold cyan"), f"  {path} already holds this model"),
-        "waiting": (("waiting", "bold yellow"), f"  {found.approve}"),
-        "partial": ((found.stage, "bold cyan"), f"  {path}"),
+        "waiting": (("waiting", "bold yellow"), f"  {outcome_.approve}"),
+        "partial": ((outcome_.stage, "bold cyan"), f"  {path}"),
     }
-    say(Text.assemble(*texts[found.state]))
-    say(Text(f"report  python -m pipeline report {found.run}{found.place}", "dim"))
+    say(Text.assemble(*texts[outcome_.state]))
+    say(Text(f"report  python -m pipeline report {outcome_.run}{outcome_.place}", "dim"))
 
 
 def gates(results: Iterable[GateResult]) -> Table:
@@ -95,14 +95,14 @@ def gates(results: Iterable[GateResult]) -> Table:
     return table
 
 
-def runs(found: list[dict[str, Any]]) -> None:
+def runs(rows: list[dict[str, Any]]) -> None:
     table = new_table("run", "profile", "started", "took", "outcome", "", right=("run", "took"))
-    for row in found:
+    for row in rows:
         first = (row["message"] or "").split("\n")[0]
         table.add_row(
             str(row["run"]), row["profile"], local(row["started"]), took(row), _state(row["state"]), Text(first, "dim")
         )
-    say(table if found else "no runs yet")
+    say(table if rows else "no runs yet")
 
 
 def show(run: dict[str, Any], executions: list[dict[str, Any]]) -> None:
@@ -174,9 +174,9 @@ def index(every: "Index", written: dict[str, Path]) -> None:
     say(Text(every.headline), Text(f"report  {written['html']}"))
 
 
-def settings(found: list[tuple[str, str, str, str]]) -> None:
+def settings(rows: list[tuple[str, str, str, str]]) -> None:
     table = new_table("setting", "type", "default", "meaning")
-    for row in found:
+    for row in rows:
         table.add_row(*(Text(cell) for cell in row))
     say(table)
 

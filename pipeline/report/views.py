@@ -71,7 +71,7 @@ def features(name: str) -> tuple[int, str]:
 
 
 def fresh(facts: Facts) -> list[Json]:
-    """The fixed test split and, below it, the fresh images; empty where there are none."""
+    """The fixed test split and the fresh images; empty where there are none."""
     if not facts.candidate or not facts.candidate["fresh"]:
         return []
     return [_beside(facts, "overall", "the test split"), _beside(facts, "fresh", facts.fresh or "fresh")]

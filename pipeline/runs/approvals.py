@@ -37,8 +37,8 @@ class Approvals:
         """Records that the model of the run waits."""
         names = ("shelf", "model", "evaluation", "evaluated", "baseline")
         with self.lineage.writing() as c:
-            asked = {name: getattr(approval, name) for name in names}
-            c.execute(_approvals.insert().values(run=run, **asked | {"shelf": self._relative(approval.shelf)}))
+            values = {name: getattr(approval, name) for name in names}
+            c.execute(_approvals.insert().values(run=run, **values | {"shelf": self._relative(approval.shelf)}))
 
     def decide(self, run: int, *, approved: bool, by: str, reason: str) -> None:
         """Records the final decision, and sets the state of the run that waited.
@@ -91,10 +91,10 @@ class Approvals:
             ConfigurationError: it waits for no approval.
         """
         with self.lineage.reading() as c:
-            found = c.execute(_approvals.select().where(_approvals.c.run == run)).mappings().first()
-        if found is None:
+            row = c.execute(_approvals.select().where(_approvals.c.run == run)).mappings().first()
+        if row is None:
             raise ConfigurationError(f"run {run} does not wait for approval", "See python -m pipeline approvals.")
-        return dict(found) | {"shelf": self._absolute(found["shelf"])}
+        return dict(row) | {"shelf": self._absolute(row["shelf"])}
 
     def _relative(self, shelf: str) -> str:
         root = self.root.absolute()
@@ -134,9 +134,9 @@ def check(row: dict[str, Any], run: dict[str, Any], config: Config, by: str, rea
             f"{by} may not decide: push.approvers names {', '.join(config.push.approvers)}", "Ask one of them."
         )
     if row["decision"]:
-        said = f"run {number} was {row['decision']} by {row['person']} on {row['decided'][:10]}: {row['reason']}"
+        cause = f"run {number} was {row['decision']} by {row['person']} on {row['decided'][:10]}: {row['reason']}"
         pushes = f"If it was not pushed yet, the next run pushes it: {run['command']}"
-        raise Refused(said, pushes if row["decision"] == "approved" else "The decision is final. Train a new model.")
+        raise Refused(cause, pushes if row["decision"] == "approved" else "The decision is final. Train a new model.")
     if why := overtaken(row):
         raise Refused(f"{why}, after run {number} was evaluated", f"Evaluate again: {run['command']}")
     age = datetime.datetime.now(datetime.UTC) - datetime.datetime.fromisoformat(row["evaluated"])

@@ -79,7 +79,7 @@ class RunContext:
         cls,
         place: Place,
         store: Store,
-        asked: Request,
+        request: Request,
         *,
         watch: Watch = progress.watch,
     ) -> Iterator["RunContext"]:
@@ -92,14 +92,14 @@ class RunContext:
         with contextlib.ExitStack() as afterwards, store.lock(wait=place.wait):
             lineage = Lineage.at(store.root, place.database)
             ended = lineage.running()  # killed: the run that would have sent their notifications is dead
-            afterwards.callback(_notify, asked.targets, store.root, lineage, ended)
-            settings = asked.config.model_dump(mode="json", by_alias=True) if asked.config else {}
-            number = lineage.start(profile=asked.profile, command=asked.command, config=settings)
+            afterwards.callback(_notify, request.targets, store.root, lineage, ended)
+            settings = request.config.model_dump(mode="json", by_alias=True) if request.config else {}
+            number = lineage.start(profile=request.profile, command=request.command, config=settings)
             ended.append(number)
             with (
                 recorded(lineage, number, place.log(number)),
                 log.quiet(place.log(number), verbose=place.verbose) as terminal,
-                watch(Console(file=terminal, highlight=False), asked.stages) as watching,
+                watch(Console(file=terminal, highlight=False), request.stages) as watching,
             ):
                 context = cls(place, store, lineage, number, watching)
                 yield context

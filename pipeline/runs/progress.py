@@ -29,7 +29,7 @@ class Lines:
     def started(self, stage: str) -> None:
         self._print(f"{stage:<14} ...")
 
-    def said(self, stage: str, text: str) -> None:
+    def message(self, stage: str, text: str) -> None:
         self._print(f"{stage:<14} {text}")
 
     def ended(self, stage: str, state: str, why: str, seconds: float) -> None:
@@ -69,7 +69,7 @@ class Board:
     def started(self, stage: str) -> None:
         self.rows[stage] = Row("running", began=time.monotonic())
 
-    def said(self, stage: str, text: str) -> None:
+    def message(self, stage: str, text: str) -> None:
         if text.startswith("warning: "):
             self.console.print(Text(printable(f"{stage}: {text}"), style="yellow"))
         else:

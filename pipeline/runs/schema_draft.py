@@ -40,8 +40,8 @@ def write(config: Config, place: Place, path: Path) -> None:
     examples = ingest(data=data, source=source, data_dir=source.data_dir, manual_dir=source.manual_dir)
     node, store = describe(examples=examples), Store(place.root)
     planner = Planner.of(store, Rerun(), node)
-    asked = Request(f"schema infer {source.tfds}", "schema infer", planner.order, config.notify)
-    with RunContext.begin(place, store, asked) as run:
+    request = Request(f"schema infer {source.tfds}", "schema infer", planner.order, config.notify)
+    with RunContext.begin(place, store, request) as run:
         statistics = cast(Statistics, run.execute(node, planner))
         head = f"{DRAFT}: inferred from the train split of {source.tfds}. Read it, correct it, remove this line.\n\n"
         with files.explained(path.absolute().parent, "cannot write the draft to"):

@@ -78,8 +78,8 @@ class Session:
         """
         node, store = self.part(config), Store(self.root)
         planner = self._planner(store, node)
-        asked = Request(name, command, node.stages, config.notify, config)
-        with RunContext.begin(self.place, store, asked) as run:
+        request = Request(name, command, node.stages, config.notify, config)
+        with RunContext.begin(self.place, store, request) as run:
             serving.writable(self.destination)
             signing.ready(config.push.signing)
             execution = run.execution(node, planner, self.beam_on)

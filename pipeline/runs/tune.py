@@ -59,8 +59,8 @@ def search(session: Session, config: Config, *, workers: int, name: str, command
     node = searching(config, session.destination, workers=workers, chief=chief, digests=session.place.digests)
     store = Store(session.root)
     planner = Planner.of(store, session.again, node)
-    asked = Request(name, command, node.stages, config.notify, config)
-    with RunContext.begin(session.place, store, asked, watch=watch) as run:
+    request = Request(name, command, node.stages, config.notify, config)
+    with RunContext.begin(session.place, store, request, watch=watch) as run:
         serving.writable(session.destination)
         made = run.execute(node, planner, session.beam_on)
         run.finish(RunState.TUNED)
@@ -94,9 +94,9 @@ def watch(console: Console, stages: list[str]) -> "Trials | TrialLines":
 class TrialLines(progress.Lines):
     """A line for each finished trial."""
 
-    def said(self, stage: str, text: str) -> None:
+    def message(self, stage: str, text: str) -> None:
         if cells(text)[1:2] != ["running"]:
-            super().said(stage, text)
+            super().message(stage, text)
 
 
 @dataclass
@@ -105,11 +105,11 @@ class Trials(progress.Board):
 
     trials: dict[str, list[str]] = field(default_factory=dict)
 
-    def said(self, stage: str, text: str) -> None:
+    def message(self, stage: str, text: str) -> None:
         if row := cells(text):
             self.trials[row[0]] = row
         else:
-            super().said(stage, text)
+            super().message(stage, text)
 
     def _render(self) -> Group:
         shown = list(self.trials.values())[-(self.console.height - len(self.stages) - 3) :]

@@ -71,8 +71,8 @@ class Child:
         with self.log.open("rb") as log:
             log.seek(began)
             lines = log.read().decode(errors="replace").splitlines()
-        said = next((line for line in reversed(lines) if line.strip() and not line.startswith(" ")), "no output")
-        return said if code > 0 else f"killed by {signal.Signals(-code).name}; last output: {said}"
+        last = next((line for line in reversed(lines) if line.strip() and not line.startswith(" ")), "no output")
+        return last if code > 0 else f"killed by {signal.Signals(-code).name}; last output: {last}"
 
 
 def _done(printed: str, read: Callable[[dict[str, Any]], Ended]) -> Ended:
@@ -82,20 +82,16 @@ def _done(printed: str, read: Callable[[dict[str, Any]], Ended]) -> Ended:
         return Ended(0, "done")
 
 
-def pushed(found: dict[str, Any]) -> Ended:
+def pushed(run: dict[str, Any]) -> Ended:
     """The outcome from the JSON of a whole run."""
-    if found.get("state") == "waiting":
-        return Ended(0, f"run {found['run']} waits for approval", special="waiting")
-    what = (
-        f"version {found['version']}"
-        if found["new"]
-        else f"nothing changed, version {found['version']} is still served"
-    )
-    return Ended(0, f"{what} (run {found['run']})", new=found["new"])
+    if run.get("state") == "waiting":
+        return Ended(0, f"run {run['run']} waits for approval", special="waiting")
+    what = f"version {run['version']}" if run["new"] else f"nothing changed, version {run['version']} is still served"
+    return Ended(0, f"{what} (run {run['run']})", new=run["new"])
 
 
-def drifted(found: dict[str, Any]) -> Ended:
+def drifted(run: dict[str, Any]) -> Ended:
     """The outcome from the JSON of a run that ended with admit: `new` where a span drifted."""
-    far = found["stages"]["admit"]["drifted"]
-    words = "; ".join(far.values()) if far else f"no span drifted from the training data (run {found['run']})"
+    far = run["stages"]["admit"]["drifted"]
+    words = "; ".join(far.values()) if far else f"no span drifted from the training data (run {run['run']})"
     return Ended(0, words, new=bool(far), special=None if far else "no drift")

@@ -59,10 +59,10 @@ class Timetable:
             )
         except ValueError as error:
             raise ConfigurationError(f'--cron "{cron}" is not a cron expression: {error}', EXAMPLE) from None
-        found = cls(cron, zone_named(timezone), triggers)
-        if found.after(datetime.datetime(2024, 1, 1, tzinfo=UTC)) is None:
+        timetable = cls(cron, zone_named(timezone), triggers)
+        if timetable.after(datetime.datetime(2024, 1, 1, tzinfo=UTC)) is None:
             raise ConfigurationError(f'--cron "{cron}" names a day that does not exist', EXAMPLE)
-        return found
+        return timetable
 
     def after(self, moment: datetime.datetime) -> datetime.datetime | None:
         """The first tick later than `moment`, both in UTC; None if there is none.
@@ -70,14 +70,14 @@ class Timetable:
         Wall clocks are not in the order of time where they change, so the search begins with the earliest that can be
         later than `moment`, and ends where none can be before the result: far from a change, at the first.
         """
-        found: datetime.datetime | None = None
+        earliest: datetime.datetime | None = None
         for wall in self._walls(moment + min(self._offsets(moment))):
             for tick in self._moments(wall):
-                if tick > moment and (found is None or tick < found):
-                    found = tick
-            if found and wall >= found + max(self._offsets(found)):
+                if tick > moment and (earliest is None or tick < earliest):
+                    earliest = tick
+            if earliest and wall >= earliest + max(self._offsets(earliest)):
                 break
-        return found
+        return earliest
 
     def _walls(self, start: datetime.datetime) -> Iterator[datetime.datetime]:
         """Wall clock times of the ticks from `start` on, in order; written as UTC, which has no changes."""
@@ -116,7 +116,7 @@ def _weekdays(field: str) -> str:
     """A weekday field in names: cron counts from Sunday, 0 or 7, APScheduler from Monday."""
     if field == "*":
         return field
-    found: set[int] = set()
+    days: set[int] = set()
     for part in field.lower().split(","):
         matched = re.fullmatch(r"(?:\*|(\w+)(?:-(\w+))?)(?:/([1-9]\d*))?", part)
         if not matched:
@@ -128,8 +128,8 @@ def _weekdays(field: str) -> str:
             stop = 7  # fri-sun
         if start > stop:
             raise ValueError(f"the range {part} ends before it begins")
-        found |= {day % 7 for day in range(start, stop + 1, int(step or 1))}
-    return ",".join(DAYS[day] for day in sorted(found))
+        days |= {day % 7 for day in range(start, stop + 1, int(step or 1))}
+    return ",".join(DAYS[day] for day in sorted(days))
 
 
 def _weekday(word: str) -> int:

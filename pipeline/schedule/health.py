@@ -70,7 +70,7 @@ class Health:
                 ("accuracy", "accuracy on the test split"),
                 ("age_seconds", "age"),
             ):
-                values = {model: found[name] for model, found in served.items() if found[name] is not None}
+                values = {model: metrics[name] for model, metrics in served.items() if metrics[name] is not None}
                 yield _family(
                     core.GaugeMetricFamily, f"gateline_served_{name}", f"The served model's {words}.", "model", values
                 )
@@ -95,17 +95,17 @@ class Health:
 
     def served(self) -> dict[str, dict[str, Any]]:
         """By model: version, accuracy in [0, 1] and age in seconds of the served version."""
-        found = {}
+        served = {}
         for path in sorted(self.serving_dir.glob("*/")):
             with contextlib.suppress(StoreError):  # not a model directory
                 if (latest := ModelDirectory(self.serving_dir, path.name).latest()) and not path.name.startswith("."):
                     age = max(0.0, time.time() - (latest.path / PROVENANCE).stat().st_mtime)
-                    found[path.name] = {
+                    served[path.name] = {
                         "version": latest.number,
                         "accuracy": latest.provenance.get("accuracy"),
                         "age_seconds": age,
                     }
-        return found
+        return served
 
     def _refused(self, runs: list[dict[str, Any]]) -> Counter[str]:
         for run in runs:
@@ -209,13 +209,13 @@ def _answers(health: Health, registry: "registries.CollectorRegistry", path: str
     if path == "/metrics":
         return 200, prometheus_client.CONTENT_TYPE_LATEST, prometheus_client.generate_latest(registry)
     if path == "/healthz":
-        found = health.report()
-        return (503 if found["status"] == "late" else 200), "application/json", json.dumps(found, indent=2).encode()
+        report = health.report()
+        return (503 if report["status"] == "late" else 200), "application/json", json.dumps(report, indent=2).encode()
     return 404, "text/plain; charset=utf-8", b"/metrics or /healthz\n"
 
 
 def _family(kind: Any, name: str, words: str, label: str, values: Any) -> Any:
-    found = kind(name, words, labels=[label])
+    family = kind(name, words, labels=[label])
     for key, value in sorted(values.items()):
-        found.add_metric([key], value)
-    return found
+        family.add_metric([key], value)
+    return family

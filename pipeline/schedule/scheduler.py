@@ -23,7 +23,7 @@ UNDONE = (*FAILING, "interrupted")  # the new data was neither used nor refused
 NAP = datetime.timedelta(seconds=60)  # the longest sleep: clocks can be set, and laptops wake up
 LATE = 2 * NAP  # after which a tick counts as missed
 FIRST_PAUSE, LONGEST_PAUSE = datetime.timedelta(minutes=1), datetime.timedelta(minutes=15)
-OWED_PAUSE, OWED_WORDS = datetime.timedelta(hours=1), "was not used yet; the next try is in an hour"
+PENDING_PAUSE, PENDING_TEXT = datetime.timedelta(hours=1), "was not used yet; the next try is in an hour"
 SET_BACK = datetime.timedelta(days=7)  # a clock that was set back by more was wrong: its ticks are not awaited
 RECENT = 20
 
@@ -133,13 +133,13 @@ class Schedule:
 
     def _calls(self, news: News, now: datetime.datetime) -> bool:
         """Whether data starts a run: it is new, or it is pending and the pause is over."""
-        owed = self.state.owed
-        return news.token != self.state.heard or bool(owed and not now < owed <= now + OWED_PAUSE)
+        pending = self.state.pending
+        return news.token != self.state.last_trigger or bool(pending and not now < pending <= now + PENDING_PAUSE)
 
     def _next(self, news: News | None) -> tuple[datetime.datetime | None, str]:
         start = (tick := self.after(self.state.accounted)) and self.rules.start(tick)
-        if news and self.state.owed and not (start and start <= self.state.owed):
-            return self.state.owed, f"{news.words} {OWED_WORDS}"
+        if news and self.state.pending and not (start and start <= self.state.pending):
+            return self.state.pending, f"{news.words} {PENDING_TEXT}"
         return (
             start,
             f"the next tick of {self.state.cron} ({self.state.timezone})"
@@ -148,21 +148,21 @@ class Schedule:
         )
 
     def _due(self, now: datetime.datetime) -> list[datetime.datetime]:
-        found: list[datetime.datetime] = []
+        ticks: list[datetime.datetime] = []
         tick = self.after(self.state.accounted)
         while tick and self.rules.start(tick) <= now:
-            found.append(tick)
+            ticks.append(tick)
             if self.rules.missed == "catch-up":
                 break
             tick = self.after(tick)
-        return found
+        return ticks
 
     def _try(self, running: Running) -> None:
         running = running.model_copy(update={"tries": running.tries + 1, "again": None})
         accounted = max(self.state.accounted, running.tick) if running.ticks else self.state.accounted
         news = self.news()  # the run uses the new data, whatever started it
-        if news and news.token != self.state.heard:
-            self._set(heard=news.token, owed=self.now())
+        if news and news.token != self.state.last_trigger:
+            self._set(last_trigger=news.token, pending=self.now())
         self._set(
             running=running,
             accounted=accounted,
@@ -192,9 +192,9 @@ class Schedule:
         self._set(running=running.model_copy(update={"again": again}), next=again, why=why)
 
     def _account(self, running: Running, outcome: Outcome, why: str, exit_code: int | None = None) -> None:
-        owed = self.now() + OWED_PAUSE if self.state.owed and outcome in UNDONE else None
+        pending = self.now() + PENDING_PAUSE if self.state.pending and outcome in UNDONE else None
         made = running.model_dump(include={"tick", "ticks", "cause", "tries", "started"})
-        self._enter(Entry(**made, outcome=outcome, why=why, exit_code=exit_code, ended=self.now()), owed=owed)
+        self._enter(Entry(**made, outcome=outcome, why=why, exit_code=exit_code, ended=self.now()), pending=pending)
 
     def _enter(self, entry: Entry, **changes: Any) -> None:
         accounted = max(self.state.accounted, entry.tick) if entry.ticks else self.state.accounted

@@ -3,9 +3,9 @@
 import datetime
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from pipeline.schedule.cron import zone_named
 from schemas import files
@@ -60,7 +60,7 @@ class Ended:
 
 
 class _Saved(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
 
 class Entry(_Saved):
@@ -95,8 +95,8 @@ class State(_Saved):
     cron: str
     timezone: str
     accounted: AwareDatetime  # ticks up to here are run, accounted for, or in `running`
-    heard: str = ""  # token of the news that started the last run
-    owed: AwareDatetime | None = None  # when the new data is tried again: no run with it has succeeded
+    last_trigger: str = Field("", alias="heard")  # token of the new data that started the last run
+    pending: AwareDatetime | None = Field(None, alias="owed")  # when new data is tried again after a failed run
     running: Running | None = None
     next: AwareDatetime | None = None
     why: str = ""
@@ -106,8 +106,8 @@ class State(_Saved):
     def read(cls, path: Path) -> "State | None":
         """Raises StoreError: the file is not a schedule's state, or cannot be read."""
         try:
-            found = cls.model_validate_json(path.read_bytes())
-            zone_named(found.timezone)
+            state = cls.model_validate_json(path.read_bytes())
+            zone_named(state.timezone)
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -117,11 +117,15 @@ class State(_Saved):
             raise StoreError(
                 f"{path} is not a schedule's state{why}", "Remove it: the schedule then starts from now."
             ) from None
-        return found
+        return state
+
+    def as_json(self) -> dict[str, Any]:
+        """As JSON values, with the keys of version 0.1."""
+        return self.model_dump(mode="json", by_alias=True)
 
     def write(self, path: Path) -> None:
         with files.explained(path.parent, "cannot write the schedule's state to"):
-            files.write_json(path, self.model_dump(mode="json"))
+            files.write_json(path, self.as_json())
 
     @classmethod
     def begin(cls, before: "State | None", cron: str, timezone: str, now: datetime.datetime) -> "State":
@@ -130,7 +134,7 @@ class State(_Saved):
             return cls(cron=cron, timezone=timezone, accounted=now)
         why = before.why if before.running else ""
         # Decided again: the cause of a failure may be fixed before a restart.
-        before = before.model_copy(update={"next": None, "why": why, "owed": before.owed and now})
+        before = before.model_copy(update={"next": None, "why": why, "pending": before.pending and now})
         if (before.cron, before.timezone) == (cron, timezone):
             return before
         return before.model_copy(update={"cron": cron, "timezone": timezone, "accounted": now})

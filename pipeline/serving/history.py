@@ -32,10 +32,11 @@ class Record:
         """Raises StoreError: the record is damaged."""
         kinds = {field.name: field.type for field in fields(cls)}
         try:
-            found = json.loads(path.read_text(encoding="utf-8"))
-            found = {"identity": found["model"], "origin": found["version"], **found}  # older records have neither
-            record = cls(**found)
-            if record.version == int(path.stem) and all(type(value) is kinds[name] for name, value in found.items()):
+            content = json.loads(path.read_text(encoding="utf-8"))
+            # Older records have neither identity nor origin.
+            content = {"identity": content["model"], "origin": content["version"], **content}
+            record = cls(**content)
+            if record.version == int(path.stem) and all(type(value) is kinds[name] for name, value in content.items()):
                 return record
         except (OSError, ValueError, KeyError, TypeError):
             pass
@@ -54,14 +55,14 @@ class Record:
 
 def withdrawn(history: Iterable[Record]) -> dict[str, int]:
     """{identity: version} of the models that were rolled back, and not restored since."""
-    found, identities = dict[str, int](), dict[int, str]()
+    rolled_back, identities = dict[str, int](), dict[int, str]()
     for record in history:
         identities[record.version] = record.identity
-        if record.identity in found:
-            del found[record.identity]  # restored: the version that it replaces was not at fault
+        if record.identity in rolled_back:
+            del rolled_back[record.identity]  # restored: the version that it replaces was not at fault
         elif record.instead_of in identities:
-            found[identities[record.instead_of]] = record.instead_of
-    return found
+            rolled_back[identities[record.instead_of]] = record.instead_of
+    return rolled_back
 
 
 def best(history: Iterable[Record], test: str, held: Collection[str]) -> Record | None:

@@ -30,10 +30,10 @@ class ReadOnlyView:
     def places(self) -> list[Path]:
         """All entries, readable or not: the versions, the oldest first, and entries without a number."""
         with files.explained(self.root, UNREAD):
-            found = (
+            paths = (
                 [path for path in self.path.iterdir() if not path.name.startswith(".")] if self.path.exists() else []
             )
-        return sorted(found, key=lambda path: (len(path.name), path.name))
+        return sorted(paths, key=lambda path: (len(path.name), path.name))
 
     def numbers(self) -> list[int]:
         """The numbers of the versions, readable or not, the oldest first."""
@@ -49,11 +49,11 @@ class ReadOnlyView:
 
     def readable(self) -> list[Version]:
         """The readable versions, the oldest first. Ignores everything else."""
-        found = []
+        versions = []
         for path in self.places():
             with contextlib.suppress(StoreError):
-                found.append(Version.read(path))
-        return found
+                versions.append(Version.read(path))
+        return versions
 
     def latest(self) -> Version | None:
         """The version that TensorFlow Serving serves by default: the one with the highest number."""
@@ -80,12 +80,12 @@ class ReadOnlyView:
 
     def differences(self, version: Version) -> list[str]:
         """Differences from the pushed files, a line for each file, including the provenance against the record."""
-        found, record = version.differences(), Record.place(self.path, version.number)
+        lines, record = version.differences(), Record.place(self.path, version.number)
         try:
             altered = record.exists() and Record.read(record).contradicts(version.record())
         except StoreError as error:
-            return [*found, error.cause]
-        return found + ([f"{PROVENANCE} was altered: {record} differs"] if altered else [])
+            return [*lines, error.cause]
+        return lines + ([f"{PROVENANCE} was altered: {record} differs"] if altered else [])
 
     def findings(self, path: Path) -> list[str]:
         """The `differences` of the entry at one of the `places`, including that it cannot be read."""
@@ -104,30 +104,30 @@ class ReadOnlyView:
             StoreError: a record is damaged, or differs from the version itself.
         """
         standing = {v.number: v for v in self.versions()}
-        found = {number: version.record() for number, version in standing.items()}
+        records = {number: version.record() for number, version in standing.items()}
         with files.explained(self.root, UNREAD):
             for path in sorted(self.path.glob(".history/[0-9]*.json")):
                 record = Record.read(path)
-                if record.version in standing and record.contradicts(found[record.version]):
+                if record.version in standing and record.contradicts(records[record.version]):
                     cause = f"{standing[record.version].path / PROVENANCE} and {path} differ"
                     raise StoreError(cause, "One of them was altered: restore it from a copy, or remove it.")
-                found.setdefault(record.version, record)
-        return [found[number] for number in sorted(found)]
+                records.setdefault(record.version, record)
+        return [records[number] for number in sorted(records)]
 
     def remembered(self) -> list[Record]:
         """As `history`, for readable entries only: a rollback works although others are damaged.
 
         Where a version and its record differ, the record counts: a damaged version may name another model.
         """
-        found = {}
+        records = {}
         for version in self.readable():
             with contextlib.suppress(StoreError):
-                found[version.number] = version.record()
+                records[version.number] = version.record()
         for path in self.path.glob(".history/[0-9]*.json"):
             with contextlib.suppress(StoreError):
                 record = Record.read(path)
-                found[record.version] = record
-        return [found[number] for number in sorted(found)]
+                records[record.version] = record
+        return [records[number] for number in sorted(records)]
 
     def withdrawn(self) -> dict[str, int]:
         """{identity: version} of the models that were rolled back, and not restored since."""
@@ -139,8 +139,8 @@ class ReadOnlyView:
         `before`: only versions before that one.
         """
         held = {version.identity: version for version in self.versions()}
-        found = history.best([r for r in self.history() if before is None or r.version < before], test, held)
-        return (found, held.get(found.identity)) if found else None
+        best = history.best([r for r in self.history() if before is None or r.version < before], test, held)
+        return (best, held.get(best.identity)) if best else None
 
     def pinned(self) -> set[int]:
         """Versions that stay until they are unpinned.
@@ -150,14 +150,14 @@ class ReadOnlyView:
         """
         path = self.path / ".pinned.json"
         try:
-            found = json.loads(path.read_text(encoding="utf-8"))
+            numbers = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             return set()
         except (OSError, ValueError):
-            found = None
-        if not (isinstance(found, list) and all(type(number) is int for number in found)):
+            numbers = None
+        if not (isinstance(numbers, list) and all(type(number) is int for number in numbers)):
             raise StoreError(f"{path} is not a list of versions", "Remove it, and pin the versions again.")
-        return set(found)
+        return set(numbers)
 
     def awaits(self, version: Version) -> bool:
         """Whether TensorFlow Serving must be checked for the version and was not yet: the run may have been killed."""

@@ -43,13 +43,13 @@ def watch(
     until = clock() + settings.timeout_seconds
     while True:
         try:
-            heard = _state(address, version)
+            state = _state(address, version)
         except Failed as error:
             return str(error)
-        if heard == "AVAILABLE":
+        if state == "AVAILABLE":
             return None
         if clock() + PAUSE > until:
-            return f"{heard} after {settings.timeout_seconds:g} s"
+            return f"{state} after {settings.timeout_seconds:g} s"
         sleep(PAUSE)
 
 

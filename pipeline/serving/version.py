@@ -31,18 +31,18 @@ class Version:
         foreign = "Move it away, or name another --serving-dir. Nothing was changed."
         if not (path.is_dir() and path.name.isdecimal() and not path.is_symlink()):
             raise StoreError(f"{path} in the serving directory was not written by gateline", foreign)
-        found = None
+        content = None
         try:
-            found = json.loads((path / PROVENANCE).read_text(encoding="utf-8"))
-            if not (wrong := fault(found)):
-                return cls(path, int(path.name), found)
+            content = json.loads((path / PROVENANCE).read_text(encoding="utf-8"))
+            if not (wrong := fault(content)):
+                return cls(path, int(path.name), content)
         except FileNotFoundError:
             wrong = "it is missing"
         except OSError as error:
             wrong = f"it cannot be read: {error.strerror}"
         except (ValueError, RecursionError):
             wrong = "it is not JSON"
-        if (isinstance(found, dict) and "model" in found) or Record.place(path.parent, int(path.name)).exists():
+        if (isinstance(content, dict) and "model" in content) or Record.place(path.parent, int(path.name)).exists():
             cause = f"{path / PROVENANCE} was damaged since gateline wrote it: {wrong}"
             raise StoreError(cause, "Restore it from a copy, or move that version away.")
         raise StoreError(
@@ -67,8 +67,8 @@ class Version:
     @property
     def rollback(self) -> dict[str, Any] | None:
         """`of`: the version that was rolled back, `to`: the one whose model replaced it; `reason`, `at`. Else None."""
-        found: dict[str, Any] | None = self.provenance.get("rollback")
-        return found
+        rollback: dict[str, Any] | None = self.provenance.get("rollback")
+        return rollback
 
     def record(self) -> Record:
         """The record of the version.
@@ -95,14 +95,14 @@ class Version:
         known = self.provenance.get("files")
         if not known:
             return [f"{PROVENANCE} names no files"]
-        found = files.differences(self.path, known, contents=True)
+        lines = files.differences(self.path, known, contents=True)
         if (number := self.provenance.get("version", self.number)) != self.number:
-            found.append(f"{PROVENANCE} is that of version {number}")
+            lines.append(f"{PROVENANCE} is that of version {number}")
         for path in sorted(self.path.rglob("*")):
             name = str(path.relative_to(self.path))
             if name not in known and name not in (PROVENANCE, SIGNATURE) and (path.is_symlink() or not path.is_dir()):
-                found.append(f"{name} was added")
-        return found
+                lines.append(f"{name} was added")
+        return lines
 
     def check(self) -> None:
         """Raises StoreError: it was altered since it was pushed."""

@@ -32,7 +32,7 @@ class Plan:
     kept: list[str] = field(default_factory=list)  # artifacts, as "<stage>/<key>"
     artifacts: list[str] = field(default_factory=list)
     scratch: list[str] = field(default_factory=list)
-    papers: list[str] = field(default_factory=list)  # reports, logs and pinned inputs, relative to ROOT
+    others: list[str] = field(default_factory=list)  # reports, logs and pinned inputs, relative to ROOT
     bytes: int = 0
 
     @classmethod
@@ -66,12 +66,12 @@ class Plan:
         scratch = [
             path for path in sorted((store.root / "scratch").iterdir()) if goes(path.name.replace("-", "/", 1), named)
         ]
-        papers = _papers(store.root, {run["run"] for run in runs} - {run["run"] for run in kept_runs})
-        papers += _older_pins(
+        others = _reports_and_logs(store.root, {run["run"] for run in runs} - {run["run"] for run in kept_runs})
+        others += _older_pins(
             store.root, min((datetime.fromisoformat(run["started"]) for run in kept_runs), default=None)
         )
-        size = sum(map(_size, [*going.values(), *scratch, *papers]))
-        relative = [str(path.relative_to(store.root)) for path in papers]
+        size = sum(map(_size, [*going.values(), *scratch, *others]))
+        relative = [str(path.relative_to(store.root)) for path in others]
         return cls(store, sorted(there.keys() - going.keys()), list(going), [p.name for p in scratch], relative, size)
 
     def carry_out(self) -> None:
@@ -81,11 +81,13 @@ class Plan:
                 self.store.discard(self.store.path(*name.split("/")))
             for name in self.scratch:
                 self.store.discard(self.store.root / "scratch" / name)
-            for name in self.papers:
+            for name in self.others:
                 files.remove(self.store.root / name)
 
     def as_json(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in ("kept", "artifacts", "scratch", "papers", "bytes")}
+        """As JSON values, with the keys of version 0.1."""
+        values = {name: getattr(self, name) for name in ("kept", "artifacts", "scratch", "bytes")}
+        return {**values, "papers": self.others}
 
 
 def _check_lineage(runs: list[dict[str, Any]], unknown: dict[str, Path], lineage: Lineage) -> None:
@@ -116,32 +118,32 @@ def _serving_dirs(root: Path, pushed: list[Path]) -> list[Path]:
 
 def _served(shelves: Iterable[Path]) -> set[str]:
     """The artifacts that the versions in the serving directories were made from."""
-    found = set()
+    needed = set()
     for path in (path for shelf in shelves for path in sorted(shelf.glob(f"*/*/{PROVENANCE}"))):
         try:
             stages: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["stages"]
-            found |= {f"{stage}/{origin['key']}" for stage, origin in stages.items() if origin["key"]}
+            needed |= {f"{stage}/{origin['key']}" for stage, origin in stages.items() if origin["key"]}
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             raise StoreError(
                 f"{path} cannot be read: the artifacts that this version needs are unknown",
                 "Move that version away first.",
             ) from None
-    return found
+    return needed
 
 
 def _searches(store: Store) -> set[str]:
     """The last search of each kind: it took hours, and the next run of its configuration uses the result."""
     last: dict[str, str] = {}
     for manifest in store.manifests("search"):
-        sought = manifest["recipe"].get("settings", {})
-        kind = {**sought, "tuning": {**sought.get("tuning", {}), "trials": None}}
+        settings = manifest["recipe"].get("settings", {})
+        kind = {**settings, "tuning": {**settings.get("tuning", {}), "trials": None}}
         last[json.dumps([manifest["recipe"].get("inputs"), kind], sort_keys=True)] = f"search/{manifest['key']}"
     return set(last.values())
 
 
-def _papers(root: Path, gone: set[int]) -> list[Path]:
+def _reports_and_logs(root: Path, gone: set[int]) -> list[Path]:
     every = sorted([*root.glob("reports/run-*"), *root.glob("logs/run-*")])
-    return [path for path in every if (found := NUMBERED.match(path.name)) and int(found[1]) in gone]
+    return [path for path in every if (number := NUMBERED.match(path.name)) and int(number[1]) in gone]
 
 
 def _size(path: Path) -> int:

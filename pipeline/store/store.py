@@ -45,10 +45,10 @@ class Store:
             if not (self.root / MARKER).exists():
                 with filelock.FileLock(self.root / ".making"):
                     self._mark()
-        found = self._marker()["format"]
-        if found != FORMAT:
+        version = self._marker()["format"]
+        if version != FORMAT:
             raise ConfigurationError(
-                f"the store {self.root} has format {found}, this version of gateline supports {FORMAT}",
+                f"the store {self.root} has format {version}, this version of gateline supports {FORMAT}",
                 "Upgrade gateline, or name another ROOT with --root.",
             )
 
@@ -77,8 +77,8 @@ class Store:
     def _marker(self) -> dict[str, Any]:
         marker = self.root / MARKER
         try:
-            found: dict[str, Any] = json.loads(marker.read_text(encoding="utf-8"))
-            return {**found, "format": found["format"]}
+            content: dict[str, Any] = json.loads(marker.read_text(encoding="utf-8"))
+            return {**content, "format": content["format"]}
         except (ValueError, KeyError, TypeError):
             raise ConfigurationError(
                 f"{marker} is not a store's marker file", "Name another ROOT with --root."
@@ -173,16 +173,16 @@ class Store:
     def manifests(self, stage: str) -> Iterator[dict[str, Any]]:
         """Manifests of a stage's artifacts, the newest last."""
         folder = self.root / "artifacts" / stage
-        found = [self.manifest(stage, p.name) for p in folder.iterdir()] if folder.is_dir() else []
-        yield from sorted((m for m in found if m), key=files.age)
+        manifests = [self.manifest(stage, p.name) for p in folder.iterdir()] if folder.is_dir() else []
+        yield from sorted((m for m in manifests if m), key=files.age)
 
     def alike(self, stage: str, recipe: dict[str, Any], kind: type[Artifact]) -> Iterator[Artifact]:
         """Complete artifacts of a stage that were made from other inputs in the same way, the newest first."""
         for manifest in reversed(list(self.manifests(stage))):
             if all(manifest["recipe"].get(what) == recipe[what] for what in ("code", "settings", "versions")):
                 with contextlib.suppress(DataError):
-                    if found := self.find(stage, manifest["key"], kind):
-                        yield found
+                    if artifact := self.find(stage, manifest["key"], kind):
+                        yield artifact
 
     @contextlib.contextmanager
     def staging(self, stage: str, key: str) -> Iterator[Path]:
@@ -210,7 +210,7 @@ class Store:
 
     def commit(self, artifact: Artifact, stage: str, key: str, recipe: dict[str, Any], made: str) -> Artifact:
         """The artifact at its final place: files flushed, manifest written last, then one rename."""
-        found = files.listing(artifact.path, sync=True)
+        listing = files.listing(artifact.path, sync=True)
         manifest: dict[str, Any] = {
             "stage": stage,
             "key": key,
@@ -218,11 +218,11 @@ class Store:
             "number": max((m.get("number", 0) for m in self.manifests(stage)), default=0) + 1,
             "recipe": recipe,
             "facts": facts(artifact),
-            "files": found,
+            "files": listing,
             "interpreted": list(artifact.interpreted),
         }
         # Facts count, since later stages read them too.
-        manifest["digest"] = files.digest(found, manifest["facts"], artifact.interpreted)
+        manifest["digest"] = files.digest(listing, manifest["facts"], artifact.interpreted)
         manifest["seal"] = files.seal(manifest)
         files.write_json(artifact.path / files.MANIFEST, manifest)
         final = self.path(stage, key)
@@ -256,12 +256,12 @@ def from_facts(kind: Any, path: Path, facts: dict[str, Any]) -> Artifact:
     Raises:
         ValueError: a fact is missing or of another type.
     """
-    found: Artifact = _adapter(kind).validate_python({"path": path, **facts})
-    return found
+    artifact: Artifact = _adapter(kind).validate_python({"path": path, **facts})
+    return artifact
 
 
 def facts(artifact: Artifact) -> dict[str, Any]:
     """The facts of an artifact as JSON values."""
     kind: Any = type(artifact)
-    found: dict[str, Any] = json.loads(_adapter(kind).dump_json(artifact))
-    return {name: value for name, value in found.items() if name not in ("path", "digest")}
+    values: dict[str, Any] = json.loads(_adapter(kind).dump_json(artifact))
+    return {name: value for name, value in values.items() if name not in ("path", "digest")}

@@ -55,10 +55,10 @@ def verify(store: Store, lineage: Lineage) -> Verified:
             continue
         artifacts, count = artifacts + 1, count + len(manifest["files"])
         size += sum(entry["size"] for entry in manifest["files"].values())
-        found = files.differences(path, manifest["files"], contents=True) + files.strangers(path, manifest["files"])
+        lines = files.differences(path, manifest["files"], contents=True) + files.strangers(path, manifest["files"])
         if (manifest["stage"], manifest["key"]) != (path.parent.name, path.name):
-            found.append(f"it is {manifest['stage']}/{manifest['key']}, moved here")
-        damage += [Damage(name, what, remedy) for what in found]
+            lines.append(f"it is {manifest['stage']}/{manifest['key']}, moved here")
+        damage += [Damage(name, what, remedy) for what in lines]
     damage += [Damage("lineage", what, "Put back a copy of the database.") for what in lineage.damage()]
     return Verified(artifacts, count, size, damage)
 

@@ -52,8 +52,8 @@ class Measured:
     @property
     def candidate(self) -> dict[str, Any]:
         """Metrics of the candidate: `overall`, `slices`, `corruptions`, `fresh`, `confusion`, `calibration`."""
-        found: dict[str, Any] = self.metrics[CANDIDATE]
-        return found
+        metrics: dict[str, Any] = self.metrics[CANDIDATE]
+        return metrics
 
     @property
     def baseline(self) -> dict[str, Any] | None:

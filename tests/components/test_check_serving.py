@@ -239,7 +239,7 @@ def test_a_model_that_eats_memory_is_stopped_and_refused(model, evaluation, tmp_
     assert process.returncode == -9
     (reason,) = found.reasons
     taken = re.fullmatch(
-        r"serving check: the model took ([\d,]+) MB beside TensorFlow itself; "
+        r"serving check: the model took ([\d,]+) MB in addition to TensorFlow itself; "
         r"check_serving\.memory_mb allows 300; it was stopped",
         reason,
     )
@@ -250,7 +250,7 @@ def test_a_peak_between_two_looks_is_refused_too(sound):
     measured = json.loads((sound[1].out / "serving.json").read_text(encoding="utf-8"))
     measured["memory"]["peak_mb"] = 1234.4
     budgets = BUDGETS.model_copy(update={"memory_mb": 800.0})
-    words = "the model took 1,234 MB beside TensorFlow itself; check_serving.memory_mb allows 800"
+    words = "the model took 1,234 MB in addition to TensorFlow itself; check_serving.memory_mb allows 800"
     assert list(module._over(measured, budgets)) == [words]
 
 

@@ -126,7 +126,7 @@ def test_what_was_rolled_back_is_not_pushed_again_and_nothing_is_evaluated_anew(
     done = gateline("run", sets=(*MANUAL, "train.seed=2", f"schema={schema}"))
     assert done.returncode == 3
     assert "refused: version 2, which is this model, was rolled back\n" in done.stderr
-    assert "bring it back: python -m pipeline serving rollback --to 2" in done.stderr
+    assert "restore it: python -m pipeline serving rollback --to 2" in done.stderr
     assert len([line for line in done.stderr.splitlines() if line.split()[1:2] == ["reused"]]) == 8
     first = gateline("run")
     assert f"nothing changed  {gateline.shelf / '3'} already holds this model" in first.stdout
@@ -135,7 +135,7 @@ def test_what_was_rolled_back_is_not_pushed_again_and_nothing_is_evaluated_anew(
 
 def test_every_version_is_whole_until_a_bit_flips(gateline):
     assert gateline("serving", "verify", sets=None).stdout.splitlines() == [
-        f"mnist_sample/{number}  whole" for number in (1, 2, 3)
+        f"mnist_sample/{number}  intact" for number in (1, 2, 3)
     ]
     weights = gateline.shelf / "1" / "variables" / "variables.data-00000-of-00001"
     weights.write_bytes(bytes([weights.read_bytes()[0] ^ 1]) + weights.read_bytes()[1:])

@@ -24,7 +24,7 @@ class Watcher:
     def started(self, stage: str) -> None:
         self.lines.append(("started", stage))
 
-    def said(self, stage: str, text: str) -> None:
+    def message(self, stage: str, text: str) -> None:
         self.lines.append(("said", stage, text))
 
     def ended(self, stage: str, state: str, why: str, seconds: float) -> None:

@@ -91,7 +91,7 @@ def test_what_is_gone_is_not_said_to_have_never_been(root: Path) -> None:
     for words in (
         "was not measured",
         "were not validated",
-        "None were looked at",
+        "None were evaluated",
         "No images were kept",
         "Nothing was served",
         "None were recorded",
@@ -286,4 +286,4 @@ def test_label_errors_are_those_that_evaluate_flagged(root: Path) -> None:
     assert "confident learning, Northcutt, Jiang and Chuang 2021" in text
     old = edited(found, gallery={**found.gallery, "mistakes": [sure, unsure]})
     assert [entry["top"][0][1] for entry in old.label_errors] == [0.99]
-    assert "more than 95 % sure" in Page(html.page(old)).text.replace("\u00a0", " ")
+    assert "more than 95 % confident" in Page(html.page(old)).text.replace("\u00a0", " ")

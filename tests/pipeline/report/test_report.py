@@ -198,7 +198,7 @@ def test_robustness_calibration_and_slices_are_shown(pushed: Facts, page: Page) 
 
 
 def test_the_serving_check_states_its_figures(root: Path, page: Page) -> None:
-    assert "the model loads in 0.21 s and takes at most 61 MB beside TensorFlow itself." in page.text
+    assert "the model loads in 0.21 s and takes at most 61 MB in addition to TensorFlow itself." in page.text
     assert "signature images median, ms p95, ms p99, ms calls" in page.text
     for row in ("serving_default 1 0.40 0.60 0.90 120", "images 32 1.20 1.80 2.70 120"):
         assert row in page.text

@@ -85,7 +85,7 @@ def test_every_span_says_what_became_of_it_and_why(pushed: Facts) -> None:
     }
     assert found["span-0002"]["why"].endswith(".png cannot be decoded as an image")
     assert found["span-0003"]["why"].startswith(
-        "span-0003is far from the base dataset's training data: pixel values differ by "
+        "span-0003 is far from the base dataset's training data: pixel values differ by "
     )
     assert [row["images"] for row in pushed.spans] == [40, 0, 60, 40, 40, 200]
     assert found["span-0003"]["measures"]["pixels"]["over"]
@@ -102,9 +102,9 @@ def test_counts_and_labels_are_of_what_was_really_learnt_from(pushed: Facts, pag
 
 def test_the_page_lists_spans_with_their_drift_and_its_limits(pushed: Facts, page: Page) -> None:
     text = page.text
-    said = "Beside mnist_sample:1.0.0, 2 of 6 spans (span-0003 quarantined; span-0002 cannot be read) were trained on."
+    said = "In addition to mnist_sample:1.0.0, 2 of 6 spans (span-0003 quarantined; span-0002 cannot be read) were trained on."
     assert f"{said} Weights in training: 2 for images of spans, 1 for those of mnist_sample:1.0.0." in text
-    assert "span date images pixels, ≤ 0.02 labels, ≤ 0.05 brightness, ≤ 0.5 what became of it" in text
+    assert "span date images pixels, ≤ 0.02 labels, ≤ 0.05 brightness, ≤ 0.5 outcome" in text
     far = pushed.spans[2]
     measured = f"far {far['measures']['pixels']['value']:.3f}"
     assert re.search(
@@ -137,7 +137,7 @@ def test_a_served_models_fresh_figures_stand_beside_the_candidates(tmp_path: Pat
         f"span-0001 200 {candidate:.4f} {html.interval(metrics['candidate']['fresh']['interval'])} {baseline:.4f}"
         in text
     )
-    assert f"Beside it, 200 fresh images of span-0001, the newest span: accuracy {candidate:.4f}" in html.card(found)
+    assert f"In addition, 200 fresh images of span-0001, the newest span: accuracy {candidate:.4f}" in html.card(found)
     assert f"; the served model, {baseline:.4f}." in html.card(found)
 
 
@@ -181,7 +181,7 @@ def test_the_terminal_the_card_and_show_say_it_in_short(root: Path, pushed: Fact
     assert f"\ndata: {learnt}: {counts}\n" in gateline("show", 2, "--root", root).stdout
     said = gateline("report", 2, "--root", root).stdout
     assert f"\ndata: {learnt}\n" in said
-    assert "\nspan-0003 quarantined:is far from the base dataset's training data: pixel values" in said
+    assert "\nspan-0003 quarantined: is far from the base dataset's training data: pixel values" in said
     card = html.card(pushed)
     assert f"| span-0006 | {pushed.spans[-1]['date']} | 200 | trained on |" in card
     found = json.loads((root / "reports/run-2.json").read_text(encoding="utf-8"))
@@ -231,7 +231,7 @@ def test_the_index_says_which_spans_are_new_since_the_model_was_served(root: Pat
     assert [row.new for row in found.rows] == ["span-0007", "span-0007", since, "span-0001"]
     refused = found.rows[0]
     assert (refused.state, refused.refused, list(refused.gates)) == ("refused", ["spans"], ["spans"])
-    assert refused.why.startswith("Span-0003 lies far from ")
+    assert refused.why.startswith("Span-0003 is far from ")
     text = Page(index.write(found, root / "reports")["html"].read_text(encoding="utf-8")).text
     assert f"{refused.why} Refused by: spans. New: span-0007." in text
 

@@ -17,7 +17,7 @@ def test_a_pipe_gets_a_line_for_each_thing_that_happens() -> None:
     with watch(to, ["train"]) as watching:
         assert isinstance(watching, Lines)
         watching.started("train")
-        watching.said("train", "epoch 1 [of 3] " + "x" * 100)
+        watching.message("train", "epoch 1 [of 3] " + "x" * 100)
         watching.ended("train", "ran", "epochs changed from 5 to 10", 12.34)
         watching.ended("push", "failed", "it broke", 0.0)
     assert to.file.getvalue().splitlines() == [
@@ -34,8 +34,8 @@ def test_a_terminal_gets_a_table_of_all_stages_and_warnings_above_it() -> None:
         assert isinstance(watching, Board)
         watching.ended("ingest", "reused", "nothing changed", 0.0)
         watching.started("train")
-        watching.said("train", "epoch 1 [of 3]")
-        watching.said("train", "warning: odd images")
+        watching.message("train", "epoch 1 [of 3]")
+        watching.message("train", "warning: odd images")
     shown = to.file.getvalue()
     assert all(words in shown for words in ("ingest", "reused", "nothing changed", "epoch 1 [of 3]", "push"))
     assert "train: warning: odd images" in shown
@@ -46,8 +46,8 @@ def test_names_do_not_drive_the_terminal(terminal: bool) -> None:
     to = console(terminal=terminal)
     with watch(to, ["admit"]) as watching:
         watching.started("admit")
-        watching.said("admit", "span-\x1b[31mred\a is quarantined")
-        watching.said("admit", "warning: span-\x1b[31mred\a is far")
+        watching.message("admit", "span-\x1b[31mred\a is quarantined")
+        watching.message("admit", "warning: span-\x1b[31mred\a is far")
         watching.ended("admit", "ran", "span-\x1b[31mred\a is new", 0.1)
     said = to.file.getvalue()
     assert "span-[31mred" in said

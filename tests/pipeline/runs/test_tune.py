@@ -129,7 +129,7 @@ def watched(**how: Any) -> str:
     ) as watching:
         watching.started("search")
         for text in SAID:
-            watching.said("search", text)
+            watching.message("search", text)
         watching.ended("search", "ran", "first time", 2.0)
     return out.getvalue()
 

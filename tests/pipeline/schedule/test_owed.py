@@ -49,7 +49,7 @@ def test_a_span_whose_run_came_to_no_good_end_is_tried_again_each_hour_until_one
         ("pushed", "new span 7"),
     ]
     assert world.disk
-    assert (world.disk.owed, world.disk.why) == (None, "waiting for a new span")
+    assert (world.disk.pending, world.disk.why) == (None, "waiting for a new span")
 
 
 @pytest.mark.parametrize("end", [PUSHED, REFUSED, Ended(4, "data: torn"), Ended(0, "run 1 waits", special="waiting")])
@@ -171,7 +171,7 @@ def test_in_a_bad_quarter_the_run_that_ends_well_comes_last(missed: str) -> None
     assert world.disk
     news = spans(world)
     assert news
-    assert (world.disk.heard, world.disk.owed, world.journal[-1].outcome) == (news.token, None, "pushed")
+    assert (world.disk.last_trigger, world.disk.pending, world.journal[-1].outcome) == (news.token, None, "pushed")
     assert {"failed", "time limit", "configuration", "interrupted"} <= {entry.outcome for entry in world.journal}
 
 

@@ -400,7 +400,7 @@ def test_a_run_of_the_night_learns_of_a_span_that_came_before_it_and_none_follow
     early.live(at("2026-01-03 02:00"))
     assert [(entry.cause, entry.ticks) for entry in early.journal] == [("", 1)]
     assert early.disk
-    assert early.disk.heard == "7"
+    assert early.disk.last_trigger == "7"
 
 
 def test_a_run_for_a_span_that_is_cut_off_by_a_crash_is_made_again() -> None:
@@ -431,4 +431,4 @@ def test_news_lose_no_tick_and_no_span_in_a_bad_quarter(missed: str) -> None:
     accounted(nights, berlin(start, world.disk.accounted)[: sum(entry.ticks for entry in nights)])
     news = spans(world)
     assert news
-    assert world.disk.heard == news.token
+    assert world.disk.last_trigger == news.token

@@ -72,7 +72,7 @@ def test_what_only_removed_runs_used_goes_with_their_papers(kept: Kept) -> None:
         kept.run(*names)
     plan = kept.plan(2)
     assert plan.artifacts == ["b/1"]
-    assert plan.papers == ["logs/run-1.log", "reports/run-1.html"]
+    assert plan.others == ["logs/run-1.log", "reports/run-1.html"]
     assert plan.bytes > 100 + 2 * 5
     before = kept.stands()
     plan.carry_out()
@@ -132,9 +132,9 @@ def test_answers_go_when_every_run_that_could_ask_again_is_gone(kept: Kept) -> N
         answers = kept.store.root / "held" / f"{name}.json"
         answers.write_text("{}", encoding="utf-8")
         os.utime(answers, (began.timestamp() + 60, began.timestamp() + 60))
-    assert [name for name in kept.plan(1).papers if name.startswith("held")] == ["held/early.json"]
+    assert [name for name in kept.plan(1).others if name.startswith("held")] == ["held/early.json"]
     kept.lineage.finish(2, state="approved", exit_code=0)
-    assert [name for name in kept.plan(1).papers if name.startswith("held")] == ["held/asked.json", "held/early.json"]
+    assert [name for name in kept.plan(1).others if name.startswith("held")] == ["held/asked.json", "held/early.json"]
     kept.plan(0).carry_out()
     assert list((kept.store.root / "held").iterdir()) == []
 
