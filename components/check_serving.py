@@ -143,7 +143,8 @@ def _over(measured: dict[str, Any], budgets: Serving) -> Iterator[str]:
 
 
 def _memory(held: float, budgets: Serving) -> str:
-    return f"the model took {held:,.0f} MB in addition to TensorFlow itself; check_serving.memory_mb allows {budgets.memory_mb:g}"
+    taken = f"the model took {held:,.0f} MB in addition to TensorFlow itself"
+    return f"{taken}; check_serving.memory_mb allows {budgets.memory_mb:g}"
 
 
 def _slowest(measured: dict[str, Any], percentile: str) -> float:

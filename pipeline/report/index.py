@@ -167,7 +167,7 @@ def _served(serving_dir: Path, runs: list[Json], artifacts: dict[int, RunArtifac
 
 
 def write(index: Index, folder: Path) -> dict[str, Path]:
-    """Writes `index.html` and `index.json`; their paths by kind. Everything is escaped except the plots, which are our own SVG."""
+    """Writes `index.html` and `index.json`; their paths by kind. Only the plots, our own SVG, are not escaped."""
     page = environment()
     page.filters |= {"local": lambda moment: local(moment)[:16], "lasted": lasted}  # to the minute
     models = dict.fromkeys(row.model for row in index.rows if row.accuracy is not None)

@@ -102,8 +102,9 @@ def test_counts_and_labels_are_of_what_was_really_learnt_from(pushed: Facts, pag
 
 def test_the_page_lists_spans_with_their_drift_and_its_limits(pushed: Facts, page: Page) -> None:
     text = page.text
-    said = "In addition to mnist_sample:1.0.0, 2 of 6 spans (span-0003 quarantined; span-0002 cannot be read) were trained on."
-    assert f"{said} Weights in training: 2 for images of spans, 1 for those of mnist_sample:1.0.0." in text
+    trained = "2 of 6 spans (span-0003 quarantined; span-0002 cannot be read) were trained on."
+    weights = "Weights in training: 2 for images of spans, 1 for those of mnist_sample:1.0.0."
+    assert f"In addition to mnist_sample:1.0.0, {trained} {weights}" in text
     assert "span date images pixels, ≤ 0.02 labels, ≤ 0.05 brightness, ≤ 0.5 outcome" in text
     far = pushed.spans[2]
     measured = f"far {far['measures']['pixels']['value']:.3f}"
