@@ -22,7 +22,7 @@ from typing import Any, TypedDict, TypeVar, Unpack
 
 from pipeline.config import Config, profiles
 from pipeline.config import load as _load
-from pipeline.dag import output as _output
+from pipeline.dag import outputs as _outputs
 from pipeline.engine.component import StageRun, Unkeyed, component
 from pipeline.engine.plan import Rerun, Step
 from pipeline.engine.runner import Beam
@@ -234,7 +234,7 @@ class Run:
     def _found(self, row: dict[str, Any]) -> Artifact | None:
         if not (row["key"] and row["digest"]):
             return None
-        artifact = _Store(Path(self.root)).find(row["stage"], row["key"], _output(row["stage"]))
+        artifact = _Store(Path(self.root)).find(row["stage"], row["key"], _outputs().get(row["stage"], Artifact))
         return artifact if artifact and artifact.digest == row["digest"] else None
 
     @functools.cached_property

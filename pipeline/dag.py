@@ -112,7 +112,7 @@ def with_spans(
     )
 
 
-def searching(c: Config, serving_dir: Path, *, workers: int, chief: bool, digests: Path | None = None) -> Node:
+def search_line(c: Config, serving_dir: Path, *, workers: int, chief: bool, digests: Path | None = None) -> Node:
     """The line up to transform, then the search. Without `chief`, this process works for a chief elsewhere."""
     features = next(node for node in line(c, serving_dir, digests=digests).walk() if node.name == "transform")
     if chief:
@@ -130,7 +130,6 @@ def components() -> dict[str, Component]:
     return {each.name: each for each in globals().values() if isinstance(each, Component)}
 
 
-def output(stage: str) -> type[Artifact]:
-    """The type of artifact that a stage of the line makes; `Artifact` for a stage of another line."""
-    component = components().get(stage)
-    return component.output if component else Artifact
+def outputs() -> dict[str, type[Artifact]]:
+    """The type of artifact that each stage and resolver makes, by name."""
+    return {name: component.output for name, component in components().items()}

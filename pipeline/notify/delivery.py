@@ -21,6 +21,7 @@ from pipeline.lineage import Lineage
 from pipeline.notify.channels import Undelivered
 from pipeline.notify.events import happened
 from pipeline.notify.settings import Notify
+from pipeline.store.recorded import Kinds
 from schemas import files
 from schemas.errors import GatelineError
 
@@ -32,21 +33,27 @@ def send(
     root: Path,
     lineage: Lineage,
     number: int,
+    kinds: Kinds,
     *,
     pauses: tuple[float, ...] = PAUSES,
     sleep: Callable[[float], None] = time.sleep,
 ) -> None:
-    """Sends the events of a run to all `targets`. Any failure is a warning on stderr and in the run's log."""
+    """Sends the events of a run to all `targets`. Any failure is a warning on stderr and in the run's log.
+
+    `kinds`: the type of artifact that each stage makes.
+    """
     if not targets:
         return
     try:
-        events, known, earlier = list(happened(lineage, number)), _known(lineage, number), None
+        events, known, earlier = list(happened(lineage, number, kinds)), _known(lineage, number), None
         for target in targets:
             for event in events:
                 if event["event"] not in target.on:
                     continue
                 if target.identity not in known and earlier is None:  # once for each new channel
-                    earlier = {each["id"] for run in lineage.before(number) for each in happened(lineage, run["run"])}
+                    earlier = {
+                        each["id"] for run in lineage.before(number) for each in happened(lineage, run["run"], kinds)
+                    }
                 old = target.identity not in known and event["id"] in (earlier or ())
                 _deliver(target, event, root, pauses, sleep, old=old)
     except (Exception, KeyboardInterrupt) as error:  # the run is over and its outcome is recorded

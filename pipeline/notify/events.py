@@ -1,52 +1,61 @@
 """The events of a run: its outcome, drift, and quarantined spans."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from pipeline.lineage import Lineage
 from pipeline.lineage.states import RunState
 from pipeline.notify.settings import Event
-from schemas.artifacts import Verdict
+from pipeline.store.recorded import Kinds, Recorded
+from schemas.artifacts import Admission, Evaluation, Pushed, Verdict
 from schemas.errors import StoreError
 
 
-def happened(lineage: Lineage, number: int) -> Iterator[dict[str, Any]]:
-    """The events of a run, as JSON values. A candidate that is refused again, or still waits, is the same event."""
-    run = lineage.recorded(number)
-    executions = lineage.executions(number)
-    made = {e["stage"]: e for e in executions if e["digest"]}
-    last = next((e["digest"] for e in reversed(executions)), None)
+def happened(lineage: Lineage, number: int, kinds: Kinds) -> Iterator[dict[str, Any]]:
+    """The events of a run, as JSON values. A candidate that is refused again, or still waits, is the same event.
+
+    `kinds`: the type of artifact that each stage makes.
+    """
+    run, executions = lineage.recorded(number), lineage.executions(number)
+    artifacts = Recorded([row for row in executions if row["digest"]], kinds)
+    last = next((row["digest"] for row in reversed(executions)), None)
     who = f"{run['profile']}, run {number}"
-    facts = {name: run[name] for name in ("run", "profile", "state", "exit_code", "message", "started", "finished")}
+    about_run = {name: run[name] for name in ("run", "profile", "state", "exit_code", "message", "started", "finished")}
     this_run = f"{number} {run['started']}"
 
     def event(name: Event, id_: str, text: str, **more: Any) -> dict[str, Any]:
-        return {"event": name, "id": f"{name} {id_}", "text": f"{who}: {text}", **facts, **more}
+        return {"event": name, "id": f"{name} {id_}", "text": f"{who}: {text}", **about_run, **more}
 
     if run["state"] == RunState.PUSHED:
-        pushed, evaluated = made["push"], made.get("evaluate")
-        version = {"version": pushed["facts"]["version"], "path": pushed["path"]}
-        version |= {"accuracy": evaluated["facts"].get("accuracy")} if evaluated else {}
-        words = f", accuracy {version['accuracy']:.4f}" if version.get("accuracy") else ""
-        yield event("pushed", this_run, f"version {version['version']} is served{words}", **version)
+        yield event("pushed", this_run, **_pushed(artifacts))
     elif run["state"] in (RunState.REFUSED, RunState.WAITING):
         yield event(run["state"], last or this_run, run["message"] or run["state"])
     elif run["state"] in (RunState.FAILED, RunState.KILLED):
         yield event("failed", this_run, f"{run['state']}: {run['message'] or 'it ended without an error message'}")
-    if "validate" in made and (drift := _drift(Path(made["validate"]["path"]))):
-        yield event("drift", made["validate"]["digest"], f"drift: {'; '.join(drift)}", drift=drift)
-    judged = made["admit"]["facts"] if "admit" in made else {"drifted": {}, "quarantined": {}}
-    for span, words in judged["drifted"].items():
-        yield event("drift", span, f"drift: {words}", drift=[words], span=span)
-    for span, words in judged["quarantined"].items():
-        yield event("quarantined", span, f"{span} is quarantined: {words}", span=span)
+    if (verdict := artifacts.last(Verdict)) and (drift := _drift(verdict)):
+        yield event("drift", verdict.digest, f"drift: {'; '.join(drift)}", drift=drift)
+    if admission := artifacts.last(Admission):
+        for span, reason in admission.drifted.items():
+            yield event("drift", span, f"drift: {reason}", drift=[reason], span=span)
+        for span, reason in admission.quarantined.items():
+            yield event("quarantined", span, f"{span} is quarantined: {reason}", span=span)
 
 
-def _drift(verdict: Path) -> list[str]:
+def _pushed(artifacts: Recorded) -> dict[str, Any]:
+    pushed, evaluation = artifacts.last(Pushed), artifacts.last(Evaluation)
+    if pushed is None:  # recorded by another version of gateline
+        return {"text": "a new version is served"}
+    values = {"version": pushed.version, "path": str(pushed.path)}
+    if evaluation is None:
+        return {"text": f"version {pushed.version} is served", **values}
+    text = f"version {pushed.version} is served, accuracy {evaluation.accuracy:.4f}"
+    return {"text": text, **values, "accuracy": evaluation.accuracy}
+
+
+def _drift(verdict: Verdict) -> list[str]:
     """Sentences on the drift of train from the served model's train. Empty if the artifact is damaged or deleted."""
     try:
-        anomalies = Verdict(verdict, passed=True).anomalies()
+        anomalies = verdict.anomalies()
     except StoreError:
         return []
     return [a["words"] for a in anomalies if a["split"] == "train" and a["kind"].startswith("COMPARATOR_")]

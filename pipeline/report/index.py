@@ -20,9 +20,10 @@ from pipeline.report.facts import how_passed
 from pipeline.report.html import environment, save, sentence
 from pipeline.report.row import Row
 from pipeline.report.times import local
-from pipeline.runs.artifacts import Recorded, RunArtifacts
+from pipeline.runs.artifacts import RunArtifacts
 from pipeline.serving import ModelDirectory
 from pipeline.store import Store
+from pipeline.store.recorded import Recorded
 from schemas.artifacts import Admission, Collected, Evaluation, GateResult, Pushed, ServingCheck, Verdict
 from schemas.artifacts import Gate as GateArtifact
 from schemas.errors import StoreError

@@ -7,7 +7,7 @@ rows[0]["fate"]                     # "trained on"
 from collections import Counter
 from typing import Any
 
-from pipeline.runs.artifacts import Recorded
+from pipeline.store.recorded import Recorded
 from schemas.artifacts import Admission, Collected, Mixture, Span
 
 Json = dict[str, Any]

@@ -11,9 +11,10 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
+from pipeline.dag import outputs
 from pipeline.report import spans, views
 from pipeline.report.times import local, took
-from pipeline.runs.artifacts import Recorded
+from pipeline.store.recorded import Recorded
 from schemas.artifacts import Evaluation, Examples, GateResult, Hyperparameters, ServingCheck, Statistics
 from schemas.text import printable
 
@@ -118,7 +119,7 @@ def show(run: dict[str, Any], executions: list[dict[str, Any]]) -> None:
     for e in executions:
         table.add_row(e["stage"], e["state"], f"{e['seconds']:.2f}", Text(e["why"]), Text(e["path"] or "", "dim"))
     say(table)
-    artifacts = Recorded(executions)
+    artifacts = Recorded(executions, outputs())
     if data := trained_on(artifacts):
         say(Text(f"data: {data}"))
     if tuned := artifacts.last(Hyperparameters):

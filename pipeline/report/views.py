@@ -8,9 +8,10 @@ import re
 from pathlib import Path
 from typing import Any
 
+from pipeline.dag import outputs
 from pipeline.report import spans
 from pipeline.report.facts import Facts
-from pipeline.runs.artifacts import recorded
+from pipeline.store.recorded import artifact_of
 from schemas.artifacts import GateResult, in_order
 
 __all__ = ["in_order", "spans"]  # used by the templates
@@ -241,7 +242,7 @@ def _beside(facts: Facts, name: str, shown: str | None = None) -> Json:
 
 def _summary(stage: Json) -> str:
     """The artifact's summary, from its recorded facts. Empty if another version of gateline recorded other facts."""
-    artifact = recorded(stage)
+    artifact = artifact_of(stage, outputs())
     return artifact.summary if artifact else ""
 
 

@@ -9,12 +9,13 @@ artifacts.problems                                # {"gates": "gates.json of eva
 """
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from pipeline.dag import output
-from pipeline.store import Store, from_facts
+from pipeline.dag import outputs
+from pipeline.store import Store
+from pipeline.store.recorded import Json, Recorded
 from schemas import files
 from schemas.artifacts import Approval, Artifact, DamagedFile, Pushed
 from schemas.contract import Contract
@@ -22,39 +23,13 @@ from schemas.errors import ConfigurationError
 
 A = TypeVar("A", bound=Artifact)
 T = TypeVar("T")
-Json = dict[str, Any]
-
-
-class Recorded:
-    """The artifacts of a run with the facts that the lineage recorded. Their files may be deleted."""
-
-    def __init__(self, executions: Iterable[Json]) -> None:
-        self.executions = {row["stage"]: row for row in executions}
-
-    def row(self, kind: type[Artifact]) -> Json | None:
-        """The lineage row of the last artifact of this type or a subtype. None if the run made none."""
-        return next((row for row, _ in self._artifacts(kind, reversed(self.executions.values()))), None)
-
-    def first(self, kind: type[A]) -> A | None:
-        """The first artifact of this type or a subtype: of `Examples`, those without spans."""
-        return next((artifact for _, artifact in self._artifacts(kind, self.executions.values())), None)
-
-    def last(self, kind: type[A]) -> A | None:
-        """The last artifact of this type or a subtype: of `Examples`, those that the model was trained on."""
-        return next((artifact for _, artifact in self._artifacts(kind, reversed(self.executions.values()))), None)
-
-    def _artifacts(self, kind: type[A], rows: Iterable[Json]) -> Iterator[tuple[Json, A]]:
-        for row in rows:
-            artifact = recorded(row)
-            if isinstance(artifact, kind):
-                yield row, artifact
 
 
 class RunArtifacts(Recorded):
     """Looks up artifacts in `store`, wherever it is now. The paths in the lineage are where it was during the run."""
 
     def __init__(self, store: Store, executions: Iterable[Json]) -> None:
-        super().__init__(executions)
+        super().__init__(executions, outputs())
         self.damaged: dict[str, list[str]] = {}  # by stage: files that should be there and cannot be read
         self.problems: dict[str, str] = {}  # by method of the artifact: why its result is absent
         self._store = store
@@ -120,7 +95,7 @@ class RunArtifacts(Recorded):
         return [stage for stage, row in self.executions.items() if row["path"] and not self._exists(row)]
 
     def _exists(self, row: Json) -> bool:
-        kind = output(row["stage"])
+        kind = self.kinds.get(row["stage"], Artifact)
         if issubclass(kind, Approval):  # has no files
             return True
         if issubclass(kind, Pushed):  # outside the store; a relative path depends on where the run was started
@@ -142,17 +117,6 @@ class RunArtifacts(Recorded):
             names.append(file)
         if method:
             self.problems[method] = f"{file} of {stage} is damaged and cannot be read."
-
-
-def recorded(row: Json) -> Artifact | None:
-    """The artifact of a lineage row, with its recorded facts. None if another version of gateline recorded others."""
-    if not row["facts"]:
-        return None
-    try:
-        artifact = from_facts(output(row["stage"]), Path(row["path"] or ""), row["facts"])
-    except ValueError:
-        return None
-    return dataclasses.replace(artifact, digest=row["digest"] or "")
 
 
 def _exists(path: Path) -> bool:

@@ -18,6 +18,7 @@ from rich.console import Console
 
 from pipeline import notify
 from pipeline.config import Config
+from pipeline.dag import outputs
 from pipeline.engine import runner
 from pipeline.engine.component import Node
 from pipeline.engine.plan import Planner
@@ -122,7 +123,7 @@ class RunContext:
 def _notify(targets: list[Notify], root: Path, lineage: Lineage, runs: list[int]) -> None:
     """Called after the outcomes are recorded and the lock is released."""
     for number in runs:
-        notify.send(targets, root, lineage, number)
+        notify.send(targets, root, lineage, number, outputs())
 
 
 @contextlib.contextmanager

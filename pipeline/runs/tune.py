@@ -13,7 +13,7 @@ from rich.text import Text
 
 from pipeline import serving
 from pipeline.config import Config
-from pipeline.dag import searching
+from pipeline.dag import search_line
 from pipeline.engine.plan import Planner
 from pipeline.lineage.states import RunState
 from pipeline.runs import progress
@@ -56,7 +56,7 @@ def search(session: Session, config: Config, *, workers: int, name: str, command
             "tune.tuner bayesian needs scikit-learn", "pip install scikit-learn, or choose hyperband."
         )
     chief = is_chief(os.environ)
-    node = searching(config, session.destination, workers=workers, chief=chief, digests=session.place.digests)
+    node = search_line(config, session.destination, workers=workers, chief=chief, digests=session.place.digests)
     store = Store(session.root)
     planner = Planner.of(store, session.again, node)
     request = Request(name, command, node.stages, config.notify, config)

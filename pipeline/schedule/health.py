@@ -20,13 +20,14 @@ from typing import Any, get_args
 
 from etils import epy
 
+from pipeline.dag import outputs
 from pipeline.lineage import Lineage
 from pipeline.lineage.states import RunState
-from pipeline.runs.artifacts import recorded
 from pipeline.schedule.scheduler import NAP
 from pipeline.schedule.state import FAILING, Outcome, State
 from pipeline.serving import PROVENANCE, ModelDirectory
 from pipeline.store import Store
+from pipeline.store.recorded import artifact_of
 from schemas.artifacts import DamagedFile, Evaluation
 from schemas.errors import ConfigurationError, StoreError
 
@@ -162,7 +163,7 @@ def gates(executions: list[dict[str, Any]]) -> list[str]:
     """The names of the gates that refused in a run: those of the evaluation, or the stage that refused."""
     for row in reversed(executions):
         if (row["facts"] or {}).get("passed") is False:
-            evaluation, names = recorded(row), set()
+            evaluation, names = artifact_of(row, outputs()), set()
             if isinstance(evaluation, Evaluation):
                 with contextlib.suppress(DamagedFile):  # deleted from the store since
                     names = {gate.gate for gate in evaluation.gates() if not gate.passed}

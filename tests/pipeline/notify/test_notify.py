@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from aiosmtpd.controller import Controller
 
+from pipeline.dag import outputs
 from pipeline.lineage import Lineage
 from pipeline.notify import EVENTS, Notify, send
 from pipeline.notify.channels.email import Email
@@ -24,6 +25,9 @@ from pipeline.notify.channels.webhook import Webhook
 from pipeline.store import Store
 
 ROOT = Path(__file__).parents[3]
+
+
+EVALUATED = {"accuracy": 0.98617, "loss": 0.05, "saved_model": "5" * 64, "passed": True}
 
 
 @dataclass
@@ -126,9 +130,9 @@ class Line:
         }
         other = found | {"split": "validation", "words": "validation against train"}
         (verdict / "anomalies.json").write_text(json.dumps([other, *([found] if drift else [])]), encoding="utf-8")
-        stages = [("validate", verdict, {"passed": True}), ("evaluate", self.root, {"accuracy": 0.98617})]
+        stages = [("validate", verdict, {"passed": True}), ("evaluate", self.root, EVALUATED)]
         if spans is not None:
-            stages.append(("admit", self.root, spans))
+            stages.append(("admit", self.root, {"passed": True, "admitted": []} | spans))
         if state == "pushed":
             stages.append(("push", self.root / "serving/mnist/4", {"version": 4, "new": True}))
         for stage, path, facts in stages:
@@ -140,7 +144,7 @@ class Line:
         return number
 
     def tell(self, number: int, *targets: Notify) -> None:
-        send(list(targets), self.root, self.lineage, number, sleep=self.slept.append)
+        send(list(targets), self.root, self.lineage, number, outputs(), sleep=self.slept.append)
 
     @property
     def ledger(self) -> list[dict[str, Any]]:

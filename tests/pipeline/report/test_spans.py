@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
+from pipeline.dag import outputs
 from pipeline.report import html, index, spans, views
 from pipeline.report.facts import Facts
-from pipeline.runs.artifacts import Recorded
 from pipeline.store import Store
+from pipeline.store.recorded import Recorded
 from schemas.artifacts import Examples, GateResult
 from tests.pipeline.finished_run import finish
 from tests.pipeline.report.test_index import gathered
@@ -190,7 +191,7 @@ def test_the_terminal_the_card_and_show_say_it_in_short(root: Path, pushed: Fact
 
 
 def test_without_the_admission_the_lineage_still_says_what_became_of_spans(root: Path, pushed: Facts) -> None:
-    found = spans.of(Recorded(pushed.stages), [])
+    found = spans.of(Recorded(pushed.stages, outputs()), [])
     assert [(row["span"], row["fate"], row["why"]) for row in found] == [
         (r["span"], r["fate"], r["why"]) for r in pushed.spans
     ]

@@ -93,10 +93,10 @@ def test_a_search_is_made_once_and_the_next_run_uses_its_winner(tiny: Line, caps
 def test_the_line_searches_nothing() -> None:
     config = load(profile="sample")
     assert "search" not in [node.name for node in line(config, Path("serving")).walk()]
-    names = [node.name for node in searches.searching(config, Path("serving"), workers=1, chief=True).walk()]
+    names = [node.name for node in searches.search_line(config, Path("serving"), workers=1, chief=True).walk()]
     assert names[-2:] == ["transform", "search"]
     assert "train" not in names
-    assert searches.searching(config, Path("serving"), workers=1, chief=False).name == "work"
+    assert searches.search_line(config, Path("serving"), workers=1, chief=False).name == "work"
 
 
 def test_a_process_is_the_chief_unless_the_variables_call_it_a_worker() -> None:

@@ -1,0 +1,54 @@
+"""The artifacts of a run by type, with the facts that the lineage recorded.
+
+recorded = Recorded(lineage.executions(7), {"push": Pushed, ...})
+recorded.last(Pushed)     # Pushed(version=3, ...), or None if the run made none; its files may be deleted
+"""
+
+import dataclasses
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pipeline.store.store import from_facts
+from schemas.artifacts import Artifact
+
+A = TypeVar("A", bound=Artifact)
+Json = dict[str, Any]
+Kinds = Mapping[str, type[Artifact]]  # the type of artifact that each stage makes
+
+
+class Recorded:
+    """Looks up the artifacts of a run in its lineage rows, by type or subtype."""
+
+    def __init__(self, executions: Iterable[Json], kinds: Kinds) -> None:
+        self.executions = {row["stage"]: row for row in executions}
+        self.kinds = kinds
+
+    def row(self, kind: type[Artifact]) -> Json | None:
+        """The lineage row of the last artifact of this type. None if the run made none."""
+        return next((row for row, _ in self._artifacts(kind, reversed(self.executions.values()))), None)
+
+    def first(self, kind: type[A]) -> A | None:
+        """The first artifact of this type: of `Examples`, those without spans."""
+        return next((artifact for _, artifact in self._artifacts(kind, self.executions.values())), None)
+
+    def last(self, kind: type[A]) -> A | None:
+        """The last artifact of this type: of `Examples`, those that the model was trained on."""
+        return next((artifact for _, artifact in self._artifacts(kind, reversed(self.executions.values()))), None)
+
+    def _artifacts(self, kind: type[A], rows: Iterable[Json]) -> Iterator[tuple[Json, A]]:
+        for row in rows:
+            artifact = artifact_of(row, self.kinds)
+            if isinstance(artifact, kind):
+                yield row, artifact
+
+
+def artifact_of(row: Json, kinds: Kinds) -> Artifact | None:
+    """The artifact of a lineage row, with its recorded facts. None if another version of gateline recorded others."""
+    if not row["facts"]:
+        return None
+    try:
+        artifact = from_facts(kinds.get(row["stage"], Artifact), Path(row["path"] or ""), row["facts"])
+    except ValueError:
+        return None
+    return dataclasses.replace(artifact, digest=row["digest"] or "")
