@@ -145,4 +145,4 @@ def test_every_version_is_whole_until_a_bit_flips(gateline):
         "mnist_sample/1  variables/variables.data-00000-of-00001 was altered: its SHA-256 differs from the manifest's\n"
         in done.stdout
     )
-    assert done.stderr.startswith("data: mnist_sample/1 is not what was pushed\n")
+    assert done.stderr.startswith("data: mnist_sample/1 differs from what was pushed\n")
