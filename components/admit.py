@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from components._data import shard_statistics
-from components._data.anomalies import against, jensen_shannon, largest_difference, oddities
+from components._data.anomalies import against, divergence, largest_difference, oddities
 from components._data.duplicates import duplicates
 from pipeline.engine.component import StageRun, component
 from schemas import statistics as stats
@@ -104,11 +104,11 @@ def measures(new: Any, learnt: Any, drift: Drift, names: Sequence[str] = ()) -> 
 
     The last also detects labels that were mixed up.
     """
-    divergence = jensen_shannon(stats.pixels(new), stats.pixels(learnt))
+    differs, noise = divergence(new, learnt)
     label, difference, chance = largest_difference(stats.values(new, "label"), stats.values(learnt, "label"))
     found = {
         "pixels": Measure(
-            divergence, drift.pixels, f"pixel values differ by {divergence:.4f} bits", divergence > drift.pixels
+            differs, drift.pixels, f"pixel values differ by {differs:.4f} bits", differs > drift.pixels + noise
         ),
         "labels": Measure(
             difference,

@@ -9,7 +9,7 @@ from components._evaluation import comparison, evaluator, gallery, record, thres
 from components._training import saved_model
 from pipeline.engine.component import StageRun, component
 from schemas import example
-from schemas.artifacts import Best, Evaluation, Examples, GateResult, Model, Served, Statistics
+from schemas.artifacts import Best, Evaluation, Examples, Model, Served, Statistics, refusals
 from schemas.artifacts.evaluation import BASELINE, BEST, CANDIDATE, PREDICTIONS
 from schemas.contract import Contract
 from schemas.errors import ConfigurationError, DataError
@@ -83,7 +83,7 @@ def evaluate(
     return Evaluation(
         run.out,
         passed=all(gate.passed for gate in results),
-        reasons=_reasons(results),
+        reasons=refusals(results),
         remedy=REMEDY,
         accuracy=overall["accuracy"],
         loss=overall["loss"],
@@ -97,10 +97,6 @@ def _summary(overall: dict[str, Any], comparisons: list[dict[str, Any]]) -> str:
     verdicts = (f"; {VERDICTS[c['verdict']]} version {c['version']}" for c in comparisons if c["with"] == BASELINE)
     measured = f"accuracy {overall['accuracy']:.4f}, loss {overall['loss']:.4f} on {overall['count']:,} test images"
     return measured + next(verdicts, "")
-
-
-def _reasons(results: list[GateResult]) -> tuple[str, ...]:
-    return tuple(gate.reason for gate in results if not gate.passed)
 
 
 def _models(model: Model, baseline: Served | None, best: Best | None, classes: int) -> dict[str, Path]:
@@ -117,8 +113,7 @@ def _shards(examples: Examples) -> list[tuple[str, int, bool]]:
     """Path, records, and whether it belongs to split `fresh`, of each test shard. A damaged shard is named here."""
     tested = [split for split in ("test", "fresh") if split in examples.splits]
     shards = [(str(path), count, split == "fresh") for split, path, count in examples.shards(*tested)]
-    for path, count, _ in shards:
-        example.check(Path(path), count)
+    example.check((Path(path), count) for path, count, _ in shards)
     return shards
 
 

@@ -34,8 +34,7 @@ def search(features: Features, *, settings: Train, tuning: Tune, workers: Unkeye
         Refused: no trial produced a result.
         GatelineError: the workers died.
     """
-    for _, path, count in features.shards():
-        example.check(path, count)
+    example.check((path, count) for _, path, count in features.shards())
     space = tuning.over(settings)
     study = oracles.resumed(tuning, space, run.scratch)
     if kept := [row for row in oracles.rows(study) if row["state"] != "unfinished"]:

@@ -28,8 +28,7 @@ def train(features: Features, hyperparameters: Hyperparameters, start: Served | 
         Refused: the loss is not a finite number.
     """
     settings = hyperparameters.settings()
-    for _, path, count in features.shards():
-        example.check(path, count)
+    example.check((path, count) for _, path, count in features.shards())
     training = Training(features, settings, run.scratch / "checkpoint.npz")
     history = training.history
     if start and not history:

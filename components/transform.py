@@ -75,7 +75,8 @@ def preprocessing_fn(
     inputs: dict[str, Any], *, shape: tuple[int, int, int], classes: int, settings: Transform
 ) -> dict[str, Any]:
     """The transform graph. Mean and variance, which need a pass over the data, are one tf.Transform analyzer."""
-    pixels = tf.reshape(tf.io.decode_raw(inputs["image"], tf.uint8), [-1, *shape])
+    # The number of records is stated: otherwise a record of another size would count as several images, or as none.
+    pixels = tf.reshape(tf.io.decode_raw(inputs["image"], tf.uint8), [tf.shape(inputs["image"])[0], *shape])
     image = tf.cast(pixels, tf.float32)
     if settings.scale == "unit":
         image /= 255.0

@@ -6,7 +6,7 @@ from typing import Any
 
 from etils import epy
 
-from components._data.anomalies import Anomaly, against, jensen_shannon, largest_difference, oddities
+from components._data.anomalies import Anomaly, against, divergence, largest_difference, oddities
 from pipeline.engine.component import StageRun, component
 from schemas import statistics as stats
 from schemas.artifacts import Served, Statistics, Verdict
@@ -63,10 +63,10 @@ def _apart(
     """Distributions of labels and pixels that differ by more than the schema's comparator allows."""
     kind = "COMPARATOR_JENSEN_SHANNON_DIVERGENCE_HIGH"
     limit = getattr(contract.feature("image"), comparator).jensen_shannon_divergence.threshold
-    divergence = jensen_shannon(stats.pixels(one), stats.pixels(other))
-    if limit and divergence > limit:
-        differ = f"pixel values differ by a Jensen-Shannon divergence of {divergence:.4f}"
-        words = f"{what}: {differ}; {contract.name} allows {limit:.4f}"
+    differs, chance = divergence(one, other)
+    if limit and differs > limit + chance:
+        differ = f"pixel values differ by a Jensen-Shannon divergence of {differs:.4f}"
+        words = f"{what}: {differ}; {contract.name} allows {limit:.4f}, chance {chance:.4f}"
         yield Anomaly(split, "image", kind, words, severity)
     limit = getattr(contract.feature("label"), comparator).infinity_norm.threshold
     shares = [stats.values(dataset, "label") for dataset in (one, other)]

@@ -24,6 +24,7 @@ from schemas.settings.check_serving import Serving
 from schemas.settings.evaluate import Evaluate
 from schemas.settings.gates import Gates
 from schemas.settings.push import Push
+from schemas.settings.source import KINDS as SOURCES
 from schemas.settings.source import Source
 from schemas.settings.spans import Spans
 from schemas.settings.train import Cnn, Mlp, Train
@@ -33,7 +34,7 @@ from schemas.settings.validate import Validate
 
 PROFILES = Path(__file__).parent / "profiles"
 MODELS: dict[str, type[BaseModel]] = {"mlp": Mlp, "cnn": Cnn}  # by their `kind`
-SHAPES = MODELS | {"range": Range}  # alternatives of one setting, by the name that pydantic's errors use
+SHAPES = MODELS | SOURCES | {"range": Range}  # alternatives of one setting, by the name that pydantic's errors use
 
 
 class Config(Settings):

@@ -16,6 +16,7 @@ from components.resolvers.searched import searched
 from components.resolvers.served import baseline, best, served_data, served_spans, start
 from components.resolvers.source_data import source_data
 from components.search import search
+from components.sources.reading import place_of
 from components.train import train
 from components.transform import transform
 from components.tune import tune
@@ -34,8 +35,9 @@ def line(c: Config, serving_dir: Path, decided: Decided | None = None, digests: 
     c.gates.check(contract.classes, c.evaluate)
     directory = ModelDirectory(serving_dir, c.push.model or c.source.name)
 
-    data = source_data(source=c.source, data_dir=c.source.data_dir, digests=digests)
-    examples = ingest(data=data, source=c.source, data_dir=c.source.data_dir, manual_dir=c.source.manual_dir)
+    data = source_data(source=c.source, place=place_of(c.source), digests=digests)
+    labels = c.source.ordered(contract.names)
+    examples = ingest(data=data, source=c.source, place=place_of(c.source), labels=labels)
     statistics = describe(examples=examples)
     if c.spans:
         examples = statistics = with_spans(c, c.spans, examples, statistics, contract, directory)

@@ -14,6 +14,7 @@ with epy.lazy_imports():
     from tensorflow_metadata.proto.v0 import statistics_pb2 as pb
 
 QUANTILES = 10
+SQUARES = "squares of pixel counts"  # by pixel value, summed over the images
 SERVED = "assets.extra/statistics.tfrecord"  # where a version in the serving directory keeps the statistics of its data
 
 
@@ -81,6 +82,17 @@ def pixels(dataset: "pb.DatasetFeatureStatistics") -> list[float]:
     return [bucket.sample_count for bucket in histogram.buckets]
 
 
+def pixel_variances(dataset: "pb.DatasetFeatureStatistics") -> list[float]:
+    """Variance, over the images, of the share of each of the 256 pixel values. Zeros where it was not counted."""
+    counts = pixels(dataset)
+    squares = next((s.histogram for s in feature(dataset, "image").custom_stats if s.name == SQUARES), None)
+    if squares is None or not (total := sum(counts)):
+        return [0.0] * 256
+    images, size = dataset.num_examples, total / dataset.num_examples
+    both = zip(counts, (bucket.sample_count for bucket in squares.buckets), strict=True)
+    return [max(0.0, square / images - (count / images) ** 2) / size**2 for count, square in both]
+
+
 def values(dataset: "pb.DatasetFeatureStatistics", name: str) -> dict[str, int]:
     """Counts of the values of a categorical feature."""
     buckets = feature(dataset, name).string_stats.rank_histogram.buckets
@@ -112,9 +124,10 @@ def _image(dataset: Any, images: Any, duplicates: int, leaked: Mapping[str, int]
         numbers |= {f"brightness of label {label}": mean, f"deviation of label {label}": deviation}
     for name, number in numbers.items():
         stats.custom_stats.add(name=name, num=number)
-    whole = stats.custom_stats.add(name="pixel histogram").histogram
-    for value, count in enumerate(images.pixels.counts):
-        whole.buckets.add(low_value=value, high_value=value + 1, sample_count=count)
+    for name, counts in (("pixel histogram", images.pixels.counts), (SQUARES, [images.squares[v] for v in range(256)])):
+        histogram = stats.custom_stats.add(name=name).histogram
+        for value, count in enumerate(counts):
+            histogram.buckets.add(low_value=value, high_value=value + 1, sample_count=count)
     quantiles = stats.custom_stats.add(name="pixel quantiles").histogram
     quantiles.type = pb.Histogram.QUANTILES
     for i in range(QUANTILES):

@@ -1,6 +1,6 @@
 """What tests share: a fake `Run`, and the shipped sample of MNIST taken through the line's stages once a session.
 
-examples = ingest.function(UNPREPARED, source=SAMPLE, data_dir=..., manual_dir=None, run=lend())
+examples = ingest.function(UNPREPARED, source=SAMPLE, place=Place(...), run=lend())
 """
 
 import contextlib
@@ -15,6 +15,7 @@ import pytest
 
 from components.describe import describe
 from components.ingest import ingest
+from components.sources.reading import Place
 from components.train import train
 from components.transform import transform
 from components.tune import tune
@@ -22,7 +23,7 @@ from components.validate import validate
 from pipeline.engine.runner import Beam
 from schemas.artifacts import Artifact, Examples, Features, Hyperparameters, Model, SourceData, Statistics, Verdict
 from schemas.contract import Contract
-from schemas.settings.source import Source
+from schemas.settings.source import Tfds
 from schemas.settings.train import Mlp, Train
 from schemas.settings.transform import Transform
 from schemas.settings.validate import Validate
@@ -35,7 +36,7 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("any machine")
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-SAMPLE = Source(tfds="mnist_sample", module="components.mnist_sample")
+SAMPLE = Tfds(tfds="mnist_sample", module="components.mnist_sample")
 UNPREPARED = SourceData(Path(), version="", files=0, contents="")  # `ingest` itself does not read it
 # Real digits, few of them: TFDS shuffles, so that each slice holds all ten.
 FEW = SAMPLE.model_copy(update={"train": "train[:1000]", "test": "test[:400]", "validation": 0.2})
@@ -98,7 +99,7 @@ def mnist() -> Contract:
 def sample(data_dir: str, tmp_path_factory: pytest.TempPathFactory) -> Examples:
     """All of the sample: 4,000 train images, of which a tenth is validation, and 1,000 test images."""
     return ingest.function(
-        UNPREPARED, source=SAMPLE, data_dir=data_dir, manual_dir=None, run=lent(tmp_path_factory.mktemp("ingest"))
+        UNPREPARED, source=SAMPLE, place=Place(data_dir), run=lent(tmp_path_factory.mktemp("ingest"))
     )
 
 
@@ -116,9 +117,7 @@ def verdict(sample_statistics: Statistics, mnist: Contract, tmp_path_factory: py
 @pytest.fixture(scope="session")
 def few(sample: Examples, data_dir: str, tmp_path_factory: pytest.TempPathFactory) -> Examples:
     """About 800 train, 200 validation and 400 test images of the sample (which has been prepared by then)."""
-    return ingest.function(
-        UNPREPARED, source=FEW, data_dir=data_dir, manual_dir=None, run=lent(tmp_path_factory.mktemp("few"))
-    )
+    return ingest.function(UNPREPARED, source=FEW, place=Place(data_dir), run=lent(tmp_path_factory.mktemp("few")))
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 """Anomalies of data against its contract, with a sentence for each; and distances between two datasets."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,9 @@ from schemas.settings.validate import Validate
 with epy.lazy_imports():
     import numpy as np
     from tensorflow_metadata.proto.v0 import schema_pb2
+    from tensorflow_metadata.proto.v0 import statistics_pb2 as pb
+
+CHI_SQUARED = 10.83  # 0.999 quantile with one degree of freedom
 
 
 @dataclass(frozen=True)
@@ -108,6 +112,24 @@ def jensen_shannon(one: list[float], other: list[float]) -> float:
         return float((a[held] * np.log2(a[held] / middle[held])).sum())
 
     return (kullback_leibler(p) + kullback_leibler(q)) / 2
+
+
+def divergence(one: "pb.DatasetFeatureStatistics", other: "pb.DatasetFeatureStatistics") -> tuple[float, float]:
+    """The Jensen-Shannon divergence of two splits' pixel values, and the part that is noise.
+
+    Images are the independent draws, not pixels: how much they differ among themselves gives the variance v of each
+    value's share p. For small differences, the divergence is a sum of squares whose mean under equal distributions is
+    sum(v / p) (1/n + 1/m) / (8 ln 2). The largest 0.999 quantile of any such sum is that of one squared normal
+    variable, 10.83 times its mean.
+    """
+    shares = np.asarray(stats.pixels(one)) + np.asarray(stats.pixels(other))
+    shares = shares / max(shares.sum(), 1)
+    sizes = [max(dataset.num_examples, 1) for dataset in (one, other)]
+    weights = np.array([sizes]).T / sum(sizes)
+    variances = (weights * np.array([stats.pixel_variances(dataset) for dataset in (one, other)])).sum(0)
+    held = shares > 0
+    mean = (variances[held] / shares[held]).sum() * (1 / sizes[0] + 1 / sizes[1]) / (8 * math.log(2))
+    return jensen_shannon(stats.pixels(one), stats.pixels(other)), float(CHI_SQUARED * mean)
 
 
 def largest_difference(one: dict[str, int], other: dict[str, int]) -> tuple[str, float, float]:

@@ -1,6 +1,7 @@
 """Reading images: decoded fast, and hashed by their pixels."""
 
 import hashlib
+import io
 import math
 import struct
 from collections.abc import Callable
@@ -10,7 +11,12 @@ from etils import epy
 with epy.lazy_imports():
     import imagecodecs
     import numpy as np
+    import PIL.Image
     import tensorflow as tf
+
+
+EXIF = 4096  # bytes in which an encoded image states that it has EXIF data
+ORIENTATION = 0x0112
 
 
 def image_hash(image: "np.ndarray") -> int:
@@ -51,14 +57,32 @@ def _pixels_of_gif(content: bytes) -> int:
     return max(pixels, math.prod(struct.unpack_from("<HH", content, 6)))
 
 
+def upright(image: "np.ndarray", content: bytes) -> "np.ndarray":
+    """The image turned and mirrored as the EXIF orientation of its encoded form states, 1 to 8 (TIFF 6.0, 274)."""
+    with PIL.Image.open(io.BytesIO(content)) as encoded:
+        orientation = encoded.getexif().get(ORIENTATION, 1)
+    if orientation in (5, 6, 7, 8):
+        image = image.swapaxes(0, 1)
+    if orientation in (3, 4, 7, 8):
+        image = image[::-1]
+    if orientation in (2, 3, 6, 7):
+        image = image[:, ::-1]
+    return np.ascontiguousarray(image)
+
+
 def decoder(channels: int) -> Callable[[bytes], "np.ndarray"]:
     """A function from an encoded image to uint8 [height, width, channels]; 0 channels: as in the file.
 
-    Plain PNG is decoded by libspng: TensorFlow's decoder takes three times as long.
+    Images are upright: their EXIF orientation is applied. Plain PNG is decoded by libspng: TensorFlow's decoder takes
+    three times as long.
     """
     png_decode, other, uint8 = imagecodecs.spng_decode, imagecodecs.SpngError, np.dtype("uint8")
 
     def decode(content: bytes) -> "np.ndarray":
+        image = as_stored(content)
+        return upright(image, content) if b"Exif\0\0" in content[:EXIF] or b"eXIf" in content[:EXIF] else image
+
+    def as_stored(content: bytes) -> "np.ndarray":
         if content.startswith(b"\x89PNG"):
             try:
                 image: np.ndarray = png_decode(content)

@@ -17,6 +17,9 @@ with epy.lazy_imports():
     import numpy as np
 
 
+AT_ONCE = 64  # images: their temporary arrays take 16 bytes a pixel
+
+
 class Monoid(Protocol):
     """Anything that merges."""
 
@@ -79,6 +82,7 @@ class ImageStatistics:
     sizes: Counter[tuple[int, int, int]] = field(default_factory=Counter)  # height, width, channels
     sources: Counter[tuple[str, str, str]] = field(default_factory=Counter)  # dataset, version, split
     pixels: Histogram = Histogram()
+    squares: Counter[int] = field(default_factory=Counter)  # by pixel value: squares of its counts in each image
     by_label: Counter[tuple[int, str]] = field(
         default_factory=Counter
     )  # images, bytes, sum and squares of images' sums
@@ -103,6 +107,7 @@ class ImageStatistics:
             sizes=Counter({tuple(size): count for size, count in zip(sizes.tolist(), counts.tolist(), strict=True)}),
             sources=Counter({tuple(part.decode() for part in source): n for source, n in Counter(sources).items()}),
             pixels=Histogram.of(joined),
+            squares=_squares(joined, lengths),
             by_label=_by_label(joined, lengths, columns["label"]),
         )
 
@@ -153,6 +158,19 @@ def _constant(joined: "np.ndarray", lengths: "np.ndarray") -> int:
         return 0
     starts = np.concatenate([[0], np.cumsum(filled)[:-1]])
     return int((np.minimum.reduceat(joined, starts) == np.maximum.reduceat(joined, starts)).sum())
+
+
+def _squares(joined: "np.ndarray", lengths: "np.ndarray") -> Counter[int]:
+    """By pixel value, the sum over images of the square of its count: how much images differ from each other."""
+    total = np.zeros(256, np.int64)
+    ends = np.cumsum(lengths)
+    for first in range(0, len(lengths), AT_ONCE):
+        part = slice(first, first + AT_ONCE)
+        pixels = joined[ends[first] - lengths[first] : ends[part][-1]]
+        image = np.repeat(np.arange(0, 256 * len(lengths[part]), 256), lengths[part])
+        counts = np.bincount(image + pixels, minlength=256 * len(lengths[part])).reshape(-1, 256)
+        total += (counts * counts).sum(0)
+    return Counter({value: count for value, count in enumerate(total.tolist()) if count})
 
 
 def _by_label(joined: "np.ndarray", lengths: "np.ndarray", labels: "np.ndarray") -> Counter[tuple[int, str]]:

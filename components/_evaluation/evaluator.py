@@ -7,7 +7,7 @@ of sums, which is a monoid, and all metrics follow from them (`components._evalu
 
 import uuid
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ with epy.lazy_imports():
     import pyarrow.parquet as pq
     import tensorflow_model_analysis as tfma
 
+Sums = tuple[metrics.Sums, ...]  # one for each model
 LABEL, INDEX, PROBABILITIES = "label", "source/index", "probabilities"
 INPUT = (
     "examples"  # the signature's parameter. TFMA calls it by keyword; by position, TensorFlow formats an error first.
@@ -118,12 +119,16 @@ def read_batches(shard: tuple[str, int, bool], plan: EvaluationPlan) -> Iterator
         if fresh:
             continue
         chosen = np.flatnonzero((columns[INDEX] * SPREAD % 2**32 < plan.corrupted * 2**32) & ~columns[LEAKED])
-        if plan.corruptions and len(chosen):
-            yield _extracts(
-                *_corrupted(images[chosen], columns[LABEL][chosen], columns[INDEX][chosen], plan.corruptions),
-                path,
-                number,
-            )
+        for names in _at_once(plan.corruptions, images[chosen].nbytes):
+            corrupted = _corrupted(images[chosen], columns[LABEL][chosen], columns[INDEX][chosen], names)
+            yield _extracts(*corrupted, path, number)
+
+
+def _at_once(corruptions: tuple[str, ...], size: int) -> Iterator[tuple[str, ...]]:
+    """The corruptions in groups, so that images of `size` bytes make batches of bounded size."""
+    many = max(1, example.BATCH_BYTES // max(size, 1))
+    for start in range(0, len(corruptions) if size else 0, many):
+        yield corruptions[start : start + many]
 
 
 def _corrupted(
@@ -150,7 +155,9 @@ def _compute(config: Any, models: list[str], baseline: str | None, plan: Evaluat
 
     def expand(batches: "beam.PCollection") -> dict[str, "beam.PCollection"]:
         sliced = (
-            batches | "sums by slice" >> beam.FlatMap(sums_by_slice, models, plan) | "merge" >> beam.CombinePerKey(sum)
+            batches
+            | "sums by slice" >> beam.FlatMap(sums_by_slice, models, plan)
+            | "merge" >> beam.CombinePerKey(merged)
         )
         metrics = sliced | "metrics" >> beam.Map(to_metrics, models, baseline, plan, wanted)
         return {
@@ -163,8 +170,8 @@ def _compute(config: Any, models: list[str], baseline: str | None, plan: Evaluat
     return beam.ptransform_fn(expand)()
 
 
-def sums_by_slice(batch: dict[str, Any], models: list[str], plan: EvaluationPlan) -> Iterator[tuple[Any, "np.ndarray"]]:
-    """(TFMA's slice key, float64 [models, sums]) of each slice that a batch has examples of."""
+def sums_by_slice(batch: dict[str, Any], models: list[str], plan: EvaluationPlan) -> Iterator[tuple[Any, Sums]]:
+    """(TFMA's slice key, sums for each model) of each slice that a batch has examples of."""
     features = batch[tfma.FEATURES_KEY]
     probabilities = _by_model(batch, models).values()
     counted = (features[CORRUPTION] == "") & ~features[LEAKED] & ~features[FRESH]
@@ -179,7 +186,12 @@ def sums_by_slice(batch: dict[str, Any], models: list[str], plan: EvaluationPlan
         elif not features[LEAKED][row]:
             groups[((FRESH, "yes"),)].append(row)
     for key, rows in groups.items():
-        yield key, np.stack([metrics.sums(features[LABEL][rows], p[rows], plan.classes) for p in probabilities])
+        yield key, tuple(metrics.Sums.of(features[LABEL][rows], p[rows], plan.classes) for p in probabilities)
+
+
+def merged(every: Iterable[Sums]) -> Sums:
+    """The sums of a slice over several batches, for each model."""
+    return tuple(map(metrics.Sums.merged, zip(*every, strict=True)))
 
 
 def _value(value: Any) -> int | str:
@@ -187,12 +199,12 @@ def _value(value: Any) -> int | str:
 
 
 def to_metrics(
-    sliced: tuple[Any, "np.ndarray"], models: list[str], baseline: str | None, plan: EvaluationPlan, wanted: set[str]
+    sliced: tuple[Any, Sums], models: list[str], baseline: str | None, plan: EvaluationPlan, wanted: set[str]
 ) -> tuple[Any, dict[Any, float]]:
     """(slice key, sums) to (slice key, metrics by TFMA's keys), differences to the baseline included."""
     found: dict[str, dict[str, float]] = {}
     for model, row in zip(models, sliced[1], strict=True):
-        values = metrics.figures(row, plan.classes, plan.confidence, plan.min_examples)
+        values = row.metrics(plan.confidence, plan.min_examples)
         found[model] = {name: value for name, value in values.items() if name in wanted}
     key = tfma.metrics.MetricKey
     out = {key(name, model_name=model): value for model, values in found.items() for name, value in values.items()}
@@ -202,19 +214,17 @@ def to_metrics(
     return sliced[0], out
 
 
-def to_plots(sliced: tuple[Any, "np.ndarray"], models: list[str], classes: int) -> tuple[Any, dict[Any, Any]]:
+def to_plots(sliced: tuple[Any, Sums], models: list[str], classes: int) -> tuple[Any, dict[Any, Any]]:
     """(slice key, sums) to (slice key, confusion matrix and calibration as TFMA draws them)."""
     out = {}
     for model, row in zip(models, sliced[1], strict=True):
         plot = tfma.proto.metrics_for_slice_pb2.MultiClassConfusionMatrixAtThresholds()
-        matrix, cells = plot.matrices.add(threshold=0.0), metrics.confusion(row, classes)
-        for label, predicted in zip(*np.nonzero(cells), strict=True):
-            matrix.entries.add(
-                actual_class_id=label, predicted_class_id=predicted, num_weighted_examples=cells[label, predicted]
-            )
+        matrix = plot.matrices.add(threshold=0.0)
+        for label, predicted, count in row.confusion(classes):
+            matrix.entries.add(actual_class_id=label, predicted_class_id=predicted, num_weighted_examples=count)
         out[tfma.metrics.PlotKey(CONFUSION, model_name=model)] = plot
         buckets = tfma.proto.metrics_for_slice_pb2.CalibrationHistogramBuckets()
-        for i, (count, confidence, right) in enumerate(metrics.bins(row, classes).T):
+        for i, (count, confidence, right) in enumerate(row.bins.T):
             bucket = buckets.buckets.add(
                 lower_threshold_inclusive=i / metrics.BINS, upper_threshold_exclusive=(i + 1) / metrics.BINS
             )

@@ -1,8 +1,12 @@
 """Metrics of a classifier from sums that merge: one confusion matrix, losses, and calibration bins.
 
-row = sums(labels, probabilities, classes) + sums(others, ...)     # the sums of both sets
-figures(row, classes)["expected_calibration_error"]
+both = Sums.of(labels, probabilities, classes) + Sums.of(others, ...)     # the sums of both sets
+both.metrics()["expected_calibration_error"]
 """
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Self
 
 from etils import epy
 
@@ -17,54 +21,66 @@ EPSILON = 1e-7  # Keras clips probabilities there
 BINS = 15  # of equal width, as in Guo et al. 2017
 
 
-def sums(labels: "np.ndarray", probabilities: "np.ndarray", classes: int) -> "np.ndarray":
-    """float64 [classes**2 + 2 + 3 * BINS]: the flattened confusion matrix, row = label; the sums of losses and of Brier
-    scores; for each bin of confidence the count, the sum of confidences, and the number of correct predictions.
+@dataclass(frozen=True)
+class Sums:
+    """Sums over examples. Cells of the confusion matrix are sparse: of 1,000 classes, few pairs occur."""
 
-    The loss is Keras's categorical cross-entropy. Brier: squared distance to the one-hot label, 0 to 2 (Brier 1950).
-    """
-    p = probabilities.astype(np.float64)
-    rows, known = np.arange(len(p)), np.clip(labels, 0, classes - 1)
-    odd = ~np.isfinite(p).all(1)
-    p[odd] = np.nan  # all metrics of such a model are NaN, and its prediction is wrong
-    predicted = np.where(odd, (known + 1) % classes, np.nan_to_num(p).argmax(1))
-    clipped = np.clip(p, EPSILON, 1 - EPSILON)
-    loss = np.log(clipped.sum(1)) - np.log(clipped[rows, known])
-    brier = (p * p).sum(1) - 2 * p[rows, known] + 1
-    confusion = np.bincount(known * classes + predicted, minlength=classes**2)
-    confidence, right = p[rows, predicted], predicted == known
-    bin_ = np.minimum(np.nan_to_num(confidence) * BINS, BINS - 1).astype(int)
-    by_bin = [np.bincount(bin_, weights, BINS) for weights in (None, confidence, right)]
-    return np.concatenate([confusion, [loss.sum(), brier.sum()], *by_bin]).astype(np.float64)
+    losses: "np.ndarray"  # float64 [2]: sums of losses and of Brier scores
+    bins: "np.ndarray"  # float64 [3, BINS], by confidence: count, sum of confidences, correct predictions
+    cells: "np.ndarray"  # int64 [n], ascending: label * classes + prediction, of all cells that are not 0
+    counts: "np.ndarray"  # int64 [n]: the examples in each cell
 
+    @classmethod
+    def empty(cls) -> Self:
+        return cls(np.zeros(2), np.zeros((3, BINS)), np.zeros(0, np.int64), np.zeros(0, np.int64))
 
-def size(classes: int) -> int:
-    """The length of a row of sums."""
-    return classes**2 + 2 + 3 * BINS
+    @classmethod
+    def of(cls, labels: "np.ndarray", probabilities: "np.ndarray", classes: int) -> Self:
+        """Of labels, int64 [n], and probabilities [n, classes].
 
+        The loss is Keras's categorical cross-entropy. Brier: squared distance to the one-hot label, 0 to 2 (Brier
+        1950).
+        """
+        p = probabilities.astype(np.float64)
+        rows, known = np.arange(len(p)), np.clip(labels, 0, classes - 1)
+        odd = ~np.isfinite(p).all(1)
+        p[odd] = np.nan  # all metrics of such a model are NaN, and its prediction is wrong
+        predicted = np.where(odd, (known + 1) % classes, np.nan_to_num(p).argmax(1))
+        clipped = np.clip(p, EPSILON, 1 - EPSILON)
+        loss = np.log(clipped.sum(1)) - np.log(clipped[rows, known])
+        brier = (p * p).sum(1) - 2 * p[rows, known] + 1
+        confidence, correct = p[rows, predicted], predicted == known
+        bin_ = np.minimum(np.nan_to_num(confidence) * BINS, BINS - 1).astype(int)
+        by_bin = [np.bincount(bin_, weights, BINS) for weights in (None, confidence, correct)]
+        cells, counts = np.unique(known * classes + predicted, return_counts=True)
+        return cls(np.array([loss.sum(), brier.sum()]), np.stack(by_bin).astype(np.float64), cells, counts)
 
-def figures(row: "np.ndarray", classes: int, confidence: float = 0.95, min_examples: int = 1) -> dict[str, float]:
-    """Metrics by name. The upper bound of accuracy is one-sided, and 1 where there are fewer than `min_examples`."""
-    matrix, (loss, brier) = confusion(row, classes), row[classes**2 : classes**2 + 2]
-    count, correct = matrix.sum(), np.trace(matrix)
-    _, confident, right = bins(row, classes)
-    return {
-        EXAMPLE_COUNT: float(count),
-        ACCURACY: float(correct / count),
-        LOSS: float(loss / count),
-        BRIER: float(brier / count),
-        ECE: float(np.abs(confident - right).sum() / count),
-        UPPER: paired.upper_bound(int(correct), int(count), confidence) if count >= min_examples else 1.0,
-    }
+    def __add__(self, other: Self) -> Self:
+        return self.merged([self, other])
 
+    @classmethod
+    def merged(cls, every: Iterable[Self]) -> Self:
+        """The sums of several sets."""
+        parts = list(every)
+        cells, places = np.unique(np.concatenate([part.cells for part in parts]), return_inverse=True)
+        counts = np.zeros(len(cells), np.int64)
+        np.add.at(counts, places, np.concatenate([part.counts for part in parts]))
+        losses = np.sum([part.losses for part in parts], 0)
+        return cls(losses, np.sum([part.bins for part in parts], 0), cells, counts)
 
-def confusion(row: "np.ndarray", classes: int) -> "np.ndarray":
-    """[classes, classes], row = label."""
-    matrix: np.ndarray = row[: classes**2].reshape(classes, classes)
-    return matrix
+    def metrics(self, confidence: float = 0.95, min_examples: int = 1) -> dict[str, float]:
+        """Metrics by name. The upper bound of accuracy is one-sided, and 1 with fewer than `min_examples`."""
+        count, correct, (loss, brier) = self.bins[0].sum(), self.bins[2].sum(), self.losses
+        return {
+            EXAMPLE_COUNT: float(count),
+            ACCURACY: float(correct / count),
+            LOSS: float(loss / count),
+            BRIER: float(brier / count),
+            ECE: float(np.abs(self.bins[1] - self.bins[2]).sum() / count),
+            UPPER: paired.upper_bound(int(correct), int(count), confidence) if count >= min_examples else 1.0,
+        }
 
-
-def bins(row: "np.ndarray", classes: int) -> "np.ndarray":
-    """[3, BINS]: count, sum of confidences, correct predictions."""
-    bins: np.ndarray = row[classes**2 + 2 :].reshape(3, BINS)
-    return bins
+    def confusion(self, classes: int) -> Iterable[tuple[int, int, int]]:
+        """(label, prediction, examples) of each cell of the confusion matrix that is not 0."""
+        labels, predictions = np.divmod(self.cells, classes)
+        return zip(labels.tolist(), predictions.tolist(), self.counts.tolist(), strict=True)

@@ -14,30 +14,30 @@ from components._evaluation import metrics
 
 
 class Figure(beam.CombineFn):
-    """One of `metrics.figures` over a slice."""
+    """One of `Sums.metrics` over a slice."""
 
     def __init__(self, key: Any, eval_config: Any, classes: int, confidence: float, min_examples: int) -> None:
         self.key, self.eval_config = key, eval_config
         self.classes, self.confidence, self.min_examples = classes, confidence, min_examples
 
-    def create_accumulator(self) -> np.ndarray:
-        return np.zeros(metrics.size(self.classes))
+    def create_accumulator(self) -> metrics.Sums:
+        return metrics.Sums.empty()
 
-    def add_input(self, accumulator: np.ndarray, element: Any) -> np.ndarray:
+    def add_input(self, accumulator: metrics.Sums, element: Any) -> metrics.Sums:
         pairs = tfma.metrics.to_label_prediction_example_weight(
             element, self.eval_config, self.key.model_name, flatten=False
         )
         for label, prediction, _ in pairs:
-            accumulator = accumulator + metrics.sums(
+            accumulator = accumulator + metrics.Sums.of(
                 label.reshape(-1).astype(np.int64), prediction.reshape(1, -1), self.classes
             )
         return accumulator
 
-    def merge_accumulators(self, accumulators: Iterable[np.ndarray]) -> np.ndarray:
-        return np.sum(list(accumulators), 0)
+    def merge_accumulators(self, accumulators: Iterable[metrics.Sums]) -> metrics.Sums:
+        return metrics.Sums.merged(accumulators)
 
-    def extract_output(self, accumulator: np.ndarray) -> dict[Any, float]:
-        return {self.key: metrics.figures(accumulator, self.classes, self.confidence, self.min_examples)[self.key.name]}
+    def extract_output(self, accumulator: metrics.Sums) -> dict[Any, float]:
+        return {self.key: accumulator.metrics(self.confidence, self.min_examples)[self.key.name]}
 
 
 def _computations(
@@ -49,7 +49,7 @@ def _computations(
 
 
 class OfSums(tfma.metrics.Metric):
-    """A metric that `metrics.figures` gives under `name`."""
+    """A metric that `Sums.metrics` gives under `name`."""
 
     def __init__(self, name: str, classes: int, confidence: float = 0.95, min_examples: int = 1) -> None:
         settings = {"name": name, "classes": classes, "confidence": confidence, "min_examples": min_examples}

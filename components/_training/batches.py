@@ -16,8 +16,10 @@ with epy.lazy_imports():
     import numpy as np
     import tensorflow as tf
 
-GROUP = 64  # steps that one call of the compiled training function makes
-BUFFER = 20_000  # examples among which a streamed epoch is shuffled
+GROUP = 64  # steps that one call of the compiled training function makes, at most
+GROUP_BYTES = 64 * 2**20  # images of one call
+BUFFER = 20_000  # examples among which a streamed epoch is shuffled, at most
+BUFFER_BYTES = 256 * 2**20  # of them
 
 
 @dataclass(frozen=True)
@@ -45,9 +47,8 @@ class Batches:
     def group(self) -> int:
         """Steps per call: the size, up to GROUP, that drops the fewest examples per epoch. Each epoch drops others."""
         steps = self.count // self.batch
-        return min(
-            range(math.ceil(min(GROUP, steps) / 2), min(GROUP, steps) + 1), key=lambda size: (steps % size, -size)
-        )
+        most = min(GROUP, steps, max(1, GROUP_BYTES // (self.batch * self._image_bytes)))
+        return min(range(math.ceil(most / 2), most + 1), key=lambda size: (steps % size, -size))
 
     @property
     def calls(self) -> int:
@@ -68,23 +69,35 @@ class Batches:
 
     def validation(self) -> "tf.data.Dataset":
         """The validation split in plain batches."""
+        count = self.features.splits["validation"].count
         records = tf.data.TFRecordDataset([str(path) for _, path, _ in self.features.shards("validation")])
-        batches = math.ceil(self.features.splits["validation"].count / 1000)
-        return records.batch(1000).map(self._parsed).cache().apply(tf.data.experimental.assert_cardinality(batches))
+        parsed = records.batch(self._at_once).map(self._parsed)
+        cached = parsed.cache() if count * self._image_bytes <= self.memory_mb * 2**20 else parsed.prefetch(1)
+        return cached.apply(tf.data.experimental.assert_cardinality(math.ceil(count / self._at_once)))
+
+    @property
+    def _image_bytes(self) -> int:
+        return 4 * math.prod(self.features.shape)
+
+    @property
+    def _at_once(self) -> int:
+        """Images of a batch that is not trained on."""
+        return max(1, min(1000, GROUP_BYTES // self._image_bytes))
 
     @cached_property
     def _in_memory(self) -> "tuple[tf.Tensor, tf.Tensor] | None":
-        if 4 * math.prod(self.features.shape) * self.count > self.memory_mb * 2**20:
+        if self._image_bytes * self.count > self.memory_mb * 2**20:
             return None
         records = tf.data.TFRecordDataset([str(path) for _, path, _ in self.features.shards("train")])
-        batches = list(records.batch(1000).map(self._parsed, num_parallel_calls=2, deterministic=True))
+        batches = list(records.batch(self._at_once).map(self._parsed, num_parallel_calls=2, deterministic=True))
         with tf.device("CPU"):
             return tf.concat([images for images, _ in batches], 0), tf.concat([labels for _, labels in batches], 0)
 
     def _streamed(self, number: int) -> "tf.data.Dataset":
         shards = [str(path) for _, path, _ in self.features.shards("train")]
         order = np.random.default_rng([self.seed, number]).permutation(len(shards))
-        return tf.data.TFRecordDataset([shards[i] for i in order]).shuffle(BUFFER, seed=self.seed + number)
+        buffer = max(1, min(BUFFER, BUFFER_BYTES // self._image_bytes))
+        return tf.data.TFRecordDataset([shards[i] for i in order]).shuffle(buffer, seed=self.seed + number)
 
     def _parsed(self, records: Any) -> Any:
         wide = tf.io.FixedLenFeature([self.features.classes], tf.float32)

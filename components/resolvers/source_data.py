@@ -8,31 +8,35 @@ import os
 from pathlib import Path
 
 from components.sources.fingerprint import Digests
+from components.sources.reading import Place
 from pipeline.engine.component import Unkeyed, component
 from schemas.artifacts import SourceData
 from schemas.errors import ConfigurationError
-from schemas.settings.source import Source
+from schemas.settings.source import Folder, Tfds
 
 
 @component(kind="resolver")
-def source_data(*, source: Source, data_dir: Unkeyed[str | None], digests: Unkeyed[Path | None] = None) -> SourceData:
-    """The version that the builder states, and the contents of all files that TFDS has prepared of the dataset.
+def source_data(*, source: Tfds | Folder, place: Unkeyed[Place], digests: Unkeyed[Path | None] = None) -> SourceData:
+    """The version of the dataset, and the contents of all its files: of a folder, or of what TFDS has prepared.
 
-    Every prepared version and variant counts that `source.tfds` may resolve to. The same files in another folder are
-    the same data. `digests` caches digests between runs, so that unchanged files are not read again.
+    Of TFDS, every prepared version and variant counts that `source.tfds` may resolve to. The same files in another
+    folder are the same data. `digests` caches digests between runs, so that unchanged files are not read again.
 
     Raises:
-        ConfigurationError: a prepared file cannot be read.
+        ConfigurationError: a file cannot be read.
     """
-    name, _, version = source.tfds.partition(":")
-    folder = prepared_in(data_dir) / name
-    version = version if version and "*" not in version else _stated_version(source.module)
+    if isinstance(source, Folder):
+        name, version, folder, setting = "", "", Path(place.folder or source.folder).expanduser(), "source.folder"
+    else:
+        name, _, version = source.tfds.partition(":")
+        folder, setting = prepared_in(place.data_dir) / name, "source.data_dir"
+        version = version if version and "*" not in version else _stated_version(source.module)
     kept = Digests(digests)
     try:
         contents = kept.of(folder) if folder.is_dir() else {}
     except OSError as error:
-        cause = f"prepared data {error.filename} cannot be read: {error.strerror}"
-        raise ConfigurationError(cause, "Fix its permissions, or name another source.data_dir.") from error
+        cause = f"{error.filename} cannot be read: {error.strerror}"
+        raise ConfigurationError(cause, f"Fix its permissions, or name another {setting}.") from error
     kept.save()
     identity = hashlib.sha256(json.dumps([name, version, contents]).encode()).hexdigest()
     return SourceData(folder, version=version, files=len(contents), contents=_digest(contents), digest=identity)

@@ -12,9 +12,10 @@ from etils import epy
 
 from components.sources import compat
 from schemas.errors import ConfigurationError, DataError, EnvironmentFailure, GatelineError, is_transient, last_line
-from schemas.settings.source import Source
+from schemas.settings.source import Tfds
 
 with epy.lazy_imports():
+    import numpy as np
     import tensorflow_datasets as tfds
 
 Say = Callable[[str], None]
@@ -25,14 +26,14 @@ OFFLINE = (
 
 
 @functools.lru_cache(1)
-def load(source: Source, data_dir: str | None) -> Any:
+def load(source: Tfds, data_dir: str | None) -> Any:
     """The TFDS builder; TFDS's own errors if there is none."""
     if source.module:
         importlib.import_module(source.module)
     return tfds.builder(source.tfds, data_dir=str(Path(data_dir).expanduser()) if data_dir else None)
 
 
-def known(source: Source, data_dir: str | None) -> Any:
+def known(source: Tfds, data_dir: str | None) -> Any:
     """The TFDS builder.
 
     Raises:
@@ -60,7 +61,7 @@ def known(source: Source, data_dir: str | None) -> Any:
         ) from error
 
 
-def prepared(source: Source, data_dir: str | None, manual_dir: str | None, say: Say) -> Any:
+def prepared(source: Tfds, data_dir: str | None, manual_dir: str | None, say: Say) -> Any:
     """The TFDS builder with its data on disk.
 
     Raises:
@@ -84,7 +85,7 @@ def prepared(source: Source, data_dir: str | None, manual_dir: str | None, say: 
     return builder
 
 
-def _explained(error: Exception, source: Source, folder: str) -> GatelineError:
+def _explained(error: Exception, source: Tfds, folder: str) -> GatelineError:
     cause = f"the dataset {source.tfds} cannot be prepared: {last_line(error)}"
     if isinstance(error, PermissionError):
         return ConfigurationError(
@@ -100,20 +101,54 @@ def _explained(error: Exception, source: Source, folder: str) -> GatelineError:
     return DataError(cause, "Check the builder and its original files. -v shows the traceback.")
 
 
-def label_names(source: Source) -> tuple[str, ...]:
+def label_names(source: Tfds) -> tuple[str, ...]:
     """The names of a dataset's labels, in order: their numbers if they have no names; () for plain numbers.
 
     Raises:
         DataError: as `known`.
     """
     builder = known(source, source.data_dir)
-    return names_of(builder.info.features[keys(builder)[1]])
+    return names_of(builder.info.features[keys(builder, source)[1]])
 
 
 def names_of(feature: Any) -> tuple[str, ...]:
     return tuple(getattr(feature, "names", ()))
 
 
-def keys(builder: Any) -> tuple[str, str]:
-    """The features that hold the image and the label."""
-    return builder.info.supervised_keys or ("image", "label")
+def keys(builder: Any, source: Tfds) -> tuple[str, str]:
+    """The features that hold the image and the label: those of `source`, else those of the builder.
+
+    Raises:
+        DataError: a feature is missing, or is not an image of uint8 or a single integer label.
+    """
+    features, stated = builder.info.features, builder.info.supervised_keys
+    usual = (
+        stated if stated and len(stated) == 2 and all(isinstance(key, str) for key in stated) else ("image", "label")
+    )
+    image, label = source.image or usual[0], source.label or usual[1]
+    for key, setting, accepted, expected in (
+        (image, "source.image", _is_image, "an image of uint8"),
+        (label, "source.label", _is_label, "a single integer label"),
+    ):
+        if key not in features:
+            cause = f"{builder.info.full_name} has no feature {key}"
+            raise DataError(cause, f"It has {', '.join(features)}; name {expected} in {setting}.")
+        if not accepted(features[key]):
+            cause = f"feature {key} of {builder.info.full_name} is {_described(features[key])}, not {expected}"
+            raise DataError(cause, f"Name another feature in {setting}, or use another dataset.")
+    return image, label
+
+
+def _is_image(feature: Any) -> bool:
+    return isinstance(feature, tfds.features.Image) and feature.np_dtype == np.uint8
+
+
+def _is_label(feature: Any) -> bool:
+    scalar = isinstance(feature, tfds.features.Tensor) and feature.shape == ()
+    return scalar and np.issubdtype(feature.np_dtype, np.integer)
+
+
+def _described(feature: Any) -> str:
+    """The class of a feature with shape and dtype: "Image (28, 28, 1) float32"."""
+    words = [type(feature).__name__, getattr(feature, "shape", ""), getattr(feature, "np_dtype", "")]
+    return " ".join(getattr(word, "__name__", str(word)) for word in words if word != "")

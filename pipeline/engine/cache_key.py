@@ -21,6 +21,7 @@ from pipeline.engine.component import Node
 from pipeline.engine.reachable import Target, reachable
 from schemas.artifacts import Artifact
 from schemas.errors import WiringError
+from schemas.settings.base import UNKEYED
 
 # Imports whose name is not the distribution's, of gateline's own stages.
 _DISTRIBUTIONS = {"google": "protobuf", "grpc": "grpcio", "tensorflow_serving": "tensorflow-serving-api"}
@@ -69,9 +70,10 @@ def _changed(what: str, name: str, before: Any, after: Any) -> str:
 
 
 def plain(value: Any) -> Any:
-    """A setting as JSON values, without what only says where data is stored."""
+    """A setting as JSON values, without those that only state where data is stored."""
     if isinstance(value, BaseModel):
-        return value.model_dump(mode="json", exclude={"data_dir", "manual_dir"})
+        left_out = {name for name, field in type(value).model_fields.items() if UNKEYED in field.metadata}
+        return value.model_dump(mode="json", exclude=left_out)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return dataclasses.asdict(value)
     return value

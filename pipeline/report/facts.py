@@ -54,6 +54,7 @@ class Facts:
     anomalies: list[Json]
     validated: bool
     source: str  # dataset and version, without spans
+    unreadable: list[tuple[str, str]]  # (file, reason) of each image that was set aside
     counts: dict[str, int]  # records by split
     splits: dict[str, Json]  # by split: counts of labels, duplicates, images that are also in other splits
     spans: list[Json]  # rows of `spans.of`
@@ -148,6 +149,7 @@ def gather(store: Store, run: Json, executions: list[Json]) -> Facts:
         anomalies=artifacts.read(Verdict, Verdict.anomalies) or [],
         validated=artifacts.last(Verdict) is not None,
         source=examples.source if examples else "",
+        unreadable=artifacts.read(Examples, Examples.set_aside, first=True) or [],
         counts=described.counts if described else {},
         splits=artifacts.read(Statistics, _splits) or {},
         spans=spans.of(artifacts, artifacts.read(Admission, Admission.rows) or []),

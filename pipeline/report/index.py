@@ -27,7 +27,7 @@ from pipeline.store.recorded import Recorded
 from schemas.artifacts import Admission, Collected, Evaluation, GateResult, Pushed, ServingCheck, Verdict
 from schemas.artifacts import Gate as GateArtifact
 from schemas.errors import StoreError
-from schemas.settings.source import data_set_name
+from schemas.settings.source import source_name
 
 NEWEST = 50  # runs that are shown; the older ones are folded
 Json = dict[str, Any]
@@ -142,7 +142,7 @@ def _why(run: Json, version: int | None, comparisons: list[Json], passed: str) -
 def _model(run: Json) -> str:
     config = run["config"]
     named = (config.get("push") or {}).get("model")
-    return str(named or (data_set_name(config["source"]["tfds"]) if "source" in config else run["profile"]))
+    return str(named or (source_name(config["source"]) if "source" in config else run["profile"]))
 
 
 def _served(serving_dir: Path, runs: list[Json], artifacts: dict[int, RunArtifacts]) -> Iterator[Served]:

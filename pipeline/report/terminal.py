@@ -1,7 +1,8 @@
 """Tables for the terminal."""
 
 import json
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,16 @@ from pipeline.dag import outputs
 from pipeline.report import spans, views
 from pipeline.report.times import local, took
 from pipeline.store.recorded import Recorded
-from schemas.artifacts import Evaluation, Examples, GateResult, Hyperparameters, ServingCheck, Statistics
+from schemas.artifacts import (
+    Evaluation,
+    Examples,
+    GateResult,
+    Hyperparameters,
+    ServingCheck,
+    Statistics,
+    ranked,
+)
+from schemas.artifacts.evaluation import WORST
 from schemas.text import printable
 
 if TYPE_CHECKING:
@@ -35,6 +45,9 @@ STYLES = {
     "killed": "yellow",
     "interrupted": "yellow",
 }
+
+
+MOST_SLICES = 24  # rows of one gate that are all shown
 
 
 def new_table(*columns: str, right: tuple[str, ...] = ()) -> Table:
@@ -89,11 +102,29 @@ def outcome(outcome_: "Outcome") -> None:
 
 def gates(results: Iterable[GateResult]) -> Table:
     table = new_table("gate", "on", "required", "measured", "margin", "", right=("required", "measured", "margin"))
-    for gate in results:
+    for gate in _shortened(results):
+        if isinstance(gate, str):
+            table.add_row("", Text(gate, "dim"))
+            continue
         colour = "red" if not gate.passed else "green" if gate.verdict == "passed" else "yellow"
         cells = (gate.gate, gate.on, gate.required, gate.measured, gate.margin)
         table.add_row(*map(Text, cells), Text(gate.verdict, colour))
     return table
+
+
+def _shortened(results: Iterable[GateResult]) -> Iterator[GateResult | str]:
+    """The results; of a gate on many slices, those with the smallest margin and the number of the others."""
+    groups: dict[str, list[GateResult]] = {}
+    for result in results:
+        groups.setdefault(result.gate.partition(".")[0], []).append(result)
+    for group in groups.values():
+        if len(group) <= MOST_SLICES:
+            yield from group
+            continue
+        order = ranked(group)
+        yield from order[:WORST]
+        counts = Counter(result.verdict for result in order[WORST:])
+        yield f"and {counts.total():,} more: {', '.join(f'{n:,} {verdict}' for verdict, n in counts.items())}"
 
 
 def runs(rows: list[dict[str, Any]]) -> None:
@@ -161,6 +192,10 @@ def report(facts: "Facts", written: dict[str, Path]) -> None:
     for row in spans.shown(facts.spans):
         if remarks := spans.remarks(row):
             say(Text(f"{row['span']} {row['fate']}: {'; '.join(remarks)}", "yellow"))
+    if facts.unreadable:
+        count = len(facts.unreadable)
+        images = "1 image could not be read and was" if count == 1 else f"{count:,} images could not be read and were"
+        say(Text(f"{images} set aside: see the report", "yellow"))
     for anomaly in facts.anomalies:
         say(Text(f"{anomaly['severity']}: {anomaly['words']}", "yellow"))
     say(

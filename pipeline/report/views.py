@@ -5,6 +5,7 @@ limits(facts)       # ["Slice label=8, ink=below 0.1 has too few test images to 
 """
 
 import re
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -12,24 +13,42 @@ from pipeline.dag import outputs
 from pipeline.report import spans
 from pipeline.report.facts import Facts
 from pipeline.store.recorded import artifact_of
-from schemas.artifacts import GateResult, in_order
+from schemas.artifacts import GateResult, in_order, ranked, refusals
+from schemas.artifacts.evaluation import WORST
 
-__all__ = ["in_order", "spans"]  # used by the templates
+__all__ = ["in_order", "refusals", "spans"]  # used by the templates
 
 Json = dict[str, Any]
 
 NOT_EVALUATED = "The run did not reach the evaluation."
+MOST_CLASSES = 24  # gates on classes that are all shown
 _CLASS = re.compile(r"label=(\d+)")
 
 
 def gates(facts: Facts) -> tuple[list[GateResult], list[GateResult]]:
-    """(shown, folded): refused gates first, then those with too few images. Gates on classes are folded if all pass."""
+    """(shown, folded): refused gates first, then those with too few images.
+
+    Gates on classes are folded if all pass; if there are many, only those with the smallest margin are shown.
+    """
     order = {"refused": 0, "too few examples": 1}
     results = sorted(facts.gates, key=lambda gate: 0 if not gate.passed else order.get(gate.verdict, 2))
     classes = [gate for gate in results if gate.gate == "per_class"]
     if all(gate.verdict == "passed" for gate in classes) and len(classes) > 1:
         return [gate for gate in results if gate.gate != "per_class"], classes
+    if len(classes) > MOST_CLASSES:
+        folded = ranked(classes)[WORST:]
+        return [gate for gate in results if gate not in folded], folded
     return results, []
+
+
+def folded_summary(folded: list[GateResult]) -> str:
+    """What the folded gates say together: "Each of the 10 classes passed; the closest is label=3 by +0.0105"."""
+    counts = Counter(gate.verdict for gate in folded)
+    if counts.keys() - {"passed"}:
+        return f"{len(folded):,} more classes: {', '.join(f'{n:,} {verdict}' for verdict, n in counts.items())}"
+    closest = narrowest(folded)
+    words = f"; the closest is {closest.on} by {closest.margin}" if closest else ""
+    return f"Each of the {len(folded):,} classes passed{words}"
 
 
 def narrowest(results: list[GateResult]) -> GateResult | None:

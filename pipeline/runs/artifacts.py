@@ -35,21 +35,21 @@ class RunArtifacts(Recorded):
         self._store = store
         self._manifests: dict[str, Json | None] = {}
 
-    def stored(self, kind: type[A]) -> A | None:
-        """The last artifact of this type, at its path in the store. None if it is deleted or was made again since."""
-        artifact, row = self.last(kind), self.row(kind)
+    def stored(self, kind: type[A], *, first: bool = False) -> A | None:
+        """The last artifact of this type, or the first, at its path in the store. None if it is deleted or changed."""
+        artifact, row = self.first(kind) if first else self.last(kind), self.row(kind, first=first)
         if artifact is None or row is None or self.manifest(row["stage"]) is None:
             return None
         return dataclasses.replace(artifact, path=self._store.path(row["stage"], row["key"]))
 
-    def read(self, kind: type[A], method: Callable[[A], T]) -> T | None:
-        """What a method of the last artifact of this type returns. None if its files cannot be read.
+    def read(self, kind: type[A], method: Callable[[A], T], *, first: bool = False) -> T | None:
+        """What a method of the last artifact of this type, or of the first, returns. None if its files cannot be read.
 
         A file that the manifest does not list was not written by the version that made the artifact: no damage.
         """
-        artifact, name = self.stored(kind), getattr(method, "__name__", "")
+        artifact, name = self.stored(kind, first=first), getattr(method, "__name__", "")
         if artifact is None:
-            if (row := self.row(kind)) and row["stage"] in self.missing:
+            if (row := self.row(kind, first=first)) and row["stage"] in self.missing:
                 stage = row["stage"]
                 self.problems[name] = f"The artifact of {stage} is gone from the store, or was made again since."
             elif row and self.damaged.get(row["stage"]):

@@ -10,7 +10,7 @@ from etils import epy
 from components.describe import describe
 from components.ingest import ingest
 from components.resolvers.source_data import source_data
-from components.sources.tfds_builder import label_names
+from components.sources.reading import open_source, place_of
 from pipeline.config import Config
 from pipeline.engine.plan import Planner, Rerun
 from pipeline.lineage.states import RunState
@@ -36,16 +36,17 @@ def write(config: Config, place: Place, path: Path) -> None:
     """
     _check(path)
     source = config.source
-    data = source_data(source=source, data_dir=source.data_dir, digests=place.digests)
-    examples = ingest(data=data, source=source, data_dir=source.data_dir, manual_dir=source.manual_dir)
+    data = source_data(source=source, place=place_of(source), digests=place.digests)
+    examples = ingest(data=data, source=source, place=place_of(source))
     node, store = describe(examples=examples), Store(place.root)
     planner = Planner.of(store, Rerun(), node)
-    request = Request(f"schema infer {source.tfds}", "schema infer", planner.order, config.notify)
+    request = Request(f"schema infer {source.title}", "schema infer", planner.order, config.notify)
     with RunContext.begin(place, store, request) as run:
         statistics = cast(Statistics, run.execute(node, planner))
-        head = f"{DRAFT}: inferred from the train split of {source.tfds}. Read it, correct it, remove this line.\n\n"
+        head = f"{DRAFT}: inferred from the train split of {source.title}. Read it, correct it, remove this line.\n\n"
         with files.explained(path.absolute().parent, "cannot write the draft to"):
-            path.write_text(head + text(statistics.by_split()["train"], label_names(source)), encoding="utf-8")
+            names = open_source(source, place_of(source)).labels()
+            path.write_text(head + text(statistics.by_split()["train"], names), encoding="utf-8")
         run.finish(RunState.DRAFTED)
 
 

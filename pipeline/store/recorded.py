@@ -24,9 +24,10 @@ class Recorded:
         self.executions = {row["stage"]: row for row in executions}
         self.kinds = kinds
 
-    def row(self, kind: type[Artifact]) -> Json | None:
-        """The lineage row of the last artifact of this type. None if the run made none."""
-        return next((row for row, _ in self._artifacts(kind, reversed(self.executions.values()))), None)
+    def row(self, kind: type[Artifact], *, first: bool = False) -> Json | None:
+        """The lineage row of the last artifact of this type, or of the first. None if the run made none."""
+        rows = list(self.executions.values())
+        return next((row for row, _ in self._artifacts(kind, rows if first else reversed(rows))), None)
 
     def first(self, kind: type[A]) -> A | None:
         """The first artifact of this type: of `Examples`, those without spans."""

@@ -6,7 +6,7 @@ examples.splits["train"].count  # 4000
 
 from schemas.artifacts.base import Artifact, DamagedFile, Gate, Sharded, Split
 from schemas.artifacts.data import Examples, Mixture, SourceData, Statistics, Verdict, in_order
-from schemas.artifacts.evaluation import Evaluation, GateResult
+from schemas.artifacts.evaluation import Evaluation, GateResult, ranked, refusals
 from schemas.artifacts.serving import WARMUP, Approval, Best, Decision, Pushed, Served, ServingCheck
 from schemas.artifacts.spans import Admission, Arrivals, Collected, Span
 from schemas.artifacts.training import Features, Hyperparameters, Model, Search
@@ -40,4 +40,6 @@ __all__ = [
     "Statistics",
     "Verdict",
     "in_order",
+    "ranked",
+    "refusals",
 ]

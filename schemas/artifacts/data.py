@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from tensorflow_metadata.proto.v0 import statistics_pb2 as pb
 
 STATISTICS = "stats.tfrecord"
+UNREADABLE = "unreadable.json"
 
 
 @dataclass(frozen=True)
@@ -30,14 +31,28 @@ class SourceData(Artifact):
 
 @dataclass(frozen=True)
 class Examples(Sharded):
-    """Raw labelled images, as `schemas.example` records."""
+    """Raw labelled images, as `schemas.example` records.
+
+    Files: the shards, and `unreadable.json`, the images that were set aside, with the reasons.
+    """
 
     source: str  # dataset and version, e.g. "mnist:3.0.1"
     test: str = ""  # digest of the test split alone
+    unreadable: int = 0  # images that were set aside
 
     @property
     def summary(self) -> str:
-        return self.source
+        return f"{self.source}, {self.unreadable:,} images set aside" if self.unreadable else self.source
+
+    def set_aside(self) -> list[tuple[str, str]]:
+        """(file, reason) of each image that could not be read."""
+        return [(file, reason) for file, reason in self.read_json(UNREADABLE, list)] if self.unreadable else []
+
+    @staticmethod
+    def write_unreadable(out: Path, images: list[tuple[str, str]]) -> None:
+        """Writes `unreadable.json`, if there are any."""
+        if images:
+            (out / UNREADABLE).write_text(json.dumps(images, indent=1), encoding="utf-8")
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 PREDICTIONS = "predictions"
 GALLERY, GALLERY_IMAGES = "gallery.json", "gallery.npy"
 CANDIDATE, BASELINE, BEST = "candidate", "baseline", "best"  # the models of an evaluation
+FEW, WORST = 3, 10  # refusals of one gate that are stated one by one; of more, as many are named
 _NAMES = {"came": "measured", "words": "reason"}  # keys of gates.json since version 0.1
 
 
@@ -54,6 +55,33 @@ class GateResult:
         """As JSON values, with the keys of version 0.1."""
         keys = {name: key for key, name in _NAMES.items()}
         return {keys.get(name, name): value for name, value in asdict(self).items()}
+
+
+def refusals(results: Iterable[GateResult]) -> tuple[str, ...]:
+    """A sentence for each refusal; one for all slices of a gate that refuses more than a few."""
+    groups: dict[str, list[GateResult]] = {}
+    for result in results:
+        groups.setdefault(result.gate.partition(".")[0], []).append(result)
+    sentences: list[str] = []
+    for gate, group in groups.items():
+        refused = [result for result in group if not result.passed]
+        if len(refused) <= FEW:
+            sentences += [result.reason for result in refused]
+            continue
+        worst = ", ".join(f"{each.on} {each.measured.partition(',')[0]}" for each in ranked(refused)[:WORST])
+        sentences.append(f"gates.{gate} refuses {len(refused):,} of {len(group):,} slices; the lowest are {worst}")
+    return tuple(sentences)
+
+
+def ranked(results: Iterable[GateResult]) -> list[GateResult]:
+    """The results with the smallest margin first: refused, then barely passed, then those without a margin."""
+
+    def margin(result: GateResult) -> float:
+        if result.value is None or result.bound is None:
+            return math.inf if result.passed else -math.inf
+        return result.value - result.bound if result.required.startswith("≥") else result.bound - result.value
+
+    return sorted(results, key=lambda result: (result.passed, result.verdict == "too few examples", margin(result)))
 
 
 @dataclass(frozen=True)

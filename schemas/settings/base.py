@@ -12,6 +12,7 @@ from schemas.errors import ConfigurationError
 Fraction = Annotated[FiniteFloat, Field(ge=0, le=1)]
 Positive = Annotated[FiniteFloat, Field(gt=0)]
 IS_PATH = "path"  # marks a setting that a configuration file states relative to its own folder
+UNKEYED = "unkeyed"  # marks a setting that states where data is, not what it is: no part of a cache key
 FilePath = Annotated[str, Field(min_length=1), AfterValidator(lambda text: str(Path(text).expanduser())), IS_PATH]
 Severity = Literal["ignore", "warning", "error"]
 

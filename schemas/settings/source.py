@@ -1,12 +1,15 @@
-"""Where labelled images come from."""
+"""Where labelled images come from: one class for each kind of source."""
 
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, FiniteFloat, PositiveInt, model_validator
+from pydantic import Discriminator, Field, FiniteFloat, PositiveInt, Tag, model_validator
 
-from schemas.settings.base import FilePath, Settings
+from schemas.settings.base import UNKEYED, FilePath, Fraction, Settings
 
 Split = Annotated[str, Field(min_length=1)]
+Share = Annotated[FiniteFloat, Field(gt=0, lt=1)]
+SHARD = "records of a source split per shard"
 
 
 def data_set_name(tfds: str) -> str:
@@ -14,29 +17,92 @@ def data_set_name(tfds: str) -> str:
     return tfds.split(":", maxsplit=1)[0].replace("/", "_")
 
 
-class Source(Settings):
+class Tfds(Settings):
     """A TFDS image-classification dataset."""
 
     tfds: str = Field(min_length=1, description="name of the TFDS dataset, e.g. mnist or mnist:3.0.1")
     module: str | None = Field(None, description="Python module to import first, where it registers the builder")
-    data_dir: FilePath | None = Field(None, description="folder of TFDS's prepared data; absent: TFDS's default")
-    manual_dir: FilePath | None = Field(None, description="folder of the original files, for machines without network")
+    data_dir: Annotated[FilePath | None, UNKEYED] = Field(
+        None, description="folder of TFDS's prepared data; absent: TFDS's default"
+    )
+    manual_dir: Annotated[FilePath | None, UNKEYED] = Field(
+        None, description="folder of the original files, for machines without network"
+    )
+    image: str | None = Field(None, description="feature that holds the image; absent: as the dataset states")
+    label: str | None = Field(None, description="feature that holds the label; absent: as the dataset states")
     train: Split = Field("train", description="the split to train on; validation is cut from it")
     test: Split = Field("test", description="the split that only evaluate reads")
-    validation: Annotated[FiniteFloat, Field(gt=0, lt=1)] = Field(
-        0.1, description="share of train that becomes validation"
-    )
-    shard_size: PositiveInt = Field(10_000, description="records of a source split per shard")
+    validation: Share = Field(0.1, description="share of train that becomes validation")
+    shard_size: PositiveInt = Field(10_000, description=SHARD)
 
     @property
     def name(self) -> str:
         """The dataset's name without its version, valid as a file name."""
         return data_set_name(self.tfds)
 
+    @property
+    def title(self) -> str:
+        """The dataset as the configuration names it."""
+        return self.tfds
+
+    def ordered(self, names: Sequence[str]) -> list[str] | None:
+        """The names by which records are labelled, given those of the contract. None: the source has numbers."""
+        return None
+
     @model_validator(mode="after")
-    def _test_is_not_train(self) -> "Source":
+    def _test_is_not_train(self) -> "Tfds":
         if self.train == self.test:
             raise ValueError(
                 f"train and test are both {self.test}: a model must be tested on images that it was not trained on"
             )
         return self
+
+
+class Unreadable(Settings):
+    """Images that cannot be decoded."""
+
+    then: Literal["set_aside", "error"] = Field(
+        "set_aside", description="set_aside: name each in the report and go on; error: refuse the data"
+    )
+    at_most: Fraction = Field(0.01, description="share of the images above which the data is refused")
+
+
+class Folder(Settings):
+    """A folder of images: <label>/*, or train/<label>/*, validation/<label>/* and test/<label>/*."""
+
+    folder: Annotated[FilePath, UNKEYED] = Field(description="folder of images, in a folder for each label")
+    test: Share = Field(0.2, description="share of the images that becomes the test split, if there is no folder test")
+    validation: Share = Field(0.1, description="share of train that becomes validation, if there is no such folder")
+    unreadable: Unreadable = Field(Unreadable(), description="images that cannot be decoded")
+    shard_size: PositiveInt = Field(10_000, description=SHARD)
+
+    @property
+    def name(self) -> str:
+        """The name of the folder."""
+        return self.folder.rstrip("/").rpartition("/")[2] or "images"
+
+    @property
+    def title(self) -> str:
+        """The dataset as the configuration names it."""
+        return self.folder
+
+    def ordered(self, names: Sequence[str]) -> list[str] | None:
+        """The names by which records are labelled, given those of the contract. None: alphabetical order."""
+        return list(names) or None
+
+
+KINDS: dict[str, type[Tfds | Folder]] = {"tfds source": Tfds, "folder source": Folder}  # by pydantic's tags
+
+
+def _kind(value: Any) -> str:
+    stated = value if isinstance(value, dict) else dict(value)
+    return "folder source" if "folder" in stated else "tfds source"
+
+
+Source = Annotated[Annotated[Tfds, Tag("tfds source")] | Annotated[Folder, Tag("folder source")], Discriminator(_kind)]
+
+
+def source_name(config: dict[str, Any]) -> str:
+    """The name of the dataset of a recorded configuration's `source`."""
+    kind = KINDS[_kind(config)]
+    return kind.model_construct(**config).name

@@ -34,7 +34,15 @@ class Cnn(Settings):
     dropout: Annotated[FiniteFloat, Field(ge=0, lt=1)] = Field(
         0.0, description="share of units dropped after each block and the dense layer"
     )
+    pooling: Literal["flatten", "average"] = Field(
+        "flatten", description="before the dense layer; average: global average pooling, for photos"
+    )
+    batch_norm_momentum: Annotated[FiniteFloat, Field(ge=0, lt=1)] = Field(
+        0.9, description="of the moving averages that are used outside of training; 0.99 needs hundreds of steps"
+    )
     shift: NonNegativeInt = Field(0, description="largest random shift, in pixels, of each training image")
+    flip: bool = Field(False, description="mirror half of the training images, left to right")
+    zoom: Annotated[FiniteFloat, Field(ge=0, lt=1)] = Field(0.0, description="largest random zoom, in and out")
 
 
 class Optimizer(Settings):

@@ -17,11 +17,12 @@ from typing import Any
 
 from components.describe import describe
 from components.ingest import ingest
+from components.sources.reading import Place
 from components.transform import transform
 from pipeline.engine.runner import Beam
 from schemas.artifacts import SourceData, Verdict
 from schemas.contract import Contract
-from schemas.settings.source import Source
+from schemas.settings.source import Tfds
 from schemas.settings.transform import Transform
 
 CALLS = 3
@@ -59,15 +60,14 @@ def best(out: Path, stage: Callable[[Bench], Any], images: Callable[[Any], int])
 
 def main(data_dir: str, out: Path) -> dict[str, float]:
     contract = Contract.load("mnist.pbtxt")
-    source = Source(tfds="mnist", validation=0.02)
+    source = Tfds(tfds="mnist", validation=0.02)
     everything = lambda made: sum(split.count for split in made.splits.values())  # noqa: E731
     examples, ingested = best(
         out / "ingest",
         lambda run: ingest.function(
             SourceData(Path(), version="", files=0, contents=""),
             source=source,
-            data_dir=data_dir,
-            manual_dir=None,
+            place=Place(data_dir),
             run=run,
         ),
         everything,

@@ -14,16 +14,25 @@ from schemas.contract import Contract
 
 SHAPE, CLASSES, NAMES = (8, 10, 3), 3, ["red", "green", "blue"]
 COUNTS = {"train": 90, "test": 30}
+ODD: dict[str, dict[str, Any]] = {
+    "float": {"image": tfds.features.Image(shape=(*SHAPE[:2], 1), dtype=np.float32)},
+    "uint16": {"image": tfds.features.Image(shape=SHAPE, dtype=np.uint16)},
+    "text": {"label": tfds.features.Text()},
+    "multi": {"label": tfds.features.Sequence(tfds.features.ClassLabel(num_classes=CLASSES))},
+    "tensor": {"image": tfds.features.Tensor(shape=SHAPE, dtype=np.uint8)},
+}
 
 
 class Pictures(tfds.core.GeneratorBasedBuilder):
     """Colour images 8 x 10 x 3 in 3 classes, each class brighter in a channel of its own.
 
     png, jpeg: the encoding; jpeg has names of labels. label_ten: grey images of MNIST's size, one with label 10.
+    float, uint16, text, multi, tensor: features that are not an image of uint8 or a single integer label. named: other
+    names of features, without supervised keys.
     """
 
     VERSION = tfds.core.Version("1.2.3")
-    BUILDER_CONFIGS = [tfds.core.BuilderConfig(name=name) for name in ("png", "jpeg", "label_ten")]  # noqa: RUF012
+    BUILDER_CONFIGS = [tfds.core.BuilderConfig(name=name) for name in ("png", "jpeg", "label_ten", "named", *ODD)]  # noqa: RUF012
 
     def _info(self) -> tfds.core.DatasetInfo:
         variant = self.builder_config.name
@@ -34,8 +43,14 @@ class Pictures(tfds.core.GeneratorBasedBuilder):
             if variant == "jpeg"
             else tfds.features.ClassLabel(num_classes=classes)
         )
-        features = tfds.features.FeaturesDict({"image": image, "label": label})
-        return self.dataset_info_from_configs(features=features, supervised_keys=("image", "label"))
+        if variant == "named":
+            return self.dataset_info_from_configs(
+                features=tfds.features.FeaturesDict({"picture": image, "colour": label, "id": np.int64})
+            )
+        features = {"image": image, "label": label} | ODD.get(variant, {})
+        return self.dataset_info_from_configs(
+            features=tfds.features.FeaturesDict(features), supervised_keys=("image", "label")
+        )
 
     def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
         del dl_manager  # nothing to download
@@ -47,7 +62,20 @@ class Pictures(tfds.core.GeneratorBasedBuilder):
         if self.builder_config.name == "label_ten" and split == "train":
             labels[7] = 10
         for index, (image, label) in enumerate(zip(images, labels, strict=True)):
-            yield index, {"image": image, "label": int(label)}
+            if self.builder_config.name == "named":
+                yield index, {"picture": image, "colour": int(label), "id": index}
+            else:
+                yield index, {"image": image, "label": int(label)} | self._odd(image, int(label))
+
+    def _odd(self, image: np.ndarray, label: int) -> dict[str, Any]:
+        values = {
+            "float": {"image": image[..., :1].astype(np.float32)},
+            "uint16": {"image": image.astype(np.uint16) * 257},
+            "text": {"label": NAMES[label]},
+            "multi": {"label": [label]},
+            "tensor": {"image": image},
+        }
+        return values.get(self.builder_config.name, {})
 
 
 def pictures(

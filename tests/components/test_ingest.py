@@ -7,16 +7,17 @@ import pytest
 import tensorflow_datasets as tfds
 
 from components.ingest import ingest
+from components.sources.reading import Place
 from schemas.errors import ConfigurationError, DataError, EnvironmentFailure
-from schemas.settings.source import Source
+from schemas.settings.source import Tfds
 from tests.components import pictures
 from tests.conftest import FEW, SAMPLE, UNPREPARED
 
-PNG = Source(tfds="pictures/png", module="tests.components.pictures", validation=0.3)
+PNG = Tfds(tfds="pictures/png", module="tests.components.pictures", validation=0.3)
 
 
 def ingested(source, data_dir, run, manual_dir=None):
-    return ingest.function(UNPREPARED, source=source, data_dir=data_dir, manual_dir=manual_dir, run=run)
+    return ingest.function(UNPREPARED, source=source, place=Place(data_dir, manual_dir), run=run)
 
 
 def from_tfds(name, split, data_dir):
@@ -161,9 +162,36 @@ def test_a_split_that_is_not_there_is_refused_with_those_that_are(coloured, data
 
 def test_a_data_set_that_tfds_does_not_know_is_refused(data_dir, lend):
     with pytest.raises(DataError) as refused:
-        ingested(Source(tfds="no_such_digits"), data_dir, lend())
+        ingested(Tfds(tfds="no_such_digits"), data_dir, lend())
     assert refused.value.cause == "TFDS has no dataset no_such_digits"
     assert refused.value.remedy == "Check source.tfds, or name the module that registers it in source.module."
+
+
+@pytest.mark.parametrize(
+    ("variant", "feature", "described"),
+    [
+        ("float", "image", "Image (8, 10, 1) float32, not an image of uint8"),
+        ("uint16", "image", "Image (8, 10, 3) uint16, not an image of uint8"),
+        ("tensor", "image", "Tensor (8, 10, 3) uint8, not an image of uint8"),
+        ("text", "label", "Text () object, not a single integer label"),
+        ("multi", "label", "Sequence (None,) int64, not a single integer label"),
+    ],
+)
+def test_features_that_are_no_image_or_no_label_are_refused(variant, feature, described, data_dir, lend):
+    with pytest.raises(DataError) as refused:
+        ingested(PNG.model_copy(update={"tfds": f"pictures/{variant}"}), data_dir, lend())
+    assert refused.value.cause == f"feature {feature} of pictures/{variant}/1.2.3 is {described}"
+    assert refused.value.remedy == f"Name another feature in source.{feature}, or use another dataset."
+
+
+def test_features_may_have_other_names(coloured, data_dir, lend):
+    named = PNG.model_copy(update={"tfds": "pictures/named", "image": "picture", "label": "colour"})
+    for expected, got in zip(
+        by_index(coloured, "test"), by_index(ingested(named, data_dir, lend()), "test"), strict=True
+    ):
+        np.testing.assert_array_equal(got, expected)
+    with pytest.raises(DataError, match=r"pictures/named/1\.2\.3 has no feature image\n  It has picture, colour, id"):
+        ingested(named.model_copy(update={"image": None}), data_dir, lend())
 
 
 @pytest.mark.parametrize("name", ["mnist_sample:9.9.9", "pictures/gif"])
@@ -217,14 +245,14 @@ class Unreachable(tfds.core.GeneratorBasedBuilder):
 @pytest.mark.parametrize(("name", "cause"), [("network", "Connection refused"), ("disk", "No space left on device")])
 def test_a_failure_of_network_or_disk_is_not_the_datas(name, cause, tmp_path, lend):
     with pytest.raises(EnvironmentFailure) as failed:
-        ingested(Source(tfds=f"unreachable/{name}"), str(tmp_path), lend())
+        ingested(Tfds(tfds=f"unreachable/{name}"), str(tmp_path), lend())
     assert cause in failed.value.cause
     assert failed.value.exit_code == 75
 
 
 def test_a_label_that_the_builder_does_not_know_is_the_datas_fault_and_is_named(tmp_path, lend):
     with pytest.raises(DataError) as refused:
-        ingested(Source(tfds="unreachable/label"), str(tmp_path), lend())
+        ingested(Tfds(tfds="unreachable/label"), str(tmp_path), lend())
     assert "7" in refused.value.cause, refused.value.cause
     assert refused.value.remedy.startswith("Check the builder")
 

@@ -27,3 +27,31 @@ def test_images_are_moved_by_at_most_the_shift_and_only_while_training():
     np.testing.assert_array_equal(shift(images, training=False), images)
     _, rows, columns, _ = np.nonzero(np.asarray(shift(images, training=True)))
     assert set(rows) == set(columns) == {12, 13, 14, 15, 16}
+
+
+def test_global_pooling_gives_as_many_weights_for_any_size_of_image():
+    settings = Cnn(filters=[4, 8], dense=8, pooling="average")
+    small, large = (build(settings, (side, side, 3), 5) for side in (32, 128))
+    assert small.count_params() == large.count_params()
+    assert build(Cnn(filters=[4, 8], dense=8), (128, 128, 3), 5).count_params() > 10 * large.count_params()
+
+
+def test_the_moving_averages_of_batch_normalization_follow_the_setting():
+    networks = (build(Cnn(filters=[4], batch_norm_momentum=momentum), SHAPE, 5) for momentum in (0.9, 0.5))
+    found = [layer.momentum for network in networks for layer in network.layers if hasattr(layer, "momentum")]
+    assert found == [0.9, 0.5]
+
+
+def test_flips_and_zooms_are_applied_only_while_training_and_keep_the_shape():
+    images = np.random.default_rng(1).random((64, *SHAPE)).astype(np.float32)
+    flip = augmentation(Cnn(flip=True), SHAPE)
+    flipped = np.asarray(flip(images, training=True))
+    mirrored = [bool(np.array_equal(one, other[:, ::-1])) for one, other in zip(flipped, images, strict=True)]
+    same = [bool(np.array_equal(one, other)) for one, other in zip(flipped, images, strict=True)]
+    assert 10 < sum(mirrored) < 54
+    assert all(a or b for a, b in zip(mirrored, same, strict=True))
+    every = augmentation(Cnn(flip=True, zoom=0.2, shift=2), SHAPE)
+    np.testing.assert_array_equal(every(images, training=False), images)
+    changed = np.asarray(every(images, training=True))
+    assert changed.shape == images.shape
+    assert not np.array_equal(changed, images)

@@ -10,8 +10,9 @@ import pytest
 from components.ingest import ingest
 from components.resolvers.source_data import source_data
 from components.sources.fingerprint import Digests
+from components.sources.reading import Place
 from pipeline.engine.cache_key import CacheKey
-from schemas.settings.source import Source
+from schemas.settings.source import Tfds
 
 BUILDER = "class Own(Builder):\n    VERSION = core.Version('1.2.3')\n"
 
@@ -29,14 +30,14 @@ def prepared(tmp_path, monkeypatch):
 
 
 def looked_up(folder, tfds="own", data_dir="data", digests=None, module="own_data"):
-    source = Source(tfds=tfds, module=module)
-    return source_data.function(source=source, data_dir=str(folder / data_dir), digests=digests)
+    source = Tfds(tfds=tfds, module=module)
+    return source_data.function(source=source, place=Place(str(folder / data_dir)), digests=digests)
 
 
 def changes(before, after):
     """What a plan says of the change."""
-    node = ingest(data=source_data(source=Source(tfds="own"), data_dir=None), source=Source(tfds="own"),
-                  data_dir=None, manual_dir=None)  # fmt: skip
+    source = Tfds(tfds="own")
+    node = ingest(data=source_data(source=source, place=Place()), source=source, place=Place())
     return CacheKey.of(node, {"data": after}).differences(CacheKey.of(node, {"data": before}).parts)
 
 
@@ -106,9 +107,9 @@ def test_unchanged_files_are_not_read_again(prepared):
 
 def test_neither_tfds_nor_tensorflow_is_imported(prepared):
     program = (
-        "import sys; from schemas.settings.source import Source;"
+        "import sys; from schemas.settings.source import Tfds; from components.sources.reading import Place;"
         "from components.resolvers.source_data import source_data;"
-        "source_data.function(source=Source(tfds='mnist_sample', module='components.mnist_sample'), data_dir='data');"
+        "source_data.function(source=Tfds(tfds='mnist_sample', module='components.mnist_sample'), place=Place('data'));"
         "print([name for name in ('tensorflow', 'tensorflow_datasets', 'apache_beam') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

@@ -13,6 +13,7 @@ from components.describe import describe
 from components.ingest import ingest
 from components.mix import mix
 from components.sources.labelled import pieces, read
+from components.sources.reading import Place
 from pipeline.store.store import facts, from_facts
 from schemas import files, statistics
 from schemas.artifacts import Served
@@ -39,9 +40,7 @@ def rows(admission):
 def base(data_dir, sample, tmp_path_factory):
     """The part of the sample that no span holds."""
     source = SAMPLE.model_copy(update={"train": "train[:60%]"})
-    return ingest.function(
-        UNPREPARED, source=source, data_dir=data_dir, manual_dir=None, run=lent(tmp_path_factory.mktemp("base"))
-    )
+    return ingest.function(UNPREPARED, source=source, place=Place(data_dir), run=lent(tmp_path_factory.mktemp("base")))
 
 
 @pytest.fixture(scope="module")

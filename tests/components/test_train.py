@@ -80,7 +80,7 @@ def colour(tmp_path_factory):
     )
     cnn = Train(
         model=Cnn(filters=[4], dense=8, dropout=0.1),
-        epochs=6,
+        epochs=8,
         loss="categorical_crossentropy",
         label_smoothing=0.1,
         batch_size=16,

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from schemas.errors import ConfigurationError
 from schemas.settings.evaluate import Evaluate
 from schemas.settings.gates import Gates
-from schemas.settings.source import Source
+from schemas.settings.source import Tfds
 from schemas.settings.train import Cnn, Mlp, Optimizer, Train
 
 
@@ -103,4 +103,4 @@ def test_a_gate_on_what_is_not_evaluated_is_refused(gates, cause):
     ("tfds", "name"), [("mnist", "mnist"), ("mnist:3.0.1", "mnist"), ("cifar10_1/v6:1.1.0", "cifar10_1_v6")]
 )
 def test_a_source_has_its_data_sets_name(tfds, name):
-    assert Source(tfds=tfds).name == name
+    assert Tfds(tfds=tfds).name == name

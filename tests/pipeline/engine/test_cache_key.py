@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from components.sources.reading import Place
 from pipeline.engine.cache_key import CacheKey, plain
 from schemas.contract import Contract
-from schemas.settings.source import Source
+from schemas.settings.source import Tfds
 from schemas.settings.train import Train
 from tests.pipeline.tiny_line import Number, compare, pick
 
@@ -99,9 +100,9 @@ def test_the_versions_of_the_libraries_that_the_code_imports_are_ingredients() -
     from components.ingest import ingest
     from components.resolvers.source_data import source_data
 
-    source = Source(tfds="mnist")
-    data = source_data(source=source, data_dir=None)
-    examples = ingest(data=data, source=source, data_dir=None, manual_dir=None)
+    source = Tfds(tfds="mnist")
+    data = source_data(source=source, place=Place())
+    examples = ingest(data=data, source=source, place=Place())
     versions = CacheKey.of(describe(examples=examples), {"examples": None}).parts["versions"]
     assert {"tensorflow", "numpy", "apache_beam"} <= set(versions)
     assert not {"pydantic", "etils", "pathlib"} & set(versions)
@@ -160,7 +161,7 @@ def test_edited_code_and_new_versions_are_told_by_their_names() -> None:
 
 
 def test_where_the_data_lies_is_not_what_it_is() -> None:
-    here, there = (plain(Source(tfds="mnist", data_dir=path, manual_dir=path)) for path in ("/here", "/there"))
+    here, there = (plain(Tfds(tfds="mnist", data_dir=path, manual_dir=path)) for path in ("/here", "/there"))
     assert here == there
     assert here["tfds"] == "mnist"
 

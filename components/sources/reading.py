@@ -1,0 +1,121 @@
+"""The protocol of a source: how its work is cut into pieces, and how a piece is read.
+
+reader = open_source(settings, place)
+reader.prepare(print)
+for piece in reader.pieces():
+    for batch in reader.read(piece): ...     # Batch(images, labels, unreadable)
+"""
+
+import importlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from schemas.example import BATCH_BYTES
+from schemas.settings.source import Folder, Tfds
+
+if TYPE_CHECKING:
+    import numpy as np
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where data is on this machine: no part of a cache key."""
+
+    data_dir: str | None = None
+    manual_dir: str | None = None
+    folder: str | None = None
+
+
+def place_of(settings: Tfds | Folder) -> Place:
+    """Where the data of a source is, by its settings."""
+    if isinstance(settings, Folder):
+        return Place(folder=settings.folder)
+    return Place(settings.data_dir, settings.manual_dir)
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Images that one worker reads. They become one shard of each split."""
+
+    target: Literal["train", "validation", "test", "train+validation", "train+validation+test"]  # splits that it feeds
+    of: str  # the source's own split, recorded as `source/split`
+    index: int  # of this piece among the `count` pieces of its target
+    count: int
+    first: int  # recorded `source/index` of its first image
+    files: tuple[str, ...] = ()
+    labels: tuple[int, ...] = ()  # of the files
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        return tuple(self.target.split("+"))
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Images, uint8 [height, width, channels], with their labels; and (file, reason) of each that cannot be read."""
+
+    images: "list[np.ndarray]"
+    labels: list[int]
+    unreadable: list[tuple[str, str]] = field(default_factory=list)
+
+
+def batches(images: "Iterable[tuple[np.ndarray, int]]", most: int = BATCH_BYTES) -> Iterator[Batch]:
+    """Batches of at most 1,000 images. A batch ends with the image that reaches `most` bytes."""
+    held: list[np.ndarray] = []
+    labels: list[int] = []
+    size = 0
+    for image, label in images:
+        held.append(image)
+        labels.append(label)
+        size += image.nbytes
+        if size >= most or len(held) == 1000:
+            yield Batch(held, labels)
+            held, labels, size = [], [], 0
+    if held:
+        yield Batch(held, labels)
+
+
+class Reader(Protocol):
+    """A kind of source. A reader is pickled to workers."""
+
+    validation: float  # share of train that becomes validation, where a piece feeds both
+    test: float  # share that becomes test, where a piece feeds it among others
+
+    def prepare(self, say: Say) -> None:
+        """Makes the data ready to be read.
+
+        Raises:
+            DataError: there is no such data, or it is of the wrong kind.
+            EnvironmentFailure: the network or the disk failed.
+        """
+
+    @property
+    def names(self) -> tuple[str, str]:
+        """(dataset, version), as recorded in every record."""
+
+    @property
+    def title(self) -> str:
+        """The dataset with its version, for people."""
+
+    def labels(self) -> tuple[str, ...]:
+        """The names of the labels, in order: their numbers if they have no names; () for plain numbers."""
+
+    def pieces(self) -> list[Piece]:
+        """All images, in pieces.
+
+        Raises:
+            DataError: a split is missing, or splits share images.
+        """
+
+    def read(self, piece: Piece) -> Iterator[Batch]:
+        """The images of a piece, in order."""
+
+
+def open_source(settings: Tfds | Folder, place: Place, labels: tuple[str, ...] = ()) -> Reader:
+    """The reader of a source. `labels`: the names of the contract, if it states them."""
+    module = importlib.import_module(f"components.sources.{'tfds' if isinstance(settings, Tfds) else 'folder'}")
+    reader: Reader = module.KIND(settings, place, labels)
+    return reader

@@ -1,0 +1,107 @@
+"""One suite for all kinds of sources: pieces, batches, labels, and records that do not depend on how work is cut."""
+
+import pickle
+from pathlib import Path
+
+import imagecodecs
+import numpy as np
+import pytest
+
+from components.ingest import ingest
+from components.sources.reading import Place, open_source, place_of
+from schemas.example import BATCH_BYTES
+from schemas.settings.source import Folder, Tfds
+from tests.components import pictures
+from tests.conftest import UNPREPARED
+
+
+def image_folder(root: Path, images: np.ndarray, labels: np.ndarray, names: list[str]) -> Path:
+    """PNG files in a folder for each label."""
+    for i, (image, label) in enumerate(zip(images, labels, strict=True)):
+        path = root / names[int(label)] / f"{i:04d}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(imagecodecs.png_encode(np.ascontiguousarray(image)))
+    return root
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    images, labels = pictures.pictures(300, seed=3)
+    return image_folder(tmp_path_factory.mktemp("folder") / "colours", images, labels, pictures.NAMES)
+
+
+@pytest.fixture(params=["tfds", "folder"])
+def source(request, folder, data_dir):
+    if request.param == "folder":
+        return Folder(folder=str(folder), shard_size=70)
+    return Tfds(tfds="pictures/jpeg", module="tests.components.pictures", data_dir=data_dir, shard_size=20)
+
+
+@pytest.fixture
+def reader(source):
+    opened = open_source(source, place_of(source))
+    opened.prepare(lambda _: None)
+    return opened
+
+
+def test_pieces_are_numbered_and_name_the_splits_that_they_feed(reader):
+    pieces = reader.pieces()
+    by_target: dict[str, list[int]] = {}
+    for piece in pieces:
+        by_target.setdefault(piece.target, []).append(piece.index)
+        assert set(piece.splits) <= {"train", "validation", "test"}
+    assert all(indices == list(range(len(indices))) for indices in by_target.values())
+    assert {split for piece in pieces for split in piece.splits} == {"train", "validation", "test"}
+    assert len(pieces) > 2
+
+
+def test_a_reader_goes_to_a_worker_and_reads_the_same_there(reader):
+    copied = pickle.loads(pickle.dumps(reader))
+    for piece in reader.pieces()[:2]:
+        for one, other in zip(reader.read(piece), copied.read(piece), strict=True):
+            assert one.labels == other.labels
+            assert all(np.array_equal(a, b) for a, b in zip(one.images, other.images, strict=True))
+
+
+def test_images_are_bytes_with_channels_and_labels_have_names(reader):
+    names, seen = reader.labels(), set()
+    for piece in reader.pieces():
+        for batch in reader.read(piece):
+            assert len(batch.images) == len(batch.labels)
+            assert sum(image.nbytes for image in batch.images[:-1]) < BATCH_BYTES
+            assert all(image.dtype == np.uint8 and image.ndim == 3 for image in batch.images)
+            seen |= set(batch.labels)
+    assert seen == set(range(len(names)))
+    assert sorted(names) == sorted(pictures.NAMES)
+
+
+def test_a_reader_has_a_title_and_names_for_the_records(reader):
+    assert reader.title
+    assert len(reader.names) == 2
+    assert 0 < reader.validation < 1
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_records_do_not_depend_on_the_number_of_workers(workers, source, lend):
+    one, other = (
+        ingest.function(UNPREPARED, source=source, place=place_of(source), run=lend(workers=n)) for n in (1, workers)
+    )
+    assert one.splits == other.splits
+    assert pictures.contents(one.path) == pictures.contents(other.path)
+
+
+def test_images_stay_in_their_split_however_the_work_is_cut(source, lend):
+    cut = source.model_copy(update={"shard_size": 33})
+    whole, parts = (ingest.function(UNPREPARED, source=s, place=place_of(s), run=lend()) for s in (source, cut))
+    for split in ("train", "validation", "test"):
+        images = [sorted(image.tobytes() for image in pictures.images(each, split)) for each in (whole, parts)]
+        assert images[0] == images[1]
+
+
+def test_a_place_is_no_part_of_the_settings_that_are_keyed(source):
+    from pipeline.engine.cache_key import plain
+
+    moved = source.model_copy(update={"folder" if isinstance(source, Folder) else "data_dir": "/elsewhere"})
+    assert plain(moved) == plain(source)
+    assert place_of(moved) != place_of(source)
+    assert Place() == Place(None, None, None)
