@@ -12,7 +12,8 @@ from etils import epy
 
 from components._data import shard_files
 from components._data.images import image_hash
-from components.sources.reading import Piece, Place, Reader, open_source
+from components.sources import open_source
+from components.sources.reading import Piece, Place, Reader
 from pipeline.engine.component import StageRun, Unkeyed, component
 from schemas import example, files
 from schemas.artifacts import Examples, SourceData, Split

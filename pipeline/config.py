@@ -214,7 +214,7 @@ def describe(
         key = f"{prefix}{field.alias or name}"
         listed = typing.get_origin(field.annotation) is list
         for inner in (sections := _models(field.annotation)):
-            optional = listed or (not field.is_required() and field.default is None)
+            optional = listed or len(sections) > 1 or (not field.is_required() and field.default is None)
             rows += describe(inner, f"{key}[]." if listed else f"{key}.", "required there" if optional else required)
         if not sections or listed or len(sections) > 1 or type(None) in typing.get_args(field.annotation):
             default = required if field.is_required() else _short(field.default)

@@ -1,1 +1,16 @@
-"""Readers of labelled images, one kind per file."""
+"""Sources of labelled images, one kind per file; `reading` is their protocol.
+
+reader = open_source(Folder(folder="photos"), Place(folder="photos"))
+"""
+
+from components.sources.folder import FolderReader
+from components.sources.reading import Place, Reader
+from components.sources.tfds import TfdsReader
+from schemas.settings.source import Folder, Tfds
+
+
+def open_source(settings: Tfds | Folder, place: Place, labels: tuple[str, ...] = ()) -> Reader:
+    """The reader of a source. `labels`: the names of the contract, if it states them."""
+    if isinstance(settings, Folder):
+        return FolderReader(settings, place, labels)
+    return TfdsReader(settings, place)

@@ -45,7 +45,7 @@ class FolderReader:
 
     @property
     def names(self) -> tuple[str, str]:
-        return self.settings.name, ""
+        return self.settings.name, "unversioned"
 
     @property
     def title(self) -> str:
@@ -145,6 +145,3 @@ def _decoded(decode: "Callable[[bytes], np.ndarray]", path: Path) -> "np.ndarray
     except Exception as error:  # TensorFlow and libpng raise many types
         raise DataError(f"{name} cannot be decoded as an image") from error
     raise DataError(f"{name} has {pixels:,} pixels; {LARGEST:,} are allowed")
-
-
-KIND = FolderReader

@@ -1,12 +1,11 @@
 """The protocol of a source: how its work is cut into pieces, and how a piece is read.
 
-reader = open_source(settings, place)
+reader = open_source(settings, place)     # components.sources
 reader.prepare(print)
 for piece in reader.pieces():
     for batch in reader.read(piece): ...     # Batch(images, labels, unreadable)
 """
 
-import importlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol
@@ -112,10 +111,3 @@ class Reader(Protocol):
 
     def read(self, piece: Piece) -> Iterator[Batch]:
         """The images of a piece, in order."""
-
-
-def open_source(settings: Tfds | Folder, place: Place, labels: tuple[str, ...] = ()) -> Reader:
-    """The reader of a source. `labels`: the names of the contract, if it states them."""
-    module = importlib.import_module(f"components.sources.{'tfds' if isinstance(settings, Tfds) else 'folder'}")
-    reader: Reader = module.KIND(settings, place, labels)
-    return reader

@@ -28,7 +28,6 @@ class TfdsReader:
 
     settings: Tfds
     place: Place
-    contract_labels: tuple[str, ...] = ()
     test: float = 0.0
     # Where this worker's last pieces stopped. A file can be read only from its start, so this reads each record once
     # instead of once for every later piece.
@@ -119,6 +118,3 @@ class TfdsReader:
         dataset = self._builder.as_dataset(split=part, shuffle_files=False, decoders=skip)
         pairs = dataset.map(lambda record: (record[image_key], record[label_key]))
         yield from pairs.batch(BATCH).prefetch(2).as_numpy_iterator()
-
-
-KIND = TfdsReader

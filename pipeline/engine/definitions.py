@@ -55,6 +55,17 @@ def location(module: str) -> Path | None:
     return None
 
 
+@functools.cache
+def submodules(package: str) -> tuple[str, ...]:
+    """The modules directly in a package; () for a module or what is none."""
+    init = location(package)
+    if init is None or init.name != "__init__.py":
+        return ()
+    names = {path.stem for path in init.parent.glob("*.py")}
+    names |= {path.parent.name for path in init.parent.glob("*/__init__.py")}
+    return tuple(f"{package}.{name}" for name in sorted(names - {"__init__"}))
+
+
 def is_project(module: str) -> bool:
     """True for source code of gateline and of the user, False for installed libraries and the standard library."""
     top = module.partition(".")[0]

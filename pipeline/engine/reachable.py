@@ -13,7 +13,7 @@ import hashlib
 import sys
 from collections.abc import Iterator
 
-from pipeline.engine.definitions import Module, Statement, is_project, location, read
+from pipeline.engine.definitions import Module, Statement, is_project, location, read, submodules
 from pipeline.engine.syntax import Uses
 
 Target = tuple[str, str]  # a module and a name in it; "" for the statements that importing it executes, "*" for all
@@ -96,6 +96,8 @@ def _used(uses: Uses, module: str, source: Module) -> Iterator[Target]:
             yield (module, root)
     yield from ((star, "*" if is_project(star) else "") for star in uses.stars)
     yield from ((named, "*") for named in uses.modules if is_project(named) and location(named))
+    for package in filter(is_project, uses.packages):
+        yield from ((each, "*") for each in submodules(package))
     if uses.dynamic:
         yield (module, "*")
 

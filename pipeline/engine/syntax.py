@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 _DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
+_PACKAGE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*\.")  # "own.kinds.", before the name of a module
 _DYNAMIC = {"globals", "locals", "vars", "eval", "exec", "__import__", "import_module"}
 _FOR_PEOPLE = {"description", "title", "examples"}  # arguments of pydantic's Field
 
@@ -28,6 +29,7 @@ class Uses:
     )  # name: (module, name in it, or "" for the module)
     stars: set[str] = field(default_factory=set)  # modules imported with *
     modules: set[str] = field(default_factory=set)  # dotted names in strings
+    packages: set[str] = field(default_factory=set)  # dotted names in strings that end with a dot
     dynamic: bool = False
 
 
@@ -90,6 +92,8 @@ class Form:
         if isinstance(node.value, str):
             if _DOTTED.fullmatch(node.value):
                 self.uses.modules.add(node.value)
+            elif _PACKAGE.fullmatch(node.value):
+                self.uses.packages.add(node.value.rstrip("."))
             if message:
                 return "text"
         return ["Constant", node.value, type(node.value).__name__]

@@ -10,7 +10,8 @@ from etils import epy
 from components.describe import describe
 from components.ingest import ingest
 from components.resolvers.source_data import source_data
-from components.sources.reading import open_source, place_of
+from components.sources import open_source
+from components.sources.reading import place_of
 from pipeline.config import Config
 from pipeline.engine.plan import Planner, Rerun
 from pipeline.lineage.states import RunState

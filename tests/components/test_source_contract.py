@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from components.ingest import ingest
-from components.sources.reading import Place, open_source, place_of
+from components.sources import open_source
+from components.sources.reading import Place, place_of
 from schemas.example import BATCH_BYTES
 from schemas.settings.source import Folder, Tfds
 from tests.components import pictures

@@ -183,4 +183,4 @@ def test_every_setting_is_documented(row: tuple[str, str, str, str]) -> None:
 
 def test_the_settings_that_must_be_stated_are_said_to_be_required() -> None:
     required = [key for key, _, default, _ in describe() if default == "required"]
-    assert required == ["gates.accuracy", "gates.per_class", "schema", "source.tfds"]
+    assert required == ["gates.accuracy", "gates.per_class", "schema", "source"]

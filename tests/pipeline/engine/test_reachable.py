@@ -90,6 +90,9 @@ TREE = {
     "own/effects.py": "REGISTRY = {}\nREGISTRY['a'] = 1\n",
     "own/stars.py": "def starred():\n    return 3\n",
     "own/loaded.py": "def loaded():\n    return 4\n",
+    "own/shapes/__init__.py": "",
+    "own/shapes/round.py": "def kind():\n    return 12\n",
+    "own/shapes/square.py": "def kind():\n    return 11\n",
     "own/kinds.py": "import enum\n\n\nclass Kind(enum.Enum):\n    ONE = 1\n\n\nclass Base:\n    size = 5\n",
     "own/plugins.py": "def one():\n    return 6\n",
     "own/chosen.py": (
@@ -119,7 +122,8 @@ def stage(run, settings=Settings()):
         return [shown() for kind in Kind]
 
     module = importlib.import_module("own.loaded")
-    return inner(), starred(), module.loaded(), getattr(plugins, "one")(), selected.pick("either")
+    chosen = importlib.import_module(f"own.shapes.{'round' if module else 'square'}")
+    return inner(), starred(), module.loaded(), getattr(plugins, "one")(), selected.pick("either"), chosen.kind()
 
 
 def other():
@@ -132,6 +136,7 @@ CHANGES = [
     ("a mapping filled on import", "own/effects.py", "['a'] = 1", "['a'] = 2", True),
     ("a star import", "own/stars.py", "return 3", "return -3", True),
     ("a module imported by name", "own/loaded.py", "return 4", "return -4", True),
+    ("a module whose name is put together", "own/shapes/square.py", "return 11", "return -11", True),
     ("an enum member", "own/kinds.py", "ONE = 1", "ONE = 2", True),
     ("a base class", "own/kinds.py", "size = 5", "size = 6", True),
     ("a module passed around as a value", "own/plugins.py", "return 6", "return -6", True),
