@@ -7,7 +7,7 @@ from pathlib import Path
 from etils import epy
 
 from components._data.images import decoder, stated_pixels
-from components.sources.reading import Batch, Piece, Place, Say, batches
+from components.sources.reading import Batch, Piece, Place, Say, batches, is_ignored
 from schemas.errors import DataError
 from schemas.settings.source import Folder
 from schemas.text import nfc, printable
@@ -16,8 +16,7 @@ with epy.lazy_imports():
     import numpy as np
 
 SPLITS = {"train": "train", "val": "validation", "validation": "validation", "valid": "validation", "test": "test"}
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif")
-IGNORED = ("thumbs.db", "desktop.ini")  # files of file managers; names that begin with a dot are ignored, too
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp")
 LARGEST = 2**26  # pixels of an image
 
 
@@ -119,8 +118,7 @@ class FolderReader:
 
 
 def _entries(folder: Path) -> list[Path]:
-    paths = (path for path in folder.iterdir() if not path.name.startswith("."))
-    return sorted(path for path in paths if path.name.lower() not in IGNORED)
+    return sorted(path for path in folder.iterdir() if not is_ignored(path))
 
 
 def _files(folder: Path) -> Iterator[Path]:

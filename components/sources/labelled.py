@@ -18,6 +18,7 @@ from typing import Literal
 from etils import epy
 
 from components._data.images import decoder, stated_pixels
+from components.sources.reading import is_ignored
 from schemas.errors import DataError
 from schemas.settings.spans import LONGEST, READY, fit
 from schemas.text import nfc
@@ -26,7 +27,7 @@ with epy.lazy_imports():
     import numpy as np
     import tensorflow as tf
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
 MOST = 2**26  # pixels of an image
 PACKED = 1100  # above the maximal compression ratio of gzip, 1,032
 FIX = "Fix the span and deliver it again under a new name."
@@ -63,7 +64,7 @@ def pieces(folder: Path, labels: list[str], size: int) -> list[Piece]:
     """
     with _explained(folder):
         _check_plain(folder)
-        entries = sorted(p for p in folder.iterdir() if p.name != READY and not p.name.startswith("."))
+        entries = sorted(p for p in folder.iterdir() if p.name != READY and not is_ignored(p))
         folders = [p for p in entries if p.is_dir()]
         records = [
             p
@@ -104,9 +105,7 @@ def _images(folders: list[Path], labels: list[str], size: int) -> Iterator[Piece
     for folder in folders:
         if (other := forms.setdefault(nfc(folder.name), folder)) != folder:
             raise DataError(f"{other} and {folder} have the same name in two Unicode forms", FIX)
-    images = [
-        (path, label) for folder, label in known for path in sorted(folder.iterdir()) if not path.name.startswith(".")
-    ]
+    images = [(path, label) for folder, label in known for path in sorted(folder.iterdir()) if not is_ignored(path)]
     if wrong := next((path for path, _ in images if not path.name.lower().endswith(SUFFIXES)), None):
         raise DataError(f"{wrong} is not an image; {', '.join(SUFFIXES)} are supported", FIX)
     if wrong := next((path for path, _ in images if path.is_dir()), None):

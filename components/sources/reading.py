@@ -8,6 +8,7 @@ for piece in reader.pieces():
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from schemas.example import BATCH_BYTES
@@ -59,6 +60,11 @@ class Batch:
     images: "list[np.ndarray]"
     labels: list[int]
     unreadable: list[tuple[str, str]] = field(default_factory=list)
+
+
+def is_ignored(path: Path) -> bool:
+    """True for hidden files and those of file managers."""
+    return path.name.startswith(".") or path.name.lower() in ("thumbs.db", "desktop.ini")
 
 
 def batches(images: "Iterable[tuple[np.ndarray, int]]", most: int = BATCH_BYTES) -> Iterator[Batch]:

@@ -15,6 +15,7 @@ from pipeline.report.facts import Facts
 from pipeline.report.pictures import Pictures
 from pipeline.report.times import local, took
 from schemas import files
+from schemas.settings.source import source_title
 from schemas.text import printable
 
 MOST_CLASSES = 24  # of a confusion matrix that is drawn; with more, the most common mistakes are listed
@@ -80,7 +81,7 @@ def environment() -> jinja2.Environment:
         "plain": plain,
         "indented": lambda text: Markup("\n".join(f"    {line}" for line in str(text).splitlines())),
     }
-    templates.globals["views"] = views
+    templates.globals |= {"views": views, "source_title": source_title}
     return templates
 
 

@@ -104,5 +104,9 @@ Source = Annotated[Annotated[Tfds, Tag("tfds source")] | Annotated[Folder, Tag("
 
 def source_name(config: dict[str, Any]) -> str:
     """The name of the dataset of a recorded configuration's `source`."""
-    kind = KINDS[_kind(config)]
-    return kind.model_construct(**config).name
+    return KINDS[_kind(config)].model_construct(**config).name
+
+
+def source_title(config: dict[str, Any]) -> str:
+    """The dataset of a recorded configuration's `source`, as the configuration names it."""
+    return KINDS[_kind(config)].model_construct(**config).title

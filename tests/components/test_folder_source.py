@@ -121,7 +121,7 @@ def test_unreadable_images_are_set_aside_by_name_with_the_reason(tmp_path, lend)
     made = ingested(folder, run, shard_size=90)
     assert [file for file, _ in made.set_aside()] == bad
     assert [reason.removeprefix(f"{folder}/") for _, reason in made.set_aside()] == [
-        "blue/notes.txt is not an image; .jpg, .jpeg, .png, .bmp, .gif are supported",
+        "blue/notes.txt is not an image; .jpg, .jpeg, .png, .bmp, .gif, .webp are supported",
         *(f"{path} cannot be decoded as an image" for path in bad[1:]),
     ]
     assert made.unreadable == 3
@@ -214,3 +214,19 @@ def test_images_are_upright_by_their_exif_orientation(orientation, suffix, tmp_p
 def test_an_image_with_an_alpha_channel_keeps_it_so_that_the_contract_can_refuse_it(tmp_path):
     PIL.Image.new("RGBA", (8, 8), (10, 200, 10, 0)).save(tmp_path / "logo.png")
     assert decoder(0)((tmp_path / "logo.png").read_bytes()).shape == (8, 8, 4)
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "bmp", "gif", "webp"])
+def test_every_supported_format_is_read(suffix, tmp_path, lend):
+    """Images of four brightnesses, so that lossy formats keep them apart."""
+    for i in range(60):
+        path = tmp_path / "own" / ("dark", "light")[i % 2] / f"{i}.{suffix.upper() if i < 9 else suffix}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        PIL.Image.new("RGB", (8, 8), (40 + 150 * (i % 2), 3 * i, 20)).save(
+            path, format="jpeg" if suffix == "jpg" else suffix
+        )
+    made = ingested(tmp_path / "own", lend(), unreadable=Unreadable(then="error"))
+    assert sum(split.count for split in made.splits.values()) == 60
+    for split in made.splits:
+        red = pictures.images(made, split)[..., 0].mean((1, 2))
+        assert ((red > 115) == pictures.columns(made, split)["label"]).all()

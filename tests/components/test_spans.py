@@ -153,13 +153,21 @@ def test_folders_match_labels_in_either_unicode_form(tmp_path, data_dir, base):
     assert error.value.cause == f"{paths} have the same name in two Unicode forms"
 
 
+def test_files_of_file_managers_are_ignored(tmp_path, digits, lend):
+    span = spans.deliver(tmp_path, "span-1", *digits)
+    for folder in (span, span / "3"):
+        for name in ("Thumbs.db", "desktop.ini", ".DS_Store"):
+            (folder / name).write_text("?", encoding="utf-8")
+    assert collected(tmp_path, lend()).spans["span-1"].count == 40
+
+
 def broken(span, kind):
     if kind == "a folder that is no label":
         (span / "three").mkdir()
         return f"{span / 'three'} is not a label: without spans.labels, folders are named by the label's number"
     if kind == "a file that is no image":
-        (span / "3" / "Thumbs.db").write_text("?", encoding="utf-8")
-        return f"{span / '3' / 'Thumbs.db'} is not an image; .png, .jpg, .jpeg, .bmp, .gif are supported"
+        (span / "3" / "notes.txt").write_text("?", encoding="utf-8")
+        return f"{span / '3' / 'notes.txt'} is not an image; .png, .jpg, .jpeg, .bmp, .gif, .webp are supported"
     if kind == "two forms":
         (span / "new.tfrecord").touch()
         return f"{span} holds 0 and new.tfrecord: images in more than one form"
