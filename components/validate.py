@@ -6,7 +6,7 @@ from typing import Any
 
 from etils import epy
 
-from components._data.anomalies import Anomaly, against, divergence, largest_difference, oddities
+from components._data.anomalies import Anomaly, against, divergence, largest_difference, oddities, unjudgeable
 from pipeline.engine.component import StageRun, component
 from schemas import statistics as stats
 from schemas.artifacts import Served, Statistics, Verdict
@@ -21,10 +21,17 @@ with epy.lazy_imports():
 
 @component
 def validate(
-    statistics: Statistics, served: Served | None, *, contract: Contract, checks: Validate, run: StageRun
+    statistics: Statistics,
+    served: Served | None,
+    *,
+    contract: Contract,
+    checks: Validate,
+    min_examples: int = 0,
+    run: StageRun,
 ) -> Verdict:
     """Passes unless an anomaly has severity error. The schema gives types, presence, domains and sizes; its comparators
-    limit the drift between splits and against the served model's train split; `checks` gives the rest.
+    limit the drift between splits and against the served model's train split; `checks` gives the rest. Labels with
+    fewer test images than `min_examples` are a warning: gates cannot judge them.
 
     Writes `anomalies.pbtxt` (an `Anomalies` proto) and `anomalies.json`.
     """
@@ -32,6 +39,7 @@ def validate(
     anomalies = [
         anomaly for dataset in splits.values() for anomaly in (*against(contract, dataset), *oddities(dataset, checks))
     ]
+    anomalies += unjudgeable(splits["test"], contract, min_examples) if "test" in splits else ()
     train = splits["train"]
     for name, dataset in splits.items():
         if name not in ("train", "fresh"):  # the drift of new data is checked for spans

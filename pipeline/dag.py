@@ -42,7 +42,9 @@ def line(c: Config, serving_dir: Path, decided: Decided | None = None, digests: 
     if c.spans:
         examples = statistics = with_spans(c, c.spans, examples, statistics, contract, directory)
     before = served_data(statistics=statistics, contract=contract, directory=directory)
-    verdict = validate(statistics=statistics, served=before, contract=contract, checks=c.checks)
+    verdict = validate(
+        statistics=statistics, served=before, contract=contract, checks=c.checks, min_examples=c.gates.min_examples
+    )
     features = transform(examples=examples, verdict=verdict, contract=contract, settings=c.transform)
     found = searched(features=features, settings=c.train, tuning=c.tune)
     tuned = tune(features=features, search=found, settings=c.train)

@@ -9,7 +9,7 @@ from etils import epy
 
 from components._data.duplicates import TESTED
 from schemas import statistics as stats
-from schemas.contract import Contract
+from schemas.contract import Contract, label_title
 from schemas.settings.base import Severity
 from schemas.settings.validate import Validate
 
@@ -100,6 +100,23 @@ def oddities(dataset: Any, checks: Validate) -> Iterator[Anomaly]:
         else:
             words = f"{name}: {count:,} images are also in {other}; they are excluded from the {name} metrics"
             yield Anomaly(name, "image", "UNKNOWN_TYPE", words, checks.leakage)
+
+
+def unjudgeable(test: Any, contract: Contract, min_examples: int) -> Iterator[Anomaly]:
+    """Labels that gates on classes cannot judge, known before anything is trained."""
+    counts = stats.values(test, "label")
+    by_label = {label: counts.get(str(label), 0) for label in range(contract.classes)}
+    absent = [label for label, count in by_label.items() if not count]
+    few = [label for label, count in by_label.items() if 0 < count < min_examples]
+    for labels, cause in (
+        (absent, "have no images, so gates.per_class will refuse every model"),
+        (few, f"have fewer than {min_examples} images (gates.min_examples), so gates.per_class cannot judge them"),
+    ):
+        if labels and min_examples:
+            named = ", ".join(label_title(label, contract.names) for label in labels[:5])
+            others = f" and {len(labels) - 5:,} more" if len(labels) > 5 else ""
+            words = f"{test.name}: {len(labels):,} of {contract.classes:,} labels {cause}: {named}{others}"
+            yield Anomaly(test.name, "label", "UNKNOWN_TYPE", words, "warning")
 
 
 def jensen_shannon(one: list[float], other: list[float]) -> float:

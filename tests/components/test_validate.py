@@ -260,6 +260,32 @@ def test_oddities_are_warnings_unless_the_configuration_says_otherwise(odd, lend
     assert set(verdict.warnings) == {each for _, words in ODDITIES.values() for each in words}
 
 
+@pytest.mark.parametrize(
+    ("counts", "expected"),
+    [
+        ((40, 35, 30), []),
+        (
+            (40, 29, 2),
+            [
+                "2 of 3 labels have fewer than 30 images (gates.min_examples), "
+                "so gates.per_class cannot judge them: 1, 2"
+            ],
+        ),
+        ((40, 40, 0), ["1 of 3 labels have no images, so gates.per_class will refuse every model: 2"]),
+    ],
+)
+def test_labels_that_gates_cannot_judge_are_a_warning_before_anything_is_trained(counts, expected, tmp_path, lend):
+    labels = np.repeat(np.arange(3), counts)
+    images = np.random.default_rng(1).integers(0, 256, (len(labels), *pictures.SHAPE), np.uint8)
+    train = pictures.pictures(90, seed=1)
+    examples = pictures.examples(tmp_path / "own", train=train, validation=train, test=(images, labels))
+    statistics = describe.function(examples, run=lend())
+    contract, checks = pictures.contract(), QUIET.model_copy(update={"skew": "ignore"})
+    verdict = validate.function(statistics, None, contract=contract, checks=checks, min_examples=30, run=lend())
+    assert [words.removeprefix("test: ") for words in verdict.warnings] == expected
+    assert verdict.passed
+
+
 def test_the_graver_severity_of_one_feature_stands_in_the_proto(odd, lend):
     verdict = validate.function(odd, None, contract=OWN, checks=Validate(constant="error"), run=lend())
     info = proto(verdict).anomaly_info["train/image"]
