@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, TypedDict, TypeVar, Unpack
 
 from pipeline.config import Config, profiles
+from pipeline.config import chosen as _chosen
 from pipeline.config import load as _load
 from pipeline.dag import outputs as _outputs
 from pipeline.engine.component import StageRun, Unkeyed, component
@@ -102,10 +103,13 @@ ROOT = Path("gateline")  # where the command line keeps artifacts and lineage, t
 def configure(profile: str | None = None, *, file: str | Path | None = None, sets: Iterable[str] = ()) -> Config:
     """The configuration of a shipped profile or of a YAML file, with overrides such as "train.epochs=3".
 
+    Without both, of `gateline.yaml` in the current directory if there is one, else of the profile "sample".
+
     Raises:
         ConfigurationError: no such profile or file, an unknown setting, or a value of the wrong type or range.
     """
-    return _load(profile=profile, file=Path(file).expanduser() if file else None, sets=list(sets))
+    profile, path = _chosen(profile, Path(file).expanduser() if file else None)
+    return _load(profile=profile, file=path, sets=list(sets))
 
 
 def plan(

@@ -56,6 +56,7 @@ for command in (
     review.show,
     review.report,
     review.compare,
+    configure.init,
     configure.settings,
     configure.stages,
 ):

@@ -33,6 +33,7 @@ from schemas.settings.tune import Range, Tune
 from schemas.settings.validate import Validate
 
 PROFILES = Path(__file__).parent / "profiles"
+OWN = Path("gateline.yaml")  # the configuration of the current directory
 MODELS: dict[str, type[BaseModel]] = {"mlp": Mlp, "cnn": Cnn}  # by their `kind`
 SHAPES = MODELS | SOURCES | {"range": Range}  # alternatives of one setting, by the name that pydantic's errors use
 
@@ -77,6 +78,13 @@ class Config(Settings):
 def profiles() -> list[str]:
     """Names of the shipped profiles."""
     return sorted(p.stem for p in PROFILES.glob("*.yaml"))
+
+
+def chosen(profile: str | None, file: Path | None) -> tuple[str | None, Path | None]:
+    """The profile or file to load: where neither is named, `gateline.yaml` of the current directory, else `sample`."""
+    if profile or file:
+        return (None, file) if file else (profile, None)
+    return (None, OWN) if OWN.is_file() else ("sample", None)
 
 
 def load(*, profile: str | None = None, file: Path | None = None, sets: list[str] | None = None) -> Config:

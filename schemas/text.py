@@ -19,3 +19,16 @@ def printable(value: Any) -> Any:
 def nfc(text: str) -> str:
     """Text in Unicode's composed form, in which names are compared: macOS writes "é" as two characters."""
     return unicodedata.normalize("NFC", text)
+
+
+def yaml_text(value: object, *, compact: bool = False) -> str:
+    """YAML with the keys in their order. `compact`: innermost mappings and lists on one line."""
+    import io
+
+    from ruamel.yaml import YAML
+
+    writer: Any = YAML(typ="safe", pure=True)
+    writer.default_flow_style = None if compact else False
+    writer.sort_base_mapping_type_on_output = False
+    writer.dump(value, text := io.StringIO())
+    return text.getvalue()

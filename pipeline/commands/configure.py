@@ -1,4 +1,4 @@
-"""The commands `settings`, `stages` and `schema infer`."""
+"""The commands `init`, `settings`, `stages` and `schema infer`."""
 
 import json
 from pathlib import Path
@@ -24,16 +24,17 @@ def settings(as_json: Json = False, verbose: Verbose = False) -> None:
 
 
 def stages(
-    profile: Profile = "sample",
+    profile: Profile = None,
     config: ConfigFile = None,
     sets: Sets = None,
     as_json: Json = False,
     verbose: Verbose = False,
 ) -> None:
     """List the stages in order, with the stages that each runs after. For orchestrators."""
-    from pipeline.config import load
+    from pipeline.config import chosen, load
     from pipeline.dag import line
 
+    profile, config = chosen(profile, config)
     nodes = line(load(profile=profile, file=config, sets=sets), Path()).walk()
     after = {node.name: node.needs for node in nodes if node.component.kind != "resolver"}
     if as_json:
@@ -43,7 +44,7 @@ def stages(
 
 
 def infer(
-    profile: Profile = "sample",
+    profile: Profile = None,
     config: ConfigFile = None,
     sets: Sets = None,
     root: Root = DEFAULT_ROOT,
@@ -55,12 +56,42 @@ def infer(
     verbose: Verbose = False,
 ) -> None:
     """Draft a data contract from a dataset's statistics. Review it before you use it."""
-    from pipeline.config import load
+    from pipeline.config import chosen, load
     from pipeline.runs import schema_draft
     from pipeline.runs.context import Place
 
+    profile, config = chosen(profile, config)
     loaded = load(profile=profile, file=config, sets=sets)
     path = out or Path(f"{loaded.source.name}.draft.pbtxt")
     schema_draft.write(loaded, Place(root, database, wait, verbose), path)
     print(f"{path} is a draft. Read it, correct the limits inferred from the sample, and remove its first line.")
     print("Then name it in `schema:`.")
+
+
+def init(
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="A folder of images or a TFDS dataset.")],
+    root: Root = DEFAULT_ROOT,
+    database: Database = None,
+    out: Annotated[Path, typer.Option(help="The configuration to write. The contract is written beside it.")] = Path(
+        "gateline.yaml"
+    ),
+    wait: Wait = False,
+    verbose: Verbose = False,
+) -> None:
+    """Draft a configuration and a data contract for a dataset. Review both before you rely on them."""
+    from pipeline.runs import project_draft
+    from pipeline.runs.context import Place
+
+    draft = project_draft.write(source, out, Place(root, database, wait, verbose))
+    height, width, channels = draft.size
+    counts = sorted(draft.labels.items(), key=lambda pair: pair[1])
+    print(f"images    {', '.join(f'{count:,} {split}' for split, count in draft.images.items())}")
+    print(f"size      {height} x {width}, {channels} channel{'s'[: channels != 1]}")
+    (rarest, fewest), (commonest, most) = counts[0], counts[-1]
+    print(f"labels    {len(counts):,}; in train, {fewest:,} ({rarest}) to {most:,} ({commonest})")
+    if draft.unreadable:
+        print(f"          {draft.unreadable:,} files could not be read and were set aside")
+    print(f"wrote     {draft.config}, {draft.contract}")
+    print("Decide    gates in the configuration: which accuracy do you need?")
+    print("          limits of drift in the contract: they are inferred from this sample")
+    print("Then      gateline run")

@@ -39,7 +39,14 @@ Database = Annotated[
     ),
 ]
 Profile = Annotated[
-    str, typer.Option("--profile", "-p", help="A shipped profile: cnn, mnist, sample, seed_adam, seed_sgd.")
+    str | None,
+    typer.Option(
+        "--profile",
+        "-p",
+        help="A shipped profile: cnn, mnist, sample, seed_adam, seed_sgd. [default: gateline.yaml of the current "
+        "directory, if there is one, else sample]",
+        show_default=False,
+    ),
 ]
 ConfigFile = Annotated[
     Path | None,

@@ -40,7 +40,7 @@ BeamArgs = Annotated[
 
 
 def run(
-    profile: Profile = "sample",
+    profile: Profile = None,
     config: ConfigFile = None,
     sets: Sets = None,
     root: Root = DEFAULT_ROOT,
@@ -60,12 +60,13 @@ def run(
     verbose: Verbose = False,
 ) -> None:
     """Run the line: ingest, describe, validate, transform, tune, train, evaluate, check serving, approve, push."""
-    from pipeline.config import load
+    from pipeline.config import chosen, load
     from pipeline.engine.plan import Rerun
     from pipeline.engine.runner import checked
     from pipeline.report import terminal
     from pipeline.runs.session import Session
 
+    profile, config = chosen(profile, config)
     loaded = load(profile=profile, file=config, sets=sets)
     session = Session(
         root=root,
@@ -82,7 +83,7 @@ def run(
     if dry_run:
         terminal.plan(session.plan(loaded), as_json=as_json)
         return
-    outcome = session.run(loaded, name=str(config) if config else profile, command=typed())
+    outcome = session.run(loaded, name=str(config or profile), command=typed())
     if as_json:
         print(json.dumps(outcome.as_json(), indent=2))
     else:

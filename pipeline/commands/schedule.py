@@ -68,7 +68,7 @@ def schedule(
     context: typer.Context,
     cron: Cron = None,
     timezone: Timezone = "UTC",
-    profile: Profile = "sample",
+    profile: Profile = None,
     config: ConfigFile = None,
     sets: Sets = None,
     root: Root = DEFAULT_ROOT,
@@ -90,7 +90,7 @@ def schedule(
     watching = on_new_span or on_drift
     if cron is None and not (watching or once):
         raise ConfigurationError("--cron is missing", 'For example: --cron "0 3 * * *" --timezone Europe/Berlin')
-    from pipeline.config import load
+    from pipeline.config import chosen, load
     from pipeline.schedule.child import Child
     from pipeline.schedule.cron import Timetable, zone_named
     from pipeline.schedule.scheduler import Rules, Schedule
@@ -101,9 +101,9 @@ def schedule(
     zone_named(timezone)  # times are shown in it, also without --cron
     after = Timetable.of(cron, timezone).after if cron else lambda _: None
     rules = Rules(missed, retries, jitter, f"{socket.gethostname()} {root.absolute()}")
-    loaded = load(
-        profile=profile, file=config, sets=sets
-    )  # a wrong configuration is refused now, not at the first tick
+    profile, config = chosen(profile, config)
+    # A wrong configuration is refused now, not at the first tick.
+    loaded = load(profile=profile, file=config, sets=sets)
     _check_spans(loaded, watching=watching, on_drift=on_drift)
     serving_dir = serving_dir or default_dir(root)
     command = [sys.executable, "-m", "pipeline", "run", "--json", f"--root={root}", f"--serving-dir={serving_dir}"]

@@ -29,7 +29,7 @@ Workers = Annotated[
 
 
 def tune(
-    profile: Profile = "sample",
+    profile: Profile = None,
     config: ConfigFile = None,
     sets: Sets = None,
     root: Root = DEFAULT_ROOT,
@@ -46,12 +46,13 @@ def tune(
 
     After a kill, the same command continues: finished trials are kept.
     """
-    from pipeline.config import load
+    from pipeline.config import chosen, load
     from pipeline.engine.plan import Rerun
     from pipeline.runs import tune
     from pipeline.runs.session import Session
 
     changed = [*(sets or []), *([f"tune.trials={trials}"] if trials else [])]
+    profile, config = chosen(profile, config)
     loaded = load(profile=profile, file=config, sets=changed)
     session = Session(
         root=root,
@@ -61,7 +62,7 @@ def tune(
         wait=wait,
         verbose=verbose,
     )
-    name = str(config) if config else profile
+    name = str(config or profile)
     result = tune.search(session, loaded, workers=workers, name=name, command=typed())
     if as_json:
         print(json.dumps(result.as_json(), indent=2))

@@ -1,6 +1,5 @@
 """A run's report in three files: one self-contained page, its figures as JSON, and a model card in Markdown."""
 
-import io
 import json
 import re
 from pathlib import Path
@@ -8,7 +7,6 @@ from typing import Any
 
 import jinja2
 from markupsafe import Markup
-from ruamel.yaml import YAML
 
 from pipeline.report import plots, views
 from pipeline.report.facts import Facts
@@ -16,7 +14,7 @@ from pipeline.report.pictures import Pictures
 from pipeline.report.times import local, took
 from schemas import files
 from schemas.settings.source import source_title
-from schemas.text import printable
+from schemas.text import printable, yaml_text
 
 MOST_CLASSES = 24  # of a confusion matrix that is drawn; with more, the most common mistakes are listed
 
@@ -77,21 +75,12 @@ def environment() -> jinja2.Environment:
         "grouped": lambda value: f"{value:,}",
         "percent": percent,
         "sentence": sentence,
-        "yaml": _yaml,
+        "yaml": yaml_text,
         "plain": plain,
         "indented": lambda text: Markup("\n".join(f"    {line}" for line in str(text).splitlines())),
     }
     templates.globals |= {"views": views, "source_title": source_title}
     return templates
-
-
-def _yaml(value: object) -> str:
-    """YAML with the keys in their order."""
-    writer: Any = YAML(typ="safe", pure=True)
-    writer.default_flow_style = False
-    writer.sort_base_mapping_type_on_output = False
-    writer.dump(value, text := io.StringIO())
-    return text.getvalue()
 
 
 def number(value: float | None) -> str:

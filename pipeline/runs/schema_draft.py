@@ -35,7 +35,7 @@ def write(config: Config, place: Place, path: Path) -> None:
         ConfigurationError: the file exists, or its folder does not.
         DataError: the dataset does not exist.
     """
-    _check(path)
+    check(path)
     source = config.source
     data = source_data(source=source, place=place_of(source), digests=place.digests)
     examples = ingest(data=data, source=source, place=place_of(source))
@@ -51,7 +51,8 @@ def write(config: Config, place: Place, path: Path) -> None:
         run.finish(RunState.DRAFTED)
 
 
-def _check(path: Path) -> None:
+def check(path: Path) -> None:
+    """Raises ConfigurationError if the file exists, or cannot be written."""
     folder = path.absolute().parent
     if path.exists():
         raise ConfigurationError(f"{path} already exists", "Name another file with --out.")

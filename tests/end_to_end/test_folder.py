@@ -3,6 +3,8 @@
 import gzip
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -76,3 +78,39 @@ def test_a_folder_becomes_a_gated_served_model_and_a_new_image_is_seen(work):
     [ingest] = [step for step in changed if step["stage"] == "ingest"]
     assert ingest["action"] == "run"
     assert ingest["why"].startswith("data.")
+
+
+def test_three_commands_make_a_served_model_of_a_folder(work, tmp_path):
+    """`init`, `run` and `report`, without options, in a directory that holds nothing but the images."""
+    shutil.copytree(work / "digits", tmp_path / "digits")
+    drafted = gateline(tmp_path, "init", "digits").stdout
+    assert re.search(r"^images    [0-9,]+ train, [0-9,]+ validation, [0-9,]+ test$", drafted, re.MULTILINE)
+    assert "size      28 x 28, 1 channel\n" in drafted
+    assert re.search(r"^labels    4; in train, \d+ \(\w+\) to \d+ \(\w+\)$", drafted, re.MULTILINE)
+    assert "wrote     gateline.yaml, digits.pbtxt" in drafted
+    config = yaml.safe_load((tmp_path / "gateline.yaml").read_text(encoding="utf-8"))
+    assert (config["source"], config["schema"]) == ({"folder": "digits"}, "digits.pbtxt")
+    assert config["gates"]["accuracy"] == 0.62
+    found = json.loads(gateline(tmp_path, "run", "--json").stdout)
+    assert (found["state"], Path(found["path"]).parts[-2:]) == ("pushed", ("digits", "1"))
+    assert "Pushed as version 1" in gateline(tmp_path, "report").stdout
+    again = subprocess.run(
+        [sys.executable, "-m", "pipeline", "init", "digits"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert again.returncode == 2
+    assert again.stderr == "configuration: gateline.yaml already exists\n  Name another file with --out.\n"
+
+
+def test_images_of_several_sizes_are_refused_by_init_in_words(tmp_path):
+    for i in range(60):
+        path = tmp_path / "photos" / "ab"[i % 2] / f"{i}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(imagecodecs.png_encode(np.full((20 + i % 3, 24, 3), 3 * i, np.uint8)))
+    command = [sys.executable, "-m", "pipeline", "init", "photos"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 4
+    assert done.stderr.splitlines()[-2:] == [
+        "data: the images of photos have 3 values of height (20, 21, 22)",
+        "  All images must have one size and number of channels: convert them first.",
+    ]
+    assert not (tmp_path / "gateline.yaml").exists()
