@@ -94,4 +94,4 @@ def init(
     print(f"wrote     {draft.config}, {draft.contract}")
     print("Decide    gates in the configuration: which accuracy do you need?")
     print("          limits of drift in the contract: they are inferred from this sample")
-    print("Then      gateline run")
+    print("Then      python -m pipeline run")

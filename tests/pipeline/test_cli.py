@@ -22,6 +22,7 @@ COMMANDS = (
     "show",
     "report",
     "compare",
+    "init",
     "settings",
     "stages",
     "schema infer",
