@@ -71,7 +71,7 @@ class Pictures(tfds.core.GeneratorBasedBuilder):
         values = {
             "float": {"image": image[..., :1].astype(np.float32)},
             "uint16": {"image": image.astype(np.uint16) * 257},
-            "text": {"label": NAMES[label]},
+            "text": {"label": NAMES[label % CLASSES]},
             "multi": {"label": [label]},
             "tensor": {"image": image},
         }
