@@ -122,14 +122,16 @@ def load(*, profile: str | None = None, file: Path | None = None, sets: list[str
 
 
 def _resolve_paths(section: dict[str, Any], model: type[BaseModel], folder: Path) -> None:
-    """Paths in a configuration file are relative to its folder. The name of a shipped contract is not a path."""
+    """Paths are relative to the folder of their file. A contract there precedes the shipped one of its name."""
     for name, field in model.model_fields.items():
         value = section.get(field.alias or name)
         if isinstance(value, dict):
             for inner in _models(field.annotation):
                 _resolve_paths(value, inner, folder)
-        elif isinstance(value, str) and value and _is_path(field) and not (field.alias == "schema" and shipped(value)):
-            section[field.alias or name] = str(folder / Path(value).expanduser())
+        elif isinstance(value, str) and value and _is_path(field):
+            path = folder / Path(value).expanduser()
+            if not (field.alias == "schema" and shipped(value) and not path.is_file()):
+                section[field.alias or name] = str(path)
 
 
 def _is_path(field: FieldInfo) -> bool:

@@ -8,13 +8,16 @@ from collections.abc import Callable
 
 from etils import epy
 
+from schemas.errors import DataError
+
 with epy.lazy_imports():
     import imagecodecs
     import numpy as np
     import PIL.Image
     import tensorflow as tf
 
-
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
+MOST = 2**26  # pixels of an image
 EXIF = 4096  # bytes in which an encoded image states that it has EXIF data
 ORIENTATION = 0x0112
 
@@ -98,3 +101,17 @@ def decoder(channels: int) -> Callable[[bytes], "np.ndarray"]:
         return np.asarray(tf.io.decode_image(content, channels, expand_animations=False))
 
     return decode
+
+
+def decoded(decode: Callable[[bytes], "np.ndarray"], content: bytes, name: str, remedy: str = "") -> "np.ndarray":
+    """The image `name`, by a `decoder`. The header's size is checked first.
+
+    Raises:
+        DataError: it cannot be decoded, or has more than `MOST` pixels.
+    """
+    try:
+        if (pixels := stated_pixels(content)) <= MOST:
+            return decode(content)
+    except Exception as error:  # TensorFlow and libpng raise many types
+        raise DataError(f"{name} cannot be decoded as an image", remedy) from error
+    raise DataError(f"{name} holds an image of {pixels:,} pixels; {MOST:,} are allowed", remedy)

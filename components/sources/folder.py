@@ -6,8 +6,8 @@ from pathlib import Path
 
 from etils import epy
 
-from components._data.images import decoder, stated_pixels
-from components.sources.reading import Batch, Piece, Place, Say, batches, is_ignored
+from components._data.images import SUFFIXES, decoded, decoder
+from components.sources.reading import Batch, Piece, Place, Say, Split, batches, is_ignored
 from schemas.errors import DataError
 from schemas.settings.source import Folder
 from schemas.text import nfc, printable
@@ -15,9 +15,13 @@ from schemas.text import nfc, printable
 with epy.lazy_imports():
     import numpy as np
 
-SPLITS = {"train": "train", "val": "validation", "validation": "validation", "valid": "validation", "test": "test"}
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp")
-LARGEST = 2**26  # pixels of an image
+SPLITS: dict[str, Split] = {
+    "train": "train",
+    "val": "validation",
+    "validation": "validation",
+    "valid": "validation",
+    "test": "test",
+}
 
 
 @dataclass
@@ -57,17 +61,17 @@ class FolderReader:
     def pieces(self) -> list[Piece]:
         pieces: list[Piece] = []
         splits = self._splits()
-        there = {split for split, _ in splits}
+        delivered = {split for split, _ in splits if split}
         for split, root in splits:
             images = list(self._images(root))
-            feeds = {"": "train+validation+test", "train": "train+validation"}.get(split, split)
-            if split == "train" and "validation" in there:
-                feeds = "train"
+            feeds: tuple[Split, ...] = (split,) if split else ("train", "validation", "test")
+            if split == "train" and "validation" not in delivered:
+                feeds = ("train", "validation")
             size = self.settings.shard_size
             for first in range(0, len(images), size):
                 files, labels = zip(*images[first : first + size], strict=True)
                 index, count = first // size, -(-len(images) // size)
-                pieces.append(Piece(feeds, split or "all", index, count, first, files, labels))  # type: ignore[arg-type]
+                pieces.append(Piece(feeds, split or "all", index, count, first, files, labels))
         return pieces
 
     def read(self, piece: Piece) -> Iterator[Batch]:
@@ -76,7 +80,7 @@ class FolderReader:
         def images() -> "Iterator[tuple[np.ndarray, int]]":
             for file, label in zip(piece.files, piece.labels, strict=True):
                 try:
-                    yield _decoded(decode, self._root / file), label
+                    yield _image(decode, self._root / file), label
                 except DataError as error:
                     unreadable.append((file, error.cause))
 
@@ -88,11 +92,11 @@ class FolderReader:
     def _root(self) -> Path:
         return Path(self.place.folder or self.settings.folder).expanduser()
 
-    def _splits(self) -> list[tuple[str, Path]]:
-        """(split, folder) of each split that has a folder; [("", root)] if the folder has none."""
+    def _splits(self) -> list[tuple[Split | None, Path]]:
+        """(split, folder) of each split that has a folder; [(None, root)] if the folder has none."""
         named = [(SPLITS[path.name.lower()], path) for path in _entries(self._root) if path.name.lower() in SPLITS]
         if not named:
-            return [("", self._root)]
+            return [(None, self._root)]
         found = dict(named)
         if len(found) < len(named):
             cause = f"{self._root} holds two folders for one split: {', '.join(path.name for _, path in named)}"
@@ -100,7 +104,7 @@ class FolderReader:
         if missing := [split for split in ("train", "test") if split not in found]:
             cause = f"{self._root} has folders for splits, but none for {missing[0]}"
             raise DataError(cause, "Add it, or put all images into one folder for each label.")
-        return sorted(found.items())
+        return [*sorted(found.items())]
 
     def _images(self, root: Path) -> Iterator[tuple[str, int]]:
         """(path below the source's folder, label) of each image, in the order of the labels and paths."""
@@ -129,7 +133,7 @@ def _files(folder: Path) -> Iterator[Path]:
             yield path
 
 
-def _decoded(decode: "Callable[[bytes], np.ndarray]", path: Path) -> "np.ndarray":
+def _image(decode: "Callable[[bytes], np.ndarray]", path: Path) -> "np.ndarray":
     name = printable(str(path))
     if path.suffix.lower() not in SUFFIXES:
         raise DataError(f"{name} is not an image; {', '.join(SUFFIXES)} are supported")
@@ -137,9 +141,4 @@ def _decoded(decode: "Callable[[bytes], np.ndarray]", path: Path) -> "np.ndarray
         content = path.read_bytes()
     except OSError as error:
         raise DataError(f"{name} cannot be read: {error.strerror}") from error
-    try:
-        if (pixels := stated_pixels(content)) <= LARGEST:
-            return decode(content)
-    except Exception as error:  # TensorFlow and libpng raise many types
-        raise DataError(f"{name} cannot be decoded as an image") from error
-    raise DataError(f"{name} has {pixels:,} pixels; {LARGEST:,} are allowed")
+    return decoded(decode, content, name)

@@ -9,7 +9,7 @@ import math
 import os
 import stat
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import Literal
 
 from etils import epy
 
-from components._data.images import decoder, stated_pixels
+from components._data.images import SUFFIXES, decoded, decoder
 from components.sources.reading import is_ignored
 from schemas.errors import DataError
 from schemas.settings.spans import LONGEST, READY, fit
@@ -27,8 +27,6 @@ with epy.lazy_imports():
     import numpy as np
     import tensorflow as tf
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
-MOST = 2**26  # pixels of an image
 PACKED = 1100  # above the maximal compression ratio of gzip, 1,032
 FIX = "Fix the span and deliver it again under a new name."
 
@@ -147,7 +145,7 @@ def read(piece: Piece) -> Iterator[tuple["np.ndarray", int]]:
         if piece.kind == "images":
             decode = decoder(0)
             for path, label in zip(piece.files, piece.labels, strict=True):
-                yield _decoded(decode, Path(path).read_bytes(), path), label
+                yield decoded(decode, Path(path).read_bytes(), path, FIX), label
         elif piece.kind == "idx":
             images, labels = _pair(*piece.files)
             for image, label in zip(images, labels.tolist(), strict=True):
@@ -185,7 +183,7 @@ def _records(path: str) -> Iterator[tuple["np.ndarray", int]]:
             content = features["image"]
             raw = min(shape) > 0 and len(content) == math.prod(shape)  # numpy's product wraps around
             yield (
-                np.frombuffer(content, np.uint8).reshape(shape) if raw else _decoded(decode, content, path),
+                np.frombuffer(content, np.uint8).reshape(shape) if raw else decoded(decode, content, path, FIX),
                 int(features["label"]),
             )
     except tf.errors.OpError as error:
@@ -204,15 +202,6 @@ def _check_lengths(path: str) -> None:
                     f"{path} is cut short or altered: a record of {length:,} bytes does not fit into it", FIX
                 )
             file.seek(length + 4, 1)
-
-
-def _decoded(decode: Callable[[bytes], "np.ndarray"], content: bytes, path: str) -> "np.ndarray":
-    try:
-        if (pixels := stated_pixels(content)) <= MOST:
-            return decode(content)
-    except Exception as error:  # TensorFlow and libpng raise many types
-        raise DataError(f"{path} cannot be decoded as an image", FIX) from error
-    raise DataError(f"{path} holds an image of {pixels:,} pixels; {MOST:,} are allowed", FIX)
 
 
 def idx(path: Path) -> "np.ndarray":

@@ -9,7 +9,7 @@ for piece in reader.pieces():
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
 from schemas.example import BATCH_BYTES
 from schemas.settings.source import Folder, Tfds
@@ -17,7 +17,9 @@ from schemas.settings.source import Folder, Tfds
 if TYPE_CHECKING:
     import numpy as np
 
+T = TypeVar("T")
 Say = Callable[[str], None]
+Split = Literal["train", "validation", "test"]
 
 
 @dataclass(frozen=True)
@@ -40,17 +42,13 @@ def place_of(settings: Tfds | Folder) -> Place:
 class Piece:
     """Images that one worker reads. They become one shard of each split."""
 
-    target: Literal["train", "validation", "test", "train+validation", "train+validation+test"]  # splits that it feeds
+    splits: tuple[Split, ...]  # that it feeds
     of: str  # the source's own split, recorded as `source/split`
-    index: int  # of this piece among the `count` pieces of its target
+    index: int  # of this piece among the `count` pieces of the same split
     count: int
     first: int  # recorded `source/index` of its first image
     files: tuple[str, ...] = ()
     labels: tuple[int, ...] = ()  # of the files
-
-    @property
-    def splits(self) -> tuple[str, ...]:
-        return tuple(self.target.split("+"))
 
 
 @dataclass(frozen=True)
@@ -67,20 +65,24 @@ def is_ignored(path: Path) -> bool:
     return path.name.startswith(".") or path.name.lower() in ("thumbs.db", "desktop.ini")
 
 
-def batches(images: "Iterable[tuple[np.ndarray, int]]", most: int = BATCH_BYTES) -> Iterator[Batch]:
-    """Batches of at most 1,000 images. A batch ends with the image that reaches `most` bytes."""
-    held: list[np.ndarray] = []
-    labels: list[int] = []
-    size = 0
-    for image, label in images:
-        held.append(image)
-        labels.append(label)
-        size += image.nbytes
-        if size >= most or len(held) == 1000:
-            yield Batch(held, labels)
-            held, labels, size = [], [], 0
+def batches(images: "Iterable[tuple[np.ndarray, int]]") -> Iterator[Batch]:
+    """Batches as `grouped` bounds them."""
+    for group in grouped(images, lambda pair: pair[0].nbytes):
+        yield Batch([image for image, _ in group], [label for _, label in group])
+
+
+def grouped(items: Iterable[T], size: Callable[[T], int], most: int = BATCH_BYTES) -> Iterator[list[T]]:
+    """Groups of at most 1,000 items. A group ends with the item that reaches `most` bytes."""
+    held: list[T] = []
+    total = 0
+    for item in items:
+        held.append(item)
+        total += size(item)
+        if total >= most or len(held) == 1000:
+            yield held
+            held, total = [], 0
     if held:
-        yield Batch(held, labels)
+        yield held
 
 
 class Reader(Protocol):

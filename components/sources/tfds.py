@@ -10,7 +10,7 @@ from etils import epy
 
 from components._data.images import decoder
 from components.sources import tfds_builder
-from components.sources.reading import Batch, Piece, Place, Say, batches
+from components.sources.reading import Batch, Piece, Place, Say, Split, batches, grouped
 from schemas.errors import DataError
 from schemas.settings.source import Tfds
 
@@ -19,7 +19,7 @@ with epy.lazy_imports():
     import tensorflow as tf
     import tensorflow_datasets as tfds
 
-BATCH = 1000
+BATCH = 16  # encoded images that TFDS's reader holds at a time: a photo may have some megabytes
 
 
 @dataclass
@@ -54,14 +54,15 @@ class TfdsReader:
         return tfds_builder.label_names(self.settings)
 
     def pieces(self) -> list[Piece]:
-        settings, pieces = self.settings, []
-        for target, of in (("train+validation", settings.train), ("test", settings.test)):
+        settings, pieces = self.settings, list[Piece]()
+        feeds: list[tuple[tuple[Split, ...], str]] = [
+            (("train", "validation"), settings.train),
+            (("test",), settings.test),
+        ]
+        for splits, of in feeds:
             count = math.ceil(self._count(of) / settings.shard_size)
             sizes = [self._count(part) for part in tfds.even_splits(of, count)] if count else []
-            pieces += [
-                Piece(target, of, i, count, sum(sizes[:i]))  # type: ignore[arg-type]
-                for i in range(count)
-            ]
+            pieces += [Piece(splits, of, i, count, sum(sizes[:i])) for i in range(count)]
         if self._overlap(settings.train, settings.test):
             raise DataError(
                 f"source.train {settings.train} and source.test {settings.test} share images of {settings.tfds}",
@@ -106,7 +107,7 @@ class TfdsReader:
             if at > file.skip:
                 at, records = 0, tf.compat.v1.io.tf_record_iterator(name)
             wanted = itertools.islice(records, file.skip - int(at), None if end is None else end - int(at))
-            while batch := list(itertools.islice(wanted, BATCH)):
+            for batch in grouped(wanted, len):
                 parsed = tf.io.parse_example(tf.constant(batch), spec)
                 yield parsed[image_key].numpy(), parsed[label_key].numpy()
             if end is not None:

@@ -5,25 +5,19 @@ draft.images, draft.labels                                # {"train": 720, ...},
 """
 
 import math
+import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-from components.describe import describe
-from components.ingest import ingest
-from components.resolvers.source_data import source_data
 from components.sources import open_source
 from components.sources.reading import place_of
 from pipeline.dag import outputs
-from pipeline.engine.plan import Planner, Rerun
-from pipeline.lineage.states import RunState
 from pipeline.runs import schema_draft
-from pipeline.runs.context import Place, Request, RunContext
-from pipeline.store import Store
+from pipeline.runs.context import Place
 from pipeline.store.recorded import Recorded
-from schemas import files
 from schemas import statistics as stats
-from schemas.artifacts import Examples, Statistics, in_order
+from schemas.artifacts import Examples, in_order
 from schemas.errors import ConfigurationError, DataError
 from schemas.settings.source import Folder, Tfds
 from schemas.text import yaml_text
@@ -51,37 +45,40 @@ def write(source: str, path: Path, place: Place) -> Draft:
         ConfigurationError: one of the files exists, or the folder of `path` does not.
         DataError: there is no such dataset, or its images have several sizes.
     """
-    settings = _settings(source)
+    settings = _settings(source, place.root)
     contract = path.with_name(f"{settings.name}.pbtxt")
     for each in (path, contract):
         schema_draft.check(each)
-    where = place_of(settings)
-    data = source_data(source=settings, place=where, digests=place.digests)
-    node, store = describe(examples=ingest(data=data, source=settings, place=where)), Store(place.root)
-    planner = Planner.of(store, Rerun(), node)
-    request = Request(f"init {settings.title}", "init", planner.order, [])
-    with RunContext.begin(place, store, request) as run:
-        statistics = cast(Statistics, run.execute(node, planner))
+    with schema_draft.described(settings, place, "init", []) as (run, statistics):
         splits = statistics.by_split()
         size = _size(splits, settings.title)
-        names = open_source(settings, where).labels()
-        with files.explained(path.absolute().parent, "cannot write the draft to"):
-            head, drafted = HEAD.format(title=settings.title), _config(settings, contract.name, size, splits)
-            files.atomic_write_text(contract, head + schema_draft.text(splits["train"], names))
-            files.atomic_write_text(path, head + yaml_text(drafted, compact=True))
-        run.finish(RunState.DRAFTED)
+        names = open_source(settings, place_of(settings)).labels()
+        head = HEAD.format(title=settings.title)
+        drafted = _config(_seen_from(settings, path), contract.name, size, splits)
+        schema_draft.save(contract, head + schema_draft.text(splits["train"], names))
+        schema_draft.save(path, head + yaml_text(drafted, compact=True))
     counts = stats.values(splits["train"], "label")
     labels = {names[int(label)] if int(label) < len(names) else label: count for label, count in counts.items()}
     examples = Recorded(run.lineage.executions(run.number), outputs()).first(Examples)
     return Draft(path, contract, in_order(statistics.counts), size, labels, examples.unreadable if examples else 0)
 
 
-def _settings(source: str) -> Tfds | Folder:
-    if Path(source).expanduser().is_dir():
+def _settings(source: str, root: Path) -> Tfds | Folder:
+    if (folder := Path(source).expanduser()).is_dir():
+        if root.resolve().is_relative_to(folder.resolve()):
+            cause = f"ROOT {root} is inside {source}, so it would be read as a label"
+            raise ConfigurationError(cause, "Go to another directory, or name another ROOT with --root.")
         return Folder(folder=source)
     if "/" in source.rstrip("/") and not source.partition("/")[0].isidentifier():
         raise ConfigurationError(f"there is no folder {source}", "Name a folder of images, or a TFDS dataset.")
     return Tfds(tfds=source)
+
+
+def _seen_from(source: Tfds | Folder, path: Path) -> Tfds | Folder:
+    """The source as the configuration `path` states it: paths in it are relative to its folder."""
+    if isinstance(source, Tfds) or Path(source.folder).expanduser().is_absolute():
+        return source
+    return Folder(folder=os.path.relpath(source.folder, path.parent))
 
 
 def _size(splits: dict[str, Any], title: str) -> tuple[int, int, int]:
@@ -114,7 +111,6 @@ def _config(source: Tfds | Folder, contract: str, size: tuple[int, int, int], sp
             "paired": {"margin": round(margin, 4)},
             "budget": {"margin": round(2 * margin, 4)},
         },
-        "push": {"model": source.name},
     }
 
 

@@ -1,7 +1,8 @@
 """Drafts a data contract from statistics. A person must correct the limits that were inferred from the sample."""
 
+import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import cast
 
@@ -15,6 +16,7 @@ from components.sources.reading import place_of
 from pipeline.config import Config
 from pipeline.engine.plan import Planner, Rerun
 from pipeline.lineage.states import RunState
+from pipeline.notify import Notify
 from pipeline.runs.context import Place, Request, RunContext
 from pipeline.store import Store
 from schemas import files
@@ -22,6 +24,7 @@ from schemas import statistics as stats
 from schemas.artifacts import Statistics
 from schemas.contract import DRAFT
 from schemas.errors import ConfigurationError
+from schemas.settings.source import Folder, Tfds
 
 with epy.lazy_imports():
     from google.protobuf import text_format
@@ -37,18 +40,30 @@ def write(config: Config, place: Place, path: Path) -> None:
     """
     check(path)
     source = config.source
-    data = source_data(source=source, place=place_of(source), digests=place.digests)
-    examples = ingest(data=data, source=source, place=place_of(source))
-    node, store = describe(examples=examples), Store(place.root)
-    planner = Planner.of(store, Rerun(), node)
-    request = Request(f"schema infer {source.title}", "schema infer", planner.order, config.notify)
-    with RunContext.begin(place, store, request) as run:
-        statistics = cast(Statistics, run.execute(node, planner))
+    with described(source, place, "schema infer", config.notify) as (_, statistics):
         head = f"{DRAFT}: inferred from the train split of {source.title}. Read it, correct it, remove this line.\n\n"
-        with files.explained(path.absolute().parent, "cannot write the draft to"):
-            names = open_source(source, place_of(source)).labels()
-            path.write_text(head + text(statistics.by_split()["train"], names), encoding="utf-8")
+        names = open_source(source, place_of(source)).labels()
+        save(path, head + text(statistics.by_split()["train"], names))
+
+
+@contextlib.contextmanager
+def described(
+    source: Tfds | Folder, place: Place, command: str, notify: list[Notify]
+) -> Iterator[tuple[RunContext, Statistics]]:
+    """A run that ingests and describes a dataset, with the statistics. It ends as drafted after the `with` block."""
+    data = source_data(source=source, place=place_of(source), digests=place.digests)
+    node, store = describe(examples=ingest(data=data, source=source, place=place_of(source))), Store(place.root)
+    planner = Planner.of(store, Rerun(), node)
+    request = Request(f"{command} {source.title}", command, planner.order, notify)
+    with RunContext.begin(place, store, request) as run:
+        yield run, cast(Statistics, run.execute(node, planner))
         run.finish(RunState.DRAFTED)
+
+
+def save(path: Path, content: str) -> None:
+    """Writes a draft. Raises EnvironmentFailure if the disk refuses it."""
+    with files.explained(path.absolute().parent, "cannot write the draft to"):
+        files.atomic_write_text(path, content)
 
 
 def check(path: Path) -> None:

@@ -28,7 +28,7 @@ COLOURS = {"finished": "green", "running": "bold", "too large": "yellow", "diver
 
 
 @dataclass(frozen=True)
-class Found:
+class SearchResult:
     """The result of a search. `search` is None for a worker: the chief has the result."""
 
     run: int
@@ -45,7 +45,7 @@ class Found:
         return {"run": self.run, **dataclasses.asdict(self.search), "path": str(self.search.path), "rows": self.trials}
 
 
-def search(session: Session, config: Config, *, workers: int, name: str, command: str) -> Found:
+def search(session: Session, config: Config, *, workers: int, name: str, command: str) -> SearchResult:
     """Runs the line up to transform, then the search.
 
     Raises:
@@ -64,7 +64,7 @@ def search(session: Session, config: Config, *, workers: int, name: str, command
         serving.writable(session.destination)
         made = run.execute(node, planner, session.beam_on)
         run.finish(RunState.TUNED)
-    return Found(run.number, made if isinstance(made, Search) else None)
+    return SearchResult(run.number, made if isinstance(made, Search) else None)
 
 
 def is_chief(environment: Mapping[str, str]) -> bool:
@@ -122,34 +122,34 @@ def cells(text: str) -> list[str]:
 
 
 def table(rows: list[list[str]]) -> Table:
-    found = Table("", "", "epochs", "validation", "time", "", box=None, pad_edge=False, header_style="dim")
-    for column in found.columns[2:5]:
+    drawn = Table("", "", "epochs", "validation", "time", "", box=None, pad_edge=False, header_style="dim")
+    for column in drawn.columns[2:5]:
         column.justify = "right"
     for trial, state, *numbers, values in rows:
-        found.add_row(
+        drawn.add_row(
             trial, Text(state, COLOURS.get(state, "")), *numbers, Text(values, "dim", overflow="ellipsis", no_wrap=True)
         )
-    return found
+    return drawn
 
 
-def show(found: Found) -> None:
+def show(result: SearchResult) -> None:
     """Prints the ten best trials and the result."""
-    if found.search is None:
+    if result.search is None:
         print("the search is done; the chief has the result")
         return
     rows = [
-        [f"trial {row['trial']}", row["state"], *_numbers(row), _values(row["values"])] for row in found.trials[:10]
+        [f"trial {row['trial']}", row["state"], *_numbers(row), _values(row["values"])] for row in result.trials[:10]
     ]
     console = Console(highlight=False)
     console = console if console.is_terminal else Console(highlight=False, width=200)
     console.print(table(rows))
     console.print(
         Text(
-            f"{found.search.trials} trials; trial {found.search.best} has validation accuracy "
-            f"{found.search.accuracy:.4f}"
+            f"{result.search.trials} trials; trial {result.search.best} has validation accuracy "
+            f"{result.search.accuracy:.4f}"
         )
     )
-    console.print(Text(f"search  {found.search.path}", "dim"), soft_wrap=True)
+    console.print(Text(f"search  {result.search.path}", "dim"), soft_wrap=True)
 
 
 def _numbers(row: dict[str, Any]) -> list[str]:

@@ -44,7 +44,8 @@ class Ended:
             return self.special or ("pushed" if self.new else "unchanged")
         if self.exit_code == 2 and not self.words.startswith(StoreError.kind):
             return "configuration"
-        return {3: "refused", 4: "refused", 130: "interrupted"}.get(self.exit_code, "failed")  # type: ignore[return-value]
+        outcomes: dict[int, Outcome] = {3: "refused", 4: "refused", 130: "interrupted"}
+        return outcomes.get(self.exit_code, "failed")
 
     @property
     def retryable(self) -> bool:

@@ -1,6 +1,7 @@
 """Where labelled images come from: one class for each kind of source."""
 
 from collections.abc import Sequence
+from pathlib import PurePath
 from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, FiniteFloat, PositiveInt, Tag, model_validator
@@ -78,8 +79,9 @@ class Folder(Settings):
 
     @property
     def name(self) -> str:
-        """The name of the folder."""
-        return self.folder.rstrip("/").rpartition("/")[2] or "images"
+        """The name of the folder; "images" if the path does not state it."""
+        name = PurePath(self.folder).name
+        return name if name not in ("", "..") else "images"
 
     @property
     def title(self) -> str:

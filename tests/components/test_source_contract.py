@@ -47,11 +47,11 @@ def reader(source):
 
 def test_pieces_are_numbered_and_name_the_splits_that_they_feed(reader):
     pieces = reader.pieces()
-    by_target: dict[str, list[int]] = {}
+    by_splits: dict[tuple[str, ...], list[int]] = {}
     for piece in pieces:
-        by_target.setdefault(piece.target, []).append(piece.index)
+        by_splits.setdefault(piece.splits, []).append(piece.index)
         assert set(piece.splits) <= {"train", "validation", "test"}
-    assert all(indices == list(range(len(indices))) for indices in by_target.values())
+    assert all(indices == list(range(len(indices))) for indices in by_splits.values())
     assert {split for piece in pieces for split in piece.splits} == {"train", "validation", "test"}
     assert len(pieces) > 2
 

@@ -1,0 +1,50 @@
+"""Drafts of a configuration: they load, wherever they and the images are."""
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.config import load
+from pipeline.runs import project_draft
+from pipeline.runs.context import Place
+from schemas.contract import Contract
+from schemas.errors import ConfigurationError
+from schemas.settings.source import Folder
+from tests.components import pictures
+from tests.components.test_source_contract import image_folder
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """A current directory with images in `my colours`."""
+    images, labels = pictures.pictures(120, seed=3)
+    image_folder(tmp_path / "my colours", images, labels, pictures.NAMES)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("out", ["gateline.yaml", "settings/colours.yaml"])
+def test_a_draft_names_its_images_from_its_own_folder(here, out):
+    (here / "settings").mkdir()
+    draft = project_draft.write("my colours", Path(out), Place(Path("gateline")))
+    assert sum(draft.labels.values()) == draft.images["train"]
+    config = load(file=Path(out))
+    assert isinstance(config.source, Folder)
+    assert Path(config.source.folder).resolve() == here / "my colours"
+    assert config.source.name == "my colours"
+    assert Contract.load(config.contract).names == tuple(sorted(pictures.NAMES))
+
+
+def test_a_drafted_contract_precedes_the_shipped_one_of_its_name(here):
+    (here / "my colours").rename(here / "mnist")
+    (here / "settings").mkdir()
+    project_draft.write("mnist", Path("settings/own.yaml"), Place(Path("gateline")))
+    assert Contract.load(load(file=Path("settings/own.yaml")).contract).shape == pictures.SHAPE
+
+
+def test_a_root_inside_the_images_is_refused(here, monkeypatch):
+    monkeypatch.chdir(here / "my colours")
+    with pytest.raises(ConfigurationError) as error:
+        project_draft.write(".", Path("gateline.yaml"), Place(Path("gateline")))
+    assert error.value.cause == "ROOT gateline is inside ., so it would be read as a label"
+    assert not (here / "my colours/gateline").exists()
