@@ -15,6 +15,7 @@ from typing import Any
 from components._serving_check import signatures, warmup
 from pipeline.engine.component import StageRun, component
 from schemas.artifacts import WARMUP, Evaluation, Model, Served, ServingCheck
+from schemas.artifacts.evaluation import ENCODED, PIXELS, PROBABILITIES, PROBES
 from schemas.settings.check_serving import Serving
 
 PROGRAM = "components._serving_check.clean_process"  # run as a file, never imported here: it sets its environment
@@ -51,7 +52,7 @@ def started_process() -> Iterator["subprocess.Popen[str]"]:
 def check_serving(
     model: Model, evaluation: Evaluation, baseline: Served | None, *, model_name: str, budgets: Serving, run: StageRun
 ) -> ServingCheck:
-    """Passes if both signatures give the evaluator's probabilities within the budgets of time and memory, and if the
+    """Passes if all signatures give the evaluator's probabilities within the budgets of time and memory, and if the
     clients of the served model can call this one. Also writes the warm-up requests.
     """
     with contextlib.nullcontext(run.ahead) if run.ahead else started_process() as process:
@@ -62,8 +63,7 @@ def check_serving(
     loads, latency, p99 = measured["load_seconds"], _slowest(measured, "p50_ms"), _slowest(measured, "p99_ms")
     memory = measured["memory"]["peak_mb"]
     run.say(f"loads in {loads:.2f} s, answers in {latency:.2f} ms (p99 {p99:.2f}), takes {memory:,.0f} MB")
-    shape = measured["signatures"]["images"]["inputs"]["images"][1][1:]
-    warmup.write(run.out / WARMUP, model_name, evaluation.path / "probes.tfrecord", budgets.batches, shape)
+    warmup.write(run.out / WARMUP, model_name, evaluation.path, budgets.batches)
     facts = {
         "load_seconds": loads,
         "latency_ms": latency,
@@ -88,11 +88,14 @@ def _ask(
     process: "subprocess.Popen[str]", model: Model, evaluation: Evaluation, baseline: Served | None, budgets: Serving
 ) -> dict[str, Any]:
     """The result of the clean process, or {"error"}, also where it had to be stopped."""
+    probes = evaluation.path.absolute()
     task = {
         "saved_model": str((model.path / "saved_model").absolute()),
         "served": str(baseline.path.absolute()) if baseline else None,
-        "records": str((evaluation.path / "probes.tfrecord").absolute()),
-        "probabilities": str((evaluation.path / "probes.npy").absolute()),
+        "records": str(probes / PROBES),
+        "encoded": str(probes / ENCODED) if (probes / ENCODED).exists() else None,
+        "pixels": str(probes / PIXELS),
+        "probabilities": str(probes / PROBABILITIES),
         "batches": sorted({1, *budgets.batches}),
     }
     question: str | None = json.dumps(task) + "\n"
@@ -148,7 +151,7 @@ def _memory(held: float, budgets: Serving) -> str:
 
 
 def _slowest(measured: dict[str, Any], percentile: str) -> float:
-    """Of one image, by the slower of the two signatures."""
+    """Of one image, by the slowest of the signatures."""
     return float(max(row[percentile] for row in measured["latency"] if row["batch"] == 1))
 
 

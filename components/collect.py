@@ -13,6 +13,7 @@ from components.sources import labelled
 from pipeline.engine.component import StageRun, component
 from schemas import example, files
 from schemas.artifacts import Arrivals, Collected, Span, Split
+from schemas.contract import Encoding
 from schemas.errors import DataError
 from schemas.settings.spans import in_order, shown
 
@@ -26,7 +27,14 @@ MARK = "mark.json"
 
 @component
 def collect(
-    arrivals: Arrivals, *, labels: list[str], validation: float, fresh: float, shard_size: int, run: StageRun
+    arrivals: Arrivals,
+    *,
+    labels: list[str],
+    validation: float,
+    fresh: float,
+    shard_size: int,
+    encoding: Encoding = "raw",
+    run: StageRun,
 ) -> Collected:
     """Records and statistics of every span; only those that are new are read.
 
@@ -50,7 +58,12 @@ def collect(
         tasks += [{"span": name, "piece": piece, "index": i, "pieces": len(pieces)} for i, piece in enumerate(pieces)]
     if tasks:
         with run.beam() as pipeline:
-            pipeline | beam.Create(tasks) | beam.Reshuffle() | "collect" >> beam.Map(write_piece, str(run.out), bounds)
+            (
+                pipeline
+                | beam.Create(tasks)
+                | beam.Reshuffle()
+                | "collect" >> beam.Map(write_piece, str(run.out), bounds, encoding)
+            )
     spans = {name: _span(run.out / name, arrivals.dates[name]) for name in names}
     images = sum(split.count for name in new for split in spans[name].splits.values())
     run.say(f"{len(new):,} new of {len(spans):,} spans, {images:,} images")
@@ -66,7 +79,7 @@ def _taken(name: str, mark: str, earlier: Any, out: Path) -> bool:
     return same and files.lend(earlier.path, name, out)
 
 
-def write_piece(task: dict[str, Any], out: str, bounds: tuple[float, float]) -> None:
+def write_piece(task: dict[str, Any], out: str, bounds: tuple[float, float], encoding: Encoding) -> None:
     """Writes a shard of each split and its statistics, or the reason why the span is unreadable.
 
     Other errors are raised: a full disk is not the span's fault.
@@ -74,7 +87,7 @@ def write_piece(task: dict[str, Any], out: str, bounds: tuple[float, float]) -> 
     folder = Path(out) / task["span"]
     shards = [folder / shard_files.name(split, task["index"], task["pieces"]) for split in SPLITS]
     try:
-        counts = _write(task, shards, bounds)
+        counts = _write(task, shards, bounds, encoding)
     except DataError as error:
         _break(folder, error)
         return
@@ -84,17 +97,17 @@ def write_piece(task: dict[str, Any], out: str, bounds: tuple[float, float]) -> 
         shard_files.write_count(shard, count)
 
 
-def _write(task: dict[str, Any], shards: list[Path], bounds: tuple[float, float]) -> list[int]:
+def _write(task: dict[str, Any], shards: list[Path], bounds: tuple[float, float], encoding: Encoding) -> list[int]:
     """The number of records in each shard."""
     encode = example.encoder("spans", task["span"], "span")
     counts = [0, 0, 0]
     first = task["index"] * 2**32  # positions within a span, in the order of its pieces
     with ExitStack() as stack:
         writers = [stack.enter_context(shard_files.writer(shard)) for shard in shards]
-        for index, (image, label) in enumerate(labelled.read(task["piece"]), first):
+        for index, (image, label, content) in enumerate(labelled.read(task["piece"], encoding), first):
             number = image_hash(image)
             split = 1 if number < bounds[0] else 2 if number < bounds[1] else 0
-            writers[split].write(encode(image, label, index))
+            writers[split].write(encode(image, label, index, content))
             counts[split] += 1
     return counts
 

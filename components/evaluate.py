@@ -1,11 +1,11 @@
-"""evaluate: TensorFlow Model Analysis on raw test examples, comparison with served models, and accuracy gates."""
+"""evaluate: TensorFlow Model Analysis on test records, comparison with served models, and accuracy gates."""
 
 from pathlib import Path
 from typing import Any
 
 from etils import epy
 
-from components._evaluation import comparison, evaluator, gallery, record, thresholds
+from components._evaluation import comparison, evaluator, gallery, probes, record, thresholds
 from components._training import saved_model
 from pipeline.engine.component import StageRun, component
 from schemas import example
@@ -15,16 +15,14 @@ from schemas.contract import Contract
 from schemas.errors import ConfigurationError, DataError
 from schemas.files import digest, listing
 from schemas.gates import Measured
+from schemas.model_input import ModelInput
 from schemas.settings.evaluate import Evaluate
 from schemas.settings.gates import Gates
+from schemas.settings.transform import Transform
 
 with epy.lazy_imports():
-    import numpy as np
-    import pyarrow.parquet as pq
-    import tensorflow as tf
     import tensorflow_model_analysis as tfma
 
-PROBES = 32
 VERDICTS = {
     "better": "better than",
     "equivalent": "equivalent to",
@@ -45,6 +43,7 @@ def evaluate(
     contract: Contract,
     gates: Gates,
     settings: Evaluate,
+    transform: Transform | None = None,
     run: StageRun,
 ) -> Evaluation:
     """Passes if the model reaches every gate: floors overall, on slices and under corruptions, calibration, and the
@@ -59,9 +58,10 @@ def evaluate(
         GatelineError: TFMA's verdict and its metrics contradict each other.
     """
     evaluated = digest(listing(model.path / "saved_model"))
-    models = _models(model, baseline, best, contract.classes)
+    models = _models(model, baseline, best, contract)
     shards = _shards(examples)
-    plan = _plan(contract, gates, settings, examples, statistics)
+    given = ModelInput.of(contract, transform or Transform())
+    plan = _plan(given, contract.classes, gates, settings, examples, statistics)
     config = thresholds.eval_config(gates, plan, list(models))
     with run.beam() as pipeline:
         evaluator.evaluate(pipeline, config, shards, models, BASELINE if baseline else None, plan, run.out)
@@ -77,8 +77,8 @@ def evaluate(
     valid = tfma.load_validation_result(str(run.out / "tfma")).validation_ok
     thresholds.check_agreement(gates, thresholds.planned(plan, models), results, valid)
     Evaluation.write_results(run.out, results, metrics, compared)
-    gallery.leave(examples, predictions, run.out, contract.classes, plan.leaked)
-    _write_probes(examples, run.out)
+    gallery.leave(examples, predictions, run.out, given, contract.classes, plan.leaked)
+    probes.write(examples, predictions, given, run.out)
     run.say(_summary(overall, compared))
     return Evaluation(
         run.out,
@@ -99,13 +99,13 @@ def _summary(overall: dict[str, Any], comparisons: list[dict[str, Any]]) -> str:
     return measured + next(verdicts, "")
 
 
-def _models(model: Model, baseline: Served | None, best: Best | None, classes: int) -> dict[str, Path]:
+def _models(model: Model, baseline: Served | None, best: Best | None, contract: Contract) -> dict[str, Path]:
     """SavedModels by name; the best ever served only if it is kept and is not the baseline itself."""
     served = {BASELINE: baseline.path} if baseline else {}
     if best and best.kept and not (baseline and baseline.version == best.version):
         served[BEST] = best.path
     for path in served.values():
-        saved_model.check_signature(path, classes)
+        saved_model.check_signature(path, contract.classes, contract.encoding)
     return {CANDIDATE: model.path / "saved_model"} | served
 
 
@@ -126,7 +126,7 @@ def _check_better_than_guessing(baseline: Served, accuracy: float, classes: int)
 
 
 def _plan(
-    contract: Contract, gates: Gates, settings: Evaluate, examples: Examples, statistics: Statistics
+    given: ModelInput, classes: int, gates: Gates, settings: Evaluate, examples: Examples, statistics: Statistics
 ) -> "evaluator.EvaluationPlan":
     test, leaked = examples.splits["test"].count, statistics.leaked("test")
     if len(leaked) >= test:
@@ -134,8 +134,8 @@ def _plan(
         raise DataError(cause, "Name another source.test. Nothing was pushed.")
     used = {feature for slicing in settings.features for feature in slicing}
     return evaluator.EvaluationPlan(
-        shape=contract.shape,
-        classes=contract.classes,
+        given=given,
+        classes=classes,
         slicings=tuple(settings.features),
         derived={measure: edges for measure, edges in settings.derived.items() if measure in used},
         corruptions=tuple(settings.corruptions),
@@ -145,14 +145,3 @@ def _plan(
         confidence=gates.confidence,
         min_examples=gates.min_examples,
     )
-
-
-def _write_probes(examples: Examples, out: Path) -> None:
-    """A few raw records and the probabilities that they were given, for the serving check."""
-    _, path, count = next(examples.shards("test"))
-    records = next(example.read(path, count, PROBES))
-    with tf.io.TFRecordWriter(str(out / "probes.tfrecord")) as writer:
-        for record_ in records:
-            writer.write(record_)
-    rows = pq.read_table(out / PREDICTIONS / f"{path.stem}.parquet").slice(0, len(records))
-    np.save(out / "probes.npy", np.stack(rows[evaluator.PROBABILITIES].to_numpy()))

@@ -1,4 +1,4 @@
-"""ingest: writes a dataset as sharded TFRecords of raw images."""
+"""ingest: writes a dataset as sharded TFRecords of images."""
 
 import bisect
 import functools
@@ -17,6 +17,7 @@ from components.sources.reading import Piece, Place, Reader
 from pipeline.engine.component import StageRun, Unkeyed, component
 from schemas import example, files
 from schemas.artifacts import Examples, SourceData, Split
+from schemas.contract import Encoding
 from schemas.errors import DataError
 from schemas.settings.source import Folder, Tfds, Unreadable
 
@@ -28,14 +29,21 @@ UNREADABLE = "unreadable-{}-{}.json"  # of one piece: what could not be read
 
 @component(completes="data")
 def ingest(
-    data: SourceData, *, source: Tfds | Folder, place: Unkeyed[Place], labels: list[str] | None = None, run: StageRun
+    data: SourceData,
+    *,
+    source: Tfds | Folder,
+    place: Unkeyed[Place],
+    encoding: Encoding | None = "raw",
+    labels: list[str] | None = None,
+    run: StageRun,
 ) -> Examples:
-    """Raw labelled images in three splits: train, validation and test.
+    """Labelled images in three splits: train, validation and test. Records hold raw pixels, or the images as delivered.
 
     A Beam pipeline over pieces of the source. Each piece becomes one shard of each split that it feeds, in the order of
     the source, so the same dataset gives the same bytes. Where a source does not deliver a split, images are assigned
     by a hash of their pixels. `data` is the state of the dataset while planning; the source is prepared here if
-    necessary. `labels`: the names of the contract, for sources that deliver names.
+    necessary. `encoding`: how images are recorded; None for what suits the source. `labels`: the names of the contract,
+    for sources that deliver names.
 
     Raises:
         DataError: there is no such dataset or split, a split would be empty, or too many images are unreadable.
@@ -45,7 +53,7 @@ def ingest(
     reader = open_source(source, place, tuple(labels or ()))
     reader.prepare(run.say)
     pieces = reader.pieces()
-    write = functools.partial(write_piece, out=str(run.out), reader=reader)
+    write = functools.partial(write_piece, out=str(run.out), reader=reader, encoding=encoding or reader.encoding)
     with run.beam() as pipeline:
         pipeline | beam.Create(pieces) | beam.Reshuffle() | "write" >> beam.Map(write)
     splits = _splits(shard_files.take_counts(run.out))
@@ -93,7 +101,7 @@ def _check_readable(unreadable: list[tuple[str, str]], readable: int, settings: 
     raise DataError(cause, "Fix or remove them, or change source.unreadable.")
 
 
-def write_piece(piece: Piece, *, out: str, reader: Reader) -> None:
+def write_piece(piece: Piece, *, out: str, reader: Reader, encoding: Encoding) -> None:
     """Writes a shard of each split that the piece feeds, and the images that cannot be read."""
     targets = [split for split in ("test", "validation", "train") if split in piece.splits]
     shards = [shard_files.name(target, piece.index, piece.count) for target in targets]
@@ -103,10 +111,11 @@ def write_piece(piece: Piece, *, out: str, reader: Reader) -> None:
     unreadable: list[tuple[str, str]] = []
     with ExitStack() as stack:
         write = [stack.enter_context(shard_files.writer(Path(out) / shard)).write for shard in shards]
-        for batch in reader.read(piece):
+        for batch in reader.read(piece, encoding):
             unreadable += batch.unreadable
             hashes = map(image_hash, batch.images) if bounds else itertools.repeat(0)
-            records = map(encode, batch.images, batch.labels, itertools.count(piece.first + sum(counts)))
+            positions = itertools.count(piece.first + sum(counts))
+            records = map(encode, batch.images, batch.labels, positions, batch.contents)
             for record, drawn in zip(records, hashes, strict=False):
                 target = bisect.bisect_right(bounds, drawn)
                 write[target](record)

@@ -1,4 +1,4 @@
-"""transform: computes the model's features, with a graph that is part of the served model."""
+"""transform: images at the model's size, and the preprocessing graph that is part of the served model."""
 
 import functools
 import math
@@ -8,13 +8,14 @@ from typing import Any
 
 from etils import epy
 
-from components._data import shard_files
+from components._data import decoding, shard_files
 from components._training import fingerprint
 from pipeline.engine.component import StageRun, component
 from schemas import example
 from schemas.artifacts import Examples, Features, Verdict
 from schemas.contract import Contract
 from schemas.errors import DataError
+from schemas.model_input import ModelInput
 from schemas.settings.transform import Transform
 
 with epy.lazy_imports():
@@ -28,30 +29,34 @@ with epy.lazy_imports():
     from tfx_bsl.coders import example_coder
     from tfx_bsl.tfxio import tf_example_record
 
-BATCH_BYTES = 1_000_000  # raw pixels per batch: enough to make the fixed costs of a batch negligible
+BATCH_BYTES = 1_000_000  # pixels per batch: enough to make the fixed costs of a batch negligible
+FEWEST = 16  # encoded images of a batch: all cores decode
 
 
 @component
 def transform(
     examples: Examples, verdict: Verdict, *, contract: Contract, settings: Transform, run: StageRun
 ) -> Features:
-    """Features of train and validation, and the transform graph, whose statistics come from train alone.
+    """Images of train and validation at the model's size, with labels; and the preprocessing graph.
 
-    image: float32 [height, width, channels]. label: int64, or float32 [classes] if it is one-hot.
+    Features: image, bytes: uint8 pixels as in raw records. label: int64. The graph turns them into image float32
+    [height, width, channels] and label int64, or float32 [classes] if it is one-hot; its statistics come from train
+    alone.
 
     Raises:
+        ConfigurationError: images have several sizes, and `settings` states none.
         DataError: a shard is damaged.
     """
     if not verdict.passed:  # gates are edges: the engine does not pass a refused verdict on
         raise DataError("transform was given data that validate refused", verdict.remedy)
-    batch = max(1, min(5000, BATCH_BYTES // math.prod(contract.shape)))
-    preprocess = functools.partial(preprocessing_fn, shape=contract.shape, classes=contract.classes, settings=settings)
+    given = ModelInput.of(contract, settings)
+    preprocess = functools.partial(preprocessing_fn, shape=given.shape, classes=contract.classes, settings=settings)
     # Without an analyzer nothing is computed from train, so it is not read.
     raw_specs = {name: tf.TensorSpec([None], spec.dtype) for name, spec in _spec().items()}
     analyzed = tft.get_analyze_input_columns(preprocess, raw_specs)
     train = [(str(path), count) for _, path, count in examples.shards("train") if analyzed]
     with run.beam() as pipeline, tft_beam.Context(str(run.scratch)):
-        raw = pipeline | beam.Create(train) | beam.Reshuffle() | "read" >> beam.FlatMap(record_batches, batch)
+        raw = pipeline | beam.Create(train) | beam.Reshuffle() | "read" >> beam.FlatMap(record_batches, given)
         graph = (raw, _tensors()) | "analyze" >> tft_beam.AnalyzeDataset(preprocess)
         graph | "write graph" >> tft_beam.WriteTransformFn(str(run.out))
     # tf.Transform needs it to load the graph.
@@ -59,14 +64,15 @@ def transform(
     shards = list(dict.fromkeys((str(path), count) for _, path, count in examples.shards("train", "validation")))
     with run.beam() as pipeline:
         transformed = pipeline | beam.Create(shards) | beam.Reshuffle()
-        transformed | "transform" >> beam.Map(transform_shard, str(run.out), batch)
+        transformed | "transform" >> beam.Map(transform_shard, str(run.out), given)
     splits = {name: examples.splits[name] for name in ("train", "validation")}
     return Features(
         run.out,
         splits=splits,
-        shape=contract.shape,
+        shape=given.shape,
         classes=contract.classes,
         one_hot=settings.label == "one_hot",
+        given=given,
         graph=fingerprint.of(run.out / tft.TFTransformOutput.TRANSFORM_FN_DIR),
     )
 
@@ -75,8 +81,7 @@ def preprocessing_fn(
     inputs: dict[str, Any], *, shape: tuple[int, int, int], classes: int, settings: Transform
 ) -> dict[str, Any]:
     """The transform graph. Mean and variance, which need a pass over the data, are one tf.Transform analyzer."""
-    # The number of records is stated: otherwise a record of another size would count as several images, or as none.
-    pixels = tf.reshape(tf.io.decode_raw(inputs["image"], tf.uint8), [tf.shape(inputs["image"])[0], *shape])
+    pixels = decoding.pixels(inputs["image"], ModelInput(shape, shape))
     image = tf.cast(pixels, tf.float32)
     if settings.scale == "unit":
         image /= 255.0
@@ -102,30 +107,41 @@ def _moments(pixels: Any) -> tuple[Any, Any]:
     return tf.cast(mean, tf.float32), tf.cast(squares / total - mean * mean, tf.float32)
 
 
-def record_batches(shard: tuple[str, int], batch: int) -> Iterator["pa.RecordBatch"]:
-    """Reads a shard as Arrow batches of image and label."""
-    path, count = shard
+def record_batches(shard: tuple[str, int], given: ModelInput) -> Iterator["pa.RecordBatch"]:
+    """A shard as Arrow batches of image and label."""
     decoder = example_coder.ExamplesToRecordBatchDecoder(_raw().schema.SerializeToString())
-    for records in example.read(Path(path), count, batch):
+    for records in _at_model_size(shard, given):
         yield decoder.DecodeBatch(records)
 
 
-def transform_shard(shard: tuple[str, int], out: str, batch: int) -> None:
-    """Applies the transform graph, the one that is served, to a shard and writes the result."""
-    path, count = shard
-    apply = _graph(out)
-    with shard_files.writer(Path(out) / Path(path).name) as records:
-        for raw in example.read(Path(path), count, batch):
-            for record in example.encode({name: column.numpy() for name, column in apply(tf.constant(raw)).items()}):
-                records.write(record)
+def transform_shard(shard: tuple[str, int], out: str, given: ModelInput) -> None:
+    """Writes the images of a shard at the model's size."""
+    with shard_files.writer(Path(out) / Path(shard[0]).name) as writer:
+        for records in _at_model_size(shard, given):
+            for record in records:
+                writer.write(record)
+
+
+def _at_model_size(shard: tuple[str, int], given: ModelInput) -> Iterator[list[bytes]]:
+    """Batches of feature records: image and label."""
+    path, count = Path(shard[0]), shard[1]
+    batch = min(5000, max(1 if given.raw else FEWEST, BATCH_BYTES // math.prod(given.shape)))
+    for records in example.read(path, count, batch):
+        columns = example.parse(records, path)
+        images = columns["image"] if given.as_recorded else _resized(given)(tf.constant(records)).numpy()
+        yield list(example.encode({"image": images, "label": columns["label"]}))
 
 
 @functools.lru_cache(1)
-def _graph(directory: str) -> Any:
-    """A function (serialized records) -> transformed columns."""
-    output = tft.TFTransformOutput(directory)
-    layer = output.transform_features_layer()
-    return tf.function(lambda records: layer(tf.io.parse_example(records, _spec())))
+def _resized(given: ModelInput) -> Any:
+    """A function (serialized records) -> uint8 pixels at the model's size, string [batch]."""
+    spec = {"image": example.feature_spec()["image"]}
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
+    def resized(records: Any) -> Any:
+        return example.to_bytes(decoding.pixels(tf.io.parse_example(records, spec)["image"], given))
+
+    return resized
 
 
 def _spec() -> dict[str, Any]:

@@ -37,7 +37,7 @@ def line(c: Config, serving_dir: Path, decided: Decided | None = None, digests: 
 
     data = source_data(source=c.source, place=place_of(c.source), digests=digests)
     labels = c.source.ordered(contract.names)
-    examples = ingest(data=data, source=c.source, place=place_of(c.source), labels=labels)
+    examples = ingest(data=data, source=c.source, place=place_of(c.source), encoding=contract.encoding, labels=labels)
     statistics = describe(examples=examples)
     if c.spans:
         examples = statistics = with_spans(c, c.spans, examples, statistics, contract, directory)
@@ -61,6 +61,7 @@ def line(c: Config, serving_dir: Path, decided: Decided | None = None, digests: 
         contract=contract,
         gates=c.gates,
         settings=c.evaluate,
+        transform=c.transform,
     )
     serving = check_serving(
         model=model, evaluation=evaluation, baseline=served, model_name=directory.model, budgets=c.check_serving
@@ -100,6 +101,7 @@ def with_spans(
         validation=c.source.validation,
         fresh=new.fresh,
         shard_size=c.source.shard_size,
+        encoding=contract.encoding,
     )
     served = served_spans(spans=spans, directory=directory)
     admission = admit(

@@ -1,7 +1,7 @@
 """The data contract: a curated `tensorflow_metadata` Schema, and what the pipeline reads from it.
 
 contract = Contract.load("mnist.pbtxt")
-contract.shape, contract.classes   # (28, 28, 1), 10
+contract.encoding, contract.largest, contract.classes   # "raw", (28, 28, 1), 10
 slice_title("label=6, ink=below 0.1", contract.names)    # "label=6 (Shirt), ink=below 0.1"
 """
 
@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 from etils import epy
 
@@ -23,6 +24,7 @@ with epy.lazy_imports():
 
 SHIPPED = Path(__file__).parent
 DRAFT = "# DRAFT"
+Encoding = Literal["raw", "encoded"]
 _UNFIT = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
@@ -33,7 +35,7 @@ def shipped(name: str) -> bool:
 
 @dataclass(frozen=True)
 class Contract:
-    """Image size, number of classes and limits of drift, all read from one Schema."""
+    """Encoding and sizes of images, number of classes and limits of drift, all read from one Schema."""
 
     name: str
     text: str  # the file as it was read; part of the cache keys
@@ -43,7 +45,7 @@ class Contract:
         """The contract at the path `name`, or the shipped one of that name.
 
         Raises:
-            ConfigurationError: no such file, not a Schema, or without a fixed image size and number of classes.
+            ConfigurationError: no such file, not a Schema, or without encoding, sizes of images or number of classes.
         """
         path = next((p for p in (Path(name).expanduser(), SHIPPED / name) if p.is_file()), None)
         if path is None:
@@ -60,11 +62,7 @@ class Contract:
                 f"schema {name} is still a draft",
                 "Read it, correct the limits inferred from the sample, and remove its first line.",
             )
-        if contract.encoding != "raw":
-            raise ConfigurationError(
-                f"schema {name}: image must carry the annotation tag 'encoding=raw'", "See schemas/mnist.pbtxt."
-            )
-        contract.shape, contract.classes, contract.names  # noqa: B018 - each raises where the schema is wrong
+        contract.encoding, contract.largest, contract.classes, contract.names  # noqa: B018 - each raises where it is wrong
         return contract
 
     @cached_property
@@ -82,28 +80,48 @@ class Contract:
                 return feature
         raise ConfigurationError(f"schema {self.name} has no feature {name}", "See schemas/mnist.pbtxt.")
 
-    @property
-    def encoding(self) -> str:
-        tags = [
-            tag.removeprefix("encoding=") for tag in self.feature("image").annotation.tag if tag.startswith("encoding=")
-        ]
-        return tags[0] if tags else ""
-
     @cached_property
-    def shape(self) -> tuple[int, int, int]:
-        """Height, width and channels of every image."""
-        height, width, channels = (self._fixed(f"image/{side}") for side in ("height", "width", "channels"))
+    def encoding(self) -> Encoding:
+        """How records hold images: "raw" pixels of one size, or "encoded" as they were delivered."""
+        tags = self.feature("image").annotation.tag
+        stated = {tag.removeprefix("encoding=") for tag in tags if tag.startswith("encoding=")}
+        if stated == {"raw"}:
+            return "raw"
+        if stated == {"encoded"}:
+            return "encoded"
+        cause = f"schema {self.name}: image must carry the annotation tag 'encoding=raw' or 'encoding=encoded'"
+        raise ConfigurationError(cause, "See schemas/mnist.pbtxt.")
+
+    @property
+    def smallest(self) -> tuple[int, int, int]:
+        """The smallest height, width and number of channels of an image."""
+        height, width, channels = (low for low, _ in self._sides)
         return height, width, channels
 
-    def _fixed(self, name: str) -> int:
+    @property
+    def largest(self) -> tuple[int, int, int]:
+        """The largest height, width and number of channels of an image. The only ones if the encoding is raw."""
+        height, width, channels = (high for _, high in self._sides)
+        return height, width, channels
+
+    @cached_property
+    def _sides(self) -> tuple[tuple[int, int], ...]:
+        return tuple(self._range(f"image/{side}") for side in ("height", "width", "channels"))
+
+    def _range(self, name: str) -> tuple[int, int]:
         domain = self.feature(name).int_domain
-        if not 0 < domain.min == domain.max:
+        if self.encoding == "raw" and not 0 < domain.min == domain.max:
             raise ConfigurationError(
                 f"schema {self.name}: {name} must have one size, int_domain {{ min: N max: N }}, "
                 f"not {domain.min} to {domain.max}",
-                "Images of several sizes must be resized before they are ingested.",
+                "Images of several sizes need the annotation tag 'encoding=encoded', and transform.size.",
             )
-        return int(domain.min)
+        if not 0 < domain.min <= domain.max:
+            raise ConfigurationError(
+                f"schema {self.name}: {name} must have a range, int_domain {{ min: N max: M }}, N at least 1, "
+                f"not {domain.min} to {domain.max}"
+            )
+        return int(domain.min), int(domain.max)
 
     @cached_property
     def classes(self) -> int:

@@ -1,17 +1,18 @@
-"""The record: a `tf.Example` of one raw image, its label, and where it came from.
+"""The record: a `tf.Example` of one image, its label, and where it came from.
 
-image           bytes   uint8 pixels, row by row, channels last, no compression (encoding "raw")
-image/height, image/width, image/channels   int64
+image           bytes   uint8 pixels, row by row, channels last, no compression (encoding "raw");
+                        or the image as it was delivered (encoding "encoded")
+image/format    bytes   "jpeg", "png", "gif", "bmp" or "webp"; absent for raw pixels
+image/height, image/width, image/channels   int64   of the upright image
 label           int64
 source/dataset, source/version, source/split   bytes
 source/index    int64   position in the source's split
 """
 
 import functools
-import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from etils import epy
 
@@ -21,11 +22,17 @@ with epy.lazy_imports():
     import numpy as np
     import tensorflow as tf
 
+FORMATS = {b"\xff\xd8\xff": "jpeg", b"\x89PNG": "png", b"GIF8": "gif", b"BM": "bmp"}  # by their first bytes
 BATCH_BYTES = 4 * 2**20  # records in memory at a time, and a few times as much for what is computed from them
 
 
-def encoder(dataset: str, version: str, split: str) -> Callable[["np.ndarray", int, int], bytes]:
-    """A function (image uint8 [height, width, channels], label, index) -> serialized record, for one source split.
+class Encode(Protocol):
+    def __call__(self, image: "np.ndarray", label: int, index: int, content: bytes = b"") -> bytes:
+        """The serialized record of an image, uint8 [height, width, channels]. `content`: its encoded form, if kept."""
+
+
+def encoder(dataset: str, version: str, split: str) -> Encode:
+    """A function (image, label, index, content) -> serialized record, for one source split.
 
     The bytes are those of a deterministic serialization, with the features in its order; but all that does not change
     from record to record is serialized once, and joined with the pixels and the index three times as fast. The encoder
@@ -41,26 +48,35 @@ def encoder(dataset: str, version: str, split: str) -> Callable[["np.ndarray", i
     continued = [bytes([low | 128]) for low in range(128)]
 
     @functools.lru_cache(1024)
-    def around(shape: tuple[int, int, int], label: int) -> tuple[bytes, bytes]:
-        """The bytes before and after the pixels."""
-        size = math.prod(shape)
+    def around(shape: tuple[int, int, int], label: int, size: int, form: bytes) -> tuple[bytes, bytes]:
+        """The bytes before and after the pixels, or the encoded image."""
         sides = dict(zip(("height", "width", "channels"), shape, strict=True))
-        numbers = b"".join(_entry(f"image/{side}", _integer(sides[side])) for side in sorted(sides))
+        stated = b"".join(_entry(f"image/{side}", _integer(sides[side])) for side in sorted(sides))
+        if form:
+            stated += _entry("image/format", _bytes(form))
         image = _entry("image", _bytes(bytes(size)))
-        return numbers + image[: len(image) - size], _entry("label", _integer(label)) + texts["dataset"]
+        return stated + image[: len(image) - size], _entry("label", _integer(label)) + texts["dataset"]
 
     @functools.cache
     def head(size: int) -> bytes:
         return b"\x0a" + _varint(size)  # the field `features`
 
-    def encode(image: "np.ndarray", label: int, index: int) -> bytes:
-        before, after = around(image.shape, label)
+    def encode(image: "np.ndarray", label: int, index: int, content: bytes = b"") -> bytes:
+        payload = content or image.tobytes()
+        before, after = around(image.shape, label, len(payload), format_of(content).encode())
         high = index >> 7
         number = continued[index & 127] + _varint(high) if high else _varint(index)  # the high bits seldom change
-        features = b"".join((before, image.tobytes(), after, places[len(number) - 1], number, tail))
+        features = b"".join((before, payload, after, places[len(number) - 1], number, tail))
         return head(len(features)) + features
 
     return encode
+
+
+def format_of(content: bytes) -> str:
+    """The format of an encoded image, by its first bytes; "" if it is none that TensorFlow decodes."""
+    if content.startswith(b"RIFF") and content[8:12] == b"WEBP":
+        return "webp"
+    return next((name for first, name in FORMATS.items() if content.startswith(first)), "")
 
 
 @functools.lru_cache(1024)
@@ -89,11 +105,10 @@ def _bytes(value: bytes) -> "tf.train.Feature":
 
 
 def encode(columns: dict[str, "np.ndarray"]) -> Iterator[bytes]:
-    """Serialized tf.Examples, one for each row of `columns`: float32 [batch, ...], or int64 [batch].
+    """Serialized tf.Examples, one for each row of `columns`: bytes object [batch], or int64 [batch].
 
-    A row of floats always has the same layout, which ends in the floats; and concatenated messages are merged
-    (specification of Protocol Buffers). So a record is concatenated from bytes, ten times faster than field by field,
-    and the same input gives the same bytes.
+    Concatenated messages are merged (specification of Protocol Buffers), so a record is concatenated from bytes, ten
+    times faster than field by field, and the same input gives the same bytes.
 
     Raises:
         TypeError: a column has another type or shape.
@@ -103,17 +118,13 @@ def encode(columns: dict[str, "np.ndarray"]) -> Iterator[bytes]:
 
 def _encoded(name: str, column: "np.ndarray") -> Iterator[bytes]:
     """Serialized tf.Examples of one feature each."""
-    if column.dtype == np.float32:
-        width = column[0].size if len(column) else 0
-        layout = tf.train.Feature(float_list=tf.train.FloatList(value=[0.0] * width))
-        start = _feature(name, layout)[: -4 * width or None]
-        return (start + row.astype("<f4", copy=False).tobytes() for row in column)
+    if column.dtype == object and column.ndim == 1:
+        start = functools.cache(lambda size: _feature(name, _bytes(bytes(size)))[: -size or None])
+        return (start(len(value)) + value for value in column.tolist())
     if column.dtype == np.int64 and column.ndim == 1:
         distinct = {v: _feature(name, _integer(v)) for v in np.unique(column).tolist()}
         return map(distinct.__getitem__, column.tolist())
-    raise TypeError(
-        f"feature {name} is {column.dtype} {column.shape}; float32 [batch, ...] or int64 [batch] was expected"
-    )
+    raise TypeError(f"feature {name} is {column.dtype} {column.shape}; bytes [batch] or int64 [batch] was expected")
 
 
 def _feature(name: str, value: "tf.train.Feature") -> bytes:
@@ -218,7 +229,7 @@ def parse(records: list[bytes], path: Path) -> dict[str, "np.ndarray"]:
 def feature_spec() -> dict[str, "tf.io.FixedLenFeature"]:
     """How TensorFlow parses a record."""
     integers = ("image/height", "image/width", "image/channels", "label", "source/index")
-    texts = ("image", "source/dataset", "source/version", "source/split")
+    texts = ("image", "image/format", "source/dataset", "source/version", "source/split")
     spec = {name: tf.io.FixedLenFeature([], tf.int64, -1) for name in integers}
     return spec | {name: tf.io.FixedLenFeature([], tf.string, b"") for name in texts}
 

@@ -44,6 +44,8 @@ def encode(split: str, images: Any, duplicates: int, leaked: Mapping[str, int]) 
     _image(dataset, images, duplicates, leaked)
     for i, side in enumerate(("height", "width", "channels")):
         _categorical(dataset, f"image/{side}", _marginal(images.sizes, i), images.records)
+    if images.formats:
+        _categorical(dataset, "image/format", images.formats, images.records, pb.FeatureNameStatistics.BYTES)
     _categorical(dataset, "label", images.labels, images.records)
     for i, part in enumerate(("dataset", "version", "split")):
         _categorical(

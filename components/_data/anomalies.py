@@ -55,6 +55,8 @@ def against(contract: Contract, dataset: Any) -> Iterator[Anomaly]:
             yield Anomaly(dataset.name, feature.name, "UNEXPECTED_DATA_TYPE", words)
         elif feature.HasField("int_domain") and feature.name != "image":
             yield from _outside(contract, dataset, feature)
+        elif feature.HasField("string_domain"):
+            yield from _unexpected(contract, dataset, feature)
 
 
 def _types(statistics: Any) -> list[int]:
@@ -73,6 +75,15 @@ def _outside(contract: Contract, dataset: Any, feature: Any) -> Iterator[Anomaly
         words = f"{dataset.name}: {feature.name} is {examples}; {contract.name} allows {allowed}"
         kind = "INT_TYPE_BIG_INT" if any(int(value) > highest for value in wrong) else "INT_TYPE_SMALL_INT"
         yield Anomaly(dataset.name, feature.name, kind, words)
+
+
+def _unexpected(contract: Contract, dataset: Any, feature: Any) -> Iterator[Anomaly]:
+    allowed = list(feature.string_domain.value)
+    wrong = {v: n for v, n in stats.values(dataset, feature.name).items() if v not in allowed}
+    if wrong:
+        examples = ", ".join(f"{value} ({count:,} times)" for value, count in sorted(wrong.items())[:3])
+        words = f"{dataset.name}: {feature.name} is {examples}; {contract.name} allows {', '.join(allowed)}"
+        yield Anomaly(dataset.name, feature.name, "ENUM_TYPE_UNEXPECTED_STRING_VALUES", words)
 
 
 def oddities(dataset: Any, checks: Validate) -> Iterator[Anomaly]:

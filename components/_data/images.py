@@ -1,25 +1,26 @@
 """Reading images: decoded fast, and hashed by their pixels."""
 
+import functools
 import hashlib
-import io
 import math
 import struct
 from collections.abc import Callable
+from typing import Any
 
 from etils import epy
 
+from components._data import decoding
+from components._data.decoding import HEAD
+from schemas.contract import Encoding
 from schemas.errors import DataError
 
 with epy.lazy_imports():
     import imagecodecs
     import numpy as np
-    import PIL.Image
     import tensorflow as tf
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
 MOST = 2**26  # pixels of an image
-EXIF = 4096  # bytes in which an encoded image states that it has EXIF data
-ORIENTATION = 0x0112
 
 
 def image_hash(image: "np.ndarray") -> int:
@@ -60,30 +61,23 @@ def _pixels_of_gif(content: bytes) -> int:
     return max(pixels, math.prod(struct.unpack_from("<HH", content, 6)))
 
 
-def upright(image: "np.ndarray", content: bytes) -> "np.ndarray":
-    """The image turned and mirrored as the EXIF orientation of its encoded form states, 1 to 8 (TIFF 6.0, 274)."""
-    with PIL.Image.open(io.BytesIO(content)) as encoded:
-        orientation = encoded.getexif().get(ORIENTATION, 1)
-    if orientation in (5, 6, 7, 8):
-        image = image.swapaxes(0, 1)
-    if orientation in (3, 4, 7, 8):
-        image = image[::-1]
-    if orientation in (2, 3, 6, 7):
-        image = image[:, ::-1]
-    return np.ascontiguousarray(image)
+def lossless(image: "np.ndarray") -> bytes:
+    """The image, uint8 [height, width, 1 or 3], as a PNG. Fast rather than small."""
+    content: bytes = imagecodecs.png_encode(image.copy(), level=1)  # it refuses the strides of some views
+    return content
 
 
-def decoder(channels: int) -> Callable[[bytes], "np.ndarray"]:
+def decoder(channels: int, encoding: Encoding = "raw") -> Callable[[bytes], "np.ndarray"]:
     """A function from an encoded image to uint8 [height, width, channels]; 0 channels: as in the file.
 
-    Images are upright: their EXIF orientation is applied. Plain PNG is decoded by libspng: TensorFlow's decoder takes
-    three times as long.
+    Images are upright: their EXIF orientation is applied. Plain PNG that becomes raw pixels is decoded by libspng:
+    TensorFlow's decoder takes three times as long. What is recorded encoded must be decodable by the served graph.
     """
     png_decode, other, uint8 = imagecodecs.spng_decode, imagecodecs.SpngError, np.dtype("uint8")
 
     def decode(content: bytes) -> "np.ndarray":
-        image = as_stored(content)
-        return upright(image, content) if b"Exif\0\0" in content[:EXIF] or b"eXIf" in content[:EXIF] else image
+        image = by_tensorflow(content) if encoding == "encoded" else as_stored(content)
+        return upright(image, content) if b"Exif\0\0" in content[:HEAD] or b"eXIf" in content[:HEAD] else image
 
     def as_stored(content: bytes) -> "np.ndarray":
         if content.startswith(b"\x89PNG"):
@@ -101,6 +95,17 @@ def decoder(channels: int) -> Callable[[bytes], "np.ndarray"]:
         return np.asarray(tf.io.decode_image(content, channels, expand_animations=False))
 
     return decode
+
+
+def upright(image: "np.ndarray", content: bytes) -> "np.ndarray":
+    """The image turned and mirrored as the EXIF orientation of its encoded form states, as the served graph does."""
+    turned = _orientation()(content)
+    return image if turned == 1 else np.ascontiguousarray(decoding.upright(image, turned))
+
+
+@functools.cache
+def _orientation() -> Any:
+    return tf.function(decoding.orientation, input_signature=[tf.TensorSpec([], tf.string)], autograph=False)
 
 
 def decoded(decode: Callable[[bytes], "np.ndarray"], content: bytes, name: str, remedy: str = "") -> "np.ndarray":

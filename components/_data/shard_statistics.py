@@ -11,12 +11,16 @@ from pathlib import Path
 from etils import epy
 
 from components._data import duplicates
+from components._data.decoding import shown
 from components._data.statistics import ImageStatistics, merged
 from schemas import example, statistics
 from schemas.artifacts import Statistics
+from schemas.model_input import ModelInput
 
 with epy.lazy_imports():
     import numpy as np
+
+THUMBNAIL = ModelInput((64, 64, 3), fit="stretch")
 
 
 def write_shard_statistics(shard: Path, count: int, part: Path) -> None:
@@ -28,8 +32,10 @@ def write_shard_statistics(shard: Path, count: int, part: Path) -> None:
     counted, digests = ImageStatistics(), []
     for records in example.read(shard, count):
         columns = example.parse(records, shard)
-        counted = counted.merge(ImageStatistics.of(columns))
-        digests.append(duplicates.digests(columns["image"].tolist(), columns["source/index"]))
+        thumbnails = shown(columns["image"], THUMBNAIL) if columns["image/format"].any() else None
+        counted = counted.merge(ImageStatistics.of(columns, thumbnails))
+        images = columns["image"] if thumbnails is None else map(np.ndarray.tobytes, thumbnails)
+        digests.append(duplicates.digests(images, columns["source/index"]))
     part.parent.mkdir(exist_ok=True)  # not its parents: a stage that was interrupted has removed them
     part.with_suffix(".json").write_text(counted.to_json(), encoding="utf-8")
     duplicates.save(np.concatenate(digests), part.with_suffix(".npy"))

@@ -80,6 +80,7 @@ class ImageStatistics:
     image_bytes: int = 0
     labels: Counter[int] = field(default_factory=Counter)
     sizes: Counter[tuple[int, int, int]] = field(default_factory=Counter)  # height, width, channels
+    formats: Counter[str] = field(default_factory=Counter)  # of encoded images
     sources: Counter[tuple[str, str, str]] = field(default_factory=Counter)  # dataset, version, split
     pixels: Histogram = Histogram()
     squares: Counter[int] = field(default_factory=Counter)  # by pixel value: squares of its counts in each image
@@ -88,23 +89,33 @@ class ImageStatistics:
     )  # images, bytes, sum and squares of images' sums
 
     @classmethod
-    def of(cls, columns: dict[str, "np.ndarray"]) -> Self:
-        """Of a batch as `schemas.example.parse` gives it."""
+    def of(cls, columns: dict[str, "np.ndarray"], thumbnails: "np.ndarray | None" = None) -> Self:
+        """Of a batch as `schemas.example.parse` gives it.
+
+        thumbnails: uint8 [batch, height, width, channels] of encoded images. Pixels are counted on them, so that each
+        image counts as much as another, and time and memory do not depend on their sizes.
+        """
         sides = np.stack([columns[f"image/{side}"] for side in ("height", "width", "channels")], axis=1)
         images = columns["image"].tolist()
-        lengths = np.fromiter(map(len, images), np.int64, len(images))
-        joined = np.frombuffer(b"".join(images), np.uint8)
+        recorded = lengths = np.fromiter(map(len, images), np.int64, len(images))
+        if thumbnails is None:
+            joined = np.frombuffer(b"".join(images), np.uint8)
+            malformed = int(((lengths != sides.prod(axis=1)) & (lengths > 0)).sum())
+        else:
+            joined, malformed = thumbnails.reshape(-1), 0
+            lengths = np.full(len(images), thumbnails[0].size)
         sizes, counts = np.unique(sides, axis=0, return_counts=True)
         labels, label_counts = np.unique(columns["label"][columns["label"] >= 0], return_counts=True)
         sources = zip(*(columns[f"source/{part}"].tolist() for part in ("dataset", "version", "split")), strict=True)
         return cls(
             records=len(images),
-            no_image=int((lengths == 0).sum()),
-            malformed=int(((lengths != sides.prod(axis=1)) & (lengths > 0)).sum()),
+            no_image=int((recorded == 0).sum()),
+            malformed=malformed,
             constant=_constant(joined, lengths),
-            image_bytes=int(lengths.sum()),
+            image_bytes=int(recorded.sum()),
             labels=Counter(dict(zip(labels.tolist(), label_counts.tolist(), strict=True))),
             sizes=Counter({tuple(size): count for size, count in zip(sizes.tolist(), counts.tolist(), strict=True)}),
+            formats=Counter(form.decode() for form in columns["image/format"].tolist() if form),
             sources=Counter({tuple(part.decode() for part in source): n for source, n in Counter(sources).items()}),
             pixels=Histogram.of(joined),
             squares=_squares(joined, lengths),

@@ -5,6 +5,7 @@ ours. Stock TFMA passes each example to each of its slices as a Python object. H
 of sums, which is a monoid, and all metrics follow from them (`components._evaluation.metrics`).
 """
 
+import math
 import uuid
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -14,9 +15,12 @@ from typing import Any
 
 from etils import epy
 
+from components._data.decoding import shown
+from components._data.images import lossless
 from components._evaluation import compat, corruptions, measures, metrics
 from schemas import example
 from schemas.artifacts.evaluation import PREDICTIONS
+from schemas.model_input import ModelInput
 
 with epy.lazy_imports():
     import apache_beam as beam
@@ -47,7 +51,7 @@ SPREAD = 2654435761  # Knuth's multiplicative hash: spreads indices over 32 bits
 class EvaluationPlan:
     """Which slices, derived features and corruptions are measured, and how."""
 
-    shape: tuple[int, int, int]
+    given: ModelInput
     classes: int
     slicings: tuple[tuple[str, ...], ...]  # features of each
     derived: dict[str, list[float]]  # edges by measure
@@ -106,9 +110,11 @@ def read_batches(shard: tuple[str, int, bool], plan: EvaluationPlan) -> Iterator
     """
     path, count, fresh = shard
     leaked = list((plan.fresh if fresh else plan.leaked) or ())
-    for number, records in enumerate(example.read(Path(path), count)):
+    # Encoded images become larger when they are decoded, so their number is bounded, too.
+    most = 1000 if plan.given.raw else max(1, min(1000, 2 * example.BATCH_BYTES // math.prod(plan.given.shape)))
+    for number, records in enumerate(example.read(Path(path), count, most)):
         columns = example.parse(records, Path(path))
-        images = np.frombuffer(b"".join(columns["image"].tolist()), np.uint8).reshape(-1, *plan.shape)
+        images = shown(columns["image"], plan.given)
         for measure in plan.derived:
             columns[measure] = measures.binned(measures.MEASURES[measure](images), plan.derived[measure])
         del columns["image"]
@@ -120,7 +126,8 @@ def read_batches(shard: tuple[str, int, bool], plan: EvaluationPlan) -> Iterator
             continue
         chosen = np.flatnonzero((columns[INDEX] * SPREAD % 2**32 < plan.corrupted * 2**32) & ~columns[LEAKED])
         for names in _at_once(plan.corruptions, images[chosen].nbytes):
-            corrupted = _corrupted(images[chosen], columns[LABEL][chosen], columns[INDEX][chosen], names)
+            pictures = images[chosen], columns[LABEL][chosen], columns[INDEX][chosen]
+            corrupted = _corrupted(*pictures, names, encoded=plan.given.raw is None)
             yield _extracts(*corrupted, path, number)
 
 
@@ -132,12 +139,16 @@ def _at_once(corruptions: tuple[str, ...], size: int) -> Iterator[tuple[str, ...
 
 
 def _corrupted(
-    images: "np.ndarray", labels: "np.ndarray", index: "np.ndarray", names: tuple[str, ...]
+    images: "np.ndarray", labels: "np.ndarray", index: "np.ndarray", names: tuple[str, ...], *, encoded: bool
 ) -> tuple[list[bytes], dict[str, "np.ndarray"]]:
     """Records and columns of the same images, corrupted in each way."""
     encode = example.encoder("", "", "")
     corrupted = [corruptions.corrupt(name, images, index) for name in names]
-    records = [encode(*one) for each in corrupted for one in zip(each, labels.tolist(), index.tolist(), strict=True)]
+    records = [
+        encode(image, label, position, lossless(image) if encoded else b"")
+        for each in corrupted
+        for image, label, position in zip(each, labels.tolist(), index.tolist(), strict=True)
+    ]
     columns = {LABEL: np.tile(labels, len(names)), INDEX: np.tile(index, len(names))}
     columns |= {LEAKED: np.zeros(len(records), bool), FRESH: np.zeros(len(records), bool)}
     return records, columns | {CORRUPTION: np.repeat(np.array(names, object), len(images))}

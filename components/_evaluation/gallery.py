@@ -1,6 +1,6 @@
 """Images for the report: the most confident mistakes, differences to the baseline, samples of each class.
 
-leave(examples, out / "predictions", out, classes=10, leaked=frozenset())     # gallery.json, gallery.npy
+leave(examples, out / "predictions", out, given, classes=10, leaked=frozenset())     # gallery.json, gallery.npy
 """
 
 import json
@@ -12,10 +12,12 @@ from typing import Any, Self
 
 from etils import epy
 
+from components._data.decoding import shown
 from schemas import example
 from schemas.artifacts import Examples
 from schemas.artifacts.evaluation import GALLERY, GALLERY_IMAGES
 from schemas.errors import GatelineError
+from schemas.model_input import ModelInput
 
 with epy.lazy_imports():
     import numpy as np
@@ -36,8 +38,7 @@ class Rows:
     label: "np.ndarray"  # int64 [n]
     probabilities: "np.ndarray"  # float32 [n, classes]
     baseline: "np.ndarray"  # float32 [n, classes], or [n, 0] where there is no baseline
-    shape: "np.ndarray"  # int64 [n, 3]: height, width, channels
-    image: "np.ndarray"  # object [n], bytes
+    image: "np.ndarray"  # object [n], bytes as recorded
 
     def __getitem__(self, rows: "np.ndarray") -> Self:
         return type(self)(*(getattr(self, field.name)[rows] for field in fields(self)))
@@ -46,7 +47,9 @@ class Rows:
         return type(self)(*(np.concatenate([getattr(self, f.name), getattr(other, f.name)]) for f in fields(self)))
 
 
-def leave(examples: Examples, predictions: Path, out: Path, classes: int, leaked: frozenset[int]) -> None:
+def leave(
+    examples: Examples, predictions: Path, out: Path, given: ModelInput, classes: int, leaked: frozenset[int]
+) -> None:
     """Writes `gallery.npy`, uint8 [n, height, width, channels], and `gallery.json`, the reasons for showing each image.
 
     mistakes: wrong predictions, the most confident first. lost and gained: only the baseline, or only the candidate, is
@@ -61,7 +64,7 @@ def leave(examples: Examples, predictions: Path, out: Path, classes: int, leaked
     best: dict[str, Rows] = {}
     shards = [(path, count, predictions / f"{path.stem}.parquet") for _, path, count in examples.shards("test")]
     for path, count, answers in shards:
-        for batch in _read(path, count, answers, classes):
+        for batch in _read(path, count, answers, given, classes):
             rows = batch[~np.isin(batch.index, list(leaked))]
             for name, choose in _CHOICES.items():
                 both = best[name].join(rows) if name in best else rows
@@ -69,8 +72,7 @@ def leave(examples: Examples, predictions: Path, out: Path, classes: int, leaked
     pixels: dict[bytes, int] = {}  # an image in two lists is stored once
     sure = thresholds([answers for _, _, answers in shards], classes)
     entries = {name: _entries(best[name], pixels, sure) if name in best else [] for name in _CHOICES}
-    shape = next((tuple(rows.shape[0].tolist()) for rows in best.values() if len(rows.shape)), (0, 0, 0))
-    np.save(out / GALLERY_IMAGES, np.frombuffer(b"".join(pixels), np.uint8).reshape(len(pixels), *shape))
+    np.save(out / GALLERY_IMAGES, shown(np.array(list(pixels), object), given))
     (out / GALLERY).write_text(json.dumps(entries, indent=1, allow_nan=False), encoding="utf-8")
 
 
@@ -91,7 +93,8 @@ def thresholds(predictions: list[Path], classes: int) -> "np.ndarray":
     return np.where(count > 0, total / np.maximum(count, 1), np.inf)
 
 
-def _read(path: Path, count: int, predictions: Path, classes: int) -> Iterator[Rows]:
+def _read(path: Path, count: int, predictions: Path, given: ModelInput, classes: int) -> Iterator[Rows]:
+    size = None if given.raw is None else math.prod(given.raw)
     table = pq.read_table(predictions)
     first = 0
     for records in example.read(path, count):
@@ -103,16 +106,8 @@ def _read(path: Path, count: int, predictions: Path, classes: int) -> Iterator[R
                 f"{predictions} is not about the rows of {path}", "This is a defect of gateline: please report it."
             )
         candidate, baseline = (_matrix(answers, name, classes) for name in ("probabilities", "probabilities_baseline"))
-        shape = np.stack([columns[f"image/{side}"] for side in ("height", "width", "channels")], 1)
-        rows = Rows(columns["source/index"], columns["label"], candidate, baseline, shape, columns["image"])
-        yield rows[
-            np.array(
-                [
-                    min(sides) > 0 and len(image) == math.prod(sides)
-                    for image, sides in zip(rows.image, shape.tolist(), strict=True)
-                ]
-            )
-        ]
+        rows = Rows(columns["source/index"], columns["label"], candidate, baseline, columns["image"])
+        yield rows[np.array([len(image) == size or size is None for image in rows.image], bool)]
 
 
 def _matrix(table: "pa.Table", name: str, classes: int) -> "np.ndarray":

@@ -1,8 +1,8 @@
 """Loads a SavedModel as a user's process does: this script imports TensorFlow and nothing of the project.
 
-Reads one line of JSON: {"saved_model", "served", "records", "probabilities", "batches"}; all but the last are paths,
-and `served` may be null. Writes a line of JSON when TensorFlow is loaded: {"tensorflow_mb"}. Then the result, or
-{"error"}:
+Reads one line of JSON: {"saved_model", "served", "records", "encoded", "pixels", "probabilities", "batches"}; all but
+the last are paths; `served` and `encoded` may be null. Writes a line of JSON when TensorFlow is loaded:
+{"tensorflow_mb"}. Then the result, or {"error"}:
 
     load_seconds, difference     largest difference of any probability to the evaluator's
     memory                       loaded_mb, peak_mb: resident, in 10^6 bytes, above what TensorFlow alone took
@@ -35,21 +35,23 @@ def main() -> dict[str, object]:
     if not line:
         return {"error": "no request was received"}
     task = json.loads(line)
-    records = list(tf.data.TFRecordDataset(task["records"]).as_numpy_iterator())
+    records = strings(task["records"])
     expected = np.load(task["probabilities"], allow_pickle=False)
     started = time.perf_counter()
     model = tf.saved_model.load(task["saved_model"])
     result: dict[str, object] = {"load_seconds": time.perf_counter() - started}
     loaded = memory_mb("VmRSS")
-    calls = {name: model.signatures[name] for name in ("serving_default", "images")}
-    probes = {
-        "serving_default": {"examples": np.array(records, object)},
-        "images": {"images": pixels(calls["images"], records)},
-    }
+    pixels = np.load(task["pixels"], allow_pickle=False)
+    pixels = pixels[..., 0] if pixels.shape[-1] == 1 else pixels
+    probes = {"serving_default": {"examples": records}, "images": {"images": pixels}}
+    if task["encoded"]:
+        probes["bytes"] = {"image_bytes": strings(task["encoded"])}
+    calls = {name: model.signatures[name] for name in probes}
     outputs = {name: call(**constants(probes[name])) for name, call in calls.items()}
     answers = [each["probabilities"].numpy() for each in outputs.values()]
-    backwards = calls["serving_default"](examples=tf.constant(records[::-1]))["probabilities"].numpy()
-    answers.append(backwards[::-1])  # each image has its own prediction, wherever it is in the batch
+    for name, call in calls.items():  # each image has its own prediction, wherever it is in the batch
+        backwards = call(**{key: tf.constant(each[::-1]) for key, each in probes[name].items()})
+        answers.append(backwards["probabilities"].numpy()[::-1])
     for name, each in outputs.items():
         if not np.array_equal(each["class"].numpy(), each["probabilities"].numpy().argmax(-1)):
             return {"error": f"signature {name}: class is not the most probable one"}
@@ -71,11 +73,9 @@ def memory_mb(name: str) -> float:
     return int(lines[name].split()[0]) * 1024 / 1e6
 
 
-def pixels(images, records: list[bytes]) -> np.ndarray:
-    """The records' images, uint8, in the shape that the signature takes."""
-    shape = images.structured_input_signature[1]["images"].shape
-    raw = tf.io.parse_example(records, {"image": tf.io.FixedLenFeature([], tf.string)})["image"].numpy()
-    return np.stack([np.frombuffer(image, np.uint8).reshape(shape[1:]) for image in raw])
+def strings(path: str) -> np.ndarray:
+    """object [n], bytes: the records of a TFRecord."""
+    return np.array(list(tf.data.TFRecordDataset(path).as_numpy_iterator()), object)
 
 
 def constants(inputs: dict[str, np.ndarray], batch: int | None = None) -> dict[str, tf.Tensor]:

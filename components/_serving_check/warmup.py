@@ -5,11 +5,12 @@ Format: a TFRecord of `PredictionLog`, at most 1,000 of them, in `assets.extra/t
 """
 
 from collections.abc import Iterator
-from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
 from etils import epy
+
+from schemas.artifacts.evaluation import ENCODED, PIXELS, PROBES
 
 with epy.lazy_imports():
     import numpy as np
@@ -17,11 +18,11 @@ with epy.lazy_imports():
     from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
 
-def write(path: Path, model_name: str, records: Path, batches: list[int], shape: list[int]) -> None:
-    """A request for each batch and signature, made of real records; `shape` is that of one image."""
+def write(path: Path, model_name: str, probes: Path, batches: list[int]) -> None:
+    """A request for each batch and signature, made of real images. `probes`: the folder of the evaluation."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with tf.io.TFRecordWriter(str(path)) as writer:
-        for name, inputs in _requests(list(tf.data.TFRecordDataset(str(records)).as_numpy_iterator()), batches, shape):
+        for name, inputs in _requests(probes, batches):
             request = predict_pb2.PredictRequest(
                 inputs={key: tf.make_tensor_proto(value) for key, value in inputs.items()}
             )
@@ -30,9 +31,18 @@ def write(path: Path, model_name: str, records: Path, batches: list[int], shape:
             writer.write(log.SerializeToString(deterministic=True))
 
 
-def _requests(records: list[bytes], batches: list[int], shape: list[int]) -> Iterator[tuple[str, dict[str, Any]]]:
-    images = [tf.train.Example.FromString(record).features.feature["image"].bytes_list.value[0] for record in records]
+def _requests(probes: Path, batches: list[int]) -> Iterator[tuple[str, dict[str, Any]]]:
+    pixels = np.load(probes / PIXELS, allow_pickle=False)
+    given = {
+        "serving_default": ("examples", _strings(probes / PROBES)),
+        "images": ("images", pixels[..., 0] if pixels.shape[-1] == 1 else pixels),
+    }
+    if (probes / ENCODED).exists():
+        given["bytes"] = ("image_bytes", _strings(probes / ENCODED))
     for batch in batches:
-        yield "serving_default", {"examples": list(islice(cycle(records), batch))}
-        pixels = np.frombuffer(b"".join(islice(cycle(images), batch)), np.uint8)
-        yield "images", {"images": pixels.reshape(batch, *shape)}
+        for name, (key, values) in given.items():
+            yield name, {key: values[np.arange(batch) % len(values)]}
+
+
+def _strings(path: Path) -> "np.ndarray":
+    return np.array(list(tf.data.TFRecordDataset(str(path)).as_numpy_iterator()), object)

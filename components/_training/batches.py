@@ -1,6 +1,7 @@
-"""Transformed examples as `tf.data`: held in memory if they fit, streamed otherwise.
+"""Features as `tf.data`: held in memory as uint8 if they fit, streamed otherwise.
 
-The order of an epoch depends on seed and epoch alone, so a resumed training sees the same batches.
+The preprocessing graph, which is also part of the served model, scales images and encodes labels of each batch. The
+order of an epoch depends on seed and epoch alone, so a resumed training sees the same batches.
 """
 
 import math
@@ -15,9 +16,11 @@ from schemas.artifacts import Features
 with epy.lazy_imports():
     import numpy as np
     import tensorflow as tf
+    import tensorflow_transform as tft
 
 GROUP = 64  # steps that one call of the compiled training function makes, at most
-GROUP_BYTES = 64 * 2**20  # images of one call
+GROUP_BYTES = 64 * 2**20  # images of one call, as the network reads them
+FLOAT = 4  # bytes for each byte of uint8
 BUFFER = 20_000  # examples among which a streamed epoch is shuffled, at most
 BUFFER_BYTES = 256 * 2**20  # of them
 
@@ -47,7 +50,7 @@ class Batches:
     def group(self) -> int:
         """Steps per call: the size, up to GROUP, that drops the fewest examples per epoch. Each epoch drops others."""
         steps = self.count // self.batch
-        most = min(GROUP, steps, max(1, GROUP_BYTES // (self.batch * self._image_bytes)))
+        most = min(GROUP, steps, max(1, GROUP_BYTES // (self.batch * FLOAT * self._image_bytes)))
         return min(range(math.ceil(most / 2), most + 1), key=lambda size: (steps % size, -size))
 
     @property
@@ -59,39 +62,47 @@ class Batches:
         """The groups of one epoch, in the order of that epoch."""
         size = self.batch * self.group
         if self._in_memory is None:
-            streamed = self._streamed(number).batch(size, drop_remainder=True).map(self._parsed).map(self._grouped)
-            return streamed.apply(tf.data.experimental.assert_cardinality(self.calls)).prefetch(2)
-        images, labels = self._in_memory
-        order = np.random.default_rng([self.seed, number]).permutation(self.count)
-        picks = tf.data.Dataset.from_tensor_slices(order[: self.calls * size].reshape(self.calls, size))
-        taken = picks.map(lambda i: self._grouped(tf.gather(images, i), tf.gather(labels, i)))
-        return taken.apply(tf.data.experimental.assert_cardinality(self.calls)).prefetch(2)
+            taken = self._streamed(number).batch(size, drop_remainder=True).map(self._parsed)
+        else:
+            images, labels = self._in_memory
+            order = np.random.default_rng([self.seed, number]).permutation(self.count)
+            picks = tf.data.Dataset.from_tensor_slices(order[: self.calls * size].reshape(self.calls, size))
+            taken = picks.map(lambda i: (tf.gather(images, i), tf.gather(labels, i)))
+        grouped = taken.map(self._preprocessed).map(self._grouped)
+        return grouped.apply(tf.data.experimental.assert_cardinality(self.calls)).prefetch(2)
 
     def validation(self) -> "tf.data.Dataset":
         """The validation split in plain batches."""
         count = self.features.splits["validation"].count
         records = tf.data.TFRecordDataset([str(path) for _, path, _ in self.features.shards("validation")])
         parsed = records.batch(self._at_once).map(self._parsed)
-        cached = parsed.cache() if count * self._image_bytes <= self.memory_mb * 2**20 else parsed.prefetch(1)
-        return cached.apply(tf.data.experimental.assert_cardinality(math.ceil(count / self._at_once)))
+        if count * self._image_bytes <= self.memory_mb * 2**20:
+            parsed = parsed.cache()
+        counted = tf.data.experimental.assert_cardinality(math.ceil(count / self._at_once))
+        return parsed.map(self._preprocessed).apply(counted).prefetch(1)
 
     @property
     def _image_bytes(self) -> int:
-        return 4 * math.prod(self.features.shape)
+        return math.prod(self.features.shape)
 
     @property
     def _at_once(self) -> int:
         """Images of a batch that is not trained on."""
-        return max(1, min(1000, GROUP_BYTES // self._image_bytes))
+        return max(1, min(1000, GROUP_BYTES // (FLOAT * self._image_bytes)))
 
     @cached_property
     def _in_memory(self) -> "tuple[tf.Tensor, tf.Tensor] | None":
+        """Pixels, string [count], and labels, int64 [count], of the whole split."""
         if self._image_bytes * self.count > self.memory_mb * 2**20:
             return None
         records = tf.data.TFRecordDataset([str(path) for _, path, _ in self.features.shards("train")])
         batches = list(records.batch(self._at_once).map(self._parsed, num_parallel_calls=2, deterministic=True))
         with tf.device("CPU"):
             return tf.concat([images for images, _ in batches], 0), tf.concat([labels for _, labels in batches], 0)
+
+    @cached_property
+    def _preprocess(self) -> Any:
+        return tft.TFTransformOutput(str(self.features.path)).transform_features_layer()
 
     def _streamed(self, number: int) -> "tf.data.Dataset":
         shards = [str(path) for _, path, _ in self.features.shards("train")]
@@ -100,11 +111,13 @@ class Batches:
         return tf.data.TFRecordDataset([shards[i] for i in order]).shuffle(buffer, seed=self.seed + number)
 
     def _parsed(self, records: Any) -> Any:
-        wide = tf.io.FixedLenFeature([self.features.classes], tf.float32)
-        label = wide if self.features.one_hot else tf.io.FixedLenFeature([], tf.int64)
-        columns = tf.io.parse_example(
-            records, {"image": tf.io.FixedLenFeature(self.features.shape, tf.float32), "label": label}
-        )
+        """(pixels string [batch], labels int64 [batch])."""
+        columns = {"image": tf.io.FixedLenFeature([], tf.string), "label": tf.io.FixedLenFeature([], tf.int64)}
+        parsed = tf.io.parse_example(records, columns)
+        return parsed["image"], parsed["label"]
+
+    def _preprocessed(self, images: Any, labels: Any) -> Any:
+        columns = self._preprocess({"image": images, "label": labels})
         return columns["image"], columns["label"]
 
     def _grouped(self, images: Any, labels: Any) -> Any:

@@ -1,13 +1,16 @@
-"""The served model: transform graph and network behind two signatures."""
+"""The served model: decoding, preprocessing and network behind its signatures."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from etils import epy
 
+from components._data import decoding
 from schemas import example
 from schemas.artifacts import Features
+from schemas.contract import Encoding
 from schemas.errors import ConfigurationError, StoreError, last_line
+from schemas.model_input import ModelInput
 
 with epy.lazy_imports():
     import tensorflow as tf
@@ -19,12 +22,14 @@ if TYPE_CHECKING:
     import keras
 
 
-def check_signature(path: Path, classes: int) -> None:
+def check_signature(path: Path, classes: int, encoding: Encoding) -> None:
     """Checks that a served SavedModel has the signature that `save` writes, without running it.
+
+    `encoding`: of the records that it will be given.
 
     Raises:
         StoreError: it cannot be read.
-        ConfigurationError: its inputs, outputs or number of classes differ.
+        ConfigurationError: its inputs, outputs, number of classes or encoding of images differ.
     """
     remedy = "Move that version away, or name another push.model."
     try:
@@ -39,6 +44,10 @@ def check_signature(path: Path, classes: int) -> None:
         raise ConfigurationError(f"{cause}; expected are examples and probabilities", remedy)
     if shape[-1].size != classes:
         cause = f"the served model {path} has {shape[-1].size} classes; the contract has {classes}"
+        raise ConfigurationError(cause, remedy)
+    takes: Encoding = "encoded" if "bytes" in graphs[0].signature_def else "raw"
+    if takes != encoding:
+        cause = f"the served model {path} takes {takes} images; the contract says encoding={encoding}"
         raise ConfigurationError(cause, remedy)
 
 
@@ -56,28 +65,44 @@ def check_loadable(path: Path) -> None:
 
 
 def save(network: "keras.Model", features: Features, path: Path) -> None:
-    """Writes a SavedModel. Both signatures return `probabilities` float32 [batch, classes] and `class` int64 [batch].
+    """Writes a SavedModel. All signatures return `probabilities` float32 [batch, classes] and `class` int64 [batch].
 
     serving_default: `examples`, string [batch], serialized records; only the feature `image` is read.
-    images: `images`, uint8 [batch, height, width], or [batch, height, width, channels] if there are several channels.
+    images: `images`, uint8 [batch, height, width], or [batch, height, width, channels] if there are several channels;
+    of any one size, unless records hold exactly the model's input.
+    bytes: `image_bytes`, string [batch], encoded images, if records hold encoded images.
     """
+    given = features.given or ModelInput(features.shape, features.shape)
     module = tf.Module()
     module.network = network
     module.transform = tft.TFTransformOutput(str(features.path)).transform_features_layer()
-    height, width, channels = features.shape
+    channels = features.shape[2]
 
-    def classify(images: Any) -> dict[str, Any]:
+    def classify(pixels: Any) -> dict[str, Any]:
+        return of_raw(example.to_bytes(pixels))
+
+    def of_raw(images: Any) -> dict[str, Any]:
         probabilities = network(module.transform({"image": images})["image"], training=False)
         return {"probabilities": probabilities, "class": tf.argmax(probabilities, -1)}
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "examples")])
     def serving_default(examples: Any) -> dict[str, Any]:
-        return classify(tf.io.parse_example(examples, {"image": example.feature_spec()["image"]})["image"])
+        parsed = tf.io.parse_example(examples, {"image": example.feature_spec()["image"]})
+        return of_raw(parsed["image"]) if given.as_recorded else classify(decoding.pixels(parsed["image"], given))
 
-    shape = [None, height, width] if channels == 1 else [None, height, width, channels]
+    size = features.shape[:2] if given.as_recorded else (None, None)
+    shape = [None, *size] if channels == 1 else [None, *size, channels]
 
     @tf.function(input_signature=[tf.TensorSpec(shape, tf.uint8, "images")])
     def images(images: Any) -> dict[str, Any]:
-        return classify(example.to_bytes(images))
+        return classify(decoding.fitted(images[..., tf.newaxis] if channels == 1 else images, given))
 
-    tf.saved_model.save(module, str(path), signatures={"serving_default": serving_default, "images": images})
+    signatures = {"serving_default": serving_default, "images": images}
+    if given.raw is None:
+
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "image_bytes")])
+        def from_bytes(image_bytes: Any) -> dict[str, Any]:
+            return classify(decoding.decoded(image_bytes, given))
+
+        signatures["bytes"] = from_bytes
+    tf.saved_model.save(module, str(path), signatures=signatures)

@@ -7,7 +7,8 @@ on the same inputs changes nothing.
 import contextlib
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from pipeline.engine.component import Unkeyed, component
 from pipeline.serving import PROVENANCE, ModelDirectory, Version
@@ -31,13 +32,11 @@ def served_data(statistics: Statistics, *, contract: Contract, directory: Unkeye
         stages = latest.provenance["stages"]
         facts = stages["transform"]["facts"]
         same = statistics.digest == stages["mix" if "mix" in stages else "describe"]["digest"]
-        served, wanted = (*facts["shape"], facts["classes"]), (*contract.shape, contract.classes)
+        served, wanted = _accepted(facts), _wanted(contract)
         labels = list(latest.provenance.get("labels") or ())
     if served != wanted:
-        sizes = ["{}x{}x{} in {} classes".format(*each) for each in (served, wanted)]
-        raise ConfigurationError(
-            f"{latest.path} serves images of {sizes[0]}; {contract.name} says {sizes[1]}", "Name another push.model."
-        )
+        cause = f"{latest.path} serves {served}; {contract.name} says {wanted}"
+        raise ConfigurationError(cause, "Name another push.model.")
     for label, name in enumerate(labels):
         if (
             name in contract.names and (now := contract.names.index(name)) != label
@@ -45,6 +44,20 @@ def served_data(statistics: Statistics, *, contract: Contract, directory: Unkeye
             cause = f"{name} is label {label} of {latest.path}; {contract.name} says that it is label {now}"
             raise ConfigurationError(cause, "Fix the schema, or name another push.model.")
     return _then("served_data", directory) if same else _now(latest)
+
+
+def _accepted(facts: dict[str, Any]) -> str:
+    """The images that a version takes, by the facts of its features. Version 0.1 states no `given`."""
+    raw = facts["given"]["raw"] if facts.get("given") else facts["shape"]
+    return _images(raw, facts["classes"])
+
+
+def _wanted(contract: Contract) -> str:
+    return _images(contract.largest if contract.encoding == "raw" else None, contract.classes)
+
+
+def _images(raw: Sequence[int] | None, classes: int) -> str:
+    return f"{'images of {}x{}x{}'.format(*raw) if raw else 'encoded images'} in {classes} classes"
 
 
 @component(kind="resolver")

@@ -8,6 +8,7 @@ from etils import epy
 
 from components._data.images import SUFFIXES, decoded, decoder
 from components.sources.reading import Batch, Piece, Place, Say, Split, batches, is_ignored
+from schemas.contract import Encoding
 from schemas.errors import DataError
 from schemas.settings.source import Folder
 from schemas.text import nfc, printable
@@ -74,19 +75,24 @@ class FolderReader:
                 pieces.append(Piece(feeds, split or "all", index, count, first, files, labels))
         return pieces
 
-    def read(self, piece: Piece) -> Iterator[Batch]:
-        decode, unreadable = decoder(0), list[tuple[str, str]]()
+    @property
+    def encoding(self) -> Encoding:
+        return "encoded"
 
-        def images() -> "Iterator[tuple[np.ndarray, int]]":
+    def read(self, piece: Piece, encoding: Encoding) -> Iterator[Batch]:
+        decode, unreadable = decoder(0, encoding), list[tuple[str, str]]()
+
+        def images() -> "Iterator[tuple[np.ndarray, int, bytes]]":
             for file, label in zip(piece.files, piece.labels, strict=True):
                 try:
-                    yield _image(decode, self._root / file), label
+                    image, content = _image(decode, self._root / file)
+                    yield image, label, content if encoding == "encoded" else b""
                 except DataError as error:
                     unreadable.append((file, error.cause))
 
         yield from batches(images())
         if unreadable:
-            yield Batch([], [], unreadable)
+            yield Batch([], [], [], unreadable)
 
     @property
     def _root(self) -> Path:
@@ -133,7 +139,7 @@ def _files(folder: Path) -> Iterator[Path]:
             yield path
 
 
-def _image(decode: "Callable[[bytes], np.ndarray]", path: Path) -> "np.ndarray":
+def _image(decode: "Callable[[bytes], np.ndarray]", path: Path) -> "tuple[np.ndarray, bytes]":
     name = printable(str(path))
     if path.suffix.lower() not in SUFFIXES:
         raise DataError(f"{name} is not an image; {', '.join(SUFFIXES)} are supported")
@@ -141,4 +147,4 @@ def _image(decode: "Callable[[bytes], np.ndarray]", path: Path) -> "np.ndarray":
         content = path.read_bytes()
     except OSError as error:
         raise DataError(f"{name} cannot be read: {error.strerror}") from error
-    return decoded(decode, content, name)
+    return decoded(decode, content, name), content

@@ -17,8 +17,9 @@ from typing import Literal
 
 from etils import epy
 
-from components._data.images import SUFFIXES, decoded, decoder
+from components._data.images import SUFFIXES, decoded, decoder, lossless
 from components.sources.reading import is_ignored
+from schemas.contract import Encoding
 from schemas.errors import DataError
 from schemas.settings.spans import LONGEST, READY, fit
 from schemas.text import nfc
@@ -135,23 +136,30 @@ def _pairs(files: list[Path]) -> Iterator[Piece]:
         yield Piece("idx", pair)
 
 
-def read(piece: Piece) -> Iterator[tuple["np.ndarray", int]]:
-    """(uint8 [height, width, channels], label) of each image. No image is empty.
+def read(piece: Piece, encoding: Encoding) -> Iterator[tuple["np.ndarray", int, bytes]]:
+    """(uint8 [height, width, channels], label, content) of each image. No image is empty.
+
+    `content`: the encoded image; empty if records hold raw pixels. Delivered pixels are encoded without loss.
 
     Raises:
         DataError: a file is damaged, or cannot be read; names it.
     """
     with _explained(piece.files[0]):
         if piece.kind == "images":
-            decode = decoder(0)
+            decode = decoder(0, encoding)
             for path, label in zip(piece.files, piece.labels, strict=True):
-                yield decoded(decode, Path(path).read_bytes(), path, FIX), label
-        elif piece.kind == "idx":
-            images, labels = _pair(*piece.files)
-            for image, label in zip(images, labels.tolist(), strict=True):
-                yield image if image.ndim == 3 else image[:, :, np.newaxis], label
-        else:
-            yield from _records(piece.files[0])
+                content = Path(path).read_bytes()
+                yield decoded(decode, content, path, FIX), label, content if encoding == "encoded" else b""
+            return
+        unpacked = _idx_images(piece) if piece.kind == "idx" else _records(piece.files[0], encoding)
+        for image, label, content in unpacked:
+            yield image, label, (content or lossless(image)) if encoding == "encoded" else b""
+
+
+def _idx_images(piece: Piece) -> Iterator[tuple["np.ndarray", int, bytes]]:
+    images, labels = _pair(*piece.files)
+    for image, label in zip(images, labels.tolist(), strict=True):
+        yield image if image.ndim == 3 else image[:, :, np.newaxis], label, b""
 
 
 def _pair(*files: str) -> tuple["np.ndarray", "np.ndarray"]:
@@ -167,10 +175,10 @@ def _pair(*files: str) -> tuple["np.ndarray", "np.ndarray"]:
     return images, labels
 
 
-def _records(path: str) -> Iterator[tuple["np.ndarray", int]]:
+def _records(path: str, encoding: Encoding) -> Iterator[tuple["np.ndarray", int, bytes]]:
     """Records with `label` and `image`: encoded, or raw with `image/height`, `image/width` and `image/channels`."""
     _check_lengths(path)
-    decode = decoder(0)
+    decode = decoder(0, encoding)
     spec = {
         name: tf.io.FixedLenFeature([], tf.int64, -1)
         for name in ("label", "image/height", "image/width", "image/channels")
@@ -182,10 +190,8 @@ def _records(path: str) -> Iterator[tuple["np.ndarray", int]]:
             shape = [int(features[f"image/{side}"]) for side in ("height", "width", "channels")]
             content = features["image"]
             raw = min(shape) > 0 and len(content) == math.prod(shape)  # numpy's product wraps around
-            yield (
-                np.frombuffer(content, np.uint8).reshape(shape) if raw else decoded(decode, content, path, FIX),
-                int(features["label"]),
-            )
+            image = np.frombuffer(content, np.uint8).reshape(shape) if raw else decoded(decode, content, path, FIX)
+            yield image, int(features["label"]), b"" if raw else content
     except tf.errors.OpError as error:
         raise DataError(
             f"{path} is cut short or altered, or holds a record without image and label: {error.message}", FIX

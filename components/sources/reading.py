@@ -3,7 +3,7 @@
 reader = open_source(settings, place)     # components.sources
 reader.prepare(print)
 for piece in reader.pieces():
-    for batch in reader.read(piece): ...     # Batch(images, labels, unreadable)
+    for batch in reader.read(piece, "raw"): ...     # Batch(images, labels, contents, unreadable)
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -11,12 +11,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
+from schemas.contract import Encoding
 from schemas.example import BATCH_BYTES
 from schemas.settings.source import Folder, Tfds
 
 if TYPE_CHECKING:
     import numpy as np
 
+SMALL = 64  # pixels of a side up to which images of one size are recorded raw: decoding takes longer than reading
 T = TypeVar("T")
 Say = Callable[[str], None]
 Split = Literal["train", "validation", "test"]
@@ -53,10 +55,14 @@ class Piece:
 
 @dataclass(frozen=True)
 class Batch:
-    """Images, uint8 [height, width, channels], with their labels; and (file, reason) of each that cannot be read."""
+    """Images, uint8 [height, width, channels], with their labels; and (file, reason) of each that cannot be read.
+
+    contents: the images as they were delivered; empty bytes each, if only the pixels are recorded.
+    """
 
     images: "list[np.ndarray]"
     labels: list[int]
+    contents: list[bytes]
     unreadable: list[tuple[str, str]] = field(default_factory=list)
 
 
@@ -65,10 +71,10 @@ def is_ignored(path: Path) -> bool:
     return path.name.startswith(".") or path.name.lower() in ("thumbs.db", "desktop.ini")
 
 
-def batches(images: "Iterable[tuple[np.ndarray, int]]") -> Iterator[Batch]:
-    """Batches as `grouped` bounds them."""
-    for group in grouped(images, lambda pair: pair[0].nbytes):
-        yield Batch([image for image, _ in group], [label for _, label in group])
+def batches(images: "Iterable[tuple[np.ndarray, int, bytes]]") -> Iterator[Batch]:
+    """Batches of (image, label, content), as `grouped` bounds them."""
+    for group in grouped(images, lambda each: each[0].nbytes):
+        yield Batch(*map(list, zip(*group, strict=True)))
 
 
 def grouped(items: Iterable[T], size: Callable[[T], int], most: int = BATCH_BYTES) -> Iterator[list[T]]:
@@ -117,5 +123,9 @@ class Reader(Protocol):
             DataError: a split is missing, or splits share images.
         """
 
-    def read(self, piece: Piece) -> Iterator[Batch]:
-        """The images of a piece, in order."""
+    def read(self, piece: Piece, encoding: Encoding) -> Iterator[Batch]:
+        """The images of a piece, in order. `encoding`: how they are recorded."""
+
+    @property
+    def encoding(self) -> Encoding:
+        """How images are recorded if no contract states it: raw only if the source states a small fixed size."""

@@ -10,7 +10,8 @@ from etils import epy
 
 from components._data.images import decoder
 from components.sources import tfds_builder
-from components.sources.reading import Batch, Piece, Place, Say, Split, batches, grouped
+from components.sources.reading import SMALL, Batch, Piece, Place, Say, Split, batches, grouped
+from schemas.contract import Encoding
 from schemas.errors import DataError
 from schemas.settings.source import Tfds
 
@@ -70,13 +71,21 @@ class TfdsReader:
             )
         return pieces
 
-    def read(self, piece: Piece) -> Iterator[Batch]:
+    @property
+    def encoding(self) -> Encoding:
+        builder = self._builder
+        height, width, _ = builder.info.features[tfds_builder.keys(builder, self.settings)[0]].shape
+        return "raw" if height and width and max(height, width) <= SMALL else "encoded"
+
+    def read(self, piece: Piece, encoding: Encoding) -> Iterator[Batch]:
         part, builder = tfds.even_splits(piece.of, piece.count)[piece.index], self._builder
         keys = tfds_builder.keys(builder, self.settings)
-        decode = decoder(builder.info.features[keys[0]].shape[2] or 0)
+        channels = builder.info.features[keys[0]].shape[2] or 0
+        decode = decoder(channels if encoding == "raw" else 0, encoding)
         by_file = builder.info.file_format is tfds.core.FileFormat.TFRECORD
         for contents, labels in self._by_file(part, *keys) if by_file else self._by_tfds(part, *keys):
-            yield from batches(zip(map(decode, contents), labels.tolist(), strict=True))
+            kept = contents.tolist() if encoding == "encoded" else itertools.repeat(b"", len(contents))
+            yield from batches(zip(map(decode, contents), labels.tolist(), kept, strict=True))
 
     @property
     def _builder(self) -> Any:

@@ -83,10 +83,10 @@ def init(
     from pipeline.runs.context import Place
 
     draft = project_draft.write(source, out, Place(root, database, wait, verbose))
-    height, width, channels = draft.size
     counts = sorted(draft.labels.items(), key=lambda pair: pair[1])
     print(f"images    {', '.join(f'{count:,} {split}' for split, count in draft.images.items())}")
-    print(f"size      {height} x {width}, {channels} channel{'s'[: channels != 1]}")
+    height, width, channels = (f"{low} to {high}" if low < high else f"{low}" for low, high in draft.sides.values())
+    print(f"size      {height} x {width}, {channels} channel{'s'[: channels != '1']}")
     (rarest, fewest), (commonest, most) = counts[0], counts[-1]
     print(f"labels    {len(counts):,}; in train, {fewest:,} ({rarest}) to {most:,} ({commonest})")
     if draft.unreadable:

@@ -12,7 +12,7 @@ from components.describe import describe
 from components.ingest import ingest
 from components.resolvers.source_data import source_data
 from components.sources import open_source
-from components.sources.reading import place_of
+from components.sources.reading import SMALL, place_of
 from pipeline.config import Config
 from pipeline.engine.plan import Planner, Rerun
 from pipeline.lineage.states import RunState
@@ -22,9 +22,11 @@ from pipeline.store import Store
 from schemas import files
 from schemas import statistics as stats
 from schemas.artifacts import Statistics
-from schemas.contract import DRAFT
+from schemas.contract import DRAFT, Encoding
 from schemas.errors import ConfigurationError
 from schemas.settings.source import Folder, Tfds
+
+SIDES = ("height", "width", "channels")
 
 with epy.lazy_imports():
     from google.protobuf import text_format
@@ -43,7 +45,7 @@ def write(config: Config, place: Place, path: Path) -> None:
     with described(source, place, "schema infer", config.notify) as (_, statistics):
         head = f"{DRAFT}: inferred from the train split of {source.title}. Read it, correct it, remove this line.\n\n"
         names = open_source(source, place_of(source)).labels()
-        save(path, head + text(statistics.by_split()["train"], names))
+        save(path, head + text(statistics.by_split(), names))
 
 
 @contextlib.contextmanager
@@ -52,7 +54,8 @@ def described(
 ) -> Iterator[tuple[RunContext, Statistics]]:
     """A run that ingests and describes a dataset, with the statistics. It ends as drafted after the `with` block."""
     data = source_data(source=source, place=place_of(source), digests=place.digests)
-    node, store = describe(examples=ingest(data=data, source=source, place=place_of(source))), Store(place.root)
+    examples = ingest(data=data, source=source, place=place_of(source), encoding=None)
+    node, store = describe(examples=examples), Store(place.root)
     planner = Planner.of(store, Rerun(), node)
     request = Request(f"{command} {source.title}", command, planner.order, notify)
     with RunContext.begin(place, store, request) as run:
@@ -78,24 +81,29 @@ def check(path: Path) -> None:
         raise ConfigurationError(f"{path.parent} is not writable", "Name another file with --out.")
 
 
-def text(train: "stats.pb.DatasetFeatureStatistics", names: Sequence[str]) -> str:
-    """A schema that the train split satisfies. `names`: the dataset's names of the labels."""
-    schema = pb.Schema()
+def text(splits: "dict[str, stats.pb.DatasetFeatureStatistics]", names: Sequence[str]) -> str:
+    """A schema that the data satisfies. `names`: the dataset's names of the labels."""
+    schema, train, encoding = pb.Schema(), splits["train"], encoding_of(splits)
     if list(names) != [str(label) for label in range(len(names))]:
         schema.string_domain.add(name="label", value=names)
     image = schema.feature.add(name="image", type=pb.BYTES)
     image.image_domain.SetInParent()
-    image.annotation.tag.extend(["encoding=raw", "dtype=uint8"])
+    image.annotation.tag.append(f"encoding={encoding}")
+    if encoding == "raw":
+        image.annotation.tag.append("dtype=uint8")
     image.skew_comparator.jensen_shannon_divergence.threshold = 0.01
     image.drift_comparator.jensen_shannon_divergence.threshold = 0.02
-    for name in ("image/height", "image/width", "image/channels", "label"):
-        feature = schema.feature.add(name=name, type=pb.INT)
-        seen = [int(value) for value in stats.values(train, name)]
-        feature.int_domain.min, feature.int_domain.max = min(seen), max(seen)
-        if name == "label":
-            feature.int_domain.min, feature.int_domain.is_categorical = 0, True
-            feature.int_domain.max = max(*seen, len(names) - 1)  # train may lack the last label
-            feature.skew_comparator.infinity_norm.threshold = feature.drift_comparator.infinity_norm.threshold = 0.03
+    for side in SIDES:
+        domain = schema.feature.add(name=f"image/{side}", type=pb.INT).int_domain
+        domain.min, domain.max = _range(side, [size for split in splits.values() for size in sides(split, side)])
+    if encoding == "encoded":
+        formats = {value for split in splits.values() for value in stats.values(split, "image/format")}
+        schema.feature.add(name="image/format", type=pb.BYTES).string_domain.value.extend(sorted(formats))
+    seen = [int(value) for value in stats.values(train, "label")]
+    label = schema.feature.add(name="label", type=pb.INT)
+    label.int_domain.min, label.int_domain.is_categorical = 0, True
+    label.int_domain.max = max(*seen, len(names) - 1)  # train may lack the last label
+    label.skew_comparator.infinity_norm.threshold = label.drift_comparator.infinity_norm.threshold = 0.03
     for name in ("source/dataset", "source/version", "source/split"):
         schema.feature.add(name=name, type=pb.BYTES)
     schema.feature.add(name="source/index", type=pb.INT).int_domain.min = 0
@@ -103,3 +111,21 @@ def text(train: "stats.pb.DatasetFeatureStatistics", names: Sequence[str]) -> st
         feature.presence.min_fraction = 1.0
         feature.shape.SetInParent()
     return str(text_format.MessageToString(schema))
+
+
+def encoding_of(splits: "dict[str, stats.pb.DatasetFeatureStatistics]") -> Encoding:
+    """Raw for small images of one size, which take longer to decode than to read."""
+    found = {side: {size for split in splits.values() for size in sides(split, side)} for side in SIDES}
+    small = max(found["height"] | found["width"]) <= SMALL
+    return "raw" if small and all(len(sizes) == 1 for sizes in found.values()) else "encoded"
+
+
+def sides(split: "stats.pb.DatasetFeatureStatistics", side: str) -> list[int]:
+    """The heights, widths or numbers of channels of a split's images."""
+    return [int(value) for value in stats.values(split, f"image/{side}")]
+
+
+def _range(side: str, found: list[int]) -> tuple[int, int]:
+    """Images to come may be smaller or larger than the sample, unless it has one size. Channels are not a size."""
+    low, high = min(found), max(found)
+    return (low, high) if side == "channels" or low == high else (max(1, low // 2), 2 * high)

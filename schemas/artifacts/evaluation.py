@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 PREDICTIONS = "predictions"
 GALLERY, GALLERY_IMAGES = "gallery.json", "gallery.npy"
+PROBES, ENCODED, PIXELS, PROBABILITIES = "probes.tfrecord", "encoded.tfrecord", "pixels.npy", "probes.npy"
 CANDIDATE, BASELINE, BEST = "candidate", "baseline", "best"  # the models of an evaluation
 FEW, WORST = 3, 10  # refusals of one gate that are stated one by one; of more, as many are named
 _NAMES = {"came": "measured", "words": "reason"}  # keys of gates.json since version 0.1
@@ -90,7 +91,8 @@ class Evaluation(Gate):
 
     Files: `tfma/` (a complete TFMA output), `predictions/*.parquet` (index, label, probabilities, and those of the
     models it was compared with), `metrics.json`, `comparisons.json`, `gates.json`, `gallery.json` and `gallery.npy`
-    (images for the report), `probes.tfrecord` and `probes.npy` (a few raw records and the probabilities given to them).
+    (images for the report), `probes.tfrecord`, `encoded.tfrecord`, `pixels.npy` and `probes.npy` (a few records, the
+    same images as the other signatures take them, and the probabilities given to them).
     """
 
     accuracy: float  # on the test split, in [0, 1]

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from schemas.artifacts.base import Artifact, Sharded
+from schemas.model_input import ModelInput
 from schemas.settings.train import Train
 
 HYPERPARAMETERS = "hyperparameters.json"
@@ -11,7 +12,7 @@ HYPERPARAMETERS = "hyperparameters.json"
 
 @dataclass(frozen=True)
 class Features(Sharded):
-    """Transformed examples of train and validation, and the graph that made them.
+    """Images of train and validation at the model's size, and the preprocessing graph.
 
     Files: `transform_fn/`, `transformed_metadata/` and `metadata/` (a tf.Transform output), and the shards.
     """
@@ -22,6 +23,7 @@ class Features(Sharded):
     classes: int
     one_hot: bool
     graph: str = ""  # digest of what `transform_fn/` computes
+    given: ModelInput | None = None  # how images of records became the features; None in versions before 0.2
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,29 @@
 """Preprocessing of image and label."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from schemas.settings.base import Settings
 
+Side = Annotated[int, Field(ge=1, le=4096)]
+
 
 class Transform(Settings):
-    """Preprocessing of image and label."""
+    """Preprocessing of image and label. Its graph is part of the served model."""
 
+    size: Annotated[list[Side], Field(min_length=2, max_length=2)] | None = Field(
+        None, description="height and width of the model's input; absent: those of the contract, if it states one size"
+    )
+    fit: Literal["crop", "pad", "stretch"] = Field(
+        "crop", description="crop the centre, pad with the background, or stretch images of another aspect ratio"
+    )
+    channels: Literal[1, 3] | None = Field(
+        None, description="channels of the model's input: 1 is grey, 3 is RGB; absent: as the contract states"
+    )
+    background: Literal["white", "black"] = Field(
+        "white", description="colour behind transparent pixels and of the padding"
+    )
     scale: Literal["unit", "standardize"] = Field(
         "unit", description="divide by 255, or mean 0 and variance 1 per channel over train"
     )

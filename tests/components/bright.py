@@ -1,29 +1,33 @@
 """A dataset so small that a training takes a second: 60 images to train on, 40 to validate on, bright or dark."""
 
+import dataclasses
+import shutil
+import tempfile
 from pathlib import Path
 
 import numpy as np
-import tensorflow as tf
 
-from schemas.artifacts import Features
+from components.transform import transform
+from schemas.artifacts import Features, Verdict
 from schemas.settings.train import Mlp, Optimizer, Train
+from schemas.settings.transform import Transform
 from tests.components import pictures
+from tests.conftest import lent
 
 # With dropout, so that nothing is compiled: that takes longer than the training.
 TRAIN = Train(model=Mlp(layers=[4], dropout=0.1), optimizer=Optimizer(name="sgd", learning_rate=0.1), batch_size=20)
 
 
-def features(folder: Path) -> Features:
-    """Images of 4 x 4 pixels in 2 classes."""
+def features(folder: Path, shape: tuple[int, int, int] = (4, 4, 1), train: int = 60) -> Features:
+    """Images in 2 classes, by the real transform, in three shards a split."""
     random, splits = np.random.default_rng(1), {}
-    for split, count in (("train", 60), ("validation", 40)):
-        records = []
-        for i in range(count):
-            message = tf.train.Example()
-            message.features.feature["image"].float_list.value.extend(
-                (random.random(16) * 0.9 + 0.1 * (i % 2)).tolist()
-            )
-            message.features.feature["label"].int64_list.value.append(i % 2)
-            records.append(message.SerializeToString(deterministic=True))
-        splits[split] = pictures.write(folder, split, records)
-    return Features(folder, splits=splits, shape=(4, 4, 1), classes=2, one_hot=False)
+    for split, count in (("train", train), ("validation", 40)):
+        labels = np.arange(count) % 2
+        shares = random.random((count, *shape)) * 0.9 + 0.1 * labels[:, None, None, None]
+        splits[split] = (np.round(255 * shares).astype(np.uint8), labels)
+    with tempfile.TemporaryDirectory() as scratch:
+        examples, run = pictures.examples(Path(scratch) / "examples", 3, **splits), lent(Path(scratch) / "transform")
+        contract, passed = pictures.contract(shape, 2), Verdict(run.out, passed=True)
+        made = transform.function(examples, passed, contract=contract, settings=Transform(), run=run)
+        shutil.copytree(run.out, folder, dirs_exist_ok=True)
+    return dataclasses.replace(made, path=folder)

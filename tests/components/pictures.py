@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
+import tensorflow_transform as tft
 
 from components._data import shard_files
 from schemas import example
-from schemas.artifacts import Examples, Split
+from schemas.artifacts import Examples, Features, Split
 from schemas.contract import Contract
 
 SHAPE, CLASSES, NAMES = (8, 10, 3), 3, ["red", "green", "blue"]
@@ -111,7 +112,7 @@ def write(path: Path, split: str, records: list[bytes], shards: int = 1) -> Spli
     return Split(tuple(names), tuple(map(len, parts)))
 
 
-def records(of: Examples, split: str) -> list[bytes]:
+def records(of: Examples | Features, split: str) -> list[bytes]:
     """All records of a split, in order."""
     return [record for _, path, count in of.shards(split) for batch in example.read(path, count) for record in batch]
 
@@ -125,6 +126,22 @@ def images(of: Examples, split: str) -> np.ndarray:
     found = columns(of, split)
     shape = [int(found[f"image/{side}"][0]) for side in ("height", "width", "channels")]
     return np.frombuffer(b"".join(found["image"].tolist()), np.uint8).reshape(-1, *shape)
+
+
+def stored(features: Features, split: str) -> tuple[np.ndarray, np.ndarray]:
+    """(pixels uint8, labels int64) of the shards."""
+    spec = {"image": tf.io.FixedLenFeature([], tf.string), "label": tf.io.FixedLenFeature([], tf.int64)}
+    found = tf.io.parse_example(records(features, split), spec)
+    pixels = np.frombuffer(b"".join(found["image"].numpy()), np.uint8).reshape(-1, *features.shape)
+    return pixels, found["label"].numpy()
+
+
+def preprocessed(features: Features, split: str) -> tuple[np.ndarray, np.ndarray]:
+    """(images, labels) of a split as the model reads them: by the preprocessing graph."""
+    pixels, labels = stored(features, split)
+    layer = tft.TFTransformOutput(str(features.path)).transform_features_layer()
+    found = layer({"image": example.to_bytes(tf.constant(pixels)), "label": tf.constant(labels)})
+    return found["image"].numpy(), found["label"].numpy()
 
 
 def without(record: bytes, feature: str) -> bytes:
@@ -141,7 +158,22 @@ def contract(shape: tuple[int, int, int] = SHAPE, classes: int = CLASSES) -> Con
         feature = f'"image/{side}" type: INT presence {{ min_fraction: 1.0 }} shape {{}} int_domain '
         text = text.replace(f"{feature}{{ min: {old} max: {old} }}", f"{feature}{{ min: {new} max: {new} }}")
     made = Contract("own.pbtxt", text.replace("min: 0 max: 9", f"min: 0 max: {classes - 1}"))
-    assert (made.shape, made.classes) == (shape, classes)
+    assert (made.largest, made.classes) == (shape, classes)
+    return made
+
+
+def encoded_contract(
+    heights: tuple[int, int], widths: tuple[int, int], channels: tuple[int, int] = (1, 4), classes: int = CLASSES
+) -> Contract:
+    """A contract of encoded images whose sides are in these ranges."""
+    text = contract(classes=classes).text.replace('tag: "encoding=raw" tag: "dtype=uint8"', 'tag: "encoding=encoded"')
+    for side, only, (low, high) in zip(
+        ("height", "width", "channels"), SHAPE, (heights, widths, channels), strict=True
+    ):
+        feature = f'"image/{side}" type: INT presence {{ min_fraction: 1.0 }} shape {{}} int_domain '
+        text = text.replace(f"{feature}{{ min: {only} max: {only} }}", f"{feature}{{ min: {low} max: {high} }}")
+    made = Contract("own.pbtxt", text)
+    assert (made.encoding, made.smallest) == ("encoded", (heights[0], widths[0], channels[0]))
     return made
 
 

@@ -135,7 +135,7 @@ def test_one_bad_span_is_kept_out_in_words_and_the_others_go_on(form, spoil, kin
 
 def test_what_nobody_thought_of_is_said_with_its_type():
     with pytest.raises(DataError, match=r"^data: a\0b cannot be read: ValueError: embedded null byte"):
-        list(read(Piece("records", ("a\0b",))))
+        list(read(Piece("records", ("a\0b",)), "raw"))
 
 
 def test_a_label_that_int64_just_holds_is_read_and_judged(tmp_path, digits, lend, sample_statistics, mnist):
@@ -189,14 +189,14 @@ def test_a_span_that_may_not_be_read_stops_no_plan_and_says_so(inside, denied, r
     images, labels = digits
     spans.deliver(public, "span-1", images, labels)
     span = spans.deliver(public, "span-2", images[:1], np.array([3]))
-    list(read(pieces(span, [], 10)[0]))  # what is imported lazily is imported as root
+    list(read(pieces(span, [], 10)[0], "raw"))  # what is imported lazily is imported as root
     (span / inside).chmod(0)
     with nobody():
         arrivals = come(public, ready=ready)
         with pytest.raises(
             DataError, match=f"^data: {re.escape(str(span / denied))} cannot be read: Permission denied"
         ):
-            list(read(pieces(span, [], 10)[0]))
+            list(read(pieces(span, [], 10)[0], "raw"))
     assert list(arrivals.spans) == ["span-1", "span-2"]
     (span / inside).chmod(0o755)
     assert come(public, ready=ready).spans["span-2"] != arrivals.spans["span-2"]  # it is read again
@@ -233,7 +233,7 @@ def test_an_image_that_goes_while_it_is_read_is_named(tmp_path, digits):
     with pytest.raises(
         DataError, match=f"^data: {re.escape(found[0].files[0])} cannot be read: No such file or directory"
     ):
-        list(read(found[0]))
+        list(read(found[0], "raw"))
 
 
 def test_a_full_disk_is_no_fault_of_the_span(tmp_path, digits):
@@ -246,7 +246,7 @@ def test_a_full_disk_is_no_fault_of_the_span(tmp_path, digits):
     resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, before[1]))
     try:
         with pytest.raises(Exception, match="File too large") as error:
-            write_piece(task, str(out.parent), (0, 0))
+            write_piece(task, str(out.parent), (0, 0), "raw")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert not isinstance(error.value, DataError)

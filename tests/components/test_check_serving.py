@@ -96,7 +96,7 @@ def test_a_model_is_warmed_up_with_real_examples_through_both_signatures(model, 
 
 
 def test_more_images_than_there_are_probes_are_the_first_ones_again(evaluation, tmp_path):
-    warmup.write(tmp_path / "requests", "digits", evaluation.path / "probes.tfrecord", [40], [28, 28])
+    warmup.write(tmp_path / "requests", "digits", evaluation.path, [40])
     by_records, by_images = tf.data.TFRecordDataset(str(tmp_path / "requests")).as_numpy_iterator()
     records = tf.make_ndarray(PredictionLog.FromString(by_records).predict_log.request.inputs["examples"])
     images = tf.make_ndarray(PredictionLog.FromString(by_images).predict_log.request.inputs["images"])

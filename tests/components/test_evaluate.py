@@ -24,6 +24,7 @@ from schemas.artifacts import Best, Served, Statistics
 from schemas.errors import ConfigurationError, DataError, StoreError
 from schemas.gates.budget import Budget
 from schemas.gates.paired import Paired
+from schemas.model_input import ModelInput
 from schemas.settings.evaluate import Evaluate
 from schemas.settings.gates import Gates
 from schemas.settings.train import Mlp, Train
@@ -80,7 +81,8 @@ def alone(model, few, mnist, tmp_path_factory):
     return evaluated(model, few, lent(tmp_path_factory.mktemp("alone")), mnist)
 
 
-PLAN = EvaluationPlan((28, 28, 1), 10, (("label",),), {}, (), 0.0, frozenset(), None, confidence=0.95, min_examples=30)
+DIGITS = ModelInput((28, 28, 1), (28, 28, 1))
+PLAN = EvaluationPlan(DIGITS, 10, (("label",),), {}, (), 0.0, frozenset(), None, confidence=0.95, min_examples=30)
 
 
 def predicted(evaluation, column="probabilities"):

@@ -13,6 +13,7 @@ from components._evaluation.gallery import leave
 from schemas import example
 from schemas.artifacts import Examples
 from schemas.errors import GatelineError
+from schemas.model_input import ModelInput
 from tests.components import pictures
 
 CLASSES, SHAPE = 5, (3, 4, 2)
@@ -59,7 +60,14 @@ class Split:
             first += count
 
     def gallery(self, leaked: frozenset[int] = frozenset()) -> tuple[dict[str, list[dict[str, Any]]], np.ndarray]:
-        leave(self.examples, self.out / "predictions", self.out, self.answers["probabilities"].shape[1], leaked)
+        leave(
+            self.examples,
+            self.out / "predictions",
+            self.out,
+            ModelInput(SHAPE, SHAPE),
+            self.answers["probabilities"].shape[1],
+            leaked,
+        )
         entries = json.loads((self.out / "gallery.json").read_text(encoding="utf-8"), parse_constant=pytest.fail)
         return entries, np.load(self.out / "gallery.npy")
 
@@ -134,7 +142,7 @@ def test_images_that_leaked_are_not_shown(tmp_path):
     assert not {e["index"] for name in entries for e in entries[name]} & leaked
     assert len(images) == len({e["index"] for name in entries for e in entries[name]})
     nothing, images = split.gallery(frozenset(split.index.tolist()))
-    assert (nothing, images.shape) == ({"mistakes": [], "lost": [], "gained": [], "samples": []}, (0, 0, 0, 0))
+    assert (nothing, images.shape) == ({"mistakes": [], "lost": [], "gained": [], "samples": []}, (0, *SHAPE))
 
 
 def _kept(entries: list[dict[str, Any]], leaked: frozenset[int]) -> list[dict[str, Any]]:
@@ -177,13 +185,12 @@ def test_an_image_that_does_not_fill_its_size_is_left_out(tmp_path):
     whole, _ = split.gallery()
     [(_, path, count)] = split.examples.shards("test")
     [records] = example.read(path, count)
-    for row, change in ((0, b"short"), (1, b""), (2, None)):
+    for row, change in enumerate((b"short", b"", None)):
         message = pictures.tf.train.Example.FromString(records[row])
         if change is None:
-            message.features.feature["image/height"].int64_list.value[0] = -SHAPE[0]
-            message.features.feature["image/width"].int64_list.value[0] = -SHAPE[1]
+            del message.features.feature["image"]
         else:
-            message.features.feature["image"].bytes_list.value[0] = change
+            message.features.feature["image"].bytes_list.value[:] = [change]
         records[row] = message.SerializeToString(deterministic=True)
     pictures.write(split.examples.path, "test", records)
     entries, images = split.gallery()
@@ -202,7 +209,7 @@ def test_a_model_without_mistakes_leaves_samples_alone(tmp_path):
 def test_a_split_without_images_leaves_an_empty_gallery(tmp_path):
     entries, images = Split(tmp_path, 0, probabilities=answers(0, 3)).gallery()
     assert entries == {"mistakes": [], "lost": [], "gained": [], "samples": []}
-    assert images.shape == (0, 0, 0, 0)
+    assert images.shape == (0, *SHAPE)
 
 
 def test_of_two_classes_both_are_the_top(tmp_path):

@@ -151,7 +151,7 @@ def test_a_model_of_other_images_is_not_what_is_served(tmp_path, shelf, lend):
         served_data.function(made(tmp_path, "b")["statistics"], contract=colour, **shelf)
     assert (
         refused.value.cause
-        == f"{version.path} serves images of 28x28x1 in 10 classes; colour.pbtxt says 28x28x3 in 10 classes"
+        == f"{version.path} serves images of 28x28x1 in 10 classes; colour.pbtxt says images of 28x28x3 in 10 classes"
     )
     assert refused.value.remedy == "Name another push.model."
 

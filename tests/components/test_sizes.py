@@ -12,6 +12,7 @@ from components._training.batches import Batches
 from schemas import example, statistics
 from schemas.artifacts import Features, Split
 from schemas.errors import DataError
+from schemas.model_input import ModelInput
 from tests.components import pictures
 
 
@@ -31,7 +32,8 @@ def test_corrupted_images_come_in_batches_of_bounded_size(tmp_path):
     made = pictures.examples(tmp_path / "own", test=(images, np.arange(40) % 4))
     [(_, path, count)] = made.shards("test")
     plan = evaluator.EvaluationPlan(
-        shape=(side, side, 3), classes=4, slicings=(("label",),), derived={}, corruptions=("shift", "noise", "blur"),
+        given=ModelInput((side, side, 3), (side, side, 3)), classes=4,
+        slicings=(("label",),), derived={}, corruptions=("shift", "noise", "blur"),
         corrupted=1.0, leaked=frozenset(), fresh=None, confidence=0.95, min_examples=1,
     )  # fmt: skip
     sizes, corrupted = [], set()

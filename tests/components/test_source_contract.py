@@ -59,7 +59,7 @@ def test_pieces_are_numbered_and_name_the_splits_that_they_feed(reader):
 def test_a_reader_goes_to_a_worker_and_reads_the_same_there(reader):
     copied = pickle.loads(pickle.dumps(reader))
     for piece in reader.pieces()[:2]:
-        for one, other in zip(reader.read(piece), copied.read(piece), strict=True):
+        for one, other in zip(reader.read(piece, "raw"), copied.read(piece, "raw"), strict=True):
             assert one.labels == other.labels
             assert all(np.array_equal(a, b) for a, b in zip(one.images, other.images, strict=True))
 
@@ -67,7 +67,7 @@ def test_a_reader_goes_to_a_worker_and_reads_the_same_there(reader):
 def test_images_are_bytes_with_channels_and_labels_have_names(reader):
     names, seen = reader.labels(), set()
     for piece in reader.pieces():
-        for batch in reader.read(piece):
+        for batch in reader.read(piece, "raw"):
             assert len(batch.images) == len(batch.labels)
             assert sum(image.nbytes for image in batch.images[:-1]) < BATCH_BYTES
             assert all(image.dtype == np.uint8 and image.ndim == 3 for image in batch.images)

@@ -22,6 +22,7 @@ record = st.fixed_dictionaries(
         "image/width": st.integers(-1, 3),
         "image/channels": st.sampled_from([-1, 1, 3]),
         "label": st.integers(-1, 4),
+        "image/format": st.sampled_from([b"", b"png", b"jpeg"]),
         "source/dataset": st.sampled_from([b"", b"mnist", b"own"]),
         "source/version": st.sampled_from([b"1.0.0", b"2.0.0"]),
         "source/split": st.sampled_from([b"train", b"test"]),
@@ -76,6 +77,7 @@ def test_image_statistics_count_what_is_there(records):
     assert found.malformed == sum(len(image) not in (0, size) for image, size in zip(images, sides, strict=True))
     assert found.constant == sum(len(set(image)) == 1 for image in images)
     assert found.image_bytes == sum(map(len, images))
+    assert found.formats.total() == sum(r["image/format"] != b"" for r in records)
     assert found.labels.total() == sum(r["label"] >= 0 for r in records)
     assert found.pixels.total == found.image_bytes
 

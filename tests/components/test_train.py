@@ -9,6 +9,7 @@ import tensorflow as tf
 import tensorflow_transform as tft
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from components._training.batches import Batches
 from components._training.training import Training
 from components.train import train
 from components.transform import transform
@@ -16,7 +17,7 @@ from schemas.artifacts import Served
 from schemas.errors import Refused
 from schemas.settings.train import Cnn, EarlyStopping, Mlp, Optimizer, Train
 from schemas.settings.transform import Transform
-from tests.components import pictures
+from tests.components import bright, pictures
 from tests.conftest import configured, lent
 
 # A rate so high that the second epoch is worse than the first: the best weights are not the last ones.
@@ -123,14 +124,14 @@ def test_early_stopping_keeps_the_best_weights(features, lend):
     assert model.validation_accuracy == max(seen)
     assert len(seen) == model.epochs == seen.index(max(seen)) + 1 + 2 < 30
     network = keras.models.load_model(model.path / "model.keras")
-    images, labels = transformed(features, "validation")
+    images, labels = pictures.preprocessed(features, "validation")
     accuracy = (network.predict(images, verbose=0).argmax(1) == labels).mean()
     assert accuracy == pytest.approx(max(seen), abs=1e-6)
     assert accuracy > seen[-1]
 
 
 def test_without_early_stopping_the_last_weights_are_kept(features, model):
-    images, labels = transformed(features, "validation")
+    images, labels = pictures.preprocessed(features, "validation")
     accuracy = (
         keras.models.load_model(model.path / "model.keras").predict(images, verbose=0).argmax(1) == labels
     ).mean()
@@ -196,37 +197,20 @@ def test_training_learns(model):
     assert model.validation_accuracy > 0.7
 
 
-def transformed(features, split):
-    spec = tft.TFTransformOutput(str(features.path)).transformed_feature_spec()
-    found = tf.io.parse_example(pictures.records(features, split), spec)
-    return found["image"].numpy(), found["label"].numpy()
+@pytest.fixture(scope="module")
+def large(tmp_path_factory):
+    """1,600 images of 28 x 28 make 1.25 MB, more than the megabyte that the tests allow; in three shards."""
+    return bright.features(tmp_path_factory.mktemp("large"), (28, 28, 1), 1600)
 
 
-def test_a_train_split_larger_than_memory_is_streamed(tmp_path, lend):
-    """600 images of 28x28 make 1.8 MB, more than the megabyte allowed; in three shards."""
-    folder = tmp_path / "large"
-    made = {}
-    random = np.random.default_rng(1)
-    folder.mkdir()
-    for split, count in (("train", 600), ("validation", 60)):
-        records = []
-        for i in range(count):
-            message = tf.train.Example()
-            message.features.feature["image"].float_list.value.extend((random.random(784) / 2 + 0.5 * (i % 2)).tolist())
-            message.features.feature["label"].int64_list.value.append(i % 2)
-            records.append(message.SerializeToString(deterministic=True))
-        made[split] = pictures.write(folder, split, records, 3)
-    from components._training.batches import Batches
-    from schemas.artifacts import Features
-
-    large = Features(folder, splits=made, shape=(28, 28, 1), classes=2, one_hot=False)
+def test_a_train_split_larger_than_memory_is_streamed(large):
     feeds = {mb: Batches(large, batch_size=50, seed=1, memory_mb=mb) for mb in (1, 1024)}
     epochs = {
         mb: [[label for _, labels in feed.epoch(n) for label in labels.numpy().ravel()] for n in (0, 1)]
         for mb, feed in feeds.items()
     }
     for orders in epochs.values():
-        assert [sum(order) for order in orders] == [300, 300]
+        assert [sum(order) for order in orders] == [800, 800]
         assert orders[0] != orders[1]
     streamed = feeds[1]
     first, again = ([images.numpy() for images, _ in streamed.epoch(3)] for _ in range(2))
@@ -238,9 +222,9 @@ def test_a_train_split_larger_than_memory_is_streamed(tmp_path, lend):
     np.testing.assert_allclose(*sums, rtol=1e-6)  # every image once, either way
 
 
-def test_a_streamed_training_gives_the_same_weights_twice(features, lend):
+def test_a_streamed_training_gives_the_same_weights_twice(large, lend):
     settings = Train(model=Mlp(layers=[16]), epochs=2, memory_mb=1)
-    one, other = (trained(features, settings, lend()) for _ in range(2))
+    one, other = (trained(large, settings, lend()) for _ in range(2))
     assert same(weights(one), weights(other))
     assert history(one)[-1]["loss"] < history(one)[0]["loss"]
 

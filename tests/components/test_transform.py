@@ -11,7 +11,6 @@ import tensorflow_transform as tft
 from components.transform import transform
 from pipeline.lineage import now
 from pipeline.store import Store
-from schemas import example
 from schemas.artifacts import Verdict
 from schemas.errors import DataError
 from schemas.settings.transform import Transform
@@ -23,16 +22,6 @@ OWN = pictures.contract()
 def transformed(examples, run, *, contract=OWN, **settings):
     passed = Verdict(run.out, passed=True)
     return transform.function(examples, passed, contract=contract, settings=Transform(**settings), run=run)
-
-
-def columns(features, split):
-    """(images, labels) of the transformed shards, read by the spec that tf.Transform wrote."""
-    spec = tft.TFTransformOutput(str(features.path)).transformed_feature_spec()
-    records = [
-        record for _, path, count in features.shards(split) for batch in example.read(path, count) for record in batch
-    ]
-    found = tf.io.parse_example(records, spec)
-    return found["image"].numpy(), found["label"].numpy()
 
 
 @pytest.fixture(scope="module")
@@ -54,14 +43,14 @@ def standardized(colour, tmp_path_factory):
 
 def test_unit_scale_is_pixels_over_255(few, features):
     for split in ("train", "validation"):
-        images, labels = columns(features, split)
+        images, labels = pictures.preprocessed(features, split)
         assert images.dtype == np.float32
         np.testing.assert_allclose(images, pictures.images(few, split) / 255, atol=1e-7)
         np.testing.assert_array_equal(labels, pictures.columns(few, split)["label"])
 
 
 def test_standardized_train_has_mean_zero_and_variance_one_in_each_channel(standardized):
-    images, _ = columns(standardized, "train")
+    images, _ = pictures.preprocessed(standardized, "train")
     by_channel = images.reshape(-1, 3).astype(np.float64)
     np.testing.assert_allclose(by_channel.mean(0), 0, atol=1e-5)
     np.testing.assert_allclose(by_channel.var(0), 1, atol=1e-4)
@@ -70,7 +59,7 @@ def test_standardized_train_has_mean_zero_and_variance_one_in_each_channel(stand
 def test_validation_is_scaled_by_what_was_learnt_from_train_alone(colour, standardized):
     train = pictures.images(colour, "train").reshape(-1, 3).astype(np.float64)
     expected = (pictures.images(colour, "validation") - train.mean(0)) / train.std(0)
-    images, _ = columns(standardized, "validation")
+    images, _ = pictures.preprocessed(standardized, "validation")
     np.testing.assert_allclose(images, expected, atol=1e-4)
     assert abs(images.mean()) > 0.5  # it would be 0, had validation been looked at
 
@@ -80,12 +69,12 @@ def test_constant_images_standardize_to_numbers(tmp_path, lend):
     made = pictures.examples(
         tmp_path / "constant", train=(images, labels), validation=(images, labels), test=(images, labels)
     )
-    found, _ = columns(transformed(made, lend(), scale="standardize"), "train")
+    found, _ = pictures.preprocessed(transformed(made, lend(), scale="standardize"), "train")
     np.testing.assert_allclose(found, 0, atol=1e-3)
 
 
 def test_labels_are_one_hot_or_an_index_as_asked(colour, standardized, features):
-    _, labels = columns(standardized, "train")
+    _, labels = pictures.preprocessed(standardized, "train")
     expected = pictures.columns(colour, "train")["label"]
     assert labels.dtype == np.float32
     np.testing.assert_array_equal(labels, np.eye(3, dtype=np.float32)[expected])
@@ -104,11 +93,10 @@ def test_tf_transform_reads_its_output(standardized):
     assert (list(spec["label"].shape), spec["label"].dtype) == ([3], tf.float32)
 
 
-def test_the_graph_gives_what_stands_in_the_shards(colour, standardized):
-    layer = tft.TFTransformOutput(str(standardized.path)).transform_features_layer()
-    raw = pictures.columns(colour, "validation")
-    found = layer({"image": tf.constant(raw["image"].tolist()), "label": tf.constant(raw["label"])})
-    np.testing.assert_array_equal(found["image"], columns(standardized, "validation")[0])
+def test_raw_images_of_the_size_of_the_model_are_stored_as_they_are(colour, standardized):
+    pixels, labels = pictures.stored(standardized, "validation")
+    np.testing.assert_array_equal(pixels, pictures.images(colour, "validation"))
+    np.testing.assert_array_equal(labels, pictures.columns(colour, "validation")["label"])
 
 
 def test_test_images_are_not_there(standardized, colour):
@@ -134,7 +122,9 @@ def test_the_same_examples_in_other_shards_give_the_same_features(colour, standa
         dataclasses.replace(colour, path=tmp_path, splits=whole), lend(), scale="standardize", label="one_hot"
     )
     for split in ("train", "validation"):
-        for one, two in zip(columns(standardized, split), columns(other, split), strict=True):
+        for one, two in zip(
+            pictures.preprocessed(standardized, split), pictures.preprocessed(other, split), strict=True
+        ):
             np.testing.assert_allclose(one, two, atol=1e-5)
 
 

@@ -99,18 +99,3 @@ def test_three_commands_make_a_served_model_of_a_folder(work, tmp_path):
     )
     assert again.returncode == 2
     assert again.stderr == "configuration: gateline.yaml already exists\n  Name another file with --out.\n"
-
-
-def test_images_of_several_sizes_are_refused_by_init_in_words(tmp_path):
-    for i in range(60):
-        path = tmp_path / "photos" / "ab"[i % 2] / f"{i}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(imagecodecs.png_encode(np.full((20 + i % 3, 24, 3), 3 * i, np.uint8)))
-    command = [sys.executable, "-m", "pipeline", "init", "photos"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode == 4
-    assert done.stderr.splitlines()[-2:] == [
-        "data: the images of photos have 3 values of height (20, 21, 22)",
-        "  All images must have one size and number of channels: convert them first.",
-    ]
-    assert not (tmp_path / "gateline.yaml").exists()

@@ -27,7 +27,7 @@ def refused(name: object) -> str:
 
 def test_image_size_and_number_of_classes_are_read_from_the_shipped_contract() -> None:
     contract = Contract.load("mnist.pbtxt")
-    assert (contract.name, contract.shape, contract.classes, contract.encoding) == (
+    assert (contract.name, contract.largest, contract.classes, contract.encoding) == (
         "mnist.pbtxt",
         (28, 28, 1),
         10,
@@ -49,7 +49,7 @@ def test_a_contract_of_ones_own_is_read_by_its_path(tmp_path: Path) -> None:
         encoding="utf-8",
     )
     contract = Contract.load(str(path))
-    assert (contract.shape, contract.classes) == ((32, 48, 3), 2)
+    assert (contract.largest, contract.classes) == ((32, 48, 3), 2)
     assert contract.text == path.read_text(encoding="utf-8")
 
 
@@ -100,7 +100,7 @@ def test_images_of_several_sizes_are_refused(tmp_path: Path, domain: str, words:
     assert refused(path) == (
         f"configuration: schema mine.pbtxt: image/height must have one size, int_domain {{ min: N max: N }}, "
         f"not {words}\n"
-        "  Images of several sizes must be resized before they are ingested."
+        "  Images of several sizes need the annotation tag 'encoding=encoded', and transform.size."
     )
 
 
@@ -119,7 +119,8 @@ def test_labels_that_do_not_count_from_zero_are_refused(tmp_path: Path, low: int
 def test_images_that_are_not_raw_are_refused(tmp_path: Path, tag: str) -> None:
     path = edited(tmp_path, 'tag: "encoding=raw" ', tag)
     assert refused(path) == (
-        f"configuration: schema {path}: image must carry the annotation tag 'encoding=raw'\n  See schemas/mnist.pbtxt."
+        "configuration: schema mine.pbtxt: image must carry the annotation tag 'encoding=raw' or "
+        "'encoding=encoded'\n  See schemas/mnist.pbtxt."
     )
 
 
@@ -132,7 +133,7 @@ def test_a_contract_without_a_feature_that_the_line_needs_is_refused(tmp_path: P
 @pytest.mark.parametrize("path", sorted(SHIPPED.glob("*.pbtxt")), ids=lambda path: path.stem)
 def test_every_shipped_contract_is_whole(path: Path) -> None:
     contract = Contract.load(path.name)
-    assert all(side > 0 for side in contract.shape)
+    assert all(side > 0 for side in contract.smallest)
     assert contract.classes >= 2
 
 

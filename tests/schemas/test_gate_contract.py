@@ -28,6 +28,7 @@ from schemas.artifacts.evaluation import GateResult
 from schemas.contract import slice_title
 from schemas.errors import ConfigurationError
 from schemas.gates import Measured, kinds
+from schemas.model_input import ModelInput
 from schemas.settings.evaluate import Evaluate
 from schemas.settings.gates import Gates
 
@@ -106,7 +107,16 @@ CASES = {
 }  # fmt: skip
 EVALUATE = Evaluate(slices=["ink"], derived={"ink": [0.1]}, corruptions=["blur"])
 PLAN = EvaluationPlan(
-    (28, 28, 1), CLASSES, (("label",), ("ink",)), {}, ("blur",), 0.1, frozenset(), frozenset(), 0.95, 30
+    ModelInput((28, 28, 1), (28, 28, 1)),
+    CLASSES,
+    (("label",), ("ink",)),
+    {},
+    ("blur",),
+    0.1,
+    frozenset(),
+    frozenset(),
+    0.95,
+    30,
 )
 
 

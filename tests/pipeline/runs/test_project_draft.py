@@ -39,7 +39,7 @@ def test_a_drafted_contract_precedes_the_shipped_one_of_its_name(here):
     (here / "my colours").rename(here / "mnist")
     (here / "settings").mkdir()
     project_draft.write("mnist", Path("settings/own.yaml"), Place(Path("gateline")))
-    assert Contract.load(load(file=Path("settings/own.yaml")).contract).shape == pictures.SHAPE
+    assert Contract.load(load(file=Path("settings/own.yaml")).contract).largest == pictures.SHAPE
 
 
 def test_a_root_inside_the_images_is_refused(here, monkeypatch):

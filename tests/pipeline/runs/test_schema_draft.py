@@ -24,7 +24,7 @@ def test_a_draft_says_size_and_classes_and_what_the_data_set_calls_its_labels(da
     assert head.startswith("# DRAFT: inferred from the train split of pictures/jpeg.")
     path.write_text(rest, encoding="utf-8")
     contract = Contract.load(str(path))
-    assert (contract.shape, contract.classes, contract.names) == (
+    assert (contract.largest, contract.classes, contract.names) == (
         pictures.SHAPE,
         pictures.CLASSES,
         tuple(pictures.NAMES),
@@ -60,7 +60,7 @@ def seen(*labels: int) -> "stats.pb.DatasetFeatureStatistics":
 def test_a_label_that_train_lacks_is_a_class_too_where_the_data_set_knows_it(
     names: tuple[str, ...], classes: int
 ) -> None:
-    contract = Contract("own.pbtxt", text(seen(0, 1), names))
+    contract = Contract("own.pbtxt", text({"train": seen(0, 1)}, names))
     assert contract.classes == classes
     assert contract.names == (() if "0" in names else names)
 

@@ -1,0 +1,185 @@
+"""Images of records as the model's input, in a TensorFlow graph: the same in training, evaluation and serving.
+
+given = ModelInput((224, 224, 3))
+pixels(tf.constant([jpeg, png]), given)     # uint8 [2, 224, 224, 3]
+"""
+
+import functools
+from typing import Any
+
+from etils import epy
+
+from schemas.model_input import ModelInput
+
+with epy.lazy_imports():
+    import numpy as np
+    import tensorflow as tf
+
+HEAD = 4096  # bytes in which an encoded image states its EXIF data
+ORIENTATION = 0x0112  # the EXIF tag (TIFF 6.0, 274)
+ENTRIES = 64  # of an EXIF directory
+
+
+def pixels(images: Any, given: ModelInput) -> Any:
+    """uint8 [batch, height, width, channels] of the model's input, from the records' feature `image`, string [batch].
+
+    Fails for an image that cannot be decoded, or whose raw pixels are of another number.
+    """
+    if given.raw is None:
+        return decoded(images, given)
+    # The number of records is stated: otherwise a record of another size would count as several images, or as none.
+    return fitted(tf.reshape(tf.io.decode_raw(images, tf.uint8), [tf.shape(images)[0], *given.raw]), given)
+
+
+def shown(images: "np.ndarray", given: ModelInput) -> "np.ndarray":
+    """Images as a person or a corruption sees them: uint8 [batch, height, width, channels], from object [batch].
+
+    Raw pixels as they are recorded; encoded images at the model's size.
+    """
+    if given.raw is not None:
+        return np.frombuffer(b"".join(images.tolist()), np.uint8).reshape(-1, *given.raw)
+    found: np.ndarray = _decoder(given)(tf.constant(images.tolist(), tf.string)).numpy()
+    return found
+
+
+@functools.lru_cache(4)
+def _decoder(given: ModelInput) -> Any:
+    signature = [tf.TensorSpec([None], tf.string)]
+    return tf.function(lambda images: decoded(images, given), input_signature=signature, autograph=False)
+
+
+def decoded(images: Any, given: ModelInput) -> Any:
+    """The same for encoded images, string [batch]: JPEG, PNG, GIF (its first frame), BMP or WebP.
+
+    Images are turned upright by their EXIF orientation. 16 bits a channel become 8. Transparent pixels show the
+    background.
+    """
+    one = functools.partial(_decoded, given=given)
+    return tf.map_fn(one, images, fn_output_signature=tf.TensorSpec(given.shape, tf.uint8))
+
+
+def fitted(images: Any, given: ModelInput) -> Any:
+    """uint8 [batch, height, width, channels] of any one size in the model's size and channels.
+
+    Images of the model's size stay as they are, to the bit.
+    """
+    images = _coloured(images, given.shape[2])
+    height, width, channels = given.shape
+    if images.shape[-3:-1] == (height, width):
+        return images
+    rows, columns = tf.shape(images)[-3], tf.shape(images)[-2]
+    if given.fit == "crop":
+        images = _cropped(images, rows, columns, given)
+    if given.fit == "pad":
+        # The longer side fills its side of the input. Integers, so that every machine rounds in the same way.
+        tall = tf.clip_by_value(_ratio(rows * width, columns), 1, height)
+        wide = tf.clip_by_value(_ratio(columns * height, rows), 1, width)
+        resized = _resized(images, tf.stack([tall, wide]))
+        top, left = (height - tall) // 2, (width - wide) // 2
+        around = [[0, 0]] * (len(images.shape) - 3)
+        around += [[top, height - tall - top], [left, width - wide - left], [0, 0]]
+        images = tf.pad(resized, around, constant_values=np.uint8(_level(given)))
+    else:
+        images = _resized(images, [height, width])
+    return tf.ensure_shape(images, [*images.shape[:-3], height, width, channels])
+
+
+def orientation(content: Any) -> Any:
+    """The EXIF orientation of an encoded image, string []: int32, 1 to 8; 1 if it states none."""
+    head = tf.cast(tf.io.decode_raw(tf.strings.substr(content, 0, HEAD), tf.uint8), tf.int32)
+    after_jpeg, after_png = _end_of(head, b"Exif\0\0"), _end_of(head, b"eXIf")
+    start = tf.where(after_jpeg >= 0, after_jpeg, after_png)
+
+    def byte(at: Any) -> Any:
+        inside = (at >= 0) & (at < tf.size(head))
+        return tf.where(inside, tf.gather(head, tf.where(inside, at, 0)), 0)
+
+    def number(at: Any, size: int) -> Any:
+        """Little-endian if the EXIF data begins with "II"."""
+        each = [byte(at + i) for i in range(size)]
+        little, big = (sum(value * 256**i for i, value in enumerate(order)) for order in (each, each[::-1]))
+        return tf.where(byte(start) == ord("I"), little, big)
+
+    def stated() -> Any:
+        directory = start + number(start + 4, 4)
+        entries = directory + 2 + 12 * tf.range(tf.minimum(number(directory, 2), ENTRIES))
+        values = tf.where(number(entries, 2) == ORIENTATION, number(entries + 8, 2), 0)
+        value = tf.reduce_max(tf.concat([values, [0]], 0))
+        return tf.where((value >= 1) & (value <= 8), value, 1)
+
+    return tf.cond(start >= 0, stated, lambda: tf.constant(1))
+
+
+def upright(image: Any, orientation: Any) -> Any:
+    """The image turned and mirrored as its EXIF orientation states."""
+    is_one_of = lambda *values: tf.reduce_any(tf.equal(orientation, values))  # noqa: E731
+    image = tf.cond(is_one_of(5, 6, 7, 8), lambda: tf.transpose(image, [1, 0, 2]), lambda: image)
+    image = tf.cond(is_one_of(3, 4, 7, 8), lambda: image[::-1], lambda: image)
+    return tf.cond(is_one_of(2, 3, 6, 7), lambda: image[:, ::-1], lambda: image)
+
+
+def _decoded(content: Any, given: ModelInput) -> Any:
+    # 0: as many channels as the file has. For 4, TensorFlow gives PNG of less than 8 bits a wrong alpha channel.
+    image = tf.io.decode_image(content, 0, expand_animations=False)
+    channels = tf.shape(image)[2]
+    start = tf.strings.substr(content, 0, 12)
+    # The fourth channel of a BMP is unused.
+    has_alpha = (tf.strings.substr(start, 0, 4) == b"\x89PNG") | (tf.strings.substr(start, 8, 4) == b"WEBP")
+    image = tf.cond(
+        has_alpha & (channels % 2 == 0),
+        lambda: _over_background(image, given),
+        lambda: image[..., : tf.minimum(channels, 3)],
+    )
+    image = _coloured(image, 3)
+    turned = orientation(content)
+    image = tf.cond(turned > 1, lambda: upright(image, turned), lambda: image)
+    image.set_shape([None, None, 3])
+    return fitted(image, given)
+
+
+def _end_of(data: Any, pattern: bytes) -> Any:
+    """The position after the first occurrence of a pattern; -1 if there is none."""
+    count = tf.maximum(tf.size(data) - len(pattern) + 1, 0)
+    same = tf.reduce_all([data[i : count + i] == value for i, value in enumerate(pattern)], 0)
+    first = tf.cast(tf.where(same)[:1, 0], tf.int32)
+    return tf.reduce_max(tf.concat([first + len(pattern), [-1]], 0))
+
+
+def _over_background(image: Any, given: ModelInput) -> Any:
+    """The colours of an image whose last channel is alpha."""
+    wide = tf.cast(image, tf.int32)
+    colours, alpha = wide[..., :-1], wide[..., -1:]
+    return tf.cast((colours * alpha + _level(given) * (255 - alpha) + 127) // 255, tf.uint8)
+
+
+def _level(given: ModelInput) -> int:
+    return 255 if given.background == "white" else 0
+
+
+def _coloured(images: Any, channels: int) -> Any:
+    """Grey as three equal channels, or RGB as luma (ITU-R BT.601), which keeps grey as it is."""
+    if images.shape[-1] == channels:
+        return images
+    if channels == 3:
+        return tf.repeat(images, 3 // tf.shape(images)[-1], -1)
+    red, green, blue = tf.unstack(tf.cast(images, tf.int32), 3, -1)
+    return tf.cast((299 * red + 587 * green + 114 * blue + 500) // 1000, tf.uint8)[..., tf.newaxis]
+
+
+def _cropped(images: Any, rows: Any, columns: Any, given: ModelInput) -> Any:
+    """The centre of the largest part with the aspect ratio of the model's input."""
+    height, width, _ = given.shape
+    tall = tf.clip_by_value(_ratio(columns * height, width), 1, rows)
+    wide = tf.clip_by_value(_ratio(rows * width, height), 1, columns)
+    top, left = (rows - tall) // 2, (columns - wide) // 2
+    return images[..., top : top + tall, left : left + wide, :]
+
+
+def _ratio(one: Any, other: Any) -> Any:
+    """The quotient of two integers, rounded."""
+    return (2 * one + other) // (2 * other)
+
+
+def _resized(images: Any, size: Any) -> Any:
+    """Bilinear, with antialiasing when it gets smaller."""
+    return tf.cast(tf.clip_by_value(tf.round(tf.image.resize(images, size, antialias=True)), 0, 255), tf.uint8)

@@ -1,0 +1,175 @@
+"""Decoding in the graph, against Pillow: every format, orientation and size of an image that users deliver."""
+
+import io
+
+import hypothesis
+import numpy as np
+import PIL.Image
+import PIL.ImageOps
+import pytest
+import tensorflow as tf
+from hypothesis import strategies as st
+
+from components._data import decoding
+from components._data.images import decoder, lossless
+from schemas.errors import ConfigurationError
+from schemas.example import format_of
+from schemas.model_input import ModelInput
+from schemas.settings.transform import Transform
+from tests.components import pictures
+
+ORIENTATION = 0x0112
+
+
+def photo(height: int = 60, width: int = 90) -> PIL.Image.Image:
+    """Smooth colours, which JPEG keeps; no two corners alike."""
+    rows, columns = np.mgrid[0:height, 0:width]
+    channels = (rows * 255 // height, columns * 255 // width, (rows + columns) * 255 // (height + width))
+    return PIL.Image.fromarray(np.stack(channels, -1).astype(np.uint8))
+
+
+def encoded(image: PIL.Image.Image, form: str, **options: object) -> bytes:
+    out = io.BytesIO()
+    image.save(out, form, **options)
+    return out.getvalue()
+
+
+def decoded(content: bytes, shape: tuple[int, int, int], **given: str) -> np.ndarray:
+    return decoding.shown(np.array([content], object), ModelInput(shape, None, **given))[0]
+
+
+def assert_alike(found: np.ndarray, expected: PIL.Image.Image, tolerance: float) -> None:
+    difference = np.abs(found.astype(int) - np.asarray(expected.convert("RGB")).astype(int))
+    assert difference.mean() <= tolerance
+
+
+FORMATS = {
+    "jpeg": (encoded(photo(), "JPEG", quality=95), photo(), 2),
+    "grey jpeg": (encoded(photo().convert("L"), "JPEG", quality=95), photo().convert("L"), 2),
+    "cmyk jpeg": (encoded(photo().convert("CMYK"), "JPEG", quality=95), photo(), 3),
+    "progressive jpeg": (encoded(photo(), "JPEG", quality=95, progressive=True), photo(), 2),
+    "png": (encoded(photo(), "PNG"), photo(), 0),
+    "grey png": (encoded(photo().convert("L"), "PNG"), photo().convert("L"), 0),
+    "bit png": (encoded(photo().convert("1"), "PNG"), photo().convert("1"), 0),
+    "palette png": (encoded(photo().quantize(32), "PNG"), photo().quantize(32), 0),
+    "16 bit png": (
+        encoded(PIL.Image.fromarray(np.asarray(photo().convert("L")).astype(np.uint16) * 257), "PNG"),
+        photo().convert("L"),
+        1,
+    ),
+    "gif": (encoded(photo().quantize(32), "GIF"), photo().quantize(32), 0),
+    "bmp": (encoded(photo(), "BMP"), photo(), 0),
+    "grey bmp": (encoded(photo().convert("L"), "BMP"), photo().convert("L"), 0),
+    "webp": (encoded(photo(), "WEBP", lossless=True), photo(), 0),
+}
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_each_format_decodes_as_pillow_decodes_it(name):
+    content, expected, tolerance = FORMATS[name]
+    assert_alike(decoded(content, (60, 90, 3)), expected, tolerance)
+    assert format_of(content) == name.split()[-1]
+    assert decoder(0, "encoded")(content).shape[:2] == (60, 90)
+
+
+@pytest.mark.parametrize(("background", "level"), [("white", 255), ("black", 0)])
+@pytest.mark.parametrize("form", ["PNG", "WEBP"])
+def test_transparent_pixels_show_the_background(form, background, level):
+    image = np.zeros((8, 8, 4), np.uint8)
+    image[..., 0], image[:4, :, 3], image[4, :, 3] = 200, 255, 128
+    content = encoded(PIL.Image.fromarray(image), form, **({"lossless": True, "exact": True} if form == "WEBP" else {}))
+    found = decoded(content, (8, 8, 3), background=background)
+    assert found[0, 0].tolist() == [200, 0, 0]
+    assert found[7, 7].tolist() == [level] * 3
+    assert found[4, 0].tolist() == [round((200 * 128 + level * 127) / 255), *[round(level * 127 / 255)] * 2]
+
+
+def test_a_transparent_palette_shows_the_background():
+    image = PIL.Image.new("P", (8, 8), 1)
+    image.putpalette([255, 0, 0, 0, 255, 0])
+    assert decoded(encoded(image, "PNG", transparency=1), (8, 8, 3)).min() == 255
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG"])
+@pytest.mark.parametrize("endian", ["<", ">"])
+@pytest.mark.parametrize("turned", range(1, 9))
+def test_images_are_turned_upright_as_their_exif_data_states(turned, endian, form):
+    exif = PIL.Image.Exif()
+    exif.endian = endian
+    exif[0x010E], exif[ORIENTATION] = "a description before it", turned
+    content = encoded(photo(), form, exif=exif)
+    expected = PIL.ImageOps.exif_transpose(PIL.Image.open(io.BytesIO(content)))
+    found = decoded(content, (expected.height, expected.width, 3))
+    assert_alike(found, expected, 3)
+    np.testing.assert_allclose(decoder(0, "encoded")(content), found, atol=1)  # ingest and the served graph agree
+
+
+@hypothesis.given(st.binary(max_size=60), st.booleans())
+def test_any_exif_data_is_read_or_ignored(junk, little):
+    content = b"\xff\xd8\xff\xe1\0\0Exif\0\0" + (b"II*\0" if little else b"MM\0*") + junk
+    assert 1 <= int(decoding.orientation(tf.constant(content))) <= 8
+
+
+def test_crop_takes_the_centre_of_the_largest_part():
+    wide = np.zeros((10, 30, 3), np.uint8)
+    wide[:, 10:20] = 200
+    assert (decoded(lossless(wide), (20, 20, 3), fit="crop") == 200).all()
+    tall = np.ascontiguousarray(wide.swapaxes(0, 1))
+    assert (decoded(lossless(tall), (5, 5, 3), fit="crop") == 200).all()
+
+
+def test_pad_keeps_the_whole_image_and_stretch_changes_its_aspect_ratio():
+    wide = np.full((10, 20, 3), 100, np.uint8)
+    padded = decoded(lossless(wide), (20, 20, 3), fit="pad", background="black")
+    assert (padded[5:15] == 100).all()
+    assert (padded[:5] == 0).all()
+    assert (padded[15:] == 0).all()
+    assert (decoded(lossless(wide), (20, 20, 3), fit="stretch") == 100).all()
+
+
+@pytest.mark.parametrize("fit", ["crop", "pad", "stretch"])
+@hypothesis.given(st.tuples(*[st.integers(1, 40)] * 4), st.integers(0, 255))
+@hypothesis.settings(max_examples=15, deadline=None)
+def test_an_image_of_one_colour_keeps_it_at_any_size(fit, sides, level):
+    height, width, rows, columns = sides
+    found = decoding.fitted(tf.fill([1, rows, columns, 3], np.uint8(level)), ModelInput((height, width, 3), fit=fit))
+    assert found.shape == (1, height, width, 3)
+    shown = set(np.unique(found).tolist())
+    assert level in shown
+    assert shown <= ({level, 255} if fit == "pad" else {level})
+
+
+@pytest.mark.parametrize("fit", ["crop", "pad", "stretch"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_images_of_the_models_size_stay_as_they_are_to_the_bit(fit, channels):
+    images = np.random.default_rng(1).integers(0, 256, (3, 17, 23, channels), np.uint8)
+    given = ModelInput((17, 23, channels), fit=fit)
+    unknown = tf.function(
+        lambda x: decoding.fitted(x, given), input_signature=[tf.TensorSpec([None, None, None, channels], tf.uint8)]
+    )
+    np.testing.assert_array_equal(unknown(images), images)
+    np.testing.assert_array_equal(decoding.shown(np.array(list(map(lossless, images)), object), given), images)
+
+
+def test_grey_stays_grey_in_one_channel_and_in_three():
+    grey = np.arange(256, dtype=np.uint8).reshape(16, 16, 1)
+    np.testing.assert_array_equal(decoded(lossless(grey), (16, 16, 1)), grey)
+    np.testing.assert_array_equal(decoded(lossless(grey), (16, 16, 3)), np.repeat(grey, 3, 2))
+
+
+@pytest.mark.parametrize("content", [b"", b"not an image", FORMATS["jpeg"][0][:300], FORMATS["png"][0][:300]])
+def test_what_cannot_be_decoded_is_an_error_of_the_whole_batch(content):
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        decoding.shown(np.array([FORMATS["png"][0], content], object), ModelInput((8, 8, 3)))
+
+
+def test_images_of_several_sizes_need_a_size_of_the_model():
+    contract = pictures.encoded_contract((10, 500), (20, 400))
+    with pytest.raises(ConfigurationError) as refused:
+        ModelInput.of(contract, Transform())
+    assert str(refused.value) == (
+        "configuration: transform.size is not set, and own.pbtxt allows images of several sizes\n"
+        "  Set the model's input size, for example transform.size: [128, 128]."
+    )
+    assert ModelInput.of(contract, Transform(size=[32, 48])).shape == (32, 48, 3)
+    assert ModelInput.of(contract, Transform(size=[32, 48], channels=1)).shape == (32, 48, 1)

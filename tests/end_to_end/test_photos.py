@@ -1,0 +1,167 @@
+"""Images as users have them: many sizes and formats, turned, damaged. Three commands make a served model of them."""
+
+import io
+import json
+import re
+
+import numpy as np
+import PIL.Image
+import pytest
+import tensorflow as tf
+import yaml
+
+from schemas import example
+from tests.end_to_end.test_folder import NAMES, gateline, unpacked
+
+pytestmark = pytest.mark.slow
+
+TURNED = {
+    1: None,
+    3: PIL.Image.Transpose.ROTATE_180,
+    6: PIL.Image.Transpose.ROTATE_90,
+    8: PIL.Image.Transpose.ROTATE_270,
+}
+ODD = ("broken.jpg", "empty.png", "list.txt", "page.tiff", "really-a-text.jpeg")
+
+
+def encoded(image: PIL.Image.Image, form: str, **options: object) -> bytes:
+    out = io.BytesIO()
+    image.save(out, form, **options)
+    return out.getvalue()
+
+
+def turned(image: PIL.Image.Image, orientation: int) -> bytes:
+    """A JPEG whose pixels are turned, with the EXIF orientation that turns them back."""
+    exif, how = PIL.Image.Exif(), TURNED[orientation]
+    exif[0x0112] = orientation
+    return encoded(image if how is None else image.transpose(how), "JPEG", quality=95, exif=exif)
+
+
+def delivered(digit: np.ndarray, number: int) -> tuple[str, bytes]:
+    """(suffix, content) of a digit as a picture of its own size, format and mode."""
+    side = 24 + number % 40
+    image = PIL.Image.fromarray(digit).resize((side + number % 9, side), PIL.Image.Resampling.BICUBIC)
+    match number % 9:
+        case 0:
+            return ".png", encoded(image.convert("RGBA"), "PNG")
+        case 1:
+            return ".gif", encoded(image, "GIF")
+        case 2:
+            return ".bmp", encoded(image.convert("RGB"), "BMP")
+        case 3:
+            return ".WEBP", encoded(image.convert("RGB"), "WEBP", lossless=True)
+        case 4:
+            return ".jpeg", encoded(image.convert("CMYK"), "JPEG", quality=95)
+        case 5:
+            return ".png", encoded(PIL.Image.fromarray(np.asarray(image).astype(np.uint16) * 257), "PNG")
+        case _:
+            return ".JPG", turned(image, [1, 3, 6, 8][number % 4])
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory):
+    """600 digits as pictures, and what else lies in such folders."""
+    work = tmp_path_factory.mktemp("work")
+    images = unpacked("train-images-idx3-ubyte.gz", 16).reshape(-1, 28, 28)
+    labels = unpacked("train-labels-idx1-ubyte.gz", 8)
+    for i in np.flatnonzero(labels < 4)[:600].tolist():
+        suffix, content = delivered(images[i], i)
+        path = work / "photos" / NAMES[labels[i]] / f"{i:05d}{suffix}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    folder = work / "photos" / "one"
+    for name, content in zip(
+        ODD,
+        (
+            turned(PIL.Image.fromarray(images[0]), 1)[:300],
+            b"",
+            b"a.jpg",
+            encoded(PIL.Image.fromarray(images[0]), "TIFF"),
+            b"hello",
+        ),
+        strict=True,
+    ):
+        (folder / name).write_bytes(content)
+    (folder / "Thumbs.db").write_bytes(b"\xd0\xcf")
+    (folder / ".DS_Store").write_bytes(b"\0")
+    return work
+
+
+@pytest.fixture(scope="module")
+def drafted(work):
+    return gateline(work, "init", "photos").stdout
+
+
+@pytest.fixture(scope="module")
+def pushed(work, drafted):
+    return json.loads(gateline(work, "run", "--json").stdout)
+
+
+def test_init_says_what_it_saw_and_drafts_a_size_for_the_model(work, drafted):
+    assert re.search(r"^size      24 to 63 x 24 to 71, 1 to 4 channels$", drafted, re.MULTILINE)
+    assert "          5 files could not be read and were set aside\n" in drafted
+    assert yaml.safe_load((work / "gateline.yaml").read_text(encoding="utf-8"))["transform"] == {"size": [32, 32]}
+    contract = (work / "photos.pbtxt").read_text(encoding="utf-8")
+    assert 'tag: "encoding=encoded"' in contract
+    assert re.findall(r'value: "(\w+)"', contract) == [*NAMES, "bmp", "gif", "jpeg", "png", "webp"]
+
+
+def test_the_model_is_pushed_and_records_hold_the_files_as_they_were_delivered(work, pushed):
+    assert pushed["state"] == "pushed"
+    records = {
+        tf.train.Example.FromString(record).features.feature["image"].bytes_list.value[0]
+        for path in (work / "gateline/artifacts/ingest").glob("*/*.tfrecord")
+        for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator()
+    }
+    files = {path.read_bytes() for path in (work / "photos").rglob("*") if path.is_file()}
+    assert records <= files
+    assert len(files - records) == len(ODD) + 2  # Thumbs.db and .DS_Store
+
+
+def test_each_unreadable_file_is_named_with_the_reason(work, pushed):
+    gateline(work, "report")
+    page = (work / f"gateline/reports/run-{pushed['run']}.html").read_text(encoding="utf-8")
+    for name in ODD:
+        assert re.search(rf"one/{re.escape(name)} (cannot be decoded as an image|is not an image)", page), name
+    assert "Thumbs.db" not in page
+
+
+def test_every_signature_gives_an_image_the_same_answer(work, pushed):
+    model = tf.saved_model.load(str(work / pushed["path"]))
+    files = sorted(path for path in (work / "photos").rglob("*.*") if path.name not in ODD and path.stem.isdecimal())
+    contents = [path.read_bytes() for path in files[:40]]
+    by_bytes = model.signatures["bytes"](image_bytes=tf.constant(contents))["probabilities"].numpy()
+    encode = example.encoder("own", "1", "test")
+    records = [encode(np.zeros((1, 1, 1), np.uint8), 0, i, content) for i, content in enumerate(contents)]
+    by_records = model.signatures["serving_default"](examples=tf.constant(records))["probabilities"].numpy()
+    np.testing.assert_array_equal(by_bytes, by_records)
+    png = next(content for content, path in zip(contents, files, strict=False) if path.suffix == ".gif")
+    pixels = tf.io.decode_image(png, 3, expand_animations=False)
+    one = model.signatures["images"](images=pixels[tf.newaxis])["probabilities"].numpy()
+    np.testing.assert_allclose(one[0], by_bytes[contents.index(png)], atol=1e-6)
+
+
+def test_a_turned_upload_is_upright_when_it_is_served(work, pushed):
+    call = tf.saved_model.load(str(work / pushed["path"])).signatures["bytes"]
+    digit = PIL.Image.fromarray(unpacked("test-images-idx3-ubyte.gz", 16).reshape(-1, 28, 28)[0]).resize((64, 64))
+    answers = call(image_bytes=tf.constant([turned(digit, each) for each in TURNED]))["probabilities"].numpy()
+    np.testing.assert_allclose(answers, np.tile(answers[:1], (4, 1)), atol=0.02)
+    sideways = call(image_bytes=tf.constant([encoded(digit.rotate(90), "JPEG", quality=95)]))["probabilities"].numpy()
+    assert np.abs(sideways - answers[0]).max() > 0.02
+
+
+@pytest.mark.parametrize("content", [b"", b"not an image", b"\xff\xd8\xff\xe0" + bytes(40)])
+def test_what_is_not_an_image_has_no_answer(content, work, pushed):
+    call = tf.saved_model.load(str(work / pushed["path"])).signatures["bytes"]
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        call(image_bytes=tf.constant([content]))
+
+
+def test_nothing_changed_is_said_and_a_new_photo_is_seen(work, pushed):
+    plan = json.loads(gateline(work, "run", "--dry-run", "--json").stdout)
+    assert {step["action"] for step in plan if step["stage"] in ("ingest", "describe", "transform", "train")} == {
+        "reuse"
+    }
+    (work / "photos/one/new.jpg").write_bytes(turned(PIL.Image.new("L", (50, 40), 90), 6))
+    plan = json.loads(gateline(work, "run", "--dry-run", "--json").stdout)
+    assert next(step["action"] for step in plan if step["stage"] == "ingest") == "run"
