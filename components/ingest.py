@@ -5,6 +5,7 @@ import functools
 import itertools
 import json
 from collections import defaultdict
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -13,16 +14,17 @@ from etils import epy
 from components._data import shard_files
 from components._data.images import image_hash
 from components.sources import open_source
-from components.sources.reading import Piece, Place, Reader
+from components.sources.reading import Batch, Piece, Place, Reader
 from pipeline.engine.component import StageRun, Unkeyed, component
 from schemas import example, files
 from schemas.artifacts import Examples, SourceData, Split
 from schemas.contract import Encoding
 from schemas.errors import DataError
-from schemas.settings.source import Folder, Tfds, Unreadable
+from schemas.settings.source import Files, SourceSettings, Unreadable
 
 with epy.lazy_imports():
     import apache_beam as beam
+    import numpy as np
 
 UNREADABLE = "unreadable-{}-{}.json"  # of one piece: what could not be read
 
@@ -31,7 +33,7 @@ UNREADABLE = "unreadable-{}-{}.json"  # of one piece: what could not be read
 def ingest(
     data: SourceData,
     *,
-    source: Tfds | Folder,
+    source: SourceSettings,
     place: Unkeyed[Place],
     encoding: Encoding | None = "raw",
     labels: list[str] | None = None,
@@ -58,12 +60,12 @@ def ingest(
         pipeline | beam.Create(pieces) | beam.Reshuffle() | "write" >> beam.Map(write)
     splits = _splits(shard_files.take_counts(run.out))
     unreadable = _unreadable(run.out)
-    if isinstance(source, Folder):
+    if isinstance(source, Files):
         _check_readable(unreadable, sum(split.count for split in splits.values()), source.unreadable)
     for split in ("train", "validation", "test"):
         if split not in splits or not splits[split].count:
             remedy = "Check source.train, source.test and source.validation."
-            if isinstance(source, Folder):
+            if isinstance(source, Files):
                 remedy = "Add images, or check source.test and source.validation."
             raise DataError(f"split {split} of {source.title} is empty", remedy)
     counted = ", ".join(f"{split.count:,} {name}" for name, split in splits.items())
@@ -113,7 +115,7 @@ def write_piece(piece: Piece, *, out: str, reader: Reader, encoding: Encoding) -
         write = [stack.enter_context(shard_files.writer(Path(out) / shard)).write for shard in shards]
         for batch in reader.read(piece, encoding):
             unreadable += batch.unreadable
-            hashes = map(image_hash, batch.images) if bounds else itertools.repeat(0)
+            hashes = _hashes(batch) if bounds else itertools.repeat(0)
             positions = itertools.count(piece.first + sum(counts))
             records = map(encode, batch.images, batch.labels, positions, batch.contents)
             for record, drawn in zip(records, hashes, strict=False):
@@ -124,6 +126,13 @@ def write_piece(piece: Piece, *, out: str, reader: Reader, encoding: Encoding) -
         shard_files.write_count(Path(out) / shard, count)
     if unreadable:
         files.atomic_write_text(Path(out) / UNREADABLE.format(piece.of, piece.index), json.dumps(unreadable))
+
+
+def _hashes(batch: Batch) -> Iterator[int]:
+    """What an image's split is drawn by: its group, or its pixels."""
+    groups = batch.groups or itertools.repeat("")
+    for image, group in zip(batch.images, groups, strict=False):
+        yield image_hash(np.frombuffer(group.encode(), np.uint8) if group else image)
 
 
 def _bounds(targets: list[str], reader: Reader) -> list[float]:

@@ -96,9 +96,15 @@ def pixel_variances(dataset: "pb.DatasetFeatureStatistics") -> list[float]:
 
 
 def values(dataset: "pb.DatasetFeatureStatistics", name: str) -> dict[str, int]:
-    """Counts of the values of a categorical feature."""
-    buckets = feature(dataset, name).string_stats.rank_histogram.buckets
-    return {bucket.label: int(bucket.sample_count) for bucket in buckets}
+    """Counts of the values of a categorical feature. Empty if the dataset has no such feature."""
+    found = next((each for each in dataset.features if list(each.path.step) == [name]), None)
+    return {b.label: int(b.sample_count) for b in found.string_stats.rank_histogram.buckets} if found else {}
+
+
+def value_range(dataset: "pb.DatasetFeatureStatistics", name: str) -> str:
+    """The smallest and largest value of an integer feature: "28", or "98–500"."""
+    found = sorted(map(int, values(dataset, name)))
+    return "" if not found else f"{found[0]:,}" if found[0] == found[-1] else f"{found[0]:,}–{found[-1]:,}"
 
 
 def feature(dataset: "pb.DatasetFeatureStatistics", name: str) -> "pb.FeatureNameStatistics":

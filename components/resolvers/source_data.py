@@ -7,17 +7,19 @@ import json
 import os
 from pathlib import Path
 
+from components.sources import table
 from components.sources.fingerprint import Digests
 from components.sources.reading import Place
 from pipeline.engine.component import Unkeyed, component
 from schemas.artifacts import SourceData
 from schemas.errors import ConfigurationError
-from schemas.settings.source import Folder, Tfds
+from schemas.settings.source import Files, SourceSettings, Table
 
 
 @component(kind="resolver")
-def source_data(*, source: Tfds | Folder, place: Unkeyed[Place], digests: Unkeyed[Path | None] = None) -> SourceData:
-    """The version of the dataset, and the contents of all its files: of a folder, or of what TFDS has prepared.
+def source_data(*, source: SourceSettings, place: Unkeyed[Place], digests: Unkeyed[Path | None] = None) -> SourceData:
+    """The version of the dataset, and the contents of all its files: those of a folder, a table and the files that it
+    names, or what TFDS has prepared.
 
     Of TFDS, every prepared version and variant counts that `source.tfds` may resolve to. The same files in another
     folder are the same data. `digests` caches digests between runs, so that unchanged files are not read again.
@@ -25,15 +27,19 @@ def source_data(*, source: Tfds | Folder, place: Unkeyed[Place], digests: Unkeye
     Raises:
         ConfigurationError: a file cannot be read.
     """
-    if isinstance(source, Folder):
-        name, version, folder, setting = "", "", Path(place.folder or source.folder).expanduser(), "source.folder"
+    if isinstance(source, Files):
+        name, version, folder = "", "", Path(place.path or source.path).expanduser()
+        setting = "source.table" if isinstance(source, Table) else "source.folder"
     else:
         name, _, version = source.tfds.partition(":")
         folder, setting = prepared_in(place.data_dir) / name, "source.data_dir"
         version = version if version and "*" not in version else _stated_version(source.module)
     kept = Digests(digests)
     try:
-        contents = kept.of(folder) if folder.is_dir() else {}
+        if isinstance(source, Table):
+            contents = kept.of_files(folder.parent, table.files(folder, source)) if folder.is_file() else {}
+        else:
+            contents = kept.of(folder) if folder.is_dir() else {}
     except OSError as error:
         cause = f"{error.filename} cannot be read: {error.strerror}"
         raise ConfigurationError(cause, f"Fix its permissions, or name another {setting}.") from error

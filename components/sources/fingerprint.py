@@ -9,7 +9,7 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from schemas import files
@@ -28,7 +28,11 @@ class Digests:
 
     def of(self, folder: Path) -> dict[str, str]:
         """The digest of each file below `folder`, by relative path, in order."""
-        return {str(path.relative_to(folder)): self._digest(path) for path in sorted(_files(folder))}
+        return self.of_files(folder, (str(path.relative_to(folder)) for path in sorted(_files(folder))))
+
+    def of_files(self, folder: Path, names: Iterable[str]) -> dict[str, str]:
+        """The digest of each file by its path relative to `folder`; "" if it does not exist."""
+        return {name: self._digest(folder / name) for name in names}
 
     def save(self) -> None:
         if self.kept is not None and self._changed and self.kept.parent.is_dir():
@@ -36,7 +40,10 @@ class Digests:
                 files.write_json(self.kept, self._known)
 
     def _digest(self, path: Path) -> str:
-        status = path.stat()
+        try:
+            status = path.stat()
+        except FileNotFoundError:
+            return ""
         state = [status.st_size, status.st_mtime_ns, status.st_ino]
         name = str(path.absolute())
         if (known := self._known.get(name)) and known[:3] == state:

@@ -7,7 +7,7 @@ from pathlib import Path
 from etils import epy
 
 from components._data.images import SUFFIXES, decoded, decoder
-from components.sources.reading import Batch, Piece, Place, Say, Split, batches, is_ignored
+from components.sources.reading import SPLITS, Batch, Piece, Place, Say, Split, batches, is_ignored
 from schemas.contract import Encoding
 from schemas.errors import DataError
 from schemas.settings.source import Folder
@@ -15,14 +15,6 @@ from schemas.text import nfc, printable
 
 with epy.lazy_imports():
     import numpy as np
-
-SPLITS: dict[str, Split] = {
-    "train": "train",
-    "val": "validation",
-    "validation": "validation",
-    "valid": "validation",
-    "test": "test",
-}
 
 
 @dataclass
@@ -96,7 +88,7 @@ class FolderReader:
 
     @property
     def _root(self) -> Path:
-        return Path(self.place.folder or self.settings.folder).expanduser()
+        return Path(self.place.path or self.settings.folder).expanduser()
 
     def _splits(self) -> list[tuple[Split | None, Path]]:
         """(split, folder) of each split that has a folder; [(None, root)] if the folder has none."""

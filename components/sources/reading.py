@@ -13,15 +13,22 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
 from schemas.contract import Encoding
 from schemas.example import BATCH_BYTES
-from schemas.settings.source import Folder, Tfds
+from schemas.settings.source import SourceSettings, Tfds
 
 if TYPE_CHECKING:
     import numpy as np
 
-SMALL = 64  # pixels of a side up to which images of one size are recorded raw: decoding takes longer than reading
-T = TypeVar("T")
 Say = Callable[[str], None]
 Split = Literal["train", "validation", "test"]
+SPLITS: dict[str, Split] = {
+    "train": "train",
+    "val": "validation",
+    "validation": "validation",
+    "valid": "validation",
+    "test": "test",
+}  # by the names of delivered splits
+SMALL = 64  # pixels of a side up to which images of one size are recorded raw: decoding takes longer than reading
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -30,14 +37,14 @@ class Place:
 
     data_dir: str | None = None
     manual_dir: str | None = None
-    folder: str | None = None
+    path: str | None = None  # of the folder or table
 
 
-def place_of(settings: Tfds | Folder) -> Place:
+def place_of(settings: SourceSettings) -> Place:
     """Where the data of a source is, by its settings."""
-    if isinstance(settings, Folder):
-        return Place(folder=settings.folder)
-    return Place(settings.data_dir, settings.manual_dir)
+    if isinstance(settings, Tfds):
+        return Place(settings.data_dir, settings.manual_dir)
+    return Place(path=settings.path)
 
 
 @dataclass(frozen=True)
@@ -58,12 +65,14 @@ class Batch:
     """Images, uint8 [height, width, channels], with their labels; and (file, reason) of each that cannot be read.
 
     contents: the images as they were delivered; empty bytes each, if only the pixels are recorded.
+    groups: images of one group stay in one split; images without a group, "", are drawn by their pixels.
     """
 
     images: "list[np.ndarray]"
     labels: list[int]
     contents: list[bytes]
     unreadable: list[tuple[str, str]] = field(default_factory=list)
+    groups: list[str] = field(default_factory=list)  # one each, or none at all
 
 
 def is_ignored(path: Path) -> bool:

@@ -69,7 +69,7 @@ def infer(
 
 
 def init(
-    source: Annotated[str, typer.Argument(metavar="SOURCE", help="A folder of images or a TFDS dataset.")],
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="A folder of images, a table, or a TFDS dataset.")],
     root: Root = DEFAULT_ROOT,
     database: Database = None,
     out: Annotated[Path, typer.Option(help="The configuration to write. The contract is written beside it.")] = Path(

@@ -203,6 +203,8 @@ def _splits(described: Statistics) -> dict[str, Json]:
                 "labels": statistics.values(split, "label"),
                 "copies": int(statistics.custom(split, "duplicates")),
                 "leaked": statistics.leaked(split),
+                "size": " × ".join(statistics.value_range(split, f"image/{side}") for side in ("height", "width")),
+                "formats": statistics.values(split, "image/format"),
             }
             for name, split in described.by_split().items()
         }

@@ -125,7 +125,7 @@ def _plots(facts: Facts) -> dict[str, str]:
             drawn["reliability"] = plots.reliability(candidate["calibration"])
     labels = {name: split["labels"] for name, split in views.in_order(facts.splits).items() if split["labels"]}
     if labels:
-        drawn["labels"] = plots.labels(labels)
+        drawn["labels"] = plots.labels(labels, facts.names)
     for name in ("loss", "accuracy"):
         if facts.history:
             drawn[name] = plots.curve(facts.history, name)

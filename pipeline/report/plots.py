@@ -26,6 +26,7 @@ INK, DIM, LINE, PAPER, ACCENT, OTHER, BAD = "#010203", "#010204", "#010205", "#0
 VARIABLES = {INK: "ink", DIM: "dim", LINE: "line", PAPER: "paper", ACCENT: "accent", OTHER: "other", BAD: "bad"}
 WIDTH = 4.4
 MOST_ROWS = 40  # of a plot with a row for each class
+MOST_LETTERS = 40  # of names below the bars of labels
 LONGEST = 24  # characters of a name beside a plot
 FEW = 10  # images in a bin of confidence; bins with fewer are drawn hollow
 STYLE: Any = {
@@ -138,8 +139,8 @@ def reliability(bins: list[Row]) -> str:
         return finish()
 
 
-def labels(splits: dict[str, dict[str, int]]) -> str:
-    """The share of each label in each split."""
+def labels(splits: dict[str, dict[str, int]], called: Sequence[str] = ()) -> str:
+    """The share of each label in each split. `called`: the names of the labels, which are shown if they fit."""
     names = sorted({label for counts in splits.values() for label in counts}, key=lambda label: (len(label), label))
     width = 0.8 / max(1, len(splits))
     with _figure("share of each label, by split", 2.5) as (figure, finish):
@@ -155,7 +156,9 @@ def labels(splits: dict[str, dict[str, int]]) -> str:
                 color=(ACCENT, (ACCENT, 0.45), OTHER, DIM)[i % 4],
                 label=printable(split),
             )
-        axes.set_xticks(range(len(names)), map(printable, names))
+        shown = [called[int(n)] if n.isdecimal() and int(n) < len(called) else n for n in names]
+        fit = sum(map(len, shown)) <= MOST_LETTERS
+        axes.set_xticks(range(len(names)), map(printable, shown if fit else names))
         if len(names) > MOST_ROWS:
             axes.xaxis.set_major_locator(ticker.MaxNLocator(10, integer=True))
         axes.tick_params(axis="x", length=0)

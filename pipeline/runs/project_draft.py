@@ -14,6 +14,7 @@ from typing import Any
 
 from components.sources import open_source
 from components.sources.reading import place_of
+from components.sources.table import SUFFIXES
 from pipeline.dag import outputs
 from pipeline.runs import schema_draft
 from pipeline.runs.context import Place
@@ -21,7 +22,7 @@ from pipeline.store.recorded import Recorded
 from schemas import statistics as stats
 from schemas.artifacts import Examples, in_order
 from schemas.errors import ConfigurationError
-from schemas.settings.source import Folder, Tfds
+from schemas.settings.source import Folder, SourceSettings, Table, Tfds
 from schemas.text import yaml_text
 
 HEAD = "# Drafted by gateline init from {title}. Review the limits: they are inferred from the train split.\n\n"
@@ -43,7 +44,7 @@ class Draft:
 
 
 def write(source: str, path: Path, place: Place) -> Draft:
-    """Ingests and describes a folder or TFDS dataset, and writes the configuration `path` and a contract beside it.
+    """Ingests and describes a dataset, and writes the configuration `path` and a contract beside it.
 
     Raises:
         ConfigurationError: one of the files exists, or the folder of `path` does not.
@@ -69,22 +70,25 @@ def write(source: str, path: Path, place: Place) -> Draft:
     return Draft(path, contract, in_order(statistics.counts), ranges, labels, unreadable)
 
 
-def _settings(source: str, root: Path) -> Tfds | Folder:
+def _settings(source: str, root: Path) -> SourceSettings:
     if (folder := Path(source).expanduser()).is_dir():
         if root.resolve().is_relative_to(folder.resolve()):
             cause = f"ROOT {root} is inside {source}, so it would be read as a label"
             raise ConfigurationError(cause, "Go to another directory, or name another ROOT with --root.")
         return Folder(folder=source)
+    if folder.suffix.lower() in SUFFIXES:
+        return Table(table=source)
     if "/" in source.rstrip("/") and not source.partition("/")[0].isidentifier():
-        raise ConfigurationError(f"there is no folder {source}", "Name a folder of images, or a TFDS dataset.")
+        raise ConfigurationError(f"there is no folder {source}", "Name a folder of images, a table, or a TFDS dataset.")
     return Tfds(tfds=source)
 
 
-def _seen_from(source: Tfds | Folder, path: Path) -> Tfds | Folder:
+def _seen_from(source: SourceSettings, path: Path) -> SourceSettings:
     """The source as the configuration `path` states it: paths in it are relative to its folder."""
-    if isinstance(source, Tfds) or Path(source.folder).expanduser().is_absolute():
+    if isinstance(source, Tfds) or Path(source.path).expanduser().is_absolute():
         return source
-    return Folder(folder=os.path.relpath(source.folder, path.parent))
+    seen = os.path.relpath(source.path, path.parent)
+    return Folder(folder=seen) if isinstance(source, Folder) else Table(table=seen)
 
 
 def _all_sides(splits: dict[str, Any], side: str) -> set[int]:
@@ -110,7 +114,7 @@ def _median(counts: dict[str, int]) -> int:
     return int(sizes[bisect.bisect_left(below, below[-1] / 2)])
 
 
-def _config(source: Tfds | Folder, contract: str, splits: dict[str, Any]) -> dict[str, Any]:
+def _config(source: SourceSettings, contract: str, splits: dict[str, Any]) -> dict[str, Any]:
     """Settings as a YAML document. Floors are half way from guessing to perfect, and a fifth of it for each class."""
     size = _model_size(splits)
     height, width = size or (_all_sides(splits, side).pop() for side in ("height", "width"))

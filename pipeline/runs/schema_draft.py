@@ -24,7 +24,7 @@ from schemas import statistics as stats
 from schemas.artifacts import Statistics
 from schemas.contract import DRAFT, Encoding
 from schemas.errors import ConfigurationError
-from schemas.settings.source import Folder, Tfds
+from schemas.settings.source import SourceSettings
 
 SIDES = ("height", "width", "channels")
 
@@ -50,7 +50,7 @@ def write(config: Config, place: Place, path: Path) -> None:
 
 @contextlib.contextmanager
 def described(
-    source: Tfds | Folder, place: Place, command: str, notify: list[Notify]
+    source: SourceSettings, place: Place, command: str, notify: list[Notify]
 ) -> Iterator[tuple[RunContext, Statistics]]:
     """A run that ingests and describes a dataset, with the statistics. It ends as drafted after the `with` block."""
     data = source_data(source=source, place=place_of(source), digests=place.digests)

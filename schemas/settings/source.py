@@ -68,14 +68,37 @@ class Unreadable(Settings):
     at_most: Fraction = Field(0.01, description="share of the images above which the data is refused")
 
 
-class Folder(Settings):
+class Files(Settings):
+    """Images in files of the user's own."""
+
+    test: Share = Field(0.2, description="share of the images that becomes the test split, if none is delivered")
+    validation: Share = Field(0.1, description="share of train that becomes validation, if none is delivered")
+    unreadable: Unreadable = Field(Unreadable(), description="images that cannot be decoded")
+    shard_size: PositiveInt = Field(10_000, description=SHARD)
+
+    @property
+    def path(self) -> str:
+        """Where the data is on this machine."""
+        raise NotImplementedError
+
+    @property
+    def title(self) -> str:
+        """The dataset as the configuration names it."""
+        return self.path
+
+    def ordered(self, names: Sequence[str]) -> list[str] | None:
+        """The names by which records are labelled, given those of the contract. None: alphabetical order."""
+        return list(names) or None
+
+
+class Folder(Files):
     """A folder of images: <label>/*, or train/<label>/*, validation/<label>/* and test/<label>/*."""
 
     folder: Annotated[FilePath, UNKEYED] = Field(description="folder of images, in a folder for each label")
-    test: Share = Field(0.2, description="share of the images that becomes the test split, if there is no folder test")
-    validation: Share = Field(0.1, description="share of train that becomes validation, if there is no such folder")
-    unreadable: Unreadable = Field(Unreadable(), description="images that cannot be decoded")
-    shard_size: PositiveInt = Field(10_000, description=SHARD)
+
+    @property
+    def path(self) -> str:
+        return self.folder
 
     @property
     def name(self) -> str:
@@ -83,25 +106,44 @@ class Folder(Settings):
         name = PurePath(self.folder).name
         return name if name not in ("", "..") else "images"
 
+
+class Table(Files):
+    """A table with a row for each image: CSV, JSON Lines or Parquet."""
+
+    table: Annotated[FilePath, UNKEYED] = Field(description="a .csv, .jsonl or .parquet file")
+    image: str = Field(
+        "image", description="column of image files, relative to the table's folder, or of their content"
+    )
+    label: str = Field("label", description="column of labels: names, or numbers from 0")
+    split: str = Field("split", description="column of train, validation and test, if there is one")
+    group: str = Field("group", description="column of what stays in one split, e.g. a patient, if there is one")
+
     @property
-    def title(self) -> str:
-        """The dataset as the configuration names it."""
-        return self.folder
+    def path(self) -> str:
+        return self.table
 
-    def ordered(self, names: Sequence[str]) -> list[str] | None:
-        """The names by which records are labelled, given those of the contract. None: alphabetical order."""
-        return list(names) or None
+    @property
+    def name(self) -> str:
+        """The name of the file without its suffix."""
+        return PurePath(self.table).stem
 
 
-KINDS: dict[str, type[Tfds | Folder]] = {"tfds source": Tfds, "folder source": Folder}  # by pydantic's tags
+SourceSettings = Tfds | Folder | Table
+KINDS: dict[str, type[SourceSettings]] = {"tfds source": Tfds, "folder source": Folder, "table source": Table}
 
 
 def _kind(value: Any) -> str:
+    """The tag of a kind, by the key that only this kind has."""
     stated = value if isinstance(value, dict) else dict(value)
-    return "folder source" if "folder" in stated else "tfds source"
+    return next((f"{key} source" for key in ("folder", "table") if key in stated), "tfds source")
 
 
-Source = Annotated[Annotated[Tfds, Tag("tfds source")] | Annotated[Folder, Tag("folder source")], Discriminator(_kind)]
+Source = Annotated[
+    Annotated[Tfds, Tag("tfds source")]
+    | Annotated[Folder, Tag("folder source")]
+    | Annotated[Table, Tag("table source")],
+    Discriminator(_kind),
+]
 
 
 def source_name(config: dict[str, Any]) -> str:

@@ -1,17 +1,22 @@
 """One suite for all kinds of sources: pieces, batches, labels, and records that do not depend on how work is cut."""
 
+import json
 import pickle
+import shutil
 from pathlib import Path
 
 import imagecodecs
 import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
 import pytest
 
 from components.ingest import ingest
 from components.sources import open_source
 from components.sources.reading import Place, place_of
 from schemas.example import BATCH_BYTES
-from schemas.settings.source import Folder, Tfds
+from schemas.settings.source import Folder, Table, Tfds
 from tests.components import pictures
 from tests.conftest import UNPREPARED
 
@@ -31,10 +36,34 @@ def folder(tmp_path_factory):
     return image_folder(tmp_path_factory.mktemp("folder") / "colours", images, labels, pictures.NAMES)
 
 
-@pytest.fixture(params=["tfds", "folder"])
-def source(request, folder, data_dir):
+def tables(folder: Path) -> dict[str, Path]:
+    """The images of a folder as tables of paths, and as a table of their content, in the order of labels and files."""
+    order = sorted(pictures.NAMES)
+    files = [path for name in order for path in sorted((folder / name).iterdir())]
+    labels, paths = [path.parent.name for path in files], [str(path.relative_to(folder)) for path in files]
+    contents = [path.read_bytes() for path in files]
+    by_path = pa.table({"image": paths, "label": labels})
+    structs = [{"bytes": content, "path": path} for content, path in zip(contents, paths, strict=True)]
+    made = {form: folder / f"colours.{form}" for form in ("csv", "jsonl", "parquet")}
+    pyarrow.csv.write_csv(by_path, made["csv"])
+    made["jsonl"].write_text("".join(f"{json.dumps(row)}\n" for row in by_path.to_pylist()), encoding="utf-8")
+    pq.write_table(pa.table({"image": structs, "label": labels}), made["parquet"], row_group_size=64)
+    return made
+
+
+@pytest.fixture(scope="module")
+def tabled(folder, tmp_path_factory):
+    root = tmp_path_factory.mktemp("tabled") / "colours"
+    shutil.copytree(folder, root)
+    return tables(root)
+
+
+@pytest.fixture(params=["tfds", "folder", "csv", "jsonl", "parquet"])
+def source(request, folder, tabled, data_dir):
     if request.param == "folder":
         return Folder(folder=str(folder), shard_size=70)
+    if request.param in tabled:
+        return Table(table=str(tabled[request.param]), shard_size=70)
     return Tfds(tfds="pictures/jpeg", module="tests.components.pictures", data_dir=data_dir, shard_size=20)
 
 
@@ -102,7 +131,21 @@ def test_images_stay_in_their_split_however_the_work_is_cut(source, lend):
 def test_a_place_is_no_part_of_the_settings_that_are_keyed(source):
     from pipeline.engine.cache_key import plain
 
-    moved = source.model_copy(update={"folder" if isinstance(source, Folder) else "data_dir": "/elsewhere"})
+    moved = source.model_copy(
+        update={"data_dir" if isinstance(source, Tfds) else type(source).__name__.lower(): "/elsewhere"}
+    )
     assert plain(moved) == plain(source)
     assert place_of(moved) != place_of(source)
     assert Place() == Place(None, None, None)
+
+
+@pytest.mark.parametrize("encoding", ["raw", "encoded"])
+def test_a_folder_and_tables_of_the_same_images_give_the_same_records(encoding, folder, tabled, lend):
+    sources = [Folder(folder=str(folder)), *(Table(table=str(path)) for path in tabled.values())]
+    made = [
+        ingest.function(UNPREPARED, source=each, place=place_of(each), encoding=encoding, run=lend())
+        for each in sources
+    ]
+    assert len({each.test for each in made}) == 1
+    contents = [pictures.contents(each.path) for each in made]
+    assert all(each == contents[0] for each in contents)

@@ -1,0 +1,170 @@
+"""Records of images as they were delivered: the same images in the same splits as raw records, from every source."""
+
+from pathlib import Path
+
+import imagecodecs
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_datasets as tfds
+
+from components.describe import describe
+from components.ingest import ingest
+from components.sources import tfds_builder
+from components.sources.reading import place_of
+from components.transform import transform
+from components.validate import validate
+from schemas import example, statistics
+from schemas.artifacts import Examples, Verdict
+from schemas.settings.source import Folder, Tfds
+from schemas.settings.transform import Transform
+from schemas.settings.validate import Validate
+from tests import spans
+from tests.components import pictures
+from tests.components.test_source_contract import image_folder
+from tests.conftest import UNPREPARED, lent
+
+SPLITS = ("train", "validation", "test")
+
+
+def ingested(source, encoding, run):
+    return ingest.function(UNPREPARED, source=source, place=place_of(source), encoding=encoding, run=run)
+
+
+@pytest.fixture(scope="module", params=["folder", "tfds"])
+def source(request, tmp_path_factory, data_dir):
+    if request.param == "folder":
+        root = tmp_path_factory.mktemp("folder") / "colours"
+        return Folder(folder=str(image_folder(root, *pictures.pictures(200, seed=3), pictures.NAMES)))
+    return Tfds(tfds="pictures/jpeg", module="tests.components.pictures", data_dir=data_dir)
+
+
+@pytest.fixture(scope="module")
+def both(source, tmp_path_factory):
+    """(raw, encoded) examples of one source."""
+    return tuple(ingested(source, each, lent(tmp_path_factory.mktemp(each))) for each in ("raw", "encoded"))
+
+
+def test_the_same_images_are_in_the_same_splits_and_order(both):
+    raw, encoded = both
+    for split in SPLITS:
+        one, other = (pictures.columns(each, split) for each in both)
+        for name in ("label", "source/index", "image/height", "image/width", "image/channels"):
+            np.testing.assert_array_equal(one[name], other[name])
+        pixels = [tf.io.decode_image(content).numpy() for content in other["image"]]
+        np.testing.assert_array_equal(pictures.images(raw, split), pixels)
+        assert set(other["image/format"]) <= {b"png", b"jpeg"}
+        assert set(one["image/format"]) == {b""}
+    assert encoded.source == raw.source
+
+
+def delivered(source):
+    """The content of each file of a folder, or the encoded images of TFDS's files."""
+    if isinstance(source, Folder):
+        return [*pictures.contents(Path(source.folder)).values()]
+    dataset = tfds_builder.load(source, source.data_dir).as_dataset(
+        split="train+test", decoders={"image": tfds.decode.SkipDecoding()}
+    )
+    return [record["image"].numpy() for record in dataset]
+
+
+def test_images_are_recorded_byte_for_byte(both, source):
+    recorded = [content for split in SPLITS for content in pictures.columns(both[1], split)["image"]]
+    assert sorted(recorded) == sorted(delivered(source))
+
+
+def test_features_are_the_same_from_raw_and_from_encoded_records(both, lend):
+    ranges = ((1, 99), (1, 99))
+    contracts = (pictures.contract(), pictures.encoded_contract(*ranges))
+    made = []
+    for examples, contract in zip(both, contracts, strict=True):
+        run, settings = lend(), Transform(size=[*pictures.SHAPE[:2]], scale="standardize")
+        passed = Verdict(run.out, passed=True)
+        made.append(transform.function(examples, passed, contract=contract, settings=settings, run=run))
+    for split in ("train", "validation"):
+        for get in (pictures.stored, pictures.preprocessed):
+            for one, other in zip(*(get(each, split) for each in made), strict=True):
+                np.testing.assert_array_equal(one, other)
+    assert made[0].graph == made[1].graph
+
+
+@pytest.mark.parametrize("settings", [{"size": [20, 16]}, {"size": [20, 16], "channels": 1}, {"channels": 1}])
+def test_raw_records_are_resized_too(settings, both, lend):
+    run = lend()
+    passed = Verdict(run.out, passed=True)
+    made = transform.function(both[0], passed, contract=pictures.contract(), settings=Transform(**settings), run=run)
+    expected = (*settings.get("size", pictures.SHAPE[:2]), settings.get("channels", 3))
+    assert made.shape == expected
+    assert pictures.stored(made, "train")[0].shape == (both[0].splits["train"].count, *expected)
+
+
+def photos(path, **splits) -> Examples:
+    """Encoded records of each split's images."""
+    path.mkdir(parents=True)
+    made = {}
+    for split, contents in splits.items():
+        encode = example.encoder("own", "1.0.0", split)
+        images = [tf.io.decode_image(content).numpy() for content in contents]
+        records = [
+            encode(image, i % 3, i, content) for i, (image, content) in enumerate(zip(images, contents, strict=True))
+        ]
+        made[split] = pictures.write(path, split, records)
+    return Examples(path, splits=made, source="own:1.0.0")
+
+
+def pngs(count, *, seed, level=1):
+    random = np.random.default_rng(seed)
+    for i in range(count):
+        yield imagecodecs.png_encode(random.integers(0, 256, (20 + i % 5, 30, 3), np.uint8), level=level)
+
+
+@pytest.fixture
+def odd(tmp_path):
+    """60 and 9 images of several sizes; two of the test images are in train, saved in another way."""
+    train, test = list(pngs(60, seed=1)), list(pngs(9, seed=2))
+    test[:2] = list(pngs(60, seed=1, level=9))[:2]
+    test[8] = bytes(tf.io.encode_jpeg(np.zeros((40, 40, 3), np.uint8)).numpy())
+    assert test[0] != train[0]
+    return photos(tmp_path / "own", train=train, validation=list(pngs(9, seed=3)), test=test)
+
+
+def test_statistics_of_encoded_images_have_formats_sizes_and_copies(odd, lend):
+    run = lend()
+    describe.function(odd, run=run)
+    found = statistics.read(run.out / "stats.tfrecord")
+    assert statistics.values(found["train"], "image/format") == {"png": 60}
+    assert statistics.values(found["test"], "image/format") == {"png": 8, "jpeg": 1}
+    assert statistics.value_range(found["train"], "image/height") == "20–24"
+    assert statistics.custom(found["test"], "malformed") == 0
+    assert statistics.custom(found["test"], "constant") == 1
+    assert statistics.leaked(found["test"]) == {"train": 2}
+    assert sum(statistics.pixels(found["train"])) == 60 * 64 * 64 * 3
+
+
+def test_formats_and_sizes_outside_the_contract_are_refused(odd, lend):
+    run = lend()
+    described = describe.function(odd, run=run)
+    contract = pictures.encoded_contract((10, 30), (10, 30))
+    allowed = '" type: BYTES presence { min_fraction: 1.0 } shape {} string_domain { value: "png" } }\n'
+    contract = type(contract)("own.pbtxt", contract.text + 'feature { name: "image/format' + allowed)
+    checks = Validate(skew="ignore", leakage="ignore", duplicates="ignore", constant="ignore")
+    verdict = validate.function(described, None, contract=contract, checks=checks, run=lend())
+    assert sorted(verdict.reasons) == [
+        "test: image/format is jpeg (1 times); own.pbtxt allows png",
+        "test: image/height is 40 (1 times); own.pbtxt allows 10 to 30",
+        "test: image/width is 40 (1 times); own.pbtxt allows 10 to 30",
+    ]
+
+
+@pytest.mark.parametrize("form", ["images", "idx", "records"])
+def test_a_span_of_any_form_is_collected_as_encoded_images(form, tmp_path, data_dir, sample, lend):
+    images, labels = spans.digits(data_dir, 0, 20)
+    spans.deliver(tmp_path, "span-1", images, labels, form)
+    run = lend()
+    collected = spans.collected(tmp_path, run, encoding="encoded")
+    shards = sorted((collected.path / "span-1").glob("*.tfrecord"))
+    records = [r for shard in shards for r in tf.data.TFRecordDataset(str(shard)).as_numpy_iterator()]
+    columns = example.parse(records, shards[0])
+    assert set(columns["image/format"]) == {b"png"}
+    pixels = sorted(tf.io.decode_png(content).numpy().tobytes() for content in columns["image"])
+    assert pixels == sorted(image.tobytes() for image in images)

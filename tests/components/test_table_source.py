@@ -1,0 +1,181 @@
+"""Source `table`: splits and groups as columns, and what is said of a table that is wrong."""
+
+from pathlib import Path
+
+import imagecodecs
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from components.ingest import ingest
+from components.resolvers.source_data import source_data
+from components.sources import open_source
+from components.sources.reading import place_of
+from schemas.errors import DataError
+from schemas.settings.source import Table
+from tests.components import pictures
+from tests.conftest import UNPREPARED
+
+COUNT = 240
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory) -> list[Path]:
+    """PNG files of three classes by turns."""
+    folder = tmp_path_factory.mktemp("photos")
+    images, _ = pictures.pictures(COUNT, seed=5)
+    files = [folder / f"{i:04d}.png" for i in range(COUNT)]
+    for file, image in zip(files, images, strict=True):
+        file.write_bytes(imagecodecs.png_encode(image))
+    return files
+
+
+def csv(folder: Path, photos: list[Path], **columns: list[object]) -> Table:
+    """A table of the photos with the labels red, green and blue by turns, unless `columns` state others."""
+    given = {"image": photos, "label": [pictures.NAMES[i % 3] for i in range(len(photos))]} | columns
+    lines = [",".join(map(str, row)) for row in zip(*given.values(), strict=True)]
+    path = folder / "labels.csv"
+    path.write_text("\n".join([",".join(given), *lines, ""]), encoding="utf-8")
+    return Table(table=str(path))
+
+
+def ingested(table: Table, run, labels=None):
+    return ingest.function(UNPREPARED, source=table, place=place_of(table), encoding="encoded", labels=labels, run=run)
+
+
+def contents(made, split: str) -> set[bytes]:
+    return set(pictures.columns(made, split)["image"])
+
+
+def refused(table: Table, run) -> str:
+    with pytest.raises(DataError) as error:
+        ingested(table, run)
+    return f"{error.value.cause}\n{error.value.remedy}"
+
+
+def test_a_column_of_splits_is_followed(photos, tmp_path, lend):
+    names = ["train", "val", "test", "TRAIN", "validation", "valid"]
+    splits = [names[i % 6] for i in range(COUNT)]
+    made = ingested(csv(tmp_path, photos, split=splits), lend())
+    for split, stated in (
+        ("train", {"train", "TRAIN"}),
+        ("validation", {"val", "validation", "valid"}),
+        ("test", {"test"}),
+    ):
+        expected = {photo.read_bytes() for photo, name in zip(photos, splits, strict=True) if name in stated}
+        assert contents(made, split) == expected
+
+
+def test_images_of_a_group_stay_in_one_split(photos, tmp_path, lend):
+    groups = [f"patient {i // 4}" for i in range(COUNT)]
+    made = ingested(csv(tmp_path, photos, group=groups), lend())
+    group = {photo.read_bytes(): name for photo, name in zip(photos, groups, strict=True)}
+    seen = [{group[content] for content in contents(made, split)} for split in ("train", "validation", "test")]
+    assert all(seen)
+    assert sum(map(len, seen)) == len(set(groups)) == 60
+    assert 4 <= len(seen[2]) <= 24  # a fifth of the groups, drawn by a hash
+
+
+def test_a_group_stays_where_it_is_when_others_are_added(photos, tmp_path, lend):
+    groups = [f"patient {i // 4}" for i in range(COUNT)]
+    whole = ingested(csv(tmp_path, photos, group=groups), lend())
+    fewer = ingested(csv(tmp_path, photos[:120], group=groups[:120]), lend())
+    for split in ("train", "validation", "test"):
+        assert contents(fewer, split) == contents(whole, split) & {photo.read_bytes() for photo in photos[:120]}
+
+
+@pytest.mark.parametrize("labels", [[0, 1, 2], [10, 2, 0]])
+def test_labels_may_be_numbers(labels, photos, tmp_path, lend):
+    table = csv(tmp_path, photos, label=[labels[i % 3] for i in range(COUNT)])
+    assert open_source(table, place_of(table)).labels() == tuple(map(str, range(max(labels) + 1)))
+    made = ingested(table, lend())
+    assert set(pictures.columns(made, "train")["label"].tolist()) == set(labels)
+
+
+def test_the_contract_states_the_order_of_names(photos, tmp_path, lend):
+    made = ingested(csv(tmp_path, photos), lend(), labels=["green", "blue", "red"])
+    number = dict(zip(pictures.columns(made, "train")["image"], pictures.columns(made, "train")["label"], strict=True))
+    assert {number[photo.read_bytes()] for photo in photos[::3] if photo.read_bytes() in number} == {2}
+
+
+def test_columns_may_have_other_names(photos, tmp_path, lend):
+    table = pa.table({"img": [photo.read_bytes() for photo in photos], "colour": [i % 3 for i in range(COUNT)]})
+    pq.write_table(table, tmp_path / "own.parquet", row_group_size=50)
+    source = Table(table=str(tmp_path / "own.parquet"), image="img", label="colour")
+    made = ingested(source, lend())
+    assert sum(split.count for split in made.splits.values()) == COUNT
+    words = refused(Table(table=source.table), lend())
+    assert words == (
+        f"source.table {source.table} has no column image\nIt has img, colour; name the column in source.image."
+    )
+
+
+def test_a_missing_file_and_a_damaged_image_are_set_aside_by_name(photos, tmp_path, lend):
+    files = [*photos[:-2], tmp_path / "gone.png", tmp_path / "broken.png"]
+    (tmp_path / "broken.png").write_bytes(b"\x89PNG")
+    made = ingested(csv(tmp_path, files), lend())
+    assert made.set_aside() == [
+        (str(tmp_path / "broken.png"), f"{tmp_path}/broken.png cannot be decoded as an image"),
+        (str(tmp_path / "gone.png"), f"{tmp_path}/gone.png cannot be read: No such file or directory"),
+    ]
+
+
+def test_a_row_without_an_image_is_set_aside_by_its_number(photos, tmp_path, lend):
+    images = [photo.read_bytes() for photo in photos[:-1]]
+    table = pa.table({"image": [*images, None], "label": [i % 3 for i in range(COUNT)]})
+    pq.write_table(table, tmp_path / "own.parquet")
+    [(name, reason)] = ingested(Table(table=str(tmp_path / "own.parquet")), lend()).set_aside()
+    assert (name, reason) == ("row 239 of own.parquet", "row 239 of own.parquet cannot be decoded as an image")
+
+
+@pytest.mark.parametrize(
+    ("columns", "cause"),
+    [
+        ({"label": ["", *["red"] * (COUNT - 1)]}, "row 0 of {table} has no label"),
+        ({"label": [0.5] * COUNT}, "column label of {table} holds neither names nor numbers from 0"),
+        ({"label": [-1, *[1] * (COUNT - 1)]}, "column label of {table} holds neither names nor numbers from 0"),
+        ({"split": ["train"] * COUNT}, "column split of {table} has no row of test"),
+        ({"split": ["holdout"] * COUNT}, "{table} states a split holdout"),
+    ],
+)
+def test_a_table_that_is_wrong_is_refused(columns, cause, photos, tmp_path, lend):
+    table = csv(tmp_path, photos, **columns)
+    assert refused(table, lend()).split("\n")[0] == cause.format(table=table.table)
+
+
+@pytest.mark.parametrize("name", ["missing.csv", "labels.txt", "a-folder.csv"])
+def test_a_file_that_is_no_table_is_refused(name, tmp_path, lend):
+    (tmp_path / "labels.txt").write_text("image,label\n", encoding="utf-8")
+    (tmp_path / "a-folder.csv").mkdir()
+    words = refused(Table(table=str(tmp_path / name)), lend())
+    assert words.split("\n")[0] == f"source.table {tmp_path / name} is not a file of .csv, .jsonl, .parquet"
+
+
+@pytest.mark.parametrize(("name", "content"), [("a.parquet", b"PAR1 no"), ("a.jsonl", b"{"), ("a.csv", b"a,b\n1\n")])
+def test_a_damaged_table_is_refused(name, content, tmp_path, lend):
+    (tmp_path / name).write_bytes(content)
+    words = refused(Table(table=str(tmp_path / name)), lend())
+    assert words.startswith(f"source.table {tmp_path / name} cannot be read: ")
+
+
+def test_a_label_that_the_contract_lacks_is_refused(photos, tmp_path, lend):
+    table = csv(tmp_path, photos)
+    with pytest.raises(DataError, match=r"blue in .*labels.csv is not a label: the contract has red, green"):
+        ingested(table, lend(), labels=["red", "green"])
+
+
+def test_the_table_and_the_files_that_it_names_are_the_data(photos, tmp_path):
+    files = [tmp_path / f"{i}.png" for i in range(3)]
+    for file, photo in zip(files, photos, strict=False):
+        file.write_bytes(photo.read_bytes())
+    table = csv(tmp_path, [file.name for file in files])
+    state = lambda: source_data.function(source=table, place=place_of(table)).contents  # noqa: E731
+    before = state()
+    assert state() == before
+    (tmp_path / "other.png").write_bytes(b"not in the table")
+    assert state() == before
+    files[1].write_bytes(photos[9].read_bytes())
+    changed = state()
+    assert changed != before
+    csv(tmp_path, [file.name for file in files[:2]])
+    assert state() not in (before, changed)
