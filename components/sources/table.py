@@ -210,7 +210,7 @@ def _read_once(path: Path, settings: Table, state: tuple[int, int]) -> Rows:
         raise DataError(f"source.table {path} cannot be read: {reason}", "Fix the file.") from error
     for column, setting in ((settings.image, "source.image"), (settings.label, "source.label")):
         if column not in columns:
-            remedy = f"It has {', '.join(columns)}; name the column in {setting}."
+            remedy = f"It has {', '.join(columns)}; name it in {setting}, or with --{setting[7:]} of init."
             raise DataError(f"source.table {path} has no column {column}", remedy)
     labels = columns[settings.label]
     if unlabelled := [row for row, label in enumerate(labels) if label is None or label == ""]:

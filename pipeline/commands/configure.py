@@ -75,6 +75,9 @@ def init(
     out: Annotated[Path, typer.Option(help="The configuration to write. The contract is written beside it.")] = Path(
         "gateline.yaml"
     ),
+    image: Annotated[str | None, typer.Option(help="Column or feature of images, if it is not `image`.")] = None,
+    label: Annotated[str | None, typer.Option(help="Column or feature of labels, if it is not `label`.")] = None,
+    group: Annotated[str | None, typer.Option(help="Column of groups that stay in one split.")] = None,
     wait: Wait = False,
     verbose: Verbose = False,
 ) -> None:
@@ -82,7 +85,8 @@ def init(
     from pipeline.runs import project_draft
     from pipeline.runs.context import Place
 
-    draft = project_draft.write(source, out, Place(root, database, wait, verbose))
+    columns = {key: name for key, name in (("image", image), ("label", label), ("group", group)) if name}
+    draft = project_draft.write(source, out, Place(root, database, wait, verbose), columns)
     counts = sorted(draft.labels.items(), key=lambda pair: pair[1])
     print(f"images    {', '.join(f'{count:,} {split}' for split, count in draft.images.items())}")
     height, width, channels = (f"{low} to {high}" if low < high else f"{low}" for low, high in draft.sides.values())

@@ -8,6 +8,7 @@ import bisect
 import itertools
 import math
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,14 +44,16 @@ class Draft:
     unreadable: int
 
 
-def write(source: str, path: Path, place: Place) -> Draft:
+def write(source: str, path: Path, place: Place, columns: Mapping[str, str] | None = None) -> Draft:
     """Ingests and describes a dataset, and writes the configuration `path` and a contract beside it.
 
+    `columns`: names of the columns or features `image`, `label` and `group`, where they have other names.
+
     Raises:
-        ConfigurationError: one of the files exists, or the folder of `path` does not.
+        ConfigurationError: one of the files exists, or the folder of `path` does not; a kind of source has no columns.
         DataError: there is no such dataset.
     """
-    settings = _settings(source, place.root)
+    settings = _settings(source, place.root, columns or {})
     contract = path.with_name(f"{settings.name}.pbtxt")
     for each in (path, contract):
         schema_draft.check(each)
@@ -70,25 +73,30 @@ def write(source: str, path: Path, place: Place) -> Draft:
     return Draft(path, contract, in_order(statistics.counts), ranges, labels, unreadable)
 
 
-def _settings(source: str, root: Path) -> SourceSettings:
+def _settings(source: str, root: Path, columns: Mapping[str, str]) -> SourceSettings:
     if (folder := Path(source).expanduser()).is_dir():
         if root.resolve().is_relative_to(folder.resolve()):
             cause = f"ROOT {root} is inside {source}, so it would be read as a label"
             raise ConfigurationError(cause, "Go to another directory, or name another ROOT with --root.")
+        if columns:
+            cause = f"{source} is a folder, which has no column {next(iter(columns.values()))}"
+            raise ConfigurationError(cause, "Leave out --image, --label and --group.")
         return Folder(folder=source)
     if folder.suffix.lower() in SUFFIXES:
-        return Table(table=source)
+        return Table.model_validate({"table": source, **columns})
     if "/" in source.rstrip("/") and not source.partition("/")[0].isidentifier():
         raise ConfigurationError(f"there is no folder {source}", "Name a folder of images, a table, or a TFDS dataset.")
-    return Tfds(tfds=source)
+    if "group" in columns:
+        raise ConfigurationError(f"the TFDS dataset {source} has its own splits", "Leave out --group.")
+    return Tfds.model_validate({"tfds": source, **columns})
 
 
 def _seen_from(source: SourceSettings, path: Path) -> SourceSettings:
     """The source as the configuration `path` states it: paths in it are relative to its folder."""
     if isinstance(source, Tfds) or Path(source.path).expanduser().is_absolute():
         return source
-    seen = os.path.relpath(source.path, path.parent)
-    return Folder(folder=seen) if isinstance(source, Folder) else Table(table=seen)
+    key = "folder" if isinstance(source, Folder) else "table"
+    return source.model_copy(update={key: os.path.relpath(source.path, path.parent)})
 
 
 def _all_sides(splits: dict[str, Any], side: str) -> set[int]:

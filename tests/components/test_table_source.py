@@ -105,9 +105,9 @@ def test_columns_may_have_other_names(photos, tmp_path, lend):
     made = ingested(source, lend())
     assert sum(split.count for split in made.splits.values()) == COUNT
     words = refused(Table(table=source.table), lend())
-    assert words == (
-        f"source.table {source.table} has no column image\nIt has img, colour; name the column in source.image."
-    )
+    cause, remedy = words.split("\n")
+    assert cause == f"source.table {source.table} has no column image"
+    assert remedy == "It has img, colour; name it in source.image, or with --image of init."
 
 
 def test_a_missing_file_and_a_damaged_image_are_set_aside_by_name(photos, tmp_path, lend):

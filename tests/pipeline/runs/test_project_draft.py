@@ -9,7 +9,7 @@ from pipeline.runs import project_draft
 from pipeline.runs.context import Place
 from schemas.contract import Contract
 from schemas.errors import ConfigurationError
-from schemas.settings.source import Folder
+from schemas.settings.source import Folder, Table
 from tests.components import pictures
 from tests.components.test_source_contract import image_folder
 
@@ -48,3 +48,33 @@ def test_a_root_inside_the_images_is_refused(here, monkeypatch):
         project_draft.write(".", Path("gateline.yaml"), Place(Path("gateline")))
     assert error.value.cause == "ROOT gateline is inside ., so it would be read as a label"
     assert not (here / "my colours/gateline").exists()
+
+
+def test_a_table_is_drafted_with_the_names_of_its_columns(here):
+    files = sorted((here / "my colours").rglob("*.png"))
+    rows = [f"../{path.relative_to(here)},{path.parent.name}" for path in files]
+    (here / "tables").mkdir()
+    (here / "tables/own.csv").write_text("\n".join(["file,colour", *rows, ""]), encoding="utf-8")
+    columns = {"image": "file", "label": "colour"}
+    draft = project_draft.write("tables/own.csv", Path("gateline.yaml"), Place(Path("gateline")), columns)
+    assert draft.labels.keys() == set(pictures.NAMES)
+    loaded = load(file=Path("gateline.yaml"))
+    assert isinstance(loaded.source, Table)
+    assert (Path(loaded.source.table).resolve(), loaded.source.image, loaded.source.label) == (
+        here / "tables/own.csv",
+        "file",
+        "colour",
+    )
+    assert Contract.load(loaded.contract).names == tuple(sorted(pictures.NAMES))
+
+
+@pytest.mark.parametrize(
+    ("source", "columns", "words"),
+    [
+        ("my colours", {"image": "file"}, "my colours is a folder, which has no column file"),
+        ("cifar10", {"group": "patient"}, "the TFDS dataset cifar10 has its own splits"),
+    ],
+)
+def test_columns_of_a_source_that_has_none_are_refused(source, columns, words, here):
+    with pytest.raises(ConfigurationError, match=words):
+        project_draft.write(source, Path("gateline.yaml"), Place(Path("gateline")), columns)
