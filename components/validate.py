@@ -6,7 +6,7 @@ from typing import Any
 
 from etils import epy
 
-from components._data.anomalies import Anomaly, against, divergence, largest_difference, oddities, unjudgeable
+from components._data.anomalies import Anomaly, against, divergence, largest_difference, near, oddities, unjudgeable
 from pipeline.engine.component import StageRun, component
 from schemas import statistics as stats
 from schemas.artifacts import Served, Statistics, Verdict
@@ -37,7 +37,9 @@ def validate(
     """
     splits = statistics.by_split()
     anomalies = [
-        anomaly for dataset in splits.values() for anomaly in (*against(contract, dataset), *oddities(dataset, checks))
+        anomaly
+        for dataset in splits.values()
+        for anomaly in (*against(contract, dataset), *oddities(dataset, checks), *near(dataset, checks))
     ]
     anomalies += unjudgeable(splits["test"], contract, min_examples) if "test" in splits else ()
     train = splits["train"]

@@ -38,10 +38,15 @@ def read(path: Path) -> "dict[str, pb.DatasetFeatureStatistics]":
     return {dataset.name: dataset for dataset in pb.DatasetFeatureStatisticsList.FromString(record).datasets}
 
 
-def encode(split: str, images: Any, duplicates: int, leaked: Mapping[str, int]) -> "pb.DatasetFeatureStatistics":
-    """One split's `components._data.statistics.ImageStatistics` as a proto. `leaked`: images also in another split."""
+def encode(
+    split: str, images: Any, duplicates: int, leaked: Mapping[str, int], near: Mapping[str, int]
+) -> "pb.DatasetFeatureStatistics":
+    """One split's `components._data.statistics.ImageStatistics` as a proto.
+
+    `leaked`: images also in each other split. `near`: images with a near copy in it.
+    """
     dataset = pb.DatasetFeatureStatistics(name=split, num_examples=images.records)
-    _image(dataset, images, duplicates, leaked)
+    _image(dataset, images, duplicates, leaked, near)
     for i, side in enumerate(("height", "width", "channels")):
         _categorical(dataset, f"image/{side}", _marginal(images.sizes, i), images.records)
     if images.formats:
@@ -72,10 +77,17 @@ def brightness(dataset: "pb.DatasetFeatureStatistics") -> dict[str, tuple[float,
 
 def leaked(dataset: "pb.DatasetFeatureStatistics") -> dict[str, int]:
     """The number of images of this split that are also in each other split."""
-    custom_stats = feature(dataset, "image").custom_stats
-    return {
-        s.name.removeprefix("also in "): int(s.num) for s in custom_stats if s.name.startswith("also in ") and s.num
-    }
+    return _by_split(dataset, "also in ")
+
+
+def near_copies(dataset: "pb.DatasetFeatureStatistics") -> dict[str, int]:
+    """The number of images of this split that have a near copy, but no copy, in each other split."""
+    return _by_split(dataset, "near copy in ")
+
+
+def _by_split(dataset: "pb.DatasetFeatureStatistics", start: str) -> dict[str, int]:
+    numbers = ((s.name, int(s.num)) for s in feature(dataset, "image").custom_stats)
+    return {name.removeprefix(start): number for name, number in numbers if name.startswith(start) and number}
 
 
 def pixels(dataset: "pb.DatasetFeatureStatistics") -> list[float]:
@@ -115,7 +127,7 @@ def feature(dataset: "pb.DatasetFeatureStatistics", name: str) -> "pb.FeatureNam
     raise KeyError(name)
 
 
-def _image(dataset: Any, images: Any, duplicates: int, leaked: Mapping[str, int]) -> None:
+def _image(dataset: Any, images: Any, duplicates: int, leaked: Mapping[str, int], near: Mapping[str, int]) -> None:
     stats = dataset.features.add(type=pb.FeatureNameStatistics.BYTES)
     stats.path.step.append("image")
     _common(stats.bytes_stats.common_stats, images.records, images.no_image)
@@ -127,6 +139,7 @@ def _image(dataset: Any, images: Any, duplicates: int, leaked: Mapping[str, int]
         "constant": images.constant,
         "duplicates": duplicates,
     } | {f"also in {split}": count for split, count in sorted(leaked.items())}
+    numbers |= {f"near copy in {split}": count for split, count in sorted(near.items())}
     for label in sorted(images.labels):
         mean, deviation = images.brightness(label)
         numbers |= {f"brightness of label {label}": mean, f"deviation of label {label}": deviation}

@@ -113,6 +113,14 @@ def oddities(dataset: Any, checks: Validate) -> Iterator[Anomaly]:
             yield Anomaly(name, "image", "UNKNOWN_TYPE", words, checks.leakage)
 
 
+def near(dataset: Any, checks: Validate) -> Iterator[Anomaly]:
+    """Near copies of images that are trained on, or may be."""
+    for other, count in stats.near_copies(dataset).items() if dataset.name in TESTED else ():
+        words = f"{dataset.name}: {count:,} images are re-encoded, resized or mirrored copies of images in {other}"
+        excluded = "" if other in TESTED else f"; they are excluded from the {dataset.name} metrics"
+        yield Anomaly(dataset.name, "image", "UNKNOWN_TYPE", words + excluded, checks.leakage)
+
+
 def unjudgeable(test: Any, contract: Contract, min_examples: int) -> Iterator[Anomaly]:
     """Labels that gates on classes cannot judge, known before anything is trained."""
     counts = stats.values(test, "label")

@@ -61,6 +61,13 @@ class Duplicates:
         return type(self)(self.within + other.within, self.across + other.across, self.leaked | other.leaked)
 
 
+def leaked(pairs: Iterable[tuple[str, int, str, int]]) -> frozenset[tuple[str, int]]:
+    """(split, position) of the tested images among pairs of copies whose other image is trained on."""
+    both = [((one, i), (other, j)) for one, i, other, j in pairs]
+    ways = [*both, *((other, one) for one, other in both)]
+    return frozenset(one for one, other in ways if one[0] in TESTED and other[0] not in TESTED)
+
+
 def digests(images: Iterable[bytes], positions: "np.ndarray") -> "np.ndarray":
     """uint64 [images, 3]: 128 bits of each image's BLAKE2b digest, and its position."""
     raw = b"".join([hashlib.blake2b(image, digest_size=16).digest() for image in images])

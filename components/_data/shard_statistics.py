@@ -1,7 +1,7 @@
 """Statistics per shard. Merged, they describe a split, however it was cut into shards.
 
 write_shard_statistics(shard, 1000, out)               # on a worker
-write(out, {"train": [out / "train-00000-of-00001"]})  # the driver: stats.tfrecord, leaked.json
+write(out, {"train": [out / "train-00000-of-00001"]})  # the driver: stats.tfrecord, leaked.json, near.json
 """
 
 from collections import Counter
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from etils import epy
 
-from components._data import duplicates
+from components._data import duplicates, near_copies
 from components._data.decoding import shown
 from components._data.statistics import ImageStatistics, merged
 from schemas import example, statistics
@@ -20,25 +20,32 @@ from schemas.model_input import ModelInput
 with epy.lazy_imports():
     import numpy as np
 
+NEAR = ".near.npy"
 THUMBNAIL = ModelInput((64, 64, 3), fit="stretch")
 
 
 def write_shard_statistics(shard: Path, count: int, part: Path) -> None:
     """Writes the statistics of a shard of `count` records to `part`.json, the digests of its images to `part`.npy.
 
+    Of encoded images, also the hashes by which near copies are found, to `part`.near.npy.
+
     Raises:
         DataError: the shard is damaged or a record does not parse; names the shard and the record.
     """
-    counted, digests = ImageStatistics(), []
+    counted, digests, near = ImageStatistics(), [], []
     for records in example.read(shard, count):
         columns = example.parse(records, shard)
         thumbnails = shown(columns["image"], THUMBNAIL) if columns["image/format"].any() else None
         counted = counted.merge(ImageStatistics.of(columns, thumbnails))
         images = columns["image"] if thumbnails is None else map(np.ndarray.tobytes, thumbnails)
         digests.append(duplicates.digests(images, columns["source/index"]))
+        if thumbnails is not None:
+            near.append(near_copies.hashes(thumbnails, columns["source/index"]))
     part.parent.mkdir(exist_ok=True)  # not its parents: a stage that was interrupted has removed them
     part.with_suffix(".json").write_text(counted.to_json(), encoding="utf-8")
     duplicates.save(np.concatenate(digests), part.with_suffix(".npy"))
+    if near:
+        np.save(part.with_suffix(NEAR), np.concatenate(near))
 
 
 def read(parts: list[Path]) -> ImageStatistics:
@@ -48,16 +55,29 @@ def read(parts: list[Path]) -> ImageStatistics:
 
 
 def write(out: Path, splits: Mapping[str, list[Path]]) -> dict[str, int]:
-    """Writes `stats.tfrecord` and `leaked.json`. Returns the number of records in each split."""
+    """Writes `stats.tfrecord`, `leaked.json` and, if there are near copies, `near.json`. Returns records by split."""
     described = {split: read(parts) for split, parts in splits.items()}
     copies = duplicates.duplicates(
         {split: [part.with_suffix(".npy") for part in parts] for split, parts in splits.items()}
     )
-    across = {split: Counter({b: n for (a, b), n in copies.across.items() if a == split}) for split in splits}
+    near = sorted(near_copies.across({s: [part.with_suffix(NEAR) for part in parts] for s, parts in splits.items()}))
+    leaked = copies.leaked | duplicates.leaked(near)
+    near = [pair for pair in near if not copies.leaked & {pair[:2], pair[2:]}]
     statistics.write(
-        out / "stats.tfrecord", [statistics.encode(s, described[s], copies.within[s], across[s]) for s in splits]
+        out / "stats.tfrecord",
+        [
+            statistics.encode(s, described[s], copies.within[s], _others(copies.across, s), near_copies.counts(near, s))
+            for s in splits
+        ],
     )
     for split in duplicates.TESTED:
         if split in splits:
-            Statistics.write_leaked(out, split, (index for s, index in copies.leaked if s == split))
+            Statistics.write_leaked(out, split, (index for s, index in leaked if s == split))
+    if near:
+        Statistics.write_near_copies(out, near)
     return {split: each.records for split, each in described.items()}
+
+
+def _others(across: Counter[tuple[str, str]], split: str) -> Counter[str]:
+    """Images of a split that are also in each other split."""
+    return Counter({other: count for (one, other), count in across.items() if one == split})

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 STATISTICS = "stats.tfrecord"
 UNREADABLE = "unreadable.json"
+NEAR = "near.json"
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,8 @@ class Statistics(Artifact):
     """Statistics of every split.
 
     Files: `stats.tfrecord`, one `DatasetFeatureStatisticsList` with a dataset per split; `leaked.json`, positions
-    (`source/index`) of test images that are also in another split; `parts/`, the statistics of each shard.
+    (`source/index`) of test images that are also in another split; `near.json`, near copies in two splits; `parts/`,
+    the statistics of each shard.
     """
 
     counts: dict[str, int]  # records in each split
@@ -89,6 +91,16 @@ class Statistics(Artifact):
     @staticmethod
     def write_leaked(out: Path, split: str, positions: Iterable[int]) -> None:
         (out / _leaked(split)).write_text(json.dumps(sorted(positions)), encoding="utf-8")
+
+    def near_copies(self) -> list[tuple[str, int, str, int]]:
+        """(split, position, other split, position) of images that are near copies: re-encoded, resized or mirrored."""
+        if not (self.path / NEAR).exists():
+            return []
+        return [(one, i, other, j) for one, i, other, j in self.read_json(NEAR, list)]
+
+    @staticmethod
+    def write_near_copies(out: Path, pairs: list[tuple[str, int, str, int]]) -> None:
+        (out / NEAR).write_text(json.dumps(pairs), encoding="utf-8")
 
 
 def _counts(counts: dict[str, int]) -> str:

@@ -88,7 +88,7 @@ def described(images):
     records = [encode(image, 0, i) for i, image in enumerate(images)]
     assert len(labels) == len(records)
     columns = example.parse(records, None)
-    return statistics.encode("train", ImageStatistics.of(columns), 0, {})
+    return statistics.encode("train", ImageStatistics.of(columns), 0, {}, {})
 
 
 @pytest.mark.parametrize("size", [20, 45, 150])

@@ -97,7 +97,7 @@ def test_counts_and_labels_are_of_what_was_really_learnt_from(pushed: Facts, pag
     assert pushed.counts["train"] + pushed.counts["validation"] + pushed.counts["fresh"] == 1000 + 40 + 200
     assert {name: sum(split["labels"].values()) for name, split in pushed.splits.items()} == pushed.counts
     for name, count in pushed.counts.items():
-        assert f"{name} {count:,} 0 none" in page.text
+        assert f"{name} {count:,} 28 × 28 0 none" in page.text
     assert f"fresh: images of {pushed.fresh} that are tested on" in page.text
 
 

@@ -1,0 +1,119 @@
+"""Near copies: found in any form that a copy takes, and nothing else."""
+
+import io
+import json
+
+import hypothesis
+import numpy as np
+import PIL.Image
+import pytest
+from hypothesis import strategies as st
+from scipy import ndimage
+
+from components._data import near_copies
+from components._data.decoding import shown
+from components._data.shard_statistics import THUMBNAIL
+from components.describe import describe
+from components.validate import validate
+from schemas import statistics
+from schemas.settings.validate import Validate
+from tests.components import pictures
+from tests.components.test_encoded import photos
+
+COUNT = 60
+
+
+def scenes(count: int, seed: int) -> list[PIL.Image.Image]:
+    """Smooth random scenes of several sizes: soft shapes of random colours."""
+    random = np.random.default_rng(seed)
+    for i in range(count):
+        height, width = 80 + 7 * (i % 9), 90 + 5 * (i % 11)
+        noise = ndimage.gaussian_filter(random.normal(size=(height, width, 3)), (6, 6, 0))
+        yield PIL.Image.fromarray(np.clip(128 + 900 * noise, 0, 255).astype(np.uint8))
+
+
+def jpeg(image: PIL.Image.Image, quality: int = 90) -> bytes:
+    out = io.BytesIO()
+    image.save(out, "JPEG", quality=quality)
+    return out.getvalue()
+
+
+COPIES = {
+    "re-encoded": lambda image: jpeg(image, 60),
+    "half the size": lambda image: jpeg(image.resize((image.width // 2, image.height // 2))),
+    "mirrored": lambda image: jpeg(image.transpose(PIL.Image.Transpose.FLIP_LEFT_RIGHT)),
+    "small, mirrored and re-encoded": lambda image: jpeg(
+        image.resize((image.width // 2, image.height // 2)).transpose(PIL.Image.Transpose.FLIP_LEFT_RIGHT), 60
+    ),
+    "brighter": lambda image: jpeg(image.point(lambda value: min(255, value + 20))),
+}
+
+
+def hashed(contents: list[bytes]) -> np.ndarray:
+    return near_copies.hashes(shown(np.array(contents, object), THUMBNAIL), np.arange(len(contents)))
+
+
+@pytest.fixture(scope="module")
+def originals():
+    return [jpeg(scene) for scene in scenes(COUNT, 1)]
+
+
+@pytest.mark.parametrize("kind", COPIES)
+def test_copies_are_found_and_no_other_pairs(kind, originals):
+    copies = [COPIES[kind](scene) for scene in scenes(COUNT, 1)]
+    rows = hashed([*originals, *copies])
+    positions = rows[:, 4].astype(int)[near_copies.pairs(rows)]
+    assert {tuple(pair) for pair in positions.tolist()} <= {(i, i + COUNT) for i in range(COUNT)}
+    assert len(positions) >= 0.98 * COUNT
+
+
+def test_other_scenes_are_no_copies(originals):
+    rows = hashed([*originals, *(jpeg(scene) for scene in scenes(COUNT, 2))])
+    assert near_copies.pairs(rows).tolist() == []
+
+
+def test_images_of_almost_one_colour_are_not_compared():
+    white = PIL.Image.new("RGB", (90, 90), "white")
+    assert len(hashed([jpeg(white), jpeg(white, 60), jpeg(PIL.Image.new("L", (40, 50), 7))])) == 0
+    assert near_copies.pairs(hashed([jpeg(white)])).tolist() == []
+
+
+@hypothesis.given(st.lists(st.integers(0, 2**112 - 1), max_size=8), st.integers(0, 10**6))
+def test_all_hashes_that_differ_in_few_bits_are_paired(values, seed):
+    """Against a comparison of each with each. Some hashes are copies with a few bits flipped."""
+    random = np.random.default_rng(seed)
+    flipped = (random.choice(112, 1 + i, replace=False).tolist() for i in range(len(values)))
+    values += [value ^ sum(1 << bit for bit in bits) for value, bits in zip(values, flipped, strict=True)]
+    packed = [np.frombuffer(value.to_bytes(16, "little"), np.uint64) for value in values]
+    other = [np.frombuffer((~value % 2**112).to_bytes(16, "little"), np.uint64) for value in values]
+    rows = np.array([[*p, *o, i] for i, (p, o) in enumerate(zip(packed, other, strict=True))], np.uint64).reshape(-1, 5)
+    near = lambda a, b: (a ^ b).bit_count() <= near_copies.MOST or (a ^ ~b % 2**112).bit_count() <= near_copies.MOST  # noqa: E731
+    expected = [[i, j] for i in range(len(values)) for j in range(i + 1, len(values)) if near(values[i], values[j])]
+    assert near_copies.pairs(rows).tolist() == expected
+
+
+def test_near_copies_across_splits_are_counted_out_of_the_test(originals, tmp_path, lend):
+    test = [jpeg(scene) for scene in scenes(20, 3)]
+    test[4], test[9] = (COPIES["mirrored"](scene) for scene in list(scenes(COUNT, 1))[7:9])
+    validation = [jpeg(scene) for scene in scenes(20, 4)]
+    validation[2] = COPIES["half the size"](list(scenes(20, 3))[6])
+    test[0] = originals[30]
+    made = photos(tmp_path / "own", train=originals, validation=validation, test=test)
+    described = describe.function(made, run=lend())
+    found = statistics.read(described.path / "stats.tfrecord")
+    assert statistics.leaked(found["test"]) == {"train": 1}
+    assert statistics.near_copies(found["test"]) == {"train": 2, "validation": 1}
+    assert described.leaked("test") == {0, 4, 6, 9}
+    assert described.near_copies() == [("test", 4, "train", 7), ("test", 6, "validation", 2), ("test", 9, "train", 8)]
+    checks = Validate(skew="ignore", duplicates="ignore", constant="ignore")
+    contract = pictures.encoded_contract((10, 500), (10, 500))
+    verdict = validate.function(described, None, contract=contract, checks=checks, run=lend())
+    assert verdict.passed
+    assert verdict.warnings == (
+        "test: 1 images are also in train; they are excluded from the test metrics",
+        "test: 2 images are re-encoded, resized or mirrored copies of images in train; they are excluded from the test "
+        "metrics",
+        "test: 1 images are re-encoded, resized or mirrored copies of images in validation; they are excluded from the "
+        "test metrics",
+    )
+    assert json.loads((described.path / "leaked.json").read_text(encoding="utf-8")) == [0, 4, 6, 9]
