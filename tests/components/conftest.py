@@ -1,4 +1,4 @@
-"""Spans of the sample, taken through the stages once a session."""
+"""Spans and evaluations of the sample, made once a session."""
 
 import pytest
 
@@ -6,10 +6,14 @@ from components.describe import describe
 from components.ingest import ingest
 from components.mix import mix
 from components.sources.reading import Place
+from components.train import train
 from schemas import files
+from schemas.artifacts import Best, Served
+from schemas.settings.train import Mlp, Train
 from tests import spans
+from tests.components.evaluations import TO_SEE, evaluated
 from tests.components.span_stages import ALL, judged
-from tests.conftest import SAMPLE, UNPREPARED, lent
+from tests.conftest import SAMPLE, UNPREPARED, configured, lent
 from tests.spans import collected
 
 
@@ -46,3 +50,31 @@ def mixed(base, base_statistics, three_spans, mnist, tmp_path_factory):
     folder = tmp_path_factory.mktemp("mixed")
     admission = judged(three_spans, base_statistics, mnist, lent(folder / "admit"))
     return mix.function(base, base_statistics, three_spans, admission, **ALL, run=lent(folder / "mix"))
+
+
+@pytest.fixture(scope="session")
+def worse(features, tmp_path_factory):
+    """A version that is served: a model of one short epoch."""
+    folder = tmp_path_factory.mktemp("worse")
+    settings = Train(model=Mlp(layers=[8]), epochs=1, seed=3)
+    model = train.function(features, configured(features, settings, folder / "tune"), run=lent(folder / "train"))
+    return Served(model.path / "saved_model", digest="d", version=4)
+
+
+@pytest.fixture(scope="session")
+def compared(model, few, worse, mnist, tmp_path_factory):
+    """The model's evaluation with the worse one as its baseline."""
+    best = Best(worse.path, digest="b", version=4, accuracy=0.5, kept=True, same_test=True)
+    return evaluated(
+        model, few, lent(tmp_path_factory.mktemp("compared")), mnist, baseline=worse, best=best, settings=TO_SEE
+    )
+
+
+@pytest.fixture(scope="session")
+def plainly_compared(model, few, worse, mnist, tmp_path_factory):
+    return evaluated(model, few, lent(tmp_path_factory.mktemp("plain")), mnist, baseline=worse)
+
+
+@pytest.fixture(scope="session")
+def alone(model, few, mnist, tmp_path_factory):
+    return evaluated(model, few, lent(tmp_path_factory.mktemp("alone")), mnist)
