@@ -15,7 +15,8 @@ from pipeline.report import html, views
 from pipeline.report.facts import Facts
 from pipeline.store import Store
 from schemas.artifacts import GateResult
-from tests.pipeline.finished_run import CORRUPTIONS, Answers, finish
+from tests.pipeline.answers import CORRUPTIONS, Answers
+from tests.pipeline.finished_run import finish
 from tests.pipeline.report_page import SECTIONS, Page, edited, facts_of
 
 
