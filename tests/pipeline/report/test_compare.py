@@ -19,7 +19,7 @@ from schemas.artifacts import Artifact, Evaluation, Examples, Statistics
 from schemas.errors import ConfigurationError
 from tests.pipeline import finished_run
 from tests.pipeline.answers import Answers
-from tests.pipeline.test_cli import gateline
+from tests.pipeline.command_line import gateline
 
 N = 1000
 LABELS = np.arange(N) % 10

@@ -11,7 +11,7 @@ from pipeline.report import history, index
 from pipeline.store import Store
 from tests.pipeline import finished_run
 from tests.pipeline.answers import Answers
-from tests.pipeline.test_cli import gateline
+from tests.pipeline.command_line import gateline
 
 FEW = Answers.drawn(n=200)
 WEAK = Answers.drawn(n=200, accuracy=0.9, seed=2)
