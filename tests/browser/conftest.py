@@ -16,6 +16,7 @@ from pipeline.report import html, index
 from pipeline.report.facts import gather
 from pipeline.store import Store
 from tests.pipeline import finished_run
+from tests.pipeline.answers import Answers
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 HOSTILE = "<script>alert(1)</script> \"'><img src=x onerror=alert(2)> {{ 7 * 7 }} " + "w" * 300
@@ -52,7 +53,7 @@ def browser() -> Iterator[Browser]:
 def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The written pages by name. The index of the ordinary store links to the pages of its runs."""
     ordinary, strange = (Store(tmp_path_factory.mktemp(name) / "root").root for name in ("ordinary", "strange"))
-    good, weak = finished_run.Answers.drawn(n=800), finished_run.Answers.drawn(n=800, accuracy=0.9)
+    good, weak = Answers.drawn(n=800), Answers.drawn(n=800, accuracy=0.9)
     finished_run.finish(ordinary, good, leaked=5)
     finished_run.finish(ordinary, weak, refused=("accuracy", "per_class:label=8", "paired"))
     serve(ordinary, "mnist", json.dumps({"model": "f" * 64, "accuracy": 0.985}))

@@ -9,8 +9,8 @@ from pipeline.engine.component import Node
 from pipeline.engine.pinned import PinnedInputs
 from pipeline.engine.plan import Rerun
 from schemas.errors import ConfigurationError, DataError, StoreError
+from tests.pipeline.command_line import gateline
 from tests.pipeline.conftest import Line
-from tests.pipeline.test_cli import gateline
 from tests.pipeline.tiny_line import EVENTS, compare, double, line, pick, shelved
 
 

@@ -16,11 +16,12 @@ from pipeline.store import Store
 from schemas.artifacts import GateResult
 from schemas.errors import ConfigurationError
 from schemas.text import printable
-from tests.pipeline.finished_run import Answers, finish
+from tests.pipeline.answers import Answers
+from tests.pipeline.command_line import gateline
+from tests.pipeline.finished_run import finish
 from tests.pipeline.report.test_compare import NEW, OLD, beside, evaluated
 from tests.pipeline.report.test_index import gathered
 from tests.pipeline.report_page import Page, edited, facts_of
-from tests.pipeline.test_cli import gateline
 
 FEW = Answers.drawn(n=200)
 NOT_REACHED = "The run did not reach"

@@ -13,10 +13,10 @@ from pipeline.report.facts import Facts
 from pipeline.store import Store
 from pipeline.store.recorded import Recorded
 from schemas.artifacts import Examples, GateResult
+from tests.pipeline.command_line import gateline
 from tests.pipeline.finished_run import finish
 from tests.pipeline.report.test_index import gathered
 from tests.pipeline.report_page import Page, edited, facts_of
-from tests.pipeline.test_cli import gateline
 from tests.spans import bright, deliver, digits
 
 pytestmark = pytest.mark.slow

@@ -11,7 +11,7 @@ from pipeline.runs.schema_draft import text
 from schemas import statistics as stats
 from schemas.contract import Contract
 from tests.components import pictures
-from tests.pipeline.test_cli import gateline
+from tests.pipeline.command_line import gateline
 
 
 def test_a_draft_says_size_and_classes_and_what_the_data_set_calls_its_labels(data_dir: str, tmp_path: Path) -> None:

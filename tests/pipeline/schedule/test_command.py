@@ -18,7 +18,7 @@ from pipeline.schedule.state import Entry, Running, State
 from pipeline.store import Store
 from schemas.artifacts import Examples
 from schemas.settings.spans import READY
-from tests.pipeline.test_cli import ENVIRONMENT, gateline
+from tests.pipeline.command_line import ENVIRONMENT, gateline
 from tests.spans import bright, deliver, digits
 
 pytestmark = pytest.mark.slow

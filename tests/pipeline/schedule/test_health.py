@@ -21,7 +21,7 @@ from pipeline.store import Store
 from schemas import files
 from schemas.artifacts import Evaluation, GateResult
 from schemas.errors import ConfigurationError
-from tests.pipeline.schedule.test_scheduler import DAY, World, at
+from tests.pipeline.schedule.simulation import DAY, World, at
 
 ROOT = Path(__file__).parents[3]
 

@@ -2,14 +2,13 @@
 
 import datetime
 import random
-from pathlib import Path
 
 import pytest
 
 from pipeline.schedule.scheduler import MISSED, News, Rules
-from pipeline.schedule.state import Ended, State
-from schemas.errors import ConfigurationError, StoreError
-from tests.pipeline.schedule.test_scheduler import (
+from pipeline.schedule.state import Ended
+from schemas.errors import ConfigurationError
+from tests.pipeline.schedule.simulation import (
     BUSY,
     DAY,
     FAILED,
@@ -180,23 +179,3 @@ def test_a_jitter_of_more_than_a_day_is_refused_in_words(jitter: float) -> None:
     with pytest.raises(ConfigurationError) as error:
         Rules(jitter=jitter)
     assert error.value.cause == f"--jitter {jitter:g} is not between 0 and 86400"
-
-
-def test_a_state_in_a_time_zone_that_there_is_not_is_refused_in_words(tmp_path: Path) -> None:
-    path = tmp_path / "schedule.json"
-    State.begin(None, "0 3 * * *", "Mars", START).write(path)
-    with pytest.raises(StoreError) as error:
-        State.read(path)
-    assert str(error.value) == (
-        f"store: {path} is not a schedule's state: there is no time zone Mars\n"
-        "  Remove it: the schedule then starts from now."
-    )
-
-
-def test_a_state_that_cannot_be_read_is_not_called_damaged(tmp_path: Path) -> None:
-    path = tmp_path / "schedule.json"
-    path.mkdir()
-    with pytest.raises(StoreError) as error:
-        State.read(path)
-    assert error.value.cause == f"cannot read the schedule's state {path}: Is a directory"
-    assert "Remove" not in error.value.remedy

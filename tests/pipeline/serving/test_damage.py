@@ -10,8 +10,8 @@ import pytest
 from pipeline.serving import ModelDirectory, Version
 from schemas import files
 from schemas.errors import StoreError
+from tests.pipeline.command_line import gateline
 from tests.pipeline.shelves import model, publish
-from tests.pipeline.test_cli import gateline
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ import pytest
 from pipeline.serving import ModelDirectory, signing
 from schemas.files import digest, listing
 from schemas.settings.push import Signing
+from tests.pipeline.command_line import gateline
 from tests.pipeline.keys import private, public
-from tests.pipeline.test_cli import gateline
 
 pytest.importorskip("model_signing", reason="the extra `signing` is not installed")
 

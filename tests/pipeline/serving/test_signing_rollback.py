@@ -13,9 +13,9 @@ from pipeline.serving import ModelDirectory, signing
 from schemas import files
 from schemas.errors import Refused
 from schemas.settings.push import Signing
+from tests.pipeline.command_line import gateline
 from tests.pipeline.keys import private, public
 from tests.pipeline.shelves import model, publish, seen
-from tests.pipeline.test_cli import gateline
 
 pytest.importorskip("model_signing", reason="the extra `signing` is not installed")
 

@@ -1,0 +1,46 @@
+"""Evaluations with gates that pass easily, and what they leave."""
+
+import json
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from components._evaluation.evaluator import EvaluationPlan
+from components.evaluate import evaluate
+from schemas.artifacts import Statistics
+from schemas.gates.budget import Budget
+from schemas.gates.paired import Paired
+from schemas.model_input import ModelInput
+from schemas.settings.evaluate import Evaluate
+from schemas.settings.gates import Gates
+
+ANY = Paired(margin=0.05, better="pass", equivalent="pass", worse="pass", undecided="pass")
+LOW = Gates(accuracy=0.2, per_class=0.15, paired=ANY, budget=Budget(margin=0.9))
+PLAIN = Evaluate(corrupted=0)
+TO_SEE = Evaluate(slices=["ink", ["label", "ink"], "source/dataset"], derived={"ink": [0.09, 0.14]}, corrupted=200)
+
+
+def changed(**settings):
+    return Gates(**dict(LOW) | settings)
+
+
+def evaluated(model, examples, run, mnist, *, baseline=None, best=None, gates=LOW, settings=PLAIN, leaked=()):
+    statistics = Statistics(run.scratch, counts={})
+    (run.scratch / "leaked.json").write_text(json.dumps(list(leaked)), encoding="utf-8")
+    return evaluate.function(
+        model, examples, statistics, baseline, best, contract=mnist, gates=gates, settings=settings, run=run
+    )
+
+
+def read(evaluation, name):
+    return json.loads((evaluation.path / f"{name}.json").read_text(encoding="utf-8"))
+
+
+DIGITS = ModelInput((28, 28, 1), (28, 28, 1))
+PLAN = EvaluationPlan(DIGITS, 10, (("label",),), {}, (), 0.0, frozenset(), None, confidence=0.95, min_examples=30)
+
+
+def predicted(evaluation, column="probabilities"):
+    """(labels, probabilities) of the rows that the evaluator left."""
+    rows = pq.read_table(evaluation.path / "predictions")
+    return rows["label"].to_numpy(), np.stack(rows[column].to_numpy())

@@ -1,0 +1,43 @@
+"""The configuration of TensorFlow Model Analysis that states the gates."""
+
+import dataclasses
+
+import pytest
+
+from components._evaluation.thresholds import eval_config
+from schemas.settings.gates import Gates
+from tests.components.evaluations import PLAN
+
+
+def test_the_configuration_for_tfma_states_every_gate():
+    gates = Gates(
+        accuracy=0.9,
+        per_class=0.8,
+        drop=0.03125,
+        ece=0.1,
+        slices={"ink": 0.7, "label=2, ink": 0.6},
+        corruptions={"blur": 0.5},
+    )
+    look = dataclasses.replace(PLAN, classes=3, slicings=(("label",), ("ink",), ("label", "ink")))
+    config = eval_config(gates, look, ["candidate", "baseline", "best"])
+    judged, best = config.metrics_specs
+    assert (list(judged.model_names), list(best.model_names)) == (["candidate", "baseline"], ["best"])
+    accuracy, upper, brier, ece = judged.metrics[:4]
+    (overall,) = accuracy.per_slice_thresholds
+    assert overall.threshold.value_threshold.lower_bound.value == 0.9
+    assert overall.threshold.change_threshold.absolute.value == pytest.approx(-0.03125)
+    floors = [
+        (
+            dict(t.slicing_specs[0].feature_values),
+            list(t.slicing_specs[0].feature_keys),
+            t.threshold.value_threshold.lower_bound.value,
+        )
+        for t in upper.per_slice_thresholds
+    ]
+    labels = [({"label": str(k)}, [], 0.8) for k in range(3)]
+    assert floors == [({"corruption": "blur"}, [], 0.5), *labels, ({}, ["ink"], 0.7), ({"label": "2"}, ["ink"], 0.6)]
+    assert ece.per_slice_thresholds[0].threshold.value_threshold.upper_bound.value == 0.1
+    assert not brier.per_slice_thresholds
+    assert not any(m.per_slice_thresholds for m in best.metrics)
+    alone = eval_config(gates, look, ["candidate"]).metrics_specs[0].metrics[0]
+    assert not alone.per_slice_thresholds[0].threshold.HasField("change_threshold")

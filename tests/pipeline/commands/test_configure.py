@@ -1,0 +1,18 @@
+"""The command `settings`."""
+
+import json
+
+from tests.pipeline.command_line import gateline
+
+
+def test_settings_are_listed_for_people_and_for_programs() -> None:
+    done = gateline("settings", "--json")
+    rows = {row["key"]: row for row in json.loads(done.stdout)}
+    assert rows["train.epochs"] == {
+        "key": "train.epochs",
+        "type": "int",
+        "default": "10",
+        "meaning": "passes over train",
+    }
+    text = gateline("settings").stdout
+    assert all(key in text for key in rows)

@@ -1,0 +1,89 @@
+"""Help and usage errors of all commands."""
+
+import pytest
+import typer
+
+from pipeline.cli import app
+from tests.pipeline.command_line import gateline
+
+COMMANDS = (
+    "run",
+    "tune",
+    "runs",
+    "show",
+    "report",
+    "compare",
+    "init",
+    "settings",
+    "stages",
+    "schema infer",
+    "schedule",
+    "schedule status",
+    "approvals",
+    "approve",
+    "reject",
+    "serving",
+    "serving list",
+    "serving verify",
+    "serving rollback",
+    "serving pin",
+    "serving unpin",
+    "serving gc",
+    "store",
+    "store verify",
+    "store gc",
+)
+
+
+def command(name: str) -> typer.core.TyperCommand:
+    found = typer.main.get_command(app)
+    for word in name.split():
+        found = found.commands[word]
+    return found
+
+
+def test_these_are_all_the_commands() -> None:
+    group = typer.main.get_command(app)
+    inner = {f"{name} {n}" for name, command in group.commands.items() for n in getattr(command, "commands", ())}
+    assert set(COMMANDS) == inner | set(group.commands) - {"schema"}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_documents_the_command_and_every_option(name: str) -> None:
+    done = gateline(*name.split(), "--help")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(command(name).help) > 20
+    assert command(name).help.split(",")[0].split("\n")[0] in done.stdout
+    for parameter in command(name).params:
+        assert len(parameter.help or "") > 5, f"{parameter.name} is not documented"
+        assert " ".join(parameter.help.split()).split(". ")[0][:60] in " ".join(done.stdout.split())
+        assert all(option in done.stdout for option in parameter.opts if option.startswith("-"))
+
+
+def test_help_of_the_program_lists_the_commands_and_exit_codes() -> None:
+    done = gateline("--help")
+    assert done.returncode == 0
+    assert all(name.split()[0] in done.stdout for name in COMMANDS)
+    assert (
+        "0 done, 1 unexpected error, 2 configuration or usage, 3 model refused, 4 data refused, 5 locked" in done.stdout
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ((), "Usage: gateline"),
+        (("run", "--bogus"), "No such option: --bogus"),
+        (("runn",), "No such command 'runn'"),
+        (("run", "--set"), "Option '--set' requires an argument"),
+        (("runs", "--limit", "0"), "greater than or equal to 1"),
+        (("show", "last"), "valid integer"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
+)
+def test_wrong_usage_exits_with_2_and_says_what_is_wrong(arguments: tuple[str, ...], words: str) -> None:
+    done = gateline(*arguments)
+    assert words in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    assert "NoSuch" not in done.stderr
+    assert done.returncode == 2

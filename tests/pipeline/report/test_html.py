@@ -1,0 +1,89 @@
+"""The page of a run as HTML: its sections, that it is self-contained and accessible; its JSON and model card."""
+
+import json
+import re
+from pathlib import Path
+
+from pipeline.report import html
+from pipeline.report.facts import Facts
+from schemas.artifacts import GateResult
+from tests.pipeline.report_page import SECTIONS, Page
+
+
+def test_every_question_has_its_section_in_order(page: Page, refused: Facts, empty: Facts) -> None:
+    for each in (page, Page(html.page(refused)), Page(html.page(empty))):
+        assert [attributes["id"] for attributes in each.all("section")] == SECTIONS
+        assert each.open == []
+
+
+def test_the_page_says_first_what_came_of_the_run_and_why(page: Page, refused: Facts, empty: Facts) -> None:
+    assert page.text.index(
+        "Pushed as version 2: no gate refused; 1 could not be judged (too few test images)."
+    ) < page.text.index("Required and measured")
+    text = Page(html.page(refused)).text
+    assert f"{refused.verdict} Train better, or lower the gate." in text
+    expected = r"Refused: accuracy is 0.949\d; gates.accuracy requires 0.953\d \(0.0040 short\)."
+    assert re.fullmatch(expected, refused.verdict)
+    text = Page(html.page(empty)).text
+    assert "Failed: nothing came. Look at the network." in text
+    assert "The run did not reach the gates." in text
+
+
+def test_the_page_needs_nothing_but_itself(source: str, page: Page) -> None:
+    assert len(source.encode()) < 3_000_000
+    assert not {"script", "iframe", "object", "base"} & {tag for tag, _ in page.elements}
+    assert not [name for _, attributes in page.elements for name in attributes if name.startswith("on")]
+    addresses = (
+        page.values("src") + page.values("href") + page.values("xlink:href") + re.findall(r"url\(([^)]*)\)", source)
+    )
+    assert addresses
+    assert [address for address in addresses if not address.startswith(("#", "data:"))] == []
+    assert "@import" not in source
+
+
+def test_names_are_unique_and_anchors_lead_somewhere(page: Page) -> None:
+    ids = page.values("id")
+    assert len(ids) == len(set(ids))
+    anchors = [address[1:] for address in page.values("href") + page.values("xlink:href") if address.startswith("#")]
+    assert set(SECTIONS) <= set(anchors) <= set(ids)
+
+
+def test_the_page_can_be_read_without_seeing_and_without_a_mouse(page: Page) -> None:
+    assert all(len(image["alt"] or "") > 5 for image in page.all("img"))
+    assert all(header.get("scope") in ("row", "col") for header in page.all("th"))
+    assert len(page.all("caption")) == len(page.all("table"))
+    assert all(drawing["role"] == "img" and drawing["aria-label"] for drawing in page.all("svg"))
+    regions = [attributes for attributes in page.all("div") if attributes.get("class") == "scroll"]
+    assert regions
+    assert all(region["tabindex"] == "0" and region["aria-label"] for region in regions)
+
+
+def test_beside_the_page_stand_all_figures_as_json(pushed: Facts, tmp_path: Path) -> None:
+    written = html.write(pushed, tmp_path / "reports")
+    assert {kind: path.name for kind, path in written.items()} == {
+        "html": "run-1.html",
+        "json": "run-1.json",
+        "card": "run-1.md",
+    }
+    assert sorted(path.name for path in (tmp_path / "reports").iterdir()) == ["run-1.html", "run-1.json", "run-1.md"]
+    found = json.loads(written["json"].read_text(encoding="utf-8"))
+    assert found["verdict"] == "Pushed as version 2: no gate refused; 1 could not be judged (too few test images)."
+    assert [GateResult.of(row) for row in found["gates"]] == pushed.gates
+    for name in ("metrics", "comparisons", "gallery", "history", "splits", "versions", "anomalies"):
+        assert found[name] == json.loads(json.dumps(getattr(pushed, name)))
+        assert found[name]
+
+
+def test_the_model_card_has_the_headings_of_model_cards(pushed: Facts) -> None:
+    card = html.card(pushed)
+    headings = re.findall(r"^## (.*)$", card, re.MULTILINE)
+    assert headings == [
+        "Model details", "Intended use", "Factors", "Metrics", "Evaluation data", "Training data",
+        "Quantitative analyses", "Ethical considerations", "Caveats and recommendations", "How to reproduce",
+    ]  # fmt: skip
+    overall = pushed.metrics["candidate"]["overall"]
+    assert (
+        f"| overall | {overall['count']:,} | {overall['accuracy']:.4f} | {html.interval(overall['interval'])} |" in card
+    )
+    assert "    python -m pipeline run --profile mnist\n" in card
+    assert "Robustness was measured only under shift, rotation, noise, blur, contrast, at one severity each." in card
