@@ -72,7 +72,7 @@ def _judged(
         return row | {"errors": [span.broken or f"{name} holds no images"]}
     parts = spans.parts(name)
     copies = duplicates({name: [part.with_suffix(".npy") for part in parts]}).within[name]
-    dataset = stats.encode(name, shard_statistics.read(parts), copies, {})
+    dataset = stats.encode(name, shard_statistics.read(parts), copies, {}, {})
     for anomaly in (*against(contract, dataset), *oddities(dataset, checks)):
         if anomaly.severity != "ignore":
             row["errors" if anomaly.severity == "error" else "warnings"].append(anomaly.words)
