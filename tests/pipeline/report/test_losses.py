@@ -207,7 +207,8 @@ def test_pages_and_plots_hold_no_control_characters(root: Path) -> None:
     found = facts_of(root, 1)
     candidate = found.metrics["candidate"]
     metrics = {"candidate": {**candidate, "corruptions": {DRIVES: candidate["overall"]}}}
-    splits = {DRIVES: {"labels": {DRIVES: 3}, "copies": 0, "leaked": {}}}
+    row = {"labels": {DRIVES: 3}, "copies": 0, "leaked": {}, "size": DRIVES, "formats": {DRIVES: 1}}
+    splits = {DRIVES: row}
     found = edited(found, run={**found.run, "profile": DRIVES}, metrics=metrics, splits=splits)
     page = html.page(found)
     card = html.card(found)

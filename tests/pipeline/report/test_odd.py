@@ -40,7 +40,8 @@ def test_strings_of_others_are_shown_as_text(tmp_path: Path) -> None:
     corruptions = {HOSTILE: candidate["overall"]}
     anomalies = [{"severity": "error", "words": HOSTILE}]
     metrics = {"candidate": {**candidate, "slices": slices, "corruptions": corruptions}}
-    splits = {HOSTILE: {"labels": {HOSTILE: 3}, "copies": 0, "leaked": {HOSTILE: 1}}}
+    row = {"labels": {HOSTILE: 3}, "copies": 0, "leaked": {HOSTILE: 1}, "size": HOSTILE, "formats": {HOSTILE: 1}}
+    splits = {HOSTILE: row}
     found = edited(found, gates=[hostile], metrics=metrics, anomalies=anomalies, splits=splits, counts={HOSTILE: 3})
     page = Page(html.page(found))
     assert "script" not in {tag for tag, _ in page.elements}
