@@ -62,7 +62,7 @@ class Contract:
                 f"schema {name} is still a draft",
                 "Read it, correct the limits inferred from the sample, and remove its first line.",
             )
-        contract.encoding, contract.largest, contract.classes, contract.names  # noqa: B018 - each raises where it is wrong
+        contract.largest, contract.classes, contract.names  # noqa: B018 - each raises where the schema is wrong
         return contract
 
     @cached_property

@@ -29,7 +29,7 @@ def source_data(*, source: SourceSettings, place: Unkeyed[Place], digests: Unkey
     """
     if isinstance(source, Files):
         name, version, folder = "", "", Path(place.path or source.path).expanduser()
-        setting = "source.table" if isinstance(source, Table) else "source.folder"
+        setting = f"source.{source.key}"
     else:
         name, _, version = source.tfds.partition(":")
         folder, setting = prepared_in(place.data_dir) / name, "source.data_dir"
@@ -37,7 +37,7 @@ def source_data(*, source: SourceSettings, place: Unkeyed[Place], digests: Unkey
     kept = Digests(digests)
     try:
         if isinstance(source, Table):
-            contents = kept.of_files(folder.parent, table.files(folder, source)) if folder.is_file() else {}
+            contents = kept.of_files(folder.parent, table.files_of(folder, source)) if folder.is_file() else {}
         else:
             contents = kept.of(folder) if folder.is_dir() else {}
     except OSError as error:

@@ -56,7 +56,7 @@ class Piece:
     index: int  # of this piece among the `count` pieces of the same split
     count: int
     first: int  # recorded `source/index` of its first image
-    files: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()  # in a table, the numbers of their rows
     labels: tuple[int, ...] = ()  # of the files
 
 

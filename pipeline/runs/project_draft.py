@@ -95,8 +95,7 @@ def _seen_from(source: SourceSettings, path: Path) -> SourceSettings:
     """The source as the configuration `path` states it: paths in it are relative to its folder."""
     if isinstance(source, Tfds) or Path(source.path).expanduser().is_absolute():
         return source
-    key = "folder" if isinstance(source, Folder) else "table"
-    return source.model_copy(update={key: os.path.relpath(source.path, path.parent)})
+    return source.model_copy(update={source.key: os.path.relpath(source.path, path.parent)})
 
 
 def _all_sides(splits: dict[str, Any], side: str) -> set[int]:

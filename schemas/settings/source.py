@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import PurePath
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Discriminator, Field, FiniteFloat, PositiveInt, Tag, model_validator
 
@@ -69,7 +69,9 @@ class Unreadable(Settings):
 
 
 class Files(Settings):
-    """Images in files of the user's own."""
+    """Images in files of the user's own. `key`: the setting that names them, which no other kind of source has."""
+
+    key: ClassVar[str]
 
     test: Share = Field(0.2, description="share of the images that becomes the test split, if none is delivered")
     validation: Share = Field(0.1, description="share of train that becomes validation, if none is delivered")
@@ -79,7 +81,13 @@ class Files(Settings):
     @property
     def path(self) -> str:
         """Where the data is on this machine."""
-        raise NotImplementedError
+        return str(getattr(self, self.key))
+
+    @property
+    def name(self) -> str:
+        """The name of the folder or file; "images" if the path does not state it."""
+        name = PurePath(self.path).name
+        return name if name not in ("", "..") else "images"
 
     @property
     def title(self) -> str:
@@ -94,21 +102,15 @@ class Files(Settings):
 class Folder(Files):
     """A folder of images: <label>/*, or train/<label>/*, validation/<label>/* and test/<label>/*."""
 
+    key = "folder"
+
     folder: Annotated[FilePath, UNKEYED] = Field(description="folder of images, in a folder for each label")
-
-    @property
-    def path(self) -> str:
-        return self.folder
-
-    @property
-    def name(self) -> str:
-        """The name of the folder; "images" if the path does not state it."""
-        name = PurePath(self.folder).name
-        return name if name not in ("", "..") else "images"
 
 
 class Table(Files):
     """A table with a row for each image: CSV, JSON Lines or Parquet."""
+
+    key = "table"
 
     table: Annotated[FilePath, UNKEYED] = Field(description="a .csv, .jsonl or .parquet file")
     image: str = Field(
@@ -117,10 +119,6 @@ class Table(Files):
     label: str = Field("label", description="column of labels: names, or numbers from 0")
     split: str = Field("split", description="column of train, validation and test, if there is one")
     group: str = Field("group", description="column of what stays in one split, e.g. a patient, if there is one")
-
-    @property
-    def path(self) -> str:
-        return self.table
 
     @property
     def name(self) -> str:
@@ -135,7 +133,7 @@ KINDS: dict[str, type[SourceSettings]] = {"tfds source": Tfds, "folder source": 
 def _kind(value: Any) -> str:
     """The tag of a kind, by the key that only this kind has."""
     stated = value if isinstance(value, dict) else dict(value)
-    return next((f"{key} source" for key in ("folder", "table") if key in stated), "tfds source")
+    return next((f"{kind.key} source" for kind in (Folder, Table) if kind.key in stated), "tfds source")
 
 
 Source = Annotated[

@@ -131,9 +131,7 @@ def test_images_stay_in_their_split_however_the_work_is_cut(source, lend):
 def test_a_place_is_no_part_of_the_settings_that_are_keyed(source):
     from pipeline.engine.cache_key import plain
 
-    moved = source.model_copy(
-        update={"data_dir" if isinstance(source, Tfds) else type(source).__name__.lower(): "/elsewhere"}
-    )
+    moved = source.model_copy(update={"data_dir" if isinstance(source, Tfds) else source.key: "/elsewhere"})
     assert plain(moved) == plain(source)
     assert place_of(moved) != place_of(source)
     assert Place() == Place(None, None, None)

@@ -179,3 +179,24 @@ def test_the_table_and_the_files_that_it_names_are_the_data(photos, tmp_path):
     assert changed != before
     csv(tmp_path, [file.name for file in files[:2]])
     assert state() not in (before, changed)
+
+
+def test_a_row_that_names_no_image_is_set_aside(photos, tmp_path, lend):
+    [(name, reason)] = ingested(csv(tmp_path, ["", *photos[1:]]), lend()).set_aside()
+    assert (name, reason) == ("row 0 of labels.csv", "row 0 of labels.csv names no image")
+
+
+@pytest.mark.parametrize("kind", ["string", "large_string", "string_view"])
+def test_paths_in_parquet_may_be_of_any_text_type_and_the_first_one_missing(kind, photos, tmp_path, lend):
+    images = pa.array([None, *map(str, photos[1:])]).cast(getattr(pa, kind)())
+    pq.write_table(pa.table({"image": images, "label": [i % 3 for i in range(COUNT)]}), tmp_path / "own.parquet")
+    made = ingested(Table(table=str(tmp_path / "own.parquet")), lend())
+    assert made.set_aside() == [("row 0 of own.parquet", "row 0 of own.parquet names no image")]
+    assert sum(split.count for split in made.splits.values()) == COUNT - 1
+
+
+def test_paths_may_be_numbers(photos, tmp_path, lend):
+    for number in range(COUNT):
+        (tmp_path / str(number)).write_bytes(photos[number].read_bytes())
+    made = ingested(csv(tmp_path, list(range(COUNT))), lend())
+    assert sum(split.count for split in made.splits.values()) == COUNT

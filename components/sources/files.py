@@ -1,0 +1,112 @@
+"""What the sources have in common whose images are files of the user's own."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from etils import epy
+
+from components._data.images import decoded, decoder
+from components.sources.reading import Batch, Piece, Place, Split, batches
+from schemas.contract import Encoding
+from schemas.errors import DataError
+from schemas.settings.source import Files
+from schemas.text import nfc
+
+with epy.lazy_imports():
+    import numpy as np
+
+
+class File(NamedTuple):
+    """An encoded image with its label."""
+
+    name: str  # in the list of unreadable images
+    content: bytes | DataError  # or why it cannot be read
+    label: int
+    title: str  # in the reason
+    group: str = ""
+
+
+@dataclass
+class FilesReader:
+    """A reader of files. Where no splits are delivered, an image goes to test or validation by a hash of its group, or
+    of its pixels: it stays there when other images are added, and copies of an image stay together.
+    """
+
+    settings: Files
+    place: Place
+    contract_labels: tuple[str, ...] = ()  # in the order of the labels; without them, alphabetical order
+
+    @property
+    def validation(self) -> float:
+        return self.settings.validation
+
+    @property
+    def test(self) -> float:
+        return self.settings.test
+
+    @property
+    def names(self) -> tuple[str, str]:
+        return self.settings.name, "unversioned"
+
+    @property
+    def title(self) -> str:
+        return self.settings.name
+
+    @property
+    def encoding(self) -> Encoding:
+        return "encoded"
+
+    @property
+    def path(self) -> Path:
+        """Of the folder or table."""
+        return Path(self.place.path or self.settings.path).expanduser()
+
+    def cut(self, by_split: Mapping[Split | None, Sequence[tuple[str, int]]]) -> list[Piece]:
+        """Pieces of (file, label) by delivered split; None: the splits are drawn."""
+        pieces: list[Piece] = []
+        size = self.settings.shard_size
+        for split, images in by_split.items():
+            feeds: tuple[Split, ...] = (split,) if split else ("train", "validation", "test")
+            if split == "train" and "validation" not in by_split:
+                feeds = ("train", "validation")
+            for first in range(0, len(images), size):
+                files, labels = zip(*images[first : first + size], strict=True)
+                index, count = first // size, -(-len(images) // size)
+                pieces.append(Piece(feeds, split or "all", index, count, first, files, labels))
+        return pieces
+
+    def numbers(self, labels: Sequence[str]) -> dict[str, int]:
+        """The numbers of the labels that the contract names; without a contract, those of `labels`, in order."""
+        return {nfc(name): number for number, name in enumerate(self.contract_labels or labels)}
+
+    def decoded(self, files: Iterator[File], encoding: Encoding) -> Iterator[Batch]:
+        """Batches of decoded images; then those that cannot be read."""
+        decode, unreadable, groups = decoder(0, encoding), list[tuple[str, str]](), list[str]()
+
+        def images() -> "Iterator[tuple[np.ndarray, int, bytes]]":
+            for file in files:
+                try:
+                    if isinstance(file.content, DataError):
+                        raise file.content
+                    image = decoded(decode, file.content, file.title)
+                except DataError as error:
+                    unreadable.append((file.name, error.cause))
+                    continue
+                groups.append(file.group)
+                yield image, file.label, file.content if encoding == "encoded" else b""
+
+        for batch in batches(images()):
+            yield Batch(batch.images, batch.labels, batch.contents, groups=groups.copy())
+            groups.clear()
+        if unreadable:
+            yield Batch([], [], [], unreadable)
+
+
+def read(path: Path, title: str) -> bytes | DataError:
+    """The content of a file, or why it cannot be read."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        return DataError(f"{title} cannot be read: {error.strerror}")
