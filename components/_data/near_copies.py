@@ -1,7 +1,7 @@
 """Near copies: the same photo re-encoded, resized or mirrored. Found by a perceptual hash of thumbnails.
 
-rows = hashes(thumbnails, positions)          # uint64 [images, 5], saved by shard
-pairs(rows)                                   # int64 [pairs, 2]: rows of near copies
+rows = hashes(thumbnails, positions)  # uint64 [images, 5], saved by shard
+partners(rows, split)                 # int64 [images, splits]: rows of near copies
 
 The hash is the signs of the 112 lowest frequencies of the grey thumbnail's discrete cosine transform (pHash, Zauner
 2010). On 1,399 photos, copies of JPEG quality 60, half the size, or mirrored differ in at most 4 bits; of a million
@@ -10,7 +10,7 @@ pairs of other photos, none differs in fewer than 26.
 
 import functools
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from etils import epy
@@ -39,50 +39,52 @@ def hashes(thumbnails: "np.ndarray", positions: "np.ndarray") -> "np.ndarray":
     return np.column_stack([*packed, positions.astype(np.uint64)])[~flat]
 
 
-def pairs(rows: "np.ndarray") -> "np.ndarray":
-    """int64 [pairs, 2]: numbers of rows that are near copies, each pair once, the lower number first."""
-    count = len(rows)
-    words = np.concatenate([_words(rows[:, :2]), _words(rows[:, 2:4])])  # those of mirrored images after the others
-    found = np.concatenate([np.empty((0, 2), np.int64), *(_alike(words, word, count) for word in range(WORDS))])
-    found = np.sort(found % count, axis=1) if count else found
-    return np.unique(found[found[:, 0] != found[:, 1]], axis=0)
+def partners(rows: "np.ndarray", split: "np.ndarray") -> "np.ndarray":
+    """int64 [rows, splits]: for each row and other split, a row of that split that is a near copy; -1 for none.
 
-
-def _alike(words: "np.ndarray", word: int, count: int) -> "np.ndarray":
-    """Pairs of rows with one equal word that differ in few bits. At least one of them is not mirrored."""
-    order = np.argsort(words[:, word], kind="stable")
-    values, found = words[order, word], [np.empty((0, 2), np.int64)]
-    for distance in range(1, len(order)):
-        same = np.flatnonzero(values[distance:] == values[:-distance])
-        if not len(same):
-            break
-        one, other = order[same], order[same + distance]
-        kept = (one < count) | (other < count)
-        one, other = one[kept], other[kept]
-        bits = np.bitwise_count(words[one] ^ words[other]).sum(1)
-        found.append(np.column_stack([one, other])[bits <= MOST])
-    return np.concatenate(found)
-
-
-def across(parts: dict[str, list[Path]]) -> Iterator[tuple[str, int, str, int]]:
-    """(split, position, other split, position) of near copies in two splits, in the order of their names.
-
-    `parts`: files of `hashes` by split.
+    `split`: the number of the split of each row. The first partner ends the search, so that memory and time do not grow
+    with the number of pairs: all frames of a video may be near copies of each other.
     """
-    read = [(split, np.load(path)) for split, paths in parts.items() for path in paths if path.exists()]
-    if not read:
-        return
-    rows = np.concatenate([each for _, each in read])
-    split = np.repeat([name for name, _ in read], [len(each) for _, each in read])
-    for each in pairs(rows).tolist():
-        if split[each[0]] != split[each[1]]:
-            one, other = sorted((str(split[row]), int(rows[row, 4])) for row in each)
-            yield (*one, *other)
+    plain, mirrored = _words(rows[:, :2]), _words(rows[:, 2:4])
+    partner = np.full((len(rows), split.max(initial=-1) + 1), -1)
+    for target in np.unique(split):
+        members = np.tile(np.flatnonzero(split == target), 2)
+        hashed = np.concatenate([plain[members[: len(members) // 2]], mirrored[members[len(members) // 2 :]]])
+        for word in range(WORDS):
+            order = np.argsort(hashed[:, word], kind="stable")
+            values = hashed[order, word]
+            seeking = np.flatnonzero((split != target) & (partner[:, target] < 0))
+            place = np.searchsorted(values, plain[seeking, word])
+            while len(seeking):
+                equal = values[np.minimum(place, len(values) - 1)] == plain[seeking, word]
+                equal &= place < len(values)
+                seeking, place = seeking[equal], place[equal]
+                near = np.bitwise_count(plain[seeking] ^ hashed[order[place]]).sum(1) <= MOST
+                partner[seeking[near], target] = members[order[place[near]]]
+                seeking, place = seeking[~near], place[~near] + 1
+    return partner
 
 
-def counts(found: Iterable[tuple[str, int, str, int]], split: str) -> Counter[str]:
+def across(parts: Mapping[str, list[Path]]) -> list[tuple[str, int, str, int]]:
+    """(split, position, other split, position) of near copies in two splits, sorted. `parts`: `hashes` by split.
+
+    Of each image, one near copy in each other split.
+    """
+    files = [(number, path) for number, paths in enumerate(parts.values()) for path in paths if path.exists()]
+    loaded = [np.load(path) for _, path in files]
+    rows = np.concatenate([np.empty((0, 5), np.uint64), *loaded])
+    split = np.repeat([number for number, _ in files], [len(each) for each in loaded]).astype(np.int64)
+    partner, names = partners(rows, split), list(parts)
+    one, other = np.nonzero(partner >= 0)
+    places = [(names[number], position) for number, position in zip(split.tolist(), rows[:, 4].tolist(), strict=True)]
+    pairs = zip(one.tolist(), partner[one, other].tolist(), strict=True)
+    ordered = {tuple(sorted((places[a], places[b]))) for a, b in pairs}
+    return sorted((*first, *second) for first, second in ordered)
+
+
+def counts(pairs: Iterable[tuple[str, int, str, int]], split: str) -> Counter[str]:
     """The number of images of a split that have a near copy in each other split."""
-    ways = {each for one, i, other, j in found for each in ((one, i, other), (other, j, one))}
+    ways = {each for one, i, other, j in pairs for each in ((one, i, other), (other, j, one))}
     return Counter(other for one, _, other in ways if one == split)
 
 

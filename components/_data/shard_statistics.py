@@ -60,7 +60,7 @@ def write(out: Path, splits: Mapping[str, list[Path]]) -> dict[str, int]:
     copies = duplicates.duplicates(
         {split: [part.with_suffix(".npy") for part in parts] for split, parts in splits.items()}
     )
-    near = sorted(near_copies.across({s: [part.with_suffix(NEAR) for part in parts] for s, parts in splits.items()}))
+    near = near_copies.across({split: [part.with_suffix(NEAR) for part in parts] for split, parts in splits.items()})
     leaked = copies.leaked | duplicates.leaked(near)
     near = [pair for pair in near if not copies.leaked & {pair[:2], pair[2:]}]
     statistics.write(

@@ -2,6 +2,7 @@
 
 import io
 import json
+import tracemalloc
 
 import hypothesis
 import numpy as np
@@ -53,6 +54,14 @@ def hashed(contents: list[bytes]) -> np.ndarray:
     return near_copies.hashes(shown(np.array(contents, object), THUMBNAIL), np.arange(len(contents)))
 
 
+def pairs(rows: np.ndarray) -> list[list[int]]:
+    """All pairs of near copies: as if each row were a split of its own."""
+    best = near_copies.partners(rows, np.arange(len(rows)))
+    assert (best == np.where(best >= 0, np.arange(len(rows)), -1)).all()
+    assert ((best >= 0) == (best >= 0).T).all()
+    return np.argwhere(np.triu(best >= 0)).tolist()
+
+
 @pytest.fixture(scope="module")
 def originals():
     return [jpeg(scene) for scene in scenes(COUNT, 1)]
@@ -62,20 +71,23 @@ def originals():
 def test_copies_are_found_and_no_other_pairs(kind, originals):
     copies = [COPIES[kind](scene) for scene in scenes(COUNT, 1)]
     rows = hashed([*originals, *copies])
-    positions = rows[:, 4].astype(int)[near_copies.pairs(rows)]
-    assert {tuple(pair) for pair in positions.tolist()} <= {(i, i + COUNT) for i in range(COUNT)}
-    assert len(positions) >= 0.98 * COUNT
+    positions = rows[:, 4].astype(int).tolist()
+    found = {(positions[one], positions[other]) for one, other in pairs(rows)}
+    assert found <= {(i, i + COUNT) for i in range(COUNT)}
+    assert len(found) >= 0.98 * COUNT
 
 
 def test_other_scenes_are_no_copies(originals):
     rows = hashed([*originals, *(jpeg(scene) for scene in scenes(COUNT, 2))])
-    assert near_copies.pairs(rows).tolist() == []
+    assert pairs(rows) == []
 
 
 def test_images_of_almost_one_colour_are_not_compared():
     white = PIL.Image.new("RGB", (90, 90), "white")
     assert len(hashed([jpeg(white), jpeg(white, 60), jpeg(PIL.Image.new("L", (40, 50), 7))])) == 0
-    assert near_copies.pairs(hashed([jpeg(white)])).tolist() == []
+    assert pairs(hashed([jpeg(white)])) == []
+    one = hashed([jpeg(scene) for scene in scenes(2, 1)])
+    assert near_copies.partners(one, np.array([0, 2])).tolist() == [[-1, -1, -1]] * 2  # no row in split 1
 
 
 @hypothesis.given(st.lists(st.integers(0, 2**112 - 1), max_size=8), st.integers(0, 10**6))
@@ -89,7 +101,7 @@ def test_all_hashes_that_differ_in_few_bits_are_paired(values, seed):
     rows = np.array([[*p, *o, i] for i, (p, o) in enumerate(zip(packed, other, strict=True))], np.uint64).reshape(-1, 5)
     near = lambda a, b: (a ^ b).bit_count() <= near_copies.MOST or (a ^ ~b % 2**112).bit_count() <= near_copies.MOST  # noqa: E731
     expected = [[i, j] for i in range(len(values)) for j in range(i + 1, len(values)) if near(values[i], values[j])]
-    assert near_copies.pairs(rows).tolist() == expected
+    assert pairs(rows) == expected
 
 
 def test_near_copies_across_splits_are_counted_out_of_the_test(originals, tmp_path, lend):
@@ -117,3 +129,18 @@ def test_near_copies_across_splits_are_counted_out_of_the_test(originals, tmp_pa
         "test metrics",
     )
     assert json.loads((described.path / "leaked.json").read_text(encoding="utf-8")) == [0, 4, 6, 9]
+
+
+def test_near_copies_take_memory_and_time_by_image_and_not_by_pair():
+    random = np.random.default_rng(1)
+    rows = np.repeat(random.integers(0, 2**63, (1, 5), np.uint64), 20_000, axis=0)
+    rows[:, 4] = np.arange(20_000)
+    split = np.arange(20_000) % 2
+    tracemalloc.start()
+    best = near_copies.partners(rows, split)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    other = best[np.arange(20_000), 1 - split]
+    assert (split[other] == 1 - split).all()
+    assert (best[np.arange(20_000), split] == -1).all()
+    assert peak < 1000 * len(rows)  # 400 million pairs would take 6 GB
