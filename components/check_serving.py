@@ -74,7 +74,7 @@ def check_serving(
     return _verdict(run, [*_over(measured, budgets), *_incompatible(measured, baseline, budgets)], **facts)
 
 
-def _verdict(run: StageRun, reasons: list[str], **facts: float) -> ServingCheck:
+def _verdict(run: StageRun, reasons: list[str], **facts: Any) -> ServingCheck:
     return ServingCheck(
         run.out,
         passed=not reasons,

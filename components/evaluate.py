@@ -43,7 +43,7 @@ def evaluate(
     contract: Contract,
     gates: Gates,
     settings: Evaluate,
-    transform: Transform | None = None,
+    transform: Transform,
     run: StageRun,
 ) -> Evaluation:
     """Passes if the model reaches every gate: floors overall, on slices and under corruptions, calibration, and the
@@ -60,8 +60,8 @@ def evaluate(
     evaluated = digest(listing(model.path / "saved_model"))
     models = _models(model, baseline, best, contract)
     shards = _shards(examples)
-    given = ModelInput.of(contract, transform or Transform())
-    plan = _plan(given, contract.classes, gates, settings, examples, statistics)
+    model_input = ModelInput.of(contract, transform)
+    plan = _plan(model_input, contract.classes, gates, settings, examples, statistics)
     config = thresholds.eval_config(gates, plan, list(models))
     with run.beam() as pipeline:
         evaluator.evaluate(pipeline, config, shards, models, BASELINE if baseline else None, plan, run.out)
@@ -77,8 +77,8 @@ def evaluate(
     valid = tfma.load_validation_result(str(run.out / "tfma")).validation_ok
     thresholds.check_agreement(gates, thresholds.planned(plan, models), results, valid)
     Evaluation.write_results(run.out, results, metrics, compared)
-    gallery.leave(examples, predictions, run.out, given, contract.classes, plan.leaked)
-    probes.write(examples, predictions, given, run.out)
+    gallery.leave(examples, predictions, run.out, model_input, contract.classes, plan.leaked)
+    probes.write(examples, predictions, model_input, run.out)
     run.say(_summary(overall, compared))
     return Evaluation(
         run.out,
@@ -126,7 +126,7 @@ def _check_better_than_guessing(baseline: Served, accuracy: float, classes: int)
 
 
 def _plan(
-    given: ModelInput, classes: int, gates: Gates, settings: Evaluate, examples: Examples, statistics: Statistics
+    model_input: ModelInput, classes: int, gates: Gates, settings: Evaluate, examples: Examples, statistics: Statistics
 ) -> "evaluator.EvaluationPlan":
     test, leaked = examples.splits["test"].count, statistics.leaked("test")
     if len(leaked) >= test:
@@ -134,7 +134,7 @@ def _plan(
         raise DataError(cause, "Name another source.test. Nothing was pushed.")
     used = {feature for slicing in settings.features for feature in slicing}
     return evaluator.EvaluationPlan(
-        given=given,
+        model_input=model_input,
         classes=classes,
         slicings=tuple(settings.features),
         derived={measure: edges for measure, edges in settings.derived.items() if measure in used},

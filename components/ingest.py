@@ -5,7 +5,7 @@ import functools
 import itertools
 import json
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -135,7 +135,7 @@ def _hashes(batch: Batch) -> Iterator[int]:
         yield image_hash(np.frombuffer(group.encode(), np.uint8) if group else image)
 
 
-def _bounds(targets: list[str], reader: Reader) -> list[float]:
+def _bounds(targets: Sequence[str], reader: Reader) -> list[float]:
     """For all targets but the last, the hash below which an image goes to it."""
     shares = {"test": reader.test, "validation": reader.validation}
     bounds: list[float] = []

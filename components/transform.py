@@ -49,14 +49,16 @@ def transform(
     """
     if not verdict.passed:  # gates are edges: the engine does not pass a refused verdict on
         raise DataError("transform was given data that validate refused", verdict.remedy)
-    given = ModelInput.of(contract, settings)
-    preprocess = functools.partial(preprocessing_fn, shape=given.shape, classes=contract.classes, settings=settings)
+    model_input = ModelInput.of(contract, settings)
+    preprocess = functools.partial(
+        preprocessing_fn, shape=model_input.shape, classes=contract.classes, settings=settings
+    )
     # Without an analyzer nothing is computed from train, so it is not read.
     raw_specs = {name: tf.TensorSpec([None], spec.dtype) for name, spec in _spec().items()}
     analyzed = tft.get_analyze_input_columns(preprocess, raw_specs)
     train = [(str(path), count) for _, path, count in examples.shards("train") if analyzed]
     with run.beam() as pipeline, tft_beam.Context(str(run.scratch)):
-        raw = pipeline | beam.Create(train) | beam.Reshuffle() | "read" >> beam.FlatMap(record_batches, given)
+        raw = pipeline | beam.Create(train) | beam.Reshuffle() | "read" >> beam.FlatMap(record_batches, model_input)
         graph = (raw, _tensors()) | "analyze" >> tft_beam.AnalyzeDataset(preprocess)
         graph | "write graph" >> tft_beam.WriteTransformFn(str(run.out))
     # tf.Transform needs it to load the graph.
@@ -64,15 +66,15 @@ def transform(
     shards = list(dict.fromkeys((str(path), count) for _, path, count in examples.shards("train", "validation")))
     with run.beam() as pipeline:
         transformed = pipeline | beam.Create(shards) | beam.Reshuffle()
-        transformed | "transform" >> beam.Map(transform_shard, str(run.out), given)
+        transformed | "transform" >> beam.Map(transform_shard, str(run.out), model_input)
     splits = {name: examples.splits[name] for name in ("train", "validation")}
     return Features(
         run.out,
         splits=splits,
-        shape=given.shape,
+        shape=model_input.shape,
         classes=contract.classes,
         one_hot=settings.label == "one_hot",
-        given=given,
+        model_input=model_input,
         graph=fingerprint.of(run.out / tft.TFTransformOutput.TRANSFORM_FN_DIR),
     )
 
@@ -98,7 +100,7 @@ def _moments(pixels: Any) -> tuple[Any, Any]:
     Computed from sums of integers, which are exact: `tft.mean` adds floats in the order in which Beam merges them. All
     sums are one analyzer, because each analyzer costs a Beam stage.
     """
-    count, height, width, channels = (tf.shape(pixels)[0], *pixels.shape[1:])
+    count, (height, width, channels) = tf.shape(pixels)[0], pixels.shape[1:]
     narrow = tf.cast(pixels, tf.int32)  # holds the sum of a row; a whole image needs more
     sums = [tf.reduce_sum(tf.cast(tf.reduce_sum(x, 2), tf.int64), 1) for x in (narrow, narrow * narrow)]
     each = tf.concat([tf.fill([count, 1], np.int64(height * width)), *sums], 1)
@@ -107,39 +109,39 @@ def _moments(pixels: Any) -> tuple[Any, Any]:
     return tf.cast(mean, tf.float32), tf.cast(squares / total - mean * mean, tf.float32)
 
 
-def record_batches(shard: tuple[str, int], given: ModelInput) -> Iterator["pa.RecordBatch"]:
+def record_batches(shard: tuple[str, int], model_input: ModelInput) -> Iterator["pa.RecordBatch"]:
     """A shard as Arrow batches of image and label."""
     decoder = example_coder.ExamplesToRecordBatchDecoder(_raw().schema.SerializeToString())
-    for records in _at_model_size(shard, given):
+    for records in _at_model_size(shard, model_input):
         yield decoder.DecodeBatch(records)
 
 
-def transform_shard(shard: tuple[str, int], out: str, given: ModelInput) -> None:
+def transform_shard(shard: tuple[str, int], out: str, model_input: ModelInput) -> None:
     """Writes the images of a shard at the model's size."""
     with shard_files.writer(Path(out) / Path(shard[0]).name) as writer:
-        for records in _at_model_size(shard, given):
+        for records in _at_model_size(shard, model_input):
             for record in records:
                 writer.write(record)
 
 
-def _at_model_size(shard: tuple[str, int], given: ModelInput) -> Iterator[list[bytes]]:
+def _at_model_size(shard: tuple[str, int], model_input: ModelInput) -> Iterator[list[bytes]]:
     """Batches of feature records: image and label."""
     path, count = Path(shard[0]), shard[1]
-    batch = min(5000, max(1 if given.raw else FEWEST, BATCH_BYTES // math.prod(given.shape)))
+    batch = min(5000, max(1 if model_input.raw else FEWEST, BATCH_BYTES // math.prod(model_input.shape)))
     for records in example.read(path, count, batch):
         columns = example.parse(records, path)
-        images = columns["image"] if given.as_recorded else _resized(given)(tf.constant(records)).numpy()
+        images = columns["image"] if model_input.as_recorded else _resized(model_input)(tf.constant(records)).numpy()
         yield list(example.encode({"image": images, "label": columns["label"]}))
 
 
 @functools.lru_cache(1)
-def _resized(given: ModelInput) -> Any:
+def _resized(model_input: ModelInput) -> Any:
     """A function (serialized records) -> uint8 pixels at the model's size, string [batch]."""
     spec = {"image": example.feature_spec()["image"]}
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
     def resized(records: Any) -> Any:
-        return example.to_bytes(decoding.pixels(tf.io.parse_example(records, spec)["image"], given))
+        return example.to_bytes(decoding.pixels(tf.io.parse_example(records, spec)["image"], model_input))
 
     return resized
 

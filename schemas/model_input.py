@@ -1,7 +1,7 @@
 """How the image of a record becomes the input of the model.
 
-given = ModelInput.of(contract, Transform(size=[224, 224]))
-given.shape, given.raw     # (224, 224, 3), None: records hold encoded images
+model_input = ModelInput.of(contract, Transform(size=[224, 224]))
+model_input.shape, model_input.raw     # (224, 224, 3), None: records hold encoded images
 """
 
 from dataclasses import dataclass

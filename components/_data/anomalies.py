@@ -116,6 +116,10 @@ def oddities(dataset: Any, checks: Validate) -> Iterator[Anomaly]:
 def near(dataset: Any, checks: Validate) -> Iterator[Anomaly]:
     """Near copies of images that are trained on, or may be."""
     for other, count in stats.near_copies(dataset).items() if dataset.name in TESTED else ():
+        if count == dataset.num_examples and other not in TESTED:
+            words = f"{dataset.name}: every image is a near copy of an image in {other}, so no test images are left"
+            yield Anomaly(dataset.name, "image", "UNKNOWN_TYPE", words)
+            continue
         words = f"{dataset.name}: {count:,} images are re-encoded, resized or mirrored copies of images in {other}"
         excluded = "" if other in TESTED else f"; they are excluded from the {dataset.name} metrics"
         yield Anomaly(dataset.name, "image", "UNKNOWN_TYPE", words + excluded, checks.leakage)

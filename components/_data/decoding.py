@@ -1,7 +1,7 @@
 """Images of records as the model's input, in a TensorFlow graph: the same in training, evaluation and serving.
 
-given = ModelInput((224, 224, 3))
-pixels(tf.constant([jpeg, png]), given)     # uint8 [2, 224, 224, 3]
+model_input = ModelInput((224, 224, 3))
+pixels(tf.constant([jpeg, png]), model_input)  # uint8 [2, 224, 224, 3]
 """
 
 import functools
@@ -20,57 +20,57 @@ ORIENTATION = 0x0112  # the EXIF tag (TIFF 6.0, 274)
 ENTRIES = 64  # of an EXIF directory
 
 
-def pixels(images: Any, given: ModelInput) -> Any:
+def pixels(images: Any, model_input: ModelInput) -> Any:
     """uint8 [batch, height, width, channels] of the model's input, from the records' feature `image`, string [batch].
 
     Fails for an image that cannot be decoded, or whose raw pixels are of another number.
     """
-    if given.raw is None:
-        return decoded(images, given)
+    if model_input.raw is None:
+        return decoded(images, model_input)
     # The number of records is stated: otherwise a record of another size would count as several images, or as none.
-    return fitted(tf.reshape(tf.io.decode_raw(images, tf.uint8), [tf.shape(images)[0], *given.raw]), given)
+    return fitted(tf.reshape(tf.io.decode_raw(images, tf.uint8), [tf.shape(images)[0], *model_input.raw]), model_input)
 
 
-def shown(images: "np.ndarray", given: ModelInput) -> "np.ndarray":
+def to_arrays(images: "np.ndarray", model_input: ModelInput) -> "np.ndarray":
     """Images as a person or a corruption sees them: uint8 [batch, height, width, channels], from object [batch].
 
     Raw pixels as they are recorded; encoded images at the model's size.
     """
-    if given.raw is not None:
-        return np.frombuffer(b"".join(images.tolist()), np.uint8).reshape(-1, *given.raw)
-    found: np.ndarray = _decoder(given)(tf.constant(images.tolist(), tf.string)).numpy()
-    return found
+    if model_input.raw is not None:
+        return np.frombuffer(b"".join(images.tolist()), np.uint8).reshape(-1, *model_input.raw)
+    arrays: np.ndarray = _decoder(model_input)(tf.constant(images.tolist(), tf.string)).numpy()
+    return arrays
 
 
 @functools.lru_cache(4)
-def _decoder(given: ModelInput) -> Any:
+def _decoder(model_input: ModelInput) -> Any:
     signature = [tf.TensorSpec([None], tf.string)]
-    return tf.function(lambda images: decoded(images, given), input_signature=signature, autograph=False)
+    return tf.function(lambda images: decoded(images, model_input), input_signature=signature, autograph=False)
 
 
-def decoded(images: Any, given: ModelInput) -> Any:
+def decoded(images: Any, model_input: ModelInput) -> Any:
     """The same for encoded images, string [batch]: JPEG, PNG, GIF (its first frame), BMP or WebP.
 
     Images are turned upright by their EXIF orientation. 16 bits a channel become 8. Transparent pixels show the
     background.
     """
-    one = functools.partial(_decoded, given=given)
-    return tf.map_fn(one, images, fn_output_signature=tf.TensorSpec(given.shape, tf.uint8))
+    one = functools.partial(_decoded, model_input=model_input)
+    return tf.map_fn(one, images, fn_output_signature=tf.TensorSpec(model_input.shape, tf.uint8))
 
 
-def fitted(images: Any, given: ModelInput) -> Any:
+def fitted(images: Any, model_input: ModelInput) -> Any:
     """uint8 [batch, height, width, channels] of any one size in the model's size and channels.
 
     Images of the model's size stay as they are, to the bit.
     """
-    images = _coloured(images, given.shape[2])
-    height, width, channels = given.shape
+    images = _coloured(images, model_input.shape[2])
+    height, width, channels = model_input.shape
     if images.shape[-3:-1] == (height, width):
         return images
     rows, columns = tf.shape(images)[-3], tf.shape(images)[-2]
-    if given.fit == "crop":
-        images = _cropped(images, rows, columns, given)
-    if given.fit == "pad":
+    if model_input.fit == "crop":
+        images = _cropped(images, rows, columns, model_input)
+    if model_input.fit == "pad":
         # The longer side fills its side of the input. Integers, so that every machine rounds in the same way.
         tall = tf.clip_by_value(_ratio(rows * width, columns), 1, height)
         wide = tf.clip_by_value(_ratio(columns * height, rows), 1, width)
@@ -78,7 +78,7 @@ def fitted(images: Any, given: ModelInput) -> Any:
         top, left = (height - tall) // 2, (width - wide) // 2
         around = [[0, 0]] * (len(images.shape) - 3)
         around += [[top, height - tall - top], [left, width - wide - left], [0, 0]]
-        images = tf.pad(resized, around, constant_values=np.uint8(_level(given)))
+        images = tf.pad(resized, around, constant_values=np.uint8(_level(model_input)))
     else:
         images = _resized(images, [height, width])
     return tf.ensure_shape(images, [*images.shape[:-3], height, width, channels])
@@ -118,7 +118,7 @@ def upright(image: Any, orientation: Any) -> Any:
     return tf.cond(is_one_of(2, 3, 6, 7), lambda: image[:, ::-1], lambda: image)
 
 
-def _decoded(content: Any, given: ModelInput) -> Any:
+def _decoded(content: Any, model_input: ModelInput) -> Any:
     # 0: as many channels as the file has. For 4, TensorFlow gives PNG of less than 8 bits a wrong alpha channel.
     image = tf.io.decode_image(content, 0, expand_animations=False)
     channels = tf.shape(image)[2]
@@ -127,14 +127,14 @@ def _decoded(content: Any, given: ModelInput) -> Any:
     has_alpha = (tf.strings.substr(start, 0, 4) == b"\x89PNG") | (tf.strings.substr(start, 8, 4) == b"WEBP")
     image = tf.cond(
         has_alpha & (channels % 2 == 0),
-        lambda: _over_background(image, given),
+        lambda: _over_background(image, model_input),
         lambda: image[..., : tf.minimum(channels, 3)],
     )
     image = _coloured(image, 3)
     turned = orientation(content)
     image = tf.cond(turned > 1, lambda: upright(image, turned), lambda: image)
     image.set_shape([None, None, 3])
-    return fitted(image, given)
+    return fitted(image, model_input)
 
 
 def _end_of(data: Any, pattern: bytes) -> Any:
@@ -145,15 +145,15 @@ def _end_of(data: Any, pattern: bytes) -> Any:
     return tf.reduce_max(tf.concat([first + len(pattern), [-1]], 0))
 
 
-def _over_background(image: Any, given: ModelInput) -> Any:
+def _over_background(image: Any, model_input: ModelInput) -> Any:
     """The colours of an image whose last channel is alpha."""
     wide = tf.cast(image, tf.int32)
     colours, alpha = wide[..., :-1], wide[..., -1:]
-    return tf.cast((colours * alpha + _level(given) * (255 - alpha) + 127) // 255, tf.uint8)
+    return tf.cast((colours * alpha + _level(model_input) * (255 - alpha) + 127) // 255, tf.uint8)
 
 
-def _level(given: ModelInput) -> int:
-    return 255 if given.background == "white" else 0
+def _level(model_input: ModelInput) -> int:
+    return 255 if model_input.background == "white" else 0
 
 
 def _coloured(images: Any, channels: int) -> Any:
@@ -166,9 +166,9 @@ def _coloured(images: Any, channels: int) -> Any:
     return tf.cast((299 * red + 587 * green + 114 * blue + 500) // 1000, tf.uint8)[..., tf.newaxis]
 
 
-def _cropped(images: Any, rows: Any, columns: Any, given: ModelInput) -> Any:
+def _cropped(images: Any, rows: Any, columns: Any, model_input: ModelInput) -> Any:
     """The centre of the largest part with the aspect ratio of the model's input."""
-    height, width, _ = given.shape
+    height, width, _ = model_input.shape
     tall = tf.clip_by_value(_ratio(columns * height, width), 1, rows)
     wide = tf.clip_by_value(_ratio(rows * width, height), 1, columns)
     top, left = (rows - tall) // 2, (columns - wide) // 2

@@ -89,9 +89,8 @@ def duplicates(parts: Mapping[str, Iterable[Path]], bucket: int = BUCKET) -> Dup
 
 
 def _opened(path: Path) -> "np.ndarray":
-    return np.load(
-        path, mmap_mode="r"
-    )  # the array keeps its file open until it is deleted, and there may be more files than descriptors
+    # The array keeps its file open until it is deleted, and there may be more files than descriptors.
+    return np.load(path, mmap_mode="r")
 
 
 def _copies(files: list[tuple[str, Path]], low: int | None, high: int | None) -> Iterator[tuple[bytes, str, int]]:

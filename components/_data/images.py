@@ -25,7 +25,7 @@ MOST = 2**26  # pixels of an image
 
 def image_hash(image: "np.ndarray") -> int:
     """64 bits of the pixels: stable when data is added, and the same image never falls on both sides of a bound."""
-    return int.from_bytes(hashlib.blake2b(image, digest_size=8).digest())
+    return int.from_bytes(hashlib.blake2b(image.data, digest_size=8).digest())
 
 
 def stated_pixels(content: bytes) -> int:
@@ -63,8 +63,7 @@ def _pixels_of_gif(content: bytes) -> int:
 
 def lossless(image: "np.ndarray") -> bytes:
     """The image, uint8 [height, width, 1 or 3], as a PNG. Fast rather than small."""
-    content: bytes = imagecodecs.png_encode(image.copy(), level=1)  # it refuses the strides of some views
-    return content
+    return bytes(imagecodecs.png_encode(image.copy(), level=1))  # it refuses the strides of some views
 
 
 def decoder(channels: int, encoding: Encoding = "raw") -> Callable[[bytes], "np.ndarray"]:

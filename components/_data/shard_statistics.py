@@ -11,7 +11,7 @@ from pathlib import Path
 from etils import epy
 
 from components._data import duplicates, near_copies
-from components._data.decoding import shown
+from components._data.decoding import to_arrays
 from components._data.statistics import ImageStatistics, merged
 from schemas import example, statistics
 from schemas.artifacts import Statistics
@@ -35,7 +35,7 @@ def write_shard_statistics(shard: Path, count: int, part: Path) -> None:
     counted, digests, near = ImageStatistics(), [], []
     for records in example.read(shard, count):
         columns = example.parse(records, shard)
-        thumbnails = shown(columns["image"], THUMBNAIL) if columns["image/format"].any() else None
+        thumbnails = to_arrays(columns["image"], THUMBNAIL) if columns["image/format"].any() else None
         counted = counted.merge(ImageStatistics.of(columns, thumbnails))
         images = columns["image"] if thumbnails is None else map(np.ndarray.tobytes, thumbnails)
         digests.append(duplicates.digests(images, columns["source/index"]))

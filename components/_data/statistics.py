@@ -144,10 +144,8 @@ class ImageStatistics:
     def from_json(cls, text: str) -> Self:
         values = json.loads(text)
         pixels = Histogram(tuple(values.pop("pixels")))
-        return cls(
-            pixels=pixels,
-            **{name: value if isinstance(value, int) else _counter(value) for name, value in values.items()},
-        )
+        counts: dict[str, Any] = {name: v if isinstance(v, int) else _counter(v) for name, v in values.items()}
+        return cls(pixels=pixels, **counts)
 
 
 def _pairs(value: Any) -> Any:

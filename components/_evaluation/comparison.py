@@ -31,9 +31,9 @@ def compare(
 
     def right(column: str) -> "np.ndarray":
         probabilities = table[column].combine_chunks()
-        given = probabilities.values.to_numpy().reshape(len(probabilities), -1)[counted]
-        answers = given.argmax(1)
-        comparisons: np.ndarray = (answers == labels) & np.isfinite(given).all(1)
+        values = probabilities.values.to_numpy().reshape(len(probabilities), -1)[counted]
+        answers = values.argmax(1)
+        comparisons: np.ndarray = (answers == labels) & np.isfinite(values).all(1)
         return comparisons
 
     def beside(other: str, version: int, column: str, gate: Paired | Budget) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from typing import Any
 
 from etils import epy
 
-from components._data.decoding import shown
+from components._data.decoding import to_arrays
 from components._data.images import lossless
 from components._evaluation import compat, corruptions, measures, metrics
 from schemas import example
@@ -51,7 +51,7 @@ SPREAD = 2654435761  # Knuth's multiplicative hash: spreads indices over 32 bits
 class EvaluationPlan:
     """Which slices, derived features and corruptions are measured, and how."""
 
-    given: ModelInput
+    model_input: ModelInput
     classes: int
     slicings: tuple[tuple[str, ...], ...]  # features of each
     derived: dict[str, list[float]]  # edges by measure
@@ -111,10 +111,14 @@ def read_batches(shard: tuple[str, int, bool], plan: EvaluationPlan) -> Iterator
     path, count, fresh = shard
     leaked = list((plan.fresh if fresh else plan.leaked) or ())
     # Encoded images become larger when they are decoded, so their number is bounded, too.
-    most = 1000 if plan.given.raw else max(1, min(1000, 2 * example.BATCH_BYTES // math.prod(plan.given.shape)))
+    most = (
+        1000
+        if plan.model_input.raw
+        else max(1, min(1000, 2 * example.BATCH_BYTES // math.prod(plan.model_input.shape)))
+    )
     for number, records in enumerate(example.read(Path(path), count, most)):
         columns = example.parse(records, Path(path))
-        images = shown(columns["image"], plan.given)
+        images = to_arrays(columns["image"], plan.model_input)
         for measure in plan.derived:
             columns[measure] = measures.binned(measures.MEASURES[measure](images), plan.derived[measure])
         del columns["image"]
@@ -127,7 +131,7 @@ def read_batches(shard: tuple[str, int, bool], plan: EvaluationPlan) -> Iterator
         chosen = np.flatnonzero((columns[INDEX] * SPREAD % 2**32 < plan.corrupted * 2**32) & ~columns[LEAKED])
         for names in _at_once(plan.corruptions, images[chosen].nbytes):
             pictures = images[chosen], columns[LABEL][chosen], columns[INDEX][chosen]
-            corrupted = _corrupted(*pictures, names, encoded=plan.given.raw is None)
+            corrupted = _corrupted(*pictures, names, encoded=plan.model_input.raw is None)
             yield _extracts(*corrupted, path, number)
 
 
@@ -219,8 +223,8 @@ def to_metrics(
         found[model] = {name: value for name, value in values.items() if name in wanted}
     key = tfma.metrics.MetricKey
     out = {key(name, model_name=model): value for model, values in found.items() for name, value in values.items()}
-    for model, values in found.items() if baseline else ():
-        if model != baseline:
+    for model, values in found.items():
+        if baseline is not None and model != baseline:
             out |= {key(n, model_name=model, is_diff=True): v - found[baseline][n] for n, v in values.items()}
     return sliced[0], out
 

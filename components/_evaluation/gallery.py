@@ -1,6 +1,6 @@
 """Images for the report: the most confident mistakes, differences to the baseline, samples of each class.
 
-leave(examples, out / "predictions", out, given, classes=10, leaked=frozenset())     # gallery.json, gallery.npy
+leave(examples, out / "predictions", out, model_input, classes=10, leaked=frozenset())     # gallery.json, gallery.npy
 """
 
 import json
@@ -12,7 +12,7 @@ from typing import Any, Self
 
 from etils import epy
 
-from components._data.decoding import shown
+from components._data.decoding import to_arrays
 from schemas import example
 from schemas.artifacts import Examples
 from schemas.artifacts.evaluation import GALLERY, GALLERY_IMAGES
@@ -48,7 +48,7 @@ class Rows:
 
 
 def leave(
-    examples: Examples, predictions: Path, out: Path, given: ModelInput, classes: int, leaked: frozenset[int]
+    examples: Examples, predictions: Path, out: Path, model_input: ModelInput, classes: int, leaked: frozenset[int]
 ) -> None:
     """Writes `gallery.npy`, uint8 [n, height, width, channels], and `gallery.json`, the reasons for showing each image.
 
@@ -64,7 +64,7 @@ def leave(
     best: dict[str, Rows] = {}
     shards = [(path, count, predictions / f"{path.stem}.parquet") for _, path, count in examples.shards("test")]
     for path, count, answers in shards:
-        for batch in _read(path, count, answers, given, classes):
+        for batch in _read(path, count, answers, model_input, classes):
             rows = batch[~np.isin(batch.index, list(leaked))]
             for name, choose in _CHOICES.items():
                 both = best[name].join(rows) if name in best else rows
@@ -72,7 +72,7 @@ def leave(
     pixels: dict[bytes, int] = {}  # an image in two lists is stored once
     sure = thresholds([answers for _, _, answers in shards], classes)
     entries = {name: _entries(best[name], pixels, sure) if name in best else [] for name in _CHOICES}
-    np.save(out / GALLERY_IMAGES, shown(np.array(list(pixels), object), given))
+    np.save(out / GALLERY_IMAGES, to_arrays(np.array(list(pixels), object), model_input))
     (out / GALLERY).write_text(json.dumps(entries, indent=1, allow_nan=False), encoding="utf-8")
 
 
@@ -93,8 +93,8 @@ def thresholds(predictions: list[Path], classes: int) -> "np.ndarray":
     return np.where(count > 0, total / np.maximum(count, 1), np.inf)
 
 
-def _read(path: Path, count: int, predictions: Path, given: ModelInput, classes: int) -> Iterator[Rows]:
-    size = None if given.raw is None else math.prod(given.raw)
+def _read(path: Path, count: int, predictions: Path, model_input: ModelInput, classes: int) -> Iterator[Rows]:
+    size = None if model_input.raw is None else math.prod(model_input.raw)
     table = pq.read_table(predictions)
     first = 0
     for records in example.read(path, count):

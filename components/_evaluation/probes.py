@@ -2,7 +2,8 @@
 
 probes.tfrecord   records
 encoded.tfrecord  the same as encoded images; only if records hold encoded images
-pixels.npy        uint8 [n, height, width, channels]: the same as the signature `images` takes them
+pixels.npy        uint8 [n, height, width, 3] or, of grey images, [n, height, width]: the same as the signature
+                  `images` takes them
 probes.npy        float32 [n, classes]: probabilities
 """
 
@@ -10,7 +11,7 @@ from pathlib import Path
 
 from etils import epy
 
-from components._data.decoding import shown
+from components._data.decoding import to_arrays
 from components._evaluation import evaluator
 from schemas import example
 from schemas.artifacts import Examples
@@ -25,15 +26,16 @@ with epy.lazy_imports():
 COUNT = 32
 
 
-def write(examples: Examples, predictions: Path, given: ModelInput, out: Path) -> None:
+def write(examples: Examples, predictions: Path, model_input: ModelInput, out: Path) -> None:
     """Writes the first records of the test split, which are the same in every run on the same data."""
     _, path, count = next(examples.shards("test"))
     records = next(example.read(path, count, COUNT))
     images = example.parse(records, path)["image"]
     _write(out / PROBES, records)
-    if given.raw is None:
+    if model_input.raw is None:
         _write(out / ENCODED, images.tolist())
-    np.save(out / PIXELS, shown(images, given))
+    arrays = to_arrays(images, model_input)
+    np.save(out / PIXELS, arrays[..., 0] if arrays.shape[-1] == 1 else arrays)
     rows = pq.read_table(predictions / f"{path.stem}.parquet").slice(0, len(records))
     np.save(out / PROBABILITIES, np.stack(rows[evaluator.PROBABILITIES].to_numpy()))
 

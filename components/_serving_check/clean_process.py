@@ -17,6 +17,7 @@ import os
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 
@@ -41,9 +42,10 @@ def main() -> dict[str, object]:
     model = tf.saved_model.load(task["saved_model"])
     result: dict[str, object] = {"load_seconds": time.perf_counter() - started}
     loaded = memory_mb("VmRSS")
-    pixels = np.load(task["pixels"], allow_pickle=False)
-    pixels = pixels[..., 0] if pixels.shape[-1] == 1 else pixels
-    probes = {"serving_default": {"examples": records}, "images": {"images": pixels}}
+    probes = {
+        "serving_default": {"examples": records},
+        "images": {"images": np.load(task["pixels"], allow_pickle=False)},
+    }
     if task["encoded"]:
         probes["bytes"] = {"image_bytes": strings(task["encoded"])}
     calls = {name: model.signatures[name] for name in probes}
@@ -86,7 +88,7 @@ def constants(inputs: dict[str, np.ndarray], batch: int | None = None) -> dict[s
     }
 
 
-def latency(call, inputs: dict[str, tf.Tensor]) -> dict[str, float]:
+def latency(call: Any, inputs: dict[str, tf.Tensor]) -> dict[str, float]:
     """Percentiles by nearest rank, after one call to warm up."""
     call(**inputs)
     took: list[float] = []
@@ -109,7 +111,7 @@ def signatures(path: str) -> dict[str, dict[str, dict[str, list[object]]]]:
     }
 
 
-def tensors(infos) -> dict[str, list[object]]:
+def tensors(infos: Any) -> dict[str, list[object]]:
     return {
         name: [
             tf.dtypes.as_dtype(info.dtype).name,

@@ -32,15 +32,14 @@ def write(path: Path, model_name: str, probes: Path, batches: list[int]) -> None
 
 
 def _requests(probes: Path, batches: list[int]) -> Iterator[tuple[str, dict[str, Any]]]:
-    pixels = np.load(probes / PIXELS, allow_pickle=False)
-    given = {
+    inputs = {
         "serving_default": ("examples", _strings(probes / PROBES)),
-        "images": ("images", pixels[..., 0] if pixels.shape[-1] == 1 else pixels),
+        "images": ("images", np.load(probes / PIXELS, allow_pickle=False)),
     }
     if (probes / ENCODED).exists():
-        given["bytes"] = ("image_bytes", _strings(probes / ENCODED))
+        inputs["bytes"] = ("image_bytes", _strings(probes / ENCODED))
     for batch in batches:
-        for name, (key, values) in given.items():
+        for name, (key, values) in inputs.items():
             yield name, {key: values[np.arange(batch) % len(values)]}
 
 

@@ -32,12 +32,12 @@ class Checkpoint:
 
     def save(self, path: Path) -> None:
         """Replaces `path` as a whole: a kill leaves the old checkpoint or the new one."""
-        arrays = {f"variable{i}": value for i, value in enumerate(self.variables)}
+        sizes: dict[str, Any] = {"variables": len(self.variables), "bests": len(self.best)}
+        arrays: dict[str, Any] = {f"variable{i}": value for i, value in enumerate(self.variables)}
         arrays |= {f"best{i}": value for i, value in enumerate(self.best)}
         temporary = path.with_suffix(".part")
         try:
             with temporary.open("wb") as file:
-                sizes: dict[str, Any] = {"variables": len(self.variables), "bests": len(self.best)}
                 np.savez(file, history=json.dumps(self.history), **sizes, **arrays)
                 file.flush()
                 os.fsync(file.fileno())

@@ -72,37 +72,41 @@ def save(network: "keras.Model", features: Features, path: Path) -> None:
     of any one size, unless records hold exactly the model's input.
     bytes: `image_bytes`, string [batch], encoded images, if records hold encoded images.
     """
-    given = features.given or ModelInput(features.shape, features.shape)
+    model_input = features.model_input or ModelInput(features.shape, features.shape)
     module = tf.Module()
     module.network = network
     module.transform = tft.TFTransformOutput(str(features.path)).transform_features_layer()
     channels = features.shape[2]
 
     def classify(pixels: Any) -> dict[str, Any]:
-        return of_raw(example.to_bytes(pixels))
+        return predict(example.to_bytes(pixels))
 
-    def of_raw(images: Any) -> dict[str, Any]:
+    def predict(images: Any) -> dict[str, Any]:
         probabilities = network(module.transform({"image": images})["image"], training=False)
         return {"probabilities": probabilities, "class": tf.argmax(probabilities, -1)}
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "examples")])
     def serving_default(examples: Any) -> dict[str, Any]:
         parsed = tf.io.parse_example(examples, {"image": example.feature_spec()["image"]})
-        return of_raw(parsed["image"]) if given.as_recorded else classify(decoding.pixels(parsed["image"], given))
+        return (
+            predict(parsed["image"])
+            if model_input.as_recorded
+            else classify(decoding.pixels(parsed["image"], model_input))
+        )
 
-    size = features.shape[:2] if given.as_recorded else (None, None)
+    size = features.shape[:2] if model_input.as_recorded else (None, None)
     shape = [None, *size] if channels == 1 else [None, *size, channels]
 
     @tf.function(input_signature=[tf.TensorSpec(shape, tf.uint8, "images")])
     def images(images: Any) -> dict[str, Any]:
-        return classify(decoding.fitted(images[..., tf.newaxis] if channels == 1 else images, given))
+        return classify(decoding.fitted(images[..., tf.newaxis] if channels == 1 else images, model_input))
 
     signatures = {"serving_default": serving_default, "images": images}
-    if given.raw is None:
+    if model_input.raw is None:
 
         @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "image_bytes")])
         def from_bytes(image_bytes: Any) -> dict[str, Any]:
-            return classify(decoding.decoded(image_bytes, given))
+            return classify(decoding.decoded(image_bytes, model_input))
 
         signatures["bytes"] = from_bytes
     tf.saved_model.save(module, str(path), signatures=signatures)

@@ -47,8 +47,8 @@ def served_data(statistics: Statistics, *, contract: Contract, directory: Unkeye
 
 
 def _accepted(facts: dict[str, Any]) -> str:
-    """The images that a version takes, by the facts of its features. Version 0.1 states no `given`."""
-    raw = facts["given"]["raw"] if facts.get("given") else facts["shape"]
+    """The images that a version takes, by the facts of its features. Version 0.1 states no `model_input`."""
+    raw = facts["model_input"]["raw"] if facts.get("model_input") else facts["shape"]
     return _images(raw, facts["classes"])
 
 
@@ -104,10 +104,13 @@ def best(model: Model, examples: Examples, *, directory: Unkeyed[ModelDirectory]
     record, kept = found
     if kept:
         kept.check()
-    facts = {"accuracy": record.accuracy, "kept": kept is not None, "same_test": record.test == examples.test}
-    digest = hashlib.sha256(
-        json.dumps([record.model, facts]).encode()
-    ).hexdigest()  # of the model, whichever version holds it
+    facts: dict[str, Any] = {
+        "accuracy": record.accuracy,
+        "kept": kept is not None,
+        "same_test": record.test == examples.test,
+    }
+    # The same model has the same digest, whichever version holds it.
+    digest = hashlib.sha256(json.dumps([record.model, facts]).encode()).hexdigest()
     version = kept.number if kept else record.version
     return Best(kept.path if kept else directory.path / str(version), digest=digest, version=version, **facts)
 

@@ -103,8 +103,13 @@ def grouped(items: Iterable[T], size: Callable[[T], int], most: int = BATCH_BYTE
 class Reader(Protocol):
     """A kind of source. A reader is pickled to workers."""
 
-    validation: float  # share of train that becomes validation, where a piece feeds both
-    test: float  # share that becomes test, where a piece feeds it among others
+    @property
+    def validation(self) -> float:
+        """Share of train that becomes validation, where a piece feeds both."""
+
+    @property
+    def test(self) -> float:
+        """Share that becomes test, where a piece feeds it among others."""
 
     def prepare(self, say: Say) -> None:
         """Makes the data ready to be read.

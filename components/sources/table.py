@@ -96,7 +96,7 @@ class TableReader(FilesReader):
         labels = sorted(set(self._rows.labels), key=str)
         if any(isinstance(label, int) for label in labels):
             return {label: int(label) for label in labels}
-        numbers: dict[str | int, int] = {**self.numbers(self.labels())}
+        numbers: dict[str | int, int] = dict(self.numbers(self.labels()).items())
         if unknown := [label for label in labels if label not in numbers]:
             cause = f"{unknown[0]} in {self.path} is not a label: the contract has {', '.join(self.contract_labels)}"
             raise DataError(cause, "Add the label to the contract, or remove its rows.")

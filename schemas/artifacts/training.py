@@ -23,7 +23,7 @@ class Features(Sharded):
     classes: int
     one_hot: bool
     graph: str = ""  # digest of what `transform_fn/` computes
-    given: ModelInput | None = None  # how images of records became the features; None in versions before 0.2
+    model_input: ModelInput | None = None  # how images of records became the features; None in versions before 0.2
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,12 @@ def main(data_dir: str, root: Path) -> dict[str, float]:
             run.out.mkdir()
             started = time.perf_counter()
             found = evaluate.function(
-                *inputs, contract=Contract.load(config.contract), gates=config.gates, settings=config.evaluate, run=run
+                *inputs,
+                contract=Contract.load(config.contract),
+                gates=config.gates,
+                settings=config.evaluate,
+                transform=config.transform,
+                run=run,
             )
             seconds.append(time.perf_counter() - started)
             assert found.passed

@@ -13,6 +13,7 @@ from schemas.gates.paired import Paired
 from schemas.model_input import ModelInput
 from schemas.settings.evaluate import Evaluate
 from schemas.settings.gates import Gates
+from schemas.settings.transform import Transform
 
 ANY = Paired(margin=0.05, better="pass", equivalent="pass", worse="pass", undecided="pass")
 LOW = Gates(accuracy=0.2, per_class=0.15, paired=ANY, budget=Budget(margin=0.9))
@@ -28,7 +29,16 @@ def evaluated(model, examples, run, mnist, *, baseline=None, best=None, gates=LO
     statistics = Statistics(run.scratch, counts={})
     (run.scratch / "leaked.json").write_text(json.dumps(list(leaked)), encoding="utf-8")
     return evaluate.function(
-        model, examples, statistics, baseline, best, contract=mnist, gates=gates, settings=settings, run=run
+        model,
+        examples,
+        statistics,
+        baseline,
+        best,
+        contract=mnist,
+        gates=gates,
+        settings=settings,
+        transform=Transform(),
+        run=run,
     )
 
 

@@ -21,6 +21,7 @@ from schemas.artifacts import Served, Statistics
 from schemas.settings.check_serving import Serving
 from schemas.settings.evaluate import Evaluate
 from schemas.settings.gates import Gates
+from schemas.settings.transform import Transform
 from tests.components import pictures
 from tests.conftest import lent
 
@@ -32,7 +33,8 @@ REMEDY = "The limits are set in check_serving of the configuration. Nothing was 
 def evaluation(model, few, mnist, tmp_path_factory):
     statistics = Statistics(tmp_path_factory.mktemp("statistics"), counts={})
     (statistics.path / "leaked.json").write_text("[]", encoding="utf-8")
-    rest = {"contract": mnist, "gates": Gates(accuracy=0.2, per_class=0.15), "settings": Evaluate(corrupted=0)}
+    gates = Gates(accuracy=0.2, per_class=0.15)
+    rest = {"contract": mnist, "gates": gates, "settings": Evaluate(corrupted=0), "transform": Transform()}
     return evaluate.function(
         model, few, statistics, None, None, **rest, run=lent(tmp_path_factory.mktemp("evaluation"))
     )

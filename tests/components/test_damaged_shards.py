@@ -113,7 +113,8 @@ def test_transform_names_the_damaged_record(damaged, verdict, mnist, lend):
 
 
 def test_evaluate_names_the_damaged_record(damaged, model, mnist, lend):
-    rest = {"contract": mnist, "gates": Gates(accuracy=0.5, per_class=0.1), "settings": Evaluate()}
+    gates = Gates(accuracy=0.5, per_class=0.1)
+    rest = {"contract": mnist, "gates": gates, "settings": Evaluate(), "transform": Transform()}
     run = lend()
     statistics = Statistics(run.scratch, counts={})
     with pytest.raises(

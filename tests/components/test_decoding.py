@@ -35,7 +35,7 @@ def encoded(image: PIL.Image.Image, form: str, **options: object) -> bytes:
 
 
 def decoded(content: bytes, shape: tuple[int, int, int], **given: str) -> np.ndarray:
-    return decoding.shown(np.array([content], object), ModelInput(shape, None, **given))[0]
+    return decoding.to_arrays(np.array([content], object), ModelInput(shape, None, **given))[0]
 
 
 def assert_alike(found: np.ndarray, expected: PIL.Image.Image, tolerance: float) -> None:
@@ -148,7 +148,7 @@ def test_images_of_the_models_size_stay_as_they_are_to_the_bit(fit, channels):
         lambda x: decoding.fitted(x, given), input_signature=[tf.TensorSpec([None, None, None, channels], tf.uint8)]
     )
     np.testing.assert_array_equal(unknown(images), images)
-    np.testing.assert_array_equal(decoding.shown(np.array(list(map(lossless, images)), object), given), images)
+    np.testing.assert_array_equal(decoding.to_arrays(np.array(list(map(lossless, images)), object), given), images)
 
 
 def test_grey_stays_grey_in_one_channel_and_in_three():
@@ -160,7 +160,7 @@ def test_grey_stays_grey_in_one_channel_and_in_three():
 @pytest.mark.parametrize("content", [b"", b"not an image", FORMATS["jpeg"][0][:300], FORMATS["png"][0][:300]])
 def test_what_cannot_be_decoded_is_an_error_of_the_whole_batch(content):
     with pytest.raises(tf.errors.InvalidArgumentError):
-        decoding.shown(np.array([FORMATS["png"][0], content], object), ModelInput((8, 8, 3)))
+        decoding.to_arrays(np.array([FORMATS["png"][0], content], object), ModelInput((8, 8, 3)))
 
 
 def test_images_of_several_sizes_need_a_size_of_the_model():

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from components._data import near_copies
-from components._data.decoding import shown
+from components._data.decoding import to_arrays
 from components._data.shard_statistics import THUMBNAIL
 from components.describe import describe
 from components.validate import validate
@@ -51,7 +51,7 @@ COPIES = {
 
 
 def hashed(contents: list[bytes]) -> np.ndarray:
-    return near_copies.hashes(shown(np.array(contents, object), THUMBNAIL), np.arange(len(contents)))
+    return near_copies.hashes(to_arrays(np.array(contents, object), THUMBNAIL), np.arange(len(contents)))
 
 
 def pairs(rows: np.ndarray) -> list[list[int]]:
@@ -129,6 +129,17 @@ def test_near_copies_across_splits_are_counted_out_of_the_test(originals, tmp_pa
         "test metrics",
     )
     assert json.loads((described.path / "leaked.json").read_text(encoding="utf-8")) == [0, 4, 6, 9]
+
+
+def test_a_test_split_of_near_copies_only_is_refused_before_training(originals, tmp_path, lend):
+    test = [COPIES["mirrored"](scene) for scene in list(scenes(COUNT, 1))[:20]]
+    made = photos(tmp_path / "own", train=originals, validation=[jpeg(scene) for scene in scenes(20, 4)], test=test)
+    described = describe.function(made, run=lend())
+    checks = Validate(skew="ignore", duplicates="ignore", constant="ignore")
+    contract = pictures.encoded_contract((10, 500), (10, 500))
+    verdict = validate.function(described, None, contract=contract, checks=checks, run=lend())
+    assert not verdict.passed
+    assert verdict.reasons == ("test: every image is a near copy of an image in train, so no test images are left",)
 
 
 def test_near_copies_take_memory_and_time_by_image_and_not_by_pair():

@@ -32,7 +32,7 @@ def test_corrupted_images_come_in_batches_of_bounded_size(tmp_path):
     made = pictures.examples(tmp_path / "own", test=(images, np.arange(40) % 4))
     [(_, path, count)] = made.shards("test")
     plan = evaluator.EvaluationPlan(
-        given=ModelInput((side, side, 3), (side, side, 3)), classes=4,
+        model_input=ModelInput((side, side, 3), (side, side, 3)), classes=4,
         slicings=(("label",),), derived={}, corruptions=("shift", "noise", "blur"),
         corrupted=1.0, leaked=frozenset(), fresh=None, confidence=0.95, min_examples=1,
     )  # fmt: skip
