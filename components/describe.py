@@ -24,11 +24,12 @@ def describe(examples: Examples, *, run: StageRun) -> Statistics:
     """
     shards = list(examples.shards())
     with run.beam() as pipeline:
-        tasks = [(str(path), count, str(run.out / "parts" / path.stem)) for _, path, count in shards]
+        names = examples.metadata
+        tasks = [(str(path), count, str(run.out / "parts" / path.stem), names) for _, path, count in shards]
         pipeline | beam.Create(tasks) | beam.Reshuffle() | "count" >> beam.MapTuple(describe_shard)
     parts = {split: [run.out / "parts" / path.stem for s, path, _ in shards if s == split] for split in examples.splits}
     return Statistics(run.out, counts=shard_statistics.write(run.out, parts))
 
 
-def describe_shard(shard: str, count: int, part: str) -> None:
-    shard_statistics.write_shard_statistics(Path(shard), count, Path(part))
+def describe_shard(shard: str, count: int, part: str, metadata: tuple[str, ...]) -> None:
+    shard_statistics.write_shard_statistics(Path(shard), count, Path(part), metadata)

@@ -132,6 +132,9 @@ def _plan(
     if len(leaked) >= test:
         cause = "every test image is also in train or validation"
         raise DataError(cause, "Name another source.test. Nothing was pushed.")
+    if unknown := [name for name in settings.columns if name not in examples.metadata]:
+        cause = f"evaluate.slices names {unknown[0]}, which records do not carry"
+        raise ConfigurationError(cause, f"They carry {', '.join(examples.metadata) or 'no further columns'}.")
     used = {feature for slicing in settings.features for feature in slicing}
     return evaluator.EvaluationPlan(
         model_input=model_input,
@@ -144,4 +147,5 @@ def _plan(
         fresh=statistics.leaked("fresh") if "fresh" in examples.splits else None,
         confidence=gates.confidence,
         min_examples=gates.min_examples,
+        metadata=tuple(settings.columns),
     )

@@ -72,7 +72,9 @@ def ingest(
     run.say(counted + (f"; {len(unreadable):,} unreadable" if unreadable else ""))
     Examples.write_unreadable(run.out, unreadable)
     test = files.digest(files.listing(run.out, "test-*"))
-    return Examples(run.out, splits=splits, source=reader.title, test=test, unreadable=len(unreadable))
+    return Examples(
+        run.out, splits=splits, source=reader.title, test=test, unreadable=len(unreadable), metadata=reader.metadata
+    )
 
 
 def _splits(counts: dict[str, int]) -> dict[str, Split]:
@@ -109,7 +111,7 @@ def write_piece(piece: Piece, *, out: str, reader: Reader, encoding: Encoding) -
     shards = [shard_files.name(target, piece.index, piece.count) for target in targets]
     bounds = _bounds(targets, reader)
     counts = [0] * len(targets)
-    encode = example.encoder(*reader.names, piece.of)
+    encode = example.encoder(*reader.names, piece.of, reader.metadata)
     unreadable: list[tuple[str, str]] = []
     with ExitStack() as stack:
         write = [stack.enter_context(shard_files.writer(Path(out) / shard)).write for shard in shards]
@@ -117,7 +119,8 @@ def write_piece(piece: Piece, *, out: str, reader: Reader, encoding: Encoding) -
             unreadable += batch.unreadable
             hashes = _hashes(batch) if bounds else itertools.repeat(0)
             positions = itertools.count(piece.first + sum(counts))
-            records = map(encode, batch.images, batch.labels, positions, batch.contents)
+            metadata = batch.metadata or itertools.repeat(())
+            records = map(encode, batch.images, batch.labels, positions, batch.contents, metadata)
             for record, drawn in zip(records, hashes, strict=False):
                 target = bisect.bisect_right(bounds, drawn)
                 write[target](record)

@@ -67,7 +67,14 @@ def mix(
     )
     source = examples.source + (f" and {len(chosen):,} span{'s' if len(chosen) > 1 else ''}" if chosen else "")
     return Mixture(
-        run.out, splits=splits, source=source, test=examples.test, counts=counts, spans=tuple(chosen), fresh=newest
+        run.out,
+        splits=splits,
+        source=source,
+        test=examples.test,
+        metadata=examples.metadata,
+        counts=counts,
+        spans=tuple(chosen),
+        fresh=newest,
     )
 
 

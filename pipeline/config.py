@@ -25,7 +25,7 @@ from schemas.settings.evaluate import Evaluate
 from schemas.settings.gates import Gates
 from schemas.settings.push import Push
 from schemas.settings.source import KINDS as SOURCES
-from schemas.settings.source import Source
+from schemas.settings.source import Source, Table
 from schemas.settings.spans import Spans
 from schemas.settings.train import Cnn, Mlp, Train
 from schemas.settings.transform import Transform
@@ -66,6 +66,13 @@ class Config(Settings):
             raise ValueError(
                 f"train.loss {self.train.loss} needs transform.label: {wanted}, not {self.transform.label}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _slices_are_features_of_records(self) -> "Config":
+        stated = self.source.metadata if isinstance(self.source, Table) else []
+        if stated is not None:  # otherwise, the table is read while planning
+            self.evaluate.check_columns(stated)
         return self
 
     @model_validator(mode="after")

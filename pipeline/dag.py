@@ -35,7 +35,7 @@ def line(c: Config, serving_dir: Path, decided: Decided | None = None, digests: 
     c.gates.check(contract.classes, c.evaluate)
     directory = ModelDirectory(serving_dir, c.push.model or c.source.name)
 
-    data = source_data(source=c.source, place=place_of(c.source), digests=digests)
+    data = source_data(source=c.source, place=place_of(c.source), digests=digests, sliced=c.evaluate.columns)
     labels = c.source.ordered(contract.names)
     examples = ingest(data=data, source=c.source, place=place_of(c.source), encoding=contract.encoding, labels=labels)
     statistics = describe(examples=examples)

@@ -5,6 +5,7 @@ image           bytes   uint8 pixels, row by row, channels last, no compression 
 image/format    bytes   "jpeg", "png", "gif", "bmp" or "webp"; absent for raw pixels
 image/height, image/width, image/channels   int64   of the upright image
 label           int64
+metadata/*      bytes   further columns of a table, e.g. metadata/camera; empty bytes for no value
 source/dataset, source/version, source/split   bytes
 source/index    int64   position in the source's split
 """
@@ -23,16 +24,24 @@ with epy.lazy_imports():
     import tensorflow as tf
 
 FORMATS = {b"\xff\xd8\xff": "jpeg", b"\x89PNG": "png", b"GIF8": "gif", b"BM": "bmp"}  # by their first bytes
+METADATA = "metadata/"
 BATCH_BYTES = 4 * 2**20  # records in memory at a time, and a few times as much for what is computed from them
 
 
 class Encode(Protocol):
-    def __call__(self, image: "np.ndarray", label: int, index: int, content: bytes = b"") -> bytes:
-        """The serialized record of an image, uint8 [height, width, channels]. `content`: its encoded form, if kept."""
+    def __call__(
+        self, image: "np.ndarray", label: int, index: int, content: bytes = b"", metadata: tuple[str, ...] = ()
+    ) -> bytes:
+        """The serialized record of an image, uint8 [height, width, channels].
+
+        `content`: its encoded form, if kept. `metadata`: a value for each name that the encoder was made for.
+        """
 
 
-def encoder(dataset: str, version: str, split: str) -> Encode:
-    """A function (image, label, index, content) -> serialized record, for one source split.
+def encoder(dataset: str, version: str, split: str, metadata: tuple[str, ...] = ()) -> Encode:
+    """A function (image, label, index, content, metadata) -> serialized record, for one source split.
+
+    `metadata`: the names of the columns, sorted.
 
     The bytes are those of a deterministic serialization, with the features in its order; but all that does not change
     from record to record is serialized once, and joined with the pixels and the index three times as fast. The encoder
@@ -55,18 +64,26 @@ def encoder(dataset: str, version: str, split: str) -> Encode:
         if form:
             stated += _entry("image/format", _bytes(form))
         image = _entry("image", _bytes(bytes(size)))
-        return stated + image[: len(image) - size], _entry("label", _integer(label)) + texts["dataset"]
+        return stated + image[: len(image) - size], _entry("label", _integer(label))
+
+    @functools.lru_cache(1024)
+    def carried(values: tuple[str, ...]) -> bytes:
+        pairs = zip(metadata, values, strict=True)
+        entries = [_entry(METADATA + name, _bytes(value.encode())) for name, value in pairs]
+        return b"".join([*entries, texts["dataset"]])
 
     @functools.cache
     def head(size: int) -> bytes:
         return b"\x0a" + _varint(size)  # the field `features`
 
-    def encode(image: "np.ndarray", label: int, index: int, content: bytes = b"") -> bytes:
+    def encode(
+        image: "np.ndarray", label: int, index: int, content: bytes = b"", metadata: tuple[str, ...] = ()
+    ) -> bytes:
         payload = content or image.tobytes()
         before, after = around(image.shape, label, len(payload), format_of(content).encode())
         high = index >> 7
         number = continued[index & 127] + _varint(high) if high else _varint(index)  # the high bits seldom change
-        features = b"".join((before, payload, after, places[len(number) - 1], number, tail))
+        features = b"".join((before, payload, after, carried(metadata), places[len(number) - 1], number, tail))
         return head(len(features)) + features
 
     return encode
@@ -204,16 +221,17 @@ def _damaged(path: Path, count: int) -> DataError:
     return DataError(f"shard {path} {what} record {intact:,} of {count:,}", remedy)
 
 
-def parse(records: list[bytes], path: Path) -> dict[str, "np.ndarray"]:
+def parse(records: list[bytes], path: Path, metadata: Iterable[str] = ()) -> dict[str, "np.ndarray"]:
     """Columns of a batch of records: `image` object [batch] of bytes; the other features int64 or bytes [batch].
 
-    A feature that a record lacks is -1, or empty bytes.
+    A feature that a record lacks is -1, or empty bytes. `metadata`: names of metadata columns to read, too.
 
     Raises:
         DataError: a record is not a tf.Example, or a feature has another type.
     """
+    spec = feature_spec() | {METADATA + name: tf.io.FixedLenFeature([], tf.string, b"") for name in metadata}
     try:
-        columns = tf.io.parse_example(tf.constant(records, tf.string), feature_spec())
+        columns = tf.io.parse_example(tf.constant(records, tf.string), spec)
     except (
         tf.errors.InvalidArgumentError,
         UnicodeDecodeError,

@@ -9,6 +9,8 @@ from typing import Any
 
 from etils import epy
 
+from schemas.example import METADATA
+
 with epy.lazy_imports():
     import tensorflow as tf
     from tensorflow_metadata.proto.v0 import statistics_pb2 as pb
@@ -56,6 +58,12 @@ def encode(
         _categorical(
             dataset, f"source/{part}", _marginal(images.sources, i), images.records, pb.FeatureNameStatistics.BYTES
         )
+    columns: dict[str, dict[str, int]] = {}
+    for (name, value), count in sorted(images.metadata.items()):
+        columns.setdefault(name, {})[value] = count
+    for name, counts in columns.items():
+        counts.pop("", None)  # has no value
+        _categorical(dataset, METADATA + name, counts, images.records, pb.FeatureNameStatistics.STRING)
     return dataset
 
 

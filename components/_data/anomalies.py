@@ -131,9 +131,10 @@ def unjudgeable(test: Any, contract: Contract, min_examples: int) -> Iterator[An
     by_label = {label: counts.get(str(label), 0) for label in range(contract.classes)}
     absent = [label for label, count in by_label.items() if not count]
     few = [label for label, count in by_label.items() if 0 < count < min_examples]
+    effect = "will refuse every model" if len(few) == contract.classes else "cannot judge them"
     for labels, cause in (
         (absent, "have no images, so gates.per_class will refuse every model"),
-        (few, f"have fewer than {min_examples} images (gates.min_examples), so gates.per_class cannot judge them"),
+        (few, f"have fewer than {min_examples} images (gates.min_examples), so gates.per_class {effect}"),
     ):
         if labels and min_examples:
             named = ", ".join(label_title(label, contract.names) for label in labels[:5])

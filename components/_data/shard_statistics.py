@@ -24,7 +24,7 @@ NEAR = ".near.npy"
 THUMBNAIL = ModelInput((64, 64, 3), fit="stretch")
 
 
-def write_shard_statistics(shard: Path, count: int, part: Path) -> None:
+def write_shard_statistics(shard: Path, count: int, part: Path, metadata: tuple[str, ...] = ()) -> None:
     """Writes the statistics of a shard of `count` records to `part`.json, the digests of its images to `part`.npy.
 
     Of encoded images, also the hashes by which near copies are found, to `part`.near.npy.
@@ -34,7 +34,7 @@ def write_shard_statistics(shard: Path, count: int, part: Path) -> None:
     """
     counted, digests, near = ImageStatistics(), [], []
     for records in example.read(shard, count):
-        columns = example.parse(records, shard)
+        columns = example.parse(records, shard, metadata)
         thumbnails = to_arrays(columns["image"], THUMBNAIL) if columns["image/format"].any() else None
         counted = counted.merge(ImageStatistics.of(columns, thumbnails))
         images = columns["image"] if thumbnails is None else map(np.ndarray.tobytes, thumbnails)

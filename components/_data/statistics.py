@@ -13,6 +13,8 @@ from typing import Any, Protocol, Self, TypeVar
 
 from etils import epy
 
+from schemas.example import METADATA
+
 with epy.lazy_imports():
     import numpy as np
 
@@ -82,6 +84,7 @@ class ImageStatistics:
     sizes: Counter[tuple[int, int, int]] = field(default_factory=Counter)  # height, width, channels
     formats: Counter[str] = field(default_factory=Counter)  # of encoded images
     sources: Counter[tuple[str, str, str]] = field(default_factory=Counter)  # dataset, version, split
+    metadata: Counter[tuple[str, str]] = field(default_factory=Counter)  # column, value
     pixels: Histogram = Histogram()
     squares: Counter[int] = field(default_factory=Counter)  # by pixel value: squares of its counts in each image
     by_label: Counter[tuple[int, str]] = field(
@@ -117,6 +120,7 @@ class ImageStatistics:
             sizes=Counter({tuple(size): count for size, count in zip(sizes.tolist(), counts.tolist(), strict=True)}),
             formats=Counter(form.decode() for form in columns["image/format"].tolist() if form),
             sources=Counter({tuple(part.decode() for part in source): n for source, n in Counter(sources).items()}),
+            metadata=_metadata(columns),
             pixels=Histogram.of(joined),
             squares=_squares(joined, lengths),
             by_label=_by_label(joined, lengths, columns["label"]),
@@ -146,6 +150,16 @@ class ImageStatistics:
         pixels = Histogram(tuple(values.pop("pixels")))
         counts: dict[str, Any] = {name: v if isinstance(v, int) else _counter(v) for name, v in values.items()}
         return cls(pixels=pixels, **counts)
+
+
+def _metadata(columns: dict[str, "np.ndarray"]) -> Counter[tuple[str, str]]:
+    names = [name for name in columns if name.startswith(METADATA)]
+    values = (
+        (name.removeprefix(METADATA), value.decode(errors="replace"))
+        for name in names
+        for value in columns[name].tolist()
+    )
+    return Counter(values)
 
 
 def _pairs(value: Any) -> Any:

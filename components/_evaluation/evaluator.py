@@ -21,6 +21,7 @@ from components._evaluation import compat, corruptions, measures, metrics
 from schemas import example
 from schemas.artifacts.evaluation import PREDICTIONS
 from schemas.model_input import ModelInput
+from schemas.settings.evaluate import RESERVED
 
 with epy.lazy_imports():
     import apache_beam as beam
@@ -31,19 +32,13 @@ with epy.lazy_imports():
 
 Sums = tuple[metrics.Sums, ...]  # one for each model
 LABEL, INDEX, PROBABILITIES = "label", "source/index", "probabilities"
-INPUT = (
-    "examples"  # the signature's parameter. TFMA calls it by keyword; by position, TensorFlow formats an error first.
-)
+# INPUT is the signature's parameter. TFMA calls it by keyword; by position, TensorFlow formats an error first. The
+# others are features of images that the metrics of the test split exclude.
+INPUT, CORRUPTION, LEAKED, FRESH = RESERVED
 ORIGIN = "origin"
-CORRUPTION, LEAKED, FRESH = (
-    "corruption",
-    "leaked",
-    "fresh",
-)  # features of images that the metrics of the test split exclude
-CONFUSION, CALIBRATION = (
-    "confusion_matrix_plot",
-    "calibration_plot",
-)  # TFMA merges plots of these names; of others it would load only one
+# TFMA merges plots of these names; of others it would load only one.
+CONFUSION, CALIBRATION = "confusion_matrix_plot", "calibration_plot"
+NO_VALUE = "no value"  # the slice of images for which a column of a table is empty
 SPREAD = 2654435761  # Knuth's multiplicative hash: spreads indices over 32 bits
 
 
@@ -61,6 +56,7 @@ class EvaluationPlan:
     fresh: frozenset[int] | None  # the same of the fresh slice; None where there is no such slice
     confidence: float
     min_examples: int
+    metadata: tuple[str, ...] = ()  # features of slicings that are columns of a table
 
 
 def evaluate(
@@ -117,7 +113,8 @@ def read_batches(shard: tuple[str, int, bool], plan: EvaluationPlan) -> Iterator
         else max(1, min(1000, 2 * example.BATCH_BYTES // math.prod(plan.model_input.shape)))
     )
     for number, records in enumerate(example.read(Path(path), count, most)):
-        columns = example.parse(records, Path(path))
+        columns = example.parse(records, Path(path), plan.metadata)
+        columns |= {name: _slice_values(columns.pop(example.METADATA + name)) for name in plan.metadata}
         images = to_arrays(columns["image"], plan.model_input)
         for measure in plan.derived:
             columns[measure] = measures.binned(measures.MEASURES[measure](images), plan.derived[measure])
@@ -133,6 +130,11 @@ def read_batches(shard: tuple[str, int, bool], plan: EvaluationPlan) -> Iterator
             pictures = images[chosen], columns[LABEL][chosen], columns[INDEX][chosen]
             corrupted = _corrupted(*pictures, names, encoded=plan.model_input.raw is None)
             yield _extracts(*corrupted, path, number)
+
+
+def _slice_values(column: "np.ndarray") -> "np.ndarray":
+    """Values of a metadata column as names of slices: a comma with a space separates the features of a name."""
+    return np.array([value.decode().replace(", ", " ").strip() or NO_VALUE for value in column.tolist()], object)
 
 
 def _at_once(corruptions: tuple[str, ...], size: int) -> Iterator[tuple[str, ...]]:

@@ -5,6 +5,7 @@ import hashlib
 import importlib.util
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from components.sources import table
@@ -17,15 +18,22 @@ from schemas.settings.source import Files, SourceSettings, Table
 
 
 @component(kind="resolver")
-def source_data(*, source: SourceSettings, place: Unkeyed[Place], digests: Unkeyed[Path | None] = None) -> SourceData:
+def source_data(
+    *,
+    source: SourceSettings,
+    place: Unkeyed[Place],
+    digests: Unkeyed[Path | None] = None,
+    sliced: Unkeyed[Sequence[str]] = (),
+) -> SourceData:
     """The version of the dataset, and the contents of all its files: those of a folder, a table and the files that it
     names, or what TFDS has prepared.
 
     Of TFDS, every prepared version and variant counts that `source.tfds` may resolve to. The same files in another
     folder are the same data. `digests` caches digests between runs, so that unchanged files are not read again.
+    `sliced`: columns of a table that the evaluation slices by.
 
     Raises:
-        ConfigurationError: a file cannot be read.
+        ConfigurationError: a file cannot be read, or there is no such column.
     """
     if isinstance(source, Files):
         name, version, folder = "", "", Path(place.path or source.path).expanduser()
@@ -38,6 +46,8 @@ def source_data(*, source: SourceSettings, place: Unkeyed[Place], digests: Unkey
     try:
         if isinstance(source, Table):
             contents = kept.of_files(folder.parent, table.files_of(folder, source)) if folder.is_file() else {}
+            if folder.is_file():
+                table.check_slices(folder, source, sliced)
         else:
             contents = kept.of(folder) if folder.is_dir() else {}
     except OSError as error:

@@ -26,6 +26,7 @@ class File(NamedTuple):
     label: int
     title: str  # in the reason
     group: str = ""
+    metadata: tuple[str, ...] = ()
 
 
 @dataclass
@@ -59,6 +60,10 @@ class FilesReader:
         return "encoded"
 
     @property
+    def metadata(self) -> tuple[str, ...]:
+        return ()
+
+    @property
     def path(self) -> Path:
         """Of the folder or table."""
         return Path(self.place.path or self.settings.path).expanduser()
@@ -83,7 +88,8 @@ class FilesReader:
 
     def decoded(self, files: Iterator[File], encoding: Encoding) -> Iterator[Batch]:
         """Batches of decoded images; then those that cannot be read."""
-        decode, unreadable, groups = decoder(0, encoding), list[tuple[str, str]](), list[str]()
+        decode, unreadable = decoder(0, encoding), list[tuple[str, str]]()
+        groups, metadata = list[str](), list[tuple[str, ...]]()
 
         def images() -> "Iterator[tuple[np.ndarray, int, bytes]]":
             for file in files:
@@ -95,11 +101,13 @@ class FilesReader:
                     unreadable.append((file.name, error.cause))
                     continue
                 groups.append(file.group)
+                metadata.append(file.metadata)
                 yield image, file.label, file.content if encoding == "encoded" else b""
 
         for batch in batches(images()):
-            yield Batch(batch.images, batch.labels, batch.contents, groups=groups.copy())
+            yield Batch(batch.images, batch.labels, batch.contents, groups=groups.copy(), metadata=metadata.copy())
             groups.clear()
+            metadata.clear()
         if unreadable:
             yield Batch([], [], [], unreadable)
 

@@ -66,6 +66,7 @@ class Batch:
 
     contents: the images as they were delivered; empty bytes each, if only the pixels are recorded.
     groups: images of one group stay in one split; images without a group, "", are drawn by their pixels.
+    metadata: what else is known of the images, as text; "" for no value.
     """
 
     images: "list[np.ndarray]"
@@ -73,6 +74,7 @@ class Batch:
     contents: list[bytes]
     unreadable: list[tuple[str, str]] = field(default_factory=list)
     groups: list[str] = field(default_factory=list)  # one each, or none at all
+    metadata: list[tuple[str, ...]] = field(default_factory=list)  # the same: a value for each of `Reader.metadata`
 
 
 def is_ignored(path: Path) -> bool:
@@ -129,6 +131,10 @@ class Reader(Protocol):
 
     def labels(self) -> tuple[str, ...]:
         """The names of the labels, in order: their numbers if they have no names; () for plain numbers."""
+
+    @property
+    def metadata(self) -> tuple[str, ...]:
+        """Names of what else is known of each image, sorted."""
 
     def pieces(self) -> list[Piece]:
         """All images, in pieces.

@@ -5,7 +5,7 @@ The image is the path of a file, relative to the table's folder, or its content:
 """
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from etils import epy
 from components.sources.files import File, FilesReader, read
 from components.sources.reading import SPLITS, Batch, Piece, Say, Split
 from schemas.contract import Encoding
-from schemas.errors import DataError
+from schemas.errors import ConfigurationError, DataError
 from schemas.settings.source import Table
 from schemas.text import nfc, printable
 
@@ -26,6 +26,7 @@ with epy.lazy_imports():
     import pyarrow.parquet as pq
 
 SUFFIXES = (".csv", ".jsonl", ".parquet")
+MOST_VALUES = 1000  # of a column that is sliced by
 AT_ONCE = 16  # images of a Parquet file that are read at a time: a row group may hold all of them
 
 
@@ -37,6 +38,7 @@ class Rows:
     labels: tuple[str | int, ...]
     splits: tuple[str, ...]  # empty if there is no such column
     groups: tuple[str, ...]
+    metadata: dict[str, tuple[str, ...]]  # the further columns that records carry, sorted
 
 
 @dataclass
@@ -53,6 +55,10 @@ class TableReader(FilesReader):
         if any(isinstance(label, int) for label in labels):
             return tuple(str(label) for label in range(1 + max(map(int, labels))))
         return tuple(sorted(map(str, labels)))
+
+    @property
+    def metadata(self) -> tuple[str, ...]:
+        return tuple(self._rows.metadata)
 
     def pieces(self) -> list[Piece]:
         rows, by_split = self._rows, dict[Split | None, list[tuple[str, int]]]()
@@ -72,7 +78,8 @@ class TableReader(FilesReader):
         rows, wanted = self._rows, list(map(int, piece.files))
         contents = self._read(wanted) if rows.images else _contents(self.path, self.settings.image, wanted)
         for row, label, (title, content) in zip(wanted, piece.labels, contents, strict=True):
-            yield File(title, content, label, title, rows.groups[row] if rows.groups else "")
+            metadata = tuple(values[row] for values in rows.metadata.values())
+            yield File(title, content, label, title, rows.groups[row] if rows.groups else "", metadata)
 
     def _read(self, wanted: list[int]) -> Iterator[tuple[str, bytes | DataError]]:
         """(path, content) of the image of each row."""
@@ -122,12 +129,14 @@ def rows_of(path: Path, settings: Table) -> Rows:
         cause = f"source.table {path} is not a file of {', '.join(SUFFIXES)}"
         raise DataError(cause, "Name it with --set source.table=FILE.")
     status = path.stat()
-    return _rows_at(path, settings, (status.st_size, status.st_mtime_ns))
+    return _rows_at(path, settings.model_dump_json(), (status.st_size, status.st_mtime_ns))
 
 
 @functools.lru_cache(4)
-def _rows_at(path: Path, settings: Table, state: tuple[int, int]) -> Rows:
-    del state  # a table that was changed is read again
+def _rows_at(path: Path, stated: str, state: tuple[int, int]) -> Rows:
+    """`stated`: the settings as JSON. `state`: of the file, so that a table that was changed is read again."""
+    del state
+    settings = Table.model_validate_json(stated)
     try:
         names, columns = _columns(path, settings)
     except (pa.ArrowInvalid, pa.ArrowKeyError, UnicodeDecodeError) as error:
@@ -142,12 +151,17 @@ def _rows_at(path: Path, settings: Table, state: tuple[int, int]) -> Rows:
         raise DataError(f"row {unlabelled[0]:,} of {path} has no label", "Label it, or remove the row.")
     if not all(isinstance(label, str) or (isinstance(label, int) and label >= 0) for label in labels):
         raise DataError(f"column {settings.label} of {path} holds neither names nor numbers from 0", "Fix the labels.")
+    if missing := [name for name in settings.metadata or () if name not in columns]:
+        cause = f"source.metadata names {missing[0]}, which is no column of text or numbers of {path}"
+        raise DataError(cause, f"It has {', '.join(names)}.")
     images = columns.get(settings.image)
+    carried = columns.keys() - {*settings.columns} if settings.metadata is None else settings.metadata
     return Rows(
         None if images is None else _texts(images),
         tuple(nfc(label) if isinstance(label, str) else label for label in labels),
         _texts(columns.get(settings.split, ())),
         _texts(columns.get(settings.group, ())),
+        {name: _texts(columns[name]) for name in sorted(carried)},
     )
 
 
@@ -157,21 +171,34 @@ def _texts(values: Any) -> tuple[str, ...]:
 
 def _columns(path: Path, settings: Table) -> tuple[list[str], dict[str, list[Any]]]:
     """The names of all columns, and the values of those that are read: not of images that are stored in the table."""
-    read = [settings.image, settings.label, settings.split, settings.group]
     if path.suffix.lower() == ".parquet":
         schema = pq.read_schema(path)
-        names = list(schema.names)
-        if settings.image in names and not _is_text(schema.field(settings.image).type):
-            read.remove(settings.image)
-        table = pq.read_table(path, columns=[name for name in names if name in read])
     else:
         table = pa_csv.read_csv(path) if path.suffix.lower() == ".csv" else pa_json.read_json(path)
-        names = table.column_names
-    return names, {name: table[name].to_pylist() for name in table.column_names if name in read}
+        schema = table.schema
+    wanted = {*schema.names} if settings.metadata is None else {*settings.columns, *settings.metadata}
+    read = [field.name for field in schema if field.name in wanted and _is_scalar(field.type)]
+    if path.suffix.lower() == ".parquet":
+        table = pq.read_table(path, columns=read)
+    return list(schema.names), {name: table[name].to_pylist() for name in read}
 
 
-def _is_text(kind: Any) -> bool:
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+def _is_scalar(kind: Any) -> bool:
+    """Whether values are text, numbers, truth values or times."""
+    binary = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view, pa.types.is_fixed_size_binary)
+    return not (pa.types.is_nested(kind) or any(is_kind(kind) for is_kind in binary))
+
+
+def check_slices(path: Path, settings: Table, columns: Sequence[str]) -> None:
+    """Raises ConfigurationError unless records carry these columns, with few enough values to slice by."""
+    metadata = rows_of(path, settings).metadata
+    for name in columns:
+        if name not in metadata:
+            cause = f"evaluate.slices names {name}, which is no column of {path} that records carry"
+            raise ConfigurationError(cause, f"They carry {', '.join(metadata) or 'none'}; see source.metadata.")
+        if (count := len({*metadata[name]})) > MOST_VALUES:
+            cause = f"evaluate.slices names {name}, which has {count:,} values in {path}"
+            raise ConfigurationError(cause, f"Slice by columns of at most {MOST_VALUES:,} values.")
 
 
 def _contents(path: Path, column: str, wanted: list[int]) -> Iterator[tuple[str, bytes]]:

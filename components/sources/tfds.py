@@ -30,6 +30,7 @@ class TfdsReader:
     settings: Tfds
     place: Place
     test: float = 0.0
+    metadata: tuple[str, ...] = ()
     # Where this worker's last pieces stopped. A file can be read only from its start, so this reads each record once
     # instead of once for every later piece.
     reading: dict[str, tuple[int, Iterator[bytes]]] = field(default_factory=dict)

@@ -93,9 +93,14 @@ def init(
     print(f"size      {height} x {width}, {channels} channel{'s'[: channels != '1']}")
     (rarest, fewest), (commonest, most) = counts[0], counts[-1]
     print(f"labels    {len(counts):,}; in train, {fewest:,} ({rarest}) to {most:,} ({commonest})")
+    if draft.metadata:
+        columns_of = ", ".join(f"{name} ({count:,} values)" for name, count in draft.metadata.items())
+        print(f"columns   {columns_of}: evaluate.slices can name them")
     if draft.unreadable:
         print(f"          {draft.unreadable:,} files could not be read and were set aside")
     print(f"wrote     {draft.config}, {draft.contract}")
     print("Decide    gates in the configuration: which accuracy do you need?")
+    if draft.min_examples:
+        print(f"          gates.min_examples: a label has only {draft.min_examples:,} test images")
     print("          limits of drift in the contract: they are inferred from this sample")
     print("Then      python -m pipeline run")

@@ -23,6 +23,8 @@ from pipeline.store.recorded import Recorded
 from schemas import statistics as stats
 from schemas.artifacts import Examples, in_order
 from schemas.errors import ConfigurationError
+from schemas.example import METADATA
+from schemas.settings.gates import Gates
 from schemas.settings.source import Folder, SourceSettings, Table, Tfds
 from schemas.text import yaml_text
 
@@ -42,6 +44,8 @@ class Draft:
     sides: dict[str, tuple[int, int]]  # smallest and largest height, width and number of channels
     labels: dict[str, int]  # images of train by label
     unreadable: int
+    min_examples: int | None  # drafted, because the test split has fewer images of a label than gates ask for
+    metadata: dict[str, int]  # distinct values in train of each further column of a table
 
 
 def write(source: str, path: Path, place: Place, columns: Mapping[str, str] | None = None) -> Draft:
@@ -70,7 +74,18 @@ def write(source: str, path: Path, place: Place, columns: Mapping[str, str] | No
     unreadable = examples.unreadable if examples else 0
     found = {side: _all_sides(splits, side) for side in schema_draft.SIDES}
     ranges = {side: (min(sizes), max(sizes)) for side, sizes in found.items()}
-    return Draft(path, contract, in_order(statistics.counts), ranges, labels, unreadable)
+    carried = examples.metadata if examples else ()
+    metadata = {name: len(stats.values(splits["train"], METADATA + name)) for name in carried}
+    return Draft(
+        path,
+        contract,
+        in_order(statistics.counts),
+        ranges,
+        labels,
+        unreadable,
+        drafted["gates"].get("min_examples"),
+        metadata,
+    )
 
 
 def _settings(source: str, root: Path, columns: Mapping[str, str]) -> SourceSettings:
@@ -129,6 +144,8 @@ def _config(source: SourceSettings, contract: str, splits: dict[str, Any]) -> di
     classes = len(stats.values(splits["train"], "label"))
     tested, guessing = splits["test"].num_examples, 1 / classes
     margin = min(3 * math.sqrt(DISAGREEMENT / tested), (1 - guessing) / 8)
+    rarest = min(stats.values(splits["test"], "label").values(), default=0)
+    few = {"min_examples": rarest} if 0 < rarest < Gates.model_fields["min_examples"].default else {}
     small = height * width * channels <= 28 * 28
     model = {"kind": "mlp", "layers": [256, 128], "dropout": 0.2} if small else _cnn(min(height, width))
     return {
@@ -141,6 +158,7 @@ def _config(source: SourceSettings, contract: str, splits: dict[str, Any]) -> di
             "per_class": round(guessing + (1 - guessing) / 5, 2),
             "paired": {"margin": round(margin, 4)},
             "budget": {"margin": round(2 * margin, 4)},
+            **few,
         },
     }
 

@@ -40,6 +40,7 @@ class Examples(Sharded):
     source: str  # dataset and version, e.g. "mnist:3.0.1"
     test: str = ""  # digest of the test split alone
     unreadable: int = 0  # images that were set aside
+    metadata: tuple[str, ...] = ()  # columns of a table that records carry
 
     @property
     def summary(self) -> str:

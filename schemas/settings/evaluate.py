@@ -28,6 +28,7 @@ FEATURES = (
     "source/version",
     "source/split",
 )
+RESERVED = ("examples", "corruption", "leaked", "fresh")  # names of the evaluation's own features
 Edges = Annotated[list[Annotated[FiniteFloat, Field(gt=0)]], Field(min_length=1, max_length=9), AfterValidator(_rising)]
 Slice = Annotated[str, Field(min_length=1)] | Annotated[list[str], Field(min_length=2, max_length=3)]
 
@@ -41,7 +42,7 @@ class Evaluate(Settings):
     """What is measured in addition to the whole test split and each class. It takes a second or two."""
 
     slices: list[Slice] = Field(
-        [], description="features to slice by, e.g. ink, source/dataset; [label, ink] crosses two"
+        [], description="features to slice by, e.g. ink, source/dataset, a column of a table; [label, ink] crosses two"
     )
     derived: dict[Measure, Edges] = Field(
         {}, description="features measured on the image: edges between slices, e.g. ink: [0.1, 0.16]"
@@ -69,14 +70,26 @@ class Evaluate(Settings):
             raise ValueError("corruptions names one twice")
         return self
 
-    @model_validator(mode="after")
-    def _slices_are_known(self) -> "Evaluate":
-        known = (*FEATURES, *self.derived)
-        for feature in (feature for features in self.features for feature in features):
-            if feature in get_args(Measure) and feature not in self.derived:
-                raise ValueError(f"slices names {feature}, which needs edges; add derived: {{{feature}: [edge, edge]}}")
-            if feature not in known:
+    @property
+    def columns(self) -> list[str]:
+        """The features that only records of a table can have: its further columns."""
+        named = dict.fromkeys(feature for features in self.features for feature in features)
+        return [feature for feature in named if feature not in (*FEATURES, *self.derived)]
+
+    def check_columns(self, carried: Sequence[str]) -> None:
+        """Raises ValueError if slices names a feature that no record has. `carried`: columns that records carry."""
+        known = (*FEATURES, *self.derived, *carried)
+        for feature in self.columns:
+            if feature not in carried:
                 close = get_close_matches(feature, known, 1)
                 hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(known)}"
-                raise ValueError(f"slices names {feature}, which no record has; {hint}")
+                raise ValueError(f"evaluate.slices names {feature}, which no record has; {hint}")
+
+    @model_validator(mode="after")
+    def _measures_have_edges(self) -> "Evaluate":
+        for feature in self.columns:
+            if feature in RESERVED:
+                raise ValueError(f"slices names {feature}, a name of the evaluation's own; rename the column")
+            if feature in get_args(Measure):
+                raise ValueError(f"slices names {feature}, which needs edges; add derived: {{{feature}: [edge, edge]}}")
         return self

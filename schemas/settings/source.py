@@ -119,6 +119,14 @@ class Table(Files):
     label: str = Field("label", description="column of labels: names, or numbers from 0")
     split: str = Field("split", description="column of train, validation and test, if there is one")
     group: str = Field("group", description="column of what stays in one split, e.g. a patient, if there is one")
+    metadata: list[str] | None = Field(
+        None, description="columns that records carry, to slice by; absent: all further ones of text or numbers"
+    )
+
+    @property
+    def columns(self) -> tuple[str, str, str, str]:
+        """The columns that have a meaning of their own."""
+        return self.image, self.label, self.split, self.group
 
     @property
     def name(self) -> str:

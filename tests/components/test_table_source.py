@@ -1,17 +1,23 @@
 """Source `table`: splits and groups as columns, and what is said of a table that is wrong."""
 
+import functools
+import json
+from collections import Counter
 from pathlib import Path
 
 import imagecodecs
 import pyarrow as pa
+import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 import pytest
 
+from components.describe import describe
 from components.ingest import ingest
 from components.resolvers.source_data import source_data
 from components.sources import open_source
 from components.sources.reading import place_of
-from schemas.errors import DataError
+from schemas import example, statistics
+from schemas.errors import ConfigurationError, DataError
 from schemas.settings.source import Table
 from tests.components import pictures
 from tests.conftest import UNPREPARED
@@ -200,3 +206,82 @@ def test_paths_may_be_numbers(photos, tmp_path, lend):
         (tmp_path / str(number)).write_bytes(photos[number].read_bytes())
     made = ingested(csv(tmp_path, list(range(COUNT))), lend())
     assert sum(split.count for split in made.splits.values()) == COUNT
+
+
+def metadata(made, split: str) -> list[dict[str, bytes]]:
+    """The metadata of each record, in order."""
+    names = made.metadata
+    columns = [
+        example.parse(records, path, names)
+        for _, path, count in made.shards(split)
+        for records in example.read(path, count)
+    ]
+    return [
+        {name: value[f"metadata/{name}"][i] for name in names} for value in columns for i in range(len(value["label"]))
+    ]
+
+
+def written(columns: dict[str, list[object]], path: Path) -> Table:
+    table = pa.table(columns)
+    match path.suffix:
+        case ".csv":
+            pa_csv.write_csv(table, path)
+        case ".jsonl":
+            path.write_text("".join(f"{json.dumps(row, default=str)}\n" for row in table.to_pylist()), encoding="utf-8")
+        case _:
+            pq.write_table(table, path)
+    return Table(table=str(path))
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
+def test_further_columns_are_carried_in_the_records(suffix, photos, tmp_path, lend):
+    columns = {
+        "site": ["Köln" if i % 2 else "Rome, north" for i in range(COUNT)],
+        "camera": [["A7", "D850", None][i % 3] for i in range(COUNT)],
+        "year": [2020 + i % 4 for i in range(COUNT)],
+    }
+    table = {"image": list(map(str, photos)), "label": [i % 3 for i in range(COUNT)]} | columns
+    made = ingested(written(table, tmp_path / f"own{suffix}"), lend())
+    assert made.metadata == ("camera", "site", "year")
+    row = {photo.read_bytes(): i for i, photo in enumerate(photos)}
+    for split in made.splits:
+        images = pictures.columns(made, split)["image"]
+        for image, values in zip(images, metadata(made, split), strict=True):
+            expected = {name: values[row[image]] for name, values in columns.items()}
+            assert values == {name: str("" if v is None else v).encode() for name, v in expected.items()}
+    counted = statistics.read(describe.function(made, run=lend()).path / "stats.tfrecord")
+    years = [statistics.values(each, "metadata/year") for each in counted.values()]
+    assert sum(map(Counter, years), Counter()) == {"2020": 60, "2021": 60, "2022": 60, "2023": 60}
+    assert statistics.feature(counted["train"], "metadata/camera").string_stats.common_stats.num_missing > 0
+
+
+def test_only_the_columns_that_are_named_are_carried(photos, tmp_path, lend):
+    columns = {"group": [f"patient {i // 4}" for i in range(COUNT)], "notes": ["long"] * COUNT, "box": [[1, 2]] * COUNT}
+    table = {"image": list(map(str, photos)), "label": [i % 3 for i in range(COUNT)]} | columns
+    source = written(table, tmp_path / "own.parquet")
+    assert ingested(source, lend()).metadata == ("notes",)
+    made = ingested(source.model_copy(update={"metadata": ["group"]}), lend())
+    assert made.metadata == ("group",)
+    assert {values["group"] for values in metadata(made, "train")} <= {group.encode() for group in columns["group"]}
+    assert refused(source.model_copy(update={"metadata": ["box"]}), lend()).split("\n") == [
+        f"source.metadata names box, which is no column of text or numbers of {source.table}",
+        "It has image, label, group, notes, box.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("cam", "evaluate.slices names cam, which is no column of {table} that records carry"),
+        ("image", "evaluate.slices names image, which is no column of {table} that records carry"),
+        ("number", "evaluate.slices names number, which has 1,200 values in {table}"),
+    ],
+)
+def test_slices_by_columns_are_checked_while_planning(name, message, tmp_path):
+    table = {"image": ["a.png"] * 1200, "label": [0] * 1200, "camera": ["A7"] * 1200, "number": list(range(1200))}
+    source = written(table, tmp_path / "own.csv")
+    plan = functools.partial(source_data.function, source=source, place=place_of(source))
+    plan(sliced=["camera"])
+    with pytest.raises(ConfigurationError) as error:
+        plan(sliced=["camera", name])
+    assert error.value.cause == message.format(table=source.table)

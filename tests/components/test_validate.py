@@ -101,6 +101,13 @@ def test_pixels_that_do_not_fill_the_image_are_refused(tmp_path, lend):
                 "so gates.per_class cannot judge them: 1, 2"
             ],
         ),
+        (
+            (29, 29, 29),
+            [
+                "3 of 3 labels have fewer than 30 images (gates.min_examples), "
+                "so gates.per_class will refuse every model: 0, 1, 2"
+            ],
+        ),
         ((40, 40, 0), ["1 of 3 labels have no images, so gates.per_class will refuse every model: 2"]),
     ],
 )

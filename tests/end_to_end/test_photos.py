@@ -166,3 +166,22 @@ def test_nothing_changed_is_said_and_a_new_photo_is_seen(work, pushed):
     (work / "photos/one/new.jpg").write_bytes(turned(PIL.Image.new("L", (50, 40), 90), 6))
     plan = json.loads(gateline(work, "run", "--dry-run", "--json").stdout)
     assert next(step["action"] for step in plan if step["stage"] == "ingest") == "run"
+
+
+def test_columns_of_a_table_become_slices_of_the_report(work, drafted, tmp_path):
+    photos = sorted(path for path in (work / "photos").rglob("*.*") if path.stem.isdecimal())
+    rows = [f"{path},{path.parent.name},patient {i // 3},{['A7', 'D850'][i % 2]}" for i, path in enumerate(photos)]
+    (tmp_path / "labels.csv").write_text("\n".join(["file,label,patient,camera", *rows, ""]), encoding="utf-8")
+    said = gateline(tmp_path, "init", "labels.csv", "--image", "file", "--group", "patient").stdout
+    assert re.search(r"^columns   camera \(2 values\): evaluate\.slices can name them$", said, re.MULTILINE)
+    config = yaml.safe_load((tmp_path / "gateline.yaml").read_text(encoding="utf-8"))
+    fewest = config["gates"]["min_examples"]  # 600 photos of four labels have about 30 test images of each
+    assert f"gates.min_examples: a label has only {fewest} test images" in said
+    config["evaluate"] = {"slices": ["camera"]}
+    config["gates"]["slices"] = {"camera": 0.5}
+    (tmp_path / "gateline.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
+    run = json.loads(gateline(tmp_path, "run", "--json").stdout)
+    gateline(tmp_path, "report")
+    page = (tmp_path / f"gateline/reports/run-{run['run']}.html").read_text(encoding="utf-8")
+    assert "camera=A7" in page
+    assert "camera=D850" in page

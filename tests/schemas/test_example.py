@@ -16,12 +16,16 @@ sides = st.tuples(st.integers(1, 40), st.integers(1, 40), st.sampled_from([1, 3,
     label=st.integers(-1, 2**40),
     index=st.integers(0, 2**63 - 1),
     names=st.tuples(st.text(), st.text(), st.text()),
+    metadata=st.dictionaries(st.text(min_size=1), st.text(), max_size=3),
 )
-def test_a_record_has_the_bytes_that_protocol_buffers_give_it(shape, label, index, names):
+def test_a_record_has_the_bytes_that_protocol_buffers_give_it(shape, label, index, names, metadata):
+    columns = tuple(sorted(metadata, key=lambda name: name.encode()))
     image = (np.arange(math.prod(shape)) % 251).astype(np.uint8).reshape(shape)
-    record = example.encoder(*names)(image, label, index)
+    record = example.encoder(*names, columns)(image, label, index, metadata=tuple(metadata[name] for name in columns))
     expected = tf.train.Example()
     feature = expected.features.feature
+    for column, text in metadata.items():
+        feature[f"metadata/{column}"].bytes_list.value.append(text.encode())
     for part, text in zip(("dataset", "version", "split"), names, strict=True):
         feature[f"source/{part}"].bytes_list.value.append(text.encode())
     numbers = dict(zip(("image/height", "image/width", "image/channels"), shape, strict=True)) | {
