@@ -28,12 +28,13 @@ docs: $(READY)
 bench: $(READY)
 	$(BIN)/python -m tests.benchmarks $(if $(MNIST),--mnist $(MNIST))
 
-# Exact versions with their hashes, so that nothing is resolved and nothing is built; then this project itself.
+# Exact versions with their hashes, so that nothing is resolved and nothing is built; then this project itself, as a path:
+# setuptools' other way to install it would find a folder gateline/ in the current directory, the default ROOT, instead.
 $(READY): requirements.lock setup.py
 	$(PYTHON) -c 'import sys; sys.exit(None if (3, 11) <= sys.version_info < (3, 14) else "gateline needs Python 3.11 to 3.13; name one: make PYTHON=python3.11 ...")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --require-hashes --no-deps -r requirements.lock
-	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --config-settings editable_mode=compat --editable .
 	touch $(READY)
 
 # For maintainers, with uv: makes the lock file anew from setup.py.

@@ -20,6 +20,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypedDict, TypeVar, Unpack
 
+from components.sources.custom import ImageSource, Row
 from pipeline.config import Config, profiles
 from pipeline.config import chosen as _chosen
 from pipeline.config import load as _load
@@ -56,6 +57,7 @@ __all__ = [
     "Gate",
     "GateResult",
     "GatelineError",
+    "ImageSource",
     "Interrupted",
     "Locked",
     "Model",
@@ -63,6 +65,7 @@ __all__ = [
     "Pushed",
     "Refused",
     "Rerun",
+    "Row",
     "Run",
     "RunState",
     "Session",

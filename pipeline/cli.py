@@ -10,6 +10,7 @@ import gc
 import os
 import sys
 import traceback
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -96,6 +97,8 @@ def main() -> None:
 
 def _command(verbose: bool) -> int:
     signals.heed()
+    with contextlib.suppress(FileNotFoundError):  # modules of source.module and source.custom may be there
+        sys.path.append(str(Path.cwd()))  # the last: a module there must not hide one of ours
     gc.set_threshold(50_000, 20, 20)  # imports create many permanent objects, which are not worth scanning repeatedly
     try:
         app(prog_name="gateline")

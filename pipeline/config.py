@@ -25,7 +25,7 @@ from schemas.settings.evaluate import Evaluate
 from schemas.settings.gates import Gates
 from schemas.settings.push import Push
 from schemas.settings.source import KINDS as SOURCES
-from schemas.settings.source import Source, Table
+from schemas.settings.source import Custom, Source, Table
 from schemas.settings.spans import Spans
 from schemas.settings.train import Cnn, Mlp, Train
 from schemas.settings.transform import Transform
@@ -70,8 +70,9 @@ class Config(Settings):
 
     @model_validator(mode="after")
     def _slices_are_features_of_records(self) -> "Config":
-        stated = self.source.metadata if isinstance(self.source, Table) else []
-        if stated is not None:  # otherwise, the table is read while planning
+        unknown = isinstance(self.source, Custom)  # what is not stated is looked up while planning
+        stated = self.source.metadata if isinstance(self.source, Table) else None if unknown else []
+        if stated is not None:
             self.evaluate.check_columns(stated)
         return self
 

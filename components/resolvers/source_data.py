@@ -8,13 +8,14 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from components.sources import table
+from components.sources import custom, table, tfrecord
 from components.sources.fingerprint import Digests
 from components.sources.reading import Place
+from components.sources.rows import check_slices
 from pipeline.engine.component import Unkeyed, component
 from schemas.artifacts import SourceData
 from schemas.errors import ConfigurationError
-from schemas.settings.source import Files, SourceSettings, Table
+from schemas.settings.source import Custom, SourceSettings, Table, Tfds, Tfrecord
 
 
 @component(kind="resolver")
@@ -26,7 +27,7 @@ def source_data(
     sliced: Unkeyed[Sequence[str]] = (),
 ) -> SourceData:
     """The version of the dataset, and the contents of all its files: those of a folder, a table and the files that it
-    names, or what TFDS has prepared.
+    names, TFRecord files, or what TFDS has prepared. Of a class of the user's, what it states, and its module's code.
 
     Of TFDS, every prepared version and variant counts that `source.tfds` may resolve to. The same files in another
     folder are the same data. `digests` caches digests between runs, so that unchanged files are not read again.
@@ -35,22 +36,32 @@ def source_data(
     Raises:
         ConfigurationError: a file cannot be read, or there is no such column.
     """
-    if isinstance(source, Files):
-        name, version, folder = "", "", Path(place.path or source.path).expanduser()
-        setting = f"source.{source.key}"
-    else:
-        name, _, version = source.tfds.partition(":")
-        folder, setting = prepared_in(place.data_dir) / name, "source.data_dir"
-        version = version if version and "*" not in version else _stated_version(source.module)
-    kept = Digests(digests)
+    kept, name, version, folder = Digests(digests), "", "", Path()
     try:
-        if isinstance(source, Table):
-            contents = kept.of_files(folder.parent, table.files_of(folder, source)) if folder.is_file() else {}
-            if folder.is_file():
-                table.check_slices(folder, source, sliced)
-        else:
-            contents = kept.of(folder) if folder.is_dir() else {}
+        match source:
+            case Custom():
+                code = [path.read_text(encoding="utf-8") for path in _sources(source.custom.partition(":")[0])]
+                contents = {"": custom.state(source), "code": hashlib.sha256("\n".join(code).encode()).hexdigest()}
+                check_slices(source.custom, custom.CustomReader(source, place).rows, sliced)
+            case Table():
+                folder = Path(place.path or source.path).expanduser()
+                contents = kept.of_files(folder.parent, table.files_of(folder, source)) if folder.is_file() else {}
+                if folder.is_file():
+                    check_slices(str(folder), table.rows_of(folder, source), sliced)
+            case Tfrecord():
+                matches = tfrecord.matching(Path(place.path or source.path).expanduser())
+                folder = Path(os.path.commonpath([path.parent for path in matches])) if matches else folder
+                contents = kept.of_files(folder, (str(path.relative_to(folder)) for path in matches))
+            case Tfds():
+                name, _, version = source.tfds.partition(":")
+                version = version if version and "*" not in version else _stated_version(source.module)
+                folder = prepared_in(place.data_dir) / name
+                contents = kept.of(folder) if folder.is_dir() else {}
+            case _:
+                folder = Path(place.path or source.path).expanduser()
+                contents = kept.of(folder) if folder.is_dir() else {}
     except OSError as error:
+        setting = "source.data_dir" if isinstance(source, Tfds) else f"source.{source.key}"
         cause = f"{error.filename} cannot be read: {error.strerror}"
         raise ConfigurationError(cause, f"Fix its permissions, or name another {setting}.") from error
     kept.save()

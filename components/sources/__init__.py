@@ -3,17 +3,27 @@
 reader = open_source(Folder(folder="photos"), Place(path="photos"))
 """
 
+from components.sources.custom import CustomReader
 from components.sources.folder import FolderReader
+from components.sources.idx import IdxReader
 from components.sources.reading import Place, Reader
 from components.sources.table import TableReader
 from components.sources.tfds import TfdsReader
-from schemas.settings.source import Folder, SourceSettings, Table
+from components.sources.tfrecord import TfrecordReader
+from schemas.settings.source import Custom, Folder, Idx, SourceSettings, Table, Tfrecord
 
 
 def open_source(settings: SourceSettings, place: Place, labels: tuple[str, ...] = ()) -> Reader:
     """The reader of a source. `labels`: the names of the contract, if it states them."""
-    if isinstance(settings, Folder):
-        return FolderReader(settings, place, labels)
-    if isinstance(settings, Table):
-        return TableReader(settings, place, labels)
+    match settings:
+        case Folder():
+            return FolderReader(settings, place, labels)
+        case Table():
+            return TableReader(settings, place, labels)
+        case Tfrecord():
+            return TfrecordReader(settings, place, labels)
+        case Idx():
+            return IdxReader(settings, place, labels)
+        case Custom():
+            return CustomReader(settings, place, labels)
     return TfdsReader(settings, place)

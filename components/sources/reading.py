@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
 from schemas.contract import Encoding
 from schemas.example import BATCH_BYTES
-from schemas.settings.source import SourceSettings, Tfds
+from schemas.settings.source import Custom, SourceSettings, Tfds
 
 if TYPE_CHECKING:
     import numpy as np
@@ -44,7 +44,7 @@ def place_of(settings: SourceSettings) -> Place:
     """Where the data of a source is, by its settings."""
     if isinstance(settings, Tfds):
         return Place(settings.data_dir, settings.manual_dir)
-    return Place(path=settings.path)
+    return Place() if isinstance(settings, Custom) else Place(path=settings.path)
 
 
 @dataclass(frozen=True)

@@ -5,17 +5,16 @@ The image is the path of a file, relative to the table's folder, or its content:
 """
 
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from etils import epy
 
-from components.sources.files import File, FilesReader, read
-from components.sources.reading import SPLITS, Batch, Piece, Say, Split
-from schemas.contract import Encoding
-from schemas.errors import ConfigurationError, DataError
+from components.sources.files import read
+from components.sources.rows import Rows, RowsReader
+from schemas.errors import DataError
 from schemas.settings.source import Table
 from schemas.text import nfc, printable
 
@@ -26,88 +25,34 @@ with epy.lazy_imports():
     import pyarrow.parquet as pq
 
 SUFFIXES = (".csv", ".jsonl", ".parquet")
-MOST_VALUES = 1000  # of a column that is sliced by
 AT_ONCE = 16  # images of a Parquet file that are read at a time: a row group may hold all of them
 
 
 @dataclass(frozen=True)
-class Rows:
+class TableRows(Rows):
     """The columns of a table, without the content of images."""
 
     images: tuple[str, ...] | None  # paths; None if the table holds the content
-    labels: tuple[str | int, ...]
-    splits: tuple[str, ...]  # empty if there is no such column
-    groups: tuple[str, ...]
-    metadata: dict[str, tuple[str, ...]]  # the further columns that records carry, sorted
 
 
 @dataclass
-class TableReader(FilesReader):
-    """Reads the rows of a table. In pieces, an image's file is the number of its row."""
+class TableReader(RowsReader):
+    """Reads the rows of a table."""
 
     settings: Table
 
-    def prepare(self, say: Say) -> None:
-        rows_of(self.path, self.settings)
-
-    def labels(self) -> tuple[str, ...]:
-        labels = set(self._rows.labels)
-        if any(isinstance(label, int) for label in labels):
-            return tuple(str(label) for label in range(1 + max(map(int, labels))))
-        return tuple(sorted(map(str, labels)))
-
     @property
-    def metadata(self) -> tuple[str, ...]:
-        return tuple(self._rows.metadata)
-
-    def pieces(self) -> list[Piece]:
-        rows, by_split = self._rows, dict[Split | None, list[tuple[str, int]]]()
-        numbers = self._numbers()
-        for row, label in enumerate(rows.labels):
-            split = self._split(rows.splits[row]) if rows.splits else None
-            by_split.setdefault(split, []).append((str(row), numbers[label]))
-        if rows.splits and (missing := [split for split in ("train", "test") if split not in by_split]):
-            cause = f"column {self.settings.split} of {self.path} has no row of {missing[0]}"
-            raise DataError(cause, "Add some, or name another source.split to draw the splits.")
-        return self.cut(by_split)
-
-    def read(self, piece: Piece, encoding: Encoding) -> Iterator[Batch]:
-        return self.decoded(self._files(piece), encoding)
-
-    def _files(self, piece: Piece) -> Iterator[File]:
-        rows, wanted = self._rows, list(map(int, piece.files))
-        contents = self._read(wanted) if rows.images else _contents(self.path, self.settings.image, wanted)
-        for row, label, (title, content) in zip(wanted, piece.labels, contents, strict=True):
-            metadata = tuple(values[row] for values in rows.metadata.values())
-            yield File(title, content, label, title, rows.groups[row] if rows.groups else "", metadata)
-
-    def _read(self, wanted: list[int]) -> Iterator[tuple[str, bytes | DataError]]:
-        """(path, content) of the image of each row."""
-        for row in wanted:
-            name = (self._rows.images or ())[row]
-            title = printable(name) or f"row {row:,} of {self.path.name}"
-            yield title, read(self.path.parent / name, title) if name else DataError(f"{title} names no image")
-
-    @property
-    def _rows(self) -> Rows:
+    def rows(self) -> TableRows:
         return rows_of(self.path, self.settings)
 
-    def _split(self, value: str) -> Split:
-        if (split := SPLITS.get(value.lower())) is None:
-            cause = f"{self.path} states a split {value or 'without a name'}"
-            raise DataError(cause, "Splits are train, validation and test. Name another source.split to draw them.")
-        return split
-
-    def _numbers(self) -> dict[str | int, int]:
-        """The number of each label of the table."""
-        labels = sorted(set(self._rows.labels), key=str)
-        if any(isinstance(label, int) for label in labels):
-            return {label: int(label) for label in labels}
-        numbers: dict[str | int, int] = dict(self.numbers(self.labels()).items())
-        if unknown := [label for label in labels if label not in numbers]:
-            cause = f"{unknown[0]} in {self.path} is not a label: the contract has {', '.join(self.contract_labels)}"
-            raise DataError(cause, "Add the label to the contract, or remove its rows.")
-        return numbers
+    def contents(self, wanted: list[int]) -> Iterator[tuple[str, bytes | DataError]]:
+        images = self.rows.images
+        if images is None:
+            yield from _contents(self.path, self.settings.image, wanted)
+        for row in wanted if images else ():
+            name = (images or ())[row]
+            title = printable(name) or f"row {row:,} of {self.path.name}"
+            yield title, read(self.path.parent / name, title) if name else DataError(f"{title} names no image")
 
 
 def files_of(path: Path, settings: Table) -> list[str]:
@@ -119,7 +64,7 @@ def files_of(path: Path, settings: Table) -> list[str]:
     return [path.name, *(name for name in rows_of(path, settings).images or () if name)]
 
 
-def rows_of(path: Path, settings: Table) -> Rows:
+def rows_of(path: Path, settings: Table) -> TableRows:
     """The columns of a table but the content of images.
 
     Raises:
@@ -133,7 +78,7 @@ def rows_of(path: Path, settings: Table) -> Rows:
 
 
 @functools.lru_cache(4)
-def _rows_at(path: Path, stated: str, state: tuple[int, int]) -> Rows:
+def _rows_at(path: Path, stated: str, state: tuple[int, int]) -> TableRows:
     """`stated`: the settings as JSON. `state`: of the file, so that a table that was changed is read again."""
     del state
     settings = Table.model_validate_json(stated)
@@ -156,12 +101,12 @@ def _rows_at(path: Path, stated: str, state: tuple[int, int]) -> Rows:
         raise DataError(cause, f"It has {', '.join(names)}.")
     images = columns.get(settings.image)
     carried = columns.keys() - {*settings.columns} if settings.metadata is None else settings.metadata
-    return Rows(
-        None if images is None else _texts(images),
+    return TableRows(
         tuple(nfc(label) if isinstance(label, str) else label for label in labels),
         _texts(columns.get(settings.split, ())),
         _texts(columns.get(settings.group, ())),
         {name: _texts(columns[name]) for name in sorted(carried)},
+        None if images is None else _texts(images),
     )
 
 
@@ -187,18 +132,6 @@ def _is_scalar(kind: Any) -> bool:
     """Whether values are text, numbers, truth values or times."""
     binary = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view, pa.types.is_fixed_size_binary)
     return not (pa.types.is_nested(kind) or any(is_kind(kind) for is_kind in binary))
-
-
-def check_slices(path: Path, settings: Table, columns: Sequence[str]) -> None:
-    """Raises ConfigurationError unless records carry these columns, with few enough values to slice by."""
-    metadata = rows_of(path, settings).metadata
-    for name in columns:
-        if name not in metadata:
-            cause = f"evaluate.slices names {name}, which is no column of {path} that records carry"
-            raise ConfigurationError(cause, f"They carry {', '.join(metadata) or 'none'}; see source.metadata.")
-        if (count := len({*metadata[name]})) > MOST_VALUES:
-            cause = f"evaluate.slices names {name}, which has {count:,} values in {path}"
-            raise ConfigurationError(cause, f"Slice by columns of at most {MOST_VALUES:,} values.")
 
 
 def _contents(path: Path, column: str, wanted: list[int]) -> Iterator[tuple[str, bytes]]:

@@ -25,7 +25,7 @@ from schemas.artifacts import Examples, in_order
 from schemas.errors import ConfigurationError
 from schemas.example import METADATA
 from schemas.settings.gates import Gates
-from schemas.settings.source import Folder, SourceSettings, Table, Tfds
+from schemas.settings.source import Custom, Folder, Idx, SourceSettings, Table, Tfds, Tfrecord
 from schemas.text import yaml_text
 
 HEAD = "# Drafted by gateline init from {title}. Review the limits: they are inferred from the train split.\n\n"
@@ -89,7 +89,14 @@ def write(source: str, path: Path, place: Place, columns: Mapping[str, str] | No
 
 
 def _settings(source: str, root: Path, columns: Mapping[str, str]) -> SourceSettings:
-    if (folder := Path(source).expanduser()).is_dir():
+    if source.partition(":")[2].isidentifier():
+        return Custom(custom=source)
+    folder = Path(source).expanduser()
+    if "*" in source:
+        return Tfrecord.model_validate({"tfrecord": source, **columns})
+    if folder.is_dir() and any(folder.glob("*-ubyte*")):
+        return Idx(idx=source)
+    if folder.is_dir():
         if root.resolve().is_relative_to(folder.resolve()):
             cause = f"ROOT {root} is inside {source}, so it would be read as a label"
             raise ConfigurationError(cause, "Go to another directory, or name another ROOT with --root.")
@@ -100,7 +107,9 @@ def _settings(source: str, root: Path, columns: Mapping[str, str]) -> SourceSett
     if folder.suffix.lower() in SUFFIXES:
         return Table.model_validate({"table": source, **columns})
     if "/" in source.rstrip("/") and not source.partition("/")[0].isidentifier():
-        raise ConfigurationError(f"there is no folder {source}", "Name a folder of images, a table, or a TFDS dataset.")
+        raise ConfigurationError(
+            f"there is no folder {source}", "Name a folder of images, a table, TFRecord files, or a TFDS dataset."
+        )
     if "group" in columns:
         raise ConfigurationError(f"the TFDS dataset {source} has its own splits", "Leave out --group.")
     return Tfds.model_validate({"tfds": source, **columns})
@@ -108,7 +117,7 @@ def _settings(source: str, root: Path, columns: Mapping[str, str]) -> SourceSett
 
 def _seen_from(source: SourceSettings, path: Path) -> SourceSettings:
     """The source as the configuration `path` states it: paths in it are relative to its folder."""
-    if isinstance(source, Tfds) or Path(source.path).expanduser().is_absolute():
+    if isinstance(source, (Tfds, Custom)) or Path(source.path).expanduser().is_absolute():
         return source
     return source.model_copy(update={source.key: os.path.relpath(source.path, path.parent)})
 

@@ -134,20 +134,61 @@ class Table(Files):
         return PurePath(self.table).stem
 
 
-SourceSettings = Tfds | Folder | Table
-KINDS: dict[str, type[SourceSettings]] = {"tfds source": Tfds, "folder source": Folder, "table source": Table}
+class Tfrecord(Files):
+    """TFRecord files of `tf.Example`s, which hold encoded images."""
+
+    key = "tfrecord"
+
+    tfrecord: Annotated[FilePath, UNKEYED] = Field(description="the files, e.g. data/*.tfrecord")
+    image: str = Field("image", description="feature of encoded images")
+    label: str = Field("label", description="feature of labels: names, or numbers from 0")
+
+    @property
+    def name(self) -> str:
+        """The name of the files' folder, valid as a file name."""
+        return PurePath(self.tfrecord).parent.name or "images"
+
+
+class Idx(Files):
+    """Files in the format of MNIST."""
+
+    key = "idx"
+
+    idx: Annotated[FilePath, UNKEYED] = Field(description="folder of *-images-idx3-ubyte and *-labels-idx1-ubyte files")
+
+
+class Custom(Files):
+    """A class of your own that lists images and reads them."""
+
+    key = "custom"
+
+    custom: str = Field(pattern=r"^[\w.]+:\w+$", description="the class, as module:Class")
+    options: dict[str, Any] = Field({}, description="its arguments")
+
+    @property
+    def name(self) -> str:
+        """The class."""
+        return self.custom.rpartition(":")[2]
+
+
+SourceSettings = Tfds | Folder | Table | Tfrecord | Idx | Custom
+OF_FILES: tuple[type[Files], ...] = (Folder, Table, Tfrecord, Idx, Custom)
+KINDS: dict[str, type[Tfds] | type[Files]] = {"tfds source": Tfds} | {f"{kind.key} source": kind for kind in OF_FILES}
 
 
 def _kind(value: Any) -> str:
     """The tag of a kind, by the key that only this kind has."""
     stated = value if isinstance(value, dict) else dict(value)
-    return next((f"{kind.key} source" for kind in (Folder, Table) if kind.key in stated), "tfds source")
+    return next((f"{kind.key} source" for kind in OF_FILES if kind.key in stated), "tfds source")
 
 
 Source = Annotated[
     Annotated[Tfds, Tag("tfds source")]
     | Annotated[Folder, Tag("folder source")]
-    | Annotated[Table, Tag("table source")],
+    | Annotated[Table, Tag("table source")]
+    | Annotated[Tfrecord, Tag("tfrecord source")]
+    | Annotated[Idx, Tag("idx source")]
+    | Annotated[Custom, Tag("custom source")],
     Discriminator(_kind),
 ]
 

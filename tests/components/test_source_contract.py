@@ -1,8 +1,10 @@
 """One suite for all kinds of sources: pieces, batches, labels, and records that do not depend on how work is cut."""
 
+import gzip
 import json
 import pickle
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import imagecodecs
@@ -11,12 +13,14 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
+import tensorflow as tf
 
 from components.ingest import ingest
 from components.sources import open_source
 from components.sources.reading import Place, place_of
+from gateline import Row
 from schemas.example import BATCH_BYTES
-from schemas.settings.source import Folder, Table, Tfds
+from schemas.settings.source import Custom, Folder, Idx, Table, Tfds, Tfrecord
 from tests.components import pictures
 from tests.conftest import UNPREPARED
 
@@ -58,12 +62,68 @@ def tabled(folder, tmp_path_factory):
     return tables(root)
 
 
-@pytest.fixture(params=["tfds", "folder", "csv", "jsonl", "parquet"])
-def source(request, folder, tabled, data_dir):
+def idx_files(root: Path, **splits: tuple[np.ndarray, np.ndarray]) -> Path:
+    """MNIST's format: type and number of dimensions, sizes, values."""
+    root.mkdir(exist_ok=True)
+    for split, arrays in splits.items():
+        for name, array in zip(("images", "labels"), arrays, strict=True):
+            head = bytes([0, 0, 8, array.ndim]) + b"".join(size.to_bytes(4) for size in array.shape)
+            content = head + array.astype(np.uint8).tobytes()
+            (root / f"{split}-{name}-idx{array.ndim}-ubyte.gz").write_bytes(gzip.compress(content))
+    return root
+
+
+def tfrecord_files(root: Path, rows: list[tuple[bytes, str | int]], count: int, names: str = "part-{}") -> str:
+    """`count` files of tf.Examples of (encoded image, label)."""
+    root.mkdir(exist_ok=True)
+    for i in range(count):
+        with tf.io.TFRecordWriter(str(root / f"{names.format(i)}.tfrecord")) as writer:
+            for content, label in rows[i::count]:
+                message = tf.train.Example()
+                message.features.feature["image"].bytes_list.value.append(content)
+                feature = message.features.feature["label"]
+                if isinstance(label, int):
+                    feature.int64_list.value.append(label)
+                else:
+                    feature.bytes_list.value.append(label.encode())
+                writer.write(message.SerializeToString())
+    return str(root / "*.tfrecord")
+
+
+class Listed:
+    """A source as a user writes it: the files of a folder."""
+
+    def __init__(self, folder: str) -> None:
+        self.folder = Path(folder)
+
+    def rows(self) -> Iterator[Row]:
+        for path in sorted(self.folder.glob("*/*.png")):
+            yield Row(
+                str(path.relative_to(self.folder)), path.parent.name, metadata={"parity": str(int(path.stem) % 2)}
+            )
+
+    def content(self, name: str) -> bytes:
+        return (self.folder / name).read_bytes()
+
+
+@pytest.fixture(params=["tfds", "folder", "csv", "jsonl", "parquet", "tfrecord", "idx", "custom"])
+def source(request, folder, tabled, data_dir, tmp_path_factory):
     if request.param == "folder":
         return Folder(folder=str(folder), shard_size=70)
     if request.param in tabled:
         return Table(table=str(tabled[request.param]), shard_size=70)
+    if request.param == "custom":
+        return Custom(custom=f"{__name__}:Listed", options={"folder": str(folder)}, shard_size=70)
+    if request.param == "tfrecord":
+        rows = [(path.read_bytes(), path.parent.name) for path in sorted(folder.glob("*/*.png"))]
+        return Tfrecord(tfrecord=tfrecord_files(tmp_path_factory.mktemp("records"), rows, 4))
+    if request.param == "idx":
+        images, labels = pictures.pictures(300, seed=3)
+        root = tmp_path_factory.mktemp("idx")
+        return Idx(
+            idx=str(idx_files(root, train=(images[:220], labels[:220]), t10k=(images[220:], labels[220:]))),
+            shard_size=70,
+        )
     return Tfds(tfds="pictures/jpeg", module="tests.components.pictures", data_dir=data_dir, shard_size=20)
 
 
@@ -93,7 +153,7 @@ def test_a_reader_goes_to_a_worker_and_reads_the_same_there(reader):
             assert all(np.array_equal(a, b) for a, b in zip(one.images, other.images, strict=True))
 
 
-def test_images_are_bytes_with_channels_and_labels_have_names(reader):
+def test_images_are_bytes_with_channels_and_labels_have_names(source, reader):
     names, seen = reader.labels(), set()
     for piece in reader.pieces():
         for batch in reader.read(piece, "raw"):
@@ -102,7 +162,7 @@ def test_images_are_bytes_with_channels_and_labels_have_names(reader):
             assert all(image.dtype == np.uint8 and image.ndim == 3 for image in batch.images)
             seen |= set(batch.labels)
     assert seen == set(range(len(names)))
-    assert sorted(names) == sorted(pictures.NAMES)
+    assert sorted(names) == (["0", "1", "2"] if isinstance(source, Idx) else sorted(pictures.NAMES))
 
 
 def test_a_reader_has_a_title_and_names_for_the_records(reader):
@@ -131,6 +191,9 @@ def test_images_stay_in_their_split_however_the_work_is_cut(source, lend):
 def test_a_place_is_no_part_of_the_settings_that_are_keyed(source):
     from pipeline.engine.cache_key import plain
 
+    if isinstance(source, Custom):  # its place is the class's own affair
+        assert place_of(source) == Place()
+        return
     moved = source.model_copy(update={"data_dir" if isinstance(source, Tfds) else source.key: "/elsewhere"})
     assert plain(moved) == plain(source)
     assert place_of(moved) != place_of(source)

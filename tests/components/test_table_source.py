@@ -140,7 +140,7 @@ def test_a_row_without_an_image_is_set_aside_by_its_number(photos, tmp_path, len
         ({"label": ["", *["red"] * (COUNT - 1)]}, "row 0 of {table} has no label"),
         ({"label": [0.5] * COUNT}, "column label of {table} holds neither names nor numbers from 0"),
         ({"label": [-1, *[1] * (COUNT - 1)]}, "column label of {table} holds neither names nor numbers from 0"),
-        ({"split": ["train"] * COUNT}, "column split of {table} has no row of test"),
+        ({"split": ["train"] * COUNT}, "{table} states splits, but no row of test"),
         ({"split": ["holdout"] * COUNT}, "{table} states a split holdout"),
     ],
 )

@@ -40,6 +40,34 @@ def test_closed_standard_streams_change_no_exit_code(closed: str, tmp_path: Path
     assert refused.returncode == 2
 
 
+def test_modules_of_the_users_are_found_in_the_current_directory(tmp_path: Path) -> None:
+    """Also by the command `gateline`: Python does not look there for a script's modules."""
+    (tmp_path / "own.py").write_text("class Images:\n    def rows(self):\n        return 1 / 0\n", encoding="utf-8")
+    (tmp_path / "own.yaml").write_text(
+        "source: {custom: 'own:Images'}\nschema: mnist.pbtxt\ngates: {accuracy: 0.9, per_class: 0.9}\n", encoding="utf-8"
+    )
+    typed = [sys.executable, "-P", "-c", "from pipeline.cli import main; main()", "run", "--dry-run"]
+    done = subprocess.run(
+        [*typed, "--config", "own.yaml"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )
+    assert done.returncode == 4
+    assert done.stderr.startswith("data: rows() of own:Images failed: ZeroDivisionError: division by zero\n")
+
+
+def test_the_python_api_is_found_beside_the_default_root(tmp_path: Path) -> None:
+    """ROOT is a folder `gateline`, which Python would take for a package if it found no module of that name."""
+    (tmp_path / "gateline").mkdir()
+    own = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    command = [sys.executable, "-c", "import gateline; print(gateline.profiles())"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path, env=own)
+    assert "seed_adam" in done.stdout, done.stderr
+
+
 @pytest.mark.parametrize("name", ["schemas.py", "components.py", "schemas/__init__.py"])
 def test_a_module_of_the_users_in_the_current_directory_hides_none_of_ours(name: str, tmp_path: Path) -> None:
     (tmp_path / name).parent.mkdir(exist_ok=True)

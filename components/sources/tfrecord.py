@@ -1,0 +1,122 @@
+"""Source `tfrecord`: TFRecord files of `tf.Example`s with an encoded image and a label each."""
+
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from etils import epy
+
+from components.sources.files import File, FilesReader
+from components.sources.reading import SPLITS, Batch, Piece, Say, Split
+from schemas.contract import Encoding
+from schemas.errors import DataError
+from schemas.settings.source import Tfrecord
+from schemas.text import nfc
+
+with epy.lazy_imports():
+    import tensorflow as tf
+
+RECORDS = 2**32  # more than a file has: positions of records do not overlap
+
+
+@dataclass
+class TfrecordReader(FilesReader):
+    """Reads each file as one piece. A file whose name begins with train, validation, val or test is of that split."""
+
+    settings: Tfrecord
+
+    def prepare(self, say: Say) -> None:
+        if isinstance(self._first_record(), str) and not self.contract_labels:
+            self.contract_labels = self.labels()  # once, before the reader goes to the workers
+
+    def labels(self) -> tuple[str, ...]:
+        """Reads all files: labels are not listed anywhere."""
+        labels = {self._label(example, path, row) for path in self._files() for row, example in self._examples(path)}
+        if any(isinstance(label, int) for label in labels):
+            return tuple(str(label) for label in range(1 + max(map(int, labels))))
+        return tuple(sorted(map(str, labels)))
+
+    def pieces(self) -> list[Piece]:
+        by_split: dict[Split | None, list[Path]] = {}
+        for path in self._files():
+            split = next((split for name, split in SPLITS.items() if path.name.lower().startswith(name)), None)
+            by_split.setdefault(split, []).append(path)
+        if len(by_split) > 1 and None in by_split:
+            cause = f"{by_split[None][0]} is of no split, and other files of {self.settings.tfrecord} are"
+            raise DataError(cause, "Begin its name with train, validation or test.")
+        if None not in by_split and (missing := [split for split in ("train", "test") if split not in by_split]):
+            cause = f"{self.settings.tfrecord} matches no file whose name begins with {missing[0]}"
+            raise DataError(cause, "Add it, or rename the files to draw the splits.")
+        pieces: list[Piece] = []
+        for split, paths in by_split.items():
+            feeds: tuple[Split, ...] = (split,) if split else ("train", "validation", "test")
+            if split == "train" and "validation" not in by_split:
+                feeds = ("train", "validation")
+            pieces += [
+                Piece(feeds, split or "all", i, len(paths), i * RECORDS, (str(path),)) for i, path in enumerate(paths)
+            ]
+        return pieces
+
+    def read(self, piece: Piece, encoding: Encoding) -> Iterator[Batch]:
+        return self.decoded(self._images(Path(piece.files[0])), encoding)
+
+    def _images(self, path: Path) -> Iterator[File]:
+        names = {} if isinstance(self._first_record(), int) else self.numbers(self.contract_labels)
+        for row, example in self._examples(path):
+            label = self._label(example, path, row)
+            number = label if isinstance(label, int) else names.get(label)
+            if number is None:
+                cause = f"{label} in {path} is not a label: the contract has {', '.join(self.contract_labels)}"
+                raise DataError(cause, "Add the label to the contract, or remove its records.")
+            title = f"record {row:,} of {path.name}"
+            images = example.features.feature[self.settings.image].bytes_list.value
+            yield File(title, images[0] if images else DataError(f"{title} holds no image"), number, title)
+
+    def _first_record(self) -> str | int:
+        """The label of the first record, after a check of its features."""
+        path = self._files()[0]
+        row, example = next(self._examples(path), (0, None))
+        if example is None:
+            raise DataError(f"{path} holds no records", "Remove it.")
+        if not example.features.feature[self.settings.image].bytes_list.value:
+            has = ", ".join(sorted(name for name in example.features.feature if name != self.settings.image))
+            cause = f"records of {path} have no feature {self.settings.image} of bytes"
+            raise DataError(cause, f"They have {has}; name it in source.image.")
+        return self._label(example, path, row)
+
+    def _label(self, example: Any, path: Path, row: int) -> str | int:
+        feature = example.features.feature[self.settings.label]
+        if feature.int64_list.value:
+            return int(feature.int64_list.value[0])
+        if feature.bytes_list.value:
+            return nfc(feature.bytes_list.value[0].decode(errors="replace"))
+        has = ", ".join(sorted(name for name in example.features.feature if name != self.settings.label))
+        cause = f"record {row:,} of {path} has no feature {self.settings.label}"
+        raise DataError(cause, f"It has {has}; name it in source.label.")
+
+    def _files(self) -> list[Path]:
+        if not (paths := matching(self.path)):
+            raise DataError(f"source.tfrecord {self.path} matches no file", "Name files, for example data/*.tfrecord.")
+        return paths
+
+    def _examples(self, path: Path) -> Iterator[tuple[int, Any]]:
+        """(number, tf.Example) of each record."""
+        kind = "GZIP" if path.suffix == ".gz" else ""
+        row = 0
+        try:
+            for row, record in enumerate(tf.data.TFRecordDataset(str(path), kind).as_numpy_iterator()):
+                yield row, tf.train.Example.FromString(record)
+        except (tf.errors.DataLossError, tf.errors.OpError, zlib.error) as error:
+            raise DataError(f"{path} is damaged after record {row:,}", "Fetch it again.") from error
+        except Exception as error:
+            if type(error).__name__ != "DecodeError":
+                raise
+            raise DataError(f"a record of {path} is no tf.Example", "Name files of tf.Examples.") from error
+
+
+def matching(pattern: Path) -> list[Path]:
+    """The files that a pattern matches, sorted."""
+    matches = Path(pattern.anchor).glob(str(pattern.relative_to(pattern.anchor)))
+    return sorted(path for path in matches if path.is_file())
