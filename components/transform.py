@@ -2,7 +2,7 @@
 
 import functools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,8 @@ from etils import epy
 from components._data import decoding, shard_files
 from components._training import fingerprint
 from pipeline.engine.component import StageRun, component
-from schemas import example
-from schemas.artifacts import Examples, Features, Verdict
+from schemas import example, files
+from schemas.artifacts import Examples, Features, Split, Verdict
 from schemas.contract import Contract
 from schemas.errors import DataError
 from schemas.model_input import ModelInput
@@ -29,6 +29,8 @@ with epy.lazy_imports():
     from tfx_bsl.coders import example_coder
     from tfx_bsl.tfxio import tf_example_record
 
+# Per channel, of ImageNet's training images in [0, 1]: the constants that published networks were trained with.
+IMAGENET_MEAN, IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 BATCH_BYTES = 1_000_000  # pixels per batch: enough to make the fixed costs of a batch negligible
 FEWEST = 16  # encoded images of a batch: all cores decode
 
@@ -39,9 +41,9 @@ def transform(
 ) -> Features:
     """Images of train and validation at the model's size, with labels; and the preprocessing graph.
 
-    Features: image, bytes: uint8 pixels as in raw records. label: int64. The graph turns them into image float32
-    [height, width, channels] and label int64, or float32 [classes] if it is one-hot; its statistics come from train
-    alone.
+    Features: image, bytes: uint8 pixels as in raw records, or the image as it is recorded. label: int64. The graph
+    turns them into image float32 [height, width, channels] and label int64, or float32 [classes] if it is one-hot; its
+    statistics come from train alone.
 
     Raises:
         ConfigurationError: images have several sizes, and `settings` states none.
@@ -63,11 +65,16 @@ def transform(
         graph | "write graph" >> tft_beam.WriteTransformFn(str(run.out))
     # tf.Transform needs it to load the graph.
     metadata_io.write_metadata(_raw(), str(run.out / tft.TFTransformOutput.RAW_METADATA_DIR))
-    shards = list(dict.fromkeys((str(path), count) for _, path, count in examples.shards("train", "validation")))
-    with run.beam() as pipeline:
-        transformed = pipeline | beam.Create(shards) | beam.Reshuffle()
-        transformed | "transform" >> beam.Map(transform_shard, str(run.out), model_input)
     splits = {name: examples.splits[name] for name in ("train", "validation")}
+    shards = list(dict.fromkeys((str(path), count) for _, path, count in examples.shards(*splits)))
+    pixels = model_input.as_recorded or _materialized(settings, splits, model_input)
+    if model_input.as_recorded or not pixels:
+        for path, _ in shards:
+            files.link(Path(path), run.out / Path(path).name)
+    else:
+        with run.beam() as pipeline:
+            transformed = pipeline | beam.Create(shards) | beam.Reshuffle()
+            transformed | "transform" >> beam.Map(transform_shard, str(run.out), model_input)
     return Features(
         run.out,
         splits=splits,
@@ -75,8 +82,15 @@ def transform(
         classes=contract.classes,
         one_hot=settings.label == "one_hot",
         model_input=model_input,
+        pixels=pixels,
         graph=fingerprint.of(run.out / tft.TFTransformOutput.TRANSFORM_FN_DIR),
     )
+
+
+def _materialized(settings: Transform, splits: Mapping[str, Split], model_input: ModelInput) -> bool:
+    """Whether pixels at the model's size are written."""
+    size = sum(split.count for split in splits.values()) * math.prod(model_input.shape)
+    return settings.materialize == "pixels" or (settings.materialize == "auto" and size <= settings.disk_gb * 1e9)
 
 
 def preprocessing_fn(
@@ -87,6 +101,8 @@ def preprocessing_fn(
     image = tf.cast(pixels, tf.float32)
     if settings.scale == "unit":
         image /= 255.0
+    elif settings.scale == "imagenet":
+        image = (image / 255.0 - IMAGENET_MEAN) / IMAGENET_DEVIATION
     else:
         mean, variance = _moments(pixels)
         image = (image - mean) / tf.sqrt(tf.maximum(variance, 1e-6))

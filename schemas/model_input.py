@@ -32,6 +32,9 @@ class ModelInput:
             raise ConfigurationError(cause, "Set the model's input size, for example transform.size: [128, 128].")
         height, width = settings.size or largest[:2]
         channels = settings.channels or (1 if largest[2] == 1 else 3)
+        if settings.scale == "imagenet" and channels != 3:
+            cause = f"transform.scale is imagenet, which is of 3 channels, and the model's input has {channels}"
+            raise ConfigurationError(cause, "Set transform.channels: 3, or another scale.")
         raw = largest if contract.encoding == "raw" else None
         return cls((height, width, channels), raw, settings.fit, settings.background)
 

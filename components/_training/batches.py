@@ -11,6 +11,8 @@ from typing import Any
 
 from etils import epy
 
+from components._data import decoding
+from schemas import example
 from schemas.artifacts import Features
 
 with epy.lazy_imports():
@@ -62,7 +64,7 @@ class Batches:
         """The groups of one epoch, in the order of that epoch."""
         size = self.batch * self.group
         if self._in_memory is None:
-            taken = self._streamed(number).batch(size, drop_remainder=True).map(self._parsed)
+            taken = self._streamed(number).batch(size, drop_remainder=True)
         else:
             images, labels = self._in_memory
             order = np.random.default_rng([self.seed, number]).permutation(self.count)
@@ -85,10 +87,16 @@ class Batches:
     def _image_bytes(self) -> int:
         return math.prod(self.features.shape)
 
+    @cached_property
+    def _record_bytes(self) -> float:
+        """Mean size of a record: one that is decoded while training may be far larger than its pixels."""
+        sizes = {path: path.stat().st_size / count for _, path, count in self.features.shards("train")}
+        return sum(sizes.values()) / len(sizes)
+
     @property
     def _at_once(self) -> int:
         """Images of a batch that is not trained on."""
-        return max(1, min(1000, GROUP_BYTES // (FLOAT * self._image_bytes)))
+        return max(1, min(1000, int(GROUP_BYTES // max(FLOAT * self._image_bytes, self._record_bytes))))
 
     @cached_property
     def _in_memory(self) -> "tuple[tf.Tensor, tf.Tensor] | None":
@@ -107,14 +115,17 @@ class Batches:
     def _streamed(self, number: int) -> "tf.data.Dataset":
         shards = [str(path) for _, path, _ in self.features.shards("train")]
         order = np.random.default_rng([self.seed, number]).permutation(len(shards))
-        buffer = max(1, min(BUFFER, BUFFER_BYTES // self._image_bytes))
-        return tf.data.TFRecordDataset([shards[i] for i in order]).shuffle(buffer, seed=self.seed + number)
+        buffer = max(1, min(BUFFER, int(BUFFER_BYTES // self._record_bytes)))
+        records = tf.data.TFRecordDataset([shards[i] for i in order]).shuffle(buffer, seed=self.seed + number)
+        return records.batch(self._at_once).map(self._parsed, num_parallel_calls=2, deterministic=True).unbatch()
 
     def _parsed(self, records: Any) -> Any:
         """(pixels string [batch], labels int64 [batch])."""
         columns = {"image": tf.io.FixedLenFeature([], tf.string), "label": tf.io.FixedLenFeature([], tf.int64)}
         parsed = tf.io.parse_example(records, columns)
-        return parsed["image"], parsed["label"]
+        if self.features.model_input is None or self.features.pixels:
+            return parsed["image"], parsed["label"]
+        return example.to_bytes(decoding.pixels(parsed["image"], self.features.model_input)), parsed["label"]
 
     def _preprocessed(self, images: Any, labels: Any) -> Any:
         columns = self._preprocess({"image": images, "label": labels})

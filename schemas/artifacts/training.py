@@ -23,6 +23,7 @@ class Features(Sharded):
     classes: int
     one_hot: bool
     graph: str = ""  # digest of what `transform_fn/` computes
+    pixels: bool = True  # False: shards hold images as they are recorded, which are decoded while training
     model_input: ModelInput | None = None  # how images of records became the features; None in versions before 0.2
 
 

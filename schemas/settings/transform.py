@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from schemas.settings.base import Settings
+from schemas.settings.base import Positive, Settings
 
 Side = Annotated[int, Field(ge=1, le=4096)]
 
@@ -24,7 +24,13 @@ class Transform(Settings):
     background: Literal["white", "black"] = Field(
         "white", description="colour behind transparent pixels and of the padding"
     )
-    scale: Literal["unit", "standardize"] = Field(
-        "unit", description="divide by 255, or mean 0 and variance 1 per channel over train"
+    scale: Literal["unit", "standardize", "imagenet"] = Field(
+        "unit",
+        description="divide by 255; standardize: mean 0 and variance 1 per channel over train; imagenet: over ImageNet",
     )
+    materialize: Literal["auto", "pixels", "none"] = Field(
+        "auto",
+        description="pixels: write images at the model's size; none: decode them in every epoch; auto: by disk_gb",
+    )
+    disk_gb: Positive = Field(20.0, description="10^9 bytes that auto may write")
     label: Literal["index", "one_hot"] = Field("index", description="encoding of the label, as the loss requires")

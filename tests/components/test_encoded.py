@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
+from components._training.batches import Batches
 from components.describe import describe
 from components.ingest import ingest
 from components.sources import tfds_builder
@@ -16,12 +17,15 @@ from components.transform import transform
 from components.validate import validate
 from schemas import example, statistics
 from schemas.artifacts import Examples, Verdict
+from schemas.errors import ConfigurationError
 from schemas.settings.source import Folder, Tfds
+from schemas.settings.train import Mlp, Train
 from schemas.settings.transform import Transform
 from schemas.settings.validate import Validate
 from tests import spans
 from tests.components import pictures
 from tests.components.test_source_contract import image_folder
+from tests.components.trainings import same, trained, weights
 from tests.conftest import UNPREPARED, lent
 
 SPLITS = ("train", "validation", "test")
@@ -86,6 +90,47 @@ def test_features_are_the_same_from_raw_and_from_encoded_records(both, lend):
             for one, other in zip(*(get(each, split) for each in made), strict=True):
                 np.testing.assert_array_equal(one, other)
     assert made[0].graph == made[1].graph
+
+
+@pytest.mark.parametrize("memory_mb", [1, 1024])
+@pytest.mark.parametrize("disk", [{"materialize": "none"}, {"disk_gb": 1e-6}])
+def test_images_decoded_while_training_give_the_same_weights(disk, memory_mb, both, lend):
+    """At 64 x 64, 140 images take 1.7 MB, so that they are streamed where memory is 1 MB."""
+    contract, made = pictures.encoded_contract((1, 99), (1, 99)), []
+    for how in ({"materialize": "pixels"}, disk):
+        run, settings = lend(), Transform(size=[64, 64], **how)
+        passed = Verdict(run.out, passed=True)
+        made.append(transform.function(both[1], passed, contract=contract, settings=settings, run=run))
+    pixels, records = made
+    assert (pixels.pixels, records.pixels) == (True, False)
+    for split in ("train", "validation"):
+        recorded = list(pictures.columns(records, split)["image"])
+        assert recorded == list(pictures.columns(both[1], split)["image"])
+    feeds = [Batches(each, batch_size=8, seed=1, memory_mb=memory_mb) for each in made]
+    for epoch in (0, 1):
+        totals = [sorted(image.sum() for group, _ in feed.epoch(epoch) for image in flat(group)) for feed in feeds]
+        np.testing.assert_allclose(*totals, rtol=1e-6)
+    validated = [[images.numpy() for images, _ in feed.validation()] for feed in feeds]
+    assert same(*map(np.concatenate, validated))
+    settings = Train(model=Mlp(layers=[8]), epochs=2, batch_size=8, memory_mb=1024)
+    assert same(*(weights(trained(each, settings, lend())) for each in made))
+
+
+def flat(group):
+    return group.numpy().reshape(-1, *group.shape[2:])
+
+
+def test_scaling_by_imagenets_constants_needs_no_pass(both, lend):
+    run, settings = lend(), Transform(scale="imagenet", size=[*pictures.SHAPE[:2]])
+    passed = Verdict(run.out, passed=True)
+    contract = pictures.encoded_contract((1, 99), (1, 99))
+    made = transform.function(both[1], passed, contract=contract, settings=settings, run=run)
+    pixels, scaled = pictures.stored(made, "train")[0], pictures.preprocessed(made, "train")[0]
+    expected = (pixels / 255 - np.array([0.485, 0.456, 0.406])) / np.array([0.229, 0.224, 0.225])
+    np.testing.assert_allclose(scaled, expected, atol=1e-5)
+    grey = Transform(scale="imagenet", size=[8, 8], channels=1)
+    with pytest.raises(ConfigurationError, match="imagenet, which is of 3 channels, and the model's input has 1"):
+        transform.function(both[1], passed, contract=contract, settings=grey, run=lend())
 
 
 @pytest.mark.parametrize("settings", [{"size": [20, 16]}, {"size": [20, 16], "channels": 1}, {"channels": 1}])

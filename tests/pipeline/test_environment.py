@@ -44,7 +44,8 @@ def test_modules_of_the_users_are_found_in_the_current_directory(tmp_path: Path)
     """Also by the command `gateline`: Python does not look there for a script's modules."""
     (tmp_path / "own.py").write_text("class Images:\n    def rows(self):\n        return 1 / 0\n", encoding="utf-8")
     (tmp_path / "own.yaml").write_text(
-        "source: {custom: 'own:Images'}\nschema: mnist.pbtxt\ngates: {accuracy: 0.9, per_class: 0.9}\n", encoding="utf-8"
+        "source: {custom: 'own:Images'}\nschema: mnist.pbtxt\ngates: {accuracy: 0.9, per_class: 0.9}\n",
+        encoding="utf-8",
     )
     typed = [sys.executable, "-P", "-c", "from pipeline.cli import main; main()", "run", "--dry-run"]
     done = subprocess.run(
