@@ -62,7 +62,7 @@ def run(
     """Run the line: ingest, describe, validate, transform, tune, train, evaluate, check serving, approve, push."""
     from pipeline.config import chosen, load
     from pipeline.engine.plan import Rerun
-    from pipeline.engine.runner import checked
+    from pipeline.engine.runner import validated_beam
     from pipeline.report import terminal
     from pipeline.runs.session import Session
 
@@ -76,7 +76,7 @@ def run(
         until=until,
         only=only,
         hold=hold,
-        beam_on=checked(runner, beam_arg or []),
+        beam_on=validated_beam(runner, beam_arg or []),
         wait=wait,
         verbose=verbose,
     )

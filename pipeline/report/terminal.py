@@ -87,7 +87,7 @@ def plan(steps: "list[Step]", *, as_json: bool) -> None:
 
 def outcome(outcome_: "Outcome") -> None:
     """The gates, and the artifact of the last stage."""
-    if evaluation := next((made for made in outcome_.made.values() if isinstance(made, Evaluation)), None):
+    if evaluation := next((each for each in outcome_.artifacts.values() if isinstance(each, Evaluation)), None):
         say(gates(evaluation.gates()))
     path = outcome_.last.path
     texts = {

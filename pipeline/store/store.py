@@ -176,7 +176,7 @@ class Store:
         manifests = [self.manifest(stage, p.name) for p in folder.iterdir()] if folder.is_dir() else []
         yield from sorted((m for m in manifests if m), key=files.age)
 
-    def alike(self, stage: str, recipe: dict[str, Any], kind: type[Artifact]) -> Iterator[Artifact]:
+    def similar(self, stage: str, recipe: dict[str, Any], kind: type[Artifact]) -> Iterator[Artifact]:
         """Complete artifacts of a stage that were made from other inputs in the same way, the newest first."""
         for manifest in reversed(list(self.manifests(stage))):
             if all(manifest["recipe"].get(what) == recipe[what] for what in ("code", "settings", "versions")):
