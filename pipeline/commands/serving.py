@@ -110,7 +110,7 @@ def verify(
     shelves = [_shelf(root, serving_dir, name) for name in names]
     damage, commands = dict[str, list[str]](), dict[str, None]()
     for shelf in shelves:
-        for path in [shelf.place(number)] if number else shelf.places():
+        for path in [shelf.version_path(number)] if number else shelf.entries():
             wrong = shelf.findings(path) + (signing.check(path, keys) if keys and path.is_dir() else [])
             if os.path.lexists(path):  # unless the version was removed in the meantime
                 damage[f"{shelf.model}/{path.name}"] = wrong
@@ -207,7 +207,7 @@ def gc(
     """Remove old versions. Keeps the served, previous, pinned and best versions, and the target of a rollback."""
     shelves = [_shelf(root, serving_dir, name) for name in _names(root, serving_dir, model)]
     gone = {
-        shelf.model: [v.number for v in (shelf.leaving(keep) if dry_run else shelf.retire(keep))] for shelf in shelves
+        shelf.model: [v.number for v in (shelf.removable(keep) if dry_run else shelf.retire(keep))] for shelf in shelves
     }
     if as_json:
         print(json.dumps(gone, indent=2))
