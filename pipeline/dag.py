@@ -43,11 +43,7 @@ def line(c: Config, serving_dir: Path, decided: Decided | None = None, digests: 
         examples = statistics = with_spans(c, c.spans, examples, statistics, contract, directory)
     reference = served_data(statistics=statistics, contract=contract, directory=directory)
     verdict = validate(
-        statistics=statistics,
-        served=reference,
-        contract=contract,
-        checks=c.checks,
-        min_examples=c.gates.min_examples,
+        statistics=statistics, served=reference, contract=contract, checks=c.checks, min_examples=c.gates.min_examples
     )
     features = transform(examples=examples, verdict=verdict, contract=contract, settings=c.transform)
     search_result = searched(features=features, settings=c.train, tuning=c.tune)
