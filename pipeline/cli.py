@@ -64,7 +64,7 @@ for command in (
 schema = typer.Typer(help="Data contracts.", no_args_is_help=True)
 schema.command()(configure.infer)
 app.add_typer(schema, name="schema")
-store_app = typer.Typer(help="The store: verify it, and delete unreachable artifacts.", no_args_is_help=True)
+store_app = typer.Typer(help="Verify the store, and delete unreachable artifacts.", no_args_is_help=True)
 store_app.command()(store.verify)
 store_app.command()(store.gc)
 app.add_typer(store_app, name="store")

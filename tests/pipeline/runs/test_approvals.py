@@ -202,7 +202,7 @@ def command(tmp_path, monkeypatch, capsys):
 
 
 def test_approvals_lists_what_waits_and_what_was_decided(lineage, shelf, tmp_path, command):
-    assert command("approvals") == "no model waits, and there are no decisions yet\n"
+    assert command("approvals") == "no model waits for approval, and there are no decisions yet\n"
     for name in ("first", "second"):
         waiting(lineage, shelf, model=name)
     answers(lineage).decide(1, approved=False, by="bob", reason="\x1b[31mred sevens")
