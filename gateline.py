@@ -1,4 +1,4 @@
-"""gateline from Python: configure, plan and run the line, and look at runs and their artifacts.
+"""The Python API: configure, plan and run the line, and read runs and their artifacts.
 
 >>> import gateline
 >>> config = gateline.configure("sample", sets=["train.epochs=3"])
@@ -7,8 +7,8 @@
 
 `gateline.run(config)` returns a `Run`. `gateline.Run(7)` is an earlier one: `Run(7).evaluation.gates()`.
 
-A stage of your own is a function under `@component`; see `docs/how-to/extend.md`. A script and a command run the
-same code.
+A custom stage is a function decorated with `@component`; see `docs/how-to/extend.md`. Commands and scripts run the same
+code.
 """
 
 import functools
@@ -88,25 +88,25 @@ A = TypeVar("A", bound=Artifact)
 
 
 class Options(TypedDict, total=False):
-    """What `plan` and `run` take besides: the options of the command `run`."""
+    """Keyword options of `plan` and `run`, the same as those of the command `run`."""
 
     database: str | None  # SQLAlchemy URL of the lineage
-    again: Rerun  # what to run again
-    until: str | None  # the stage to end with
+    again: Rerun  # the stages that run even if nothing changed
+    until: str | None  # the last stage to run
     only: str | None  # the one stage to run
-    hold: str | None  # runs of this name share what they look up
+    hold: str | None  # runs with the same name share pinned inputs
     beam_on: Beam  # the Beam runner and its arguments
-    wait: bool  # for another run's lock
+    wait: bool  # wait while another run holds the lock, instead of raising Locked
     verbose: bool
 
 
-ROOT = Path("gateline")  # where the command line keeps artifacts and lineage, too
+ROOT = Path("gateline")  # the default of the command line, too
 
 
 def configure(profile: str | None = None, *, file: str | Path | None = None, sets: Iterable[str] = ()) -> Config:
     """The configuration of a shipped profile or of a YAML file, with overrides such as "train.epochs=3".
 
-    Without both, of `gateline.yaml` in the current directory if there is one, else of the profile "sample".
+    By default, `gateline.yaml` in the current directory if it exists, else the profile "sample".
 
     Raises:
         ConfigurationError: no such profile or file, an unknown setting, or a value of the wrong type or range.
@@ -118,7 +118,7 @@ def configure(profile: str | None = None, *, file: str | Path | None = None, set
 def plan(
     config: Config, *, root: str | Path = ROOT, serving_dir: str | Path | None = None, **options: Unpack[Options]
 ) -> list[Step]:
-    """What `run` would do: each stage with its action ("run", "reuse", ...) and the reason. Runs nothing.
+    """The plan of `run`: each stage with its action ("run", "reuse", ...) and the reason. Runs nothing.
 
     Raises:
         ConfigurationError: a stage of `until` or `only` does not exist, or the dataset is unknown.
@@ -131,11 +131,11 @@ def run(
 ) -> "Run":
     """Runs the line and returns the finished run.
 
-    `root`, `serving_dir`: as `--root` and `--serving-dir`. `options`: see `Options`.
+    `root`, `serving_dir`: the same as `--root` and `--serving-dir`. `options`: see `Options`.
 
     Raises:
-        Refused: a gate refused the model. The run is recorded: `runs()[0]` shows why.
-        DataError: the data broke its contract.
+        Refused: a gate refused the model. The run is recorded; `runs()[0].message` has the reason.
+        DataError: the data violates its contract.
         Locked: another run writes to `root`.
         GatelineError: the base class of all errors with a known cause.
     """
@@ -151,8 +151,8 @@ def runs(*, root: str | Path = ROOT, database: str | None = None, limit: int | N
     Raises:
         ConfigurationError: there is no store at `root`.
     """
-    place = Path(root).expanduser()
-    return [Run(row["run"], root=place, database=database) for row in _lineage(place, database).runs(limit)]
+    path = Path(root).expanduser()
+    return [Run(row["run"], root=path, database=database) for row in _lineage(path, database).runs(limit)]
 
 
 @dataclass(frozen=True)
@@ -174,7 +174,7 @@ class Run:
 
     @property
     def state(self) -> RunState:
-        """How it ended; `RunState.RUNNING` while it has not."""
+        """The outcome. `RunState.RUNNING` while the run is in progress."""
         return RunState(self._recorded["state"])
 
     @property
@@ -183,7 +183,7 @@ class Run:
 
     @property
     def message(self) -> str:
-        """The error or refusal, with the way out. Empty after success."""
+        """The error or refusal, with its remedy. Empty after success."""
         return str(self._recorded["message"] or "")
 
     @property
@@ -193,12 +193,12 @@ class Run:
 
     @property
     def finished(self) -> str | None:
-        """UTC, ISO 8601. None while it runs."""
+        """UTC, ISO 8601. None while the run is in progress."""
         return self._recorded["finished"] or None
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The configuration it ran with, as JSON values."""
+        """The configuration of the run, as JSON values."""
         return dict(self._recorded["config"])
 
     @property
@@ -207,21 +207,21 @@ class Run:
         return _lineage(Path(self.root), self.database).executions(self.number)
 
     def artifact(self, stage: str) -> Artifact | None:
-        """What a stage made in this run. None if it did not come to it, or if the artifact was deleted since.
+        """The artifact of a stage in this run. None if the run did not reach the stage, or if the artifact was deleted.
 
         Raises:
-            DataError: the artifact is there, and a file of it is missing or cut short.
+            DataError: a file of the artifact is missing or truncated.
         """
-        return next((self._found(row) for row in self.stages if row["stage"] == stage), None)
+        return next((self._load(row) for row in self.stages if row["stage"] == stage), None)
 
     @property
     def evaluation(self) -> Evaluation | None:
-        """Gates, metrics, comparisons and predictions. None if the run did not come to an evaluation."""
+        """Gates, metrics, comparisons and predictions. None if the run did not reach the evaluation."""
         return self._last(Evaluation)
 
     @property
     def model(self) -> Model | None:
-        """The trained model and its history."""
+        """The trained model and its training history."""
         return self._last(Model)
 
     @property
@@ -236,9 +236,9 @@ class Run:
 
     def _last(self, kind: type[A]) -> A | None:
         """The last artifact of this type: mix's statistics come after describe's."""
-        return next((found for row in reversed(self.stages) if isinstance(found := self._found(row), kind)), None)
+        return next((artifact for row in reversed(self.stages) if isinstance(artifact := self._load(row), kind)), None)
 
-    def _found(self, row: dict[str, Any]) -> Artifact | None:
+    def _load(self, row: dict[str, Any]) -> Artifact | None:
         if not (row["key"] and row["digest"]):
             return None
         artifact = _Store(Path(self.root)).find(row["stage"], row["key"], _outputs().get(row["stage"], Artifact))
@@ -250,7 +250,7 @@ class Run:
 
     @property
     def _recorded(self) -> dict[str, Any]:
-        """Read again while the run is in progress."""
+        """The row of the run. Read again while the run is in progress."""
         row = self._row or {}
         if row.get("state") == RunState.RUNNING:
             row = _lineage(Path(self.root), self.database).run(self.number) or row

@@ -33,8 +33,8 @@ app = typer.Typer(
 )
 
 
-def _version(asked: bool) -> None:
-    if asked:
+def _version(requested: bool) -> None:
+    if requested:
         from importlib.metadata import version
 
         print(f"gateline {version('gateline')}")
@@ -65,10 +65,10 @@ for command in (
 schema = typer.Typer(help="Data contracts.", no_args_is_help=True)
 schema.command()(configure.infer)
 app.add_typer(schema, name="schema")
-kept = typer.Typer(help="The store: verify it, and delete unreachable artifacts.", no_args_is_help=True)
-kept.command()(store.verify)
-kept.command()(store.gc)
-app.add_typer(kept, name="store")
+store_app = typer.Typer(help="Verify the store, and delete unreachable artifacts.", no_args_is_help=True)
+store_app.command()(store.verify)
+store_app.command()(store.gc)
+app.add_typer(store_app, name="store")
 app.command()(approvals.approvals)
 app.command()(approvals.approve)
 app.command()(approvals.reject)
@@ -77,57 +77,57 @@ app.add_typer(schedule.app, name="schedule")
 
 
 def main() -> None:
-    """Runs a command. Every failure becomes a line of cause, one of remedy, and an exit code."""
+    """Runs a command. Prints a failure as a cause and a remedy, and exits with its exit code."""
     open_standard_streams()
     verbose = any(argument in ("-v", "--verbose") for argument in sys.argv[1:])
     try:
-        code = _command(verbose)
+        code = _run_command(verbose)
         signals.ignore()
-    except BaseException as error:  # a signal in between, or while another error was reported
+    except BaseException as error:  # a signal outside `_run_command`, or while another error was reported
         signals.ignore()
-        code = _unforeseen(error, verbose)
+        code = _unexpected(error, verbose)
     with contextlib.suppress(BrokenPipeError):
         sys.stdout.flush()
     sys.stderr.flush()
     atexit._run_exitfuncs()  # TensorFlow's generated code in the temporary directory is removed here
-    # Everything is written and closed. Shutting TensorFlow down takes two seconds, and a stopped Beam leaves threads
-    # that Python would wait for.
+    # All files are written and closed. A normal exit would shut down TensorFlow, which takes two seconds, and wait for
+    # threads of a stopped Beam pipeline.
     os._exit(code)
 
 
-def _command(verbose: bool) -> int:
-    signals.heed()
+def _run_command(verbose: bool) -> int:
+    signals.install()
     with contextlib.suppress(FileNotFoundError):  # modules of source.module and source.custom may be there
         sys.path.append(str(Path.cwd()))  # the last: a module there must not hide one of ours
     gc.set_threshold(50_000, 20, 20)  # imports create many permanent objects, which are not worth scanning repeatedly
     try:
         app(prog_name="gateline")
-    except SystemExit as exit_:
-        if interrupted(exit_):  # typer caught it first and would not report it
-            return _unforeseen(exit_, verbose)
-        return exit_.code if isinstance(exit_.code, int) else 0
+    except SystemExit as exit_request:
+        if interrupted(exit_request):  # typer catches the interruption and does not report it
+            return _unexpected(exit_request, verbose)
+        return exit_request.code if isinstance(exit_request.code, int) else 0
     except GatelineError as error:
-        return _failed(str(error), error.exit_code, verbose)
+        return _report_failure(str(error), error.exit_code, verbose)
     except BrokenPipeError:
         return 141
     except (Exception, KeyboardInterrupt) as error:
-        return _unforeseen(error, verbose)
+        return _unexpected(error, verbose)
     return 0
 
 
-def _unforeseen(error: BaseException, verbose: bool) -> int:
+def _unexpected(error: BaseException, verbose: bool) -> int:
     if interrupted(error):
-        return _failed(str(Interrupted()), Interrupted.exit_code, verbose)
+        return _report_failure(str(Interrupted()), Interrupted.exit_code, verbose)
     if is_transient(error):
         failure = EnvironmentFailure.of(error, "Run again later.")
-        return _failed(str(failure), failure.exit_code, verbose)
+        return _report_failure(str(failure), failure.exit_code, verbose)
     lines = str(error).strip().splitlines() or [""]
     first = f"{lines[0]} {lines[-1].strip()}" if lines[0].endswith(":") else lines[0]
     notes = "\n  ".join(["Run again with -v for the traceback.", *getattr(error, "__notes__", [])])
-    return _failed(f"error: {type(error).__name__}: {first}\n  {notes}", 1, verbose)
+    return _report_failure(f"error: {type(error).__name__}: {first}\n  {notes}", 1, verbose)
 
 
-def _failed(text: str, code: int, verbose: bool) -> int:
+def _report_failure(text: str, code: int, verbose: bool) -> int:
     if verbose:
         traceback.print_exc()
     print(printable(text), file=sys.stderr)

@@ -33,9 +33,9 @@ from schemas.settings.tune import Range, Tune
 from schemas.settings.validate import Validate
 
 PROFILES = Path(__file__).parent / "profiles"
-OWN = Path("gateline.yaml")  # the configuration of the current directory
+DEFAULT_FILE = Path("gateline.yaml")  # the configuration of the current directory
 MODELS: dict[str, type[BaseModel]] = {"mlp": Mlp, "cnn": Cnn}  # by their `kind`
-SHAPES = MODELS | SOURCES | {"range": Range}  # alternatives of one setting, by the name that pydantic's errors use
+ALTERNATIVES = MODELS | SOURCES | {"range": Range}  # models of one setting, by their tag in pydantic's errors
 
 
 class Config(Settings):
@@ -55,16 +55,16 @@ class Config(Settings):
     notify: list[Notify] = Field([], description="notifications of runs")
 
     @model_validator(mode="after")
-    def _space_fits_the_model(self) -> "Config":
+    def _search_space_fits_model(self) -> "Config":
         self.tune.over(self.train).check(self.train)
         return self
 
     @model_validator(mode="after")
-    def _loss_and_label_agree(self) -> "Config":
-        wanted = "one_hot" if self.train.loss == "categorical_crossentropy" else "index"
-        if self.transform.label != wanted:
+    def _loss_matches_label(self) -> "Config":
+        expected_label = "one_hot" if self.train.loss == "categorical_crossentropy" else "index"
+        if self.transform.label != expected_label:
             raise ValueError(
-                f"train.loss {self.train.loss} needs transform.label: {wanted}, not {self.transform.label}"
+                f"train.loss {self.train.loss} needs transform.label: {expected_label}, not {self.transform.label}"
             )
         return self
 
@@ -77,7 +77,7 @@ class Config(Settings):
         return self
 
     @model_validator(mode="after")
-    def _fresh_images_come_of_spans(self) -> "Config":
+    def _fresh_gate_needs_spans(self) -> "Config":
         if "fresh" in self.gates.stated() and not (self.spans and self.spans.fresh):
             raise ValueError("gates.fresh judges the newest span: it needs spans, and spans.fresh above 0")
         return self
@@ -89,10 +89,10 @@ def profiles() -> list[str]:
 
 
 def chosen(profile: str | None, file: Path | None) -> tuple[str | None, Path | None]:
-    """The profile or file to load: where neither is named, `gateline.yaml` of the current directory, else `sample`."""
+    """(profile, file) to load, one of them None. By default `gateline.yaml` in the current directory, else `sample`."""
     if profile or file:
         return (None, file) if file else (profile, None)
-    return (None, OWN) if OWN.is_file() else ("sample", None)
+    return (None, DEFAULT_FILE) if DEFAULT_FILE.is_file() else ("sample", None)
 
 
 def load(*, profile: str | None = None, file: Path | None = None, sets: list[str] | None = None) -> Config:
@@ -105,7 +105,7 @@ def load(*, profile: str | None = None, file: Path | None = None, sets: list[str
     if profile not in profiles() and not (file and profile is None):
         raise ConfigurationError(
             f"there is no profile {profile}",
-            f"The profiles are {', '.join(profiles())}.{_close(profile or '', profiles())}",
+            f"The profiles are {', '.join(profiles())}.{_suggestion(profile or '', profiles())}",
         )
     path = file or PROFILES / f"{profile}.yaml"
     if not path.is_file():
@@ -130,7 +130,7 @@ def load(*, profile: str | None = None, file: Path | None = None, sets: list[str
 
 
 def _resolve_paths(section: dict[str, Any], model: type[BaseModel], folder: Path) -> None:
-    """Paths are relative to the folder of their file. A contract there precedes the shipped one of its name."""
+    """Makes paths relative to the folder of their file. A contract there precedes a shipped one with the same name."""
     for name, field in model.model_fields.items():
         value = section.get(field.alias or name)
         if isinstance(value, dict):
@@ -143,25 +143,25 @@ def _resolve_paths(section: dict[str, Any], model: type[BaseModel], folder: Path
 
 
 def _is_path(field: FieldInfo) -> bool:
-    return IS_PATH in field.metadata or _marked(field.annotation)
+    return IS_PATH in field.metadata or _has_path_marker(field.annotation)
 
 
-def _marked(annotation: Any) -> bool:
+def _has_path_marker(annotation: Any) -> bool:
     marks = getattr(annotation, "__metadata__", ())
-    return IS_PATH in marks or any(_marked(each) for each in typing.get_args(annotation))
+    return IS_PATH in marks or any(_has_path_marker(each) for each in typing.get_args(annotation))
 
 
 def _yaml(text: str, where: str) -> Any:
-    """The value of YAML 1.2's safe subset: 1e-3 is a number, `on` is a string, and keys are unique."""
+    """The value of a text in YAML 1.2's safe subset: 1e-3 is a number, `on` is a string, keys are unique."""
     try:
         return YAML(typ="safe", pure=True).load(text)
     except (ValueError, RecursionError) as error:  # an invalid date; unclosed brackets
         raise ConfigurationError(f"{where} is not valid YAML: {error}", "Fix it and run again.") from None
     except YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        position = getattr(error, "problem_mark", None)
+        location = f" at line {position.line + 1}, column {position.column + 1}" if position else ""
         problem = getattr(error, "problem", None) or str(error).strip()
-        cause = f"{where} is not valid YAML{place}: {problem.splitlines()[0]}"
+        cause = f"{where} is not valid YAML{location}: {problem.splitlines()[0]}"
         raise ConfigurationError(cause, "Fix it and run again.") from None
 
 
@@ -187,10 +187,10 @@ def _override(document: dict[str, Any], override: str) -> None:
 
 def _explain(error: Any) -> str:
     """One line: the key, the value, what is allowed, and a close match for a misspelt name."""
-    path = [str(part) for part in error["loc"] if part not in (*SHAPES, "choices")]
+    path = [str(part) for part in error["loc"] if part not in (*ALTERNATIVES, "choices")]
     key, kind, value = ".".join(path), error["type"], _short(error["input"])
     if kind == "extra_forbidden":
-        chosen = next((model for name, model in SHAPES.items() if name in error["loc"]), None)
+        chosen = next((model for name, model in ALTERNATIVES.items() if name in error["loc"]), None)
         known = sorted(chosen.model_fields) if chosen else _keys(path[:-1])
         prefix = ".".join(path[:-1])
         close = difflib.get_close_matches(path[-1], known, 1)
@@ -206,12 +206,12 @@ def _explain(error: Any) -> str:
     if kind in ("literal_error", "union_tag_invalid"):
         expected = context.get("expected") or context.get("expected_tags")
         allowed = str(expected).replace("'", "").replace(" or ", ", ")
-        return f"{key} is {value}; allowed: {allowed}.{_close(str(error['input']), allowed.split(', '))}"
+        return f"{key} is {value}; allowed: {allowed}.{_suggestion(str(error['input']), allowed.split(', '))}"
     return f"{key} is {value}; {error['msg'][0].lower()}{error['msg'][1:]}"
 
 
 def _keys(path: list[str]) -> list[str]:
-    """Names of the settings in a section; its place in a list does not matter."""
+    """Names of the settings in a section; an index in a list is ignored."""
     path = re.sub(r"\.\d+(?=\.|$)", "[]", ".".join(path)).split(".") if path else []
     return sorted(
         {
@@ -268,7 +268,7 @@ def _type(annotation: Any) -> str:
     return "none" if annotation is type(None) else getattr(annotation, "__name__", str(annotation))
 
 
-def _close(word: str, known: list[str]) -> str:
+def _suggestion(word: str, known: list[str]) -> str:
     close = difflib.get_close_matches(word, known, 1)
     return f" Did you mean {close[0]}?" if close else ""
 

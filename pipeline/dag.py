@@ -1,4 +1,4 @@
-"""The line, on one screen. Gates are edges: a stage never receives an artifact whose gate refused."""
+"""The line: the DAG of all stages. Gates are edges: a stage never receives an artifact whose gate refused."""
 
 from pathlib import Path
 
@@ -41,23 +41,23 @@ def line(c: Config, serving_dir: Path, decided: Decided | None = None, digests: 
     statistics = describe(examples=examples)
     if c.spans:
         examples = statistics = with_spans(c, c.spans, examples, statistics, contract, directory)
-    before = served_data(statistics=statistics, contract=contract, directory=directory)
+    reference = served_data(statistics=statistics, contract=contract, directory=directory)
     verdict = validate(
-        statistics=statistics, served=before, contract=contract, checks=c.checks, min_examples=c.gates.min_examples
+        statistics=statistics, served=reference, contract=contract, checks=c.checks, min_examples=c.gates.min_examples
     )
     features = transform(examples=examples, verdict=verdict, contract=contract, settings=c.transform)
-    found = searched(features=features, settings=c.train, tuning=c.tune)
-    tuned = tune(features=features, search=found, settings=c.train)
+    search_result = searched(features=features, settings=c.train, tuning=c.tune)
+    tuned = tune(features=features, search=search_result, settings=c.train)
     weights = start(features=features, warm=c.train.warm_start, directory=directory)
     model = train(features=features, hyperparameters=tuned, start=weights)
     served = baseline(model=model, directory=directory)
-    record = best(model=model, examples=examples, directory=directory)
+    best_served = best(model=model, examples=examples, directory=directory)
     evaluation = evaluate(
         model=model,
         examples=examples,
         statistics=statistics,
         baseline=served,
-        best=record,
+        best=best_served,
         contract=contract,
         gates=c.gates,
         settings=c.evaluate,
@@ -93,7 +93,7 @@ def line(c: Config, serving_dir: Path, decided: Decided | None = None, digests: 
 def with_spans(
     c: Config, new: Spans, examples: Node, statistics: Node, contract: Contract, directory: ModelDirectory
 ) -> Node:
-    """The base dataset and the new spans."""
+    """The base dataset mixed with the new spans: examples and their statistics."""
     new.check(contract.classes, contract.names)
     spans = collect(
         arrivals=arrived(spans=new),
@@ -119,7 +119,7 @@ def with_spans(
 
 
 def search_line(c: Config, serving_dir: Path, *, workers: int, chief: bool, digests: Path | None = None) -> Node:
-    """The line up to transform, then the search. Without `chief`, this process works for a chief elsewhere."""
+    """The line up to transform, then the search. Without `chief`, this process is a worker of another chief."""
     features = next(node for node in line(c, serving_dir, digests=digests).walk() if node.name == "transform")
     if chief:
         return search(features=features, settings=c.train, tuning=c.tune, workers=workers)

@@ -31,7 +31,7 @@ LAYERS = (
     {"pipeline.dag"},
     {"pipeline.report", "pipeline.runs", "pipeline.schedule"},
     {"gateline"},
-    {"pipeline.commands", "pipeline.web"},
+    {"pipeline.commands"},
     {"pipeline.cli"},
     {"pipeline.__main__"},
 )

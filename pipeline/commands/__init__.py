@@ -1,1 +1,1 @@
-"""The commands. Each reads its options, calls the code that does the work, and prints the result."""
+"""The commands. Each parses its options, calls the implementation, and prints the result."""

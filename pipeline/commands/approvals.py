@@ -9,9 +9,10 @@ import typer
 from pipeline.commands.options import DEFAULT_ROOT, Database, Json, Root, Verbose, lineage_at, run_of, typed
 
 Run = Annotated[
-    int, typer.Argument(min=1, max=2**31, metavar="RUN", help="The run whose model waits.", show_default=False)
+    int,
+    typer.Argument(min=1, max=2**31, metavar="RUN", help="The run whose model waits for approval.", show_default=False),
 ]
-By = Annotated[str, typer.Option("--by", metavar="NAME", help="Who decides.", show_default=False)]
+By = Annotated[str, typer.Option("--by", metavar="NAME", help="Name of the person who decides.", show_default=False)]
 Reason = Annotated[
     str, typer.Option("--reason", metavar="TEXT", help="The reason, which is recorded.", show_default=False)
 ]
@@ -43,7 +44,7 @@ def approvals(
         state, colour = _state(row)
         cells = (str(row["run"]), Path(row["shelf"]).name, local(row["evaluated"]))
         table.add_row(*cells, Text(state, colour), Text(row["person"] or ""), Text(row["reason"] or ""))
-    terminal.say(table if rows else "no model waits, and there are no decisions yet")
+    terminal.say(table if rows else "no model waits for approval, and there are no decisions yet")
 
 
 def _state(row: dict[str, Any]) -> tuple[str, str]:
@@ -81,7 +82,7 @@ def approve(
         wait=True,
         verbose=verbose,
     )
-    session.plan(config)  # a model that cannot be pushed must not be approved, because approval is final
+    session.plan(config)  # approval is final, so first check that the model can be pushed
     approvals.decide(number, approved=True, by=by, reason=reason)
     outcome = session.run(config, name=run["profile"], command=typed())
     if as_json:

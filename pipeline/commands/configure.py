@@ -30,7 +30,7 @@ def stages(
     as_json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """List the stages in order, with the stages that each runs after. For orchestrators."""
+    """List the stages in order, each with its direct predecessors. For orchestrators."""
     from pipeline.config import chosen, load
     from pipeline.dag import line
 
@@ -64,7 +64,7 @@ def infer(
     loaded = load(profile=profile, file=config, sets=sets)
     path = out or Path(f"{loaded.source.name}.draft.pbtxt")
     schema_draft.write(loaded, Place(root, database, wait, verbose), path)
-    print(f"{path} is a draft. Read it, correct the limits inferred from the sample, and remove its first line.")
+    print(f"{path} is a draft. Review it, correct the limits inferred from the sample, and remove its first line.")
     print("Then name it in `schema:`.")
 
 
@@ -77,11 +77,13 @@ def init(
     ),
     image: Annotated[str | None, typer.Option(help="Column or feature of images, if it is not `image`.")] = None,
     label: Annotated[str | None, typer.Option(help="Column or feature of labels, if it is not `label`.")] = None,
-    group: Annotated[str | None, typer.Option(help="Column of groups that stay in one split.")] = None,
+    group: Annotated[
+        str | None, typer.Option(help="Column of groups. A group is never divided between splits.")
+    ] = None,
     wait: Wait = False,
     verbose: Verbose = False,
 ) -> None:
-    """Draft a configuration and a data contract for a dataset. Review both before you rely on them."""
+    """Draft a configuration and a data contract for a dataset. Review both before you use them."""
     from pipeline.runs import project_draft
     from pipeline.runs.context import Place
 

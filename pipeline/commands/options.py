@@ -1,4 +1,4 @@
-"""Options that several commands share."""
+"""Options and functions that several commands share."""
 
 import shlex
 import sys
@@ -11,13 +11,15 @@ from schemas.errors import ConfigurationError
 
 
 def expanded(path: Path | None) -> Path | None:
-    """Expands `~`, which a shell does not expand in `--root=~/x` or in a variable of a service."""
+    """The path with `~` expanded. A shell does not expand it in `--root=~/x`, and services not in variables."""
     return path.expanduser() if path else path
 
 
 Root = Annotated[
     Path,
-    typer.Option("--root", envvar="GATELINE_ROOT", help="Directory of artifacts and lineage.", callback=expanded),
+    typer.Option(
+        "--root", envvar="GATELINE_ROOT", help="Directory of artifacts, lineage, logs and reports.", callback=expanded
+    ),
 ]
 ServingDir = Annotated[
     Path | None,
@@ -58,7 +60,9 @@ Sets = Annotated[
     list[str] | None,
     typer.Option("--set", help="Override a setting: train.epochs=3. May be repeated.", show_default=False),
 ]
-Wait = Annotated[bool, typer.Option("--wait", help="Wait while another run holds the lock, instead of exiting with 5.")]
+Wait = Annotated[
+    bool, typer.Option("--wait", help="Wait while another run holds the lock, instead of exiting with code 5.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show all logs, and a traceback on failure.")]
 RunNumber = Annotated[
@@ -69,11 +73,16 @@ DEFAULT_ROOT = Path("gateline")
 
 
 def typed() -> str:
-    """The command line, quoted to be run again."""
+    """The command line, quoted for a shell."""
     return shlex.join(["python", "-m", "pipeline", *sys.argv[1:]])
 
 
 def lineage_at(root: Path, database: str | None) -> Any:
+    """The lineage of an existing store.
+
+    Raises:
+        ConfigurationError: there is no store at `root`.
+    """
     from pipeline.lineage import Lineage
     from pipeline.store import Store
 
@@ -81,6 +90,11 @@ def lineage_at(root: Path, database: str | None) -> Any:
 
 
 def run_of(lineage: Any, number: int | None, root: Path) -> dict[str, Any]:
+    """The row of a run, by default the last.
+
+    Raises:
+        ConfigurationError: it does not exist.
+    """
     row: dict[str, Any] | None = lineage.run(number)
     if row is None:
         raise ConfigurationError(

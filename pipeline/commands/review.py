@@ -64,7 +64,9 @@ def report(
     number: RunNumber = None,
     root: Root = DEFAULT_ROOT,
     database: Database = None,
-    index: Annotated[bool, typer.Option("--index", help="Write the page of all runs instead.")] = False,
+    index: Annotated[
+        bool, typer.Option("--index", help="Write the page of all runs instead of the report of one run.")
+    ] = False,
     serving_dir: ServingDir = None,
     out: Annotated[
         Path | None,
@@ -105,17 +107,17 @@ def report(
 
 
 def _reports(root: Path) -> Path:
-    """ROOT/reports, or a temporary folder for a user who may only read ROOT."""
+    """ROOT/reports, or a temporary folder if the user may not write to ROOT."""
     folder = root / "reports"
     return folder if os.access(folder, os.W_OK) else Path(tempfile.mkdtemp(prefix="gateline-report-"))
 
 
 def compare(
     old: Annotated[
-        int, typer.Argument(min=1, max=2**31, metavar="RUN", help="The run to compare with.", show_default=False)
+        int, typer.Argument(min=1, max=2**31, metavar="RUN", help="The run to compare with (old).", show_default=False)
     ],
     new: Annotated[
-        int, typer.Argument(min=1, max=2**31, metavar="RUN", help="The run that is compared.", show_default=False)
+        int, typer.Argument(min=1, max=2**31, metavar="RUN", help="The run to compare (new).", show_default=False)
     ],
     root: Root = DEFAULT_ROOT,
     database: Database = None,

@@ -21,21 +21,29 @@ from pipeline.commands.options import (
 
 Runner = Annotated[str, typer.Option(help="The Beam runner. DirectRunner runs in this process.")]
 FromStage = Annotated[
-    str | None, typer.Option("--from", help="Run this stage and all later ones again.", show_default=False)
+    str | None,
+    typer.Option("--from", help="Run this stage and all later ones even if nothing changed.", show_default=False),
 ]
-Until = Annotated[str | None, typer.Option(help="End with this stage.", show_default=False)]
+Until = Annotated[str | None, typer.Option(help="The last stage to run.", show_default=False)]
 Only = Annotated[
     str | None, typer.Option(help="Run one stage. Its inputs must already exist in the store.", show_default=False)
 ]
 Hold = Annotated[
     str | None,
-    typer.Option(metavar="NAME", help="Look up what is served once for all runs of this name.", show_default=False),
+    typer.Option(
+        metavar="NAME",
+        help="Share looked-up inputs, such as the served version, between all runs with this NAME.",
+        show_default=False,
+    ),
 ]
-Force = Annotated[list[str] | None, typer.Option(help="Run this stage again.", show_default=False)]
-NoCache = Annotated[bool, typer.Option("--no-cache", help="Run every stage again.")]
+Force = Annotated[
+    list[str] | None, typer.Option(help="Run this stage even if nothing changed. May be repeated.", show_default=False)
+]
+NoCache = Annotated[bool, typer.Option("--no-cache", help="Run every stage even if nothing changed.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would run, what would be reused, and why.")]
 BeamArgs = Annotated[
-    list[str] | None, typer.Option(help="Passed on to Beam: --beam-arg=--name=value.", show_default=False)
+    list[str] | None,
+    typer.Option(help="An argument for Beam: --beam-arg=--name=value. May be repeated.", show_default=False),
 ]
 
 
@@ -62,7 +70,7 @@ def run(
     """Run the line: ingest, describe, validate, transform, tune, train, evaluate, check serving, approve, push."""
     from pipeline.config import chosen, load
     from pipeline.engine.plan import Rerun
-    from pipeline.engine.runner import checked
+    from pipeline.engine.runner import validated_beam
     from pipeline.report import terminal
     from pipeline.runs.session import Session
 
@@ -76,7 +84,7 @@ def run(
         until=until,
         only=only,
         hold=hold,
-        beam_on=checked(runner, beam_arg or []),
+        beam_on=validated_beam(runner, beam_arg or []),
         wait=wait,
         verbose=verbose,
     )

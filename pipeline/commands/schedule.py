@@ -23,7 +23,7 @@ from schemas.text import printable
 if TYPE_CHECKING:
     from pipeline.config import Config
     from pipeline.schedule.child import Child
-    from pipeline.schedule.scheduler import News, Schedule
+    from pipeline.schedule.scheduler import NewData, Schedule
     from pipeline.schedule.state import Ended, Entry, Running, State
 
 Cron = Annotated[
@@ -32,12 +32,12 @@ Cron = Annotated[
 Timezone = Annotated[str, typer.Option(help="The time zone of --cron, e.g. Europe/Berlin.")]
 Missed = Annotated[
     Literal["coalesce", "catch-up", "skip"],
-    typer.Option(help="For missed ticks: one run for all of them, one for each, or none."),
+    typer.Option(help="For missed ticks: one run for all of them, one run for each, or none."),
 ]
 Retries = Annotated[
     int,
     typer.Option(
-        min=0, help="How often a run is retried after the network, a disk or a service failed, or it was killed."
+        min=0, help="Maximum number of retries after the network, a disk or a service failed, or the run was killed."
     ),
 ]
 TimeLimit = Annotated[
@@ -47,7 +47,8 @@ TimeLimit = Annotated[
     ),
 ]
 Jitter = Annotated[
-    float, typer.Option(min=0, help="Start up to this many seconds late, so that hosts do not start at the same time.")
+    float,
+    typer.Option(min=0, help="Maximum delay of a start, in seconds, so that hosts do not start at the same time."),
 ]
 MetricsPort = Annotated[
     int | None,
@@ -58,7 +59,8 @@ OnDrift = Annotated[
     bool, typer.Option("--on-drift", help="Also run when a new span has drifted from the training data.")
 ]
 Once = Annotated[
-    bool, typer.Option("--once", help="Run now, with the same retries and limits, and end with its exit code.")
+    bool,
+    typer.Option("--once", help="Run once, now, with the same retries and limits. Exits with the code of the run."),
 ]
 app = typer.Typer(invoke_without_command=True)
 
@@ -98,31 +100,31 @@ def schedule(
     from pipeline.serving import default_dir
     from pipeline.store import Store
 
-    zone_named(timezone)  # times are shown in it, also without --cron
+    zone_named(timezone)  # checked without --cron too: times are shown in it
     after = Timetable.of(cron, timezone).after if cron else lambda _: None
     rules = Rules(missed, retries, jitter, f"{socket.gethostname()} {root.absolute()}")
     profile, config = chosen(profile, config)
-    # A wrong configuration is refused now, not at the first tick.
+    # An invalid configuration is refused now, not at the first tick.
     loaded = load(profile=profile, file=config, sets=sets)
     _check_spans(loaded, watching=watching, on_drift=on_drift)
     serving_dir = serving_dir or default_dir(root)
     command = [sys.executable, "-m", "pipeline", "run", "--json", f"--root={root}", f"--serving-dir={serving_dir}"]
     command += [f"--config={config}" if config else f"--profile={profile}", *(f"--set={each}" for each in sets or [])]
     if database:
-        os.environ["GATELINE_DATABASE"] = database  # all users of the machine can see arguments
+        os.environ["GATELINE_DATABASE"] = database  # not an argument, which all users of the machine can see
     run = Child(command, Store(root).root / "logs" / "schedule.log", limit=time_limit and 60 * time_limit)
-    made = functools.partial(_made, run, on_new_span)
-    with _alone(root):
+    start = functools.partial(_run_if_drifted, run, on_new_span)
+    with _scheduler_lock(root):
         state = State.begin(State.read(_path(root)), cron or "", timezone, _now())
-        planned = Schedule(after, rules, state, _saver(root, state), made, _now, time.sleep)
+        planned = Schedule(after, rules, state, _saver(root, state), start, _now, time.sleep)
         if watching:
-            planned.news = functools.partial(_news, loaded)
+            planned.new_data = functools.partial(_new_data, loaded)
         if metrics_port is not None:
             from pipeline.schedule import health
 
             address = health.serve(health.Health(root, serving_dir, database), metrics_port)
-            _say(f"metrics on {address}/metrics, health on {address}/healthz")
-        _keep(planned, once)
+            _log(f"metrics on {address}/metrics, health on {address}/healthz")
+        _run_schedule(planned, once)
 
 
 def _check_spans(config: "Config", *, watching: bool, on_drift: bool) -> None:
@@ -150,8 +152,8 @@ def status(root: Root = DEFAULT_ROOT, as_json: Json = False, verbose: Verbose = 
         return
     zone = zoneinfo.ZoneInfo(state.timezone)
     for entry in state.recent[-1:]:
-        _print(f"last  {_local(entry.tick, zone)}  {_words(entry)}")
-    if state.running and not state.running.again:
+        _print(f"last  {_local(entry.tick, zone)}  {_summary(entry)}")
+    if state.running and not state.running.retry_at:
         why = state.why if alive else "interrupted during a run: the next start continues from there"
         _print(f"now   {_local(state.running.tick, zone)}  {why}")
     elif state.next:
@@ -163,60 +165,60 @@ def status(root: Root = DEFAULT_ROOT, as_json: Json = False, verbose: Verbose = 
     )
 
 
-def _made(run: "Child", on_new_span: bool, running: "Running") -> "Ended":
-    """A run. With --on-drift only if a new span has drifted."""
+def _run_if_drifted(run: "Child", on_new_span: bool, running: "Running") -> "Ended":
+    """Runs the line. With --on-drift, a new span starts it only if the span has drifted."""
     from pipeline.schedule.child import drifted
 
     if running.cause and not on_new_span:
-        looked = dataclasses.replace(run, command=[*run.command, "--until=admit"], read=drifted)()
-        if looked.exit_code or not looked.new:
-            return looked
+        admission = dataclasses.replace(run, command=[*run.command, "--until=admit"], read=drifted)()
+        if admission.exit_code or not admission.new:
+            return admission
     return run()
 
 
-def _news(config: "Config") -> "News | None":
-    """The complete spans; None while the directory is missing."""
+def _new_data(config: "Config") -> "NewData | None":
+    """The complete spans. None if there are none, or if the directory cannot be read."""
     from pipeline.dag import complete
-    from pipeline.schedule.scheduler import News
+    from pipeline.schedule.scheduler import NewData
 
     try:
         arrivals = complete(config)
     except (GatelineError, OSError):
         return None
-    return News(arrivals.digest, f"new span {list(arrivals.spans)[-1]}") if arrivals and arrivals.spans else None
+    return NewData(arrivals.digest, f"new span {list(arrivals.spans)[-1]}") if arrivals and arrivals.spans else None
 
 
-def _keep(planned: "Schedule", once: bool) -> None:
+def _run_schedule(planned: "Schedule", once: bool) -> None:
     try:
         if once:
             code = planned.once().exit_code
             raise typer.Exit(1 if code is None or code < 0 else code)
         planned.forever()
     except KeyboardInterrupt:
-        _say("stopped")
+        _log("stopped")
         if once:
             raise typer.Exit(130) from None
 
 
 def _saver(root: Path, state: "State") -> Callable[["State"], None]:
-    """Saves the state and prints its changes."""
+    """A function that saves the state and prints its changes."""
     before = state
 
     def save(state: "State") -> None:
         nonlocal before
         state.write(_path(root))
         if state.recent != before.recent:
-            _say(_words(state.recent[-1]))
+            _log(_summary(state.recent[-1]))
         elif state.why != before.why or state.next != before.next:
-            _say(state.why + (f" at {_local(state.next, zoneinfo.ZoneInfo(state.timezone))}" if state.next else ""))
+            _log(state.why + (f" at {_local(state.next, zoneinfo.ZoneInfo(state.timezone))}" if state.next else ""))
         before = state
 
     return save
 
 
 @contextlib.contextmanager
-def _alone(root: Path) -> Iterator[None]:
-    """One scheduler for a store.
+def _scheduler_lock(root: Path) -> Iterator[None]:
+    """Holds the scheduler's lock: a store has only one scheduler.
 
     Raises:
         Locked: another one is running.
@@ -229,7 +231,7 @@ def _alone(root: Path) -> Iterator[None]:
     lock = filelock.FileLock(root / "schedule.lock")
     with files.explained(root, "cannot lock"):
         try:
-            lock.acquire(timeout=2)  # `status` holds it briefly
+            lock.acquire(timeout=2)  # `status` takes it briefly
         except filelock.Timeout:
             raise Locked(
                 f"another scheduler holds {root / 'schedule.lock'}", "Stop it first, or use another --root."
@@ -242,7 +244,7 @@ def _alone(root: Path) -> Iterator[None]:
 
 def _alive(root: Path) -> bool:
     try:
-        with _alone(root):
+        with _scheduler_lock(root):
             return False
     except Locked:
         return True
@@ -260,20 +262,20 @@ def _local(moment: datetime.datetime, zone: zoneinfo.ZoneInfo) -> str:
     return moment.astimezone(zone).strftime("%Y-%m-%d %H:%M:%S %Z")
 
 
-def _words(entry: "Entry") -> str:
-    many = [f"for {entry.ticks} ticks"] if entry.ticks > 1 else []
-    many += [f"{entry.tries} tries"] if entry.tries > 1 else []
+def _summary(entry: "Entry") -> str:
+    details = [f"for {entry.ticks} ticks"] if entry.ticks > 1 else []
+    details += [f"{entry.tries} tries"] if entry.tries > 1 else []
     return (
         f"{entry.outcome}: {entry.why}"
         + (f"; for {entry.cause}" if entry.cause else "")
-        + (f" ({', '.join(many)})" if many else "")
+        + (f" ({', '.join(details)})" if details else "")
     )
 
 
-def _say(words: str) -> None:
-    _print(f"{_now().astimezone():%Y-%m-%d %H:%M:%S}  {words}", to=sys.stderr)
+def _log(text: str) -> None:
+    _print(f"{_now().astimezone():%Y-%m-%d %H:%M:%S}  {text}", to=sys.stderr)
 
 
-def _print(words: str, to: TextIO | None = None) -> None:
+def _print(text: str, to: TextIO | None = None) -> None:
     """Prints one line. Messages and names of spans may contain control characters."""
-    print(" ".join(printable(words).splitlines()), file=to, flush=True)
+    print(" ".join(printable(text).splitlines()), file=to, flush=True)

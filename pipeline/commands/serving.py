@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 Model = Annotated[
     str | None,
-    typer.Option("--model", metavar="NAME", help="The model, if there are several.", show_default=False),
+    typer.Option("--model", metavar="NAME", help="The model. Required if there are several.", show_default=False),
 ]
 Number = Annotated[int, typer.Argument(min=1, metavar="VERSION", help="The version's number.", show_default=False)]
 app = typer.Typer(
@@ -39,7 +39,9 @@ def list_(
     from pipeline.report import terminal
     from pipeline.report.times import local
 
-    rows = [row for name in _names(root, serving_dir, model) for row in _rows(_shelf(root, serving_dir, name))]
+    rows = [
+        row for name in _names(root, serving_dir, model) for row in _rows(_model_directory(root, serving_dir, name))
+    ]
     if as_json:
         print(json.dumps(rows, indent=2))
         return
@@ -60,8 +62,8 @@ def list_(
     terminal.say(table if rows else "nothing was pushed yet")
 
 
-def _rows(shelf: "ModelDirectory") -> list[dict[str, Any]]:
-    versions, pinned, withdrawn = shelf.versions(), shelf.pinned(), shelf.withdrawn()
+def _rows(directory: "ModelDirectory") -> list[dict[str, Any]]:
+    versions, pinned, withdrawn = directory.versions(), directory.pinned(), directory.withdrawn()
     return [
         _row(version, version is versions[-1], version.number in pinned, withdrawn) for version in reversed(versions)
     ]
@@ -100,28 +102,28 @@ def verify(
     as_json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """Recompute every digest and name each file that differs from the pushed one. Exit code 4 if one does."""
+    """Recompute every digest and name each file that differs from the pushed one. Exits with code 4 if one does."""
     from pipeline.serving import signing
     from schemas.settings.push import Signing
 
     keys = Signing(public_key=str(public_key)) if public_key else None
     signing.ready(keys)
     names = [_name(root, serving_dir, model)] if number else _names(root, serving_dir, model)
-    shelves = [_shelf(root, serving_dir, name) for name in names]
-    damage, commands = dict[str, list[str]](), dict[str, None]()
-    for shelf in shelves:
-        for path in [shelf.place(number)] if number else shelf.places():
-            wrong = shelf.findings(path) + (signing.check(path, keys) if keys and path.is_dir() else [])
+    directories = [_model_directory(root, serving_dir, name) for name in names]
+    damage, rollbacks = dict[str, list[str]](), dict[str, None]()
+    for directory in directories:
+        for path in [directory.version_path(number)] if number else directory.entries():
+            problems = directory.findings(path) + (signing.check(path, keys) if keys and path.is_dir() else [])
             if os.path.lexists(path):  # unless the version was removed in the meantime
-                damage[f"{shelf.model}/{path.name}"] = wrong
-                commands |= {shelf.command("rollback"): None} if wrong else {}
+                damage[f"{directory.model}/{path.name}"] = problems
+                rollbacks |= {directory.command("rollback"): None} if problems else {}
     if as_json:
         print(json.dumps(damage, indent=2))
     else:
-        for name, wrong in damage.items():
-            print("\n".join(printable(f"{name}  {line}") for line in wrong or ["intact"]))
-    if bad := [name for name, wrong in damage.items() if wrong]:
-        remedy = f"Move it away if it is not served; if it is, roll back first: {'; '.join(commands)}"
+        for name, problems in damage.items():
+            print("\n".join(printable(f"{name}  {line}") for line in problems or ["intact"]))
+    if bad := [name for name, problems in damage.items() if problems]:
+        remedy = f"Move it away if it is not served; if it is, roll back first: {'; '.join(rollbacks)}"
         raise DataError(f"{', '.join(bad)} {'differs' if len(bad) == 1 else 'differ'} from what was pushed", remedy)
 
 
@@ -156,15 +158,17 @@ def rollback(
         raise ConfigurationError(cause, "Add --key, or remove --password-env.")
     keys = Signing(key=str(key), password_env=password_env) if key else None
     signing.ready(keys)
-    shelf = dataclasses.replace(_shelf(root, serving_dir, _name(root, serving_dir, model)), seal=signing.seal(keys))
-    version = shelf.rollback(to=to, reason=reason)
+    directory = dataclasses.replace(
+        _model_directory(root, serving_dir, _name(root, serving_dir, model)), seal=signing.seal(keys)
+    )
+    version = directory.rollback(to=to, reason=reason)
     facts = version.rollback or {}
     if as_json:
         print(json.dumps({"version": version.number, "path": str(version.path), **facts}, indent=2))
     else:
-        words = "version {} serves the model of version {to} again, in place of version {of}"
-        print(words.format(version.number, **facts))
-        if keys is None and (shelf.path / str(facts["of"]) / signing.SIGNATURE).exists():
+        text = "version {} serves the model of version {to} again, in place of version {of}"
+        print(text.format(version.number, **facts))
+        if keys is None and (directory.path / str(facts["of"]) / signing.SIGNATURE).exists():
             print(f"it is not signed, unlike version {facts['of']}; sign it with --key")
 
 
@@ -176,9 +180,9 @@ def pin(
     model: Model = None,
     verbose: Verbose = False,
 ) -> None:
-    """Keep a version until it is unpinned."""
-    _shelf(root, serving_dir, _name(root, serving_dir, model)).pin(number)
-    print(f"version {number} is kept until it is unpinned")
+    """Pin a version, so that it is never removed."""
+    _model_directory(root, serving_dir, _name(root, serving_dir, model)).pin(number)
+    print(f"version {number} is pinned")
 
 
 @app.command()
@@ -189,8 +193,8 @@ def unpin(
     model: Model = None,
     verbose: Verbose = False,
 ) -> None:
-    """Allow a pinned version to be removed again."""
-    _shelf(root, serving_dir, _name(root, serving_dir, model)).pin(number, stays=False)
+    """Unpin a version, so that it can be removed."""
+    _model_directory(root, serving_dir, _name(root, serving_dir, model)).pin(number, stays=False)
     print(f"version {number} is no longer pinned")
 
 
@@ -205,32 +209,34 @@ def gc(
     verbose: Verbose = False,
 ) -> None:
     """Remove old versions. Keeps the served, previous, pinned and best versions, and the target of a rollback."""
-    shelves = [_shelf(root, serving_dir, name) for name in _names(root, serving_dir, model)]
-    gone = {
-        shelf.model: [v.number for v in (shelf.leaving(keep) if dry_run else shelf.retire(keep))] for shelf in shelves
+    directories = [_model_directory(root, serving_dir, name) for name in _names(root, serving_dir, model)]
+    removed = {
+        directory.model: [v.number for v in (directory.removable(keep) if dry_run else directory.retire(keep))]
+        for directory in directories
     }
     if as_json:
-        print(json.dumps(gone, indent=2))
+        print(json.dumps(removed, indent=2))
         return
-    words = "would be removed" if dry_run else "removed"
-    lines = [f"{name}/{number} {words}" for name, numbers in gone.items() for number in numbers]
+    verb = "would be removed" if dry_run else "removed"
+    lines = [f"{name}/{number} {verb}" for name, numbers in removed.items() for number in numbers]
     print("\n".join(lines) or "nothing to remove")
 
 
-def _shelf(root: Path, serving_dir: Path | None, name: str) -> "ModelDirectory":
+def _model_directory(root: Path, serving_dir: Path | None, name: str) -> "ModelDirectory":
     from pipeline.serving import ModelDirectory
 
-    return ModelDirectory(_place(root, serving_dir), name)
+    return ModelDirectory(_directory(root, serving_dir), name)
 
 
 def _names(root: Path, serving_dir: Path | None, model: str | None) -> list[str]:
     """The named model, or all models."""
     from pipeline.serving import models
 
-    known, place = models(_place(root, serving_dir)), _place(root, serving_dir)
+    directory = _directory(root, serving_dir)
+    known = models(directory)
     if model is not None and model not in known:
         served = f"It serves {', '.join(known)}." if known else "Nothing was pushed there yet."
-        raise ConfigurationError(f"{place} serves no model {model}", served)
+        raise ConfigurationError(f"{directory} serves no model {model}", served)
     return [model] if model else known
 
 
@@ -239,15 +245,15 @@ def _name(root: Path, serving_dir: Path | None, model: str | None) -> str:
     known = _names(root, serving_dir, model)
     if len(known) == 1:
         return known[0]
-    place = _place(root, serving_dir)
+    directory = _directory(root, serving_dir)
     if not known:
         raise ConfigurationError(
-            f"nothing was pushed to {place} yet", "Run the line first, or name another with --serving-dir."
+            f"nothing was pushed to {directory} yet", "Run the line first, or name another with --serving-dir."
         )
-    raise ConfigurationError(f"{place} serves {', '.join(known)}", "Name one with --model.")
+    raise ConfigurationError(f"{directory} serves {', '.join(known)}", "Name one with --model.")
 
 
-def _place(root: Path, serving_dir: Path | None) -> Path:
+def _directory(root: Path, serving_dir: Path | None) -> Path:
     from pipeline.serving import default_dir
 
     return serving_dir or default_dir(root)

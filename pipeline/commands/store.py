@@ -18,27 +18,27 @@ def verify(
     as_json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """Recompute the digest of every file in the store. Exit code 4 if one has changed."""
+    """Recompute the digest of every file in the store. Exits with code 4 if one has changed."""
     from pipeline.report import terminal
     from pipeline.store import Store
-    from pipeline.store.verify import verify as look
+    from pipeline.store.verify import verify as verify_store
 
     lineage, store = lineage_at(root, database), Store(root)
     with store.lock(wait=wait) if store.is_writable else contextlib.nullcontext():
-        checked = look(store, lineage)
+        result = verify_store(store, lineage)
     if as_json:
-        print(json.dumps(checked.as_json(), indent=2))
+        print(json.dumps(result.as_json(), indent=2))
     else:
         table = terminal.new_table("artifact", "problem", "remedy")
-        for damage in checked.damage:
+        for damage in result.damage:
             table.add_row(damage.artifact, damage.what, damage.remedy)
-        summary = f"{checked.artifacts} artifacts, {checked.files:,} files, {in_words(checked.bytes)}"
-        terminal.say(*([table] if checked.damage else [f"{summary}: all intact"]))
-    if checked.damage:
-        many = len(checked.damage)
+        summary = f"{result.artifacts} artifacts, {result.files:,} files, {size_text(result.bytes)}"
+        terminal.say(*([table] if result.damage else [f"{summary}: all intact"]))
+    if result.damage:
+        many = len(result.damage)
         raise DataError(
             f"{many} problem{'s'[: many != 1]} in the store {root}",
-            checked.damage[0].remedy,
+            result.damage[0].remedy,
         )
 
 
@@ -76,13 +76,14 @@ def gc(
         return
     terminal.say(*(f"artifact  {name}" for name in plan.artifacts), *(f"scratch   {name}" for name in plan.scratch))
     others = f"{len(plan.others)} reports, logs and pinned inputs"
-    gone = f"{len(plan.artifacts)} artifacts, {len(plan.scratch)} scratch directories, {others}"
+    total = f"{len(plan.artifacts)} artifacts, {len(plan.scratch)} scratch directories, {others}"
     terminal.say(
-        f"{gone}: {in_words(plan.bytes)} {'would be' if dry_run else 'are'} free; {len(plan.kept)} artifacts are kept"
+        f"{total}: {size_text(plan.bytes)} {'would be' if dry_run else 'are'} free; {len(plan.kept)} artifacts are kept"
     )
 
 
-def in_words(size: float) -> str:
+def size_text(size: float) -> str:
+    """A number of bytes with a decimal unit: "4.0 KB"."""
     for unit in ("bytes", "KB", "MB", "GB"):
         if size < 1000 or unit == "GB":
             break

@@ -37,23 +37,23 @@ def tune(
     database: Database = None,
     trials: Trials = None,
     workers: Workers = 1,
-    again: Annotated[bool, typer.Option("--again", help="Search again, even if this search is finished.")] = False,
+    again: Annotated[bool, typer.Option("--again", help="Repeat the search, even if it is finished.")] = False,
     wait: Wait = False,
     as_json: Json = False,
     verbose: Verbose = False,
 ) -> None:
     """Search for hyperparameters on the validation split. The next run of the same configuration trains with the best.
 
-    After a kill, the same command continues: finished trials are kept.
+    After a kill, the same command continues the search. Finished trials are kept.
     """
     from pipeline.config import chosen, load
     from pipeline.engine.plan import Rerun
     from pipeline.runs import tune
     from pipeline.runs.session import Session
 
-    changed = [*(sets or []), *([f"tune.trials={trials}"] if trials else [])]
+    overrides = [*(sets or []), *([f"tune.trials={trials}"] if trials else [])]
     profile, config = chosen(profile, config)
-    loaded = load(profile=profile, file=config, sets=changed)
+    loaded = load(profile=profile, file=config, sets=overrides)
     session = Session(
         root=root,
         serving_dir=serving_dir,

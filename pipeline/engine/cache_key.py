@@ -23,14 +23,14 @@ from schemas.artifacts import Artifact
 from schemas.errors import WiringError
 from schemas.settings.base import UNKEYED
 
-# Imports whose name is not the distribution's, of gateline's own stages.
+# Distributions whose import name differs, as far as gateline's own stages import them.
 _DISTRIBUTIONS = {"google": "protobuf", "grpc": "grpcio", "tensorflow_serving": "tensorflow-serving-api"}
-_NO_RESULTS = {"etils", "pydantic"}  # these only pass values on
+_WITHOUT_EFFECT = {"etils", "pydantic"}  # these do not change results
 
 
 @dataclass(frozen=True)
 class CacheKey:
-    """Parts of a key as JSON values: `code` by module, `settings`, `inputs` by digest, `versions` of libraries."""
+    """The parts of a key as JSON values: `code` digests by module, `settings`, `inputs` digests, library `versions`."""
 
     stage: str
     parts: dict[str, dict[str, Any]]
@@ -40,8 +40,8 @@ class CacheKey:
         keyed = {k: v for k, v in node.settings.items() if node.component.is_keyed(k)}
         code, versions = _code(node.component.function, frozenset(_classes(keyed)))
         settings = {k: plain(v) for k, v in keyed.items()}
-        given = {name: artifact.cache_identity() if artifact else None for name, artifact in inputs.items()}
-        return cls(node.name, {"code": code, "settings": settings, "inputs": given, "versions": versions})
+        digests = {name: artifact.cache_identity() if artifact else None for name, artifact in inputs.items()}
+        return cls(node.name, {"code": code, "settings": settings, "inputs": digests, "versions": versions})
 
     @functools.cached_property
     def digest(self) -> str:
@@ -63,17 +63,17 @@ def _changed(what: str, name: str, before: Any, after: Any) -> str:
     if what == "code":
         return f"{name} was edited"
     if what == "inputs" and "." not in name:
-        return f"{name} changed" if before and after else f"{name} {'is new' if after else 'is gone'}"
+        return f"{name} changed" if before and after else f"{name} {'is new' if after else 'was removed'}"
     values = [str(value) for value in (before, after)]
-    quoted = all(0 < len(value) < 40 for value in values)
-    return f"{name} changed" + (f" from {values[0]} to {values[1]}" if quoted else "")
+    short = all(0 < len(value) < 40 for value in values)
+    return f"{name} changed" + (f" from {values[0]} to {values[1]}" if short else "")
 
 
 def plain(value: Any) -> Any:
-    """A setting as JSON values, without those that only state where data is stored."""
+    """A setting as JSON values, without fields marked `UNKEYED`, which only state where data is stored."""
     if isinstance(value, BaseModel):
-        left_out = {name for name, field in type(value).model_fields.items() if UNKEYED in field.metadata}
-        return value.model_dump(mode="json", exclude=left_out)
+        excluded = {name for name, field in type(value).model_fields.items() if UNKEYED in field.metadata}
+        return value.model_dump(mode="json", exclude=excluded)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return dataclasses.asdict(value)
     return value
@@ -88,7 +88,7 @@ def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
 
 
 def _classes(value: Any) -> Iterator[Target]:
-    """The project's classes of settings: a gate's class is looked up at run time, so no stage names it."""
+    """The project's classes of settings. No stage names some of them: a gate's class is looked up at run time."""
     if isinstance(value, BaseModel):
         kind = type(value)
         if definitions.is_project(kind.__module__) and kind.__qualname__ in definitions.read(kind.__module__).bindings:
@@ -100,7 +100,7 @@ def _classes(value: Any) -> Iterator[Target]:
 
 
 def _code(function: Callable[..., Any], classes: frozenset[Target]) -> tuple[dict[str, str], dict[str, str]]:
-    """(digest by module, version by distribution) of all code that a stage's function and its settings can reach.
+    """(digest by module, version by distribution) of the code that a stage's function and its settings can reach.
 
     Raises:
         WiringError: the function is not defined in a module file.
@@ -112,7 +112,7 @@ def _code(function: Callable[..., Any], classes: frozenset[Target]) -> tuple[dic
         )
         raise WiringError(f"{cause}. Move it into a module and import it.")
     code, libraries = reachable((module, name if name in definitions.read(module).bindings else "*"), *sorted(classes))
-    return code, dict(map(_version, sorted(libraries - _NO_RESULTS)))
+    return code, dict(map(_version, sorted(libraries - _WITHOUT_EFFECT)))
 
 
 @functools.cache

@@ -1,4 +1,4 @@
-"""`@component` makes a typed function into a stage; calling it makes a node of the DAG, checked at once.
+"""`@component` makes a stage from a typed function. Calling the stage creates a node of the DAG and checks its types.
 
     @component
     def describe(examples: Examples, *, run: StageRun) -> Statistics:
@@ -7,8 +7,8 @@
 
     statistics = describe(examples=ingest(source=...))   # a Node: nothing has run yet
 
-Artifacts come as ordinary parameters and are the edges; settings are keyword-only and enter the cache key, except
-those marked `Unkeyed` (they state where something is, not what it is). `run` is passed by the runner.
+Ordinary parameters take artifacts: they are the edges. Keyword-only parameters are settings and enter the cache key,
+except those marked `Unkeyed`, which state only where something is stored. The runner passes `run`.
 """
 
 import functools
@@ -33,43 +33,45 @@ Kind = Literal["cached", "always", "resolver"]
 
 
 class StageRun(Protocol):
-    """The runner's services to a stage."""
+    """The services of the runner to a stage."""
 
     @property
     def out(self) -> Path:
-        """The directory to write to. It becomes the artifact when the stage returns, and is deleted when it fails."""
+        """The directory to write to. It becomes the artifact when the stage returns, and is deleted if it fails."""
 
     @property
     def scratch(self) -> Path:
-        """A directory that is kept after a kill until the stage is done: for checkpoints."""
+        """A directory for checkpoints. It survives a kill, until the stage is completed."""
 
     @property
     def lineage(self) -> dict[str, Any]:
-        """Key, digest and facts of each earlier stage, and the number of the run."""
+        """The number of the run, and key, digest and facts of each upstream stage."""
 
     @property
     def ahead(self) -> Any:
         """The result of the component's `ahead`, or None."""
 
     def earlier(self) -> Iterator[Artifact]:
-        """Artifacts that this stage made from other inputs, with the same code, settings and libraries, the newest
-        first. An incremental stage reuses their unchanged parts."""
+        """Artifacts of this stage with the same code, settings and libraries, but other inputs, the newest first. An
+        incremental stage reuses their unchanged parts."""
 
     def beam(self) -> AbstractContextManager[Any]:
-        """A Beam pipeline on the runner that the user chose."""
+        """A Beam pipeline on the selected runner."""
 
     def say(self, text: str) -> None:
-        """One line of progress."""
+        """Reports progress in one line of text."""
 
 
 @dataclass(frozen=True)
 class Component:
-    """A stage: the typed function, read once."""
+    """A stage: a typed function, and when it runs."""
 
     function: Callable[..., Any]
     kind: Kind
-    ahead: Callable[[], AbstractContextManager[Any]] | None  # started while an input of the stage is being made
-    completes: str | None = None  # the input that the stage may change, looked up again for the key of its artifact
+    ahead: Callable[[], AbstractContextManager[Any]] | None  # started while an input of the stage is computed
+    completes: str | None = (
+        None  # the input that the stage may change; it is resolved again for the key of the artifact
+    )
 
     @property
     def name(self) -> str:
@@ -96,7 +98,7 @@ class Component:
     def is_keyed(self, name: str) -> bool:
         return "unkeyed" not in getattr(self.hints[name], "__metadata__", ())
 
-    def __call__(self, **given: Any) -> "Node":
+    def __call__(self, **arguments: Any) -> "Node":
         """A node of the DAG.
 
         Raises:
@@ -104,40 +106,40 @@ class Component:
         """
         caller = sys._getframe(1)
         where = f"({Path(caller.f_code.co_filename).name}:{caller.f_lineno})"
-        if unknown := given.keys() - self.parameters.keys():
+        if unknown := arguments.keys() - self.parameters.keys():
             raise WiringError(
                 f"{self.name}() has no parameter {sorted(unknown)[0]}; it takes {', '.join(self.parameters)} {where}."
             )
         for name, parameter in self.parameters.items():
-            if name not in given:
+            if name not in arguments:
                 if parameter.default is parameter.empty:
-                    raise WiringError(f"{self.name}() lacks {name}: {_words(self.hints[name])} {where}.")
-                given[name] = parameter.default
+                    raise WiringError(f"{self.name}() lacks {name}: {_types(self.hints[name])} {where}.")
+                arguments[name] = parameter.default
             if self.is_input(name):
-                self._check_input(name, given[name], where)
-            elif isinstance(given[name], Node):
+                self._check_input(name, arguments[name], where)
+            elif isinstance(arguments[name], Node):
                 raise WiringError(
-                    f"{self.name}({name}=...) is a setting, but {given[name].name}() makes an artifact {where}."
+                    f"{self.name}({name}=...) is a setting, but {arguments[name].name}() makes an artifact {where}."
                 )
-        inputs = {name: given[name] for name in self.parameters if self.is_input(name)}
-        settings = {name: given[name] for name in self.parameters if not self.is_input(name)}
+        inputs = {name: arguments[name] for name in self.parameters if self.is_input(name)}
+        settings = {name: arguments[name] for name in self.parameters if not self.is_input(name)}
         return Node(self, inputs, settings)
 
     def _check_input(self, name: str, value: Any, where: str) -> None:
-        wanted = _alternatives(self.hints[name])
+        expected = _alternatives(self.hints[name])
         if not isinstance(value, Node):
             raise WiringError(
-                f"{self.name}({name}=...) takes {_words(self.hints[name])}, but got {type(value).__name__} {where}."
+                f"{self.name}({name}=...) takes {_types(self.hints[name])}, but got {type(value).__name__} {where}."
             )
-        if not issubclass(value.component.output, tuple(wanted)):
+        if not issubclass(value.component.output, tuple(expected)):
             made = value.component.output.__name__
             raise WiringError(
-                f"{self.name}({name}=...) takes {_words(self.hints[name])}, but {value.name}() makes {made} {where}."
+                f"{self.name}({name}=...) takes {_types(self.hints[name])}, but {value.name}() makes {made} {where}."
             )
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Beam pickles what it runs: a decorated module-level function is pickled by its name.
-        return _named, (self.function.__module__, self.function.__qualname__)
+        # Beam pickles the functions that it runs: a decorated module-level function is pickled by name.
+        return _import_component, (self.function.__module__, self.function.__qualname__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,18 +176,18 @@ class Node:
 
     @property
     def stages(self) -> list[str]:
-        """The names of the stages; resolvers are not stages."""
+        """The names of the stages, without resolvers."""
         return [each.name for each in self.walk() if each.component.kind != "resolver"]
 
     @property
     def needs(self) -> list[str]:
-        """The stages just before this one, through resolvers."""
+        """The stages that directly precede this one. Resolvers are skipped."""
         names: dict[str, None] = {}
         for each in self.inputs.values():
             names |= dict.fromkeys(each.needs if each.component.kind == "resolver" else [each.name])
         return list(names)
 
-    def upto(self, stage: str) -> "Node":
+    def up_to(self, stage: str) -> "Node":
         """The part of the line that ends with `stage`.
 
         Raises:
@@ -207,17 +209,17 @@ def component(
 def component(
     function: Any = None, /, *, kind: Kind = "cached", ahead: Any = None, completes: str | None = None
 ) -> Any:
-    """Makes a stage of a typed function. `kind` states when it runs:
+    """Makes a stage from a typed function. `kind` states when it runs:
 
-    cached: when no complete artifact has its key. always: every time, and the store keeps nothing.
-    resolver: while planning, cheaply; it looks up an existing artifact, or None.
+    cached: if the store has no complete artifact with its key. always: every time, without storing an artifact.
+    resolver: during planning; looks up an existing artifact, or None. Must be cheap.
     """
     if function is None:
         return functools.partial(component, kind=kind, ahead=ahead, completes=completes)
     return Component(function, kind, ahead, completes)
 
 
-def _named(module: str, name: str) -> Any:
+def _import_component(module: str, name: str) -> Any:
     return getattr(importlib.import_module(module), name)
 
 
@@ -227,5 +229,5 @@ def _alternatives(hint: Any) -> list[Any]:
     return [hint]
 
 
-def _words(hint: Any) -> str:
+def _types(hint: Any) -> str:
     return " or ".join(getattr(each, "__name__", str(each)) for each in _alternatives(hint))

@@ -1,8 +1,8 @@
-"""The definitions of a module, read from its source: what each contains, without texts for people, and what it uses.
+"""The definitions of a module, read from its source: a digest of each, without user-facing texts, and what it uses.
 
 module = read("components.train")
 module.bindings["train"][0].digest     # of the function's syntax tree
-module.bindings["train"][0].uses       # the names, imports and module names in its text
+module.bindings["train"][0].uses       # its names, imports and names of modules
 """
 
 import ast
@@ -31,7 +31,7 @@ class Statement:
 
 @dataclass(frozen=True)
 class Module:
-    """A module's statements by the names that they bind, its imports, and the statements that importing it executes."""
+    """A module: statements by the names that they bind, its imports, and the statements that an import executes."""
 
     bindings: dict[str, list[Statement]]
     imports: Uses
@@ -57,7 +57,7 @@ def location(module: str) -> Path | None:
 
 @functools.cache
 def submodules(package: str) -> tuple[str, ...]:
-    """The modules directly in a package; () for a module or what is none."""
+    """The modules directly in a package. Empty if it is not a package."""
     init = location(package)
     if init is None or init.name != "__init__.py":
         return ()
@@ -67,14 +67,14 @@ def submodules(package: str) -> tuple[str, ...]:
 
 
 def is_project(module: str) -> bool:
-    """True for source code of gateline and of the user, False for installed libraries and the standard library."""
+    """True for source code of gateline or the user, False for installed libraries and the standard library."""
     top = module.partition(".")[0]
     return top in ("components", "schemas", "pipeline") or (bool(_folders(top)) and not _is_library(top))
 
 
 @functools.cache
 def _folders(top: str) -> tuple[Path, ...]:
-    """The folders of a top-level package; for a module, a path whose name is the module's."""
+    """The folders of a top-level package. For a module, its path without the suffix."""
     try:
         spec = importlib.util.find_spec(top)
     except (ImportError, ValueError):
@@ -95,7 +95,11 @@ def _is_library(top: str) -> bool:
 
 @functools.cache
 def read(module: str) -> Module:
-    """A module's definitions."""
+    """The definitions of a module.
+
+    Raises:
+        ModuleNotFoundError: the module has no source file.
+    """
     path = location(module)
     if path is None:
         raise ModuleNotFoundError(f"no source of {module}")

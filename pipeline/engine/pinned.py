@@ -1,13 +1,13 @@
 """Pinned inputs: results of resolvers that several partial runs share under one name.
 
-The tasks of an orchestrated run, each in its own process, use the same spans and the same served version. An approval
-pushes the evaluated model, even if the configuration was edited since.
+The tasks of an orchestrated run are separate processes and use the same spans and the same served version. An approval
+pushes the evaluated model, even if the configuration was edited in the meantime.
 
 pinned = PinnedInputs(root, "scheduled__2026-11-22")
 pinned.pin(node, inputs, artifact)
 pinned.find(node, inputs)                # (artifact,), or () if nothing is pinned
-pinned.pin_all(node, made)
-pinned.made("train")                     # the key of the artifact that this stage made, or None
+pinned.pin_all(node, artifacts)
+pinned.key("train")                      # the key of the artifact that this stage made, or None
 """
 
 import hashlib
@@ -31,7 +31,7 @@ def by_run(number: int) -> str:
 
 @dataclass(frozen=True)
 class PinnedInputs:
-    """The results of resolvers under one name, each for its inputs, and the keys of what stages made.
+    """The results of resolvers under one name, by their inputs, and the keys of the artifacts of stages.
 
     File: `ROOT/held/<digest of the name>.json`.
     """
@@ -45,32 +45,33 @@ class PinnedInputs:
 
     def find(self, node: Node, inputs: Inputs) -> tuple[Artifact | None] | tuple[()]:
         """The pinned result: an artifact or None, in a tuple. An empty tuple if nothing is pinned."""
-        kept = self._read("kept")
-        if (question := _question(node, inputs)) not in kept:
+        results = self._read("kept")
+        if (query := _query(node, inputs)) not in results:
             return ()
-        return (_adapter(node).validate_python(kept[question]),)
+        return (_adapter(node).validate_python(results[query]),)
 
     def pin(self, node: Node, inputs: Inputs, artifact: Artifact | None) -> None:
-        kept = self._read("kept")
-        if (question := _question(node, inputs)) not in kept:
-            self._write(kept | {question: _adapter(node).dump_python(artifact, mode="json")}, self._read("made"))
+        """Pins the result of a resolver, unless one is pinned for these inputs."""
+        results = self._read("kept")
+        if (query := _query(node, inputs)) not in results:
+            self._write(results | {query: _adapter(node).dump_python(artifact, mode="json")}, self._read("made"))
 
-    def pin_all(self, node: Node, made: Inputs) -> None:
-        """Pins every resolver's result and the key of every stage's artifact. `made`: all artifacts of the run."""
+    def pin_all(self, node: Node, artifacts: Inputs) -> None:
+        """Pins every resolver's result and the key of every stage's artifact. `artifacts`: all of the run, by stage."""
         for each in node.walk():
-            if each.component.kind == "resolver" and each.name in made:
-                self.pin(each, {name: made[n.name] for name, n in each.inputs.items()}, made[each.name])
-        cached = {each.name: made.get(each.name) for each in node.walk() if each.component.kind == "cached"}
+            if each.component.kind == "resolver" and each.name in artifacts:
+                self.pin(each, {name: artifacts[n.name] for name, n in each.inputs.items()}, artifacts[each.name])
+        cached = {each.name: artifacts.get(each.name) for each in node.walk() if each.component.kind == "cached"}
         self._write(self._read("kept"), {name: artifact.path.name for name, artifact in cached.items() if artifact})
 
-    def made(self, stage: str) -> str | None:
+    def key(self, stage: str) -> str | None:
         """The key of the artifact that the stage made, or None."""
         key: str | None = self._read("made").get(stage)
         return key
 
-    def _read(self, what: str) -> dict[str, Any]:
+    def _read(self, section: str) -> dict[str, Any]:
         try:
-            content: dict[str, Any] = json.loads(self.path.read_text(encoding="utf-8")).get(what, {})
+            content: dict[str, Any] = json.loads(self.path.read_text(encoding="utf-8")).get(section, {})
         except FileNotFoundError:
             return {}
         except (ValueError, AttributeError):
@@ -78,12 +79,12 @@ class PinnedInputs:
             raise StoreError(cause, "Remove it; the inputs are then looked up again.") from None
         return content
 
-    def _write(self, kept: dict[str, Any], made: dict[str, str]) -> None:
+    def _write(self, results: dict[str, Any], keys: dict[str, str]) -> None:
         self.path.parent.mkdir(exist_ok=True)
-        files.write_json(self.path, {"name": self.name, "kept": kept, "made": made})
+        files.write_json(self.path, {"name": self.name, "kept": results, "made": keys})
 
 
-def _question(node: Node, inputs: Inputs) -> str:
+def _query(node: Node, inputs: Inputs) -> str:
     return " ".join(
         [node.name, *(f"{name}={artifact.digest if artifact else ''}" for name, artifact in inputs.items())]
     )

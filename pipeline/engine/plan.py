@@ -1,4 +1,4 @@
-"""Plans a run: decides for each stage, in order, whether it is reused or runs, and why.
+"""Plans a run: decides for each stage, in order, whether it runs or its artifact is reused, and why.
 
 plan = Planner(store, Rerun(force={"train"})).plan(line(config))
 [(step.name, step.action, step.why) for step in plan]
@@ -20,11 +20,11 @@ Action = Literal["reuse", "run", "resolve", "wait", "refused"]
 
 @dataclass(frozen=True)
 class Rerun:
-    """The stages that run even if nothing changed, as the user requested."""
+    """The stages that the user forces to run, even if nothing changed."""
 
-    force: frozenset[str] = frozenset()  # just these stages
-    from_stage: str | None = None  # this one and all later ones
-    no_cache: bool = False  # all
+    force: frozenset[str] = frozenset()  # only these stages
+    from_stage: str | None = None  # this stage and all later ones
+    no_cache: bool = False  # all stages
 
     def reason(self, node: Node) -> str | None:
         if self.no_cache:
@@ -38,7 +38,7 @@ class Rerun:
 
 @dataclass(frozen=True)
 class Step:
-    """A stage and what to do with it. `wait`: decided once its inputs are made."""
+    """A stage and its planned action. `wait`: decided when its inputs exist."""
 
     node: Node
     action: Action
@@ -54,7 +54,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Planner:
-    """Decides what to do with each stage, given a store."""
+    """Decides the action of each stage, for one store."""
 
     store: Store
     again: Rerun
@@ -95,29 +95,29 @@ class Planner:
         return list(steps.values())
 
     def decide(self, node: Node, inputs: dict[str, Artifact | None]) -> Step:
-        """What to do with one stage whose inputs exist.
+        """The action of one stage whose inputs exist.
 
         Raises:
-            ConfigurationError: it would have to run, but only another one may.
+            ConfigurationError: the stage would have to run, but `only` names another one.
         """
-        if refusal := next(filter(None, map(refused, inputs.values())), None):
+        if refusal := next(filter(None, map(refusal_of, inputs.values())), None):
             return Step(node, "refused", refusal.cause, refusal=refusal)
         if node.component.kind == "resolver":
             return self._look_up(node, inputs)
-        given = self.only not in (None, node.name)  # its artifact must exist
-        if given and (before := self._made_before(node)):
-            return before
+        must_exist = self.only not in (None, node.name)
+        if must_exist and (pinned := self._pinned_step(node)):
+            return pinned
         key = CacheKey.of(node, inputs)
         if node.component.kind == "always":
             return Step(node, "run", "runs every time", key)
-        return self._decide_cached(node, key, given=given)
+        return self._decide_cached(node, key, must_exist=must_exist)
 
-    def _decide_cached(self, node: Node, key: CacheKey, *, given: bool) -> Step:
-        if not given and (forced := self.again.reason(node)) is not None:
+    def _decide_cached(self, node: Node, key: CacheKey, *, must_exist: bool) -> Step:
+        if not must_exist and (forced := self.again.reason(node)) is not None:
             return Step(node, "run", forced, key)
         if artifact := self.store.find(node.name, key.digest, node.component.output):
             return Step(node, "reuse", "nothing changed", key, artifact)
-        if given:
+        if must_exist:
             cause = f"{self.only} needs {node.name}, which the store does not have ({self._why(key)})"
             raise ConfigurationError(
                 cause, f"Run python -m pipeline run --only {node.name} with the same other options first."
@@ -125,30 +125,30 @@ class Planner:
         return Step(node, "run", self._why(key), key)
 
     def _look_up(self, node: Node, inputs: dict[str, Artifact | None]) -> Step:
-        kept = self.pinned.find(node, inputs) if self.pinned else ()
-        if kept:
-            return Step(node, "resolve", "looked up before", artifact=kept[0])
+        pinned = self.pinned.find(node, inputs) if self.pinned else ()
+        if pinned:
+            return Step(node, "resolve", "pinned", artifact=pinned[0])
         return Step(node, "resolve", "looked up", artifact=resolve(node, inputs))
 
-    def _made_before(self, node: Node) -> Step | None:
-        """The pinned artifact of this stage, if it still exists."""
-        key = self.pinned.made(node.name) if self.pinned else None
+    def _pinned_step(self, node: Node) -> Step | None:
+        """Reuses the pinned artifact of this stage, if it still exists."""
+        key = self.pinned.key(node.name) if self.pinned else None
         artifact = self.store.find(node.name, key, node.component.output) if key else None
         if key is None or artifact is None:
             return None
         manifest = self.store.manifest(node.name, key) or {}
-        return Step(node, "reuse", "made before", CacheKey(node.name, manifest["recipe"]), artifact)
+        return Step(node, "reuse", "pinned", CacheKey(node.name, manifest["recipe"]), artifact)
 
     def _why(self, key: CacheKey) -> str:
-        """What changed since the most similar stored artifact of this stage."""
+        """The differences from the most similar stored artifact of this stage."""
         if self.store.path(key.stage, key.digest).exists():
             return "its artifact was incomplete"
-        known = [key.differences(m["recipe"]) for m in self.store.manifests(key.stage)]
-        if not known:
+        differences = [key.differences(m["recipe"]) for m in self.store.manifests(key.stage)]
+        if not differences:
             return "first time"
-        nearest = min(reversed(known), key=len)
-        more = len(nearest) - 2
-        return "; ".join(nearest[:2]) + (f" and {more} more" if more > 0 else "")
+        closest = min(reversed(differences), key=len)
+        more = len(closest) - 2
+        return "; ".join(closest[:2]) + (f" and {more} more" if more > 0 else "")
 
 
 def resolve(node: Node, inputs: dict[str, Artifact | None]) -> Artifact | None:
@@ -157,8 +157,8 @@ def resolve(node: Node, inputs: dict[str, Artifact | None]) -> Artifact | None:
     return function(**inputs, **node.settings)
 
 
-def refused(artifact: Artifact | None) -> GatelineError | None:
-    """The error of a gate that refused; otherwise None."""
+def refusal_of(artifact: Artifact | None) -> GatelineError | None:
+    """The error of a gate that refused, else None."""
     if isinstance(artifact, Gate) and not artifact.passed:
         return artifact.refusal("\n         ".join(artifact.reasons), artifact.remedy)
     return None

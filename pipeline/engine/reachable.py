@@ -1,4 +1,4 @@
-"""The code that a function can reach: its own definition, what that uses, and so on across modules.
+"""The code that a function can reach: its definition, what that uses, and so on across modules.
 
 code, libraries = reachable(("components.train", "train"))
 code       # {"components._training.batches": "3f9a...", ...}: a digest of the reached definitions of each module
@@ -17,18 +17,18 @@ from pipeline.engine.definitions import Module, Statement, is_project, location,
 from pipeline.engine.syntax import Uses
 
 Target = tuple[str, str]  # a module and a name in it; "" for the statements that importing it executes, "*" for all
-_ENGINE = ("pipeline.engine", "pipeline.lineage", "pipeline.store", "gateline")  # call stages and shape no result
+_ENGINE = ("pipeline.engine", "pipeline.lineage", "pipeline.store", "gateline")  # call stages but do not change results
 
 
 @functools.cache
 def reachable(*targets: Target) -> tuple[dict[str, str], frozenset[str]]:
     """(digest by module, top-level names of imported libraries) of all that the targets can reach."""
-    waiting = list(targets)
+    pending = list(targets)
     done: set[Target] = set()
     reached: dict[str, set[str]] = {}
     libraries: set[str] = set()
-    while waiting:
-        target = waiting.pop()
+    while pending:
+        target = pending.pop()
         if target in done:
             continue
         done.add(target)
@@ -37,12 +37,12 @@ def reachable(*targets: Target) -> tuple[dict[str, str], frozenset[str]]:
         elif not target[0].startswith(_ENGINE) and location(target[0]):
             for statement in _statements(*target):
                 reached.setdefault(target[0], set()).add(statement.digest)
-            waiting += _following(*target)
+            pending += _successors(*target)
     code = {
         name: hashlib.sha256("\n".join(sorted(digests)).encode()).hexdigest()[:16] for name, digests in reached.items()
     }
-    ours = {name for name in libraries if name in sys.stdlib_module_names}
-    return dict(sorted(code.items())), frozenset(libraries - ours)
+    stdlib = {name for name in libraries if name in sys.stdlib_module_names}
+    return dict(sorted(code.items())), frozenset(libraries - stdlib)
 
 
 def _statements(module: str, name: str) -> list[Statement]:
@@ -53,25 +53,25 @@ def _statements(module: str, name: str) -> list[Statement]:
 
 
 @functools.cache
-def _following(module: str, name: str) -> tuple[Target, ...]:
-    """What follows from reaching a target."""
+def _successors(module: str, name: str) -> tuple[Target, ...]:
+    """The targets that a target reaches directly."""
     source = read(module)
-    following = [*_imported(module, source)] if name == "" else [(module, "")]
+    successors = [*_targets_imported(module, source)] if name == "" else [(module, "")]
     if name == "*":
-        following += [target for imported in source.imports.imports.values() for target in _resolved(*imported, ())]
+        successors += [target for imported in source.imports.imports.values() for target in _resolve(*imported, ())]
     if name in source.imports.imports:
-        following += _resolved(*source.imports.imports[name], ())
+        successors += _resolve(*source.imports.imports[name], ())
     elif name not in ("", "*") and name not in source.bindings:
-        following += [(star, "*") for star in source.imports.stars]
-        following += [(f"{module}.{name}", "*")] if location(f"{module}.{name}") else []
-        following += [(module, "*")] if "__getattr__" in source.bindings else []
+        successors += [(star, "*") for star in source.imports.stars]
+        successors += [(f"{module}.{name}", "*")] if location(f"{module}.{name}") else []
+        successors += [(module, "*")] if "__getattr__" in source.bindings else []
     for statement in _statements(module, name):
-        following += _used(statement.uses, module, source)
-    return tuple(following)
+        successors += _targets_used(statement.uses, module, source)
+    return tuple(successors)
 
 
-def _imported(module: str, source: Module) -> Iterator[Target]:
-    """What importing a module executes: its packages, the modules that it imports, and libraries that no name uses."""
+def _targets_imported(module: str, source: Module) -> Iterator[Target]:
+    """The targets that importing a module executes: its packages, imported modules, and libraries that no name uses."""
     if package := module.rpartition(".")[0]:
         yield (package, "")
     yield from ((imported, "") for imported in source.imports.modules if is_project(imported))
@@ -86,12 +86,12 @@ def _imported(module: str, source: Module) -> Iterator[Target]:
     yield from ((star, "*" if is_project(star) else "") for star in source.imports.stars)
 
 
-def _used(uses: Uses, module: str, source: Module) -> Iterator[Target]:
-    """The targets of a statement in `module`."""
+def _targets_used(uses: Uses, module: str, source: Module) -> Iterator[Target]:
+    """The targets that a statement in `module` uses."""
     for chain in uses.chains:
         root, *attributes = chain
         if imported := uses.imports.get(root) or source.imports.imports.get(root):
-            yield from _resolved(*imported, tuple(attributes))
+            yield from _resolve(*imported, tuple(attributes))
         if root in source.bindings:
             yield (module, root)
     yield from ((star, "*" if is_project(star) else "") for star in uses.stars)
@@ -102,8 +102,8 @@ def _used(uses: Uses, module: str, source: Module) -> Iterator[Target]:
         yield (module, "*")
 
 
-def _resolved(module: str, name: str, attributes: tuple[str, ...]) -> Iterator[Target]:
-    """The definition that an import and the attributes behind it lead to."""
+def _resolve(module: str, name: str, attributes: tuple[str, ...]) -> Iterator[Target]:
+    """The definition that an import with a chain of attributes refers to."""
     if not is_project(module):
         yield (module, "")
         return

@@ -1,4 +1,4 @@
-"""Runs the planned stages: the DAG becomes a Beam pipeline, one step per stage, with its inputs as side inputs.
+"""Runs the planned stages: the DAG becomes a Beam pipeline with one step per stage and its inputs as side inputs.
 
 Beam orchestrates the order in this process. A data-parallel stage opens its own Beam pipeline on the selected
 runner. If only light stages remain, Beam is not imported.
@@ -18,7 +18,7 @@ from etils import epy
 from pipeline.engine import compat
 from pipeline.engine.cache_key import CacheKey
 from pipeline.engine.component import Node
-from pipeline.engine.plan import Planner, Step, refused, resolve
+from pipeline.engine.plan import Planner, Step, refusal_of, resolve
 from pipeline.lineage import Lineage, now
 from pipeline.lineage.states import StageState
 from pipeline.store import Store, facts
@@ -35,7 +35,7 @@ RUNNERS = ("DirectRunner", "PrismRunner", "FlinkRunner", "SparkRunner", "Dataflo
 
 
 class Progress(Protocol):
-    """What is notified of the progress of a run."""
+    """Receives the progress of a run."""
 
     def started(self, stage: str) -> None: ...
     def message(self, stage: str, text: str) -> None: ...
@@ -44,7 +44,7 @@ class Progress(Protocol):
 
 @dataclass(frozen=True)
 class Beam:
-    """Where data-parallel stages run."""
+    """The Beam runner of data-parallel stages, and its arguments."""
 
     runner: str = "DirectRunner"
     arguments: tuple[str, ...] = ()
@@ -53,13 +53,13 @@ class Beam:
         compat.cache_signatures()
         if self.runner == "DirectRunner":
             # In this process and thread: Beam's threads use gRPC, which is slower here, and hide errors.
-            own = ["--direct_num_workers=1", "--direct_running_mode=in_memory"]
-            return beam.Pipeline(compat.in_process_runner(), options=self._options(own))
+            defaults = ["--direct_num_workers=1", "--direct_running_mode=in_memory"]
+            return beam.Pipeline(compat.in_process_runner(), options=self._options(defaults))
         return beam.Pipeline(self.runner, options=self._options([]))
 
-    def _options(self, own: list[str]) -> "pipeline_options.PipelineOptions":
+    def _options(self, defaults: list[str]) -> "pipeline_options.PipelineOptions":
         try:
-            return pipeline_options.PipelineOptions([*own, *self.arguments])
+            return pipeline_options.PipelineOptions([*defaults, *self.arguments])
         except SystemExit:  # raised by argparse
             raise ConfigurationError(
                 f"Beam refuses {' '.join(self.arguments)}", "Check the values of --beam-arg."
@@ -68,7 +68,7 @@ class Beam:
 
 @dataclass
 class _StageRun:
-    """What a stage gets as `run`: an implementation of `pipeline.engine.component.Run`."""
+    """The `run` argument of a stage: implements `pipeline.engine.component.StageRun`."""
 
     out: Path
     scratch: Path
@@ -89,7 +89,7 @@ class _StageRun:
 
 @dataclass
 class Execution:
-    """One run of the line: makes artifacts, and records each stage in the lineage."""
+    """Executes one run of the line, and records each stage in the lineage."""
 
     number: int
     node: Node
@@ -98,16 +98,16 @@ class Execution:
     lineage: Lineage
     beam_on: Beam
     progress: Progress
-    made: dict[str, Artifact | None] = field(default_factory=dict)
+    artifacts: dict[str, Artifact | None] = field(default_factory=dict)
     failure: BaseException | None = None
     token: str = field(default_factory=lambda: uuid.uuid4().hex)
     _origins: dict[str, dict[str, Any]] = field(default_factory=dict)
     _ahead: dict[str, Any] = field(default_factory=dict)
-    _sound: set[Path] = field(default_factory=set)  # artifacts that this run has made or verified
+    _verified: set[Path] = field(default_factory=set)  # artifacts that this run made or verified
     _handles: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
 
     def run(self, steps: list[Step]) -> Artifact | None:
-        """The last stage's artifact.
+        """Runs all steps. Returns the last stage's artifact.
 
         Raises:
             GatelineError: a gate refused, or a stage failed with a known cause. Finished stages stay in the store.
@@ -118,10 +118,10 @@ class Execution:
             else:
                 for step in steps:
                     self.make(step.node)
-        made = self.made[self.node.name]
-        if refusal := refused(made):  # the run ends with a gate, so no later stage raises the refusal
+        last = self.artifacts[self.node.name]
+        if refusal := refusal_of(last):  # the run ends with a gate, so no later stage raises the refusal
             raise refusal
-        return made
+        return last
 
     def _run_on_beam(self, steps: list[Step]) -> None:
         compat.cache_signatures()
@@ -141,9 +141,9 @@ class Execution:
             del _executions[self.token]
 
     def make(self, node: Node) -> Artifact | None:
-        """A node's artifact, reused or made now."""
+        """Reuses or makes the artifact of a node, and returns it."""
         started = time.monotonic()
-        inputs = {name: self.made[n.name] for name, n in node.inputs.items()}
+        inputs = {name: self.artifacts[n.name] for name, n in node.inputs.items()}
         step = self.planner.decide(node, inputs)
         if step.refusal is not None:
             raise step.refusal
@@ -151,14 +151,14 @@ class Execution:
         if step.action == "run":
             self.progress.started(node.name)
             try:
-                artifact = self._perform(step, inputs)
+                artifact = self._run_stage(step, inputs)
             except BaseException as error:
                 why = (str(error) or type(error).__name__).split("\n")[0]
-                with contextlib.suppress(GatelineError):  # the user must see the first failure
+                with contextlib.suppress(GatelineError):  # the first failure must not be hidden
                     self._record(step, StageState.FAILED, time.monotonic() - started, None, why)
                 raise
-        self.made[node.name] = artifact
-        self._remember(step, artifact)
+        self.artifacts[node.name] = artifact
+        self._set_origin(step, artifact)
         if step.action == "resolve":
             if self.planner.pinned:
                 self.planner.pinned.pin(node, inputs, artifact)
@@ -167,14 +167,14 @@ class Execution:
             self._record(step, state, time.monotonic() - started, artifact, step.why)
         return artifact
 
-    def _perform(self, step: Step, inputs: dict[str, Artifact | None]) -> Artifact:
+    def _run_stage(self, step: Step, inputs: dict[str, Artifact | None]) -> Artifact:
         if (key := step.key) is None:
             raise ValueError(f"stage {step.name} has no cache key")
         parts = key.parts
-        for name, given in inputs.items():
-            if given and step.node.inputs[name].component.kind == "cached" and given.path not in self._sound:
-                self.store.check(step.node.inputs[name].name, given)  # checked before hours of work on damaged data
-                self._sound.add(given.path)
+        for name, source in inputs.items():
+            if source and step.node.inputs[name].component.kind == "cached" and source.path not in self._verified:
+                self.store.check(step.node.inputs[name].name, source)  # detects damage before hours of work
+                self._verified.add(source.path)
         self._start_ahead(step.node)
         written = files.full_disk_explained(self.store.root, f"stage {step.name} cannot write to")
         with written, self.store.staging(step.name, key.digest) as out:
@@ -184,7 +184,7 @@ class Execution:
                 lineage={"run": self.number, "stages": self._upstream(step.node)},
                 beam_on=self.beam_on,
                 ahead=self._ahead.get(step.name),
-                earlier=lambda: self.store.alike(step.name, parts, step.node.component.output),
+                earlier=lambda: self.store.similar(step.name, parts, step.node.component.output),
                 _say=lambda text: self.progress.message(step.name, text),
             )
             artifact: Artifact = step.node.component.function(**inputs, **step.node.settings, run=run)
@@ -194,20 +194,20 @@ class Execution:
             if (completed := self._completed(step, inputs)) and completed.digest != key.digest:
                 files.remove(run.scratch)
                 key = completed
-            made = self.store.commit(artifact, step.name, key.digest, key.parts, now())
-            self._sound.add(made.path)
-            return made
+            committed = self.store.commit(artifact, step.name, key.digest, key.parts, now())
+            self._verified.add(committed.path)
+            return committed
 
     def _completed(self, step: Step, inputs: dict[str, Artifact | None]) -> CacheKey | None:
-        """The key with the input that the stage completed: ingest prepares the data that it reads."""
+        """The key with the input that the stage completed. For example, ingest prepares the dataset that it reads."""
         if (name := step.node.component.completes) is None:
             return None
         source = step.node.inputs[name]
-        given = {each: self.made[node.name] for each, node in source.inputs.items()}
-        return CacheKey.of(step.node, inputs | {name: resolve(source, given)})
+        upstream = {each: self.artifacts[node.name] for each, node in source.inputs.items()}
+        return CacheKey.of(step.node, inputs | {name: resolve(source, upstream)})
 
     def _start_ahead(self, node: Node) -> None:
-        """Starts processes of later stages while one of their inputs is being made."""
+        """Starts processes of later stages while one of their inputs is computed."""
         for later in self.node.walk():
             if later.component.ahead and later.name not in self._ahead and node in later.inputs.values():
                 self._ahead[later.name] = self._handles.enter_context(later.component.ahead())
@@ -215,7 +215,7 @@ class Execution:
     def _upstream(self, node: Node) -> dict[str, dict[str, Any]]:
         return {n.name: self._origins[n.name] for n in node.walk() if n is not node}
 
-    def _remember(self, step: Step, artifact: Artifact | None) -> None:
+    def _set_origin(self, step: Step, artifact: Artifact | None) -> None:
         key: CacheKey | None = step.key
         self._origins[step.name] = {
             "key": _stored_at(step, artifact),
@@ -233,13 +233,13 @@ class Execution:
 
 
 def _stored_at(step: Step, artifact: Artifact | None) -> str | None:
-    """The key of the artifact in the store. A stage that completed its input has another one than was planned."""
+    """The key of the artifact in the store. It differs from the planned key if the stage completed its input."""
     if artifact and step.key and step.node.component.kind == "cached":
         return artifact.path.name
     return step.key.digest if step.key else None
 
 
-# Beam pickles what it runs, and an execution cannot be pickled: its steps, in this process, look it up by token.
+# Beam pickles the steps, and an execution cannot be pickled: the steps, in this process, look it up by token.
 _executions: dict[str, Execution] = {}
 
 
@@ -254,8 +254,12 @@ def _make(step: tuple[str, str], **_inputs: Any) -> Artifact | None:
         raise
 
 
-def checked(runner: str, arguments: list[str]) -> Beam:
-    """The selected runner, checked before anything runs."""
+def validated_beam(runner: str, arguments: list[str]) -> Beam:
+    """The selected runner, validated before anything runs.
+
+    Raises:
+        ConfigurationError: Beam has no such runner, or an argument is not of the form --name=value.
+    """
     if runner not in RUNNERS and "." not in runner:
         close = difflib.get_close_matches(runner, RUNNERS, 1)
         hint = f"Did you mean {close[0]}?" if close else f"Name one of {', '.join(RUNNERS)}, or its dotted path."

@@ -1,10 +1,10 @@
-"""The form of a syntax tree that enters a cache key, and what the tree uses.
+"""The form of a syntax tree in a cache key, and the names that the tree uses.
 
 form = Form("components")
 form.of(ast.parse("x = f(1)").body[0])   # nested lists: no comments, no formatting
 form.uses.chains                         # {("x",), ("f",)}
 
-Docstrings, descriptions of settings, and texts of errors and of progress are left out.
+It excludes docstrings, descriptions of settings, and the texts of errors and progress.
 """
 
 import ast
@@ -16,12 +16,12 @@ from typing import Any
 _DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
 _PACKAGE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*\.")  # "own.kinds.", before the name of a module
 _DYNAMIC = {"globals", "locals", "vars", "eval", "exec", "__import__", "import_module"}
-_FOR_PEOPLE = {"description", "title", "examples"}  # arguments of pydantic's Field
+_DOCUMENTATION = {"description", "title", "examples"}  # arguments of pydantic's Field
 
 
 @dataclass
 class Uses:
-    """What a statement refers to."""
+    """The names and modules that a statement refers to."""
 
     chains: set[tuple[str, ...]] = field(default_factory=set)  # ("json", "dumps") for json.dumps; ("x",) for a bare x
     imports: dict[str, tuple[str, str]] = field(
@@ -52,11 +52,11 @@ def add_import(node: ast.Import | ast.ImportFrom, uses: Uses, package: str) -> N
 
 
 class Form:
-    """Turns syntax trees into lists, and collects what they use, in one walk."""
+    """Converts syntax trees to lists, and collects what they use, in one walk."""
 
     def __init__(self, package: str, errors: set[str]) -> None:
         self.package, self.errors, self.uses = package, errors, Uses()
-        self._messages: set[str] | None = None  # in a function: variables that only hold texts for people
+        self._messages: set[str] | None = None  # in a function: variables that only hold user-facing texts
         self._special: dict[type[ast.AST], Callable[[Any, bool], Any]] = {
             ast.Constant: self._constant,
             ast.Name: self._name,
@@ -83,7 +83,7 @@ class Form:
         form: list[Any] = [type(node).__name__]
         for name in node._fields:
             value = getattr(node, name, None)
-            # Fields that are empty differ between versions of Python.
+            # The set of empty fields depends on the version of Python.
             if value is not None and value != [] and name != "ctx":
                 form += (name, value) if isinstance(value, str) else (name, self.of(value, message))
         return form
@@ -123,7 +123,7 @@ class Form:
 
     def _call(self, node: ast.Call, message: bool) -> Any:
         name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-        keywords = [each for each in node.keywords if name != "Field" or each.arg not in _FOR_PEOPLE]
+        keywords = [each for each in node.keywords if name != "Field" or each.arg not in _DOCUMENTATION]
         message = message or _is_progress(node)
         return ["Call", self.of(node.func), self.of(node.args, message), self.of(keywords, message)]
 
@@ -169,21 +169,21 @@ def _is_progress(node: ast.AST) -> bool:
 
 
 class _Reads(dict[str, set[Any]]):
-    """Where a function reads each variable: in a message (True), elsewhere (False), or in an assignment to others."""
+    """Where a function reads each variable: True in a message, names in an assignment to them, False elsewhere."""
 
     def __init__(self, function: ast.AST) -> None:
         super().__init__()
-        self.assigned: set[str] = set()  # by plain assignments
-        self.otherwise: set[str] = set()  # bound in another manner, or not local
+        self.assigned: set[str] = set()  # bound by plain assignments
+        self.not_plain: set[str] = set()  # bound in another way, or not local
         self._visit(function, False)
 
     def messages(self) -> set[str]:
         """The variables that are read only where an error is raised or progress is reported: they hold messages."""
-        names = {name for name in self.assigned - self.otherwise if False not in self.get(name, ())}
-        while wrong := {
+        names = {name for name in self.assigned - self.not_plain if False not in self.get(name, ())}
+        while rejected := {
             name for name in names for where in self.get(name, ()) if where is not True and not where <= names
         }:
-            names -= wrong
+            names -= rejected
         return names
 
     def _visit(self, node: Any, where: Any) -> None:
@@ -192,7 +192,7 @@ class _Reads(dict[str, set[Any]]):
             if type(node.ctx) is ast.Load:
                 self.setdefault(node.id, set()).add(where)
             else:
-                self.otherwise.add(node.id)
+                self.not_plain.add(node.id)
             return
         if kind is ast.Assign and all(type(target) is ast.Name for target in node.targets):
             targets = frozenset(target.id for target in node.targets)
@@ -200,9 +200,9 @@ class _Reads(dict[str, set[Any]]):
             self._visit(node.value, where or targets)
             return
         if kind is ast.Global or kind is ast.Nonlocal:
-            self.otherwise.update(node.names)
+            self.not_plain.update(node.names)
         elif kind is ast.arg:
-            self.otherwise.add(node.arg)
+            self.not_plain.add(node.arg)
         elif kind is ast.Raise or (kind is ast.Call and _is_progress(node)):
             where = True
         for name in node._fields:

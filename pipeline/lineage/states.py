@@ -4,14 +4,14 @@ import enum
 
 
 class RunState(enum.StrEnum):
-    """State of a run. All but `RUNNING` are final, and `WAITING` ends with a decision."""
+    """State of a run. All are final except `RUNNING` and `WAITING`, which ends with a decision."""
 
     RUNNING = "running"
     PUSHED = "pushed"  # a new version is served
     UNCHANGED = "unchanged"  # the same model was already served
     WAITING = "waiting"  # for manual approval
-    APPROVED = "approved"  # it waited, and was approved; another run pushed the model
-    PARTIAL = "partial"  # ended with the stage named by --until or --only
+    APPROVED = "approved"  # after `WAITING`; another run pushed the model
+    PARTIAL = "partial"  # ended with the stage of --until or --only
     TUNED = "tuned"
     DRAFTED = "drafted"
     REFUSED = "refused"  # by a gate
@@ -24,7 +24,7 @@ class RunState(enum.StrEnum):
         return self not in (RunState.REFUSED, *UNFINISHED)
 
 
-# Runs that may have left artifacts that they did not record.
+# States of runs that may have left unrecorded artifacts.
 UNFINISHED = (RunState.RUNNING, RunState.FAILED, RunState.INTERRUPTED, RunState.KILLED)
 
 

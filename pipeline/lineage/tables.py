@@ -1,8 +1,8 @@
-"""The tables of the lineage, and the migration of databases of older versions of gateline.
+"""The tables of the lineage, and migrations of databases of older versions of gateline.
 
 prepare(engine)     # creates the tables in an empty database; migrates an older one step by step, in one transaction
 
-A change of the tables is a new step at the end of `_STEPS`, and the same change in the tables above. Steps are final.
+To change a table, change its definition here and append a migration to `_MIGRATIONS`. Never edit a migration.
 """
 
 from collections.abc import Callable
@@ -50,10 +50,10 @@ executions = sql.Table(
 approvals = sql.Table(
     "approvals",
     metadata,
-    sql.Column("run", sql.ForeignKey("runs.run"), primary_key=True),  # the run that waited for it
-    sql.Column("shelf", sql.Text, nullable=False),  # the model directory that the model is for
+    sql.Column("run", sql.ForeignKey("runs.run"), primary_key=True),  # the run that waits
+    sql.Column("shelf", sql.Text, nullable=False),  # the model directory to push to
     sql.Column("model", sql.Text, nullable=False),  # its identity
-    sql.Column("evaluation", sql.Text, nullable=False),  # digest of the evaluation that was shown
+    sql.Column("evaluation", sql.Text, nullable=False),  # digest of the evaluation
     sql.Column("evaluated", sql.Text, nullable=False),
     sql.Column("baseline", sql.Text),  # digest of the served model that it was compared with
     sql.Column("decision", sql.Text),  # approved, rejected; null: no decision yet
@@ -63,11 +63,11 @@ approvals = sql.Table(
     sql.Index("ix_approvals_model", "shelf", "model"),
 )
 
-_stamp = sql.Table("lineage_schema", metadata, sql.Column("version", sql.Integer, nullable=False))
+_schema_version = sql.Table("lineage_schema", metadata, sql.Column("version", sql.Integer, nullable=False))
 
 
 def _from_1(c: sql.Connection) -> None:
-    """Runs record their store, and passwords are removed from recorded commands."""
+    """Adds the store of each run, and removes passwords from recorded commands."""
     c.execute(sql.text("ALTER TABLE runs ADD COLUMN store TEXT DEFAULT '' NOT NULL"))
     c.execute(sql.text("CREATE INDEX ix_runs_store_state ON runs (store, state)"))
     for run, command in c.execute(sql.text("SELECT run, command FROM runs")).all():
@@ -78,9 +78,9 @@ def _from_1(c: sql.Connection) -> None:
 
 
 def _from_2(c: sql.Connection) -> None:
-    """Models may wait for approval."""
-    texts = ("shelf", "model", "evaluation", "evaluated")
-    columns = [f"{name} TEXT NOT NULL" for name in texts] + [
+    """Adds the table of approvals."""
+    required = ("shelf", "model", "evaluation", "evaluated")
+    columns = [f"{name} TEXT NOT NULL" for name in required] + [
         f"{name} TEXT" for name in ("baseline", "decision", "person", "reason", "decided")
     ]
     c.execute(
@@ -91,27 +91,27 @@ def _from_2(c: sql.Connection) -> None:
     c.execute(sql.text("CREATE INDEX ix_approvals_model ON approvals (shelf, model)"))
 
 
-_STEPS: tuple[Callable[[sql.Connection], None], ...] = (_from_1, _from_2)
-VERSION = 1 + len(_STEPS)  # 1 had no table with the version
+_MIGRATIONS: tuple[Callable[[sql.Connection], None], ...] = (_from_1, _from_2)
+VERSION = 1 + len(_MIGRATIONS)  # version 1 had no table for its version
 
 
 def prepare(engine: sql.Engine, *, read_only: bool = False) -> None:
-    """Brings the tables of a database up to date. Other processes wait in the meantime.
+    """Creates or migrates the tables of a database. Other processes wait in the meantime.
 
     Raises:
-        StoreError: it has newer tables, or older ones and is read-only.
-        sqlalchemy.exc.SQLAlchemyError: it cannot be read or written.
+        StoreError: the tables are newer than this version of gateline, or older and the database is read-only.
+        sqlalchemy.exc.SQLAlchemyError: the database cannot be read or written.
     """
     with engine.connect() as c:
-        if _found(c) == VERSION:
+        if _version(c) == VERSION:
             return
     if read_only:
         cause = f"the lineage database {engine.url.render_as_string()} has older tables and is read-only"
-        raise StoreError(without_passwords(cause), "A run by its owner brings them up to date.")
+        raise StoreError(without_passwords(cause), "Let its owner start a run, which migrates them.")
     with engine.execution_options(writing=True).begin() as c:
         if engine.dialect.name == "postgresql":
-            c.execute(sql.text("SELECT pg_advisory_xact_lock(:of_gateline)"), {"of_gateline": 0x6761746C})
-        version = _found(c)
+            c.execute(sql.text("SELECT pg_advisory_xact_lock(:gateline)"), {"gateline": 0x6761746C})
+        version = _version(c)
         if version > VERSION:
             supported = f"this version of gateline supports {VERSION}"
             cause = f"the lineage database {engine.url.render_as_string()} has schema {version}, {supported}"
@@ -119,16 +119,16 @@ def prepare(engine: sql.Engine, *, read_only: bool = False) -> None:
         if version == 0:
             metadata.create_all(c)
         else:
-            _stamp.create(c, checkfirst=True)
-            for step in _STEPS[version - 1 :]:
-                step(c)
-        c.execute(_stamp.delete())
-        c.execute(_stamp.insert().values(version=VERSION))
+            _schema_version.create(c, checkfirst=True)
+            for migration in _MIGRATIONS[version - 1 :]:
+                migration(c)
+        c.execute(_schema_version.delete())
+        c.execute(_schema_version.insert().values(version=VERSION))
 
 
-def _found(c: sql.Connection) -> int:
-    """The version of the tables; 0 where there are none."""
-    there = sql.inspect(c)
-    if there.has_table(_stamp.name):
-        return int(c.execute(sql.select(_stamp.c.version)).scalar_one())
-    return 1 if there.has_table("runs") else 0
+def _version(c: sql.Connection) -> int:
+    """The version of the tables. 0 if there are none."""
+    inspector = sql.inspect(c)
+    if inspector.has_table(_schema_version.name):
+        return int(c.execute(sql.select(_schema_version.c.version)).scalar_one())
+    return 1 if inspector.has_table("runs") else 0

@@ -1,7 +1,7 @@
-"""Delivery: at most once per event and receiver, after the run is recorded, and never the cause of a failed run.
+"""Delivers events: at most once per event and receiver, after the run is recorded. A failed delivery fails no run.
 
-An event is claimed by a file in `ROOT/notices` before it is sent. It is not sent again: a server that accepted it and
-then timed out would get it twice. A new channel gets only events from then on.
+A file in `ROOT/notices` claims an event before it is sent. After a timeout an event is not sent again, because the
+receiver may have accepted it. A new channel gets only later events.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ from pydantic import ValidationError
 
 from pipeline.lineage import Lineage
 from pipeline.notify.channels import Undelivered
-from pipeline.notify.events import happened
+from pipeline.notify.events import events_of
 from pipeline.notify.settings import Notify
 from pipeline.store.recorded import Kinds
 from schemas import files
@@ -45,23 +45,23 @@ def send(
     if not targets:
         return
     try:
-        events, known, earlier = list(happened(lineage, number, kinds)), _known(lineage, number), None
+        events, known, earlier = list(events_of(lineage, number, kinds)), _known_receivers(lineage, number), None
         for target in targets:
             for event in events:
                 if event["event"] not in target.on:
                     continue
-                if target.identity not in known and earlier is None:  # once for each new channel
+                if target.identity not in known and earlier is None:  # computed once, for the first new channel
                     earlier = {
-                        each["id"] for run in lineage.before(number) for each in happened(lineage, run["run"], kinds)
+                        each["id"] for run in lineage.before(number) for each in events_of(lineage, run["run"], kinds)
                     }
                 old = target.identity not in known and event["id"] in (earlier or ())
                 _deliver(target, event, root, pauses, sleep, old=old)
-    except (Exception, KeyboardInterrupt) as error:  # the run is over and its outcome is recorded
+    except (Exception, KeyboardInterrupt) as error:  # the outcome of the run is already recorded
         _warn(root, number, f"notifications were interrupted: {type(error).__name__}: {error}")
 
 
-def _known(lineage: Lineage, number: int) -> set[str]:
-    """The receivers of the last run that recorded its configuration; `schema infer` records none."""
+def _known_receivers(lineage: Lineage, number: int) -> set[str]:
+    """The receivers of the last run with a recorded configuration; `schema infer` records none."""
     config: dict[str, Any] = next((run["config"] for run in lineage.before(number) if run["config"]), {})
     known = set()
     for each in config.get("notify") or []:
@@ -79,29 +79,29 @@ def _deliver(
     *,
     old: bool,
 ) -> None:
-    """Sends one event, unless it was sent or is `old`: it happened before the receiver was configured."""
+    """Claims and sends one event. An `old` event, from before the receiver was configured, is only claimed."""
     key = hashlib.sha256(f"{event['id']}\n{target.identity}".encode()).hexdigest()
-    ledger, channel = root / "notices" / f"{event['event']}-{key[:16]}.json", target.channel
+    record, channel = root / "notices" / f"{event['event']}-{key[:16]}.json", target.channel
     at = datetime.datetime.now(datetime.UTC).isoformat()
     entry = {"id": event["id"], "target": channel.name, "run": event["run"], "at": at}
-    if not _claim(ledger, {**entry, "state": "old" if old else "sending"}) or old:
+    if not _claim(record, {**entry, "state": "old" if old else "sending"}) or old:
         return
     for pause in (*pauses, None):
         try:
             _send(target, event)
-            files.write_json(ledger, {**entry, "state": "sent"})
+            files.write_json(record, {**entry, "state": "sent"})
             return
         except Undelivered as error:
-            if error.again and pause is not None:
+            if error.retryable and pause is not None:
                 sleep(pause)
                 continue
-            files.write_json(ledger, {**entry, "state": "failed", "why": str(error)})
+            files.write_json(record, {**entry, "state": "failed", "why": str(error)})
             _warn(root, event["run"], f"{channel.name} was not notified that {event['text'].splitlines()[0]}: {error}")
             return
 
 
 def _send(target: Notify, event: dict[str, Any]) -> None:
-    """Turns any error into Undelivered."""
+    """Sends an event. Raises every error as Undelivered."""
     try:
         target.channel.send(event)
     except Undelivered:
@@ -113,7 +113,7 @@ def _send(target: Notify, event: dict[str, Any]) -> None:
 
 
 def _claim(path: Path, entry: dict[str, Any]) -> bool:
-    """Claims the event for this process, on disk; whether it succeeded."""
+    """Claims the event for this process, on disk. False if it is already claimed."""
     path.parent.mkdir(exist_ok=True)
     try:
         with path.open("x", encoding="utf-8") as file:

@@ -11,27 +11,27 @@ from schemas.artifacts import Admission, Evaluation, Pushed, Verdict
 from schemas.errors import StoreError
 
 
-def happened(lineage: Lineage, number: int, kinds: Kinds) -> Iterator[dict[str, Any]]:
-    """The events of a run, as JSON values. A candidate that is refused again, or still waits, is the same event.
+def events_of(lineage: Lineage, number: int, kinds: Kinds) -> Iterator[dict[str, Any]]:
+    """The events of a run, as JSON values. A candidate that is refused or waits repeatedly is one event.
 
     `kinds`: the type of artifact that each stage makes.
     """
     run, executions = lineage.recorded(number), lineage.executions(number)
     artifacts = Recorded([row for row in executions if row["digest"]], kinds)
     last = next((row["digest"] for row in reversed(executions)), None)
-    who = f"{run['profile']}, run {number}"
-    about_run = {name: run[name] for name in ("run", "profile", "state", "exit_code", "message", "started", "finished")}
-    this_run = f"{number} {run['started']}"
+    prefix = f"{run['profile']}, run {number}"
+    run_facts = {name: run[name] for name in ("run", "profile", "state", "exit_code", "message", "started", "finished")}
+    run_id = f"{number} {run['started']}"
 
     def event(name: Event, id_: str, text: str, **more: Any) -> dict[str, Any]:
-        return {"event": name, "id": f"{name} {id_}", "text": f"{who}: {text}", **about_run, **more}
+        return {"event": name, "id": f"{name} {id_}", "text": f"{prefix}: {text}", **run_facts, **more}
 
     if run["state"] == RunState.PUSHED:
-        yield event("pushed", this_run, **_pushed(artifacts))
+        yield event("pushed", run_id, **_pushed(artifacts))
     elif run["state"] in (RunState.REFUSED, RunState.WAITING):
-        yield event(run["state"], last or this_run, run["message"] or run["state"])
+        yield event(run["state"], last or run_id, run["message"] or run["state"])
     elif run["state"] in (RunState.FAILED, RunState.KILLED):
-        yield event("failed", this_run, f"{run['state']}: {run['message'] or 'it ended without an error message'}")
+        yield event("failed", run_id, f"{run['state']}: {run['message'] or 'it ended without an error message'}")
     if (verdict := artifacts.last(Verdict)) and (drift := _drift(verdict)):
         yield event("drift", verdict.digest, f"drift: {'; '.join(drift)}", drift=drift)
     if admission := artifacts.last(Admission):
@@ -53,7 +53,7 @@ def _pushed(artifacts: Recorded) -> dict[str, Any]:
 
 
 def _drift(verdict: Verdict) -> list[str]:
-    """Sentences on the drift of train from the served model's train. Empty if the artifact is damaged or deleted."""
+    """Sentences on drift from the served model's training data. Empty if the artifact is damaged or deleted."""
     try:
         anomalies = verdict.anomalies()
     except StoreError:

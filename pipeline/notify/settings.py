@@ -1,4 +1,4 @@
-"""The settings of notifications: events, and one channel for each entry of `notify`.
+"""Settings of notifications: each entry of `notify` has events and one channel.
 
 Notify(on=["refused"], webhook=Webhook(url_env="SLACK_URL")).channel.name  # "webhook $SLACK_URL"
 """
@@ -13,35 +13,35 @@ from schemas.settings.base import Settings
 
 Event = Literal["pushed", "refused", "failed", "waiting", "drift", "quarantined"]
 EVENTS: tuple[Event, ...] = get_args(Event)
-_FIRST = ("webhook", "email", "command")  # the channels of version 0.1: see `Target.identity`
+_CHANNELS_0_1 = ("webhook", "email", "command")  # the channels of version 0.1: see `Target.identity`
 
 
 class Target(Settings):
-    """Events, and the channel that gets them: each event at most once, after it is recorded."""
+    """Events, and the channel that receives them. Each event is sent at most once, after it is recorded."""
 
     on: list[Event] = Field(list(EVENTS), min_length=1, description="the events that are sent")
 
     @model_validator(mode="after")
     def _one_channel(self) -> "Target":
-        if len(self._stated()) != 1:
+        if len(self._configured()) != 1:
             *others, last = kinds()
             raise ValueError(f"state one of {', '.join(others)} and {last}")
         return self
 
     @property
     def channel(self) -> Channel:
-        return next(iter(self._stated().values()))
+        return next(iter(self._configured().values()))
 
     @property
     def identity(self) -> str:
-        """Identifies the receiver, independent of its events. For the channels of 0.1 it is the same text as in 0.1."""
-        ((key, channel),) = self._stated().items()
-        keys = _FIRST if key in _FIRST else (key,)
+        """Identifies the receiver, independent of its events. For channels of 0.1, the same text as in 0.1."""
+        ((key, channel),) = self._configured().items()
+        keys = _CHANNELS_0_1 if key in _CHANNELS_0_1 else (key,)
         return json.dumps(
             {k: _values(channel) if k == key else None for k in keys}, separators=(",", ":"), ensure_ascii=False
         )
 
-    def _stated(self) -> dict[str, Channel]:
+    def _configured(self) -> dict[str, Channel]:
         return {key: channel for key in kinds() if (channel := getattr(self, key)) is not None}
 
 

@@ -1,1 +1,1 @@
-"""The report's pages and the terminal's tables."""
+"""Reports: HTML pages, model cards, and tables in the terminal."""

@@ -1,5 +1,5 @@
-"""Two runs compared: differences of settings and data, differences of metrics beyond noise, and which model is better
-on the same test images.
+"""Comparison of two runs: differences of settings, data and metrics, and a paired comparison of the two models on the
+same test images.
 
 comparison = compare(Store(root), lineage, lineage.run(3), lineage.run(7))
 comparison.paired["words"]    # "0.31 points better than run 3 (...)"
@@ -32,12 +32,12 @@ class RunComparison:
     """Two runs; `old` is the one named first. Each row of a list has `old` and `new`, None where a run has no value."""
 
     runs: tuple[Json, Json]  # run, profile, state, started
-    configuration: list[Json]  # `key`, dotted; only what differs
+    configuration: list[Json]  # `key`, dotted; only differences
     data: list[Json]  # `what`: source, digests of contract and data, counts
-    spans: list[Json]  # `span`, and whether it was trained on; only what differs, the newest first
+    spans: list[Json]  # `span`, and whether it was trained on; only differences, the newest first
     overall: list[Json]  # `figure`
     slices: list[Json]  # `slice`, `difference` (new minus old), `interval`, `beyond_noise`
-    names: tuple[str, ...]  # of the labels, in their order; empty where the contract does not state them
+    names: tuple[str, ...]  # of the labels, in order; empty if the contract states none
     paired: Json | None  # see `paired_comparison`
     refusal: ConfigurationError | None  # why there is no paired comparison
     damaged: list[str]  # files that cannot be read: "metrics.json of run 3"
@@ -48,10 +48,10 @@ class RunComparison:
 
 
 def compare(store: Store, lineage: Lineage, old: Json, new: Json) -> RunComparison:
-    """The comparison of two runs of one store.
+    """Compares two runs of one store.
 
     Raises:
-        ConfigurationError: they are the same run.
+        ConfigurationError: the runs are the same.
     """
     if old["run"] == new["run"]:
         raise ConfigurationError(
@@ -91,14 +91,13 @@ def compare(store: Store, lineage: Lineage, old: Json, new: Json) -> RunComparis
 def newcombe(old: Json, new: Json) -> tuple[float, float]:
     """The 95 % interval of the difference of two accuracies, from their Wilson intervals (Newcombe 1998, method 10).
 
-    It assumes independence. On the same images they are not independent, and the interval is too wide, never too
-    narrow.
+    It assumes independent test images. For the same test images the interval is too wide, never too narrow.
     """
     before, (low, high) = old["accuracy"], old["interval"]
-    after, (lowest, highest) = new["accuracy"], new["interval"]
+    after, (new_low, new_high) = new["accuracy"], new["interval"]
     difference = after - before
-    return difference - math.hypot(after - lowest, high - before), difference + math.hypot(
-        highest - after, before - low
+    return difference - math.hypot(after - new_low, high - before), difference + math.hypot(
+        new_high - after, before - low
     )
 
 
@@ -111,8 +110,8 @@ def _slice(name: str, old: Json, new: Json) -> Json:
         "interval": None,
         "beyond_noise": False,
     }
-    known = all(each["accuracy"] is not None and None not in (each.get("interval") or [None]) for each in (old, new))
-    if not known:
+    complete = all(each["accuracy"] is not None and None not in (each.get("interval") or [None]) for each in (old, new))
+    if not complete:
         return row
     low, high = newcombe(old, new)
     return row | {
@@ -123,7 +122,7 @@ def _slice(name: str, old: Json, new: Json) -> Json:
 
 
 def _metrics(artifacts: RunArtifacts) -> Json:
-    """The candidate's metrics; where they cannot be read, those that the lineage recorded."""
+    """The candidate's metrics. If the file cannot be read, accuracy and loss from the lineage."""
     metrics = (artifacts.read(Evaluation, Evaluation.metrics) or {}).get("candidate", {})
     recorded, mixture = artifacts.last(Evaluation), artifacts.last(Mixture)
     facts = {"accuracy": recorded.accuracy, "loss": recorded.loss} if recorded else {}
@@ -162,7 +161,7 @@ def _dotted(config: Json, prefix: str = "") -> Json:
 
 
 def show(comparison: RunComparison) -> None:
-    """The comparison in the terminal."""
+    """Prints the comparison in the terminal."""
     old, new = comparison.runs
     names = [f"run {run['run']}" for run in (old, new)]
     if comparison.paired:
@@ -194,7 +193,7 @@ def show(comparison: RunComparison) -> None:
     if comparison.damaged:
         terminal.say(Text(f"damaged: {', '.join(comparison.damaged)}", "yellow"))
     if not comparison.configuration:
-        terminal.say(Text("settings do not differ", "dim"))
+        terminal.say(Text("the settings are the same", "dim"))
     if comparison.slices:
         terminal.say(
             Text(f"{len(beyond)} of {len(comparison.slices)} slices differ by more than noise (95 % interval)", "dim")

@@ -1,4 +1,4 @@
-"""Everything that a report shows about a run, gathered from the lineage and from the artifacts in the store.
+"""The contents of a run's report, gathered from the lineage and the artifacts in the store.
 
 facts = gather(store, lineage.run(7), lineage.executions(7))
 facts.verdict                       # "Pushed as version 3: every gate passed."
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 ROW = {"count": 0, "accuracy": None, "interval": None, "loss": None, "brier": None, "ece": None}
-SHOWN = 32  # mistakes that the gallery keeps
+MAX_MISTAKES = 32  # in the gallery
 GALLERY = ("mistakes", "lost", "gained", "samples")
 Json = dict[str, Any]
 
@@ -47,7 +47,7 @@ class Facts:
     run: Json
     stages: list[Json]
     gates: list[GateResult]
-    metrics: Json  # by model: "candidate" and, where there was one, "baseline" and "best"
+    metrics: Json  # by model: "candidate" and, if they exist, "baseline" and "best"
     comparisons: list[Json]
     gallery: dict[str, list[Json]]
     history: list[dict[str, float]]
@@ -56,22 +56,22 @@ class Facts:
     source: str  # dataset and version, without spans
     unreadable: list[tuple[str, str]]  # (file, reason) of each image that was set aside
     counts: dict[str, int]  # records by split
-    splits: dict[str, Json]  # by split: counts of labels, duplicates, images that are also in other splits
+    splits: dict[str, Json]  # by split: counts of labels, of duplicates, and of images that are also in other splits
     spans: list[Json]  # rows of `spans.of`
     serving: Json
     pushed: Json
     served: int | None  # the version that the candidate was compared with
-    names: tuple[str, ...]  # of the labels, in their order; empty where the contract does not state them
+    names: tuple[str, ...]  # of the labels, in order; empty if the contract states none
     versions: dict[str, str]  # of the libraries that the stages import
-    missing: list[str]  # stages whose artifacts are gone from the store, or were made again since
+    missing: list[str]  # stages whose artifacts were deleted from the store or replaced
     damaged: dict[str, list[str]]  # by stage: files that cannot be read
-    problems: dict[str, str]  # by field: why it is empty, where its file is gone or damaged
+    problems: dict[str, str]  # by field: why it is empty, if its file is missing or damaged
     images: "np.ndarray | None" = None  # of the gallery: uint8 [n, height, width, channels]
 
     @property
     def verdict(self) -> str:
         """The outcome of the run and its reason, in one sentence."""
-        version, passed = self.pushed.get("version", "?"), how_passed(self.gates)
+        version, passed = self.pushed.get("version", "?"), passed_summary(self.gates)
         if self.run["state"] == RunState.PUSHED:
             return f"Pushed as version {version}: {passed}."
         if self.run["state"] == RunState.UNCHANGED:
@@ -82,7 +82,7 @@ class Facts:
 
     @property
     def remedy(self) -> str:
-        """The way out that the run's message names."""
+        """The remedy in the run's message. Empty if it has none."""
         *causes, last = (self.run["message"] or "").rstrip().split("\n")
         return last.strip() if causes and last.startswith("  ") and not last.startswith("   ") else ""
 
@@ -100,31 +100,31 @@ class Facts:
         """The span that the fresh images are from."""
         return next((row["span"] for row in self.spans if row["fresh"]), "")
 
-    def absent(self, field: str, otherwise: str) -> str:
-        """Why a field is empty: its file is gone or damaged, or `otherwise`."""
-        return self.problems.get(field, otherwise)
+    def absent(self, field: str, default: str) -> str:
+        """Why a field is empty: its file is missing or damaged, else `default`."""
+        return self.problems.get(field, default)
 
     def named(self, label: int) -> str:
-        """The name of a label; its number, where it has no name."""
+        """The name of a label, or its number if it has no name."""
         return self.names[label] if label < len(self.names) else str(label)
 
     def title(self, slice_: str) -> str:
-        """A slice with the names of its labels."""
+        """The title of a slice, with the names of its labels."""
         return slice_title(slice_, self.names)
 
     @property
     def label_errors(self) -> list[Json]:
-        """Mistakes that evaluate flagged as likely label errors, because the model is so confident."""
+        """Mistakes that evaluate flagged as likely label errors, because of the model's confidence."""
         return [entry for entry in self.gallery["mistakes"] if suspect(entry)]
 
     @property
     def label_errors_counted(self) -> str:
-        """Their number; the gallery keeps 32 mistakes, so there may be more."""
-        return f"{len(self.label_errors)}{' or more' if len(self.gallery['mistakes']) >= SHOWN else ''}"
+        """The number of likely label errors, with "or more" if the gallery is full."""
+        return f"{len(self.label_errors)}{' or more' if len(self.gallery['mistakes']) >= MAX_MISTAKES else ''}"
 
     def as_json(self) -> Json:
-        left_out = ("images", "problems", "validated", "served")
-        values = {each.name: getattr(self, each.name) for each in dataclasses.fields(self) if each.name not in left_out}
+        excluded = ("images", "problems", "validated", "served")
+        values = {each.name: getattr(self, each.name) for each in dataclasses.fields(self) if each.name not in excluded}
         gates = [gate.as_row() for gate in self.gates]
         return {"verdict": self.verdict, **values, "gates": gates, "label_errors": len(self.label_errors)}
 
@@ -165,8 +165,8 @@ def gather(store: Store, run: Json, executions: list[Json]) -> Facts:
     )
 
 
-def how_passed(gates: Sequence[GateResult]) -> str:
-    """How a model passed its gates, as part of a sentence: gates that could not decide, and what was tolerated."""
+def passed_summary(gates: Sequence[GateResult]) -> str:
+    """How a model passed its gates, as part of a sentence: gates that could not decide, and tolerated verdicts."""
     few = sum(gate.verdict == "too few examples" for gate in gates)
     parts = [f"{few} could not be judged (too few test images)"] if few else []
     verdicts = {"worse": "worse than", "undecided": "undecided against"}
@@ -177,13 +177,13 @@ def how_passed(gates: Sequence[GateResult]) -> str:
 
 
 def suspect(entry: Json) -> bool:
-    """Whether a mistake is a likely label error. Older stores have no flag: there, confidence above 95 %."""
-    sure = bool(entry["top"]) and (entry["top"][0][1] or 0) > 0.95
-    return bool(entry.get("suspect", sure))
+    """Whether a mistake is a likely label error. Without a flag, in older stores: confidence above 95 %."""
+    confident = bool(entry["top"]) and (entry["top"][0][1] or 0) > 0.95
+    return bool(entry.get("suspect", confident))
 
 
 def _complete(model: Json) -> Json:
-    """The metrics of one model with every key. Older stores know classes only, and fewer metrics."""
+    """The metrics of one model with every key. Older stores have only classes and fewer metrics."""
     slices = model.get("slices") or {f"label={label}": row for label, row in model.get("classes", {}).items()}
     return {
         "overall": ROW | model["overall"],
@@ -208,5 +208,5 @@ def _splits(described: Statistics) -> dict[str, Json]:
             }
             for name, split in described.by_split().items()
         }
-    except KeyError as error:  # a feature that every version writes
+    except KeyError as error:  # every version of gateline writes these features
         raise DamagedFile(described.path, STATISTICS, error) from None

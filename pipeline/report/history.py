@@ -18,17 +18,17 @@ with epy.lazy_imports():
     from matplotlib import figure as figures
     from matplotlib import ticker
 
-WIDTH, ACCURACY, GATE = 680, 150, 13  # points: of the drawing; of the axes of accuracy, of one gate
+WIDTH, ACCURACY, GATE = 680, 150, 13  # points: width of the plot, height of the accuracy axes, height of one gate
 LEFT, RIGHT, BETWEEN, BELOW, ABOVE = 70, 12, 14, 30, 6  # points around the axes
-MARK = 5  # points: the widest mark of one run
-LABELS = 24  # as many pushed versions are named on the plot
+MARK = 5  # points: the maximum width of the mark of one run
+LABELS = 24  # maximum number of pushed versions that are labelled
 
 
 def plot(rows: "Sequence[Row]") -> str:
-    """Above, accuracy: pushed models as filled marks, refused ones as hollow marks, the served one as a line. Below, a
-    row for each gate: a thin line if it passed, a tall mark if it refused, nothing if it could not decide.
+    """The plot as SVG. At least one row must have an accuracy.
 
-    At least one row has an accuracy.
+    Above, accuracy: pushed models as filled marks, refused ones as hollow marks, the served one as a line. Below, a row
+    for each gate: a thin line if it passed, a tall mark if it refused, nothing if it could not decide.
     """
     gates = list(dict.fromkeys(gate for row in rows for gate in row.gates))
     strip = GATE * max(len(gates), 1)
@@ -52,13 +52,13 @@ def plot(rows: "Sequence[Row]") -> str:
         below.grid(visible=False)
         below.xaxis.set_major_locator(ticker.MaxNLocator(10, integer=True, min_n_ticks=1))
         below.set_xlabel("run")
-        return svg(figure, _words(rows))
+        return svg(figure, _alt_text(rows))
 
 
 def _accuracy(axes: Any, rows: "Sequence[Row]") -> None:
     seen = [(row, row.accuracy) for row in rows if row.accuracy is not None]
     values = sorted(accuracy for _, accuracy in seen)
-    # A failed model would compress the scale for all others: it is drawn at the lower edge.
+    # An outlier would compress the scale for the other models, so it is drawn at the lower edge.
     usual, top = values[len(values) // 10], values[-1]
     low = max(values[0], usual - max(top - usual, 0.005))
     room = max(top - low, 0.005)
@@ -71,17 +71,17 @@ def _accuracy(axes: Any, rows: "Sequence[Row]") -> None:
     size = 26 if len(seen) <= 100 else 12
     hollow = {"facecolors": "none", "edgecolors": BAD, "s": size}
     small = {"color": DIM, "s": size / 5}
-    looks: dict[str, Any] = {"pushed": {"color": ACCENT, "s": size}, "unchanged": small, "partial": small}
-    for state in ("unchanged", "partial", *sorted({row.state for row, _ in seen} - looks.keys()), "pushed"):
+    styles: dict[str, Any] = {"pushed": {"color": ACCENT, "s": size}, "unchanged": small, "partial": small}
+    for state in ("unchanged", "partial", *sorted({row.state for row, _ in seen} - styles.keys()), "pushed"):
         points = [(row.run, accuracy) for row, accuracy in seen if row.state == state]
         for marker, places in (
             ("o", [p for p in points if p[1] >= low]),
             ("v", [(x, low - 0.05 * room) for x, y in points if y < low]),
         ):
             if places:
-                axes.scatter(*zip(*places, strict=True), marker=marker, zorder=3, **looks.get(state, hollow))
+                axes.scatter(*zip(*places, strict=True), marker=marker, zorder=3, **styles.get(state, hollow))
     for n, (row, accuracy) in list(enumerate(pushed))[0 if len(pushed) <= LABELS else -1 :]:
-        falls = n > 0 and accuracy < pushed[n - 1][1]  # then the line comes from above
+        falls = n > 0 and accuracy < pushed[n - 1][1]  # then the line is above the mark
         place = {
             "xytext": (0, -6 if falls else 5),
             "textcoords": "offset points",
@@ -97,21 +97,21 @@ def _gates(axes: Any, rows: "Sequence[Row]", gates: list[str]) -> None:
     mark = min(1.0, MARK * (rows[-1].run - rows[0].run + 1) / (WIDTH - LEFT - RIGHT))
     for y, gate in enumerate(gates):
         for verdict, colour, tall, wide, edge in (("passed", DIM, 0.12, 1.0, 0.0), ("refused", BAD, 0.76, mark, 0.8)):
-            bars = [(start - wide / 2, length - 1 + wide) for start, length in _stretches(rows, gate, verdict)]
+            bars = [(start - wide / 2, length - 1 + wide) for start, length in _streaks(rows, gate, verdict)]
             axes.broken_barh(bars, (y - tall / 2, tall), facecolors=colour, edgecolors=colour, linewidth=edge)
 
 
-def _stretches(rows: "Sequence[Row]", gate: str, verdict: str) -> Iterator[tuple[int, int]]:
-    """(first run, how many) of consecutive runs in which a gate had this verdict."""
-    same = [row.run for row in rows if row.gates.get(gate) == verdict]
-    for _, stretch in itertools.groupby(enumerate(same), lambda pair: pair[1] - pair[0]):
-        found = [run for _, run in stretch]
-        yield found[0], len(found)
+def _streaks(rows: "Sequence[Row]", gate: str, verdict: str) -> Iterator[tuple[int, int]]:
+    """(first run, length) of each streak of consecutive runs in which a gate had this verdict."""
+    matching = [row.run for row in rows if row.gates.get(gate) == verdict]
+    for _, streak in itertools.groupby(enumerate(matching), lambda pair: pair[1] - pair[0]):
+        numbers = [run for _, run in streak]
+        yield numbers[0], len(numbers)
 
 
-def _words(rows: "Sequence[Row]") -> str:
+def _alt_text(rows: "Sequence[Row]") -> str:
     seen = [row.accuracy for row in rows if row.accuracy is not None]
     pushed, refused = (sum(row.state == state for row in rows) for state in ("pushed", "refused"))
     span = f"accuracy from {min(seen):.4f} to {max(seen):.4f}"
-    counted = f"{pushed} pushed, {refused} refused; below, the gates that refused"
-    return f"runs {rows[0].run} to {rows[-1].run}: {span}, {counted}"
+    counts = f"{pushed} pushed, {refused} refused; below, the gates that refused"
+    return f"runs {rows[0].run} to {rows[-1].run}: {span}, {counts}"

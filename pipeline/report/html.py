@@ -1,4 +1,4 @@
-"""A run's report in three files: one self-contained page, its figures as JSON, and a model card in Markdown."""
+"""A run's report in three files: a self-contained HTML page, the metrics as JSON, and a model card in Markdown."""
 
 import json
 import re
@@ -16,11 +16,11 @@ from schemas import files
 from schemas.settings.source import source_title
 from schemas.text import printable, yaml_text
 
-MOST_CLASSES = 24  # of a confusion matrix that is drawn; with more, the most common mistakes are listed
+MOST_CLASSES = 24  # with more classes, no confusion matrix is drawn
 
 
 def write(facts: Facts, folder: Path) -> dict[str, Path]:
-    """`run-N.html`, `run-N.json` and `run-N.md` in `folder`, by kind: html, json, card."""
+    """Writes `run-N.html`, `run-N.json` and `run-N.md`. Returns their paths by kind: html, json, card."""
     name = f"run-{facts.run['run']}"
     texts = {"json": json.dumps(facts.as_json(), indent=2) + "\n", "card": card(facts), "html": page(facts)}
     endings = {"card": "md"}
@@ -31,7 +31,7 @@ def save(path: Path, text: str) -> Path:
     """Writes a text file atomically.
 
     Raises:
-        StoreError: it cannot be written.
+        StoreError: the file cannot be written.
     """
     with files.explained(path.parent, "cannot write the report to"):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -40,7 +40,7 @@ def save(path: Path, text: str) -> Path:
 
 
 def page(facts: Facts) -> str:
-    """The page. Everything is escaped except the plots, which are our own SVG."""
+    """The HTML page. Everything is escaped except the plots, which are SVG from `plots`."""
     drawn = {name: Markup(svg) for name, svg in _plots(facts).items()}
     pictures = Pictures.of(facts.images)
     return (
@@ -57,7 +57,7 @@ def card(facts: Facts) -> str:
 
 
 def environment() -> jinja2.Environment:
-    """The templates and their filters. Every value is escaped, without control characters."""
+    """The templates and their filters. Values are escaped, and control characters removed."""
     templates = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -92,15 +92,15 @@ def interval(ends: Any) -> str:
 
 
 def percent(share: float | None) -> str:
-    """A probability. Values near 0 and 1 are not rounded to them."""
+    """A probability in percent. Values near 0 and 1 are not rounded to 0 % and 100 %."""
     if share is None:
         return "not a number"
     return "< 0.1 %" if 0 < share < 0.0005 else "> 99.9 %" if 0.9995 <= share < 1 else f"{100 * share:.1f} %"
 
 
-def sentence(words: str) -> str:
-    """Starts with a capital, ends with a full stop, and has no line break before a percent sign."""
-    return (words[:1].upper() + words[1:].rstrip(".") + ".").replace(" %", "\u00a0%") if words else ""
+def sentence(text: str) -> str:
+    """The text with a capital, a full stop, and no line break before a percent sign. Empty if `text` is empty."""
+    return (text[:1].upper() + text[1:].rstrip(".") + ".").replace(" %", "\u00a0%") if text else ""
 
 
 def plain(value: object) -> Markup:

@@ -1,4 +1,4 @@
-"""The page of all runs: served versions, history of accuracy and gates, every run in a table; as HTML and JSON.
+"""The page of all runs, as HTML and JSON: served versions, history of accuracy and gates, a table of runs.
 
 write(gather(Store(root), lineage, root / "serving"), root / "reports")["html"]
 """
@@ -16,7 +16,7 @@ from markupsafe import Markup
 from pipeline.lineage import Lineage, now
 from pipeline.lineage.states import RunState
 from pipeline.report import history, spans
-from pipeline.report.facts import how_passed
+from pipeline.report.facts import passed_summary
 from pipeline.report.html import environment, save, sentence
 from pipeline.report.row import Row
 from pipeline.report.times import local
@@ -29,7 +29,7 @@ from schemas.artifacts import Gate as GateArtifact
 from schemas.errors import StoreError
 from schemas.settings.source import source_name
 
-NEWEST = 50  # runs that are shown; the older ones are folded
+NEWEST = 50  # runs that are shown; older ones are collapsed
 Json = dict[str, Any]
 
 
@@ -47,7 +47,7 @@ class Served:
 
 @dataclass(frozen=True)
 class Index:
-    """All runs, the newest first."""
+    """The contents of the page: served models, and all runs, the newest first."""
 
     served: list[Served]
     rows: list[Row]
@@ -71,17 +71,17 @@ class Index:
 
 
 def gather(store: Store, lineage: Lineage, serving_dir: Path) -> Index:
-    """The facts of all runs, from the lineage, the evaluations in the store, and the serving directory."""
+    """Gathers the facts of all runs from the lineage, the store and the serving directory."""
     runs = lineage.runs()
     artifacts = {run["run"]: RunArtifacts(store, lineage.executions(run["run"])) for run in runs}
     rows: list[Row] = []
-    known: dict[str, set[str]] = {}  # by model: the spans that existed when it was served
+    known: dict[str, set[str]] = {}  # by model: the spans that existed when it was last served
     for run in reversed(runs):
-        earlier = known.setdefault(_model(run), set())
-        rows.append(_row(run, artifacts[run["run"]], store, earlier))
+        spans_before = known.setdefault(_model(run), set())
+        rows.append(_row(run, artifacts[run["run"]], store, spans_before))
         collected = artifacts[run["run"]].last(Collected)
         if run["state"] in (RunState.PUSHED, RunState.UNCHANGED) and collected:
-            earlier.update(collected.spans)
+            spans_before.update(collected.spans)
     return Index(list(_served(serving_dir, runs, artifacts)), rows[::-1], now())
 
 
@@ -102,7 +102,7 @@ def _row(run: Json, artifacts: RunArtifacts, store: Store, known: set[str]) -> R
         accuracy=evaluation.accuracy if evaluation else None,
         version=version,
         gates=_gates(artifacts, gates),
-        why=_why(run, version, comparisons, how_passed(gates)),
+        why=_why(run, version, comparisons, passed_summary(gates)),
         report=report.name if report.exists() else None,
         damaged=artifacts.damaged.get(evaluated["stage"], []) if evaluated else [],
         new=spans.new(spans.of(artifacts, []), known),
@@ -114,7 +114,7 @@ def _seconds(started: str, finished: str) -> float:
 
 
 def _gates(artifacts: Recorded, results: Iterable[GateResult]) -> dict[str, str]:
-    """The verdict of each gate: refused if it refused any slice. Gates on data first, then evaluation, then serving."""
+    """The verdict of each gate: refused if it refused any slice. Order: gates on data, evaluation, serving."""
     verdicts: dict[str, set[str]] = {}
     for gate in results:
         verdicts.setdefault(gate.gate, set()).add(gate.verdict)
@@ -125,8 +125,8 @@ def _gates(artifacts: Recorded, results: Iterable[GateResult]) -> dict[str, str]
 
 
 def _verdicts(artifacts: Recorded, kinds: dict[str, type[GateArtifact]]) -> dict[str, str]:
-    made = {name: artifacts.last(kind) for name, kind in kinds.items()}
-    return {name: "passed" if artifact.passed else "refused" for name, artifact in made.items() if artifact}
+    last = {name: artifacts.last(kind) for name, kind in kinds.items()}
+    return {name: "passed" if artifact.passed else "refused" for name, artifact in last.items() if artifact}
 
 
 def _why(run: Json, version: int | None, comparisons: list[Json], passed: str) -> str:
@@ -141,8 +141,8 @@ def _why(run: Json, version: int | None, comparisons: list[Json], passed: str) -
 
 def _model(run: Json) -> str:
     config = run["config"]
-    named = (config.get("push") or {}).get("model")
-    return str(named or (source_name(config["source"]) if "source" in config else run["profile"]))
+    model = (config.get("push") or {}).get("model")
+    return str(model or (source_name(config["source"]) if "source" in config else run["profile"]))
 
 
 def _served(serving_dir: Path, runs: list[Json], artifacts: dict[int, RunArtifacts]) -> Iterator[Served]:
@@ -162,13 +162,15 @@ def _served(serving_dir: Path, runs: list[Json], artifacts: dict[int, RunArtifac
             yield Served(name, None, None, None, None, error.cause)
             continue
         if latest is not None:
-            by = pushed.get((name, latest.origin, latest.digest), {})  # a rollback publishes what was pushed before
+            by = pushed.get(
+                (name, latest.origin, latest.digest), {}
+            )  # a rollback publishes a version that was pushed before
             since = latest.provenance.get("published") or by.get("finished") or by.get("started")
             yield Served(name, latest.number, latest.provenance.get("accuracy"), since, by.get("run"))
 
 
 def write(index: Index, folder: Path) -> dict[str, Path]:
-    """Writes `index.html` and `index.json`; their paths by kind. Only the plots, our own SVG, are not escaped."""
+    """Writes `index.html` and `index.json`. Returns their paths by kind. Only the SVG of `history` is not escaped."""
     page = environment()
     page.filters |= {"local": lambda moment: local(moment)[:16], "lasted": lasted}  # to the minute
     models = dict.fromkeys(row.model for row in index.rows if row.accuracy is not None)
@@ -183,7 +185,7 @@ def write(index: Index, folder: Path) -> dict[str, Path]:
 
 
 def lasted(seconds: float | None) -> str:
-    """A duration for people: "0.7 s", "1 min 3 s", "2 h 5 min"; nothing for None."""
+    """A human-readable duration: "0.7 s", "1 min 3 s", "2 h 5 min". Empty for None."""
     if seconds is None:
         return ""
     if seconds < 60:

@@ -2,7 +2,7 @@
 
 pictures = Pictures.of(evaluation.gallery_images())
 pictures.url(3)      # "data:image/png;base64,..."
-pictures.width       # on the page, in CSS pixels
+pictures.width       # in CSS pixels
 """
 
 import base64
@@ -17,13 +17,13 @@ with epy.lazy_imports():
     import imagecodecs
     import numpy as np
 
-BUDGET = 1_200_000  # bytes of all pixels together; keeps a page below 3 MB, since base64 adds a third
+BUDGET = 1_200_000  # bytes of all pixels; keeps a page below 3 MB, since base64 adds a third
 SIDE = 84  # CSS pixels, approximately; three times an MNIST digit
 
 
 @dataclass(frozen=True)
 class Pictures:
-    """uint8 [n, height, width, channels], each shown at a whole multiple of its size if it is small."""
+    """Images, uint8 [n, height, width, channels]. Small ones are shown at an integer multiple of their size."""
 
     images: Any
 
@@ -60,7 +60,7 @@ class Pictures:
 
     @property
     def _small(self) -> Any:
-        """Grey or RGB, and no larger than the budget allows: blocks of pixels become their mean."""
+        """The images as grey or RGB, reduced to the budget by averaging blocks of pixels."""
         n, height, width, channels = self.images.shape
         images = self.images[..., :3] if channels >= 3 else self.images[..., :1]
         step = min(math.ceil(math.sqrt(max(1.0, images.size / BUDGET))), height, width)

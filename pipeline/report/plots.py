@@ -1,8 +1,8 @@
-"""The plots of a page, each from figures to an inline SVG whose colours are the page's own variables.
+"""The plots of a page, each an inline SVG whose colours are CSS variables of the page.
 
 svg = accuracies([("overall", {"accuracy": 0.98, "interval": [0.97, 0.99]}, None)])
 
-Sized for phones, which are 4.4 inches wide; on larger screens the plots grow.
+The width is that of a phone, 4.4 inches. Plots scale with larger screens.
 """
 
 import io
@@ -25,9 +25,9 @@ with epy.lazy_imports():
 INK, DIM, LINE, PAPER, ACCENT, OTHER, BAD = "#010203", "#010204", "#010205", "#010206", "#010207", "#010208", "#010209"
 VARIABLES = {INK: "ink", DIM: "dim", LINE: "line", PAPER: "paper", ACCENT: "accent", OTHER: "other", BAD: "bad"}
 WIDTH = 4.4
-MOST_ROWS = 40  # of a plot with a row for each class
-MOST_LETTERS = 40  # of names below the bars of labels
-LONGEST = 24  # characters of a name beside a plot
+MAX_ROWS = 40  # of a plot with a row for each class
+MAX_CHARACTERS = 40  # of all names below the bars of labels
+MAX_NAME = 24  # characters of a name beside a plot
 FEW = 10  # images in a bin of confidence; bins with fewer are drawn hollow
 STYLE: Any = {
     "svg.fonttype": "none",  # keeps text as text, in the page's font
@@ -58,8 +58,8 @@ Row = dict[str, Any]
 def accuracies(rows: Sequence[tuple[str, Row, Row | None]]) -> str:
     """Accuracy with its interval, a row for each (name, candidate, baseline or None): the first, then the lowest."""
     first, *rest = [row for row in rows if row[1]["accuracy"] is not None]
-    if len(rest) > MOST_ROWS:
-        rest = sorted(rest, key=lambda row: float(row[1]["accuracy"]))[:MOST_ROWS]
+    if len(rest) > MAX_ROWS:
+        rest = sorted(rest, key=lambda row: float(row[1]["accuracy"]))[:MAX_ROWS]
     shown = [first, *rest]
     both = any(baseline for _, _, baseline in shown)
     with _figure("accuracy with its 95 % interval, by slice", 0.7 + 0.25 * len(shown)) as (figure, finish):
@@ -86,7 +86,7 @@ def accuracies(rows: Sequence[tuple[str, Row, Row | None]]) -> str:
 
 
 def robustness(clean: Row, corrupted: dict[str, Row], baseline: dict[str, Row]) -> str:
-    """Accuracy under each corruption, of candidate and baseline. The line is the candidate's on clean images."""
+    """Accuracy of candidate and baseline under each corruption. The line: the candidate on clean images."""
     names = list(corrupted)
     with _figure("accuracy under each corruption and on clean images", 0.8 + 0.32 * len(names)) as (figure, finish):
         axes = figure.subplots()
@@ -113,20 +113,20 @@ def robustness(clean: Row, corrupted: dict[str, Row], baseline: dict[str, Row]) 
 
 def reliability(bins: list[Row]) -> str:
     """Accuracy against confidence, with the number of images below (Guo et al. 2017). Calibrated: on the diagonal."""
-    held = [b for b in bins if b["count"] and b["confidence"] is not None and b["accuracy"] is not None]
+    used = [b for b in bins if b["count"] and b["confidence"] is not None and b["accuracy"] is not None]
     with _figure("accuracy against confidence, and the number of images at each confidence", 4.4) as (figure, finish):
         above, below = figure.subplots(2, 1, height_ratios=(3, 1), sharex=True)
         above.plot([0, 1], [0, 1], color=DIM, linewidth=1, linestyle=(0, (4, 3)))
-        for b in held:
+        for b in used:
             above.plot([b["confidence"]] * 2, [b["confidence"], b["accuracy"]], color=ACCENT, linewidth=1, alpha=0.5)
-        xs, ys = [b["confidence"] for b in held], [b["accuracy"] for b in held]
-        faces = [PAPER if b["count"] < FEW else ACCENT for b in held]
+        xs, ys = [b["confidence"] for b in used], [b["accuracy"] for b in used]
+        faces = [PAPER if b["count"] < FEW else ACCENT for b in used]
         above.scatter(xs, ys, s=26, c=faces, edgecolors=ACCENT, linewidths=1.2, zorder=3, clip_on=False)
         above.set(xlim=(0, 1), ylim=(0, 1.02), ylabel="accuracy")
-        widths = [b["high"] - b["low"] for b in held]
+        widths = [b["high"] - b["low"] for b in used]
         below.bar(
-            [b["low"] for b in held],
-            [b["count"] for b in held],
+            [b["low"] for b in used],
+            [b["count"] for b in used],
             width=widths,
             align="edge",
             color=ACCENT,
@@ -139,16 +139,16 @@ def reliability(bins: list[Row]) -> str:
         return finish()
 
 
-def labels(splits: dict[str, dict[str, int]], called: Sequence[str] = ()) -> str:
-    """The share of each label in each split. `called`: the names of the labels, which are shown if they fit."""
-    names = sorted({label for counts in splits.values() for label in counts}, key=lambda label: (len(label), label))
+def labels(splits: dict[str, dict[str, int]], names: Sequence[str] = ()) -> str:
+    """The share of each label in each split. `names`: of the labels, shown if they fit."""
+    labels = sorted({label for counts in splits.values() for label in counts}, key=lambda label: (len(label), label))
     width = 0.8 / max(1, len(splits))
     with _figure("share of each label, by split", 2.5) as (figure, finish):
         axes = figure.subplots()
         for i, (split, counts) in enumerate(splits.items()):
             total = max(1, sum(counts.values()))
-            shares = [100 * counts.get(label, 0) / total for label in names]
-            xs = [x + (i - (len(splits) - 1) / 2) * width for x in range(len(names))]
+            shares = [100 * counts.get(label, 0) / total for label in labels]
+            xs = [x + (i - (len(splits) - 1) / 2) * width for x in range(len(labels))]
             axes.bar(
                 xs,
                 shares,
@@ -156,10 +156,10 @@ def labels(splits: dict[str, dict[str, int]], called: Sequence[str] = ()) -> str
                 color=(ACCENT, (ACCENT, 0.45), OTHER, DIM)[i % 4],
                 label=printable(split),
             )
-        shown = [called[int(n)] if n.isdecimal() and int(n) < len(called) else n for n in names]
-        fit = sum(map(len, shown)) <= MOST_LETTERS
-        axes.set_xticks(range(len(names)), map(printable, shown if fit else names))
-        if len(names) > MOST_ROWS:
+        shown = [names[int(n)] if n.isdecimal() and int(n) < len(names) else n for n in labels]
+        fit = sum(map(len, shown)) <= MAX_CHARACTERS
+        axes.set_xticks(range(len(labels)), map(printable, shown if fit else labels))
+        if len(labels) > MAX_ROWS:
             axes.xaxis.set_major_locator(ticker.MaxNLocator(10, integer=True))
         axes.tick_params(axis="x", length=0)
         axes.grid(axis="x", visible=False)
@@ -169,7 +169,7 @@ def labels(splits: dict[str, dict[str, int]], called: Sequence[str] = ()) -> str
 
 
 def curve(history: list[dict[str, float]], name: str) -> str:
-    """`loss` or `accuracy` over the epochs, of train and of validation."""
+    """`loss` or `accuracy` over the epochs, of train and validation."""
     epochs = range(1, len(history) + 1)
     with _figure(f"{name} over the epochs, train and validation", 2.6) as (figure, finish):
         axes = figure.subplots()
@@ -203,7 +203,7 @@ def _dots(axes: Any, points: list[tuple[float, Row]], colour: str, *, hollow: bo
 def _short(name: str) -> str:
     """A name, shortened to leave room for the plot."""
     shown: str = printable(name)
-    return shown if len(shown) <= LONGEST else f"{shown[: LONGEST - 1]}…"
+    return shown if len(shown) <= MAX_NAME else f"{shown[: MAX_NAME - 1]}…"
 
 
 def _known(interval: Any) -> bool:
@@ -222,28 +222,29 @@ def _legend(axes: Any, columns: int) -> None:
 
 
 @contextmanager
-def _figure(words: str, height: float) -> Iterator[tuple[Any, Callable[[], str]]]:
-    """A figure of `height` inches in the page's style, and its SVG writer. `words`: the text for screen readers."""
+def _figure(alt_text: str, height: float) -> Iterator[tuple[Any, Callable[[], str]]]:
+    """A figure of `height` inches in the page's style, and its SVG writer. `alt_text`: for screen readers."""
     with mpl.rc_context(STYLE):
         figure = figures.Figure(figsize=(WIDTH, height), layout="constrained")
-        yield figure, lambda: svg(figure, words)
+        yield figure, lambda: svg(figure, alt_text)
 
 
-def svg(figure: Any, words: str) -> str:
+def svg(figure: Any, alt_text: str) -> str:
+    """A figure as inline SVG, with CSS variables for colours and ids that are unique on the page."""
     drawn = io.StringIO()
-    nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+    no_metadata = dict.fromkeys(("Creator", "Date", "Format", "Type"))
     with warnings.catch_warnings():
         warnings.filterwarnings(
             "ignore", "Glyph .* missing from font", UserWarning
-        )  # text is kept as text: the page's font has the glyph
-        figure.savefig(drawn, format="svg", transparent=True, metadata=nothing)
+        )  # text remains text, and the page's font has the glyph
+        figure.savefig(drawn, format="svg", transparent=True, metadata=no_metadata)
     text = drawn.getvalue()
     text = text[text.index("<svg") :]
     for colour, name in VARIABLES.items():
         text = text.replace(colour, f"var(--{name})")
-    # Ids are local to a plot, but a page holds many plots.
-    own = re.sub(r"\W+", "-", words)
-    text = re.sub(r'\bid="', f'id="{own}-', text)
-    text = re.sub(r'((?:xlink:)?href="|url\()#', rf"\g<1>#{own}-", text)
+    # A page has many plots, so ids need a prefix.
+    prefix = re.sub(r"\W+", "-", alt_text)
+    text = re.sub(r'\bid="', f'id="{prefix}-', text)
+    text = re.sub(r'((?:xlink:)?href="|url\()#', rf"\g<1>#{prefix}-", text)
     text = re.sub(r' (?:width|height)="[\d.]+pt"', "", text, count=2)
-    return text.replace("<svg", f'<svg role="img" aria-label="{words}"', 1)
+    return text.replace("<svg", f'<svg role="img" aria-label="{alt_text}"', 1)

@@ -1,20 +1,20 @@
-"""A run in one line of the index."""
+"""A row of the index: one run."""
 
 from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
 class Row:
-    """A run in one line. Values of stages that it did not reach are None or empty."""
+    """One run. Values of stages that it did not reach are None or empty."""
 
     run: int
     profile: str
-    model: str  # the name it would be served under
+    model: str  # the name in the serving directory
     state: str
     started: str
     seconds: float | None
     accuracy: float | None  # on the test split, in [0, 1]
-    version: int | None  # pushed, or already holding this model
+    version: int | None  # the pushed version, or the one that already has this model
     gates: dict[str, str]  # by gate: "passed", "refused" or "too few examples"
     why: str  # one sentence
     report: str | None  # file name of the run's page

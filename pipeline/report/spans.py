@@ -1,6 +1,6 @@
-"""The spans of new images in a run: trained on, or left out, and why.
+"""The spans of new images in a run: whether each was trained on, and the reason if not.
 
-rows = of(artifacts, decisions)     # [] where a run has no spans
+rows = of(artifacts, decisions)     # [] if the run has no spans
 rows[0]["fate"]                     # "trained on"
 """
 
@@ -19,7 +19,7 @@ TRAINED_ON, OUTSIDE, UNUSED, QUARANTINED, BROKEN = (
     "cannot be read",
 )
 FAULTY = (QUARANTINED, BROKEN)
-NEWEST = 30  # as many of the newest are always listed
+NEWEST = 30  # number of the newest spans, which are always listed
 
 
 def of(artifacts: Recorded, decisions: list[Json]) -> list[Json]:
@@ -55,34 +55,33 @@ def _row(name: str, span: Span, admission: Admission | None, mixture: Mixture | 
 
 
 def shown(rows: list[Json]) -> list[Json]:
-    """The spans to list, the newest first: the newest, all with a fault, and all that the run did not reach.
-    The others are counted."""
+    """The rows to list, the newest first: the newest spans, all with a fault, and all that the run did not use."""
     newest = len(rows) - NEWEST
     return [row for i, row in reversed(list(enumerate(rows))) if i >= newest or row["fate"] in (*FAULTY, UNUSED)]
 
 
 def more(rows: list[Json]) -> str:
-    """What `shown` leaves out: "and 370 more: 7 trained on, 363 outside the window"; empty where it is nothing."""
+    """A summary of the rows not in `shown`: "and 370 more: 7 trained on, 363 outside the window". Or ""."""
     rest = Counter(row["fate"] for row in rows) - Counter(row["fate"] for row in shown(rows))
     return f"and {rest.total():,} more: {', '.join(f'{n:,} {fate}' for fate, n in rest.items())}" if rest else ""
 
 
 def trained_on(rows: list[Json]) -> str:
-    """How many spans were trained on, and which have a fault: "2 of 3 spans (span-0000 cannot be read)"; or ""."""
+    """The number of spans trained on, and those with a fault: "2 of 3 spans (span-0000 cannot be read)". Or ""."""
     if not rows:
         return ""
     counted = f"{sum(row['fate'] == TRAINED_ON for row in rows):,} of {len(rows):,} span{'s'[: len(rows) != 1]}"
     faults = {fate: [row["span"] for row in reversed(rows) if row["fate"] == fate] for fate in FAULTY}
-    faulty = "; ".join(f"{_few(names)} {fate}" for fate, names in faults.items() if names)
+    faulty = "; ".join(f"{_abbreviated(names)} {fate}" for fate, names in faults.items() if names)
     return f"{counted} ({faulty})" if faulty else counted
 
 
 def new(rows: list[Json], known: set[str]) -> str:
-    """The spans that are not among the `known`: "span-0007, span-0006 (quarantined)"; empty where there are none."""
-    usual = (TRAINED_ON, UNUSED)
-    return _few(
+    """The spans that are not `known`: "span-0007, span-0006 (quarantined)". Empty if there are none."""
+    expected = (TRAINED_ON, UNUSED)
+    return _abbreviated(
         [
-            row["span"] + (f" ({row['fate']})" * (row["fate"] not in usual))
+            row["span"] + (f" ({row['fate']})" * (row["fate"] not in expected))
             for row in reversed(rows)
             if row["span"] not in known
         ]
@@ -91,7 +90,7 @@ def new(rows: list[Json], known: set[str]) -> str:
 
 def remarks(row: Json) -> list[str]:
     """The reason and the warnings of a span, without its name."""
-    return [words.removeprefix(row["span"]).lstrip(": ") for words in (row["why"], *row["warnings"]) if words]
+    return [text.removeprefix(row["span"]).lstrip(": ") for text in (row["why"], *row["warnings"]) if text]
 
 
 def limits(rows: list[Json]) -> dict[str, float]:
@@ -99,5 +98,5 @@ def limits(rows: list[Json]) -> dict[str, float]:
     return {name: each["limit"] for row in rows for name, each in row["measures"].items()}
 
 
-def _few(names: list[str]) -> str:
+def _abbreviated(names: list[str]) -> str:
     return ", ".join(names[:3]) + (f" and {len(names) - 3:,} more" if len(names) > 3 else "")

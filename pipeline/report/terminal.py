@@ -1,4 +1,4 @@
-"""Tables for the terminal."""
+"""Prints runs, plans, outcomes and reports in the terminal."""
 
 import json
 from collections import Counter
@@ -47,7 +47,7 @@ STYLES = {
 }
 
 
-MOST_SLICES = 24  # rows of one gate that are all shown
+MAX_SLICES = 24  # rows of one gate; with more, only the smallest margins are shown
 
 
 def new_table(*columns: str, right: tuple[str, ...] = ()) -> Table:
@@ -58,20 +58,21 @@ def new_table(*columns: str, right: tuple[str, ...] = ()) -> Table:
 
 
 class _Console(Console):
-    """Colours are ours: a name cannot drive the terminal."""
+    """Removes control characters from texts, so that a name cannot control the terminal."""
 
     def render(self, *arguments: Any, **options: Any) -> Iterable[Segment]:
         for segment in super().render(*arguments, **options):
             yield segment if segment.control else Segment(printable(segment.text), segment.style)
 
 
-def say(*things: Any) -> None:
-    # A pipe has no width: wrapping there would cut paths in two.
+def say(*renderables: Any) -> None:
+    """Prints to the terminal."""
+    # A pipe has no width, and wrapping would split paths.
     console = _Console(highlight=False)
     if not console.is_terminal:
         console = _Console(highlight=False, width=200)
-    for thing in things:
-        console.print(thing, soft_wrap=isinstance(thing, Text | str), markup=False)
+    for each in renderables:
+        console.print(each, soft_wrap=isinstance(each, Text | str), markup=False)
 
 
 def plan(steps: "list[Step]", *, as_json: bool) -> None:
@@ -86,8 +87,8 @@ def plan(steps: "list[Step]", *, as_json: bool) -> None:
 
 
 def outcome(outcome_: "Outcome") -> None:
-    """The gates, and the artifact of the last stage."""
-    if evaluation := next((made for made in outcome_.made.values() if isinstance(made, Evaluation)), None):
+    """Prints the gates and the artifact of the last stage."""
+    if evaluation := next((each for each in outcome_.artifacts.values() if isinstance(each, Evaluation)), None):
         say(gates(evaluation.gates()))
     path = outcome_.last.path
     texts = {
@@ -113,12 +114,12 @@ def gates(results: Iterable[GateResult]) -> Table:
 
 
 def _shortened(results: Iterable[GateResult]) -> Iterator[GateResult | str]:
-    """The results; of a gate on many slices, those with the smallest margin and the number of the others."""
+    """The results. Of a gate on many slices, those with the smallest margins and a summary of the others."""
     groups: dict[str, list[GateResult]] = {}
     for result in results:
         groups.setdefault(result.gate.partition(".")[0], []).append(result)
     for group in groups.values():
-        if len(group) <= MOST_SLICES:
+        if len(group) <= MAX_SLICES:
             yield from group
             continue
         order = ranked(group)
@@ -156,8 +157,8 @@ def show(run: dict[str, Any], executions: list[dict[str, Any]]) -> None:
     if tuned := artifacts.last(Hyperparameters):
         say(f"hyperparameters: {tuned.origin}")
     if (check := artifacts.last(ServingCheck)) and check.load_seconds:
-        rest = f", p99 {check.p99_ms:.2f} ms, {check.memory_mb:,.0f} MB" if check.memory_mb else ""
-        say(f"serving check: loads in {check.load_seconds:.2f} s, answers in {check.latency_ms:.2f} ms{rest}")
+        more = f", p99 {check.p99_ms:.2f} ms, {check.memory_mb:,.0f} MB" if check.memory_mb else ""
+        say(f"serving check: loads in {check.load_seconds:.2f} s, answers in {check.latency_ms:.2f} ms{more}")
     if run["message"]:
         say(Text(run["message"]))
 
@@ -170,10 +171,10 @@ def trained_on(artifacts: Recorded) -> str:
 
 
 def report(facts: "Facts", written: dict[str, Path]) -> None:
-    """The report in short, and where its files are: the page last."""
+    """Prints a summary of the report, and the paths of its files."""
     say(Text(facts.verdict, "bold green" if facts.passed else "bold red"))
     if facts.missing:
-        say(Text(f"gone from the store, or made again since: {', '.join(facts.missing)}", "yellow"))
+        say(Text(f"deleted from the store or replaced: {', '.join(facts.missing)}", "yellow"))
     if facts.damaged:
         say(Text(f"damaged: {', '.join(views.damaged(facts))}", "yellow"))
     if facts.gates:
@@ -205,9 +206,9 @@ def report(facts: "Facts", written: dict[str, Path]) -> None:
     )
 
 
-def index(every: "Index", written: dict[str, Path]) -> None:
-    """The page over all runs in one sentence, and where it is."""
-    say(Text(every.headline), Text(f"report  {written['html']}"))
+def index(index_: "Index", written: dict[str, Path]) -> None:
+    """Prints the headline of the index, and the path of its page."""
+    say(Text(index_.headline), Text(f"report  {written['html']}"))
 
 
 def settings(rows: list[tuple[str, str, str, str]]) -> None:

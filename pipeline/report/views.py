@@ -1,4 +1,4 @@
-"""Facts as a reader sees them: rows with the most important first, and sentences.
+"""Facts in the form that pages show: rows, the most important first, and sentences.
 
 classes(facts)      # [{"name": "overall", "candidate": ROW, "baseline": ROW or None, "difference": 0.0012}, ...]
 limits(facts)       # ["Slice label=8, ink=below 0.1 has too few test images to judge (12).", ...]
@@ -21,34 +21,34 @@ __all__ = ["in_order", "refusals", "spans"]  # used by the templates
 Json = dict[str, Any]
 
 NOT_EVALUATED = "The run did not reach the evaluation."
-MOST_CLASSES = 24  # gates on classes that are all shown
+MAX_CLASSES = 24  # gates on classes; with more, only the smallest margins are shown
 _CLASS = re.compile(r"label=(\d+)")
 
 
 def gates(facts: Facts) -> tuple[list[GateResult], list[GateResult]]:
-    """(shown, folded): refused gates first, then those with too few images.
+    """(shown, collapsed), refused gates first, then those with too few images.
 
-    Gates on classes are folded if all pass; if there are many, only those with the smallest margin are shown.
+    Gates on classes are collapsed if all pass. If there are many, only those with the smallest margins are shown.
     """
     order = {"refused": 0, "too few examples": 1}
     results = sorted(facts.gates, key=lambda gate: 0 if not gate.passed else order.get(gate.verdict, 2))
     classes = [gate for gate in results if gate.gate == "per_class"]
     if all(gate.verdict == "passed" for gate in classes) and len(classes) > 1:
         return [gate for gate in results if gate.gate != "per_class"], classes
-    if len(classes) > MOST_CLASSES:
-        folded = ranked(classes)[WORST:]
-        return [gate for gate in results if gate not in folded], folded
+    if len(classes) > MAX_CLASSES:
+        collapsed = ranked(classes)[WORST:]
+        return [gate for gate in results if gate not in collapsed], collapsed
     return results, []
 
 
-def folded_summary(folded: list[GateResult]) -> str:
-    """What the folded gates say together: "Each of the 10 classes passed; the closest is label=3 by +0.0105"."""
-    counts = Counter(gate.verdict for gate in folded)
+def collapsed_summary(collapsed: list[GateResult]) -> str:
+    """A summary of the collapsed gates: "Each of the 10 classes passed; the closest is label=3 by +0.0105"."""
+    counts = Counter(gate.verdict for gate in collapsed)
     if counts.keys() - {"passed"}:
-        return f"{len(folded):,} more classes: {', '.join(f'{n:,} {verdict}' for verdict, n in counts.items())}"
-    closest = narrowest(folded)
-    words = f"; the closest is {closest.on} by {closest.margin}" if closest else ""
-    return f"Each of the {len(folded):,} classes passed{words}"
+        return f"{len(collapsed):,} more classes: {', '.join(f'{n:,} {verdict}' for verdict, n in counts.items())}"
+    closest = narrowest(collapsed)
+    suffix = f"; the closest is {closest.on} by {closest.margin}" if closest else ""
+    return f"Each of the {len(collapsed):,} classes passed{suffix}"
 
 
 def narrowest(results: list[GateResult]) -> GateResult | None:
@@ -57,26 +57,26 @@ def narrowest(results: list[GateResult]) -> GateResult | None:
 
 
 def classes(facts: Facts) -> list[Json]:
-    """Overall, then each class, of candidate and baseline."""
+    """Rows of candidate and baseline: overall, then each class."""
     labels = sorted(int(match[1]) for name in facts.metrics["candidate"]["slices"] if (match := _CLASS.fullmatch(name)))
     name = lambda label: f"{label} {facts.named(label)}" if facts.names else str(label)  # noqa: E731
     return [
-        _beside(facts, "overall"),
-        *(_beside(facts, f"label={label}", name(label)) | {"label": label} for label in labels),
+        _comparison_row(facts, "overall"),
+        *(_comparison_row(facts, f"label={label}", name(label)) | {"label": label} for label in labels),
     ]
 
 
 def lowest(facts: Facts) -> Json | None:
-    """The class of lowest accuracy."""
+    """The class with the lowest accuracy."""
     rows = [row for row in classes(facts)[1:] if row["candidate"]["accuracy"] is not None]
     return min(rows, key=lambda row: float(row["candidate"]["accuracy"]), default=None)
 
 
 def slices(facts: Facts) -> list[Json]:
-    """Slices beyond the label, the lowest accuracy first within each slicing; `few`: too few images to judge."""
+    """Slices other than the labels, sorted by features, then accuracy. `few`: too few images to judge."""
     few = {gate.slice for gate in facts.gates if gate.verdict == "too few examples"}
     rows = [
-        _beside(facts, name, facts.title(name)) | {"few": name in few, "features": features(name)}
+        _comparison_row(facts, name, facts.title(name)) | {"few": name in few, "features": features(name)}
         for name in facts.metrics["candidate"]["slices"]
         if not _CLASS.fullmatch(name)
     ]
@@ -91,14 +91,17 @@ def features(name: str) -> tuple[int, str]:
 
 
 def fresh(facts: Facts) -> list[Json]:
-    """The fixed test split and the fresh images; empty where there are none."""
+    """Rows of the fixed test split and of the fresh images. Empty if there are no fresh images."""
     if not facts.candidate or not facts.candidate["fresh"]:
         return []
-    return [_beside(facts, "overall", "the test split"), _beside(facts, "fresh", facts.fresh or "fresh")]
+    return [
+        _comparison_row(facts, "overall", "the test split"),
+        _comparison_row(facts, "fresh", facts.fresh or "fresh"),
+    ]
 
 
 def fresh_gate(facts: Facts) -> str:
-    """The requirement and the result of the gate on fresh images; empty where there is no such gate."""
+    """The requirement and the result of the gate on fresh images. Empty if there is no such gate."""
     gate = next((gate for gate in facts.gates if gate.gate == "fresh"), None)
     if not gate or not gate.passed:
         return gate.reason if gate else ""
@@ -109,14 +112,14 @@ def fresh_gate(facts: Facts) -> str:
 
 
 def corruptions(facts: Facts) -> list[Json]:
-    """Clean images, then each corruption."""
+    """Rows of candidate and baseline for each corruption."""
     baseline = facts.metrics.get("baseline", {}).get("corruptions", {})
     candidate = facts.metrics["candidate"]["corruptions"]
     return [{"name": name, "candidate": row, "baseline": baseline.get(name)} for name, row in candidate.items()]
 
 
 def confused(facts: Facts, most: int = 6) -> list[tuple[int, int, int]]:
-    """(label, prediction, images) of the most common mistakes."""
+    """(label, prediction, number of images) of the most common mistakes."""
     matrix = facts.metrics["candidate"]["confusion"]
     wrong = [
         (label, other, n) for label, row in enumerate(matrix) for other, n in enumerate(row) if n and other != label
@@ -125,15 +128,15 @@ def confused(facts: Facts, most: int = 6) -> list[tuple[int, int, int]]:
 
 
 def heat(matrix: list[list[int]]) -> list[list[float]]:
-    """Colour of each cell, 0 to 1: mistakes by their share of the label, the most common 1; correct predictions 0."""
+    """The intensity of each cell in [0, 1]: of mistakes by their share of the label, of correct predictions 0."""
     shares = [[0 if i == j else n / (sum(row) or 1) for j, n in enumerate(row)] for i, row in enumerate(matrix)]
     highest = max((share for row in shares for share in row), default=0) or 1
-    # The square root keeps one very common mistake from hiding the others.
+    # The square root keeps rare mistakes visible beside very common ones.
     return [[round((share / highest) ** 0.5, 3) for share in row] for row in shares]
 
 
 def leaked(facts: Facts) -> Json | None:
-    """Accuracy without and with the test images that the model may have trained on, or None where there are none."""
+    """Accuracy without and with the leaked test images. None if there are none."""
     if not facts.candidate or not facts.candidate["with_leaked"]:
         return None
     without, with_ = facts.candidate["overall"], facts.candidate["with_leaked"]
@@ -149,22 +152,22 @@ def samples(facts: Facts) -> dict[int, list[Json]]:
 
 
 def comparisons(facts: Facts) -> list[Json]:
-    """The comparisons with other models, each with its `sentence`, which names the best served model only once."""
+    """The comparisons with other models, each with a `sentence`. Baseline and best version may be the same."""
     rows = []
     baseline = (compared(facts, "baseline") or {}).get("version")
     for each in facts.comparisons:
         best = each["with"] == "best"
-        words = f"against the best version ever served: {each['words']}" if best else each["words"]
+        text = f"against the best version ever served: {each['words']}" if best else each["words"]
         if best and each["version"] == baseline and each["by"] == "paired":
             budget = f"the budget of {100 * each['margin']:g} point{'s'[: each['margin'] != 0.01]}"
             within = "within" if each["verdict"] in ("better", "equivalent") else "not shown to be within"
-            words = f"it is also the best version ever served; {within} {budget}"
-        rows.append(each | {"sentence": words})
+            text = f"it is also the best version ever served; {within} {budget}"
+        rows.append(each | {"sentence": text})
     return rows
 
 
 def paired(facts: Facts) -> list[Json]:
-    """Correct predictions on the same images, a row for each version; `best`: it is the best ever served."""
+    """Paired counts of correct predictions, a row for each version. `best`: it is the best version ever served."""
     rows: dict[int, Json] = {}
     for each in facts.comparisons:
         if each["by"] == "paired":
@@ -184,8 +187,8 @@ def compared(facts: Facts, model: str) -> Json | None:
 
 
 def lineage(facts: Facts) -> list[dict[str, str]]:
-    """Each artifact from the data to the served version."""
-    made = [stage for stage in facts.stages if stage["digest"]]
+    """A row for each artifact, from the dataset to the served version."""
+    with_artifact = [stage for stage in facts.stages if stage["digest"]]
     return [
         {
             "stage": s["stage"],
@@ -193,7 +196,7 @@ def lineage(facts: Facts) -> list[dict[str, str]]:
             "digest": s["digest"],
             "path": "/".join(Path(s["path"] or "").parts[-3:]),
         }
-        for s in made
+        for s in with_artifact
     ]
 
 
@@ -203,10 +206,10 @@ def seed(facts: Facts) -> int | None:
 
 
 def limits(facts: Facts) -> list[str]:
-    """The limits of this evaluation."""
+    """Sentences on the limits of this evaluation."""
     candidate = facts.candidate
     if not candidate:
-        return [f"{facts.absent('metrics', NOT_EVALUATED)} Nothing is known about this model here."]
+        return [f"{facts.absent('metrics', NOT_EVALUATED)} No metrics of this model are available."]
     sentences = []
     if known(interval := candidate["overall"]["interval"]):
         width = f"accuracy is known to within {interval[1] - interval[0]:.4f} (the width of its 95 % interval)"
@@ -215,8 +218,8 @@ def limits(facts: Facts) -> list[str]:
     few = [gate.on for gate in facts.gates if gate.verdict == "too few examples"]
     if few:
         sentences.append(f"Too few test images to judge: {'; '.join(few)}. They are shown, but no gate applies.")
-    if rest := leaked(facts):
-        sentences.append(f"{rest['images']:,} test images are also in train or validation. The metrics exclude them.")
+    if leak := leaked(facts):
+        sentences.append(f"{leak['images']:,} test images are also in train or validation. The metrics exclude them.")
     if not slices(facts):
         sentences.append("No slices other than the labels were evaluated.")
     if names := ", ".join(candidate["corruptions"]):
@@ -228,8 +231,8 @@ def limits(facts: Facts) -> list[str]:
     if fresh_row := candidate["fresh"]:
         sentences.append(f"The {fresh_row['count']:,} fresh images are from one span, {facts.fresh}.")
     which = "All other" if fresh_row else "All"
-    rest_ = "Images of another origin, or of other classes, were not tested."
-    sentences.append(f"{which} metrics are for one test split. {rest_}")
+    scope = "Images of another origin, or of other classes, were not tested."
+    sentences.append(f"{which} metrics are for one test split. {scope}")
     return sentences
 
 
@@ -238,7 +241,7 @@ def known(interval: Any) -> bool:
     return bool(interval) and None not in interval
 
 
-def _beside(facts: Facts, name: str, shown: str | None = None) -> Json:
+def _comparison_row(facts: Facts, name: str, title: str | None = None) -> Json:
     def row(model: str) -> Json | None:
         metrics = facts.metrics.get(model)
         if not metrics:
@@ -250,7 +253,7 @@ def _beside(facts: Facts, name: str, shown: str | None = None) -> Json:
     both = baseline is not None and None not in (candidate["accuracy"], baseline["accuracy"])
     difference = candidate["accuracy"] - baseline["accuracy"] if both and baseline else None
     return {
-        "name": shown or name,
+        "name": title or name,
         "label": None,
         "few": False,
         "candidate": candidate,
@@ -260,7 +263,7 @@ def _beside(facts: Facts, name: str, shown: str | None = None) -> Json:
 
 
 def _summary(stage: Json) -> str:
-    """The artifact's summary, from its recorded facts. Empty if another version of gateline recorded other facts."""
+    """The artifact's summary, from its recorded facts. Empty if another version of gateline made it."""
     artifact = artifact_of(stage, outputs())
     return artifact.summary if artifact else ""
 

@@ -1,1 +1,1 @@
-"""One run from configuration to outcome; hyperparameter search, schema drafts and approvals."""
+"""Runs from configuration to outcome, hyperparameter search, drafts of configurations and contracts, approvals."""

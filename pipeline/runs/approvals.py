@@ -1,4 +1,4 @@
-"""Manual approval of models that passed every gate: requested by runs, decided by a person, recorded permanently.
+"""Manual approval of models that passed every gate: requested by a run, decided by a person, recorded permanently.
 
 approvals = Approvals(lineage, root)
 approvals.ask(3, approval)                                     # run 3 ended, and its model waits
@@ -25,16 +25,16 @@ from schemas.errors import ConfigurationError, Refused
 
 @dataclass(frozen=True)
 class Approvals:
-    """Requests and decisions in a lineage. Rows are plain dicts of JSON values.
+    """Requests and decisions in a lineage. Rows are dicts of JSON values.
 
-    A model directory below ROOT is stored relative to it: a store may be moved together with it.
+    A model directory below ROOT is stored relative to ROOT, so that both can be moved together.
     """
 
     lineage: Lineage
     root: Path
 
     def ask(self, run: int, approval: Approval) -> None:
-        """Records that the model of the run waits."""
+        """Records that the model of a run waits for approval."""
         names = ("shelf", "model", "evaluation", "evaluated", "baseline")
         with self.lineage.writing() as c:
             values = {name: getattr(approval, name) for name in names}
@@ -44,42 +44,55 @@ class Approvals:
         """Records the final decision, and sets the state of the run that waited.
 
         Raises:
-            Refused: someone else has just decided.
+            Refused: someone else has decided in the meantime.
         """
         state = RunState.APPROVED if approved else RunState.REFUSED
-        words = (
+        message = (
             f"approved by {by}: {reason}"
             if approved
             else f"refused: {by} rejected this model: {reason}\n  Train a new model."
         )
-        answer = {"decision": "approved" if approved else "rejected", "person": by, "reason": reason, "decided": now()}
+        decision = {
+            "decision": "approved" if approved else "rejected",
+            "person": by,
+            "reason": reason,
+            "decided": now(),
+        }
         with self.lineage.writing() as c:
-            open_ = (_approvals.c.run == run) & _approvals.c.decision.is_(None)
-            if not c.execute(_approvals.update().where(open_).values(**answer)).rowcount:
+            pending = (_approvals.c.run == run) & _approvals.c.decision.is_(None)
+            if not c.execute(_approvals.update().where(pending).values(**decision)).rowcount:
                 raise Refused(f"someone else has just decided on run {run}", "See python -m pipeline approvals.")
-            ended = {"state": state, "exit_code": 0 if approved else Refused.exit_code, "message": words}
-            c.execute(_runs.update().where(_runs.c.run == run).values(**ended))
+            outcome = {"state": state, "exit_code": 0 if approved else Refused.exit_code, "message": message}
+            c.execute(_runs.update().where(_runs.c.run == run).values(**outcome))
 
     def decided(self, shelf: str, model: str) -> Decision | None:
-        """The last decision on a model for that model directory."""
-        ours = sql.select(_runs.c.run).where(
+        """The last decision on a model (its identity) for a model directory (its path), or None."""
+        runs_of_store = sql.select(_runs.c.run).where(
             _runs.c.store == self.lineage.store
         )  # stores may share a database, and each may have its serving directory below ROOT
-        there = (_approvals.c.shelf == shelf) | (
-            (_approvals.c.shelf == self._relative(shelf)) & _approvals.c.run.in_(ours)
+        same_directory = (_approvals.c.shelf == shelf) | (
+            (_approvals.c.shelf == self._relative(shelf)) & _approvals.c.run.in_(runs_of_store)
         )
-        here = there & (_approvals.c.model == model) & _approvals.c.decision.is_not(None)
+        decisions = same_directory & (_approvals.c.model == model) & _approvals.c.decision.is_not(None)
         with self.lineage.reading() as c:
             row = (
-                c.execute(_approvals.select().where(here).order_by(_approvals.c.run.desc()).limit(1)).mappings().first()
+                c.execute(_approvals.select().where(decisions).order_by(_approvals.c.run.desc()).limit(1))
+                .mappings()
+                .first()
             )
         if row is None:
             return None
-        said = {"by": row["person"], "reason": row["reason"], "at": row["decided"]}
-        return Decision(run=row["run"], approved=row["decision"] == "approved", evaluation=row["evaluation"], **said)
+        return Decision(
+            run=row["run"],
+            approved=row["decision"] == "approved",
+            evaluation=row["evaluation"],
+            by=row["person"],
+            reason=row["reason"],
+            at=row["decided"],
+        )
 
     def rows(self, limit: int | None = None) -> list[dict[str, Any]]:
-        """Every request, the newest first."""
+        """The requests, the newest first."""
         with self.lineage.reading() as c:
             rows = c.execute(_approvals.select().order_by(_approvals.c.run.desc()).limit(limit)).mappings()
             return [dict(row) | {"shelf": self._absolute(row["shelf"])} for row in rows]
@@ -88,7 +101,7 @@ class Approvals:
         """The request of a run.
 
         Raises:
-            ConfigurationError: it waits for no approval.
+            ConfigurationError: the run does not wait for approval.
         """
         with self.lineage.reading() as c:
             row = c.execute(_approvals.select().where(_approvals.c.run == run)).mappings().first()
@@ -105,7 +118,7 @@ class Approvals:
 
 
 def overtaken(row: dict[str, Any]) -> str:
-    """Why the request is void: another model is served than the one it was compared with. Empty if it is valid."""
+    """Why a request is void: the served model is not the one that it was compared with. Empty if it is valid."""
     shelf = ModelDirectory(Path(row["shelf"]).parent, Path(row["shelf"]).name)
     latest = shelf.latest()
     if latest and latest.identity == row["model"]:
@@ -113,18 +126,18 @@ def overtaken(row: dict[str, Any]) -> str:
     if (latest.digest if latest else None) == row["baseline"]:
         return ""
     return (
-        f"version {latest.number} is served since"
+        f"version {latest.number} is served now"
         if latest
         else "the version that it was compared with is no longer served"
     )
 
 
 def check(row: dict[str, Any], run: dict[str, Any], config: Config, by: str, reason: str) -> None:
-    """Checks that this person may approve the run's model, and that its evaluation is still valid.
+    """Checks that a person may decide on the model of a run, and that its evaluation is still valid.
 
     Raises:
         ConfigurationError: the person is not among `push.approvers`, or name or reason is empty.
-        Refused: it was rejected, is no longer compared with what is served, or was evaluated too long ago.
+        Refused: it was already decided, another model is served now, or it was evaluated too long ago.
     """
     number, days = row["run"], config.push.approval_days
     if not (by.strip() and reason.strip()):
@@ -135,12 +148,12 @@ def check(row: dict[str, Any], run: dict[str, Any], config: Config, by: str, rea
         )
     if row["decision"]:
         cause = f"run {number} was {row['decision']} by {row['person']} on {row['decided'][:10]}: {row['reason']}"
-        pushes = f"If it was not pushed yet, the next run pushes it: {run['command']}"
-        raise Refused(cause, pushes if row["decision"] == "approved" else "The decision is final. Train a new model.")
+        remedy = f"If it was not pushed yet, the next run pushes it: {run['command']}"
+        raise Refused(cause, remedy if row["decision"] == "approved" else "The decision is final. Train a new model.")
     if why := overtaken(row):
-        raise Refused(f"{why}, after run {number} was evaluated", f"Evaluate again: {run['command']}")
+        raise Refused(f"run {number} is overtaken: {why}", f"Evaluate again: {run['command']}")
     age = datetime.datetime.now(datetime.UTC) - datetime.datetime.fromisoformat(row["evaluated"])
     if age > datetime.timedelta(days=days):
-        passed = f"{age / datetime.timedelta(days=1):.1f} days"
-        cause = f"run {number} was evaluated {passed} ago; push.approval_days is {days:g}"
+        days_ago = f"{age / datetime.timedelta(days=1):.1f} days"
+        cause = f"run {number} was evaluated {days_ago} ago; push.approval_days is {days:g}"
         raise Refused(cause, f"Evaluate again: {run['command']} --force evaluate")

@@ -1,9 +1,9 @@
-"""Artifacts of one recorded run, by type, as far as the store still has them.
+"""Artifacts of one recorded run by type, if they still exist in the store.
 
 artifacts = RunArtifacts(store, lineage.executions(7))
 artifacts.last(Pushed)                            # with the facts of the lineage; None if the run made none
 artifacts.read(Evaluation, Evaluation.gates)      # None if the artifact is deleted or its file is damaged
-artifacts.missing                                 # ["train"]: deleted from the store, or made again since
+artifacts.missing                                 # ["train"]: deleted from the store, or replaced
 artifacts.damaged                                 # {"evaluate": ["gates.json"]}
 artifacts.problems                                # {"gates": "gates.json of evaluate is damaged and cannot be read."}
 """
@@ -26,32 +26,32 @@ T = TypeVar("T")
 
 
 class RunArtifacts(Recorded):
-    """Looks up artifacts in `store`, wherever it is now. The paths in the lineage are where it was during the run."""
+    """Looks up artifacts in `store`. The paths in the lineage are not used: the store may have been moved."""
 
     def __init__(self, store: Store, executions: Iterable[Json]) -> None:
         super().__init__(executions, outputs())
-        self.damaged: dict[str, list[str]] = {}  # by stage: files that should be there and cannot be read
-        self.problems: dict[str, str] = {}  # by method of the artifact: why its result is absent
+        self.damaged: dict[str, list[str]] = {}  # by stage: files that the manifest lists but that cannot be read
+        self.problems: dict[str, str] = {}  # by name of the artifact's method: why it has no result
         self._store = store
         self._manifests: dict[str, Json | None] = {}
 
     def stored(self, kind: type[A], *, first: bool = False) -> A | None:
-        """The last artifact of this type, or the first, at its path in the store. None if it is deleted or changed."""
+        """The last (or first) artifact of this type, with its path in the store. None if it was deleted or replaced."""
         artifact, row = self.first(kind) if first else self.last(kind), self.row(kind, first=first)
         if artifact is None or row is None or self.manifest(row["stage"]) is None:
             return None
         return dataclasses.replace(artifact, path=self._store.path(row["stage"], row["key"]))
 
     def read(self, kind: type[A], method: Callable[[A], T], *, first: bool = False) -> T | None:
-        """What a method of the last artifact of this type, or of the first, returns. None if its files cannot be read.
+        """Calls a method of the last (or first) artifact of this type. None if its files cannot be read.
 
-        A file that the manifest does not list was not written by the version that made the artifact: no damage.
+        A missing file that the manifest does not list is not damage: an older version of gateline did not write it.
         """
         artifact, name = self.stored(kind, first=first), getattr(method, "__name__", "")
         if artifact is None:
             if (row := self.row(kind, first=first)) and row["stage"] in self.missing:
                 stage = row["stage"]
-                self.problems[name] = f"The artifact of {stage} is gone from the store, or was made again since."
+                self.problems[name] = f"The artifact of {stage} was deleted from the store or replaced."
             elif row and self.damaged.get(row["stage"]):
                 self._damage(row["stage"], files.MANIFEST, name)
             return None
@@ -64,22 +64,22 @@ class RunArtifacts(Recorded):
             return None
 
     def manifest(self, stage: str) -> Json | None:
-        """The manifest of the artifact of a stage. None if it is deleted, or was made again with other content."""
+        """The manifest of the artifact of a stage. None if it was deleted or replaced by other content."""
         if stage not in self._manifests:
             self._manifests[stage] = self._manifest(self.executions.get(stage) or {})
         return self._manifests[stage]
 
     @property
     def manifests(self) -> list[Json]:
-        """The manifests of all stages whose artifacts are in the store."""
+        """The manifests of all artifacts that are still in the store."""
         return [manifest for manifest in map(self.manifest, self.executions) if manifest]
 
     @property
     def contract(self) -> Contract | None:
-        """The contract that the stages were given."""
+        """The data contract of the run. None if no artifact records it."""
         settings = (manifest.get("recipe", {}).get("settings", {}) for manifest in self.manifests)
-        given = next((each["contract"] for each in settings if "contract" in each), None)
-        return Contract(given["name"], given["text"]) if given else None
+        recorded = next((each["contract"] for each in settings if "contract" in each), None)
+        return Contract(recorded["name"], recorded["text"]) if recorded else None
 
     @property
     def label_names(self) -> tuple[str, ...]:
@@ -91,14 +91,14 @@ class RunArtifacts(Recorded):
 
     @property
     def missing(self) -> list[str]:
-        """Stages whose artifacts are gone from the store, or were made again since."""
+        """Stages whose artifacts were deleted from the store or replaced."""
         return [stage for stage, row in self.executions.items() if row["path"] and not self._exists(row)]
 
     def _exists(self, row: Json) -> bool:
         kind = self.kinds.get(row["stage"], Artifact)
         if issubclass(kind, Approval):  # has no files
             return True
-        if issubclass(kind, Pushed):  # outside the store; a relative path depends on where the run was started
+        if issubclass(kind, Pushed):  # outside the store; a relative path depends on the working directory of the run
             path = Path(row["path"])
             return not path.is_absolute() or _exists(path)
         return self.manifest(row["stage"]) is not None or row["stage"] in self.damaged
@@ -122,5 +122,5 @@ class RunArtifacts(Recorded):
 def _exists(path: Path) -> bool:
     try:
         return path.exists()
-    except (OSError, ValueError):  # no permission, or no valid path
+    except (OSError, ValueError):  # no permission, or an invalid path
         return False

@@ -1,11 +1,11 @@
-"""One run in progress: its lock, its number in the lineage, log, progress, notifications and outcome.
+"""A run in progress: lock, number in the lineage, log, progress, notifications and outcome.
 
 with RunContext.begin(place, store, Request("sample", "python -m ...", node.stages, config.notify, config)) as run:
-    made = run.execute(node, planner)
+    artifact = run.execute(node, planner)
     run.finish(RunState.TUNED)
 
-Every command that runs stages works in one: `run`, `tune`, `schema infer`, and `approve`. Nothing is global, so two
-runs in one process work on two stores.
+Every command that runs stages uses a context: `run`, `tune`, `schema infer`, `init` and `approve`. There is no global
+state: one process can have runs in several stores.
 """
 
 import contextlib
@@ -36,11 +36,11 @@ Watch = Callable[[Console, list[str]], Any]
 
 @dataclass(frozen=True)
 class Place:
-    """Where a run works, and how it waits and prints."""
+    """The store and the lineage of a run, and how it waits and logs."""
 
     root: Path
     database: str | None = None
-    wait: bool = False  # for another run's lock
+    wait: bool = False  # wait while another run holds the lock
     verbose: bool = False
 
     def log(self, number: int) -> Path:
@@ -54,10 +54,10 @@ class Place:
 
 @dataclass(frozen=True)
 class Request:
-    """What the lineage records when a run begins, and the receivers of notifications."""
+    """What the lineage records at the start of a run, and the receivers of notifications."""
 
     profile: str
-    command: str  # as typed
+    command: str  # as typed by the user
     stages: list[str]
     targets: list[Notify]
     config: Config | None = None
@@ -65,7 +65,7 @@ class Request:
 
 @dataclass
 class RunContext:
-    """A run that has begun and holds the store's lock."""
+    """A run in progress, which holds the store's lock."""
 
     place: Place
     store: Store
@@ -84,25 +84,25 @@ class RunContext:
         *,
         watch: Watch = progress.watch,
     ) -> Iterator["RunContext"]:
-        """A run, recorded from its start. Its outcome is always recorded, then its notifications are sent.
+        """Starts and records a run. On exit, records the outcome, then sends the notifications.
 
         Raises:
             Locked: another run holds the lock.
-            GatelineError: the error of the run, after it is recorded.
+            GatelineError: the error of the run, after its outcome is recorded.
         """
-        with contextlib.ExitStack() as afterwards, store.lock(wait=place.wait):
+        with contextlib.ExitStack() as on_exit, store.lock(wait=place.wait):
             lineage = Lineage.at(store.root, place.database)
-            ended = lineage.running()  # killed: the run that would have sent their notifications is dead
-            afterwards.callback(_notify, request.targets, store.root, lineage, ended)
+            to_notify = lineage.running()  # killed runs, which could not send their notifications
+            on_exit.callback(_notify, request.targets, store.root, lineage, to_notify)
             settings = request.config.model_dump(mode="json", by_alias=True) if request.config else {}
             number = lineage.start(profile=request.profile, command=request.command, config=settings)
-            ended.append(number)
+            to_notify.append(number)
             with (
                 recorded(lineage, number, place.log(number)),
                 log.quiet(place.log(number), verbose=place.verbose) as terminal,
-                watch(Console(file=terminal, highlight=False), request.stages) as watching,
+                watch(Console(file=terminal, highlight=False), request.stages) as progress_view,
             ):
-                context = cls(place, store, lineage, number, watching)
+                context = cls(place, store, lineage, number, progress_view)
                 yield context
             lineage.finish(number, **context._finished)
 
@@ -112,23 +112,23 @@ class RunContext:
         )
 
     def execute(self, node: Node, planner: Planner, beam_on: runner.Beam | None = None) -> Artifact | None:
-        """Runs the stages up to `node`. Returns its artifact."""
+        """Runs the stages up to `node`. Returns the artifact of `node`."""
         return self.execution(node, planner, beam_on).run(planner.plan(node))
 
     def finish(self, state: RunState, message: str = "") -> None:
-        """States how the run ended. It is recorded when the context is left without an error."""
+        """Sets the outcome, which is recorded when the context exits without an error."""
         self._finished = {"state": state, "exit_code": 0, "message": message}
 
 
 def _notify(targets: list[Notify], root: Path, lineage: Lineage, runs: list[int]) -> None:
-    """Called after the outcomes are recorded and the lock is released."""
+    """Sends notifications, after the outcomes are recorded and the lock is released."""
     for number in runs:
         notify.send(targets, root, lineage, number, outputs())
 
 
 @contextlib.contextmanager
 def recorded(lineage: Lineage, number: int, log: Path) -> Iterator[None]:
-    """Records the end of a run that raises. A failure to record does not hide the error."""
+    """Records the outcome of a run that raises. A failure to record does not hide the error."""
 
     def finish(state: RunState, error: BaseException, exit_code: int) -> None:
         text = error.shortened(2000) if isinstance(error, GatelineError) else f"{type(error).__name__}: {error}"[:2000]
@@ -142,9 +142,9 @@ def recorded(lineage: Lineage, number: int, log: Path) -> Iterator[None]:
         raise
     except BaseException as error:
         if interrupted(error):
-            stopped = Interrupted()
-            finish(RunState.INTERRUPTED, stopped, stopped.exit_code)
-            raise stopped from None
+            interruption = Interrupted()
+            finish(RunState.INTERRUPTED, interruption, interruption.exit_code)
+            raise interruption from None
         if is_transient(error):
             failure = EnvironmentFailure.of(error, f"Run again later: finished stages are kept. log: {log}")
             finish(RunState.FAILED, failure, failure.exit_code)

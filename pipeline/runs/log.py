@@ -1,4 +1,4 @@
-"""Messages of TensorFlow, absl, Beam and Python's warnings go to the run's log file, not to the terminal."""
+"""Redirects messages of TensorFlow, absl and Beam, and Python's warnings, to the run's log file."""
 
 import contextlib
 import logging
@@ -14,9 +14,9 @@ from schemas.process import set_keras_environment
 
 @contextlib.contextmanager
 def quiet(log: Path, *, verbose: bool) -> Iterator[TextIO]:
-    """The terminal's stderr, while file descriptor 2 writes to `log`; with `verbose` both go to the terminal.
+    """Redirects file descriptor 2 to `log`, and yields the terminal's stderr. With `verbose`, redirects nothing.
 
-    The file descriptor, because native code of TensorFlow and gRPC does not use Python's `sys.stderr`.
+    It redirects the file descriptor because native code of TensorFlow and gRPC does not use `sys.stderr`.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "0" if verbose else "1")
     set_keras_environment()

@@ -1,4 +1,4 @@
-"""Progress of a run: a live table on a terminal, plain lines elsewhere."""
+"""Progress of a run: a live table on a terminal, lines elsewhere."""
 
 import time
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ MARKS = {"ran": ("done", "green"), "reused": ("reused", "cyan"), "failed": ("fai
 
 @dataclass
 class Lines:
-    """A line for each event, for logs and programs."""
+    """Prints a line for each event, for logs and programs."""
 
     console: Console
 
@@ -44,13 +44,13 @@ class Row:
     state: str = "waiting"
     text: str = ""
     why: str = ""
-    began: float = 0.0
+    started: float = 0.0  # monotonic clock
     seconds: float = 0.0
 
 
 @dataclass
 class Board:
-    """A live table of the stages, with warnings above it."""
+    """Shows a live table of the stages, with warnings above it."""
 
     console: Console
     stages: list[str]
@@ -67,7 +67,7 @@ class Board:
         self._live.__exit__(*error)
 
     def started(self, stage: str) -> None:
-        self.rows[stage] = Row("running", began=time.monotonic())
+        self.rows[stage] = Row("running", started=time.monotonic())
 
     def message(self, stage: str, text: str) -> None:
         if text.startswith("warning: "):
@@ -93,7 +93,7 @@ class Board:
                 table.add_row(Text(stage, "dim"), "", "", "")
             elif row.state == "running":
                 table.add_row(
-                    Text(stage, "bold"), self._spinner, f"{time.monotonic() - row.began:.1f} s", Text(row.text)
+                    Text(stage, "bold"), self._spinner, f"{time.monotonic() - row.started:.1f} s", Text(row.text)
                 )
             else:
                 mark, colour = MARKS[row.state]

@@ -30,13 +30,13 @@ from schemas.text import yaml_text
 
 HEAD = "# Drafted by gateline init from {title}. Review the limits: they are inferred from the train split.\n\n"
 SIZES = (96, 64, 48, 32)  # of the model's input, in pixels: a thousand images train in ten seconds on two cores
-PATIENT = {"epochs": 30, "batch_size": 32, "early_stopping": {"patience": 8}}  # how a cnn trains on a few images
-DISAGREEMENT = 0.05  # share of test images on which two trainings of one network differ, as seen on Fashion-MNIST
+CNN_TRAINING = {"epochs": 30, "batch_size": 32, "early_stopping": {"patience": 8}}  # suits a few images
+DISAGREEMENT = 0.05  # share of test images on which two trainings of one network differ, measured on Fashion-MNIST
 
 
 @dataclass(frozen=True)
 class Draft:
-    """What was written, and what the data is."""
+    """The written files, and facts about the dataset."""
 
     config: Path
     contract: Path
@@ -51,11 +51,11 @@ class Draft:
 def write(source: str, path: Path, place: Place, columns: Mapping[str, str] | None = None) -> Draft:
     """Ingests and describes a dataset, and writes the configuration `path` and a contract beside it.
 
-    `columns`: names of the columns or features `image`, `label` and `group`, where they have other names.
+    `columns`: names of the columns or features `image`, `label` and `group`, if they differ.
 
     Raises:
-        ConfigurationError: one of the files exists, or the folder of `path` does not; a kind of source has no columns.
-        DataError: there is no such dataset.
+        ConfigurationError: one of the files exists, the folder of `path` does not exist, or the source has no columns.
+        DataError: the dataset does not exist.
     """
     settings = _settings(source, place.root, columns or {})
     contract = path.with_name(f"{settings.name}.pbtxt")
@@ -65,15 +65,15 @@ def write(source: str, path: Path, place: Place, columns: Mapping[str, str] | No
         splits = statistics.by_split()
         names = open_source(settings, place_of(settings)).labels()
         head = HEAD.format(title=settings.title)
-        drafted = _config(_seen_from(settings, path), contract.name, splits)
+        drafted = _config(_relative_to_config(settings, path), contract.name, splits)
         schema_draft.save(contract, head + schema_draft.text(splits, names))
         schema_draft.save(path, head + yaml_text(drafted, compact=True))
     counts = stats.values(splits["train"], "label")
     labels = {names[int(label)] if int(label) < len(names) else label: count for label, count in counts.items()}
     examples = Recorded(run.lineage.executions(run.number), outputs()).first(Examples)
     unreadable = examples.unreadable if examples else 0
-    found = {side: _all_sides(splits, side) for side in schema_draft.SIDES}
-    ranges = {side: (min(sizes), max(sizes)) for side, sizes in found.items()}
+    sizes_by_side = {side: _all_sides(splits, side) for side in schema_draft.SIDES}
+    ranges = {side: (min(sizes), max(sizes)) for side, sizes in sizes_by_side.items()}
     carried = examples.metadata if examples else ()
     metadata = {name: len(stats.values(splits["train"], METADATA + name)) for name in carried}
     return Draft(
@@ -99,7 +99,7 @@ def _settings(source: str, root: Path, columns: Mapping[str, str]) -> SourceSett
     if folder.is_dir():
         if root.resolve().is_relative_to(folder.resolve()):
             cause = f"ROOT {root} is inside {source}, so it would be read as a label"
-            raise ConfigurationError(cause, "Go to another directory, or name another ROOT with --root.")
+            raise ConfigurationError(cause, "Change to another directory, or name another ROOT with --root.")
         if columns:
             cause = f"{source} is a folder, which has no column {next(iter(columns.values()))}"
             raise ConfigurationError(cause, "Leave out --image, --label and --group.")
@@ -115,8 +115,8 @@ def _settings(source: str, root: Path, columns: Mapping[str, str]) -> SourceSett
     return Tfds.model_validate({"tfds": source, **columns})
 
 
-def _seen_from(source: SourceSettings, path: Path) -> SourceSettings:
-    """The source as the configuration `path` states it: paths in it are relative to its folder."""
+def _relative_to_config(source: SourceSettings, path: Path) -> SourceSettings:
+    """The source for the configuration `path`, with its path relative to the folder of that file."""
     if isinstance(source, (Tfds, Custom)) or Path(source.path).expanduser().is_absolute():
         return source
     return source.model_copy(update={source.key: os.path.relpath(source.path, path.parent)})
@@ -127,9 +127,9 @@ def _all_sides(splits: dict[str, Any], side: str) -> set[int]:
 
 
 def _model_size(splits: dict[str, Any]) -> tuple[int, int] | None:
-    """Height and width of the model's input; None: the one size of the images.
+    """Suggested height and width of the model's input. None if the images have one small size, which is used as it is.
 
-    Most images are at least as large as the suggested size. It is small enough to train on a CPU.
+    Most images are at least as large as the suggestion. It is small enough to train on a CPU.
     """
     heights, widths = (_all_sides(splits, side) for side in ("height", "width"))
     if len(heights) == len(widths) == 1 and max(*heights, *widths) <= SIZES[0]:
@@ -141,18 +141,18 @@ def _model_size(splits: dict[str, Any]) -> tuple[int, int] | None:
 
 def _median(counts: dict[str, int]) -> int:
     sizes = sorted(counts, key=int)
-    below = list(itertools.accumulate(counts[size] for size in sizes))
-    return int(sizes[bisect.bisect_left(below, below[-1] / 2)])
+    cumulative = list(itertools.accumulate(counts[size] for size in sizes))
+    return int(sizes[bisect.bisect_left(cumulative, cumulative[-1] / 2)])
 
 
 def _config(source: SourceSettings, contract: str, splits: dict[str, Any]) -> dict[str, Any]:
-    """Settings as a YAML document. Floors are half way from guessing to perfect, and a fifth of it for each class."""
+    """The drafted settings. The floor is half way from guessing to 1, for each class a fifth of the way."""
     size = _model_size(splits)
     height, width = size or (_all_sides(splits, side).pop() for side in ("height", "width"))
     channels = max(_all_sides(splits, "channels"))
     classes = len(stats.values(splits["train"], "label"))
-    tested, guessing = splits["test"].num_examples, 1 / classes
-    margin = min(3 * math.sqrt(DISAGREEMENT / tested), (1 - guessing) / 8)
+    test_images, guessing = splits["test"].num_examples, 1 / classes
+    margin = min(3 * math.sqrt(DISAGREEMENT / test_images), (1 - guessing) / 8)
     rarest = min(stats.values(splits["test"], "label").values(), default=0)
     few = {"min_examples": rarest} if 0 < rarest < Gates.model_fields["min_examples"].default else {}
     small = height * width * channels <= 28 * 28
@@ -161,7 +161,7 @@ def _config(source: SourceSettings, contract: str, splits: dict[str, Any]) -> di
         "source": source.model_dump(mode="json", exclude_defaults=True),
         "schema": contract,
         **({"transform": {"size": [*size]}} if size else {}),
-        "train": {"model": model, **({"epochs": 10, "batch_size": 64} if small else PATIENT)},
+        "train": {"model": model, **({"epochs": 10, "batch_size": 64} if small else CNN_TRAINING)},
         "gates": {
             "accuracy": round((1 + guessing) / 2, 2),
             "per_class": round(guessing + (1 - guessing) / 5, 2),
@@ -174,6 +174,6 @@ def _config(source: SourceSettings, contract: str, splits: dict[str, Any]) -> di
 
 def _cnn(side: int) -> dict[str, Any]:
     blocks = min(5, max(2, round(math.log2(max(side, 8) / 4))))
-    first = 32 if side <= 32 else 16
-    filters = [min(128, first * 2**i) for i in range(blocks)]
+    base = 32 if side <= 32 else 16
+    filters = [min(128, base * 2**i) for i in range(blocks)]
     return {"kind": "cnn", "filters": filters, "pooling": "average", "dropout": 0.2, "flip": True, "zoom": 0.1}

@@ -1,4 +1,4 @@
-"""Drafts a data contract from statistics. A person must correct the limits that were inferred from the sample."""
+"""Drafts a data contract from statistics. A person must review the limits, which are inferred from the sample."""
 
 import contextlib
 import os
@@ -37,7 +37,7 @@ def write(config: Config, place: Place, path: Path) -> None:
     """Ingests and describes the dataset, and writes a draft of its contract.
 
     Raises:
-        ConfigurationError: the file exists, or its folder does not.
+        ConfigurationError: the file exists, or its folder does not exist.
         DataError: the dataset does not exist.
     """
     check(path)
@@ -52,7 +52,7 @@ def write(config: Config, place: Place, path: Path) -> None:
 def described(
     source: SourceSettings, place: Place, command: str, notify: list[Notify]
 ) -> Iterator[tuple[RunContext, Statistics]]:
-    """A run that ingests and describes a dataset, with the statistics. It ends as drafted after the `with` block."""
+    """Runs ingest and describe. Yields the run and the statistics. The run ends as drafted after the `with` block."""
     data = source_data(source=source, place=place_of(source), digests=place.digests)
     examples = ingest(data=data, source=source, place=place_of(source), encoding=None)
     node, store = describe(examples=examples), Store(place.root)
@@ -64,25 +64,29 @@ def described(
 
 
 def save(path: Path, content: str) -> None:
-    """Writes a draft. Raises EnvironmentFailure if the disk refuses it."""
+    """Writes a draft.
+
+    Raises:
+        EnvironmentFailure: the file cannot be written.
+    """
     with files.explained(path.absolute().parent, "cannot write the draft to"):
         files.atomic_write_text(path, content)
 
 
 def check(path: Path) -> None:
-    """Raises ConfigurationError if the file exists, or cannot be written."""
+    """Raises ConfigurationError if the file exists or cannot be written."""
     folder = path.absolute().parent
     if path.exists():
         raise ConfigurationError(f"{path} already exists", "Name another file with --out.")
     if not folder.is_dir():
         cause = f"there is no folder {path.parent} to write {path.name} to"
-        raise ConfigurationError(cause, "Make it, or name another file with --out.")
+        raise ConfigurationError(cause, "Create it, or name another file with --out.")
     if not os.access(folder, os.W_OK):
         raise ConfigurationError(f"{path.parent} is not writable", "Name another file with --out.")
 
 
 def text(splits: "dict[str, stats.pb.DatasetFeatureStatistics]", names: Sequence[str]) -> str:
-    """A schema that the data satisfies. `names`: the dataset's names of the labels."""
+    """The text of a schema that the data satisfies. `names`: the names of the labels in the dataset."""
     schema, train, encoding = pb.Schema(), splits["train"], encoding_of(splits)
     if list(names) != [str(label) for label in range(len(names))]:
         schema.string_domain.add(name="label", value=names)
@@ -99,10 +103,10 @@ def text(splits: "dict[str, stats.pb.DatasetFeatureStatistics]", names: Sequence
     if encoding == "encoded":
         formats = {value for split in splits.values() for value in stats.values(split, "image/format")}
         schema.feature.add(name="image/format", type=pb.BYTES).string_domain.value.extend(sorted(formats))
-    seen = [int(value) for value in stats.values(train, "label")]
+    labels = [int(value) for value in stats.values(train, "label")]
     label = schema.feature.add(name="label", type=pb.INT)
     label.int_domain.min, label.int_domain.is_categorical = 0, True
-    label.int_domain.max = max(*seen, len(names) - 1)  # train may lack the last label
+    label.int_domain.max = max(*labels, len(names) - 1)  # train may lack the last label
     label.skew_comparator.infinity_norm.threshold = label.drift_comparator.infinity_norm.threshold = 0.03
     for name in ("source/dataset", "source/version", "source/split"):
         schema.feature.add(name=name, type=pb.BYTES)
@@ -114,10 +118,10 @@ def text(splits: "dict[str, stats.pb.DatasetFeatureStatistics]", names: Sequence
 
 
 def encoding_of(splits: "dict[str, stats.pb.DatasetFeatureStatistics]") -> Encoding:
-    """Raw for small images of one size, which take longer to decode than to read."""
-    found = {side: {size for split in splits.values() for size in sides(split, side)} for side in SIDES}
-    small = max(found["height"] | found["width"]) <= SMALL
-    return "raw" if small and all(len(sizes) == 1 for sizes in found.values()) else "encoded"
+    """`raw` for small images of one size, which take longer to decode than to read; else `encoded`."""
+    sizes_by_side = {side: {size for split in splits.values() for size in sides(split, side)} for side in SIDES}
+    small = max(sizes_by_side["height"] | sizes_by_side["width"]) <= SMALL
+    return "raw" if small and all(len(sizes) == 1 for sizes in sizes_by_side.values()) else "encoded"
 
 
 def sides(split: "stats.pb.DatasetFeatureStatistics", side: str) -> list[int]:
@@ -125,7 +129,7 @@ def sides(split: "stats.pb.DatasetFeatureStatistics", side: str) -> list[int]:
     return [int(value) for value in stats.values(split, f"image/{side}")]
 
 
-def _range(side: str, found: list[int]) -> tuple[int, int]:
-    """Images to come may be smaller or larger than the sample, unless it has one size. Channels are not a size."""
-    low, high = min(found), max(found)
+def _range(side: str, sizes: list[int]) -> tuple[int, int]:
+    """(min, max) for the contract: half to twice the sample's sizes, or its one size. Channels are exact."""
+    low, high = min(sizes), max(sizes)
     return (low, high) if side == "channels" or low == high else (max(1, low // 2), 2 * high)

@@ -1,4 +1,4 @@
-"""One run of the line, from configuration to outcome: what the command `run` and `gateline.run` do."""
+"""One run of the line, from configuration to outcome: the implementation of `run` and `gateline.run`."""
 
 import shlex
 from dataclasses import dataclass
@@ -27,15 +27,15 @@ from schemas.redact import without_passwords
 
 @dataclass(frozen=True)
 class Session:
-    """Where a run works, and which part of the line it runs."""
+    """The directories of a run, and the part of the line that it runs."""
 
     root: Path
-    serving_dir: Path | None = None  # none: the one below `root`
+    serving_dir: Path | None = None  # None: ROOT/serving
     database: str | None = None
     again: Rerun = Rerun()
-    until: str | None = None  # the stage that the run ends with; none: the line's last
-    only: str | None = None  # the one stage that runs: its inputs must already exist in the store
-    hold: str | None = None  # the name under which runs share the inputs that they look up
+    until: str | None = None  # the last stage of the run; None: the last stage of the line
+    only: str | None = None  # the only stage that runs: its inputs must already exist in the store
+    hold: str | None = None  # the name under which runs share pinned inputs
     beam_on: runner.Beam = runner.Beam()
     wait: bool = False
     verbose: bool = False
@@ -54,7 +54,7 @@ class Session:
         return Place(self.root, self.database, self.wait, self.verbose)
 
     def plan(self, config: Config) -> list[Step]:
-        """What would run and what would be reused. Writes only the empty store and the digests of the dataset."""
+        """The steps of a run. Writes only an empty store and the digests of the dataset."""
         node = self.part(config)
         return self._planner(Store(self.root), node).plan(node)
 
@@ -67,14 +67,14 @@ class Session:
         if self.until and self.only:
             cause = f"--until {self.until} and --only {self.only} contradict each other"
             raise ConfigurationError(cause, "Leave one of them out.")
-        whole, last = line(config, self.destination, self._decided, self.place.digests), self.until or self.only
-        return whole.upto(last) if last else whole
+        full, last = line(config, self.destination, self._decided, self.place.digests), self.until or self.only
+        return full.up_to(last) if last else full
 
     def run(self, config: Config, *, name: str, command: str) -> "Outcome":
-        """Runs the line.
+        """Runs the line, or the selected part of it.
 
         Raises:
-            GatelineError: refused or failed, as the exit code says; recorded in the lineage before it is raised.
+            GatelineError: the run was refused or failed; see `exit_code`. The outcome is already recorded.
         """
         node, store = self.part(config), Store(self.root)
         planner = self._planner(store, node)
@@ -85,7 +85,7 @@ class Session:
             execution = run.execution(node, planner, self.beam_on)
             outcome = self._outcome(execution, planner.plan(node))
             if isinstance(outcome.last, Approval) and outcome.state is RunState.WAITING:
-                PinnedInputs(store.root, by_run(run.number)).pin_all(node, outcome.made)
+                PinnedInputs(store.root, by_run(run.number)).pin_all(node, outcome.artifacts)
                 Approvals(run.lineage, self.root).ask(run.number, outcome.last)
             run.finish(outcome.state, outcome.message)
         return outcome
@@ -94,9 +94,9 @@ class Session:
         try:
             last = cast(Artifact, execution.run(steps))
         except Waiting:
-            last = cast(Artifact, execution.made["approve"])
+            last = cast(Artifact, execution.artifacts["approve"])
         name = "approve" if isinstance(last, Approval) else execution.node.name
-        return Outcome(execution.number, name, last, dict(execution.made), self.root, self.database)
+        return Outcome(execution.number, name, last, dict(execution.artifacts), self.root, self.database)
 
     def _decided(self, shelf: str, model: str) -> Decision | None:
         return Approvals(Lineage.at(self.root, self.database), self.root).decided(shelf, model)
@@ -111,15 +111,15 @@ class Outcome:
     """A run that ended without an error."""
 
     run: int
-    stage: str  # the last
-    last: Artifact  # what it made
-    made: dict[str, Artifact | None]
+    stage: str  # the last one
+    last: Artifact  # the artifact of that stage
+    artifacts: dict[str, Artifact | None]  # by stage
     root: Path
     database: str | None = None
 
     @property
     def place(self) -> str:
-        """The options with which another command finds this run."""
+        """The options that make another command use the store of this run."""
         root = "" if self.root == Path("gateline") else f" --root {shlex.quote(str(self.root))}"
         return root + (f" --database {shlex.quote(without_passwords(self.database))}" if self.database else "")
 
@@ -132,7 +132,7 @@ class Outcome:
 
     @property
     def message(self) -> str:
-        """The lineage's message: empty if the state is sufficient."""
+        """The message for the lineage. Empty if the state is sufficient."""
         if isinstance(self.last, Approval) and self.last.waiting:
             return str(Waiting(self.last.reasons[0], self.approve))
         return f"ended with {self.stage}, as requested" if self.state is RunState.PARTIAL else ""
@@ -143,7 +143,7 @@ class Outcome:
         return f"python -m pipeline approve {self.run} --by NAME --reason TEXT{self.place}"
 
     def as_json(self) -> dict[str, Any]:
-        stages = {name: facts(a) | {"path": str(a.path), "digest": a.digest} for name, a in self.made.items() if a}
+        stages = {name: facts(a) | {"path": str(a.path), "digest": a.digest} for name, a in self.artifacts.items() if a}
         pushed = {"pushed": str(self.last.path)} if isinstance(self.last, Pushed) else {}
         return {
             "run": self.run,

@@ -1,6 +1,6 @@
-"""Ctrl-C and SIGTERM: both interrupt the process at any point, and are recognised afterwards.
+"""Handling of Ctrl-C and SIGTERM: both interrupt the process at any point.
 
-heed()      # once, by the process
+install()   # once per process
 try:
     work()
 except BaseException as error:
@@ -16,34 +16,34 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from sys import UnraisableHookArgs
 
-LATER = 0.01  # seconds, after which code that cannot be interrupted has ended
+RESEND_DELAY = 0.01  # seconds, after which uninterruptible code has ended
 
 
-def heed() -> None:
-    """Makes SIGTERM stop the process like Ctrl-C, and makes sure that neither is lost.
+def install() -> None:
+    """Makes SIGTERM stop the process like Ctrl-C, and prevents that either is lost.
 
-    Either may arrive in a finalizer or a callback, some of which run in each import. Python prints such an exception
-    and drops it.
+    A signal may arrive in a finalizer or a callback, some of which run in each import. Python prints the exception and
+    ignores it, so the signal is sent again.
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    sys.unraisablehook = _again
+    sys.unraisablehook = _resend
 
 
 def ignore() -> None:
-    """Ignores Ctrl-C and SIGTERM from now on: the command has ended, and the rest takes milliseconds."""
+    """Ignores Ctrl-C and SIGTERM from now on. Called when the command has ended: the rest takes milliseconds."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
 
 
-def _again(raised: "UnraisableHookArgs") -> None:
+def _resend(raised: "UnraisableHookArgs") -> None:
     if issubclass(raised.exc_type, KeyboardInterrupt):
-        threading.Timer(LATER, os.kill, [os.getpid(), signal.SIGTERM]).start()  # also wakes threads that wait
+        threading.Timer(RESEND_DELAY, os.kill, [os.getpid(), signal.SIGTERM]).start()  # also wakes waiting threads
     else:
         sys.__unraisablehook__(raised)
 
 
 def interrupted(error: BaseException | None) -> bool:
-    """Whether an error was caused by Ctrl-C or SIGTERM: the interrupted code may have raised its own error from it."""
+    """Whether Ctrl-C or SIGTERM caused an error, directly or through its `__cause__` or `__context__`."""
     while error and not isinstance(error, KeyboardInterrupt):
         error = error.__cause__ or error.__context__
     return error is not None

@@ -1,4 +1,4 @@
-"""A search for hyperparameters, from configuration to result: what the command `tune` does."""
+"""Hyperparameter search, from configuration to result: the implementation of the command `tune`."""
 
 import dataclasses
 import importlib.util
@@ -29,14 +29,14 @@ COLOURS = {"finished": "green", "running": "bold", "too large": "yellow", "diver
 
 @dataclass(frozen=True)
 class SearchResult:
-    """The result of a search. `search` is None for a worker: the chief has the result."""
+    """The result of a search. `search` is None for a worker, because the chief has the result."""
 
     run: int
     search: Search | None
 
     @property
     def trials(self) -> list[dict[str, Any]]:
-        """The best first; those without a score last."""
+        """The trials, the best first, those without a score last."""
         return cast(Search, self.search).rows()
 
     def as_json(self) -> dict[str, Any]:
@@ -49,7 +49,7 @@ def search(session: Session, config: Config, *, workers: int, name: str, command
     """Runs the line up to transform, then the search.
 
     Raises:
-        GatelineError: refused or failed, as the exit code says; recorded in the lineage before it is raised.
+        GatelineError: the run was refused or failed; see `exit_code`. The outcome is already recorded.
     """
     if config.tune.tuner == "bayesian" and importlib.util.find_spec("sklearn") is None:
         raise ConfigurationError(
@@ -62,13 +62,13 @@ def search(session: Session, config: Config, *, workers: int, name: str, command
     request = Request(name, command, node.stages, config.notify, config)
     with RunContext.begin(session.place, store, request, watch=watch) as run:
         serving.writable(session.destination)
-        made = run.execute(node, planner, session.beam_on)
+        artifact = run.execute(node, planner, session.beam_on)
         run.finish(RunState.TUNED)
-    return SearchResult(run.number, made if isinstance(made, Search) else None)
+    return SearchResult(run.number, artifact if isinstance(artifact, Search) else None)
 
 
 def is_chief(environment: Mapping[str, str]) -> bool:
-    """Whether this process has the oracle: true unless keras-tuner's variables make it a worker of another chief.
+    """Whether this process runs the oracle. False if keras-tuner's variables make it a worker of another chief.
 
     Raises:
         ConfigurationError: some of the variables are missing, or the port is not a number.
@@ -83,8 +83,8 @@ def is_chief(environment: Mapping[str, str]) -> bool:
         )
     port = environment["KERASTUNER_ORACLE_PORT"]
     if not (port.isdecimal() and 0 < int(port) < 65536):
-        raise ConfigurationError(f"KERASTUNER_ORACLE_PORT is {port}, not the number of a port", "For example: 8000")
-    return "chief" in environment[VARIABLES[2]]  # as in keras-tuner
+        raise ConfigurationError(f"KERASTUNER_ORACLE_PORT is {port}, which is not a port number", "For example: 8000")
+    return "chief" in environment[VARIABLES[2]]  # the same rule as keras-tuner
 
 
 def watch(console: Console, stages: list[str]) -> "Trials | TrialLines":
@@ -92,7 +92,7 @@ def watch(console: Console, stages: list[str]) -> "Trials | TrialLines":
 
 
 class TrialLines(progress.Lines):
-    """A line for each finished trial."""
+    """Prints a line for each finished trial."""
 
     def message(self, stage: str, text: str) -> None:
         if cells(text)[1:2] != ["running"]:
@@ -101,7 +101,7 @@ class TrialLines(progress.Lines):
 
 @dataclass
 class Trials(progress.Board):
-    """The table of stages, and below it one of trials, the newest last."""
+    """Shows the table of stages and, below it, a table of trials, the newest last."""
 
     trials: dict[str, list[str]] = field(default_factory=dict)
 
@@ -117,7 +117,7 @@ class Trials(progress.Board):
 
 
 def cells(text: str) -> list[str]:
-    """Columns of a line about a trial: trial, state, epochs, validation accuracy, time, values. [] for other lines."""
+    """The columns of a progress line of a trial: trial, state, epochs, accuracy, time, values. [] for other lines."""
     return text.split("  ", 5) if text.startswith("trial ") else []
 
 

@@ -1,1 +1,1 @@
-"""The scheduler, its cron arithmetic, its child processes and its health endpoint."""
+"""The scheduler: cron arithmetic, child processes, state, and the health endpoint."""

@@ -1,4 +1,4 @@
-"""A run of the line in its own process, which frees its memory at the end and can be stopped.
+"""Runs the line in a child process, which frees all memory at its end and can be stopped.
 
 child = Child(["python", "-m", "pipeline", "run", "--json", ...], root / "logs" / "schedule.log", limit=3600)
 child().exit_code
@@ -20,19 +20,19 @@ from pipeline.schedule.state import Ended
 
 @dataclass(frozen=True)
 class Child:
-    """A command that prints the run's JSON on stdout; its stderr goes to `log`."""
+    """A command that prints JSON about its run on stdout. Its stderr is appended to `log`."""
 
     command: list[str]
     log: Path
-    limit: float | None = None  # seconds, after which it is asked to end
-    grace: float = 60.0  # seconds until it is killed
-    read: Callable[[dict[str, Any]], Ended] | None = None  # reads the JSON of a successful run; None: of a whole run
+    limit: float | None = None  # seconds, after which SIGTERM is sent
+    grace: float = 60.0  # seconds between SIGTERM and SIGKILL
+    read: Callable[[dict[str, Any]], Ended] | None = None  # converts the JSON of a successful run; None: `pushed`
 
     def __call__(self) -> Ended:
-        """Runs the command to its end. Asks it to stop on an interruption, or after `limit` seconds."""
+        """Runs the command and returns its outcome. Stops it on an interruption, or after `limit` seconds."""
         with self.log.open("ab") as log, tempfile.TemporaryFile() as out:
-            began = log.tell()
-            # Its own session: Ctrl-C reaches only the scheduler, which passes it on once.
+            log_offset = log.tell()
+            # In a new session, Ctrl-C reaches only the scheduler, which sends SIGTERM once.
             process = subprocess.Popen(
                 self.command, stdin=subprocess.DEVNULL, stdout=out, stderr=log, start_new_session=True
             )
@@ -42,9 +42,9 @@ class Child:
             except subprocess.TimeoutExpired:
                 timed_out = True
             finally:
-                self._end(process)
+                self._stop(process)
             out.seek(0)
-            printed = out.read().decode(errors="replace")
+            stdout = out.read().decode(errors="replace")
         if timed_out:
             return Ended(
                 process.returncode,
@@ -52,10 +52,10 @@ class Child:
                 timed_out=True,
             )
         if process.returncode == 0:
-            return _done(printed, self.read or pushed)
-        return Ended(process.returncode, self._cause(began, process.returncode))
+            return _parse(stdout, self.read or pushed)
+        return Ended(process.returncode, self._cause(log_offset, process.returncode))
 
-    def _end(self, process: subprocess.Popen[bytes]) -> None:
+    def _stop(self, process: subprocess.Popen[bytes]) -> None:
         try:
             if process.poll() is None:
                 process.terminate()
@@ -66,32 +66,32 @@ class Child:
                 os.killpg(process.pid, signal.SIGKILL)  # and its child processes
             process.wait()
 
-    def _cause(self, began: int, code: int) -> str:
-        """The last line that is not a remedy: the error itself."""
+    def _cause(self, log_offset: int, code: int) -> str:
+        """The error message in the log: the last line that is not indented, as remedies are."""
         with self.log.open("rb") as log:
-            log.seek(began)
+            log.seek(log_offset)
             lines = log.read().decode(errors="replace").splitlines()
         last = next((line for line in reversed(lines) if line.strip() and not line.startswith(" ")), "no output")
         return last if code > 0 else f"killed by {signal.Signals(-code).name}; last output: {last}"
 
 
-def _done(printed: str, read: Callable[[dict[str, Any]], Ended]) -> Ended:
+def _parse(stdout: str, read: Callable[[dict[str, Any]], Ended]) -> Ended:
     try:
-        return read(json.loads(printed))
+        return read(json.loads(stdout))
     except (ValueError, KeyError, TypeError):
         return Ended(0, "done")
 
 
 def pushed(run: dict[str, Any]) -> Ended:
-    """The outcome from the JSON of a whole run."""
+    """The outcome from the JSON of a run of all stages."""
     if run.get("state") == "waiting":
         return Ended(0, f"run {run['run']} waits for approval", special="waiting")
-    what = f"version {run['version']}" if run["new"] else f"nothing changed, version {run['version']} is still served"
-    return Ended(0, f"{what} (run {run['run']})", new=run["new"])
+    text = f"version {run['version']}" if run["new"] else f"nothing changed, version {run['version']} is still served"
+    return Ended(0, f"{text} (run {run['run']})", new=run["new"])
 
 
 def drifted(run: dict[str, Any]) -> Ended:
-    """The outcome from the JSON of a run that ended with admit: `new` where a span drifted."""
-    far = run["stages"]["admit"]["drifted"]
-    words = "; ".join(far.values()) if far else f"no span drifted from the training data (run {run['run']})"
-    return Ended(0, words, new=bool(far), special=None if far else "no drift")
+    """The outcome from the JSON of a run that ended with admit. `new`: a span drifted."""
+    spans = run["stages"]["admit"]["drifted"]
+    message = "; ".join(spans.values()) if spans else f"no span drifted from the training data (run {run['run']})"
+    return Ended(0, message, new=bool(spans), special=None if spans else "no drift")

@@ -1,6 +1,6 @@
-"""Cron expressions with cron's semantics, in a named time zone; the arithmetic of wall clocks is APScheduler's.
+"""Cron expressions with cron's semantics in a time zone. APScheduler computes ticks in wall clock time.
 
-cronsim 2.8 was measured: where clocks change by half an hour it loses a tick (test_cron_clocks.py).
+cronsim 2.8 is not used, because it loses a tick if clocks change by half an hour (test_cron_clocks.py).
 
 timetable = Timetable.of("0 3 * * *", "Europe/Berlin")
 timetable.after(datetime.datetime.now(datetime.UTC))  # the next three o'clock in Berlin, in UTC
@@ -29,18 +29,16 @@ EXAMPLE = 'Five fields: minute, hour, day of month, month, weekday. For example 
 
 @dataclass(frozen=True)
 class Timetable:
-    """The moments that a cron expression names.
+    """The ticks of a cron expression.
 
-    As in cron, days of month and weekdays together mean either. Where clocks are put forward, a tick within the skipped
-    hour comes an hour later by the new time, together with one that is due then. Where they are put back, a tick at a
-    fixed hour comes once, at the first of the two, and a tick at every hour (`*`) comes in both.
+    As in cron, if days of month and weekdays are both given, either may match. When clocks are set forward, a tick in
+    the skipped hour moves to the same time in the next hour, and merges with a tick there. When they are set back, a
+    tick at a fixed hour occurs once, in the first of the two hours, and a tick at every hour (`*`) in both.
     """
 
     cron: str
     zone: zoneinfo.ZoneInfo
-    triggers: tuple[
-        Any, ...
-    ]  # of wall clocks: APScheduler's own arithmetic in a zone loses the midnight after a change
+    triggers: tuple[Any, ...]  # in wall clock time: in a time zone, APScheduler loses the midnight after a clock change
 
     @classmethod
     def of(cls, cron: str, timezone: str) -> "Timetable":
@@ -65,22 +63,22 @@ class Timetable:
         return timetable
 
     def after(self, moment: datetime.datetime) -> datetime.datetime | None:
-        """The first tick later than `moment`, both in UTC; None if there is none.
+        """The first tick after `moment`, both in UTC. None if there is none.
 
-        Wall clocks are not in the order of time where they change, so the search begins with the earliest that can be
-        later than `moment`, and ends where none can be before the result: far from a change, at the first.
+        Near a clock change, the order of wall clock times differs from that of UTC. So the search starts at the
+        earliest wall clock time that can be after `moment`, and ends when no later one can precede the result.
         """
         earliest: datetime.datetime | None = None
-        for wall in self._walls(moment + min(self._offsets(moment))):
-            for tick in self._moments(wall):
+        for wall in self._wall_clock_ticks(moment + min(self._offsets(moment))):
+            for tick in self._utc_times(wall):
                 if tick > moment and (earliest is None or tick < earliest):
                     earliest = tick
             if earliest and wall >= earliest + max(self._offsets(earliest)):
                 break
         return earliest
 
-    def _walls(self, start: datetime.datetime) -> Iterator[datetime.datetime]:
-        """Wall clock times of the ticks from `start` on, in order; written as UTC, which has no changes."""
+    def _wall_clock_ticks(self, start: datetime.datetime) -> Iterator[datetime.datetime]:
+        """Wall clock times of the ticks from `start`, in order. Their tzinfo is UTC, which has no clock changes."""
 
         def ticks(trigger: Any, wall: datetime.datetime) -> Iterator[datetime.datetime]:
             while tick := trigger.get_next_fire_time(None, wall):
@@ -89,14 +87,14 @@ class Timetable:
 
         return heapq.merge(*(ticks(trigger, start) for trigger in self.triggers))
 
-    def _moments(self, wall: datetime.datetime) -> set[datetime.datetime]:
-        """Moments at which clocks show `wall`: the second only if every hour counts. A skipped time moves forward."""
+    def _utc_times(self, wall: datetime.datetime) -> set[datetime.datetime]:
+        """The times (UTC) at which clocks show `wall`: the second only for ticks at every hour. Skips move forward."""
         first, second = (wall.replace(tzinfo=self.zone, fold=fold).astimezone(UTC) for fold in (0, 1))
-        # In a skipped hour, the "second" time is the earlier one, computed from the time after the change (PEP 495).
+        # In a skipped hour, the second time is the earlier one (PEP 495).
         return {first, max(first, second)} if self.cron.split()[1].startswith("*") else {first}
 
     def _offsets(self, moment: datetime.datetime) -> list[datetime.timedelta]:
-        """By how much clocks are ahead of UTC around then: no change is of more than a day."""
+        """The UTC offsets a day before, at, and a day after `moment`. No clock change exceeds a day."""
         days = (moment + datetime.timedelta(days=n) for n in (-1, 0, 1))
         return [day.astimezone(self.zone).utcoffset() or datetime.timedelta() for day in days]
 
@@ -105,7 +103,7 @@ def zone_named(timezone: str) -> zoneinfo.ZoneInfo:
     """Raises ConfigurationError: there is no such time zone."""
     try:
         return zoneinfo.ZoneInfo(timezone)
-    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):  # a misspelt name, a path, a folder of zones
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):  # an unknown name, a path, a folder of zones
         known = sorted(zoneinfo.available_timezones())
         close = get_close_matches(timezone, known, 1)
         hint = f"Did you mean {close[0]}?" if close else "Name it like Europe/Berlin or UTC."
@@ -113,7 +111,7 @@ def zone_named(timezone: str) -> zoneinfo.ZoneInfo:
 
 
 def _weekdays(field: str) -> str:
-    """A weekday field in names: cron counts from Sunday, 0 or 7, APScheduler from Monday."""
+    """A weekday field with names instead of numbers: 0 is Sunday in cron, and Monday in APScheduler."""
     if field == "*":
         return field
     days: set[int] = set()

@@ -1,4 +1,4 @@
-"""Health of the line for Prometheus and probes: `/metrics` and `/healthz` on loopback.
+"""Metrics for Prometheus and a health check: `/metrics` and `/healthz` on loopback.
 
 health = Health(root, serving_dir)
 serve(health, port=9100)  # "http://127.0.0.1:9100"
@@ -23,7 +23,7 @@ from etils import epy
 from pipeline.dag import outputs
 from pipeline.lineage import Lineage
 from pipeline.lineage.states import RunState
-from pipeline.schedule.scheduler import NAP
+from pipeline.schedule.scheduler import MAX_SLEEP
 from pipeline.schedule.state import FAILING, Outcome, State
 from pipeline.serving import PROVENANCE, ModelDirectory
 from pipeline.store import Store
@@ -36,25 +36,25 @@ with epy.lazy_imports():
     from prometheus_client import core
     from prometheus_client import registry as registries
 
-ENDS = [state for state in RunState if state is not RunState.RUNNING]
-LATE = 5 * NAP.total_seconds()  # a scheduler that is later than this hangs
+FINAL_STATES = [state for state in RunState if state is not RunState.RUNNING]
+LATE = 5 * MAX_SLEEP.total_seconds()  # a scheduler that is later than this is considered to hang
 
 
 @dataclass(eq=False)
 class Health:
-    """A store and the models that are served from it; a collector of Prometheus's client."""
+    """The health of a store and its served models. Implements the collector protocol of prometheus_client."""
 
     root: Path
     serving_dir: Path
     database: str | None = None
-    _refusals: dict[int, list[str]] = field(default_factory=dict)  # by run: refusals are final
+    _refusals: dict[int, list[str]] = field(default_factory=dict)  # gates by run; a cache, since refusals are final
 
     def __post_init__(self) -> None:
         self.lineage = Lineage.at(Store(self.root).root, self.database)
 
     def collect(self) -> "Iterator[core.Metric]":
         runs = self.lineage.runs()
-        ended = dict.fromkeys(ENDS, 0) | Counter(str(run["state"]) for run in runs if run["finished"])
+        ended = dict.fromkeys(FINAL_STATES, 0) | Counter(str(run["state"]) for run in runs if run["finished"])
         yield _family(core.CounterMetricFamily, "gateline_runs", "Runs by outcome.", "state", ended)
         yield _family(
             core.CounterMetricFamily,
@@ -66,14 +66,14 @@ class Health:
         if runs:
             yield from self._last(runs[0])
         if served := self.served():
-            for name, words in (
+            for name, text in (
                 ("version", "number"),
                 ("accuracy", "accuracy on the test split"),
                 ("age_seconds", "age"),
             ):
                 values = {model: metrics[name] for model, metrics in served.items() if metrics[name] is not None}
                 yield _family(
-                    core.GaugeMetricFamily, f"gateline_served_{name}", f"The served model's {words}.", "model", values
+                    core.GaugeMetricFamily, f"gateline_served_{name}", f"The served model's {text}.", "model", values
                 )
         if state := State.read(self.root / "schedule.json"):
             yield from _scheduled(state)
@@ -112,12 +112,12 @@ class Health:
         for run in runs:
             if run["state"] == RunState.REFUSED and run["run"] not in self._refusals:
                 self._refusals[run["run"]] = gates(self.lineage.executions(run["run"]))
-        return Counter(gate for found in self._refusals.values() for gate in found)
+        return Counter(gate for names in self._refusals.values() for gate in names)
 
     def report(self) -> dict[str, Any]:
-        """The answer of `/healthz`. `status`: "ok", "late" if the scheduler hangs, "failing" if the last run failed.
+        """The response of `/healthz`. `status`: "ok", "late" if the scheduler hangs, "failing" if the last run failed.
 
-        A run that failed on a full disk or a wrong configuration may not be in the lineage, only in the schedule.
+        A run that failed because of a full disk or an invalid configuration may be recorded only in the schedule.
         """
         run, state, served = self.lineage.run(None), State.read(self.root / "schedule.json"), self.served()
         late = bool(state and state.next and time.time() - state.next.timestamp() > LATE)
@@ -146,36 +146,36 @@ def _scheduled(state: State) -> "Iterator[core.Metric]":
         )
     for last in state.recent[-1:]:
         outcome = {each: float(last.outcome == each) for each in get_args(Outcome)}
-        name, words = "gateline_schedule_last_outcome", "1 for the outcome of the last tick or new span."
-        yield _family(core.GaugeMetricFamily, name, words, "outcome", outcome)
-        name, words = "gateline_schedule_last_timestamp_seconds", "When the last tick or new span was accounted for."
-        yield core.GaugeMetricFamily(name, words, last.ended.timestamp())
+        name, text = "gateline_schedule_last_outcome", "1 for the outcome of the last tick or new span."
+        yield _family(core.GaugeMetricFamily, name, text, "outcome", outcome)
+        name, text = "gateline_schedule_last_timestamp_seconds", "When the last tick or new span was accounted for."
+        yield core.GaugeMetricFamily(name, text, last.ended.timestamp())
 
 
 def _entry(state: State) -> dict[str, Any] | None:
-    """The outcome of the last tick or new span. Its cause is only here: a metric's label must not be free text."""
+    """The outcome of the last tick or new span. It has a cause only here: metric labels must not be free text."""
     return (
         state.recent[-1].model_dump(mode="json", include={"outcome", "why", "cause", "ended"}) if state.recent else None
     )
 
 
 def gates(executions: list[dict[str, Any]]) -> list[str]:
-    """The names of the gates that refused in a run: those of the evaluation, or the stage that refused."""
+    """The gates that refused in a run: those of the evaluation, or the name of the stage that refused."""
     for row in reversed(executions):
         if (row["facts"] or {}).get("passed") is False:
             evaluation, names = artifact_of(row, outputs()), set()
             if isinstance(evaluation, Evaluation):
-                with contextlib.suppress(DamagedFile):  # deleted from the store since
+                with contextlib.suppress(DamagedFile):  # deleted from the store
                     names = {gate.gate for gate in evaluation.gates() if not gate.passed}
             return sorted(names) or [row["stage"]]
     return ["unknown"]
 
 
 def serve(health: Health, port: int) -> str:
-    """Serves on loopback, in a thread that ends with the process, and returns the address. Port 0: any free one.
+    """Serves on loopback in a daemon thread. Returns the address. Port 0: any free port.
 
     Raises:
-        ConfigurationError: the port is taken.
+        ConfigurationError: the port is in use.
     """
     registry = registries.CollectorRegistry()
     registry.register(health)
@@ -183,11 +183,11 @@ def serve(health: Health, port: int) -> str:
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             try:
-                self._answer(*_answers(health, registry, self.path.partition("?")[0]))
+                self._respond(*_response(health, registry, self.path.partition("?")[0]))
             except Exception as error:  # a damaged store is reported
-                self._answer(503, "application/json", json.dumps({"status": "unreadable", "why": str(error)}).encode())
+                self._respond(503, "application/json", json.dumps({"status": "unreadable", "why": str(error)}).encode())
 
-        def _answer(self, code: int, kind: str, body: bytes) -> None:
+        def _respond(self, code: int, kind: str, body: bytes) -> None:
             self.send_response(code)
             self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(body)))
@@ -206,7 +206,7 @@ def serve(health: Health, port: int) -> str:
     return f"http://127.0.0.1:{server.server_port}"
 
 
-def _answers(health: Health, registry: "registries.CollectorRegistry", path: str) -> tuple[int, str, bytes]:
+def _response(health: Health, registry: "registries.CollectorRegistry", path: str) -> tuple[int, str, bytes]:
     if path == "/metrics":
         return 200, prometheus_client.CONTENT_TYPE_LATEST, prometheus_client.generate_latest(registry)
     if path == "/healthz":
@@ -215,8 +215,8 @@ def _answers(health: Health, registry: "registries.CollectorRegistry", path: str
     return 404, "text/plain; charset=utf-8", b"/metrics or /healthz\n"
 
 
-def _family(kind: Any, name: str, words: str, label: str, values: Any) -> Any:
-    family = kind(name, words, labels=[label])
+def _family(kind: Any, name: str, documentation: str, label: str, values: Any) -> Any:
+    family = kind(name, documentation, labels=[label])
     for key, value in sorted(values.items()):
         family.add_metric([key], value)
     return family

@@ -28,13 +28,13 @@ FAILING: tuple[Outcome, ...] = ("failed", "configuration", "time limit")
 
 @dataclass(frozen=True)
 class Ended:
-    """How a run ended."""
+    """The outcome of a child process."""
 
     exit_code: int  # negative: killed by that signal
-    words: str = ""
-    new: bool = False  # it pushed a version
+    message: str = ""
+    new: bool = False  # a version was pushed
     timed_out: bool = False
-    special: Outcome | None = None  # the outcome of exit code 0, if no version was pushed or kept
+    special: Outcome | None = None  # an outcome of exit code 0 other than pushed or unchanged
 
     @property
     def outcome(self) -> Outcome:
@@ -42,21 +42,21 @@ class Ended:
             return "time limit"
         if self.exit_code == 0:
             return self.special or ("pushed" if self.new else "unchanged")
-        if self.exit_code == 2 and not self.words.startswith(StoreError.kind):
+        if self.exit_code == 2 and not self.message.startswith(StoreError.kind):
             return "configuration"
         outcomes: dict[int, Outcome] = {3: "refused", 4: "refused", 130: "interrupted"}
         return outcomes.get(self.exit_code, "failed")
 
     @property
     def retryable(self) -> bool:
-        """True if the same run may succeed without a change: the environment failed, or a signal killed it."""
+        """True if a retry may succeed without a change: the environment failed, or a signal killed the process."""
         killed = self.exit_code < 0 or self.exit_code in (128 + 9, 128 + 15)
-        unavailable = self.exit_code == EnvironmentFailure.exit_code or self.words.startswith(StoreError.kind)
+        unavailable = self.exit_code == EnvironmentFailure.exit_code or self.message.startswith(StoreError.kind)
         return self.outcome == "failed" and (killed or unavailable)
 
     @property
     def busy(self) -> bool:
-        """True if another run held the lock: nothing was tried."""
+        """True if another run held the lock, so nothing was run."""
         return self.exit_code == 5 and not self.timed_out
 
 
@@ -65,11 +65,11 @@ class _Saved(BaseModel):
 
 
 class Entry(_Saved):
-    """The outcome of a tick, or of several that one run covered."""
+    """The outcome of one tick, or of several that one run covered."""
 
     tick: AwareDatetime  # the last tick
     ticks: int = 1
-    cause: str = ""  # the new data that started it; then it covers no tick
+    cause: str = ""  # the new data that started the run, which then covers no tick
     outcome: Outcome
     why: str
     tries: int = 0
@@ -79,15 +79,15 @@ class Entry(_Saved):
 
 
 class Running(_Saved):
-    """A tick whose run has begun and has no outcome yet: in progress, waiting for a retry, or cut off by a crash."""
+    """A run without an outcome yet: in progress, waiting for a retry, or interrupted by a crash."""
 
     tick: AwareDatetime
     ticks: int = 1
     cause: str = ""
     started: AwareDatetime
     tries: int = 0
-    busy: int = 0  # times that another run held the lock
-    again: AwareDatetime | None = None  # not before
+    busy: int = 0  # attempts when another run held the lock
+    retry_at: AwareDatetime | None = Field(None, alias="again")
 
 
 class State(_Saved):
@@ -95,9 +95,9 @@ class State(_Saved):
 
     cron: str
     timezone: str
-    accounted: AwareDatetime  # ticks up to here are run, accounted for, or in `running`
+    accounted: AwareDatetime  # ticks up to this time are recorded, or covered by `running`
     last_trigger: str = Field("", alias="heard")  # token of the new data that started the last run
-    pending: AwareDatetime | None = Field(None, alias="owed")  # when new data is tried again after a failed run
+    pending: AwareDatetime | None = Field(None, alias="owed")  # when a run with the new data is retried
     running: Running | None = None
     next: AwareDatetime | None = None
     why: str = ""
@@ -130,11 +130,11 @@ class State(_Saved):
 
     @classmethod
     def begin(cls, before: "State | None", cron: str, timezone: str, now: datetime.datetime) -> "State":
-        """Continues from `before`. A new timetable has no earlier ticks. Pending data starts a run at once."""
+        """The state after a restart. A new timetable has no earlier ticks. Pending data starts a run at once."""
         if before is None:
             return cls(cron=cron, timezone=timezone, accounted=now)
         why = before.why if before.running else ""
-        # Decided again: the cause of a failure may be fixed before a restart.
+        # Reset, because the cause of a failure may be fixed.
         before = before.model_copy(update={"next": None, "why": why, "pending": before.pending and now})
         if (before.cron, before.timezone) == (cron, timezone):
             return before

@@ -1,9 +1,9 @@
 """The serving directory, in TensorFlow Serving's layout: `SERVING/<model>/<version>/`, each version complete or absent.
 
-shelf = ModelDirectory(serving_dir, "mnist")
-version = shelf.publish(saved_model, extra, provenance, expected=digest, compared=None)   # staged, flushed, renamed
-shelf.latest()                                     # Version(number=3, ...)
-shelf.rollback(reason="slow on old phones")        # Version(number=4, ...), which holds the model of version 2
+directory = ModelDirectory(serving_dir, "mnist")
+directory.publish(saved_model, extra, provenance, expected=digest, compared=None)   # staged, flushed, renamed
+directory.latest()                                 # Version(number=3, ...)
+directory.rollback(reason="slow on old phones")    # Version(number=4, ...) with the model of version 2
 """
 
 from pipeline.serving.directory import default_dir, models, writable

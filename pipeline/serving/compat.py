@@ -1,6 +1,6 @@
-"""model-signing 1.1: which files a failed verification is about. Only its error messages say so.
+"""The files that fail a verification of model-signing 1.1, which are only in its error messages.
 
-`tests/pipeline/serving/test_signing_compat.py` fails if a new version writes other messages.
+`tests/pipeline/serving/test_signing_compat.py` fails if a new version has other messages.
 """
 
 import ast
@@ -10,7 +10,7 @@ import re
 def mismatches(message: str) -> list[str]:
     """The reasons of a failed verification, a sentence for each file: "saved_model.pb is altered since ...".
 
-    Empty if the message is unknown. `message`: of the `ValueError` that `verify` raises.
+    Empty if the message is unknown. `message`: the text of the `ValueError` that `verify` raises.
     """
     if "Key mismatch" in message:
         return ["it was signed with another key"]

@@ -1,30 +1,30 @@
-"""A serving directory: one directory per model; and the check that it can be written."""
+"""A serving directory: one directory per model. Checks that it is writable."""
 
 from pathlib import Path
 
 from schemas import files
 
-WHAT = "cannot write to the serving directory"
+NOT_WRITABLE = "cannot write to the serving directory"
 
 
 def default_dir(root: Path) -> Path:
-    """Where models of the store `root` are pushed unless another serving directory is named."""
+    """The default serving directory of a store: ROOT/serving."""
     return root / "serving"
 
 
 def models(root: Path) -> list[str]:
-    """The names of the models that are served."""
-    found = [path for path in root.glob("*/") if not path.name.startswith(".")]
-    return sorted(path.name for path in found if any(p.name.isdigit() for p in path.iterdir()))
+    """The names of the served models, sorted."""
+    folders = [path for path in root.glob("*/") if not path.name.startswith(".")]
+    return sorted(path.name for path in folders if any(p.name.isdigit() for p in path.iterdir()))
 
 
 def writable(root: Path) -> None:
-    """Refuse early, before hours of training, a serving directory that could not be written.
+    """Checks that the serving directory is writable. Called first, so that hours of training are not lost.
 
     Raises:
-        StoreError: it cannot be made or written.
+        StoreError: it cannot be created or written.
     """
-    with files.explained(root, WHAT):
+    with files.explained(root, NOT_WRITABLE):
         root.mkdir(parents=True, exist_ok=True)
         probe = root / ".gateline-probe"
         probe.touch()

@@ -1,6 +1,6 @@
-"""A version's `provenance.json`: the facts that gateline uses, and their types.
+"""Validation of a version's `provenance.json`: the facts that gateline uses, and their types.
 
-fault({"model": "3f9a", "origin": "two"})    # "`origin` is not of the kind that gateline writes"
+fault({"model": "3f9a", "origin": "two"})    # "`origin` is invalid"
 """
 
 import datetime
@@ -31,7 +31,7 @@ class _Approved(_Facts):
 
 
 class _Provenance(_Facts):
-    """The facts that gateline uses, and their types. Older versions lack some."""
+    """The facts that gateline uses, and their types. Older versions of gateline wrote fewer."""
 
     model: str
     identity: str | None = None
@@ -45,15 +45,15 @@ class _Provenance(_Facts):
     rollback: _Rollback | None = None
 
 
-def fault(found: Any) -> str:
-    """Why JSON is not a valid provenance: the first invalid fact. Empty if it is valid."""
+def fault(content: Any) -> str:
+    """Why a JSON value is not a valid provenance: the first invalid fact. Empty if it is valid."""
     try:
-        _Provenance.model_validate(found)
+        _Provenance.model_validate(content)
     except ValidationError as error:
         first = error.errors()[0]
     else:
         return ""
     if not first["loc"]:
-        return "it holds no facts"
-    place = ".".join(map(str, first["loc"]))
-    return f"`{place}` is {'missing' if first['type'] == 'missing' else 'not of the kind that gateline writes'}"
+        return "it is not a JSON object"
+    name = ".".join(map(str, first["loc"]))
+    return f"`{name}` is {'missing' if first['type'] == 'missing' else 'invalid'}"

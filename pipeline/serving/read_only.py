@@ -1,4 +1,4 @@
-"""The versions of one model, read-only."""
+"""Reads the versions of one model, without writing."""
 
 import contextlib
 import json
@@ -13,7 +13,7 @@ from pipeline.serving.version import Version
 from schemas import files
 from schemas.errors import ConfigurationError, StoreError
 
-UNREAD = "cannot read the serving directory"
+NOT_READABLE = "cannot read the serving directory"
 
 
 @dataclass(frozen=True)
@@ -27,9 +27,9 @@ class ReadOnlyView:
     def path(self) -> Path:
         return self.root / self.model
 
-    def places(self) -> list[Path]:
-        """All entries, readable or not: the versions, the oldest first, and entries without a number."""
-        with files.explained(self.root, UNREAD):
+    def entries(self) -> list[Path]:
+        """All entries, readable or not: the versions, the oldest first, and entries that are not versions."""
+        with files.explained(self.root, NOT_READABLE):
             paths = (
                 [path for path in self.path.iterdir() if not path.name.startswith(".")] if self.path.exists() else []
             )
@@ -37,20 +37,20 @@ class ReadOnlyView:
 
     def numbers(self) -> list[int]:
         """The numbers of the versions, readable or not, the oldest first."""
-        return [int(path.name) for path in self.places() if path.name.isdecimal()]
+        return [int(path.name) for path in self.entries() if path.name.isdecimal()]
 
     def versions(self) -> list[Version]:
         """All versions, the oldest first.
 
         Raises:
-            StoreError: one is damaged, or the directory holds foreign content.
+            StoreError: a version is damaged, or the directory contains foreign files.
         """
-        return sorted((v for v in map(_standing, self.places()) if v), key=lambda v: v.number)
+        return sorted((v for v in map(_version_or_none, self.entries()) if v), key=lambda v: v.number)
 
     def readable(self) -> list[Version]:
-        """The readable versions, the oldest first. Ignores everything else."""
+        """The readable versions, the oldest first. Ignores all other entries."""
         versions = []
-        for path in self.places():
+        for path in self.entries():
             with contextlib.suppress(StoreError):
                 versions.append(Version.read(path))
         return versions
@@ -59,28 +59,30 @@ class ReadOnlyView:
         """The version that TensorFlow Serving serves by default: the one with the highest number."""
         return next(reversed(self.versions()), None)
 
-    def place(self, number: int) -> Path:
-        """Raises ConfigurationError: there is no version of that number."""
-        standing = self.numbers()
-        if number not in standing:
-            known = (
-                f"Its versions are {', '.join(map(str, standing))}." if standing else "Nothing was pushed there yet."
-            )
+    def version_path(self, number: int) -> Path:
+        """The path of a version.
+
+        Raises:
+            ConfigurationError: there is no version with this number.
+        """
+        numbers = self.numbers()
+        if number not in numbers:
+            known = f"Its versions are {', '.join(map(str, numbers))}." if numbers else "Nothing was pushed there yet."
             raise ConfigurationError(f"there is no version {number} of {self.model} in {self.root}", known)
         return self.path / str(number)
 
     def version(self, number: int) -> Version:
-        """One version, whatever the state of the others.
+        """One version. The others may be damaged.
 
         Raises:
             ConfigurationError: there is no such version.
-            StoreError: it is damaged, or not written by gateline.
+            StoreError: it is damaged, or was not written by gateline.
         """
-        return Version.read(self.place(number))
+        return Version.read(self.version_path(number))
 
     def differences(self, version: Version) -> list[str]:
-        """Differences from the pushed files, a line for each file, including the provenance against the record."""
-        lines, record = version.differences(), Record.place(self.path, version.number)
+        """Differences from the pushed files, a line for each file. Compares the provenance with the record, too."""
+        lines, record = version.differences(), Record.path(self.path, version.number)
         try:
             altered = record.exists() and Record.read(record).contradicts(version.record())
         except StoreError as error:
@@ -88,7 +90,7 @@ class ReadOnlyView:
         return lines + ([f"{PROVENANCE} was altered: {record} differs"] if altered else [])
 
     def findings(self, path: Path) -> list[str]:
-        """The `differences` of the entry at one of the `places`, including that it cannot be read."""
+        """The `differences` of one of the `entries`. If it cannot be read, the cause."""
         try:
             with files.explained(path, "cannot read"):
                 return self.differences(Version.read(path))
@@ -103,21 +105,21 @@ class ReadOnlyView:
         Raises:
             StoreError: a record is damaged, or differs from the version itself.
         """
-        standing = {v.number: v for v in self.versions()}
-        records = {number: version.record() for number, version in standing.items()}
-        with files.explained(self.root, UNREAD):
+        versions = {v.number: v for v in self.versions()}
+        records = {number: version.record() for number, version in versions.items()}
+        with files.explained(self.root, NOT_READABLE):
             for path in sorted(self.path.glob(".history/[0-9]*.json")):
                 record = Record.read(path)
-                if record.version in standing and record.contradicts(records[record.version]):
-                    cause = f"{standing[record.version].path / PROVENANCE} and {path} differ"
+                if record.version in versions and record.contradicts(records[record.version]):
+                    cause = f"{versions[record.version].path / PROVENANCE} and {path} differ"
                     raise StoreError(cause, "One of them was altered: restore it from a copy, or remove it.")
                 records.setdefault(record.version, record)
         return [records[number] for number in sorted(records)]
 
-    def remembered(self) -> list[Record]:
-        """As `history`, for readable entries only: a rollback works although others are damaged.
+    def readable_history(self) -> list[Record]:
+        """Like `history`, but ignores unreadable entries, so that a rollback works although others are damaged.
 
-        Where a version and its record differ, the record counts: a damaged version may name another model.
+        If a version and its record differ, the record takes precedence: a damaged version may name another model.
         """
         records = {}
         for version in self.readable():
@@ -130,23 +132,23 @@ class ReadOnlyView:
         return [records[number] for number in sorted(records)]
 
     def withdrawn(self) -> dict[str, int]:
-        """{identity: version} of the models that were rolled back, and not restored since."""
+        """{identity: version} of the models that were rolled back and not restored."""
         return history.withdrawn(self.history())
 
     def best(self, test: str, *, before: int | None = None) -> tuple[Record, Version | None] | None:
-        """The most accurate model ever served, on test split `test` if there is one, and a version that still holds it.
+        """(record of the most accurate model ever served, a version that still has this model), or None.
 
-        `before`: only versions before that one.
+        `test`: digest of the test split that accuracies are preferably from. `before`: only versions before this one.
         """
-        held = {version.identity: version for version in self.versions()}
-        best = history.best([r for r in self.history() if before is None or r.version < before], test, held)
-        return (best, held.get(best.identity)) if best else None
+        available = {version.identity: version for version in self.versions()}
+        best = history.best([r for r in self.history() if before is None or r.version < before], test, available)
+        return (best, available.get(best.identity)) if best else None
 
     def pinned(self) -> set[int]:
-        """Versions that stay until they are unpinned.
+        """The pinned versions, which are never removed.
 
         Raises:
-            StoreError: the list of them is damaged.
+            StoreError: `.pinned.json` is damaged.
         """
         path = self.path / ".pinned.json"
         try:
@@ -160,21 +162,21 @@ class ReadOnlyView:
         return set(numbers)
 
     def awaits(self, version: Version) -> bool:
-        """Whether TensorFlow Serving must be checked for the version and was not yet: the run may have been killed."""
+        """Whether TensorFlow Serving must still be checked for the version, for example after a kill."""
         return bool(version.provenance.get("watch")) and version.number > number_in(self.path / ".seen")
 
     def command(self, verb: str) -> str:
         """A command `serving ...` for this model."""
-        place, model = shlex.quote(str(self.root)), shlex.quote(self.model)
-        return f"python -m pipeline serving {verb} --serving-dir {place} --model {model}"
+        root, model = shlex.quote(str(self.root)), shlex.quote(self.model)
+        return f"python -m pipeline serving {verb} --serving-dir {root} --model {model}"
 
     def words_of_withdrawal(self, number: int) -> tuple[str, str]:
         """(cause, remedy) for a model that was rolled back as that version."""
-        back = f", or restore it: {self.command(f'rollback --to {number}')}" if number in self.numbers() else "."
-        return f"version {number}, which is this model, was rolled back", f"Train a new model{back}"
+        restore = f", or restore it: {self.command(f'rollback --to {number}')}" if number in self.numbers() else "."
+        return f"version {number}, which is this model, was rolled back", f"Train a new model{restore}"
 
 
-def _standing(path: Path) -> Version | None:
+def _version_or_none(path: Path) -> Version | None:
     """The version, or None if it was removed in the meantime."""
     try:
         return Version.read(path)

@@ -1,16 +1,16 @@
-"""Which versions are removed when a given number is kept.
+"""Selects the versions to remove.
 
-leaving([1, 2, 3, 4, 5], keep=2, precious={2})    # [1, 3]
+removable([1, 2, 3, 4, 5], keep=2, protected={2})    # [1, 3]
 """
 
 from collections.abc import Collection
 
 
-def leaving(numbers: Collection[int], *, keep: int, precious: Collection[int]) -> list[int]:
+def removable(numbers: Collection[int], *, keep: int, protected: Collection[int]) -> list[int]:
     """The versions to remove, the oldest first.
 
-    The newest `keep` stay, and at least two, since a rollback needs the version below the served one. `precious`
-    versions are kept in addition, and count only if they are among the newest.
+    Keeps the newest `keep` versions, at least two, since a rollback needs the version before the served one, and the
+    `protected` versions.
     """
     newest = sorted(numbers)[-max(keep, 2) :]
-    return sorted(set(numbers) - set(newest) - set(precious))
+    return sorted(set(numbers) - set(newest) - set(protected))

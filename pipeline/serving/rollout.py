@@ -1,9 +1,9 @@
 """Checks whether TensorFlow Serving serves a version, through the model status of its REST API.
 
-watch(Watch(url="http://127.0.0.1:8501"), "mnist", 7)   # None, or the reason why not
+watch(Watch(url="http://127.0.0.1:8501"), "mnist", 7)   # None if it is served, else the reason
 
-`GET /v1/models/NAME/versions/N` (https://www.tensorflow.org/tfx/serving/api_rest) answers START, LOADING, AVAILABLE,
-UNLOADING or END. END before AVAILABLE means that loading failed; the answer has the reason.
+`GET /v1/models/NAME/versions/N` (https://www.tensorflow.org/tfx/serving/api_rest) returns START, LOADING, AVAILABLE,
+UNLOADING or END. END before AVAILABLE means that loading failed; the response has the reason.
 """
 
 import time
@@ -23,7 +23,7 @@ with epy.lazy_imports():
 
 PAUSE = 0.5  # seconds between two requests
 TIMEOUT = 5.0  # seconds per request
-LONGEST = 1 << 20  # bytes of an answer
+MAX_RESPONSE = 1 << 20  # bytes
 
 
 class Failed(Exception):
@@ -38,7 +38,7 @@ def watch(
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> str | None:
-    """None once the version is served; else the last answer, after `timeout_seconds` or as soon as loading failed."""
+    """Waits until the version is served. Returns None, or the reason after `timeout_seconds` or a failed load."""
     address = f"{settings.url}/v1/models/{urllib.parse.quote(model)}/versions/{version}"
     until = clock() + settings.timeout_seconds
     while True:
@@ -54,12 +54,12 @@ def watch(
 
 
 def _state(address: str, version: int) -> str:
-    """The state, or a sentence on why there is none."""
+    """The state, or the reason why it is unknown."""
     try:
-        # Without a proxy: TensorFlow Serving is close, and a proxy would only add failures.
-        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(address, timeout=TIMEOUT) as answer:
-            found = json.loads(answer.read(LONGEST))
-        return _of(found, version)
+        # Without a proxy: TensorFlow Serving is usually local, and a proxy would add failures.
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(address, timeout=TIMEOUT) as response:
+            content = json.loads(response.read(MAX_RESPONSE))
+        return _state_in(content, version)
     except urllib.error.HTTPError as error:
         error.close()
         return f"it answered {error.code} {error.reason}"
@@ -71,8 +71,8 @@ def _state(address: str, version: int) -> str:
         return "its answer is not a model status"
 
 
-def _of(answer: Any, version: int) -> str:
-    (status,) = [each for each in answer["model_version_status"] if each["version"] == str(version)]
+def _state_in(content: Any, version: int) -> str:
+    (status,) = [each for each in content["model_version_status"] if each["version"] == str(version)]
     state = str(status["state"])
     if state == "END":
         why = " ".join(str(status.get("status", {}).get("error_message") or "no reason was given").split())

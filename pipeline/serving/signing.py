@@ -1,7 +1,7 @@
-"""Signatures of served versions: OpenSSF model-signing, with an elliptic-curve key of one's own and no network.
+"""Signatures of served versions: OpenSSF model-signing with a local elliptic-curve key, without network access.
 
-seal(settings).put(staged)      # leaves model.sig beside the model, over every other file
-check(version, settings)        # [], or what is wrong with it, in words
+seal(settings).sign(staged)     # writes model.sig, which covers all other files of the version
+check(version, settings)        # [], or the reasons why the signature is invalid
 
 Keys are PEM files, P-256, P-384 or P-521: `openssl ecparam -genkey -name prime256v1 -noout -out key.pem`.
 """
@@ -34,11 +34,11 @@ CURVES = ("secp256r1", "secp384r1", "secp521r1")
 
 
 def ready(settings: Signing | None) -> None:
-    """Refuse early, before hours of training, keys that could not sign or check.
+    """Checks that the keys can sign and verify. Called first, so that hours of training are not lost.
 
     Raises:
-        ConfigurationError: model-signing is not installed; a key cannot be read or has another type; or the two keys
-            are no pair.
+        ConfigurationError: model-signing is not installed, a key cannot be read or has another type, or the two keys
+            are not a pair.
     """
     if settings is None:
         return
@@ -50,68 +50,68 @@ def ready(settings: Signing | None) -> None:
     public = _public(settings) if settings.public_key else None
     if private and public and private != public:
         cause = f"push.signing.public_key {settings.public_key} is not the public key of {settings.key}"
-        raise ConfigurationError(cause, f"Make it: openssl ec -in {settings.key} -pubout -out PUBLIC.pem")
+        raise ConfigurationError(cause, f"Create it: openssl ec -in {settings.key} -pubout -out PUBLIC.pem")
 
 
 @dataclass(frozen=True)
 class Seal:
-    """Signs finished versions with one key, and knows again what was signed with it."""
+    """Signs complete versions with one key, and verifies its signatures."""
 
     settings: Signing
 
-    def put(self, staged: Path) -> None:
-        """Sign a version before it appears, and check that where a signature is required."""
+    def sign(self, staged: Path) -> None:
+        """Signs a version before it is published. If signatures are required, verifies the signature."""
         sign(staged, self.settings)
         require(staged, self.settings)
 
-    def insist(self, version: Path, otherwise: str) -> None:
-        """Nothing, if the version is signed with this key, and intact.
+    def require(self, version: Path, remedy: str) -> None:
+        """Checks that the version is unaltered and signed with this key.
 
         Raises:
-            Refused: it is not; the way out is `otherwise`, or to sign it by hand.
+            Refused: it is not. The message suggests `remedy`, or to sign the version manually.
         """
-        if wrong := check(version, self.settings):
+        if problems := check(version, self.settings):
             raise Refused(
-                f"{version} is not what was signed: {'; '.join(wrong)}",
-                f"{otherwise}; or, {_by_hand(version, self.settings)}",
+                f"{version} has no valid signature: {'; '.join(problems)}",
+                f"{remedy}; or, {_manual_signing(version, self.settings)}",
             )
 
 
 def seal(settings: Signing | None) -> Seal | None:
-    """What signs the versions to come; None where nothing is signed."""
+    """The signer of new versions. None if no key is configured."""
     return Seal(settings) if settings and settings.key else None
 
 
 def require(version: Path, settings: Signing | None) -> None:
-    """Nothing, if the version is signed and intact, or need not be.
+    """Checks a version's signature, if signatures are required.
 
     Raises:
-        Refused: it is not.
+        Refused: the version is not signed, or was altered.
     """
     if settings and settings.require_signature:
-        Seal(settings).insist(version, "Move it away")
+        Seal(settings).require(version, "Move it away")
 
 
-def _by_hand(version: Path, settings: Signing) -> str:
-    """How to sign a version that is not signed, in words."""
+def _manual_signing(version: Path, settings: Signing) -> str:
+    """The remedy that signs a version manually."""
     place, key, signature = (shlex.quote(str(each)) for each in (version, settings.key, version / SIGNATURE))
     command = "python -m model_signing sign key {} --private_key {} --signature {}"
     if settings.password_env is None:
-        return f"if you know it to be right, sign it: {command.format(place, key, signature)}"
-    # model-signing's command has an option for a password, and fails on any
-    unlocked = f"openssl ec -in {key} -passin env:{settings.password_env} -out UNLOCKED.pem"
+        return f"if you trust it, sign it: {command.format(place, key, signature)}"
+    # the password option of model-signing's command fails with every password
+    unlock = f"openssl ec -in {key} -passin env:{settings.password_env} -out UNLOCKED.pem"
     signing = command.format(place, "UNLOCKED.pem", signature)
-    return f"if you know it to be right, sign it: {unlocked} && {signing}; rm UNLOCKED.pem"
+    return f"if you trust it, sign it: {unlock} && {signing}; rm UNLOCKED.pem"
 
 
 def sign(version: Path, settings: Signing) -> None:
-    """`model.sig` over all files of a version that is complete but for it, flushed to disk.
+    """Writes `model.sig`, which covers all other files of a version, and flushes it to disk.
 
     Raises:
         ConfigurationError: the key cannot be read.
     """
     _private(settings)
-    password: Any = _password(settings)  # said to be a string there, and used as bytes
+    password: Any = _password(settings)  # annotated as a string there, but used as bytes
     signer = model_signing.signing.Config().use_elliptic_key_signer(
         private_key=Path(settings.key or ""), password=password
     )
@@ -122,7 +122,7 @@ def sign(version: Path, settings: Signing) -> None:
 
 
 def check(version: Path, settings: Signing) -> list[str]:
-    """What keeps a version from being exactly what the owner of the key signed, in words; nothing if it is.
+    """The differences of a version from what was signed with the key, a sentence each. Empty if it is unaltered.
 
     Raises:
         ConfigurationError: the key cannot be read.
@@ -135,14 +135,14 @@ def check(version: Path, settings: Signing) -> list[str]:
         verifier.set_hashing_config(_hashing()).verify(version, version / SIGNATURE)
     except cryptography.exceptions.InvalidSignature:
         return [f"{SIGNATURE} was altered"]
-    except Exception as error:  # whatever a file that anyone may have written brings up
+    except Exception as error:  # anyone may have written the file, so any error can occur
         message = " ".join(str(error).split())[:200]
         return mismatches(str(error)) or [f"{SIGNATURE} cannot be checked: {message}"]
     return []
 
 
 def _hashing() -> "model_signing.hashing.Config":
-    """All files but the signature: those of git too, which model-signing leaves out by default."""
+    """Covers all files except the signature, including files of git, which model-signing excludes by default."""
     return model_signing.hashing.Config().set_ignored_paths(paths=[SIGNATURE], ignore_git_paths=False)
 
 
@@ -163,7 +163,7 @@ def _private(settings: Signing) -> "ec.EllipticCurvePrivateKey":
         key = serialization.load_pem_private_key(path.read_bytes(), _password(settings))
     except OSError as error:
         raise _unusable("key", path, error.strerror or str(error)) from None
-    except TypeError:  # cryptography's word for a password too many or too few
+    except TypeError:  # raised by cryptography for a superfluous or missing password
         hint = (
             "it has no password"
             if settings.password_env
@@ -172,10 +172,10 @@ def _private(settings: Signing) -> "ec.EllipticCurvePrivateKey":
         raise _unusable("key", path, hint) from None
     except ValueError:
         password = f", or its password is not that of {settings.password_env}" if settings.password_env else ""
-        hint = f"it is no private key in PEM{password}"
+        hint = f"it is not a private key in PEM format{password}"
         raise _unusable("key", path, hint) from None
     if not isinstance(key, ec.EllipticCurvePrivateKey) or key.curve.name not in CURVES:
-        raise _unusable("key", path, f"it is not of {', '.join(CURVES)}")
+        raise _unusable("key", path, f"its type is not one of {', '.join(CURVES)}")
     return key
 
 
@@ -186,15 +186,15 @@ def _public(settings: Signing) -> "ec.EllipticCurvePublicKey":
     except OSError as error:
         raise _unusable("public_key", path, error.strerror or str(error)) from None
     except ValueError:
-        raise _unusable("public_key", path, "it is no public key in PEM") from None
+        raise _unusable("public_key", path, "it is not a public key in PEM format") from None
     if not isinstance(key, ec.EllipticCurvePublicKey) or key.curve.name not in CURVES:
-        raise _unusable("public_key", path, f"it is not of {', '.join(CURVES)}")
+        raise _unusable("public_key", path, f"its type is not one of {', '.join(CURVES)}")
     return key
 
 
 @contextlib.contextmanager
 def _public_file(settings: Signing) -> Iterator[Path]:
-    """The public key as the file that model-signing needs: the named one, or a temporary one from the private key."""
+    """The path of a public key file: the configured one, or a temporary one derived from the private key."""
     if settings.public_key:
         _public(settings)
         yield Path(settings.public_key)
@@ -208,5 +208,6 @@ def _public_file(settings: Signing) -> Iterator[Path]:
 
 def _unusable(setting: str, path: Path, why: str) -> ConfigurationError:
     return ConfigurationError(
-        f"push.signing.{setting} {path} cannot be used: {why}", "Name an elliptic-curve key in PEM, P-256 for one."
+        f"push.signing.{setting} {path} cannot be used: {why}",
+        "Name an elliptic-curve key in PEM format, for example P-256.",
     )

@@ -23,30 +23,30 @@ class Version:
 
     @classmethod
     def read(cls, path: Path) -> "Version":
-        """The version at `path`, with validated facts.
+        """The version at `path`, with validated provenance.
 
         Raises:
             StoreError: gateline did not write it, or its provenance is damaged.
         """
-        foreign = "Move it away, or name another --serving-dir. Nothing was changed."
+        remedy = "Move it away, or name another --serving-dir. Nothing was changed."
         if not (path.is_dir() and path.name.isdecimal() and not path.is_symlink()):
-            raise StoreError(f"{path} in the serving directory was not written by gateline", foreign)
+            raise StoreError(f"{path} in the serving directory was not written by gateline", remedy)
         content = None
         try:
             content = json.loads((path / PROVENANCE).read_text(encoding="utf-8"))
-            if not (wrong := fault(content)):
+            if not (problem := fault(content)):
                 return cls(path, int(path.name), content)
         except FileNotFoundError:
-            wrong = "it is missing"
+            problem = "it is missing"
         except OSError as error:
-            wrong = f"it cannot be read: {error.strerror}"
+            problem = f"it cannot be read: {error.strerror}"
         except (ValueError, RecursionError):
-            wrong = "it is not JSON"
-        if (isinstance(content, dict) and "model" in content) or Record.place(path.parent, int(path.name)).exists():
-            cause = f"{path / PROVENANCE} was damaged since gateline wrote it: {wrong}"
+            problem = "it is not JSON"
+        if (isinstance(content, dict) and "model" in content) or Record.path(path.parent, int(path.name)).exists():
+            cause = f"{path / PROVENANCE} was damaged since gateline wrote it: {problem}"
             raise StoreError(cause, "Restore it from a copy, or move that version away.")
         raise StoreError(
-            f"{path} in the serving directory has no readable {PROVENANCE}: it was not pushed by gateline", foreign
+            f"{path} in the serving directory has no readable {PROVENANCE}: it was not pushed by gateline", remedy
         )
 
     @property
@@ -56,17 +56,17 @@ class Version:
 
     @property
     def identity(self) -> str:
-        """Identifies what the model computes: equal for models that differ only in their bytes."""
+        """Identifies what the model computes. Equal for models that differ only in their bytes."""
         return str(self.provenance.get("identity") or self.digest)
 
     @property
     def origin(self) -> int:
-        """The version that first held this model; another one only after a rollback."""
+        """The version that first had this model. Differs from `number` only after a rollback."""
         return int(self.provenance.get("origin", self.number))
 
     @property
     def rollback(self) -> dict[str, Any] | None:
-        """`of`: the version that was rolled back, `to`: the one whose model replaced it; `reason`, `at`. Else None."""
+        """`of`: the version that was rolled back, `to`: the one whose model replaced it; `reason`, `at`. Or None."""
         rollback: dict[str, Any] | None = self.provenance.get("rollback")
         return rollback
 
@@ -91,7 +91,7 @@ class Version:
         )
 
     def differences(self) -> list[str]:
-        """A line for each file that differs from the pushed one: missing, altered, added, or a symbolic link."""
+        """A line for each file that differs from the pushed one: it is missing, altered, added, or a symbolic link."""
         known = self.provenance.get("files")
         if not known:
             return [f"{PROVENANCE} names no files"]
@@ -105,8 +105,13 @@ class Version:
         return lines
 
     def check(self) -> None:
-        """Raises StoreError: it was altered since it was pushed."""
-        if wrong := self.differences():
+        """Checks that the version is unaltered.
+
+        Raises:
+            StoreError: it was altered since it was pushed.
+        """
+        if differences := self.differences():
             raise StoreError(
-                f"{self.path} was altered since it was pushed: {wrong[0]}", "Move that version away and run again."
+                f"{self.path} was altered since it was pushed: {differences[0]}",
+                "Move that version away and run again.",
             )

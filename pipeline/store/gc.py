@@ -1,4 +1,4 @@
-"""Deletes unreachable artifacts from a store. Kept runs, served versions and pending approvals keep what they need.
+"""Deletes unreachable artifacts from a store. Kept runs, served versions and pending approvals keep their artifacts.
 
 plan = Plan.of(store, lineage, [serving_dir], keep_runs=20)
 plan.artifacts     # ["train/3f9a…", ...]: these are deleted
@@ -26,7 +26,7 @@ NUMBERED = re.compile(r"run-(\d+)\D")  # reports and logs
 
 @dataclass(frozen=True)
 class Plan:
-    """What is deleted, and its size."""
+    """The files to delete, and their size."""
 
     store: Store
     kept: list[str] = field(default_factory=list)  # artifacts, as "<stage>/<key>"
@@ -45,37 +45,41 @@ class Plan:
             StoreError: the inputs of a served version are unknown, or the store has runs in another lineage.
         """
         runs = [run for run in lineage.runs() if run["store"] in (store.id, "")]
-        open_ = (RunState.WAITING, RunState.RUNNING)
-        kept_runs = [run for i, run in enumerate(runs) if i < keep_runs or run["state"] in open_]
+        pending = (RunState.WAITING, RunState.RUNNING)
+        kept_runs = [run for i, run in enumerate(runs) if i < keep_runs or run["state"] in pending]
         executions = {run["run"]: lineage.executions(run["run"]) for run in runs}
-        named = {f"{e['stage']}/{e['key']}" for run in kept_runs for e in executions[run["run"]] if e["key"]}
+        of_kept_runs = {f"{e['stage']}/{e['key']}" for run in kept_runs for e in executions[run["run"]] if e["key"]}
         pushed = [Path(e["path"]) for each in executions.values() for e in each if e["stage"] == "push" and e["path"]]
-        shelves = list(serving_dirs) if serving_dirs is not None else _serving_dirs(store.root, pushed)
-        needed = named | _served(shelves) | _searches(store)
-        there = {f"{path.parent.name}/{path.name}": path for path in artifact_directories(store.root)}
+        serving = list(serving_dirs) if serving_dirs is not None else _serving_dirs(store.root, pushed)
+        needed = of_kept_runs | _served(serving) | _searches(store)
+        existing = {f"{path.parent.name}/{path.name}": path for path in artifact_directories(store.root)}
         unfinished = any(run["state"] in UNFINISHED for run in kept_runs)
         recorded = {f"{e['stage']}/{e['key']}" for each in executions.values() for e in each if e["key"]}
 
-        _check_lineage(runs, {name: path for name, path in there.items() if name not in recorded}, lineage)
+        _check_lineage(runs, {name: path for name, path in existing.items() if name not in recorded}, lineage)
 
-        def goes(name: str, needed: set[str]) -> bool:
-            # A killed run may have left unrecorded artifacts, from which the next run continues.
+        def is_unreachable(name: str, needed: set[str]) -> bool:
+            # A killed run may have left unrecorded artifacts that the next run continues from.
             return name not in needed and not (unfinished and name not in recorded)
 
-        going = {name: path for name, path in there.items() if goes(name, needed)}
+        removed = {name: path for name, path in existing.items() if is_unreachable(name, needed)}
         scratch = [
-            path for path in sorted((store.root / "scratch").iterdir()) if goes(path.name.replace("-", "/", 1), named)
+            path
+            for path in sorted((store.root / "scratch").iterdir())
+            if is_unreachable(path.name.replace("-", "/", 1), of_kept_runs)
         ]
         others = _reports_and_logs(store.root, {run["run"] for run in runs} - {run["run"] for run in kept_runs})
-        others += _older_pins(
+        others += _old_pinned_inputs(
             store.root, min((datetime.fromisoformat(run["started"]) for run in kept_runs), default=None)
         )
-        size = sum(map(_size, [*going.values(), *scratch, *others]))
+        size = sum(map(_size, [*removed.values(), *scratch, *others]))
         relative = [str(path.relative_to(store.root)) for path in others]
-        return cls(store, sorted(there.keys() - going.keys()), list(going), [p.name for p in scratch], relative, size)
+        return cls(
+            store, sorted(existing.keys() - removed.keys()), list(removed), [p.name for p in scratch], relative, size
+        )
 
     def carry_out(self) -> None:
-        """Deletes each entry atomically."""
+        """Deletes all entries, each atomically."""
         with files.explained(self.store.root, "cannot remove from"):
             for name in self.artifacts:
                 self.store.discard(self.store.path(*name.split("/")))
@@ -91,18 +95,21 @@ class Plan:
 
 
 def _check_lineage(runs: list[dict[str, Any]], unknown: dict[str, Path], lineage: Lineage) -> None:
-    """Each unfinished run may have left one unrecorded artifact. More of them belong to runs of another lineage."""
-    strange = [name for name, path in unknown.items() if (path / files.MANIFEST).exists()]
-    if len(strange) > sum(run["state"] in UNFINISHED for run in runs):
+    """Raises StoreError if there are more unrecorded artifacts than unfinished runs, which may have left one each.
+
+    The others belong to runs in another lineage.
+    """
+    unrecorded = [name for name, path in unknown.items() if (path / files.MANIFEST).exists()]
+    if len(unrecorded) > sum(run["state"] in UNFINISHED for run in runs):
         place = lineage.engine.url.render_as_string()
-        cause = f"the lineage {place} has no run that made {strange[0]}" + (
-            f", or {len(strange) - 1} more" if len(strange) > 1 else ""
+        cause = f"the lineage {place} has no run that made {unrecorded[0]}" + (
+            f", or {len(unrecorded) - 1} more" if len(unrecorded) > 1 else ""
         )
         raise StoreError(cause, "Name the database of this store's runs with --database.")
 
 
 def _serving_dirs(root: Path, pushed: list[Path]) -> list[Path]:
-    """ROOT/serving, and all that versions were pushed to. A store may have been moved since, with ROOT/serving."""
+    """ROOT/serving, and all directories that runs pushed to. A store may have been moved together with ROOT/serving."""
     own = default_dir(root)
     others = {path.parents[1] for path in pushed} - {own}
     for place in sorted(others):
@@ -116,10 +123,10 @@ def _serving_dirs(root: Path, pushed: list[Path]) -> list[Path]:
     return [own, *sorted(place for place in others if place.is_dir())]
 
 
-def _served(shelves: Iterable[Path]) -> set[str]:
-    """The artifacts that the versions in the serving directories were made from."""
+def _served(serving_dirs: Iterable[Path]) -> set[str]:
+    """The artifacts that served versions were made from."""
     needed = set()
-    for path in (path for shelf in shelves for path in sorted(shelf.glob(f"*/*/{PROVENANCE}"))):
+    for path in (path for folder in serving_dirs for path in sorted(folder.glob(f"*/*/{PROVENANCE}"))):
         try:
             stages: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["stages"]
             needed |= {f"{stage}/{origin['key']}" for stage, origin in stages.items() if origin["key"]}
@@ -132,18 +139,18 @@ def _served(shelves: Iterable[Path]) -> set[str]:
 
 
 def _searches(store: Store) -> set[str]:
-    """The last search of each kind: it took hours, and the next run of its configuration uses the result."""
+    """The last search of each configuration. A search takes hours, and the next run uses its result."""
     last: dict[str, str] = {}
     for manifest in store.manifests("search"):
         settings = manifest["recipe"].get("settings", {})
-        kind = {**settings, "tuning": {**settings.get("tuning", {}), "trials": None}}
-        last[json.dumps([manifest["recipe"].get("inputs"), kind], sort_keys=True)] = f"search/{manifest['key']}"
+        search = {**settings, "tuning": {**settings.get("tuning", {}), "trials": None}}
+        last[json.dumps([manifest["recipe"].get("inputs"), search], sort_keys=True)] = f"search/{manifest['key']}"
     return set(last.values())
 
 
-def _reports_and_logs(root: Path, gone: set[int]) -> list[Path]:
+def _reports_and_logs(root: Path, runs: set[int]) -> list[Path]:
     every = sorted([*root.glob("reports/run-*"), *root.glob("logs/run-*")])
-    return [path for path in every if (number := NUMBERED.match(path.name)) and int(number[1]) in gone]
+    return [path for path in every if (number := NUMBERED.match(path.name)) and int(number[1]) in runs]
 
 
 def _size(path: Path) -> int:
@@ -151,7 +158,7 @@ def _size(path: Path) -> int:
     return sum(p.lstat().st_size for p in every)
 
 
-def _older_pins(root: Path, than: datetime | None) -> list[Path]:
-    """Pinned inputs that are older than a time (None: all): later runs look them up again."""
+def _old_pinned_inputs(root: Path, before: datetime | None) -> list[Path]:
+    """Pinned inputs from before a time (None: all of them). Later runs look them up again."""
     every = sorted((root / "held").glob("*.json"))
-    return [path for path in every if than is None or datetime.fromtimestamp(path.stat().st_mtime, UTC) < than]
+    return [path for path in every if before is None or datetime.fromtimestamp(path.stat().st_mtime, UTC) < before]

@@ -1,4 +1,4 @@
-"""The artifacts of a run by type, with the facts that the lineage recorded.
+"""Access to the artifacts of a run by type, with the facts recorded in the lineage.
 
 recorded = Recorded(lineage.executions(7), {"push": Pushed, ...})
 recorded.last(Pushed)     # Pushed(version=3, ...), or None if the run made none; its files may be deleted

@@ -2,7 +2,7 @@
 
 store = Store(root)
 with store.lock(wait=False):
-    with store.staging("ingest", key) as out:          # a directory beside the artifacts
+    with store.staging("ingest", key) as out:          # a temporary directory on the same file system
         ...
         artifact = store.commit(out, Examples(out, ...), recipe)
 store.find("ingest", key, Examples)                    # the artifact, or None
@@ -34,7 +34,7 @@ DONE = "done"  # in a stage's scratch directory: the seal of the finished artifa
 
 @dataclass(frozen=True)
 class Store:
-    """The directory ROOT. Creates ROOT if necessary, and checks that this version of gateline can read it."""
+    """The directory ROOT. Creating a Store creates ROOT if necessary, and checks that its format is supported."""
 
     root: Path
 
@@ -54,10 +54,10 @@ class Store:
 
     @classmethod
     def existing(cls, root: Path) -> "Store":
-        """The store at `root`, which is not created.
+        """The store at `root`.
 
         Raises:
-            ConfigurationError: there is none.
+            ConfigurationError: there is no store; it is not created.
         """
         if not (root / MARKER).exists():
             remedy = "Run the line first, or name the store with --root."
@@ -66,12 +66,12 @@ class Store:
 
     @property
     def is_writable(self) -> bool:
-        """Whether this user may write to ROOT, and so hold its lock."""
+        """Whether this user may write to ROOT, and so take its lock."""
         return os.access(self.root, os.W_OK)
 
     @property
     def id(self) -> str:
-        """Identifies this store among others that share a lineage database. Moving the store does not change it."""
+        """Identifies this store among others in one lineage database. Moving the store does not change it."""
         return str(self._marker().get("id", ""))
 
     def _marker(self) -> dict[str, Any]:
@@ -85,16 +85,16 @@ class Store:
             ) from None
 
     def _mark(self) -> None:
-        """Makes sure, under a lock, that the marker file exists and holds an id."""
+        """Ensures that the marker file exists and has an id. The caller holds a lock."""
         for leftover in self.root.glob(f".{MARKER}.*"):
             leftover.unlink()  # of a killed process
-        found = self._marker() if (self.root / MARKER).exists() else {"format": FORMAT}
-        if "id" not in found:
-            files.write_json(self.root / MARKER, {**found, "id": uuid.uuid4().hex})
+        marker = self._marker() if (self.root / MARKER).exists() else {"format": FORMAT}
+        if "id" not in marker:
+            files.write_json(self.root / MARKER, {**marker, "id": uuid.uuid4().hex})
 
     @contextlib.contextmanager
     def lock(self, *, wait: bool) -> Iterator[None]:
-        """Only one run at a time writes to ROOT.
+        """Holds the lock of ROOT: only one run at a time writes to it.
 
         Raises:
             Locked: another run holds the lock and `wait` is false.
@@ -113,13 +113,13 @@ class Store:
         try:
             with files.explained(self.root, "cannot write to ROOT"):
                 self._mark()
-                self._sweep()
+                self._clean_up()
             yield
         finally:
             lock.release()
 
-    def _sweep(self) -> None:
-        """Removes what killed runs left; needs the lock. Restores artifacts that were being replaced."""
+    def _clean_up(self) -> None:
+        """Cleans up after killed runs: restores replaced artifacts, removes temporary directories. Needs the lock."""
         for leftover in (self.root / "staging").iterdir():
             if leftover.name.startswith(REPLACED) and (manifest := files.manifest(leftover)):
                 final = self.path(manifest["stage"], manifest["key"])
@@ -128,19 +128,17 @@ class Store:
             files.remove(leftover)
         for leftover in (self.root / "scratch").iterdir():
             stage, _, key = leftover.name.rpartition("-")
-            if (manifest := self.manifest(stage, key)) and _text(leftover / DONE) == manifest.get("seal"):
-                self.discard(
-                    leftover
-                )  # the run was killed after the stage; a forced stage continues from its scratch directory
+            if (manifest := self.manifest(stage, key)) and _read_text(leftover / DONE) == manifest.get("seal"):
+                self.discard(leftover)  # killed after the commit; otherwise a forced stage would resume from here
 
     def path(self, stage: str, key: str) -> Path:
         return self.root / "artifacts" / stage / key
 
     def find(self, stage: str, key: str, kind: type[Artifact]) -> Artifact | None:
-        """The complete artifact of that key, or None.
+        """The complete artifact of a key, or None.
 
         Raises:
-            DataError: it is there but a file is missing or cut short.
+            DataError: a file of the artifact is missing or truncated.
         """
         path = self.path(stage, key)
         if path.is_symlink():
@@ -148,52 +146,52 @@ class Store:
         manifest = self.manifest(stage, key)
         if manifest is None:
             return None
-        if wrong := files.differences(path, manifest["files"], contents=False):
-            raise DataError(f"artifact {path}: {wrong[0]}", f"Run again with --force {stage}.")
+        if problems := files.differences(path, manifest["files"], contents=False):
+            raise DataError(f"artifact {path}: {problems[0]}", f"Run again with --force {stage}.")
         return dataclasses.replace(from_facts(kind, path, manifest["facts"]), digest=manifest["digest"])
 
     def check(self, stage: str, artifact: Artifact) -> None:
         """Checks every file of the artifact against its manifest.
 
         Raises:
-            DataError: one differs.
+            DataError: a file differs.
         """
         manifest = self.manifest(stage, artifact.path.name)
         if manifest is None or manifest["digest"] != artifact.digest:
-            wrong = [f"its {files.MANIFEST} was altered"]
+            problems = [f"its {files.MANIFEST} was altered"]
         else:
-            wrong = files.differences(artifact.path, manifest["files"], contents=True)
-        if wrong:
-            raise DataError(f"artifact {artifact.path}: {wrong[0]}", f"Run again with --force {stage}.")
+            problems = files.differences(artifact.path, manifest["files"], contents=True)
+        if problems:
+            raise DataError(f"artifact {artifact.path}: {problems[0]}", f"Run again with --force {stage}.")
 
     def manifest(self, stage: str, key: str) -> dict[str, Any] | None:
-        """An artifact's manifest; an artifact without a readable one does not exist."""
+        """The manifest of an artifact, or None. An artifact without a readable manifest does not exist."""
         return files.manifest(self.path(stage, key))
 
     def manifests(self, stage: str) -> Iterator[dict[str, Any]]:
-        """Manifests of a stage's artifacts, the newest last."""
+        """The manifests of a stage's artifacts, the newest last."""
         folder = self.root / "artifacts" / stage
         manifests = [self.manifest(stage, p.name) for p in folder.iterdir()] if folder.is_dir() else []
         yield from sorted((m for m in manifests if m), key=files.age)
 
-    def alike(self, stage: str, recipe: dict[str, Any], kind: type[Artifact]) -> Iterator[Artifact]:
-        """Complete artifacts of a stage that were made from other inputs in the same way, the newest first."""
+    def similar(self, stage: str, recipe: dict[str, Any], kind: type[Artifact]) -> Iterator[Artifact]:
+        """Complete artifacts of a stage with the same code, settings and libraries, the newest first."""
         for manifest in reversed(list(self.manifests(stage))):
-            if all(manifest["recipe"].get(what) == recipe[what] for what in ("code", "settings", "versions")):
+            if all(manifest["recipe"].get(part) == recipe[part] for part in ("code", "settings", "versions")):
                 with contextlib.suppress(DataError):
                     if artifact := self.find(stage, manifest["key"], kind):
                         yield artifact
 
     @contextlib.contextmanager
     def staging(self, stage: str, key: str) -> Iterator[Path]:
-        """An empty directory on the store's file system. Removed at the end unless it was committed."""
+        """An empty directory on the store's file system. It is removed on exit, unless it was committed."""
         path = self.root / "staging" / f"{stage}-{key}"
         try:
             files.remove(path)
             path.mkdir(parents=True)
             yield path
         finally:
-            # Renamed first: threads of an interrupted Beam pipeline go on for a moment, and must find no directory.
+            # Renamed first: threads of an interrupted Beam pipeline may still write for a moment, which then fails.
             if path.exists():
                 self.discard(path)
 
@@ -203,13 +201,13 @@ class Store:
         return path
 
     def discard(self, path: Path) -> None:
-        """Removes a directory of the store: one rename, then deletion, which the next run completes after a kill."""
-        gone = self.root / "staging" / f"removed-{'-'.join(path.relative_to(self.root).parts[1:])}"
-        files.commit(path, gone)
-        files.remove(gone)
+        """Removes a directory of the store: one rename, then deletion. After a kill, the next run completes it."""
+        removed = self.root / "staging" / f"removed-{'-'.join(path.relative_to(self.root).parts[1:])}"
+        files.commit(path, removed)
+        files.remove(removed)
 
     def commit(self, artifact: Artifact, stage: str, key: str, recipe: dict[str, Any], made: str) -> Artifact:
-        """The artifact at its final place: files flushed, manifest written last, then one rename."""
+        """Moves an artifact to its final path: flushes files, writes the manifest last, then renames once."""
         listing = files.listing(artifact.path, sync=True)
         manifest: dict[str, Any] = {
             "stage": stage,
@@ -221,13 +219,13 @@ class Store:
             "files": listing,
             "interpreted": list(artifact.interpreted),
         }
-        # Facts count, since later stages read them too.
+        # The digest covers the facts, since later stages read them too.
         manifest["digest"] = files.digest(listing, manifest["facts"], artifact.interpreted)
         manifest["seal"] = files.seal(manifest)
         files.write_json(artifact.path / files.MANIFEST, manifest)
         final = self.path(stage, key)
         replaced = self.root / "staging" / f"{REPLACED}{stage}-{key}"
-        if final.exists():  # forced, or without a manifest: the old one is moved, and restored after a kill
+        if final.exists():  # forced, or without a manifest: the old one is moved away, and restored after a kill
             final.rename(replaced)
         (self.scratch(stage, key) / DONE).write_text(manifest["seal"], encoding="utf-8")
         files.commit(artifact.path, final)
@@ -236,7 +234,7 @@ class Store:
         return dataclasses.replace(artifact, path=final, digest=manifest["digest"])
 
 
-def _text(path: Path) -> str | None:
+def _read_text(path: Path) -> str | None:
     try:
         return path.read_text(encoding="utf-8")
     except OSError:
@@ -245,13 +243,13 @@ def _text(path: Path) -> str | None:
 
 @functools.cache
 def _adapter(kind: Any) -> Any:
-    from pydantic import TypeAdapter  # needed only to read artifacts
+    from pydantic import TypeAdapter  # slow to import, needed only to read artifacts
 
     return TypeAdapter(kind)
 
 
 def from_facts(kind: Any, path: Path, facts: dict[str, Any]) -> Artifact:
-    """The artifact of a type with these facts, as `facts` gives them.
+    """The artifact of a type with these facts, as returned by `facts`.
 
     Raises:
         ValueError: a fact is missing or of another type.

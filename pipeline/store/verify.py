@@ -1,7 +1,7 @@
 """Verifies a store: recomputes every digest.
 
-found = verify(store, lineage)
-found.damage       # [Damage(artifact="train/3f9a…", what="model.keras was altered: ...", remedy="...")]
+result = verify(store, lineage)
+result.damage      # [Damage(artifact="train/3f9a…", what="model.keras was altered: ...", remedy="...")]
 """
 
 from dataclasses import asdict, dataclass
@@ -15,7 +15,7 @@ from schemas import files
 
 @dataclass(frozen=True)
 class Damage:
-    """One damaged file, and the remedy."""
+    """A damaged file, and the remedy."""
 
     artifact: str  # "<stage>/<key>", or the name of a file in ROOT
     what: str
@@ -24,7 +24,7 @@ class Damage:
 
 @dataclass(frozen=True)
 class Verified:
-    """What was checked, and the damage."""
+    """The numbers of checked artifacts, files and bytes, and the damage."""
 
     artifacts: int
     files: int
@@ -38,7 +38,7 @@ class Verified:
 def verify(store: Store, lineage: Lineage) -> Verified:
     """Checks every artifact against its manifest, and the lineage database. Changes nothing.
 
-    Finds files that were altered, cut short, added, or are behind a symbolic link, and artifacts without a manifest.
+    Finds altered, truncated and added files, symbolic links, and artifacts without a manifest.
     """
     count = size = artifacts = 0
     damage: list[Damage] = []
@@ -59,7 +59,7 @@ def verify(store: Store, lineage: Lineage) -> Verified:
         if (manifest["stage"], manifest["key"]) != (path.parent.name, path.name):
             lines.append(f"it is {manifest['stage']}/{manifest['key']}, moved here")
         damage += [Damage(name, what, remedy) for what in lines]
-    damage += [Damage("lineage", what, "Put back a copy of the database.") for what in lineage.damage()]
+    damage += [Damage("lineage", what, "Restore the database from a copy.") for what in lineage.damage()]
     return Verified(artifacts, count, size, damage)
 
 

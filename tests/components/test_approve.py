@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from components.approve import approve
-from pipeline.engine.plan import refused
+from pipeline.engine.plan import refusal_of
 from pipeline.serving import ModelDirectory
 from schemas.artifacts import Decision, Evaluation, Model, ServingCheck
 from schemas.errors import Refused, Waiting
@@ -53,7 +53,7 @@ def ask(tmp_path, lend):
 
 def test_where_nobody_is_to_be_asked_a_model_passes_without_a_word(ask):
     found, said = ask(Push())
-    assert (found.passed, found.by, said, refused(found)) == (True, "", [], None)
+    assert (found.passed, found.by, said, refusal_of(found)) == (True, "", [], None)
 
 
 def test_a_model_waits_until_somebody_approved_it(ask, tmp_path):
@@ -62,7 +62,7 @@ def test_a_model_waits_until_somebody_approved_it(ask, tmp_path):
     assert asked == [(str(tmp_path / "serving/mnist"), "one")]
     assert (found.passed, found.waiting, found.evaluation, found.baseline) == (False, True, "evaluation", None)
     assert said == ["the model passed every gate and waits for approval"]
-    raised = refused(found)
+    raised = refusal_of(found)
     assert isinstance(raised, Waiting)
     assert (raised.exit_code, str(raised)) == (0, "waiting: the model passed every gate and waits for approval")
     assert ask(MANUAL)[0] == found, "the same question is the same artifact"
@@ -99,7 +99,7 @@ def test_an_approval_of_something_else_or_too_long_ago_does_not_count(ask, said,
 @pytest.mark.parametrize("settings", [Push(), MANUAL], ids=["auto", "manual"])
 def test_a_rejected_model_never_goes_out(ask, settings):
     found, _ = ask(settings, decision(approved=False, days=400))
-    raised = refused(found)
+    raised = refusal_of(found)
     assert isinstance(raised, Refused)
     assert (
         str(raised)
@@ -122,7 +122,7 @@ def test_a_model_that_is_served_already_waits_for_nobody(ask, shelf):
 
 def test_a_model_that_was_rolled_back_is_refused_even_if_it_was_approved(ask, shelf):
     shelf.rollback()
-    raised = refused(ask(MANUAL, decision(), shelf)[0])
+    raised = refusal_of(ask(MANUAL, decision(), shelf)[0])
     assert isinstance(raised, Refused)
     assert str(raised) == (
         "refused: version 2, which is this model, was rolled back\n"

@@ -90,7 +90,7 @@ def test_nothing_goes_on_top_of_a_version_that_was_tampered_with(pushed, keys, s
     with pytest.raises(Refused) as refused:
         pushed("b", signatures=keys)
     wrong = [f"{name} is altered since it was signed" for name in ("provenance.json", "saved_model.pb")]
-    assert refused.value.cause == f"{version.path} is not what was signed: {'; '.join(wrong)}"
+    assert refused.value.cause == f"{version.path} has no valid signature: {'; '.join(wrong)}"
     assert [v.number for v in shelf.versions()] == [1]
 
 
@@ -98,7 +98,7 @@ def test_a_version_of_before_signing_must_be_signed_first(pushed, keys, shelf):
     version = pushed("a")
     with pytest.raises(Refused) as refused:
         pushed("b", signatures=keys)
-    assert refused.value.cause == f"{version.path} is not what was signed: it has no model.sig"
+    assert refused.value.cause == f"{version.path} has no valid signature: it has no model.sig"
     assert refused.value.remedy.endswith(f"--private_key {keys.key} --signature {version.path / 'model.sig'}")
     signing.sign(version.path, keys)
     assert pushed("b", signatures=keys).version == 2
@@ -162,9 +162,9 @@ def test_nothing_that_was_altered_is_served_in_its_place(pushed, shelf, keys, si
     with serving(status("END", "out of memory", version="2")) as (url, _), pytest.raises(Refused) as refused:
         pushed("b", signatures=keys, watched=Watch(url=url))
     assert refused.value.cause.endswith("does not serve it: it could not load the version: out of memory")
-    why = "not what was signed: it has no model.sig" if signed else "altered since it was pushed: more was added"
+    why = "has no valid signature: it has no model.sig" if signed else "was altered since it was pushed: more was added"
     assert re.match(
-        rf"It could not be rolled back: {version.path} (is|was) {why}\. Name another version with --to",
+        rf"It could not be rolled back: {version.path} {why}\. Name another version with --to",
         refused.value.remedy,
     )
     assert [v.number for v in shelf.versions()] == [1, 2]

@@ -14,7 +14,7 @@ import numpy as np
 import yaml
 
 from pipeline.schedule.child import pushed
-from pipeline.schedule.scheduler import News, Rules, Schedule
+from pipeline.schedule.scheduler import NewData, Rules, Schedule
 from pipeline.schedule.state import Ended, Running, State
 from tests import spans
 
@@ -140,12 +140,12 @@ class World:
             except (Crash, Over):
                 pass
 
-    def news(self) -> News | None:
+    def news(self) -> NewData | None:
         from components.resolvers.arrived import arrived
         from schemas.settings.spans import Spans
 
         found = arrived.function(spans=Spans(directory=str(self.spans)))
-        return News(found.digest, f"new span {list(found.spans)[-1]}") if found.spans else None
+        return NewData(found.digest, f"new span {list(found.spans)[-1]}") if found.spans else None
 
     def save(self, state: State) -> None:
         self.state = State.model_validate_json(state.model_dump_json())

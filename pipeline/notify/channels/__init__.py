@@ -1,7 +1,7 @@
-"""The kinds of channels, one file each. A new kind is one file: a settings class with `title`, `name` and `send`.
+"""The kinds of channels, one module each: a settings class with `title`, `name` and `send`.
 
-A kind is the class that `KIND` of a module here names, or of a module that an installed package registers under the
-entry point group `gateline.channels`. The module's name is its key in the configuration: `notify: [{webhook: ...}]`.
+`KIND` of a module in this package is its class. An installed package registers such a module in the entry point group
+`gateline.channels`. The module's name is the key in the configuration: `notify: [{webhook: ...}]`.
 """
 
 from typing import Any, ClassVar, Protocol
@@ -10,27 +10,27 @@ from schemas import plugins
 
 
 class Undelivered(Exception):
-    """The event was not delivered. `again`: another try may succeed."""
+    """The event was not delivered. `retryable`: another attempt may succeed."""
 
-    def __init__(self, why: str, *, again: bool = False) -> None:
+    def __init__(self, why: str, *, retryable: bool = False) -> None:
         super().__init__(why)
-        self.again = again
+        self.retryable = retryable
 
 
 class Channel(Protocol):
-    """A channel: a frozen pydantic model of its settings, which can send events."""
+    """A channel: a frozen pydantic model of settings, with a method that sends events."""
 
-    title: ClassVar[str]  # its description in the list of settings
+    title: ClassVar[str]  # description in the list of settings
 
     @property
     def name(self) -> str:
-        """The receiver, in warnings and in `ROOT/notices`, without secrets."""
+        """The receiver as named in warnings and in `ROOT/notices`. Contains no secrets."""
 
     def send(self, event: dict[str, Any]) -> None:
-        """Sends an event: JSON values; `id` is the same whenever it is sent again, `text` is for people.
+        """Sends an event, a dict of JSON values. `id` is the same for each attempt, `text` is human-readable.
 
         Raises:
-            Undelivered: it was not delivered. `again` is true only if the receiver cannot have accepted it.
+            Undelivered: it was not delivered. `retryable` is true only if the receiver cannot have accepted it.
         """
 
 

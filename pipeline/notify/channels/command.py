@@ -1,4 +1,4 @@
-"""Channel `command`: a program that gets the event as JSON on its stdin."""
+"""Channel `command`: runs a program with the event as JSON on its stdin."""
 
 import json
 import subprocess
@@ -22,16 +22,16 @@ class Command(RootModel[Annotated[list[str], Field(min_length=1)]]):
         return f"command {self.root[0]}"
 
     def send(self, event: dict[str, Any]) -> None:
-        given = json.dumps(event) + "\n"
+        stdin = json.dumps(event) + "\n"
         try:
             done = subprocess.run(
-                self.root, input=given, capture_output=True, text=True, timeout=TIMEOUT, check=False, encoding="utf-8"
+                self.root, input=stdin, capture_output=True, text=True, timeout=TIMEOUT, check=False, encoding="utf-8"
             )
         except subprocess.TimeoutExpired:
             raise Undelivered(f"it did not end within {TIMEOUT:g} seconds") from None
         if done.returncode:
             last = (done.stderr.strip().splitlines() or ["it printed no reason"])[-1]
-            raise Undelivered(f"it exited with {done.returncode}: {last}", again=True)
+            raise Undelivered(f"it exited with {done.returncode}: {last}", retryable=True)
 
 
 KIND = Command

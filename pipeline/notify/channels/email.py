@@ -1,4 +1,4 @@
-"""Channel `email`: a message through an SMTP server."""
+"""Channel `email`: sends the event through an SMTP server."""
 
 import contextlib
 import json
@@ -62,7 +62,7 @@ class Email(Settings):
         try:
             server = smtplib.SMTP(self.host, self.port, timeout=TIMEOUT)
         except (OSError, smtplib.SMTPException) as error:
-            raise Undelivered(f"it cannot be reached: {error}", again=True) from None
+            raise Undelivered(f"it cannot be reached: {error}", retryable=True) from None
         try:
             if self.starttls:
                 server.starttls(context=ssl.create_default_context())
@@ -70,8 +70,8 @@ class Email(Settings):
                 server.login(*login)
             refused = server.send_message(message)
         except smtplib.SMTPResponseException as error:
-            answer = f"it answered {error.smtp_code} {_text(error.smtp_error)}"
-            raise Undelivered(answer, again=400 <= error.smtp_code < 500) from None
+            response = f"it answered {error.smtp_code} {_text(error.smtp_error)}"
+            raise Undelivered(response, retryable=400 <= error.smtp_code < 500) from None
         finally:
             with contextlib.suppress(OSError, smtplib.SMTPException):
                 server.quit()
@@ -79,8 +79,8 @@ class Email(Settings):
             raise Undelivered(f"it refused {', '.join(refused)}")
 
 
-def _text(answer: bytes | str) -> str:
-    return answer.decode(errors="replace") if isinstance(answer, bytes) else answer
+def _text(response: bytes | str) -> str:
+    return response.decode(errors="replace") if isinstance(response, bytes) else response
 
 
 KIND = Email

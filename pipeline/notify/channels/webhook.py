@@ -1,4 +1,4 @@
-"""Channel `webhook`: the event as JSON to an HTTP address. Slack shows its `text`."""
+"""Channel `webhook`: posts the event as JSON to an HTTP address. Slack shows its `text`."""
 
 import hashlib
 import html
@@ -17,7 +17,7 @@ with epy.lazy_imports():
     import urllib.request
 
 TIMEOUT = 10.0  # seconds
-TEMPORARY = (429, 500, 502, 503, 504)  # answers after which the same request may succeed
+TEMPORARY = (429, 500, 502, 503, 504)  # status codes after which a retry may succeed
 
 
 class Webhook(Settings):
@@ -45,8 +45,8 @@ class Webhook(Settings):
         return f"webhook {'$' + self.url_env if self.url_env else (self.url or '').split('/')[2]}"
 
     def send(self, event: dict[str, Any]) -> None:
-        class Unmoved(urllib.request.HTTPRedirectHandler):
-            def redirect_request(self, *_: Any) -> None: ...  # a redirect would become a GET to an unconfigured address
+        class NoRedirect(urllib.request.HTTPRedirectHandler):
+            def redirect_request(self, *_: Any) -> None: ...  # a redirect would be a GET to an unconfigured address
 
         address = self.url or secret(self.url_env or "")
         body = json.dumps({**event, "text": html.escape(event["text"], quote=False)}).encode()  # as Slack requires
@@ -59,12 +59,12 @@ class Webhook(Settings):
             request = urllib.request.Request(address, body, headers)
             if request.type not in ("http", "https"):
                 raise ValueError
-            urllib.request.build_opener(Unmoved).open(request, timeout=TIMEOUT).close()
+            urllib.request.build_opener(NoRedirect).open(request, timeout=TIMEOUT).close()
         except urllib.error.HTTPError as error:
             error.close()
-            raise Undelivered(f"it answered {error.code} {error.reason}", again=error.code in TEMPORARY) from None
-        except urllib.error.URLError as error:  # no answer, so it was not accepted
-            raise Undelivered(f"it cannot be reached: {error.reason}", again=True) from None
+            raise Undelivered(f"it answered {error.code} {error.reason}", retryable=error.code in TEMPORARY) from None
+        except urllib.error.URLError as error:  # no response, so it was not accepted
+            raise Undelivered(f"it cannot be reached: {error.reason}", retryable=True) from None
         except (ValueError, http.client.InvalidURL):  # whose message contains the address
             raise Undelivered("its address is not one of http or https") from None
 

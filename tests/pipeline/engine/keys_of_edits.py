@@ -18,7 +18,7 @@ def main() -> None:
     asked = json.load(sys.stdin)
 
     def digests() -> dict[str, str]:
-        for cached in (definitions.read, definitions.location, reachable.reachable, reachable._following):
+        for cached in (definitions.read, definitions.location, reachable.reachable, reachable._successors):
             cached.cache_clear()
         code = {name: reachable.reachable((module, name)) for module, name in asked["stages"]}
         return {name: json.dumps([modules, sorted(libraries)]) for name, (modules, libraries) in code.items()}

@@ -128,7 +128,7 @@ def test_an_unkeyed_setting_does_not_matter() -> None:
     [
         ("a", "b", "other changed"),
         (None, "b", "other is new"),
-        ("a", None, "other is gone"),
+        ("a", None, "other was removed"),
     ],
 )
 def test_a_changed_input_is_told_by_its_name(before: str | None, after: str | None, words: str) -> None:

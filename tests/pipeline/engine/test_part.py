@@ -20,7 +20,7 @@ def to(tmp_path: Path) -> Path:
 
 
 def one(tiny: Line, node: Node, stage: str, again: Rerun = Rerun(), pinned: PinnedInputs | None = None) -> object:
-    return tiny.run(node.upto(stage), again, only=stage, pinned=pinned)
+    return tiny.run(node.up_to(stage), again, only=stage, pinned=pinned)
 
 
 def looking(shelf: Path) -> Node:
@@ -34,13 +34,13 @@ def put(shelf: Path, number: int) -> None:
 
 
 def test_the_line_ends_with_the_stage_that_is_named(tiny: Line, to: Path) -> None:
-    assert tiny.run(line(to).upto("double")).value == 2
+    assert tiny.run(line(to).up_to("double")).value == 2
     assert EVENTS == ["pick", "double"]
 
 
 def test_a_stage_that_the_line_does_not_have_is_refused(to: Path) -> None:
     with pytest.raises(ConfigurationError) as error:
-        line(to).upto("dubble")
+        line(to).up_to("dubble")
     assert (
         str(error.value)
         == "configuration: dubble is not a stage of this line\n  Its stages are pick, double, judge, deliver."
@@ -50,7 +50,7 @@ def test_a_stage_that_the_line_does_not_have_is_refused(to: Path) -> None:
 def test_a_resolver_is_no_stage(tmp_path: Path) -> None:
     assert looking(tmp_path).stages == ["pick", "compare", "double"]
     with pytest.raises(ConfigurationError, match=r"^configuration: shelved is not a stage of this line\n"):
-        looking(tmp_path).upto("shelved")
+        looking(tmp_path).up_to("shelved")
 
 
 def test_stages_say_after_which_others_they_run_and_look_through_resolvers(tmp_path: Path) -> None:
@@ -108,10 +108,10 @@ def test_the_first_stage_that_is_missing_is_named_with_the_command_that_makes_it
 
 @pytest.mark.parametrize("alone", [True, False])
 def test_a_gate_that_ends_the_run_refuses_there(tiny: Line, to: Path, alone: bool) -> None:
-    tiny.run(line(to, most=1).upto("double"))
+    tiny.run(line(to, most=1).up_to("double"))
     for ran in (["judge"], []):  # made, then reused
         with pytest.raises(DataError) as error:
-            tiny.run(line(to, most=1).upto("judge"), only="judge" if alone else None)
+            tiny.run(line(to, most=1).up_to("judge"), only="judge" if alone else None)
         assert str(error.value) == "data: 2 is over 1\n         which is a lot\n  Pick less."
         assert ran == EVENTS
 
@@ -126,7 +126,7 @@ def test_a_stage_alone_behind_a_gate_that_refused_is_refused(tiny: Line, to: Pat
 
 def test_without_a_hold_what_is_looked_up_is_looked_up_by_each_run(tiny: Line, tmp_path: Path) -> None:
     put(tmp_path / "shelf", 1)
-    tiny.run(looking(tmp_path / "shelf").upto("compare"))
+    tiny.run(looking(tmp_path / "shelf").up_to("compare"))
     put(tmp_path / "shelf", 2)
     with pytest.raises(ConfigurationError, match=r"^configuration: double needs compare, .* \(other changed\)\n"):
         one(tiny, looking(tmp_path / "shelf"), "double")
@@ -148,8 +148,8 @@ def test_under_a_hold_what_was_looked_up_stays(tiny: Line, tmp_path: Path, befor
 
 def test_what_a_run_came_to_is_what_its_last_stage_gets_whatever_was_edited_since(tiny: Line, to: Path) -> None:
     pinned, node = PinnedInputs(tiny.store.root, "run 1"), line(to, value=3)
-    tiny.run(node.upto("judge"))
-    made = {step.name: step.artifact for step in tiny.plan(node.upto("judge"))}
+    tiny.run(node.up_to("judge"))
+    made = {step.name: step.artifact for step in tiny.plan(node.up_to("judge"))}
     edited = line(to, value=3, factor=5, most=1)
     with pytest.raises(ConfigurationError, match=r"^configuration: deliver needs double"):
         one(tiny, edited, "deliver", pinned=pinned)
@@ -158,7 +158,7 @@ def test_what_a_run_came_to_is_what_its_last_stage_gets_whatever_was_edited_sinc
     one(tiny, edited, "deliver", pinned=pinned)
     assert ((to / "number.txt").read_text(encoding="utf-8"), EVENTS) == ("6", ["deliver"])
     executions = {row["stage"]: row for row in tiny.lineage.executions(tiny.lineage.run(None)["run"])}
-    assert (executions["double"]["why"], executions["double"]["key"]) == ("made before", made["double"].path.name)
+    assert (executions["double"]["why"], executions["double"]["key"]) == ("pinned", made["double"].path.name)
 
 
 @pytest.mark.parametrize("content", ["", "[1, 2]", '{"name": '])

@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.engine.component import Node
 from pipeline.engine.plan import Rerun
-from pipeline.engine.runner import Beam, checked
+from pipeline.engine.runner import Beam, validated_beam
 from pipeline.store import Store
 from schemas.errors import ConfigurationError, DataError
 from tests.pipeline.conftest import Line
@@ -187,12 +187,12 @@ def test_a_stage_is_lent_what_its_inputs_were_made_from(tiny: Line, to: Path) ->
 
 @pytest.mark.parametrize("runner", ["DirectRunner", "FlinkRunner"])
 def test_a_runner_is_chosen_by_name(runner: str) -> None:
-    assert checked(runner, ["--parallelism=2"]) == Beam(runner, ("--parallelism=2",))
+    assert validated_beam(runner, ["--parallelism=2"]) == Beam(runner, ("--parallelism=2",))
 
 
 def test_an_argument_for_beam_that_is_none_is_refused() -> None:
     with pytest.raises(ConfigurationError) as error:
-        checked("DirectRunner", ["parallelism=2"])
+        validated_beam("DirectRunner", ["parallelism=2"])
     assert str(error.value) == (
         "configuration: --beam-arg parallelism=2 is not of the form --name=value\n"
         "  For example: --beam-arg=--direct_num_workers=4"

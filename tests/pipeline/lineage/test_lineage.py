@@ -176,7 +176,7 @@ def test_who_opens_a_new_database_waits_for_who_writes_to_it(
 def test_who_waits_too_long_is_told_for_whom(
     opened: Open, written: sqlite3.Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipeline.lineage.lineage.PATIENCE", 0.2)
+    monkeypatch.setattr("pipeline.lineage.lineage.BUSY_TIMEOUT", 0.2)
     cause = r"cannot open the lineage database .*: database is locked"
     locked = cause + r"\n  Another process is writing to it: run again when it has ended\.$"
     with pytest.raises(GatelineError, match=locked):
@@ -210,7 +210,7 @@ def test_a_password_with_an_at_is_no_host(opened: Open) -> None:
         opened("postgresql+psycopg://me:hun@ter2@127.0.0.1:9/lineage")
     assert (
         str(error.value)
-        == "store: the URL of the lineage database holds more than one @\n  In a password, write %40 for it."
+        == "store: the URL of the lineage database contains more than one @\n  In a password, write %40 for it."
     )
 
 

@@ -97,7 +97,7 @@ def test_a_step_that_fails_leaves_the_old_database(opened: Open, old: str, monke
         raise sql.exc.OperationalError("", {}, OSError("No space left on device"))
 
     with monkeypatch.context() as patched:
-        patched.setattr(tables, "_STEPS", (*tables._STEPS, stumble))
+        patched.setattr(tables, "_MIGRATIONS", (*tables._MIGRATIONS, stumble))
         with pytest.raises(
             GatelineError, match=r"cannot open the lineage database .*: No space left on device\n  Is its disk full\?"
         ):

@@ -133,7 +133,7 @@ def test_a_temporary_failure_is_told_from_success_and_may_be_retried(receiver: R
     receiver.fail()
     with pytest.raises(Undelivered) as failure:
         receiver.channel.send(EVENT)
-    assert failure.value.again
+    assert failure.value.retryable
     assert receiver.arrived() == []
     assert str(failure.value).startswith("it ")
     assert "\n" not in str(failure.value)

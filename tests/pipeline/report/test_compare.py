@@ -219,8 +219,8 @@ def test_other_test_images_are_not_paired_and_the_rest_is_shown(root: Path, othe
 def test_a_gone_evaluation_leaves_what_the_lineage_knows(root: Path) -> None:
     shutil.rmtree(root / "artifacts/evaluate/evaluate1")
     found = beside(root, 1, 2)
-    assert found.refusal.cause == "the evaluation of run 1 is gone from the store, or was made again since"
-    assert found.refusal.remedy == "Make it again: python -m pipeline run -p mnist"
+    assert found.refusal.cause == "the evaluation of run 1 was deleted from the store or replaced"
+    assert found.refusal.remedy == "Recreate it: python -m pipeline run -p mnist"
     assert [row["figure"] for row in found.overall] == ["accuracy", "loss", "brier", "ece"]
     assert found.overall[0]["old"] == pytest.approx(OLD.mean())
     assert found.slices == []

@@ -182,12 +182,12 @@ def test_one_failed_model_does_not_press_the_others_into_a_line() -> None:
     assert ">0.2</text>" not in ticks
 
 
-def test_stretches_end_where_the_verdict_or_the_numbers_do() -> None:
+def test_streaks_end_where_the_verdict_or_the_numbers_do() -> None:
     verdicts = {1: "passed", 2: "passed", 3: "refused", 4: "passed", 6: "passed", 7: "passed"}
     rows = [row(n, gates={"accuracy": verdict}) for n, verdict in verdicts.items()]
-    assert list(history._stretches(rows, "accuracy", "passed")) == [(1, 2), (4, 1), (6, 2)]
-    assert list(history._stretches(rows, "accuracy", "refused")) == [(3, 1)]
-    assert list(history._stretches(rows, "drop", "passed")) == []
+    assert list(history._streaks(rows, "accuracy", "passed")) == [(1, 2), (4, 1), (6, 2)]
+    assert list(history._streaks(rows, "accuracy", "refused")) == [(3, 1)]
+    assert list(history._streaks(rows, "drop", "passed")) == []
 
 
 @pytest.mark.parametrize(

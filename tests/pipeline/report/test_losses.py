@@ -87,18 +87,18 @@ def test_what_is_gone_is_not_said_to_have_never_been(root: Path) -> None:
     assert found.verdict == "Pushed as version 2: no gate refused."
     for text in (Page(html.page(found)).text, html.card(found)):
         assert NOT_REACHED not in text
-        assert "The artifact of evaluate is gone from the store, or was made again since." in text
+        assert "The artifact of evaluate was deleted from the store or replaced." in text
     text = Page(html.page(found)).text
     for words in (
         "was not measured",
-        "were not validated",
+        "was not validated",
         "None were evaluated",
-        "No images were kept",
-        "Nothing was served",
+        "No images were stored",
+        "No model was served",
         "None were recorded",
     ):
         assert words not in text
-    assert all(f"The artifact of {stage} is gone" in text for stage in ("train", "validate"))
+    assert all(f"The artifact of {stage} was deleted" in text for stage in ("train", "validate"))
 
 
 EVALUATION = ("metrics.json", "gates.json", "comparisons.json", "gallery.json", "gallery.npy")
@@ -116,7 +116,7 @@ def test_a_damaged_file_is_named_and_nothing_false_is_said(
     found = facts_of(root, 1)
     assert (found.damaged, found.missing) == ({stage: [name]}, [])
     text = Page(html.page(found)).text
-    assert f"Damaged: {name} of {stage}. What they held is not in this report." in text
+    assert f"Damaged: {name} of {stage}. Their contents are not in this report." in text
     assert NOT_REACHED not in text + html.card(found)
     if name.endswith(".json"):
         assert f"{name} of {stage} is damaged and cannot be read." in text
@@ -138,7 +138,7 @@ def test_what_a_run_did_not_come_to_is_still_said_so(root: Path) -> None:
     found = facts_of(root, number)
     assert (found.missing, found.damaged) == ([], {})
     text = Page(html.page(found)).text
-    assert all(f"{NOT_REACHED} {what}." in text for what in ("the gates", "the evaluation", "the training"))
+    assert all(f"{NOT_REACHED} {what}." in text for what in ("the gates", "the evaluation", "the train stage"))
 
 
 def test_a_run_that_failed_in_evaluate_has_no_evaluation_that_could_be_gone(tmp_path: Path) -> None:

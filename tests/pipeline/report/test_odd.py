@@ -89,7 +89,7 @@ def test_an_older_store_still_gives_a_report(tmp_path: Path) -> None:
     assert "per_class label=1 ≥ 0.9500 none refused" in text
     assert all(
         words in text
-        for words in ("No images were kept.", "Calibration was not measured.", "Robustness under corruptions was not")
+        for words in ("No images were stored.", "Calibration was not measured.", "Robustness under corruptions was not")
     )
     assert "| class 1 | 10 | 0.9000 |" in html.card(found)
 
@@ -109,7 +109,7 @@ def test_artifacts_that_are_gone_are_named(tmp_path: Path) -> None:
         (next((root / "artifacts" / stage).iterdir()) / "manifest.json").unlink()
     found = facts_of(root, number)
     assert found.missing == ["describe", "train", "evaluate"]
-    assert "Gone from the store, or made again since: describe, train, evaluate." in Page(html.page(found)).text
+    assert "Deleted from the store or replaced: describe, train, evaluate." in Page(html.page(found)).text
 
 
 def test_a_model_whose_answers_are_not_numbers_is_reported(pushed: Facts) -> None:

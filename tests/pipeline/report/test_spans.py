@@ -108,7 +108,7 @@ def test_the_page_lists_spans_with_their_drift_and_its_limits(pushed: Facts, pag
     assert f"In addition to mnist_sample:1.0.0, {trained} {weights}" in text
     assert "span date images pixels, ≤ 0.02 labels, ≤ 0.05 brightness, ≤ 0.5 outcome" in text
     far = pushed.spans[2]
-    measured = f"far {far['measures']['pixels']['value']:.3f}"
+    measured = f"over limit {far['measures']['pixels']['value']:.3f}"
     assert re.search(
         rf"span-0003 {far['date']} 60 {re.escape(measured)} .* quarantined Is far from the base dataset's", text
     )
@@ -122,7 +122,7 @@ def test_fresh_images_stand_beside_the_test_split(pushed: Facts, page: Page) -> 
     assert (test["candidate"]["count"], fresh["candidate"]["count"]) == (400, pushed.counts["fresh"])
     row = fresh["candidate"]
     assert f"span-0006 {row['count']} {row['accuracy']:.4f} {html.interval(row['interval'])}" in page.text
-    assert f"{row['count']} images of span-0006, the newest span, were kept out of training" in page.text
+    assert f"{row['count']} images of span-0006, the newest span, were excluded from training" in page.text
     assert f"Gates.fresh requires 0.2000 and measured {row['accuracy']:.4f}, at most" in page.text
     said = f"The {row['count']} fresh images are from one span, span-0006."
     assert said in html.card(pushed)

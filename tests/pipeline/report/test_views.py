@@ -67,7 +67,7 @@ def test_labels_are_called_by_their_names(tmp_path: Path) -> None:
     assert found.verdict.startswith("Refused: accuracy on label=8 (Bag) is ")
     assert "label=8 (Bag) ≥ " in text
     label, other, images = views.confused(found)[0]
-    assert f"Most often confused: {names[label]} taken for {names[other]} ({images})" in text
+    assert f"Most common: {names[label]} predicted as {names[other]} ({images})" in text
     assert (
         f"label {names[found.gallery['mistakes'][0]['label']]}, "
         f"predicted {names[found.gallery['mistakes'][0]['predicted']]}" in text
@@ -85,25 +85,22 @@ def test_images_that_one_model_got_right_and_the_other_wrong_are_shown(pushed: F
     shown = sum(len(pushed.gallery[name]) for name in ("mistakes", "lost", "gained", "samples"))
     assert len(page.all("img")) == shown
     entry = pushed.gallery["lost"][0]
-    assert f"Test image {entry['index']}, labelled {entry['label']}, taken for {entry['predicted']}" in page.values(
+    assert f"Test image {entry['index']}, labelled {entry['label']}, predicted as {entry['predicted']}" in page.values(
         "alt"
     )
 
 
 def test_without_a_baseline_the_page_says_so(root: Path) -> None:
     found = facts_of(root, 3)
-    assert "Nothing was served when this run began" in Page(html.page(found)).text
+    assert "No model was served when this run started" in Page(html.page(found)).text
     assert "Nothing was served yet, so there was no model to compare with." in html.card(found)
 
 
 def test_leaked_images_are_counted_out_and_both_figures_given(pushed: Facts, page: Page, refused: Facts) -> None:
     with_, without = pushed.metrics["candidate"]["with_leaked"], pushed.metrics["candidate"]["overall"]
     assert with_["count"] - without["count"] == 23
-    words = f"accuracy is {without['accuracy']:.4f} without them, and would be {with_['accuracy']:.4f} if they counted"
-    assert (
-        f"23 test images also stand in train or validation. They are left out of every figure here: {words}."
-        in page.text
-    )
+    words = f"accuracy is {without['accuracy']:.4f} without them, and {with_['accuracy']:.4f} with them"
+    assert f"23 test images are also in train or validation. All metrics exclude them: {words}." in page.text
     assert "Leakage" not in Page(html.page(refused)).text
 
 

@@ -114,7 +114,7 @@ def test_what_is_served_changed_so_the_question_no_longer_stands(lineage, shelf,
     publish(shelf, model(tmp_path, "other"))
     with pytest.raises(Refused) as error:
         check(row, lineage.run(run), CONFIG, "ada", "fine")
-    assert error.value.cause == "version 2 is served since, after run 1 was evaluated"
+    assert error.value.cause == "run 1 is overtaken: version 2 is served now"
     assert error.value.remedy == "Evaluate again: python -m pipeline run"
     publish(shelf, model(tmp_path, "bytes of new"), identity="new")
     assert overtaken(row) == "version 3 holds this model"
@@ -202,7 +202,7 @@ def command(tmp_path, monkeypatch, capsys):
 
 
 def test_approvals_lists_what_waits_and_what_was_decided(lineage, shelf, tmp_path, command):
-    assert command("approvals") == "no model waits, and there are no decisions yet\n"
+    assert command("approvals") == "no model waits for approval, and there are no decisions yet\n"
     for name in ("first", "second"):
         waiting(lineage, shelf, model=name)
     answers(lineage).decide(1, approved=False, by="bob", reason="\x1b[31mred sevens")
@@ -213,7 +213,7 @@ def test_approvals_lists_what_waits_and_what_was_decided(lineage, shelf, tmp_pat
     publish(shelf, model(tmp_path, "other"))
     found = json.loads(command("approvals", "--json"))
     assert [(row["run"], row["decision"], row["overtaken"]) for row in found] == [
-        (2, None, "version 2 is served since"),
+        (2, None, "version 2 is served now"),
         (1, "rejected", ""),
     ]
 

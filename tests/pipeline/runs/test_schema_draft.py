@@ -33,7 +33,7 @@ def test_a_draft_says_size_and_classes_and_what_the_data_set_calls_its_labels(da
         (path, f"configuration: {path} already exists\n  Name another file with --out.\n"),
         (
             tmp_path / "no" / "x",
-            f"configuration: there is no folder {tmp_path / 'no'} to write x to\n  Make it, or name another file",
+            f"configuration: there is no folder {tmp_path / 'no'} to write x to\n  Create it, or name another file",
         ),
         (Path("/proc/x"), "cannot write the draft to /proc"),
     ):

@@ -14,7 +14,7 @@ class Finalized:
         signal.raise_signal(signal.{signal})
         print("the finalizer ends here, were it not asked to end")
 
-signals.heed()
+signals.install()
 try:
     Finalized()
     threading.Event().wait(60)
@@ -57,7 +57,7 @@ cli.main()
 
 
 @pytest.mark.parametrize("signal", ["SIGINT", "SIGTERM"])
-@pytest.mark.parametrize("after", ["heed", "_command", "_failed"])
+@pytest.mark.parametrize("after", ["install", "_run_command", "_report_failure"])
 def test_a_signal_ends_the_command_with_130_wherever_it_arrives(signal: str, after: str) -> None:
     """Also right after the handlers are set, and while another error is reported: never by the signal itself."""
     code = f"""
@@ -75,7 +75,7 @@ cli.main()
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode in (130, 2)
-    assert done.returncode == 130 or after == "_command", done.stderr
+    assert done.returncode == 130 or after == "_run_command", done.stderr
     assert done.stderr.endswith("The next run continues from them.\n") or done.returncode == 2
 
 

@@ -110,7 +110,7 @@ def test_a_process_is_the_chief_unless_the_variables_call_it_a_worker() -> None:
     ):
         searches.is_chief({name: value for name, value in given.items() if "PORT" not in name})
     for port in ("eighty", "0", "65536"):
-        with pytest.raises(ConfigurationError, match=f"KERASTUNER_ORACLE_PORT is {port}, not the number of a port"):
+        with pytest.raises(ConfigurationError, match=f"KERASTUNER_ORACLE_PORT is {port}, which is not a port number"):
             searches.is_chief(given | {"KERASTUNER_ORACLE_PORT": port})
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from pipeline.schedule.cron import Timetable
-from pipeline.schedule.scheduler import News, Rules, Schedule
+from pipeline.schedule.scheduler import NewData, Rules, Schedule
 from pipeline.schedule.state import Ended, Entry, Running, State
 
 UTC = datetime.UTC
@@ -41,7 +41,7 @@ class World:
     takes: datetime.timedelta = 10 * MINUTE
     until: datetime.datetime = datetime.datetime.max.replace(tzinfo=UTC)
     passing: Callable[["World"], None] = lambda world: None  # what happens while the scheduler sleeps
-    news: Callable[["World"], News | None] = lambda world: None
+    news: Callable[["World"], NewData | None] = lambda world: None
     disk: State | None = None
     journal: list[Entry] = field(default_factory=list)
     tries: list[datetime.datetime] = field(default_factory=list)
@@ -110,7 +110,7 @@ def at(text: str) -> datetime.datetime:
     return datetime.datetime.fromisoformat(text).replace(tzinfo=BERLIN).astimezone(UTC)
 
 
-def spans(world: World) -> News | None:
+def spans(world: World) -> NewData | None:
     """A span each third day at noon."""
     days = (world.clock - at("2026-01-02 12:00")) // DAY
-    return News(f"{days // 3}", f"new span {days // 3}") if days >= 0 else None
+    return NewData(f"{days // 3}", f"new span {days // 3}") if days >= 0 else None

@@ -56,7 +56,7 @@ def test_a_run_that_is_killed_says_by_what(tmp_path: Path) -> None:
 
 def test_past_its_time_limit_a_run_is_asked_to_end(tmp_path: Path) -> None:
     ended = child(tmp_path, OBEDIENT, limit=1)()
-    assert (ended.outcome, ended.words) == (
+    assert (ended.outcome, ended.message) == (
         "time limit",
         "longer than 0.0166667 minutes: the next run continues from there",
     )

@@ -192,10 +192,10 @@ def test_control_characters_in_names_and_in_what_runs_say_do_not_reach_the_termi
     entry = Entry(
         tick=now, ticks=0, cause=f"new span {name}", outcome="failed", why="error: \x1b]0;boom\x07", ended=now
     )
-    running = Running(tick=now, ticks=0, started=now, tries=1, again=now + datetime.timedelta(minutes=10))
+    running = Running(tick=now, ticks=0, started=now, tries=1, retry_at=now + datetime.timedelta(minutes=10))
     begun = State.begin(None, "0 3 * * *", "Europe/Berlin", now)
     state = begun.model_copy(
-        update={"running": running, "recent": (entry,), "next": running.again, "why": f"busy: {name}"}
+        update={"running": running, "recent": (entry,), "next": running.retry_at, "why": f"busy: {name}"}
     )
     state.write(root / "schedule.json")
     last, following, _ = gateline("schedule", "status", "--root", root).stdout.splitlines()

@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from pipeline.schedule.scheduler import MISSED, News, Rules
+from pipeline.schedule.scheduler import MISSED, NewData, Rules
 from pipeline.schedule.state import Ended
 from schemas.errors import ConfigurationError
 from tests.pipeline.schedule.simulation import (
@@ -28,8 +28,8 @@ CONFIGURATION, INTERRUPTED = Ended(2, "configuration: no"), Ended(130, "interrup
 START = datetime.datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
-def span(world: World) -> News:
-    return News("7", "new span 7")
+def span(world: World) -> NewData:
+    return NewData("7", "new span 7")
 
 
 def watcher(*ends: Ended, retries: int = 0, **more: object) -> World:
@@ -75,7 +75,7 @@ def test_who_mended_something_and_starts_again_waits_for_nothing() -> None:
 def test_a_newer_span_is_not_kept_waiting_by_an_older_one() -> None:
     world = watcher(FAILED, PUSHED)
     came = START + 5 * MINUTE
-    world.news = lambda world: News("8", "new span 8") if world.clock >= came else span(world)
+    world.news = lambda world: NewData("8", "new span 8") if world.clock >= came else span(world)
     world.live(START + 12 * HOUR)
     assert [(entry.outcome, entry.cause) for entry in world.journal] == [
         ("failed", "new span 7"),
@@ -88,8 +88,8 @@ def test_a_night_that_fails_owes_what_came_since_the_last_and_nothing_that_was_l
     ends = [PUSHED, FAILED, FAILED, PUSHED]
     came = at("2026-01-03 02:59:30")
 
-    def news(world: World) -> News:
-        return News("2", "new span 2") if world.clock >= came else News("1", "new span 1")
+    def news(world: World) -> NewData:
+        return NewData("2", "new span 2") if world.clock >= came else NewData("1", "new span 1")
 
     world = World(rules=Rules(retries=0), news=news, plays=lambda world: ends.pop(0), takes=0 * MINUTE).live(
         at("2026-01-03 12:00")

@@ -45,7 +45,7 @@ def test_what_trying_again_would_not_change_is_not_tried_again_and_the_schedule_
 ) -> None:
     world = World(plays=lambda world: ended, clock=at("2026-06-01 12:00")).live(at("2026-06-03 12:00"))
     assert [(entry.outcome, entry.why, entry.exit_code) for entry in world.journal] == [
-        (outcome, ended.words, ended.exit_code)
+        (outcome, ended.message, ended.exit_code)
     ] * 2
     assert len(world.tries) == 2
 

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from pipeline.schedule.scheduler import MISSED, News, Rules
+from pipeline.schedule.scheduler import MISSED, NewData, Rules
 from pipeline.schedule.state import Ended
 from tests.pipeline.schedule.simulation import (
     BUSY,
@@ -39,7 +39,7 @@ def test_a_new_span_is_run_for_at_once_and_the_nights_are_as_they_were() -> None
 
 def test_a_run_of_the_night_learns_of_a_span_that_came_before_it_and_none_follows() -> None:
     came = at("2026-01-02 02:59:30")
-    early = World(news=lambda world: News("7", "new span 7") if world.clock >= came else None)
+    early = World(news=lambda world: NewData("7", "new span 7") if world.clock >= came else None)
     early.live(at("2026-01-03 02:00"))
     assert [(entry.cause, entry.ticks) for entry in early.journal] == [("", 1)]
     assert early.disk
@@ -52,7 +52,7 @@ def test_a_run_for_a_span_that_is_cut_off_by_a_crash_is_made_again() -> None:
             raise Crash
         return PUSHED
 
-    world = World(news=lambda world: News("1", "new span 1"), plays=plays).live(at("2026-01-01 14:00"))
+    world = World(news=lambda world: NewData("1", "new span 1"), plays=plays).live(at("2026-01-01 14:00"))
     assert [(entry.cause, entry.tries, entry.outcome) for entry in world.journal] == [("new span 1", 3, "pushed")]
 
 

@@ -75,7 +75,7 @@ def test_rollback_says_what_serves_now(shelf, serving):
 
 
 def test_pin_keeps_from_gc_and_unpin_gives_free(shelf, serving):
-    assert serving("pin", "1") == "version 1 is kept until it is unpinned\n"
+    assert serving("pin", "1") == "version 1 is pinned\n"
     assert serving("gc", "--keep", "2") == "nothing to remove\n"
     assert serving("unpin", "1") == "version 1 is no longer pinned\n"
     assert serving("gc", "--keep", "2", "--dry-run") == "mnist/1 would be removed\n"

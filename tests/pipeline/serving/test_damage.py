@@ -35,7 +35,7 @@ UNREADABLE = {
     "empty": (lambda path: path.write_text("", encoding="utf-8"), "it is not JSON"),
     "bytes": (lambda path: path.write_bytes(b"\xff\xfe"), "it is not JSON"),
     "deep": (lambda path: path.write_text("[" * 100_000, encoding="utf-8"), "it is not JSON"),
-    "a list": (lambda path: path.write_text("[]", encoding="utf-8"), "it holds no facts"),
+    "a list": (lambda path: path.write_text("[]", encoding="utf-8"), "it is not a JSON object"),
     "no model": (lambda path: said(path, model=None), "`model` is missing"),
 }
 MISSHAPEN: dict[str, dict[str, object]] = {
@@ -55,7 +55,7 @@ MISSHAPEN: dict[str, dict[str, object]] = {
     "rollback.of": {"rollback": {"of": None, "to": 1, "reason": ""}},
 }
 DAMAGES = UNREADABLE | {
-    place: (lambda path, facts=facts: said(path, **facts), f"`{place}` is not of the kind that gateline writes")
+    place: (lambda path, facts=facts: said(path, **facts), f"`{place}` is invalid")
     for place, facts in MISSHAPEN.items()
 }
 
@@ -77,7 +77,7 @@ def test_a_provenance_of_which_a_fact_cannot_be_read_was_written_by_gateline_eve
     path = shelf.path / "2" / "provenance.json"
     said(path, files=[])
     (shelf.path / ".history" / "2.json").unlink()
-    with pytest.raises(StoreError, match="was damaged since gateline wrote it: `files` is not of the kind"):
+    with pytest.raises(StoreError, match="was damaged since gateline wrote it: `files` is invalid"):
         shelf.versions()
 
 
@@ -99,7 +99,7 @@ def test_verify_names_what_cannot_be_read_and_goes_on_to_the_others(shelf: Model
     damaged = "provenance.json was damaged since gateline wrote it"
     assert done.stdout.splitlines() == [
         f"mnist/1  {shelf.path}/1/{damaged}: it is missing",
-        f"mnist/2  {shelf.path}/2/{damaged}: `files` is not of the kind that gateline writes",
+        f"mnist/2  {shelf.path}/2/{damaged}: `files` is invalid",
         f"mnist/3  {shelf.path}/.history/3.json is not a record of a served version",
         "mnist/4  intact",
         f"mnist/README  {shelf.path}/README in the serving directory was not written by gateline",

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.serving import ModelDirectory
-from pipeline.serving.retention import leaving
+from pipeline.serving.retention import removable
 from schemas.errors import ConfigurationError, StoreError
 from tests.pipeline.shelves import model, publish
 
@@ -16,7 +16,7 @@ NUMBERS = st.sets(st.integers(1, 60))
 
 @given(NUMBERS, st.integers(0, 70), NUMBERS)
 def test_what_goes_is_old_and_dear_to_nobody(numbers: set[int], keep: int, precious: set[int]) -> None:
-    gone = leaving(numbers, keep=keep, precious=precious)
+    gone = removable(numbers, keep=keep, protected=precious)
     stay = numbers - set(gone)
     assert gone == sorted(set(gone))
     assert set(gone) <= numbers
@@ -28,14 +28,14 @@ def test_what_goes_is_old_and_dear_to_nobody(numbers: set[int], keep: int, preci
 
 @given(NUMBERS, st.integers(2, 70), NUMBERS)
 def test_to_remove_again_removes_nothing(numbers: set[int], keep: int, precious: set[int]) -> None:
-    stay = numbers - set(leaving(numbers, keep=keep, precious=precious))
-    assert leaving(stay, keep=keep, precious=precious) == []
+    stay = numbers - set(removable(numbers, keep=keep, protected=precious))
+    assert removable(stay, keep=keep, protected=precious) == []
 
 
 @given(NUMBERS, st.integers(2, 70), NUMBERS)
 def test_to_keep_more_never_removes_more(numbers: set[int], keep: int, precious: set[int]) -> None:
-    assert set(leaving(numbers, keep=keep + 1, precious=precious)) <= set(
-        leaving(numbers, keep=keep, precious=precious)
+    assert set(removable(numbers, keep=keep + 1, protected=precious)) <= set(
+        removable(numbers, keep=keep, protected=precious)
     )
 
 
@@ -53,7 +53,7 @@ def standing(shelf: ModelDirectory) -> list[int]:
 
 
 def test_the_newest_and_the_best_ever_served_stay(shelf: ModelDirectory) -> None:
-    assert [v.number for v in shelf.leaving(3)] == [1, 3]
+    assert [v.number for v in shelf.removable(3)] == [1, 3]
     assert standing(shelf) == [1, 2, 3, 4, 5, 6]
     assert [v.number for v in shelf.retire(3)] == [1, 3]
     assert standing(shelf) == [2, 4, 5, 6]

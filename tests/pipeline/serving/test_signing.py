@@ -122,7 +122,7 @@ def test_the_password_of_a_key_comes_from_the_environment(tmp_path, version, key
     ("password", "set_to", "why"),
     [
         (None, None, "it has a password, and push.signing.password_env names none"),
-        ("KEY_PASSWORD", "wrong", "it is no private key in PEM, or its password is not that of KEY_PASSWORD"),
+        ("KEY_PASSWORD", "wrong", "it is not a private key in PEM format, or its password is not that of KEY_PASSWORD"),
     ],
 )
 def test_a_key_that_cannot_be_opened_is_refused(password, set_to, why, tmp_path, monkeypatch):
@@ -162,10 +162,10 @@ def test_a_key_of_no_use_is_refused_early(which, fault, tmp_path):
         if which == "public_key":
             public(path, "key.pem")
     kind = {"key": "private", "public_key": "public"}[which]
-    why = {"absent": "No such file or directory", "garbage": f"it is no {kind} key in PEM"}
+    why = {"absent": "No such file or directory", "garbage": f"it is not a {kind} key in PEM format"}
     with pytest.raises(ConfigurationError) as refused:
         signing.ready(Signing(**{which: str(path)}))
-    expected = why.get(fault, "it is not of secp256r1, secp384r1, secp521r1")
+    expected = why.get(fault, "its type is not one of secp256r1, secp384r1, secp521r1")
     assert refused.value.cause == f"push.signing.{which} {path} cannot be used: {expected}"
 
 

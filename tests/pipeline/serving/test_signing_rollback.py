@@ -60,9 +60,9 @@ def test_what_is_unsigned_or_altered_gets_no_good_signature(
     before = {name: content for name, content in seen(shelf.path).items() if not name.startswith(".history")}
     done = gateline("serving", "rollback", *to, "--key", keys.key, "--serving-dir", shelf.root)
     cause, remedy = done.stderr.splitlines()
-    assert (cause, done.returncode) == (f"refused: {shelf.path / '1'} is not what was signed: {words}", 3)
+    assert (cause, done.returncode) == (f"refused: {shelf.path / '1'} has no valid signature: {words}", 3)
     assert remedy.startswith(
-        "  Name another version with --to; or, if you know it to be right, sign it: python -m model_signing sign key "
+        "  Name another version with --to; or, if you trust it, sign it: python -m model_signing sign key "
     )
     assert {name: content for name, content in seen(shelf.path).items() if not name.startswith(".history")} == before
 
@@ -71,7 +71,7 @@ def test_what_was_signed_with_another_key_is_not_signed_with_this_one(
     shelf: ModelDirectory, keys: Signing, tmp_path: Path
 ) -> None:
     signing.sign(shelf.path / "1", Signing(key=private(tmp_path / "other.pem")))
-    with pytest.raises(Refused, match="1 is not what was signed: it was signed with another key"):
+    with pytest.raises(Refused, match="1 has no valid signature: it was signed with another key"):
         shelf.rollback()
 
 
