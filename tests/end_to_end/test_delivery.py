@@ -34,7 +34,7 @@ def schema(tmp_path_factory):
     return path
 
 
-def test_a_model_is_pushed_and_trained_anew_it_is_the_same_model(gateline):
+def test_the_same_model_trained_again_is_not_pushed_twice(gateline):
     done = gateline("run")
     assert done.returncode == 0, done.stderr
     again = gateline("run", "--force", "train")
@@ -51,7 +51,7 @@ def test_a_model_is_pushed_and_trained_anew_it_is_the_same_model(gateline):
     assert gateline.versions() == ["1"]
 
 
-def test_a_model_waits_and_the_run_says_how_to_approve_it(gateline, schema):
+def test_a_model_with_manual_approval_waits_and_the_run_says_how_to_approve_it(gateline, schema):
     done = gateline("run", sets=(*MANUAL, "train.seed=2", f"schema={schema}"))
     assert done.returncode == 0, done.stderr
     assert f"waiting  python -m pipeline approve 3 --by NAME --reason TEXT --root {gateline.root}" in done.stdout
@@ -65,13 +65,13 @@ def test_a_model_waits_and_the_run_says_how_to_approve_it(gateline, schema):
     )
 
 
-def test_who_is_not_named_may_not_approve(gateline):
+def test_only_a_configured_approver_may_approve(gateline):
     done = gateline("approve", "3", "--by", "eve", "--reason", "looks fine")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "configuration: eve may not decide: push.approvers names ada, bob\n  Ask one of them.\n"
 
 
-def test_what_cannot_be_pushed_is_not_approved(gateline, schema):
+def test_a_failing_approve_records_no_decision(gateline, schema):
     content = schema.read_text(encoding="utf-8")
     schema.write_text("feature {", encoding="utf-8")
     done = gateline("approve", "3", "--by", "ada", "--reason", "looks fine")
@@ -80,7 +80,7 @@ def test_what_cannot_be_pushed_is_not_approved(gateline, schema):
     assert json.loads(gateline("approvals", "--json").stdout)[0]["decision"] is None
 
 
-def test_an_approved_model_is_pushed_at_once_and_its_version_says_by_whom(gateline, schema):
+def test_an_approved_model_is_pushed_and_its_provenance_names_the_approver(gateline, schema):
     """Its contract was edited meanwhile: that is of the next run."""
     schema.write_text(schema.read_text(encoding="utf-8") + "# looked at again\n", encoding="utf-8")
     done = gateline("approve", "3", "--by", "ada", "--reason", "looked at the mistakes")
@@ -96,7 +96,7 @@ def test_an_approved_model_is_pushed_at_once_and_its_version_says_by_whom(gateli
     assert re.match(r"refused: run 3 was approved by ada on \S+: looked at the mistakes\n", again.stderr)
 
 
-def test_what_was_rolled_back_is_not_pushed_again_and_nothing_is_evaluated_anew(gateline, schema):
+def test_a_rolled_back_model_is_not_pushed_or_evaluated_again(gateline, schema):
     schema.write_text((REPOSITORY / "schemas" / "mnist.pbtxt").read_text(encoding="utf-8"), encoding="utf-8")
     back = gateline("serving", "rollback", "--reason", "slow on old phones")
     assert back.stdout == "version 3 serves the model of version 1 again, in place of version 2\n"
@@ -110,7 +110,7 @@ def test_what_was_rolled_back_is_not_pushed_again_and_nothing_is_evaluated_anew(
     assert gateline.versions() == ["1", "2", "3"]
 
 
-def test_every_version_is_whole_until_a_bit_flips(gateline):
+def test_serving_verify_finds_a_flipped_bit(gateline):
     assert gateline("serving", "verify").stdout.splitlines() == [
         f"mnist_sample/{number}  intact" for number in (1, 2, 3)
     ]

@@ -14,7 +14,7 @@ from tests.end_to_end.real_line import NOISE, REACHABLE, STAGES, Line, reused
 pytestmark = pytest.mark.slow
 
 
-def test_runs_that_are_killed_push_nothing_and_the_next_run_takes_up_where_they_were(line):
+def test_killed_runs_push_nothing_and_the_next_run_reuses_their_finished_stages(line):
     assert line.nothing_pushed
     assert reused(line.killed["ingest  "]) == []
     assert reused(line.killed["transform  "]) == []  # ingest was killed too
@@ -23,12 +23,12 @@ def test_runs_that_are_killed_push_nothing_and_the_next_run_takes_up_where_they_
     assert reused(line.first.stderr) == STAGES[:6]
 
 
-def test_a_training_that_was_killed_goes_on_after_its_last_epoch(line):
+def test_a_killed_training_resumes_after_its_last_finished_epoch(line):
     assert "train          resumed after epoch 1\n" in line.killed["evaluate  "]
     assert "epoch 2/2" in line.killed["evaluate  "]
 
 
-def test_a_second_run_at_once_is_refused_with_exit_code_5(line):
+def test_a_second_run_at_the_same_time_is_refused_with_exit_code_5(line):
     assert line.meanwhile.returncode == 5
     assert line.meanwhile.stdout == ""
     assert (
@@ -42,14 +42,14 @@ def test_a_second_run_that_waits_finds_nothing_changed(line):
     assert f"nothing changed  {line.shelf / '1'} already holds this model" in line.waited.stdout
 
 
-def test_a_lock_that_another_process_holds_is_exit_code_5(line):
+def test_a_lock_held_by_another_process_is_exit_code_5(line):
     with filelock.FileLock(line.root / "lock"):
         found = line()
     assert found.returncode == 5
     assert found.stderr.startswith("locked: another run holds ")
 
 
-def test_a_model_below_a_gate_is_refused_with_exit_code_3_and_the_serving_directory_stays(line):
+def test_a_model_below_a_gate_is_refused_with_exit_code_3_and_not_served(line):
     before = contents(line.root / "serving")
     temporary = sorted(Path(line.environment["TMPDIR"]).iterdir())
     found = line(sets=["gates.accuracy=0.999"])
@@ -76,7 +76,7 @@ def fresh(data_dir, environment, tmp_path):
     return Line(tmp_path / "root", data_dir, environment, REACHABLE)
 
 
-def test_data_that_breaks_its_contract_is_refused_with_exit_code_4(fresh):
+def test_data_that_violates_the_schema_is_refused_with_exit_code_4(fresh):
     """And with --json, what is printed to stdout stays for programs, though the dataset is prepared on the way."""
     source = ("source.tfds=pictures/label_ten", "source.module=tests.components.pictures", "source.validation=0.3")
     found = fresh("run", "--json", sets=(*source, "validate.skew=ignore"))
@@ -88,7 +88,7 @@ def test_data_that_breaks_its_contract_is_refused_with_exit_code_4(fresh):
     assert not (fresh.root / "artifacts" / "transform").exists()
 
 
-def test_a_full_disk_is_one_line_and_exit_code_1_and_nothing_is_pushed(fresh):
+def test_a_full_disk_is_a_one_line_error_with_exit_code_1_and_pushes_nothing(fresh):
     """Files of at most 1 MB: the train shard has 3 MB."""
     found = fresh(preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, 2**20)))
     assert found.returncode == 1
@@ -101,7 +101,7 @@ def test_a_full_disk_is_one_line_and_exit_code_1_and_nothing_is_pushed(fresh):
     assert fresh.versions() == ["1"]
 
 
-def test_a_data_set_that_cannot_be_fetched_is_refused_soon_with_both_ways_out(fresh, tmp_path):
+def test_a_dataset_that_cannot_be_downloaded_is_refused_with_two_remedies(fresh, tmp_path):
     """A proxy that nobody listens behind stands for a machine without network, wherever the tests run."""
     fresh.data_dir = tmp_path / "data"
     (tmp_path / "manual").mkdir()

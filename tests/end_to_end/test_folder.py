@@ -57,7 +57,7 @@ def gateline(work: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return done
 
 
-def test_a_folder_becomes_a_gated_served_model_and_a_new_image_is_seen(work):
+def test_a_model_of_a_folder_is_pushed_and_a_changed_folder_is_ingested_again(work):
     gateline(work, "schema", "infer", "--config", "digits.yaml", "--out", "digits.pbtxt")
     draft = (work / "digits.pbtxt").read_text(encoding="utf-8")
     assert 'value: "zero"' in draft
@@ -80,7 +80,7 @@ def test_a_folder_becomes_a_gated_served_model_and_a_new_image_is_seen(work):
     assert ingest["why"].startswith("data.")
 
 
-def test_three_commands_make_a_served_model_of_a_folder(work, tmp_path):
+def test_init_run_and_report_push_a_model_of_a_folder(work, tmp_path):
     """`init`, `run` and `report`, without options, in a directory that holds nothing but the images."""
     shutil.copytree(work / "digits", tmp_path / "digits")
     drafted = gateline(tmp_path, "init", "digits").stdout

@@ -14,7 +14,7 @@ from tests.end_to_end.real_line import CACHED, NOISE, REPOSITORY, STAGES, reused
 pytestmark = pytest.mark.slow
 
 
-def test_the_run_that_was_let_be_pushes_version_one(line):
+def test_a_complete_run_pushes_version_1(line):
     assert line.first.returncode == 0, line.first.stderr
     pushed = line.shelf / "1"
     assert f"pushed  {pushed}\n" in line.first.stdout
@@ -22,7 +22,7 @@ def test_the_run_that_was_let_be_pushes_version_one(line):
     assert line.versions()[0] == "1"
 
 
-def test_the_gates_are_shown(line):
+def test_a_run_prints_its_gates(line):
     rows = [row.split() for row in line.first.stdout.splitlines()]
     gates = [row for row in rows if row and row[0] in ("accuracy", "per_class", "drop")]
     assert len(gates) == 11
@@ -30,7 +30,7 @@ def test_the_gates_are_shown(line):
     assert gates[0][:4] == ["accuracy", "overall", "≥", "0.7000"]
 
 
-def test_nothing_but_progress_is_printed(line):
+def test_a_run_prints_only_progress_to_stderr(line):
     progress = re.compile(rf"^({'|'.join(STAGES)}) ")
     for run in (line.first, line.waited):
         assert [text for text in run.stderr.splitlines() if not progress.match(text)] == []
@@ -38,7 +38,7 @@ def test_nothing_but_progress_is_printed(line):
         assert not NOISE.search(run.stderr)
 
 
-def test_a_run_again_reuses_everything_and_changes_nothing(line):
+def test_a_repeated_run_reuses_every_cached_stage_and_changes_nothing(line):
     before = contents(line.root / "serving")
     again = line()
     assert again.returncode == 0
@@ -47,7 +47,7 @@ def test_a_run_again_reuses_everything_and_changes_nothing(line):
     assert contents(line.root / "serving") == before
 
 
-def test_a_run_again_imports_nothing_heavy(line):
+def test_a_repeated_run_does_not_import_tensorflow_or_beam(line):
     done = subprocess.run(
         [sys.executable, "-X", "importtime", *line.arguments("run")],
         cwd=REPOSITORY,
@@ -64,7 +64,7 @@ def test_a_run_again_imports_nothing_heavy(line):
     assert not imported & {"tensorflow", "apache_beam", "keras", "tensorflow_datasets"}
 
 
-def test_transformed_anew_to_the_same_end_nothing_behind_it_is_done_again(line):
+def test_a_forced_stage_with_the_same_result_reuses_the_later_stages(line):
     again = line("run", "--force", "transform")
     assert again.returncode == 0, again.stderr
     assert reused(again.stderr) == [stage for stage in CACHED if stage != "transform"]
@@ -83,7 +83,7 @@ def test_a_second_model_is_compared_with_the_first(line):
     assert line.versions() == ["1", "2"]
 
 
-def test_what_was_run_can_be_looked_at(line):
+def test_runs_show_and_report_describe_past_runs(line):
     runs = json.loads(line("runs", "--json").stdout)
     states = [row["state"] for row in runs][::-1]
     assert states[:6] == ["killed", "killed", "killed", "killed", "pushed", "unchanged"]
@@ -102,6 +102,6 @@ def test_what_was_run_can_be_looked_at(line):
         assert not NOISE.search(found.stdout)
 
 
-def test_nothing_of_ours_was_written_to_the_home_of_the_user(line, environment):
+def test_runs_write_no_gateline_files_to_the_home_directory(line, environment):
     """Keras and Matplotlib keep a file there; datasets and results go where they were told."""
     assert {p.name for p in Path(environment["HOME"]).iterdir()} <= {".keras", ".cache", ".config"}

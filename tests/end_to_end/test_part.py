@@ -17,7 +17,7 @@ def begun(sample, data_dir, environment, tmp_path_factory):
     return found
 
 
-def test_the_line_until_a_stage_says_what_that_stage_made(begun):
+def test_run_until_a_stage_prints_the_result_of_that_stage(begun):
     assert begun.begun.returncode == 0, begun.begun.stderr
     made = json.loads(begun.begun.stdout)
     assert (made["run"], made["state"], made["stage"], made["epochs"]) == (1, "partial", "train", 2)
@@ -29,7 +29,7 @@ def test_the_line_until_a_stage_says_what_that_stage_made(begun):
     assert begun.versions() == []
 
 
-def test_a_stage_alone_refuses_at_itself_and_what_is_behind_it_stays_refused(begun):
+def test_a_refused_stage_run_alone_also_refuses_the_stages_after_it(begun):
     strict = ["gates.accuracy=0.9999"]
     done = begun("run", "--only", "evaluate", "--hold", "night", sets=strict)
     assert done.returncode == 3
@@ -40,7 +40,7 @@ def test_a_stage_alone_refuses_at_itself_and_what_is_behind_it_stays_refused(beg
     assert [(run["state"], run["exit_code"]) for run in runs] == [("refused", 3), ("refused", 3)]
 
 
-def test_a_stage_whose_inputs_are_missing_is_not_run(begun):
+def test_a_stage_with_missing_inputs_is_not_run(begun):
     done = begun("run", "--only", "push")
     assert done.returncode == 2
     assert "configuration: push needs evaluate, which the store does not have" in done.stderr

@@ -98,7 +98,7 @@ def pushed(work, drafted):
     return json.loads(gateline(work, "run", "--json").stdout)
 
 
-def test_init_says_what_it_saw_and_drafts_a_size_for_the_model(work, drafted):
+def test_init_prints_what_it_found_and_drafts_a_common_size(work, drafted):
     assert re.search(r"^size      24 to 63 x 24 to 71, 1 to 4 channels$", drafted, re.MULTILINE)
     assert "          5 files could not be read and were set aside\n" in drafted
     assert yaml.safe_load((work / "gateline.yaml").read_text(encoding="utf-8"))["transform"] == {"size": [32, 32]}
@@ -107,7 +107,7 @@ def test_init_says_what_it_saw_and_drafts_a_size_for_the_model(work, drafted):
     assert list(contract.feature("image/format").string_domain.value) == ["bmp", "gif", "jpeg", "png", "webp"]
 
 
-def test_the_model_is_pushed_and_records_hold_the_files_as_they_were_delivered(work, pushed):
+def test_the_model_is_pushed_and_records_hold_the_original_files(work, pushed):
     assert pushed["state"] == "pushed"
     records = {
         tf.train.Example.FromString(record).features.feature["image"].bytes_list.value[0]
@@ -119,7 +119,7 @@ def test_the_model_is_pushed_and_records_hold_the_files_as_they_were_delivered(w
     assert len(files - records) == len(ODD) + 2  # Thumbs.db and .DS_Store
 
 
-def test_each_unreadable_file_is_named_with_the_reason(work, pushed):
+def test_the_report_names_each_unreadable_file_with_the_reason(work, pushed):
     gateline(work, "report")
     page = (work / f"gateline/reports/run-{pushed['run']}.html").read_text(encoding="utf-8")
     for name in ODD:
@@ -127,7 +127,7 @@ def test_each_unreadable_file_is_named_with_the_reason(work, pushed):
     assert "Thumbs.db" not in page
 
 
-def test_every_signature_gives_an_image_the_same_answer(work, pushed):
+def test_every_signature_predicts_the_same_for_an_image(work, pushed):
     model = tf.saved_model.load(str(work / pushed["path"]))
     files = sorted(path for path in (work / "photos").rglob("*.*") if path.name not in ODD and path.stem.isdecimal())
     contents = [path.read_bytes() for path in files[:40]]
@@ -142,7 +142,7 @@ def test_every_signature_gives_an_image_the_same_answer(work, pushed):
     np.testing.assert_allclose(one[0], by_bytes[contents.index(png)], atol=1e-6)
 
 
-def test_a_turned_upload_is_upright_when_it_is_served(work, pushed):
+def test_the_served_model_applies_the_exif_orientation(work, pushed):
     call = tf.saved_model.load(str(work / pushed["path"])).signatures["bytes"]
     digit = PIL.Image.fromarray(unpacked("test-images-idx3-ubyte.gz", 16).reshape(-1, 28, 28)[0]).resize((64, 64))
     answers = call(image_bytes=tf.constant([turned(digit, each) for each in TURNED]))["probabilities"].numpy()
@@ -152,13 +152,13 @@ def test_a_turned_upload_is_upright_when_it_is_served(work, pushed):
 
 
 @pytest.mark.parametrize("content", [b"", b"not an image", b"\xff\xd8\xff\xe0" + bytes(40)])
-def test_what_is_not_an_image_has_no_answer(content, work, pushed):
+def test_the_served_model_rejects_bytes_that_are_not_an_image(content, work, pushed):
     call = tf.saved_model.load(str(work / pushed["path"])).signatures["bytes"]
     with pytest.raises(tf.errors.InvalidArgumentError):
         call(image_bytes=tf.constant([content]))
 
 
-def test_nothing_changed_is_said_and_a_new_photo_is_seen(work, pushed):
+def test_an_unchanged_folder_is_reused_and_a_new_photo_is_ingested(work, pushed):
     plan = json.loads(gateline(work, "run", "--dry-run", "--json").stdout)
     assert {step["action"] for step in plan if step["stage"] in ("ingest", "describe", "transform", "train")} == {
         "reuse"
