@@ -5,7 +5,6 @@ import pickle
 import shutil
 from pathlib import Path
 
-import imagecodecs
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv
@@ -18,16 +17,8 @@ from components.sources.reading import Place, place_of
 from schemas.example import BATCH_BYTES
 from schemas.settings.source import Folder, Table, Tfds
 from tests.components import pictures
+from tests.components.image_files import image_folder
 from tests.conftest import UNPREPARED
-
-
-def image_folder(root: Path, images: np.ndarray, labels: np.ndarray, names: list[str]) -> Path:
-    """PNG files in a folder for each label."""
-    for i, (image, label) in enumerate(zip(images, labels, strict=True)):
-        path = root / names[int(label)] / f"{i:04d}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(imagecodecs.png_encode(np.ascontiguousarray(image)))
-    return root
 
 
 @pytest.fixture(scope="module")
