@@ -17,6 +17,7 @@ from schemas.example import format_of
 from schemas.model_input import ModelInput
 from schemas.settings.transform import Transform
 from tests.components import pictures
+from tests.components.image_files import encoded
 
 ORIENTATION = 0x0112
 
@@ -26,12 +27,6 @@ def photo(height: int = 60, width: int = 90) -> PIL.Image.Image:
     rows, columns = np.mgrid[0:height, 0:width]
     channels = (rows * 255 // height, columns * 255 // width, (rows + columns) * 255 // (height + width))
     return PIL.Image.fromarray(np.stack(channels, -1).astype(np.uint8))
-
-
-def encoded(image: PIL.Image.Image, form: str, **options: object) -> bytes:
-    out = io.BytesIO()
-    image.save(out, form, **options)
-    return out.getvalue()
 
 
 def decoded(content: bytes, shape: tuple[int, int, int], **given: str) -> np.ndarray:

@@ -16,7 +16,7 @@ from components.sources.reading import place_of
 from components.transform import transform
 from components.validate import validate
 from schemas import example, statistics
-from schemas.artifacts import Examples, Verdict
+from schemas.artifacts import Verdict
 from schemas.errors import ConfigurationError
 from schemas.settings.source import Folder, Tfds
 from schemas.settings.train import Mlp, Train
@@ -24,7 +24,7 @@ from schemas.settings.transform import Transform
 from schemas.settings.validate import Validate
 from tests import spans
 from tests.components import pictures
-from tests.components.test_source_contract import image_folder
+from tests.components.image_files import encoded_examples, image_folder
 from tests.components.trainings import same, trained, weights
 from tests.conftest import UNPREPARED, lent
 
@@ -143,20 +143,6 @@ def test_raw_records_are_resized_too(settings, both, lend):
     assert pictures.stored(made, "train")[0].shape == (both[0].splits["train"].count, *expected)
 
 
-def photos(path, **splits) -> Examples:
-    """Encoded records of each split's images."""
-    path.mkdir(parents=True)
-    made = {}
-    for split, contents in splits.items():
-        encode = example.encoder("own", "1.0.0", split)
-        images = [tf.io.decode_image(content).numpy() for content in contents]
-        records = [
-            encode(image, i % 3, i, content) for i, (image, content) in enumerate(zip(images, contents, strict=True))
-        ]
-        made[split] = pictures.write(path, split, records)
-    return Examples(path, splits=made, source="own:1.0.0")
-
-
 def pngs(count, *, seed, level=1):
     random = np.random.default_rng(seed)
     for i in range(count):
@@ -170,7 +156,7 @@ def odd(tmp_path):
     test[:2] = list(pngs(60, seed=1, level=9))[:2]
     test[8] = bytes(tf.io.encode_jpeg(np.zeros((40, 40, 3), np.uint8)).numpy())
     assert test[0] != train[0]
-    return photos(tmp_path / "own", train=train, validation=list(pngs(9, seed=3)), test=test)
+    return encoded_examples(tmp_path / "own", train=train, validation=list(pngs(9, seed=3)), test=test)
 
 
 def test_statistics_of_encoded_images_have_formats_sizes_and_copies(odd, lend):

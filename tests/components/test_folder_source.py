@@ -15,7 +15,7 @@ from components.sources.reading import place_of
 from schemas.errors import DataError
 from schemas.settings.source import Folder, Unreadable
 from tests.components import pictures
-from tests.components.test_source_contract import image_folder
+from tests.components.image_files import image_folder
 from tests.conftest import UNPREPARED
 
 NAMES = pictures.NAMES

@@ -11,7 +11,7 @@ from components.sources.reading import place_of
 from schemas.errors import DataError
 from schemas.settings.source import Idx
 from tests.components import pictures
-from tests.components.test_source_contract import idx_files
+from tests.components.image_files import idx_files
 from tests.conftest import UNPREPARED
 
 DIGITS = np.random.default_rng(1).integers(0, 256, (120, 6, 5), np.uint8)

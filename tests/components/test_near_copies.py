@@ -1,6 +1,5 @@
 """Near copies: found in any form that a copy takes, and nothing else."""
 
-import io
 import json
 import tracemalloc
 
@@ -19,7 +18,7 @@ from components.validate import validate
 from schemas import statistics
 from schemas.settings.validate import Validate
 from tests.components import pictures
-from tests.components.test_encoded import photos
+from tests.components.image_files import encoded, encoded_examples
 
 COUNT = 60
 
@@ -34,9 +33,7 @@ def scenes(count: int, seed: int) -> list[PIL.Image.Image]:
 
 
 def jpeg(image: PIL.Image.Image, quality: int = 90) -> bytes:
-    out = io.BytesIO()
-    image.save(out, "JPEG", quality=quality)
-    return out.getvalue()
+    return encoded(image, "JPEG", quality=quality)
 
 
 COPIES = {
@@ -110,7 +107,7 @@ def test_near_copies_across_splits_are_counted_out_of_the_test(originals, tmp_pa
     validation = [jpeg(scene) for scene in scenes(20, 4)]
     validation[2] = COPIES["half the size"](list(scenes(20, 3))[6])
     test[0] = originals[30]
-    made = photos(tmp_path / "own", train=originals, validation=validation, test=test)
+    made = encoded_examples(tmp_path / "own", train=originals, validation=validation, test=test)
     described = describe.function(made, run=lend())
     found = statistics.read(described.path / "stats.tfrecord")
     assert statistics.leaked(found["test"]) == {"train": 1}
@@ -133,7 +130,9 @@ def test_near_copies_across_splits_are_counted_out_of_the_test(originals, tmp_pa
 
 def test_a_test_split_of_near_copies_only_is_refused_before_training(originals, tmp_path, lend):
     test = [COPIES["mirrored"](scene) for scene in list(scenes(COUNT, 1))[:20]]
-    made = photos(tmp_path / "own", train=originals, validation=[jpeg(scene) for scene in scenes(20, 4)], test=test)
+    made = encoded_examples(
+        tmp_path / "own", train=originals, validation=[jpeg(scene) for scene in scenes(20, 4)], test=test
+    )
     described = describe.function(made, run=lend())
     checks = Validate(skew="ignore", duplicates="ignore", constant="ignore")
     contract = pictures.encoded_contract((10, 500), (10, 500))

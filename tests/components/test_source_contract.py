@@ -1,19 +1,16 @@
 """One suite for all kinds of sources: pieces, batches, labels, and records that do not depend on how work is cut."""
 
-import gzip
 import json
 import pickle
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-import imagecodecs
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
-import tensorflow as tf
 
 from components.ingest import ingest
 from components.sources import open_source
@@ -22,16 +19,8 @@ from gateline import Row
 from schemas.example import BATCH_BYTES
 from schemas.settings.source import Custom, Folder, Idx, Table, Tfds, Tfrecord
 from tests.components import pictures
+from tests.components.image_files import idx_files, image_folder, tfrecord_files
 from tests.conftest import UNPREPARED
-
-
-def image_folder(root: Path, images: np.ndarray, labels: np.ndarray, names: list[str]) -> Path:
-    """PNG files in a folder for each label."""
-    for i, (image, label) in enumerate(zip(images, labels, strict=True)):
-        path = root / names[int(label)] / f"{i:04d}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(imagecodecs.png_encode(np.ascontiguousarray(image)))
-    return root
 
 
 @pytest.fixture(scope="module")
@@ -60,34 +49,6 @@ def tabled(folder, tmp_path_factory):
     root = tmp_path_factory.mktemp("tabled") / "colours"
     shutil.copytree(folder, root)
     return tables(root)
-
-
-def idx_files(root: Path, **splits: tuple[np.ndarray, np.ndarray]) -> Path:
-    """MNIST's format: type and number of dimensions, sizes, values."""
-    root.mkdir(exist_ok=True)
-    for split, arrays in splits.items():
-        for name, array in zip(("images", "labels"), arrays, strict=True):
-            head = bytes([0, 0, 8, array.ndim]) + b"".join(size.to_bytes(4) for size in array.shape)
-            content = head + array.astype(np.uint8).tobytes()
-            (root / f"{split}-{name}-idx{array.ndim}-ubyte.gz").write_bytes(gzip.compress(content))
-    return root
-
-
-def tfrecord_files(root: Path, rows: list[tuple[bytes, str | int]], count: int, names: str = "part-{}") -> str:
-    """`count` files of tf.Examples of (encoded image, label)."""
-    root.mkdir(exist_ok=True)
-    for i in range(count):
-        with tf.io.TFRecordWriter(str(root / f"{names.format(i)}.tfrecord")) as writer:
-            for content, label in rows[i::count]:
-                message = tf.train.Example()
-                message.features.feature["image"].bytes_list.value.append(content)
-                feature = message.features.feature["label"]
-                if isinstance(label, int):
-                    feature.int64_list.value.append(label)
-                else:
-                    feature.bytes_list.value.append(label.encode())
-                writer.write(message.SerializeToString())
-    return str(root / "*.tfrecord")
 
 
 class Listed:

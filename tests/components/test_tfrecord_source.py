@@ -13,7 +13,7 @@ from components.sources.reading import place_of
 from schemas.errors import DataError
 from schemas.settings.source import Tfrecord
 from tests.components import pictures
-from tests.components.test_source_contract import tfrecord_files
+from tests.components.image_files import tfrecord_files
 from tests.conftest import UNPREPARED
 
 COUNT = 120

@@ -31,9 +31,7 @@ for kill_at in itertools.count():
 """
 
 
-def test_a_commit_that_is_killed_at_any_write_leaves_the_artifact_or_the_scratch_to_go_on_from_and_nothing_else(
-    tmp_path: Path,
-) -> None:
+def test_a_killed_commit_leaves_either_the_artifact_or_the_scratch(tmp_path: Path) -> None:
     repository = Path(__file__).parents[2]
     subprocess.run([sys.executable, "-c", KILLED_AT_EACH_WRITE, tmp_path], cwd=repository, check=True)
     ends = set()

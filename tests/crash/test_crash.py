@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 REPOSITORY = Path(__file__).parents[2]
 
 
-def test_three_kills_and_each_other_fault_leave_nothing_partial_and_lose_nothing(data_dir: str, tmp_path: Path) -> None:
+def test_kills_and_every_other_fault_leave_nothing_partial_and_lose_nothing(data_dir: str, tmp_path: Path) -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GATELINE")}
     given = ("--points=3", f"--faults={len(faults.FAULTS)}", f"--data-dir={data_dir}", f"--keep={tmp_path / 'kept'}")
     command = [sys.executable, "-m", "tests.crash", *given]
@@ -29,7 +29,7 @@ def test_three_kills_and_each_other_fault_leave_nothing_partial_and_lose_nothing
     assert re.match(wanted, last), last
 
 
-def test_points_are_spread_over_every_state_and_the_same_seed_gives_the_same() -> None:
+def test_kill_points_cover_every_state_and_depend_only_on_the_seed() -> None:
     shared = matrix.shared(["ingest", "train", "push", "first push", "cold"], 500)
     states = {name: matrix.State(Path(), 1, 50, 2.0, 1, points) for name, points in shared.items()}
     points = matrix.spread(states, seed=3)
@@ -41,7 +41,7 @@ def test_points_are_spread_over_every_state_and_the_same_seed_gives_the_same() -
     assert all((p.write is None) != (p.seconds is None) for p in points)
 
 
-def test_a_write_is_told_by_whose_it_is() -> None:
+def test_a_write_is_attributed_to_its_stage() -> None:
     whose = {
         "serving/m/.staging-3/x": "push", "staging/replaced-train-3f9a": "train", "scratch/ingest-3f": "ingest",
         "logs/run-1.log": "store", "artifacts/evaluate/3f/manifest.json": "evaluate", "lineage.db": "lineage",

@@ -50,7 +50,7 @@ def line(tmp_path: Path, data_dir: str) -> Line:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_run_that_is_asked_to_end_while_it_waits_ends_cleanly(line: Line, number: int) -> None:
+def test_a_waiting_run_ends_cleanly_on_a_signal(line: Line, number: int) -> None:
     with Store(line.root).lock(wait=False):
         process = line.start("--wait")
         while not _catches_sigterm(process.pid):
@@ -63,7 +63,7 @@ def test_a_run_that_is_asked_to_end_while_it_waits_ends_cleanly(line: Line, numb
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_run_that_is_asked_to_end_in_a_stage_ends_cleanly_and_keeps_what_it_has(line: Line, number: int) -> None:
+def test_a_run_interrupted_in_a_stage_ends_cleanly_and_keeps_finished_stages(line: Line, number: int) -> None:
     process, seen = line.start(), []
     for text in process.stderr:
         seen.append(text)
@@ -88,7 +88,7 @@ def test_a_run_that_is_asked_to_end_in_a_stage_ends_cleanly_and_keeps_what_it_ha
     lineage.engine.dispose()
 
 
-def test_of_eight_runs_at_once_one_works_and_seven_are_refused(line: Line) -> None:
+def test_of_eight_simultaneous_runs_one_holds_the_lock(line: Line) -> None:
     gate, ended = threading.Barrier(8), []
 
     def go() -> None:
@@ -109,7 +109,7 @@ def test_of_eight_runs_at_once_one_works_and_seven_are_refused(line: Line) -> No
     assert len(list(line.root.glob("artifacts/ingest/*"))) == 1
 
 
-def test_a_read_only_root_is_one_line_of_cause_and_one_of_remedy(line: Line) -> None:
+def test_a_read_only_root_is_refused_with_cause_and_remedy(line: Line) -> None:
     Store(line.root)
     before = _read_only(line.root)
     code, err = line(before=before)
@@ -120,7 +120,7 @@ def test_a_read_only_root_is_one_line_of_cause_and_one_of_remedy(line: Line) -> 
     ]
 
 
-def test_a_whole_run_on_postgresql_shows_no_password(line: Line, new_postgres: Callable[[], str]) -> None:
+def test_a_complete_run_on_postgresql_shows_no_password(line: Line, new_postgres: Callable[[], str]) -> None:
     url = new_postgres()
     code, err = line("--database", url)
     assert code == 0, err

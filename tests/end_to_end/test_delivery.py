@@ -1,17 +1,14 @@
 """A model's way to the serving directory, by the commands: it waits, is approved, is rolled back, and stays so."""
 
 import json
-import os
 import re
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
+from tests.end_to_end.real_line import REPOSITORY, Line
+
 pytestmark = pytest.mark.slow
 
-REPOSITORY = Path(__file__).parents[2]
 SMALL = (
     "train.epochs=1",
     "train.model.layers=[16]",
@@ -24,25 +21,9 @@ MANUAL = ("push.approval=manual", "push.approvers=[ada, bob]", "push.keep=2")
 
 
 @pytest.fixture(scope="module")
-def gateline(sample, data_dir, tmp_path_factory):
+def gateline(sample, data_dir, environment, tmp_path_factory):
     """The commands over one ROOT."""
-    root = tmp_path_factory.mktemp("delivery") / "root"
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("GATELINE", "TF_", "TFDS"))}
-    environment = kept | {"HOME": str(tmp_path_factory.mktemp("home"))}
-
-    def gateline(*arguments, sets=()):
-        options = (
-            [a for s in (f"source.data_dir={data_dir}", *SMALL, *EASY, *sets) for a in ("--set", s)]
-            if sets is not None
-            else []
-        )
-        command = [sys.executable, "-m", "pipeline", *arguments, "--root", str(root), *options]
-        return subprocess.run(
-            command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False, timeout=300
-        )
-
-    gateline.root, gateline.shelf = root, root / "serving" / "mnist_sample"
-    return gateline
+    return Line(tmp_path_factory.mktemp("delivery") / "root", data_dir, environment, (*SMALL, *EASY))
 
 
 @pytest.fixture(scope="module")
@@ -53,11 +34,7 @@ def schema(tmp_path_factory):
     return path
 
 
-def versions(gateline):
-    return sorted(int(p.name) for p in gateline.shelf.iterdir() if p.name.isdigit())
-
-
-def test_a_model_is_pushed_and_trained_anew_it_is_the_same_model(gateline):
+def test_the_same_model_trained_again_is_not_pushed_twice(gateline):
     done = gateline("run")
     assert done.returncode == 0, done.stderr
     again = gateline("run", "--force", "train")
@@ -71,57 +48,57 @@ def test_a_model_is_pushed_and_trained_anew_it_is_the_same_model(gateline):
     assert len(keys) == 1
     assert provenance["identity"] == manifest["facts"]["identity"]
     assert provenance["model"] != manifest["digest"], "the bytes are others"
-    assert versions(gateline) == [1]
+    assert gateline.versions() == ["1"]
 
 
-def test_a_model_waits_and_the_run_says_how_to_approve_it(gateline, schema):
+def test_a_model_with_manual_approval_waits_and_the_run_says_how_to_approve_it(gateline, schema):
     done = gateline("run", sets=(*MANUAL, "train.seed=2", f"schema={schema}"))
     assert done.returncode == 0, done.stderr
     assert f"waiting  python -m pipeline approve 3 --by NAME --reason TEXT --root {gateline.root}" in done.stdout
-    assert versions(gateline) == [1]
-    (row,) = json.loads(gateline("approvals", "--json", sets=None).stdout)
+    assert gateline.versions() == ["1"]
+    (row,) = json.loads(gateline("approvals", "--json").stdout)
     assert (row["run"], row["decision"], row["overtaken"]) == (3, None, "")
-    last = json.loads(gateline("runs", "--json", sets=None).stdout)[0]
+    last = json.loads(gateline("runs", "--json").stdout)[0]
     assert (last["state"], last["exit_code"]) == ("waiting", 0)
     assert last["message"].startswith(
         "waiting: the model passed every gate and waits for approval\n  python -m pipeline approve 3 --by"
     )
 
 
-def test_who_is_not_named_may_not_approve(gateline):
-    done = gateline("approve", "3", "--by", "eve", "--reason", "looks fine", sets=None)
+def test_only_a_configured_approver_may_approve(gateline):
+    done = gateline("approve", "3", "--by", "eve", "--reason", "looks fine")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "configuration: eve may not decide: push.approvers names ada, bob\n  Ask one of them.\n"
 
 
-def test_what_cannot_be_pushed_is_not_approved(gateline, schema):
+def test_a_failing_approve_records_no_decision(gateline, schema):
     content = schema.read_text(encoding="utf-8")
     schema.write_text("feature {", encoding="utf-8")
-    done = gateline("approve", "3", "--by", "ada", "--reason", "looks fine", sets=None)
+    done = gateline("approve", "3", "--by", "ada", "--reason", "looks fine")
     schema.write_text(content, encoding="utf-8")
     assert done.returncode == 2
-    assert json.loads(gateline("approvals", "--json", sets=None).stdout)[0]["decision"] is None
+    assert json.loads(gateline("approvals", "--json").stdout)[0]["decision"] is None
 
 
-def test_an_approved_model_is_pushed_at_once_and_its_version_says_by_whom(gateline, schema):
+def test_an_approved_model_is_pushed_and_its_provenance_names_the_approver(gateline, schema):
     """Its contract was edited meanwhile: that is of the next run."""
     schema.write_text(schema.read_text(encoding="utf-8") + "# looked at again\n", encoding="utf-8")
-    done = gateline("approve", "3", "--by", "ada", "--reason", "looked at the mistakes", sets=None)
+    done = gateline("approve", "3", "--by", "ada", "--reason", "looked at the mistakes")
     assert done.returncode == 0, done.stderr
     states = [line.split()[:2] for line in done.stderr.splitlines()]
     assert [name for name, state in states if state == "done"] == ["approve", "push"]
     assert len([name for name, state in states if state == "reused"]) == 8
-    assert versions(gateline) == [1, 2]
+    assert gateline.versions() == ["1", "2"]
     approved = json.loads((gateline.shelf / "2" / "provenance.json").read_text(encoding="utf-8"))["approved"]
     assert (approved["by"], approved["reason"]) == ("ada", "looked at the mistakes")
-    again = gateline("approve", "3", "--by", "bob", "--reason", "me too", sets=None)
+    again = gateline("approve", "3", "--by", "bob", "--reason", "me too")
     assert again.returncode == 3
     assert re.match(r"refused: run 3 was approved by ada on \S+: looked at the mistakes\n", again.stderr)
 
 
-def test_what_was_rolled_back_is_not_pushed_again_and_nothing_is_evaluated_anew(gateline, schema):
+def test_a_rolled_back_model_is_not_pushed_or_evaluated_again(gateline, schema):
     schema.write_text((REPOSITORY / "schemas" / "mnist.pbtxt").read_text(encoding="utf-8"), encoding="utf-8")
-    back = gateline("serving", "rollback", "--reason", "slow on old phones", sets=None)
+    back = gateline("serving", "rollback", "--reason", "slow on old phones")
     assert back.stdout == "version 3 serves the model of version 1 again, in place of version 2\n"
     done = gateline("run", sets=(*MANUAL, "train.seed=2", f"schema={schema}"))
     assert done.returncode == 3
@@ -130,16 +107,16 @@ def test_what_was_rolled_back_is_not_pushed_again_and_nothing_is_evaluated_anew(
     assert len([line for line in done.stderr.splitlines() if line.split()[1:2] == ["reused"]]) == 8
     first = gateline("run")
     assert f"nothing changed  {gateline.shelf / '3'} already holds this model" in first.stdout
-    assert versions(gateline) == [1, 2, 3]
+    assert gateline.versions() == ["1", "2", "3"]
 
 
-def test_every_version_is_whole_until_a_bit_flips(gateline):
-    assert gateline("serving", "verify", sets=None).stdout.splitlines() == [
+def test_serving_verify_finds_a_flipped_bit(gateline):
+    assert gateline("serving", "verify").stdout.splitlines() == [
         f"mnist_sample/{number}  intact" for number in (1, 2, 3)
     ]
     weights = gateline.shelf / "1" / "variables" / "variables.data-00000-of-00001"
     weights.write_bytes(bytes([weights.read_bytes()[0] ^ 1]) + weights.read_bytes()[1:])
-    done = gateline("serving", "verify", sets=None)
+    done = gateline("serving", "verify")
     assert done.returncode == 4
     assert (
         "mnist_sample/1  variables/variables.data-00000-of-00001 was altered: its SHA-256 differs from the manifest's\n"

@@ -1,23 +1,18 @@
 """The line on a folder of images, as a new user types it: draft the contract, run, add an image, run again."""
 
-import gzip
 import json
-import os
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
-import imagecodecs
-import numpy as np
 import pytest
 import yaml
 
+from tests.components.image_files import image_folder
+from tests.end_to_end.digits import NAMES, digits, gateline
+
 pytestmark = pytest.mark.slow
 
-DIGITS = Path(__file__).parents[2] / "components/mnist_sample"
-NAMES = ["zero", "one", "two", "three"]
 CONFIG = {
     "source": {"folder": "digits", "test": 0.25, "unreadable": {"at_most": 0.02}},
     "schema": "digits.pbtxt",
@@ -28,36 +23,17 @@ CONFIG = {
 }
 
 
-def unpacked(name: str, head: int) -> np.ndarray:
-    return np.frombuffer(gzip.decompress((DIGITS / name).read_bytes())[head:], np.uint8)
-
-
 @pytest.fixture(scope="module")
 def work(tmp_path_factory):
     """A folder with 1,000 digits as PNG, one of them damaged, and a configuration beside it."""
     work = tmp_path_factory.mktemp("work")
-    images = unpacked("train-images-idx3-ubyte.gz", 16).reshape(-1, 28, 28)
-    labels = unpacked("train-labels-idx1-ubyte.gz", 8)
-    for i in np.flatnonzero(labels < 4)[:1000].tolist():
-        path = work / "digits" / NAMES[labels[i]] / f"{i:05d}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(imagecodecs.png_encode(images[i]))
+    image_folder(work / "digits", *digits("train", 1000), NAMES)
     (work / "digits/two/broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     (work / "digits.yaml").write_text(yaml.safe_dump(CONFIG), encoding="utf-8")
     return work
 
 
-def gateline(work: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "pipeline", *arguments]
-    environment = {"PYTHONPATH": str(DIGITS.parents[1])}
-    done = subprocess.run(
-        command, cwd=work, capture_output=True, text=True, check=False, env=os.environ | environment, timeout=500
-    )
-    assert done.returncode == 0, done.stderr
-    return done
-
-
-def test_a_folder_becomes_a_gated_served_model_and_a_new_image_is_seen(work):
+def test_a_model_of_a_folder_is_pushed_and_a_changed_folder_is_ingested_again(work):
     gateline(work, "schema", "infer", "--config", "digits.yaml", "--out", "digits.pbtxt")
     draft = (work / "digits.pbtxt").read_text(encoding="utf-8")
     assert 'value: "zero"' in draft
@@ -80,7 +56,7 @@ def test_a_folder_becomes_a_gated_served_model_and_a_new_image_is_seen(work):
     assert ingest["why"].startswith("data.")
 
 
-def test_three_commands_make_a_served_model_of_a_folder(work, tmp_path):
+def test_init_run_and_report_push_a_model_of_a_folder(work, tmp_path):
     """`init`, `run` and `report`, without options, in a directory that holds nothing but the images."""
     shutil.copytree(work / "digits", tmp_path / "digits")
     drafted = gateline(tmp_path, "init", "digits").stdout
@@ -94,8 +70,5 @@ def test_three_commands_make_a_served_model_of_a_folder(work, tmp_path):
     found = json.loads(gateline(tmp_path, "run", "--json").stdout)
     assert (found["state"], Path(found["path"]).parts[-2:]) == ("pushed", ("digits", "1"))
     assert "Pushed as version 1" in gateline(tmp_path, "report").stdout
-    again = subprocess.run(
-        [sys.executable, "-m", "pipeline", "init", "digits"], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
-    assert again.returncode == 2
+    again = gateline(tmp_path, "init", "digits", code=2)
     assert again.stderr == "configuration: gateline.yaml already exists\n  Name another file with --out.\n"

@@ -11,7 +11,7 @@ from schemas.contract import Contract
 from schemas.errors import ConfigurationError
 from schemas.settings.source import Folder, Table
 from tests.components import pictures
-from tests.components.test_source_contract import image_folder
+from tests.components.image_files import image_folder
 
 
 @pytest.fixture
