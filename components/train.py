@@ -6,7 +6,7 @@ from typing import Any
 
 from etils import epy
 
-from components._training import fingerprint, saved_model
+from components._training import fingerprint, memory, saved_model
 from components._training.training import Training
 from pipeline.engine.component import StageRun, component
 from schemas import example
@@ -53,6 +53,8 @@ def train(features: Features, hyperparameters: Hyperparameters, start: Served | 
     (run.out / "history.json").write_text(json.dumps(history, indent=2), encoding="utf-8")
     _plot(history, run.out / "curves.svg")
     identity = fingerprint.of(run.out / "saved_model")
+    del training
+    memory.release()
     return Model(run.out, epochs=len(history), validation_accuracy=kept["val_accuracy"], identity=identity)
 
 

@@ -107,11 +107,7 @@ def read_batches(shard: tuple[str, int, bool], plan: EvaluationPlan) -> Iterator
     path, count, fresh = shard
     leaked = list((plan.fresh if fresh else plan.leaked) or ())
     # Encoded images become larger when they are decoded, so their number is bounded, too.
-    most = (
-        1000
-        if plan.model_input.raw
-        else max(1, min(1000, 2 * example.BATCH_BYTES // math.prod(plan.model_input.shape)))
-    )
+    most = 1000 if plan.model_input.raw else max(1, min(1000, example.BATCH_BYTES // math.prod(plan.model_input.shape)))
     for number, records in enumerate(example.read(Path(path), count, most)):
         columns = example.parse(records, Path(path), plan.metadata)
         columns |= {name: _slice_values(columns.pop(example.METADATA + name)) for name in plan.metadata}

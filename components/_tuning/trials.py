@@ -9,7 +9,6 @@ progress to standard output.
 
 import contextlib
 import dataclasses
-import gc
 import json
 import os
 import shutil
@@ -24,6 +23,7 @@ from typing import Any
 
 from etils import epy
 
+from components._training import memory
 from components._training.training import Training
 from components._tuning import oracles
 from schemas.artifacts import Features
@@ -32,7 +32,6 @@ from schemas.settings.train import Train
 from schemas.settings.tune import Tune, drawn
 
 with epy.lazy_imports():
-    import keras
     import keras_tuner
 
 Say = Callable[[str], None]
@@ -108,8 +107,7 @@ def _tuner() -> Any:
 
 def attempt(work: Work, trial: Any, say: Say) -> dict[str, float]:
     """Trains with a trial's values and returns the metrics for the oracle. A model that cannot be used scores 0."""
-    keras.backend.clear_session()
-    gc.collect()
+    memory.release()
     started, values = time.monotonic(), trial.hyperparameters.values
     settings = drawn(work.settings, oracles.chosen(trial)).model_copy(update={"epochs": work.tuning.max_epochs})
     until = values.get("tuner/epochs", work.tuning.max_epochs)
