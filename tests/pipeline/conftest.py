@@ -14,6 +14,8 @@ from pipeline.lineage import Lineage
 from pipeline.store import Store
 from tests.pipeline import tiny_line
 
+Open = Callable[[str], Lineage]  # the fixture `opened`
+
 
 @dataclass
 class Watcher:
@@ -62,7 +64,7 @@ def store(tmp_path: Path) -> Store:
 
 
 @pytest.fixture
-def opened() -> Iterator[Callable[[str], Lineage]]:
+def opened() -> Iterator[Open]:
     """Lineage.open, closed again at the test's end."""
     lineages: list[Lineage] = []
 
@@ -76,5 +78,5 @@ def opened() -> Iterator[Callable[[str], Lineage]]:
 
 
 @pytest.fixture
-def tiny(store: Store, opened: Callable[[str], Lineage]) -> Line:
+def tiny(store: Store, opened: Open) -> Line:
     return Line(store, opened(f"sqlite:///{store.root / 'lineage.db'}"))

@@ -7,13 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.lineage import Lineage, now
+from pipeline.lineage import now
 from pipeline.store import Store
 from pipeline.store.verify import verify
 from schemas.artifacts import Statistics
 from tests.pipeline.command_line import gateline
-
-Open = Callable[[str], Lineage]
+from tests.pipeline.conftest import Open
 
 
 @pytest.fixture
