@@ -29,14 +29,14 @@ class Line:
         self.root, self.command = root, [sys.executable, "-m", "pipeline", *matrix.command(root, Path(data_dir), 1)]
         self.environment = {name: value for name, value in os.environ.items() if not name.startswith("GATELINE")}
 
-    def start(self, *arguments: str, before: tuple[str, ...] = (), **given: object) -> subprocess.Popen:
+    def start(self, *arguments: str, before: tuple[str, ...] = (), **options: object) -> subprocess.Popen:
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
         return subprocess.Popen(
-            [*before, *self.command, *arguments], cwd=REPOSITORY, env=self.environment, **pipes, **given
+            [*before, *self.command, *arguments], cwd=REPOSITORY, env=self.environment, **pipes, **options
         )
 
-    def __call__(self, *arguments: str, **given: object) -> tuple[int, str]:
-        process = self.start(*arguments, **given)
+    def __call__(self, *arguments: str, **options: object) -> tuple[int, str]:
+        process = self.start(*arguments, **options)
         _, err = process.communicate(timeout=300)
         return process.returncode, err
 

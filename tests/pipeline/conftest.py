@@ -41,14 +41,14 @@ class Line:
     lineage: Lineage
     watcher: Watcher = field(default_factory=Watcher)
 
-    def plan(self, node: Node, again: Rerun = Rerun(), **given: Any) -> list[Step]:
-        return Planner.of(self.store, again, node, **given).plan(node)
+    def plan(self, node: Node, again: Rerun = Rerun(), **options: Any) -> list[Step]:
+        return Planner.of(self.store, again, node, **options).plan(node)
 
-    def run(self, node: Node, again: Rerun = Rerun(), **given: Any) -> Any:
+    def run(self, node: Node, again: Rerun = Rerun(), **options: Any) -> Any:
         tiny_line.EVENTS.clear()
         self.watcher.lines.clear()
         number = self.lineage.start(profile="tiny", command="", config={})
-        planner = Planner.of(self.store, again, node, **given)
+        planner = Planner.of(self.store, again, node, **options)
         with self.store.lock(wait=False):
             return Execution(number, node, planner, self.store, self.lineage, Beam(), self.watcher).run(
                 planner.plan(node)
