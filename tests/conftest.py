@@ -67,11 +67,11 @@ class Lent:
         self.said.append(text)
 
 
-def lent(folder: Path, **given: Any) -> Lent:
+def lent(folder: Path, **options: Any) -> Lent:
     out, scratch = folder / "out", folder / "scratch"
     out.mkdir(parents=True)
     scratch.mkdir(exist_ok=True)
-    return Lent(out, scratch, **given)
+    return Lent(out, scratch, **options)
 
 
 Lend = Callable[..., Lent]
@@ -81,7 +81,7 @@ Lend = Callable[..., Lent]
 def lend(tmp_path: Path) -> Lend:
     """A factory of `Lent`, each over a folder of its own."""
     numbers = iter(range(1000))
-    return lambda **given: lent(tmp_path / f"run-{next(numbers)}", **given)
+    return lambda **options: lent(tmp_path / f"run-{next(numbers)}", **options)
 
 
 @pytest.fixture(scope="session")

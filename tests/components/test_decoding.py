@@ -29,8 +29,8 @@ def photo(height: int = 60, width: int = 90) -> PIL.Image.Image:
     return PIL.Image.fromarray(np.stack(channels, -1).astype(np.uint8))
 
 
-def decoded(content: bytes, shape: tuple[int, int, int], **given: str) -> np.ndarray:
-    return decoding.to_arrays(np.array([content], object), ModelInput(shape, None, **given))[0]
+def decoded(content: bytes, shape: tuple[int, int, int], **options: str) -> np.ndarray:
+    return decoding.to_arrays(np.array([content], object), ModelInput(shape, None, **options))[0]
 
 
 def assert_alike(found: np.ndarray, expected: PIL.Image.Image, tolerance: float) -> None:

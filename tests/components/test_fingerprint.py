@@ -38,7 +38,7 @@ def test_names_and_what_was_made_before_do_not_count(plain, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "given",
+    "options",
     [
         {"values": VALUES + np.float32(1e-6)},
         {"values": VALUES[::-1].copy()},
@@ -48,8 +48,8 @@ def test_names_and_what_was_made_before_do_not_count(plain, tmp_path):
     ],
     ids=["a weight", "their order", "the activation", "the order of operands", "the name of the answer"],
 )
-def test_whatever_changes_an_answer_counts(plain, tmp_path, given):
-    assert fingerprint.of(saved(tmp_path / "other", **given)) != plain
+def test_whatever_changes_an_answer_counts(plain, tmp_path, options):
+    assert fingerprint.of(saved(tmp_path / "other", **options)) != plain
 
 
 def test_two_trainings_of_the_same_settings_differ_in_bytes_and_are_the_same_model(features, tmp_path):

@@ -180,7 +180,7 @@ def test_no_number_of_examples_shows_that_equal_models_are_not_a_hair_apart():
 
 
 @pytest.mark.parametrize(
-    ("candidate", "other", "given", "words"),
+    ("candidate", "other", "options", "words"),
     [
         ([], [], {}, "no examples"),
         ([True], [True, False], {}, r"shapes are \(1,\) and \(2,\)"),
@@ -189,9 +189,9 @@ def test_no_number_of_examples_shows_that_equal_models_are_not_a_hair_apart():
         ([True], [True], {"alpha": 0.5}, "alpha 0.5"),
     ],
 )
-def test_what_cannot_be_compared_is_refused(candidate, other, given, words):
+def test_what_cannot_be_compared_is_refused(candidate, other, options, words):
     with pytest.raises(ValueError, match=words):
-        compare(np.array(candidate, bool), np.array(other, bool), **{"margin": 0.004, "alpha": 0.05, **given})
+        compare(np.array(candidate, bool), np.array(other, bool), **{"margin": 0.004, "alpha": 0.05, **options})
 
 
 @hypothesis.given(st.integers(0, 300), st.integers(1, 300), st.sampled_from([0.8, 0.95, 0.99]))

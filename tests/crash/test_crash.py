@@ -18,8 +18,8 @@ REPOSITORY = Path(__file__).parents[2]
 
 def test_kills_and_every_other_fault_leave_nothing_partial_and_lose_nothing(data_dir: str, tmp_path: Path) -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GATELINE")}
-    given = ("--points=3", f"--faults={len(faults.FAULTS)}", f"--data-dir={data_dir}", f"--keep={tmp_path / 'kept'}")
-    command = [sys.executable, "-m", "tests.crash", *given]
+    options = ("--points=3", f"--faults={len(faults.FAULTS)}", f"--data-dir={data_dir}", f"--keep={tmp_path / 'kept'}")
+    command = [sys.executable, "-m", "tests.crash", *options]
     done = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr[-3000:]
     last = done.stdout.splitlines()[-1]

@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +14,7 @@ import pytest
 from pipeline.lineage import Lineage
 from pipeline.store import Store
 from tests.crash import checks, matrix
+from tests.mounts import read_only
 
 pytestmark = pytest.mark.slow
 
@@ -29,14 +29,14 @@ class Line:
         self.root, self.command = root, [sys.executable, "-m", "pipeline", *matrix.command(root, Path(data_dir), 1)]
         self.environment = {name: value for name, value in os.environ.items() if not name.startswith("GATELINE")}
 
-    def start(self, *arguments: str, before: tuple[str, ...] = (), **given: object) -> subprocess.Popen:
+    def start(self, *arguments: str, before: tuple[str, ...] = (), **options: object) -> subprocess.Popen:
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
         return subprocess.Popen(
-            [*before, *self.command, *arguments], cwd=REPOSITORY, env=self.environment, **pipes, **given
+            [*before, *self.command, *arguments], cwd=REPOSITORY, env=self.environment, **pipes, **options
         )
 
-    def __call__(self, *arguments: str, **given: object) -> tuple[int, str]:
-        process = self.start(*arguments, **given)
+    def __call__(self, *arguments: str, **options: object) -> tuple[int, str]:
+        process = self.start(*arguments, **options)
         _, err = process.communicate(timeout=300)
         return process.returncode, err
 
@@ -111,7 +111,7 @@ def test_of_eight_simultaneous_runs_one_holds_the_lock(line: Line) -> None:
 
 def test_a_read_only_root_is_refused_with_cause_and_remedy(line: Line) -> None:
     Store(line.root)
-    before = _read_only(line.root)
+    before = read_only(line.root)
     code, err = line(before=before)
     assert code == 2
     assert err.splitlines() == [
@@ -147,12 +147,3 @@ def _command(*arguments: str, root: Path) -> list[str]:
 def _catches_sigterm(process: int) -> bool:
     caught = re.search(r"SigCgt:\s*(\w+)", Path(f"/proc/{process}/status").read_text(encoding="utf-8"))
     return bool(int(caught[1], 16) >> (signal.SIGTERM - 1) & 1)
-
-
-def _read_only(root: Path) -> tuple[str, ...]:
-    """What to put before a command, so that to it alone `root` is read-only: permissions do not bind the superuser."""
-    mount = f"mount --bind '{root}' '{root}' && mount -o remount,bind,ro '{root}' && exec \"$0\" \"$@\""
-    before = ("unshare", "--mount", "sh", "-c", mount)
-    if not shutil.which("unshare") or subprocess.run([*before, "true"], capture_output=True, check=False).returncode:
-        pytest.skip("nothing can be mounted read-only here")
-    return before

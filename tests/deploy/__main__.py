@@ -86,9 +86,9 @@ def served(home: Path) -> list[str]:
     return sorted(path.name for path in (home / "serving/mnist_sample").iterdir() if path.name.isdecimal())
 
 
-def call(command: list[object], **given: object) -> None:
+def call(command: list[object], **options: object) -> None:
     say(shlex.join(map(str, command))[:100])
-    subprocess.run([str(word) for word in command], check=True, **given)
+    subprocess.run([str(word) for word in command], check=True, **options)
 
 
 def say(words: str) -> None:

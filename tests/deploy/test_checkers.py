@@ -33,8 +33,8 @@ def python(environment: str, module: str) -> str:
     return found
 
 
-def run(*command: object, **given: object) -> str:
-    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False, **given)
+def run(*command: object, **options: object) -> str:
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False, **options)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
 

@@ -14,6 +14,8 @@ from pipeline.lineage import Lineage
 from pipeline.store import Store
 from tests.pipeline import tiny_line
 
+Open = Callable[[str], Lineage]  # the fixture `opened`
+
 
 @dataclass
 class Watcher:
@@ -39,14 +41,14 @@ class Line:
     lineage: Lineage
     watcher: Watcher = field(default_factory=Watcher)
 
-    def plan(self, node: Node, again: Rerun = Rerun(), **given: Any) -> list[Step]:
-        return Planner.of(self.store, again, node, **given).plan(node)
+    def plan(self, node: Node, again: Rerun = Rerun(), **options: Any) -> list[Step]:
+        return Planner.of(self.store, again, node, **options).plan(node)
 
-    def run(self, node: Node, again: Rerun = Rerun(), **given: Any) -> Any:
+    def run(self, node: Node, again: Rerun = Rerun(), **options: Any) -> Any:
         tiny_line.EVENTS.clear()
         self.watcher.lines.clear()
         number = self.lineage.start(profile="tiny", command="", config={})
-        planner = Planner.of(self.store, again, node, **given)
+        planner = Planner.of(self.store, again, node, **options)
         with self.store.lock(wait=False):
             return Execution(number, node, planner, self.store, self.lineage, Beam(), self.watcher).run(
                 planner.plan(node)
@@ -62,7 +64,7 @@ def store(tmp_path: Path) -> Store:
 
 
 @pytest.fixture
-def opened() -> Iterator[Callable[[str], Lineage]]:
+def opened() -> Iterator[Open]:
     """Lineage.open, closed again at the test's end."""
     lineages: list[Lineage] = []
 
@@ -76,5 +78,5 @@ def opened() -> Iterator[Callable[[str], Lineage]]:
 
 
 @pytest.fixture
-def tiny(store: Store, opened: Callable[[str], Lineage]) -> Line:
+def tiny(store: Store, opened: Open) -> Line:
     return Line(store, opened(f"sqlite:///{store.root / 'lineage.db'}"))

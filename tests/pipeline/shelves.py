@@ -24,10 +24,10 @@ def publish(
     accuracy: float = 0.9,
     test: str = "t",
     extra: dict[str, Path] | None = None,
-    **given: Any,
+    **options: Any,
 ) -> Version:
     latest = shelf.latest()
-    provenance = {"model": saved.name, "run": 7, "accuracy": accuracy, "test": test, **given}
+    provenance = {"model": saved.name, "run": 7, "accuracy": accuracy, "test": test, **options}
     expected = files.digest(files.listing(saved))
     version, _ = shelf.publish(
         saved, extra or {}, provenance, expected=expected, compared=latest.digest if latest else None

@@ -19,16 +19,16 @@ def changed(gates, **settings):
     return Gates(**dict(gates) | settings)
 
 
-def row(accuracy, *, count=100, **given):
+def row(accuracy, *, count=100, **options):
     upper = paired.upper_bound(round(accuracy * count), count, 0.95) if math.isfinite(accuracy) else math.nan
-    return {"count": count, "accuracy": accuracy, "loss": 0.1, "ece": 0.01, "brier": 0.1, "upper": upper} | given
+    return {"count": count, "accuracy": accuracy, "loss": 0.1, "ece": 0.01, "brier": 0.1, "upper": upper} | options
 
 
-def metrics(accuracy, *, count=100, slices=None, before=None, corruptions=None, **given):
+def metrics(accuracy, *, count=100, slices=None, before=None, corruptions=None, **options):
     both = {"label=0": row(0.9), "label=1": row(0.9)}
     found = {
         "candidate": {
-            "overall": row(accuracy, count=count, **given),
+            "overall": row(accuracy, count=count, **options),
             "slices": both | (slices or {}),
             "corruptions": corruptions or {},
         }
@@ -136,7 +136,7 @@ def test_a_floor_under_a_corruption_refuses():
     assert refused(metrics(0.95, corruptions={"blur": row(0.8)}), gates) == []
 
 
-def comparison(other, verdict, difference=0.0, low=-0.001, **given):
+def comparison(other, verdict, difference=0.0, low=-0.001, **options):
     interval = [low, low + 0.02]
     return {
         "with": other,
@@ -146,7 +146,7 @@ def comparison(other, verdict, difference=0.0, low=-0.001, **given):
         "by": "paired",
         "margin": 0.004,
         "words": "w",
-    } | given
+    } | options
 
 
 @pytest.mark.parametrize("verdict", ["better", "equivalent", "worse", "undecided"])

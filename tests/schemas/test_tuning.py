@@ -42,7 +42,7 @@ def spaces(kind: str) -> st.SearchStrategy[Space]:
         "batch_size": counts(512),
     }
     named |= {"filters": counts(64)} if kind == "cnn" else {}
-    return st.fixed_dictionaries({}, optional=named).filter(bool).map(lambda given: Space(**given))
+    return st.fixed_dictionaries({}, optional=named).filter(bool).map(lambda options: Space(**options))
 
 
 def value_of(values: list | Range) -> st.SearchStrategy:

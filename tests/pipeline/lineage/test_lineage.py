@@ -4,7 +4,7 @@ import dataclasses
 import datetime
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -12,16 +12,7 @@ import pytest
 
 from pipeline.lineage import Lineage
 from schemas.errors import GatelineError, StoreError
-
-Open = Callable[[str], Lineage]
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """An empty database of each kind. What is tested of one is tested of both."""
-    if request.param == "postgresql":
-        return request.getfixturevalue("new_postgres")()
-    return f"sqlite:///{tmp_path / 'lineage.db'}"
+from tests.pipeline.conftest import Open
 
 
 def start(lineage: Lineage) -> int:

@@ -1,15 +1,15 @@
 """An older database becomes one of today, in one go; a newer one is refused."""
 
 import threading
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sql
 
-from pipeline.lineage import Lineage, tables
+from pipeline.lineage import tables
 from pipeline.lineage.tables import VERSION
 from schemas.errors import GatelineError, StoreError
+from tests.pipeline.conftest import Open
 
 OF_OLD = """
 CREATE TABLE runs (run {number}, profile TEXT NOT NULL, command TEXT NOT NULL, config JSON NOT NULL,
@@ -23,14 +23,6 @@ INSERT INTO runs (profile, command, config, started, state, message)
 INSERT INTO executions (run, stage, state, why, seconds, facts)
   VALUES (1, 'ingest', 'ran', 'first time', 1.5, '{{"a": 1}}');
 """
-Open = Callable[[str], Lineage]
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "postgresql":
-        return request.getfixturevalue("new_postgres")()
-    return f"sqlite:///{tmp_path / 'lineage.db'}"
 
 
 def write(url: str, script: str) -> None:

@@ -19,9 +19,6 @@ from pipeline.notify import EVENTS, Notify, send
 from pipeline.notify.channels.webhook import Webhook
 from pipeline.store import Store
 
-ROOT = Path(__file__).parents[3]
-
-
 EVALUATED = {"accuracy": 0.98617, "loss": 0.05, "saved_model": "5" * 64, "passed": True}
 
 

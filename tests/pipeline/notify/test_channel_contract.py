@@ -9,7 +9,6 @@ import http.server
 import json
 import os
 import socket
-import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -24,6 +23,7 @@ from pydantic import BaseModel, ValidationError
 from pipeline.config import describe
 from pipeline.notify import EVENTS, Notify
 from pipeline.notify.channels import Channel, Undelivered, kinds
+from tests.pipeline.command_line import gateline
 
 EVENT = {"event": "refused", "id": "refused 4", "text": "mnist, run 4: refused: a < b\n  Train better.", "run": 4}
 SECRET = "T0P-SECRET"
@@ -172,15 +172,15 @@ def test_it_is_stated_alone_in_the_configuration(receiver: Receiver) -> None:
         Notify.model_validate({key: receiver.channel, other: beside})
 
 
-def installed(folder: Path, code: str, name: str = "theirs") -> dict[str, str]:
-    """The environment of a process that has a package with such a channel."""
+def installed(folder: Path, code: str, name: str = "theirs") -> str:
+    """The PYTHONPATH of a process that has a package with such a channel."""
     (folder / "their_channel.py").write_text(code, encoding="utf-8")
     (folder / "their_channel-1.0.dist-info").mkdir()
     about = {"METADATA": "Metadata-Version: 2.1\nName: their-channel\nVersion: 1.0\n"}
     about["entry_points.txt"] = f"[gateline.channels]\n{name} = their_channel\n"
     for file, text in about.items():
         (folder / "their_channel-1.0.dist-info" / file).write_text(text, encoding="utf-8")
-    return os.environ | {"PYTHONPATH": f"{folder}{os.pathsep}{ROOT}"}
+    return f"{folder}{os.pathsep}{ROOT}"
 
 
 def test_an_installed_package_adds_a_channel_and_replaces_none_of_ours(tmp_path: Path) -> None:
@@ -188,17 +188,14 @@ def test_an_installed_package_adds_a_channel_and_replaces_none_of_ours(tmp_path:
     for name, title in (("theirs", "theirs"), ("command", "run a program")):
         folder = tmp_path / name
         folder.mkdir()
-        command = [sys.executable, "-m", "pipeline", "settings", "--json"]
-        environment = installed(folder, code, name)
-        done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT, env=environment)
+        done = gateline("settings", "--json", PYTHONPATH=installed(folder, code, name))
+        assert done.returncode == 0, done.stderr
         rows = {row["key"]: row["meaning"] for row in json.loads(done.stdout)}
         assert rows[f"notify[].{name}"].startswith(title)
 
 
 def test_a_package_that_cannot_be_loaded_is_named(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "pipeline", "settings"]
-    environment = installed(tmp_path, "import no_such_module")
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, env=environment)
+    done = gateline("settings", PYTHONPATH=installed(tmp_path, "import no_such_module"))
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
         "configuration: channel theirs of their_channel cannot be loaded: "

@@ -1,14 +1,13 @@
 """The command `run` sends notifications after it has recorded the run."""
 
 import json
-import os
-import subprocess
 import sys
 from pathlib import Path
 
 from pipeline.lineage import Lineage
 from pipeline.store import Store
-from tests.pipeline.notify.conftest import ROOT, Slack
+from tests.pipeline.command_line import gateline
+from tests.pipeline.notify.conftest import Slack
 
 
 def test_a_run_tells_after_it_is_recorded_and_a_dead_target_changes_nothing_of_its_end(
@@ -22,30 +21,18 @@ def test_a_run_tells_after_it_is_recorded_and_a_dead_target_changes_nothing_of_i
     states = "sqlite3.connect(sys.argv[1]).execute('SELECT state FROM runs').fetchall()"
     look = f"import sqlite3, sys; print({states}, file=open(sys.argv[2], 'w'))"
     targets = [
-        {"command": [sys.executable, "-c", look, str(tmp_path / "root/lineage.db"), str(tmp_path / "seen")]},
+        {"command": [sys.executable, "-c", look, str(root / "lineage.db"), str(tmp_path / "seen")]},
         {"on": ["refused", "failed"], "webhook": {"url": slack.url}},
         {"command": ["no-such-program-here"]},
     ]
-    command = [
-        sys.executable,
-        "-m",
-        "pipeline",
-        "run",
-        "--root",
-        str(tmp_path / "root"),
-        "--set",
+    settings = (
         f"notify={json.dumps(targets)}",
-    ]
-    command += [
-        "--set",
         "source.module=null",
-        "--set",
         "source.tfds=no_such_data",
-        "--set",
         f"source.data_dir={tmp_path}",
-    ]
-    environment = {**os.environ, "TFDS_DATA_DIR": str(tmp_path)}
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, timeout=120, env=environment)
+    )
+    options = [word for setting in settings for word in ("--set", setting)]
+    done = gateline("run", "--root", root, *options, TFDS_DATA_DIR=str(tmp_path))
     assert done.returncode == 4, done.stderr
     assert (tmp_path / "seen").read_text(encoding="utf-8") == "[('killed',), ('refused',)]\n"
     assert len(slack.got) == 2
@@ -57,17 +44,7 @@ def test_a_run_tells_after_it_is_recorded_and_a_dead_target_changes_nothing_of_i
 def test_people_hear_of_a_serving_directory_that_cannot_be_written(tmp_path: Path, slack: Slack) -> None:
     (tmp_path / "file").touch()
     target = {"on": ["failed"], "webhook": {"url": slack.url}}
-    command = [
-        sys.executable,
-        "-m",
-        "pipeline",
-        "run",
-        "--root",
-        str(tmp_path / "root"),
-        "--set",
-        f"notify={json.dumps([target])}",
-    ]
-    command += ["--serving-dir", str(tmp_path / "file" / "serving")]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, timeout=120)
+    options = ("--set", f"notify={json.dumps([target])}", "--serving-dir", tmp_path / "file" / "serving")
+    done = gateline("run", "--root", tmp_path / "root", *options)
     assert done.returncode == 2
     assert slack.texts == [f"sample, run 1: failed: {done.stderr.strip()}"]

@@ -1,7 +1,6 @@
 """A run in progress: recorded however it ends, notified afterwards, and nothing of it is global."""
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 
@@ -17,9 +16,8 @@ from pipeline.report.facts import gather
 from pipeline.runs.context import Place, Request, RunContext
 from pipeline.store import Store
 from schemas.errors import DataError, EnvironmentFailure, Interrupted, Locked
+from tests.pipeline.command_line import gateline
 from tests.pipeline.tiny_line import pick, stumble
-
-ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
@@ -108,9 +106,8 @@ def test_every_command_that_runs_stages_notifies_of_a_killed_run(
     database = f"sqlite:///{tmp_path / 'elsewhere.db'}"
     lineage = Lineage.at(Store(tmp_path / "root").root, database)
     lineage.start(profile="sample", command="", config={})  # and is killed
-    options = ["--config", str(tmp_path / "own.yaml"), "--root", str(tmp_path / "root"), "--database", database]
-    typed = [sys.executable, "-m", "pipeline", *command, *options]
-    done = subprocess.run(typed, capture_output=True, text=True, check=False, cwd=ROOT)
+    options = ("--config", tmp_path / "own.yaml", "--root", tmp_path / "root", "--database", database)
+    done = gateline(*command, *options)
     assert done.returncode == 4, done.stderr
     assert events(told) == [("killed", 1), ("refused", 2)]
     lineage.engine.dispose()

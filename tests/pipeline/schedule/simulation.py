@@ -90,6 +90,13 @@ class World:
             raise Over
 
 
+def pushed_at_the_third_try(world: World) -> Ended:
+    """A run that is cut off twice."""
+    if len(world.tries) < 3:
+        raise Crash
+    return PUSHED
+
+
 def berlin(start: datetime.datetime, end: datetime.datetime, hour: int = 3) -> list[datetime.datetime]:
     """Each day's tick in (start, end], found without any scheduler's help."""
     days = [start.date() + n * DAY for n in range((end - start).days + 2)]

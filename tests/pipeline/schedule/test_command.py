@@ -4,7 +4,6 @@ import datetime
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import urllib.request
@@ -18,6 +17,7 @@ from pipeline.schedule.state import Entry, Running, State
 from pipeline.store import Store
 from schemas.artifacts import Examples
 from schemas.settings.spans import READY
+from tests.mounts import read_only
 from tests.pipeline.command_line import ENVIRONMENT, gateline
 from tests.spans import bright, deliver, digits
 
@@ -208,11 +208,7 @@ def test_control_characters_in_names_and_in_what_runs_say_do_not_reach_the_termi
 def test_a_root_that_cannot_be_written_is_one_line_of_cause_and_one_of_remedy(tmp_path: Path) -> None:
     root = Store(tmp_path / "root").root
     State.begin(None, "0 3 * * *", "UTC", NOW).write(root / "schedule.json")
-    # To this command alone it is read-only: permissions do not bind the superuser.
-    mount = f"mount --bind '{root}' '{root}' && mount -o remount,bind,ro '{root}' && exec \"$0\" \"$@\""
-    before = ("unshare", "--mount", "sh", "-c", mount)
-    if not shutil.which("unshare") or subprocess.run([*before, "true"], capture_output=True, check=False).returncode:
-        pytest.skip("nothing can be mounted read-only here")
+    before = read_only(root)
     for command in (NIGHTLY, ("schedule", "status")):
         line = [*before, sys.executable, "-m", "pipeline", *command, "--root", str(root)]
         done = subprocess.run(line, capture_output=True, text=True, check=False, env=ENVIRONMENT)

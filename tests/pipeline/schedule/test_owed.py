@@ -20,6 +20,7 @@ from tests.pipeline.schedule.simulation import (
     Crash,
     World,
     at,
+    pushed_at_the_third_try,
     spans,
 )
 
@@ -123,13 +124,8 @@ def test_a_night_within_the_pause_is_kept_and_pays_what_is_owed() -> None:
 
 
 def test_a_run_that_is_cut_off_again_and_again_leaves_its_span_owed() -> None:
-    def plays(world: World) -> Ended:
-        if len(world.tries) < 3:
-            raise Crash
-        return PUSHED
-
     world = watcher(PUSHED, retries=1)
-    world.plays = plays
+    world.plays = pushed_at_the_third_try
     world.live(START + 12 * HOUR)
     assert [(entry.outcome, entry.cause) for entry in world.journal] == [
         ("failed", "new span 7"),

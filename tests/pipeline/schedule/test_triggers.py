@@ -18,6 +18,7 @@ from tests.pipeline.schedule.simulation import (
     accounted,
     at,
     berlin,
+    pushed_at_the_third_try,
     spans,
 )
 
@@ -47,12 +48,8 @@ def test_a_run_of_the_night_learns_of_a_span_that_came_before_it_and_none_follow
 
 
 def test_a_run_for_a_span_that_is_cut_off_by_a_crash_is_made_again() -> None:
-    def plays(world: World) -> Ended:
-        if len(world.tries) < 3:
-            raise Crash
-        return PUSHED
-
-    world = World(news=lambda world: NewData("1", "new span 1"), plays=plays).live(at("2026-01-01 14:00"))
+    world = World(news=lambda world: NewData("1", "new span 1"), plays=pushed_at_the_third_try)
+    world.live(at("2026-01-01 14:00"))
     assert [(entry.cause, entry.tries, entry.outcome) for entry in world.journal] == [("new span 1", 3, "pushed")]
 
 

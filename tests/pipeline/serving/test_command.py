@@ -1,18 +1,14 @@
 """The commands `serving ...`: what they print, and how they end."""
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
 from pipeline import cli
 from pipeline.serving import ModelDirectory
 from schemas.errors import ConfigurationError, DataError
+from tests.pipeline.command_line import gateline
 from tests.pipeline.shelves import model, publish
-
-ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
@@ -104,13 +100,7 @@ def test_nothing_was_pushed_yet(tmp_path, serving):
 
 def test_a_served_version_of_somebody_else_is_one_line(shelf):
     (shelf.path / "9").mkdir()
-    done = subprocess.run(
-        [sys.executable, "-m", "pipeline", "serving", "list", "--serving-dir", str(shelf.root)],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=ROOT,
-    )
+    done = gateline("serving", "list", "--serving-dir", shelf.root)
     assert done.returncode == 2
     assert done.stderr == (
         f"store: {shelf.path / '9'} in the serving directory has no readable provenance.json: "

@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import os
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,8 +16,7 @@ from pipeline.store import Store
 from pipeline.store.gc import Plan
 from schemas.artifacts import Statistics
 from schemas.errors import StoreError
-
-Open = Callable[[str], Lineage]
+from tests.pipeline.conftest import Open
 
 
 class Kept:

@@ -2,20 +2,17 @@
 
 import json
 import re
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from pipeline.lineage import Lineage, now
+from pipeline.lineage import now
 from pipeline.store import Store
 from pipeline.store.verify import verify
 from schemas.artifacts import Statistics
-
-Open = Callable[[str], Lineage]
-REPOSITORY = Path(__file__).parents[3]
+from tests.pipeline.command_line import gateline
+from tests.pipeline.conftest import Open
 
 
 @pytest.fixture
@@ -101,47 +98,37 @@ def test_a_damaged_lineage_is_found(store: Store, opened: Open) -> None:
     assert found(store, opened) == [("lineage", "executions row 1 refers to a missing runs")]
 
 
-def command(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "pipeline", "store", *arguments],
-        cwd=REPOSITORY,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
 def test_the_commands_say_it_in_words_in_json_and_by_exit_code(store: Store, opened: Open, artifact: Path) -> None:
     root = ["--root", str(store.root)]
     lineage = opened(f"sqlite:///{store.root / 'lineage.db'}")
     number = lineage.start(profile="", command="", config={})
     lineage.executed(number, "stage", state="ran", why="", seconds=0.0, key="key")
     lineage.finish(number, state="pushed", exit_code=0)
-    whole = command("verify", *root)
+    whole = gateline("store", "verify", *root)
     assert (whole.returncode, whole.stdout, whole.stderr) == (
         0,
         "1 artifacts, 2 files, 4.0 KB: all intact\n",
         "",
     )
     flip(artifact / "one")
-    damaged = command("verify", *root)
+    damaged = gateline("store", "verify", *root)
     assert damaged.returncode == 4
     assert re.search(r"stage/key +one was altered: its SHA-256 differs from the manifest's", damaged.stdout)
     assert damaged.stderr == (
         f"data: 1 problem in the store {store.root}\n"
         f"  Remove {store.root}/artifacts/stage/key: the next run that needs it makes it again.\n"
     )
-    as_json = command("verify", "--json", *root)
+    as_json = gateline("store", "verify", "--json", *root)
     assert json.loads(as_json.stdout)["damage"][0]["artifact"] == "stage/key"
-    dry = command("gc", "--keep-runs", "0", "--dry-run", *root)
+    dry = gateline("store", "gc", "--keep-runs", "0", "--dry-run", *root)
     assert (dry.returncode, dry.stderr) == (0, "")
     assert dry.stdout.startswith(
         "artifact  stage/key\n1 artifacts, 0 scratch directories, 0 reports, logs and pinned inputs: "
     )
     assert artifact.exists()
-    gone = json.loads(command("gc", "--keep-runs", "0", "--json", *root).stdout)
+    gone = json.loads(gateline("store", "gc", "--keep-runs", "0", "--json", *root).stdout)
     assert (gone["artifacts"], gone["removed"]) == (["stage/key"], True)
     assert not artifact.exists()
     with store.lock(wait=False):
-        locked = command("gc", "--keep-runs", "0", *root)
+        locked = gateline("store", "gc", "--keep-runs", "0", *root)
     assert (locked.returncode, locked.stderr.splitlines()[0]) == (5, f"locked: another run holds {store.root / 'lock'}")
