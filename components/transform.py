@@ -69,6 +69,7 @@ def transform(
     shards = list(dict.fromkeys((str(path), count) for _, path, count in examples.shards(*splits)))
     pixels = model_input.as_recorded or _materialized(settings, splits, model_input)
     if model_input.as_recorded or not pixels:
+        example.check((Path(path), count) for path, count in shards)  # a damaged shard is ingest's, not ours
         for path, _ in shards:
             files.link(Path(path), run.out / Path(path).name)
     else:

@@ -11,7 +11,9 @@ import datetime
 import functools
 import json
 import os
+import shutil
 import sqlite3
+import tempfile
 import urllib.parse
 import weakref
 from collections.abc import Iterator
@@ -232,7 +234,7 @@ def _engine(url: str) -> tuple[sql.Engine, bool]:
     """(engine, whether it is read-only). Read-only: a SQLite file that this user may not write.
 
     SQLite's write-ahead log needs write access to the folder even for readers. Without a log, or with the log of a
-    running process, a read-only connection works.
+    running process, a read-only connection works. The log that a killed process left is read in a copy.
     """
     parsed = sql.make_url(url)
     path = Path(parsed.database or ":memory:")
@@ -241,8 +243,31 @@ def _engine(url: str) -> tuple[sql.Engine, bool]:
     log = path.with_name(f"{path.name}-wal")
     immutable = "" if log.exists() and log.stat().st_size else "&immutable=1"
     address = f"file:{urllib.parse.quote(str(path.absolute()))}?mode=ro{immutable}"
-    connect = functools.partial(sqlite3.connect, address, uri=True, check_same_thread=False, timeout=BUSY_TIMEOUT)
-    return sql.create_engine(url, creator=connect), True
+    return sql.create_engine(url, creator=functools.partial(_read_only, path, address)), True
+
+
+def _read_only(path: Path, address: str) -> sqlite3.Connection:
+    connection = sqlite3.connect(address, uri=True, check_same_thread=False, timeout=BUSY_TIMEOUT)
+    try:
+        connection.execute("SELECT count(*) FROM sqlite_master").close()
+    except sqlite3.OperationalError as error:
+        connection.close()
+        log = path.with_name(f"{path.name}-wal")
+        if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN) or not log.exists():
+            raise
+        return _recovered(path, log)
+    return connection
+
+
+def _recovered(path: Path, log: Path) -> sqlite3.Connection:
+    """The database with what its log holds, in memory."""
+    memory = sqlite3.connect(":memory:", check_same_thread=False)
+    with tempfile.TemporaryDirectory() as folder:
+        for each in (path, log):
+            shutil.copyfile(each, Path(folder) / each.name)
+        with contextlib.closing(sqlite3.connect(Path(folder) / path.name)) as copy:
+            copy.backup(memory)
+    return memory
 
 
 def _open_failure(error: Exception, url: str) -> str:

@@ -106,6 +106,34 @@ def test_a_reader_sees_what_a_run_in_progress_has_recorded(reader: list[str], ro
     lineage.engine.dispose()
 
 
+@pytest.mark.parametrize("index", ["lineage.db-shm", None])
+def test_a_reader_sees_what_a_killed_run_has_recorded(
+    index: str | None, reader: list[str], root: Path, tmp_path: Path
+) -> None:
+    """With the index of the log that SQLite leaves in shared memory, and where it is lost."""
+    (root / "lineage.db").chmod(0o644)
+    root.chmod(0o755)
+    killed = f"""
+import os, pathlib, signal
+from pipeline.lineage import Lineage
+lineage = Lineage.at(pathlib.Path({str(root)!r}), None)
+lineage.start(profile="killed at once", command="", config={{}})
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    subprocess.run([sys.executable, "-c", killed], cwd=ROOT, check=False)
+    assert (root / "lineage.db-wal").stat().st_size
+    if index is None:
+        (root / "lineage.db-shm").unlink()
+    for path in root.glob("lineage.db*"):
+        path.chmod(0o444)
+    root.chmod(0o555)
+    before = contents(root)
+    done = read(reader, root, "runs", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "killed at once" in done.stdout
+    assert contents(root) == before
+
+
 def test_a_reader_cannot_run_and_is_told_why(reader: list[str], root: Path, tmp_path: Path) -> None:
     done = read(reader, root, "run", folder=tmp_path)
     assert done.returncode == 2
