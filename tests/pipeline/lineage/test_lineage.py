@@ -167,7 +167,7 @@ def test_who_opens_a_new_database_waits_for_who_writes_to_it(
 def test_who_waits_too_long_is_told_for_whom(
     opened: Open, written: sqlite3.Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipeline.lineage.lineage.BUSY_TIMEOUT", 0.2)
+    monkeypatch.setattr("pipeline.lineage.database.BUSY_TIMEOUT", 0.2)
     cause = r"cannot open the lineage database .*: database is locked"
     locked = cause + r"\n  Another process is writing to it: run again when it has ended\.$"
     with pytest.raises(GatelineError, match=locked):
