@@ -16,6 +16,7 @@ with epy.lazy_imports():
     from tensorflow_metadata.proto.v0 import statistics_pb2 as pb
 
 QUANTILES = 10
+MOST_VALUES = 1000  # of a metadata column: a column of file names has one for each image
 SQUARES = "squares of pixel counts"  # by pixel value, summed over the images
 SERVED = "assets.extra/statistics.tfrecord"  # where a version in the serving directory keeps the statistics of its data
 
@@ -63,7 +64,7 @@ def encode(
         columns.setdefault(name, {})[value] = count
     for name, counts in columns.items():
         counts.pop("", None)  # has no value
-        _categorical(dataset, METADATA + name, counts, images.records, pb.FeatureNameStatistics.STRING)
+        _categorical(dataset, METADATA + name, counts, images.records, pb.FeatureNameStatistics.STRING, MOST_VALUES)
     return dataset
 
 
@@ -117,14 +118,14 @@ def pixel_variances(dataset: "pb.DatasetFeatureStatistics") -> list[float]:
 
 def values(dataset: "pb.DatasetFeatureStatistics", name: str) -> dict[str, int]:
     """Counts of the values of a categorical feature. Empty if the dataset has no such feature."""
-    found = next((each for each in dataset.features if list(each.path.step) == [name]), None)
-    return {b.label: int(b.sample_count) for b in found.string_stats.rank_histogram.buckets} if found else {}
+    stats = next((each for each in dataset.features if list(each.path.step) == [name]), None)
+    return {b.label: int(b.sample_count) for b in stats.string_stats.rank_histogram.buckets} if stats else {}
 
 
 def value_range(dataset: "pb.DatasetFeatureStatistics", name: str) -> str:
     """The smallest and largest value of an integer feature: "28", or "98–500"."""
-    found = sorted(map(int, values(dataset, name)))
-    return "" if not found else f"{found[0]:,}" if found[0] == found[-1] else f"{found[0]:,}–{found[-1]:,}"
+    sizes = sorted(map(int, values(dataset, name)))
+    return "" if not sizes else f"{sizes[0]:,}" if sizes[0] == sizes[-1] else f"{sizes[0]:,}–{sizes[-1]:,}"
 
 
 def feature(dataset: "pb.DatasetFeatureStatistics", name: str) -> "pb.FeatureNameStatistics":
@@ -164,12 +165,16 @@ def _image(dataset: Any, images: Any, duplicates: int, leaked: Mapping[str, int]
         quantiles.buckets.add(low_value=low, high_value=high, sample_count=images.pixels.total / QUANTILES)
 
 
-def _categorical(dataset: Any, name: str, counts: Mapping[Any, int], records: int, kind: Any = None) -> None:
+def _categorical(
+    dataset: Any, name: str, counts: Mapping[Any, int], records: int, kind: Any = None, most: int | None = None
+) -> None:
+    """Counts of each value, or of the `most` frequent ones; `unique` counts all."""
     stats = dataset.features.add(type=pb.FeatureNameStatistics.INT if kind is None else kind)
     stats.path.step.append(name)
     _common(stats.string_stats.common_stats, records, records - sum(counts.values()))
     stats.string_stats.unique = len(counts)
-    for value, count in sorted(counts.items()):
+    frequent = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))[:most]
+    for value, count in sorted(frequent):
         stats.string_stats.rank_histogram.buckets.add(label=str(value), sample_count=count)
 
 

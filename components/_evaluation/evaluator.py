@@ -130,7 +130,8 @@ def read_batches(shard: tuple[str, int, bool], plan: EvaluationPlan) -> Iterator
 
 def _slice_values(column: "np.ndarray") -> "np.ndarray":
     """Values of a metadata column as names of slices: a comma with a space separates the features of a name."""
-    return np.array([value.decode().replace(", ", " ").strip() or NO_VALUE for value in column.tolist()], object)
+    texts = (" ".join(value.decode().split()).replace(", ", " ") for value in column.tolist())
+    return np.array([text or NO_VALUE for text in texts], object)
 
 
 def _at_once(corruptions: tuple[str, ...], size: int) -> Iterator[tuple[str, ...]]:

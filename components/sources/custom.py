@@ -55,24 +55,39 @@ class CustomReader(RowsReader):
     def where(self) -> str:
         return self.settings.custom
 
+    @functools.cached_property
+    def _listed(self) -> list[Row]:
+        """The rows, listed once: a reader takes them to the workers, and another reader lists them anew."""
+        return listed(self.settings)
+
+    @functools.cached_property
+    def _rows(self) -> Rows:
+        rows = self._listed
+        metadata = sorted({name for row in rows for name in row.metadata})
+        return Rows(
+            tuple(nfc(row.label) if isinstance(row.label, str) else row.label for row in rows),
+            tuple(row.split for row in rows) if any(row.split for row in rows) else (),
+            tuple(row.group for row in rows),
+            {name: tuple(str(row.metadata.get(name, "")) for row in rows) for name in metadata},
+        )
+
     @property
     def rows(self) -> Rows:
-        return _rows(self.settings.model_dump_json())[1]
+        return self._rows
 
     def contents(self, wanted: list[int]) -> Iterator[tuple[str, bytes | DataError]]:
-        names, _ = _rows(self.settings.model_dump_json())
         source = opened(self.settings)
-        for row in wanted:
-            title = printable(names[row])
+        for name in (self._listed[row].name for row in wanted):
+            title = printable(name)
             try:
-                content: bytes | DataError = source.content(names[row])
+                content: bytes | DataError = source.content(name)
                 if not isinstance(content, bytes):
                     raise TypeError(f"content returned {type(content).__name__}, not bytes")
             except (OSError, ValueError) as error:
                 reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
                 content = DataError(f"{title} cannot be read: {reason}")
             except Exception as error:
-                raise _failed(self.settings, f"content({names[row]!r})", error) from error
+                raise _failed(self.settings, f"content({name!r})", error) from error
             yield title, content
 
 
@@ -101,31 +116,26 @@ def state(settings: Custom) -> str:
     source = opened(settings)
     if (stated := getattr(source, "state", None)) is not None:
         return _digest([_called(settings, "state()", stated)])
-    return _digest([astuple(row) for row in _called(settings, "rows()", lambda: list(source.rows()))])
+    return _digest([astuple(row) for row in listed(settings)])
 
 
 def _digest(value: Any) -> str:
-    return hashlib.sha256(json.dumps(value).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(value, default=str).encode()).hexdigest()
 
 
-@functools.lru_cache(2)
-def _rows(stated: str) -> tuple[tuple[str, ...], Rows]:
-    """(names, the rest) of the rows. `stated`: the settings as JSON."""
-    settings = Custom.model_validate_json(stated)
+def listed(settings: Custom) -> list[Row]:
+    """The rows of the user's class.
+
+    Raises:
+        DataError: the class fails, or gives something else.
+    """
     rows = _called(settings, "rows()", lambda: list(opened(settings).rows()))
     for row in rows:
         if not isinstance(row, Row):
             raise _failed(settings, "rows()", TypeError(f"it gave {type(row).__name__}, not gateline.Row"))
-        if not isinstance(row.label, (str, int)) or row.label in ("", -1):
+        if not isinstance(row.label, (str, int)) or row.label == "" or (isinstance(row.label, int) and row.label < 0):
             raise DataError(f"{row.name} of {settings.custom} has no label", "Labels are names, or numbers from 0.")
-    metadata = sorted({name for row in rows for name in row.metadata})
-    splits = tuple(row.split for row in rows) if any(row.split for row in rows) else ()
-    return tuple(row.name for row in rows), Rows(
-        tuple(nfc(row.label) if isinstance(row.label, str) else row.label for row in rows),
-        splits,
-        tuple(row.group for row in rows),
-        {name: tuple(str(row.metadata.get(name, "")) for row in rows) for name in metadata},
-    )
+    return rows
 
 
 def _called(settings: Custom, what: str, call: Callable[[], T]) -> T:

@@ -1,6 +1,5 @@
 """Source `tfrecord`: TFRecord files of `tf.Example`s with an encoded image and a label each."""
 
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from schemas.text import nfc
 
 with epy.lazy_imports():
     import tensorflow as tf
+    from google.protobuf import message
 
 RECORDS = 2**32  # more than a file has: positions of records do not overlap
 
@@ -108,11 +108,9 @@ class TfrecordReader(FilesReader):
         try:
             for row, record in enumerate(tf.data.TFRecordDataset(str(path), kind).as_numpy_iterator()):
                 yield row, tf.train.Example.FromString(record)
-        except (tf.errors.DataLossError, tf.errors.OpError, zlib.error) as error:
+        except tf.errors.OpError as error:
             raise DataError(f"{path} is damaged after record {row:,}", "Fetch it again.") from error
-        except Exception as error:
-            if type(error).__name__ != "DecodeError":
-                raise
+        except message.DecodeError as error:
             raise DataError(f"a record of {path} is no tf.Example", "Name files of tf.Examples.") from error
 
 

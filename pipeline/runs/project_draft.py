@@ -75,7 +75,8 @@ def write(source: str, path: Path, place: Place, columns: Mapping[str, str] | No
     sizes_by_side = {side: _all_sides(splits, side) for side in schema_draft.SIDES}
     ranges = {side: (min(sizes), max(sizes)) for side, sizes in sizes_by_side.items()}
     carried = examples.metadata if examples else ()
-    metadata = {name: len(stats.values(splits["train"], METADATA + name)) for name in carried}
+    column = lambda name: stats.feature(splits["train"], METADATA + name)  # noqa: E731
+    metadata = {name: column(name).string_stats.unique for name in carried}
     return Draft(
         path,
         contract,

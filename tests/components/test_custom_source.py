@@ -89,6 +89,21 @@ def test_a_class_that_is_wrong_is_refused_in_words(change, message, source, lend
     assert isinstance(error.value, (ConfigurationError, DataError))
 
 
+def test_rows_that_are_wrong_are_refused_while_planning(source):
+    settings = source(SCANS.replace("yield Row", "yield tuple"))
+    with pytest.raises(DataError, match=r"rows\(\) of own_scans:Scans failed: TypeError"):
+        source_data.function(source=settings, place=place_of(settings))
+
+
+def test_a_later_run_of_the_same_process_sees_new_rows(source, tmp_path, lend):
+    listing = SCANS.replace("range(120)", "range(int((self.folder / 'count').read_text()))")
+    for count in (80, 120):
+        settings = source(listing)
+        (tmp_path / "count").write_text(str(count), encoding="utf-8")
+        made = ingested(settings, lend())
+        assert sum(split.count for split in made.splits.values()) == count
+
+
 def test_the_class_states_whether_the_images_changed(source):
     stated = SCANS + "\n        def state(self) -> str:\n            return (self.folder / 'state').read_text()\n"
     first = source(stated)

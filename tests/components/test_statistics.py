@@ -2,12 +2,14 @@
 
 import subprocess
 import sys
+from collections import Counter
 
 import hypothesis
 import hypothesis.strategies as st
 import numpy as np
 import pytest
 
+import schemas.statistics
 from components._data import duplicates
 from components._data.duplicates import Duplicates
 from components._data.statistics import Histogram, ImageStatistics, merged
@@ -175,3 +177,14 @@ def test_more_files_than_descriptors_are_compared(tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", program, tmp_path], capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr) == ("598\n", "")
+
+
+def test_a_column_of_unique_values_is_listed_up_to_a_bound():
+    counts = {("file", f"{i:04d}.jpg"): 1 for i in range(3000)} | {("file", "often.jpg"): 9, ("file", ""): 3}
+    images = ImageStatistics(records=5000, metadata=Counter(counts))
+    column = schemas.statistics.feature(schemas.statistics.encode("train", images, 0, {}, {}), "metadata/file")
+    assert column.string_stats.unique == 3001
+    buckets = {bucket.label: bucket.sample_count for bucket in column.string_stats.rank_histogram.buckets}
+    assert len(buckets) == schemas.statistics.MOST_VALUES
+    assert buckets["often.jpg"] == 9
+    assert column.string_stats.common_stats.num_non_missing == 3009
