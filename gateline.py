@@ -22,8 +22,8 @@ from typing import Any, TypedDict, TypeVar, Unpack
 
 from components.sources.custom import ImageSource, Row
 from pipeline.config import Config, profiles
-from pipeline.config import chosen as _chosen
 from pipeline.config import load as _load
+from pipeline.config import selected as _selected
 from pipeline.dag import outputs as _outputs
 from pipeline.engine.component import StageRun, Unkeyed, component
 from pipeline.engine.plan import Rerun, Step
@@ -111,7 +111,7 @@ def configure(profile: str | None = None, *, file: str | Path | None = None, set
     Raises:
         ConfigurationError: no such profile or file, an unknown setting, or a value of the wrong type or range.
     """
-    profile, path = _chosen(profile, Path(file).expanduser() if file else None)
+    profile, path = _selected(profile, Path(file).expanduser() if file else None)
     return _load(profile=profile, file=path, sets=list(sets))
 
 

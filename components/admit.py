@@ -42,7 +42,7 @@ def admit(
     quarantined = {row["span"]: "; ".join(row["errors"]) for row in rows if row["errors"]}
     for row in rows:
         for words in (*row["errors"], *row["warnings"]):
-            run.say(f"{'quarantined' if row['errors'] else 'warning'}: {words}")
+            run.log(f"{'quarantined' if row['errors'] else 'warning'}: {words}")
     return Admission(
         run.out,
         passed=drift.then != "error" or not drifted,

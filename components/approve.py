@@ -45,7 +45,7 @@ def approve(
     decision = decided(approval.shelf, approval.model) if decided else None
     approval = _judged(approval, decision, directory, settings)
     if approval.reasons or approval.by:
-        run.say(approval.reasons[0] if approval.reasons else f"approved by {approval.by}")
+        run.log(approval.reasons[0] if approval.reasons else f"approved by {approval.by}")
     identity = json.dumps([approval.model, approval.evaluation, approval.reasons, approval.by, approval.at])
     return replace(approval, digest=hashlib.sha256(identity.encode()).hexdigest())
 
@@ -54,7 +54,7 @@ def _judged(approval: Approval, decision: Decision | None, directory: ModelDirec
     if (latest := directory.latest()) and latest.identity == approval.model:
         return approval
     if taken_back := directory.withdrawn().get(approval.model):
-        cause, remedy = directory.words_of_withdrawal(taken_back)
+        cause, remedy = directory.withdrawal_message(taken_back)
         return replace(approval, passed=False, reasons=(cause,), remedy=remedy)
     if decision:
         approval = replace(approval, by=decision.by, reason=decision.reason, at=decision.at)

@@ -48,21 +48,21 @@ def started_process() -> Iterator["subprocess.Popen[str]"]:
             process.communicate()
 
 
-@component(ahead=started_process)
+@component(prefetch=started_process)
 def check_serving(
     model: Model, evaluation: Evaluation, baseline: Served | None, *, model_name: str, budgets: Serving, run: StageRun
 ) -> ServingCheck:
     """Passes if all signatures give the evaluator's probabilities within the budgets of time and memory, and if the
     clients of the served model can call this one. Also writes the warm-up requests.
     """
-    with contextlib.nullcontext(run.ahead) if run.ahead else started_process() as process:
+    with contextlib.nullcontext(run.prefetched) if run.prefetched else started_process() as process:
         measured = _ask(process, model, evaluation, baseline, budgets)
     (run.out / "serving.json").write_text(json.dumps(measured, indent=2), encoding="utf-8")
     if "error" in measured:
         return _verdict(run, [measured["error"]])
     loads, latency, p99 = measured["load_seconds"], _slowest(measured, "p50_ms"), _slowest(measured, "p99_ms")
     memory = measured["memory"]["peak_mb"]
-    run.say(f"loads in {loads:.2f} s, answers in {latency:.2f} ms (p99 {p99:.2f}), takes {memory:,.0f} MB")
+    run.log(f"loads in {loads:.2f} s, answers in {latency:.2f} ms (p99 {p99:.2f}), takes {memory:,.0f} MB")
     warmup.write(run.out / WARMUP, model_name, evaluation.path, budgets.batches)
     facts = {
         "load_seconds": loads,

@@ -41,7 +41,7 @@ def collect(
     An image goes to validation or to split `fresh` by a hash of its pixels, so that it is in the same split wherever it
     appears again. An unreadable span is left out, with the reason; the others go on.
     """
-    names, before = in_order(arrivals.spans), list(run.earlier())
+    names, before = in_order(arrivals.spans), list(run.previous())
     new = [
         name for name in names if not any(_taken(name, arrivals.spans[name], earlier, run.out) for earlier in before)
     ]
@@ -66,7 +66,7 @@ def collect(
             )
     spans = {name: _span(run.out / name, arrivals.dates[name]) for name in names}
     images = sum(split.count for name in new for split in spans[name].splits.values())
-    run.say(f"{len(new):,} new of {len(spans):,} spans, {images:,} images")
+    run.log(f"{len(new):,} new of {len(spans):,} spans, {images:,} images")
     return Collected(run.out, spans=spans)
 
 

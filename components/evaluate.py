@@ -79,7 +79,7 @@ def evaluate(
     Evaluation.write_results(run.out, results, metrics, compared)
     gallery.leave(examples, predictions, run.out, model_input, contract.classes, plan.leaked)
     probes.write(examples, predictions, model_input, run.out)
-    run.say(_summary(overall, compared))
+    run.log(_summary(overall, compared))
     return Evaluation(
         run.out,
         passed=all(gate.passed for gate in results),

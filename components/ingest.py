@@ -53,7 +53,7 @@ def ingest(
     """
     del data  # part of the cache key: the files that the source reads
     reader = open_source(source, place, tuple(labels or ()))
-    reader.prepare(run.say)
+    reader.prepare(run.log)
     pieces = reader.pieces()
     write = functools.partial(write_piece, out=str(run.out), reader=reader, encoding=encoding or reader.encoding)
     with run.beam() as pipeline:
@@ -69,7 +69,7 @@ def ingest(
                 remedy = "Add images, or check source.test and source.validation."
             raise DataError(f"split {split} of {source.title} is empty", remedy)
     counted = ", ".join(f"{split.count:,} {name}" for name, split in splits.items())
-    run.say(counted + (f"; {len(unreadable):,} unreadable" if unreadable else ""))
+    run.log(counted + (f"; {len(unreadable):,} unreadable" if unreadable else ""))
     Examples.write_unreadable(run.out, unreadable)
     test = files.digest(files.listing(run.out, "test-*"))
     return Examples(

@@ -39,7 +39,7 @@ def mix(
     admission.require_passed("mix")
     chosen = _within(window, in_order(admission.admitted), spans)
     if admission.admitted and not chosen:
-        run.say(f"warning: spans.window leaves none of {len(admission.admitted):,} admitted spans to train on")
+        run.log(f"warning: spans.window leaves none of {len(admission.admitted):,} admitted spans to train on")
     newest = next((name for name in reversed(chosen) if spans.spans[name].splits["fresh"].count), "")
     mixed: dict[str, list[tuple[str, int]]] = {"train": [], "validation": [], "test": []}
     parts = {
@@ -61,7 +61,7 @@ def mix(
                 mixed.setdefault(target, []).extend(_weighted(here, count, weight if target == "train" else 1.0))
     counts = shard_statistics.write(run.out, parts)
     splits = {split: Split(*map(tuple, zip(*shards, strict=True))) for split, shards in mixed.items()}
-    run.say(
+    run.log(
         f"{len(chosen):,} of {len(spans.spans):,} spans: "
         + ", ".join(f"{count:,} {split}" for split, count in counts.items())
     )

@@ -60,12 +60,12 @@ def push(
         compared=baseline.digest if baseline else None,
         check=saved_model.check_loadable,
     )
-    if watched and directory.awaits(version):
+    if watched and directory.needs_rollout_check(version):
         if why := rollout.watch(watched, directory.model, version.number):
             raise _not_served(directory, version, why, watched)
-        directory.saw(version)
-    gone = [str(each.number) for each in directory.retire(keep)]
-    run.say(
+        directory.mark_checked(version)
+    gone = [str(each.number) for each in directory.apply_retention(keep)]
+    run.log(
         (f"version {version.number}" if new else f"version {version.number} already holds this model") + _words(gone)
     )
     return Pushed(version.path, digest=version.digest, version=version.number, new=new)

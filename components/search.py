@@ -38,18 +38,18 @@ def search(features: Features, *, settings: Train, tuning: Tune, workers: Unkeye
     space = tuning.over(settings)
     study = oracles.resumed(tuning, space, run.scratch)
     if kept := [row for row in oracles.rows(study) if row["state"] != "unfinished"]:
-        run.say(f"resumes after {len(kept)} finished trial{'s'[: len(kept) != 1]}")
+        run.log(f"resumes after {len(kept)} finished trial{'s'[: len(kept) != 1]}")
     work = trials.Work(features, settings, tuning, run.scratch)
     if chief.ADDRESS in os.environ:
         with chief.serving(study, os.environ[chief.ADDRESS], int(os.environ[chief.PORT])) as service:
             if workers > 1:
-                chief.local_workers(service, work, workers, run.say)
+                chief.local_workers(service, work, workers, run.log)
             service.wait()
     elif workers > 1:
         with chief.serving(study, "127.0.0.1") as service:
-            chief.local_workers(service, work, workers, run.say)
+            chief.local_workers(service, work, workers, run.log)
     else:
-        trials.run(work, study, run.say)
+        trials.run(work, study, run.log)
     return _result(oracles.rows(study), space, settings, run)
 
 
@@ -65,7 +65,7 @@ def _result(rows: list[dict[str, Any]], space: Space, settings: Train, run: Stag
     chosen = drawn(settings, best["values"])
     (run.out / HYPERPARAMETERS).write_text(chosen.model_dump_json(indent=2), encoding="utf-8")
     _write_logs(rows, space, run.out / "logs")
-    run.say(f"best: trial {best['trial']}, validation accuracy {best['score']:.4f}")
+    run.log(f"best: trial {best['trial']}, validation accuracy {best['score']:.4f}")
     return Search(run.out, trials=len(rows), best=best["trial"], accuracy=best["score"])
 
 

@@ -33,16 +33,16 @@ def train(features: Features, hyperparameters: Hyperparameters, start: Served | 
     history = training.history
     if start and not history:
         if training.begin_with(start.path):
-            run.say(f"starts from the weights of version {start.version}")
+            run.log(f"starts from the weights of version {start.version}")
         else:
-            run.say(f"starts from random weights: version {start.version} has other layers")
+            run.log(f"starts from random weights: version {start.version} has other layers")
     if history:
-        run.say(f"resumed after epoch {len(history)}")
+        run.log(f"resumed after epoch {len(history)}")
     logs = tf.summary.create_file_writer(str(run.out / "logs"))
     _write_logs(logs, history, 0)
     for row in training.epochs(settings.epochs):
         _write_logs(logs, [row], len(history) - 1)
-        run.say(
+        run.log(
             f"epoch {len(history)}/{settings.epochs}  loss {row['loss']:.4f}  accuracy {row['accuracy']:.4f}"
             f"  validation {row['val_accuracy']:.4f}"
         )

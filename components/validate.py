@@ -62,7 +62,7 @@ def validate(
     errors = tuple(anomaly.words for anomaly in anomalies if anomaly.severity == "error")
     warnings = tuple(anomaly.words for anomaly in anomalies if anomaly.severity == "warning")
     for words in warnings:
-        run.say(f"warning: {words}")
+        run.log(f"warning: {words}")
     remedy = f"Fix the data or, if the data is correct, the contract ({contract.name}). Nothing was trained."
     return Verdict(run.out, passed=not errors, reasons=errors, warnings=warnings, remedy=remedy)
 

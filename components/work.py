@@ -14,5 +14,5 @@ def work(features: Features, *, settings: Train, tuning: Tune, run: StageRun) ->
     keras-tuner's environment variables name the chief's address and this worker.
     """
     oracle = oracles.make(tuning, tuning.over(settings))
-    trials.run(trials.Work(features, settings, tuning, run.scratch), oracle, run.say)
+    trials.run(trials.Work(features, settings, tuning, run.scratch), oracle, run.log)
     return features

@@ -88,7 +88,7 @@ def profiles() -> list[str]:
     return sorted(p.stem for p in PROFILES.glob("*.yaml"))
 
 
-def chosen(profile: str | None, file: Path | None) -> tuple[str | None, Path | None]:
+def selected(profile: str | None, file: Path | None) -> tuple[str | None, Path | None]:
     """(profile, file) to load, one of them None. By default `gateline.yaml` in the current directory, else `sample`."""
     if profile or file:
         return (None, file) if file else (profile, None)

@@ -44,17 +44,17 @@ FEW = SAMPLE.model_copy(update={"train": "train[:1000]", "test": "test[:400]", "
 
 @dataclass
 class Lent:
-    """A `pipeline.engine.component.Run` over a folder; what the stage said is in `said`."""
+    """A `pipeline.engine.component.StageRun` over a folder; what the stage said is in `logged`."""
 
     out: Path
     scratch: Path
     lineage: dict[str, Any] = field(default_factory=dict)
-    ahead: Any = None
+    prefetched: Any = None
     workers: int = 1
-    said: list[str] = field(default_factory=list)
+    logged: list[str] = field(default_factory=list)
     before: list[Artifact] = field(default_factory=list)
 
-    def earlier(self) -> Iterator[Artifact]:
+    def previous(self) -> Iterator[Artifact]:
         yield from self.before
 
     @contextlib.contextmanager
@@ -63,8 +63,8 @@ class Lent:
         with Beam(arguments=threads if self.workers > 1 else ()).pipeline() as pipeline:
             yield pipeline
 
-    def say(self, text: str) -> None:
-        self.said.append(text)
+    def log(self, text: str) -> None:
+        self.logged.append(text)
 
 
 def lent(folder: Path, **options: Any) -> Lent:

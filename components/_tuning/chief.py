@@ -1,7 +1,7 @@
 """The chief of a parallel search: one oracle, which workers ask through keras-tuner's gRPC service.
 
 with serving(oracle, "127.0.0.1") as service:
-    local_workers(service, work, 2, say)      # processes on this machine, until the oracle has no more trials
+    local_workers(service, work, 2, log)      # processes on this machine, until the oracle has no more trials
 """
 
 import contextlib
@@ -19,7 +19,7 @@ from typing import IO, Any, cast
 from etils import epy
 
 from components._tuning import compat
-from components._tuning.trials import Say, Work
+from components._tuning.trials import Log, Work
 from schemas.errors import ConfigurationError, GatelineError
 
 with epy.lazy_imports():
@@ -66,13 +66,13 @@ def serving(oracle: "keras_tuner.Oracle", address: str, port: int = 0) -> Iterat
         server.stop(grace=1).wait()
 
 
-def local_workers(service: Service, work: Work, count: int, say: Say) -> None:
+def local_workers(service: Service, work: Work, count: int, log: Log) -> None:
     """Runs `count` worker processes until each has ended. The trial of a worker that dies goes to another.
 
     Raises:
         GatelineError: all died, or the last one died in a trial. Finished trials are kept.
     """
-    workers = [_Worker(f"worker{i}", service, work, say) for i in range(1, count + 1)]
+    workers = [_Worker(f"worker{i}", service, work, log) for i in range(1, count + 1)]
     try:
         for worker in workers:
             worker.thread.join()
@@ -92,7 +92,7 @@ class _Worker:
     name: str
     service: Service
     work: Work
-    say: Callable[[str], None]
+    log: Callable[[str], None]
     process: "subprocess.Popen[str]" = field(init=False)
     thread: threading.Thread = field(init=False)
 
@@ -119,12 +119,12 @@ class _Worker:
             stdin.write(self.work.as_json() + "\n")
             stdin.flush()  # and stays open: it closes when the chief ends, in whatever manner
         for line in stdout:
-            self.say(line.rstrip("\n"))
+            self.log(line.rstrip("\n"))
         # The trial of a dead worker goes to another. Not under keras-tuner's lock: an error raised under it would have
         # left it locked.
         if self.process.wait() and (trial := self.service.oracle.ongoing_trials.pop(self.name, None)):
             compat.retry_queue(self.service.oracle).append(trial.trial_id)
-            self.say(f"{self.name} died (exit code {self.process.returncode}) in trial {trial.trial_id}")
+            self.log(f"{self.name} died (exit code {self.process.returncode}) in trial {trial.trial_id}")
         self.service.oracle.tuner_ids.discard(self.name)
 
     def _pipes(self) -> tuple[IO[str], IO[str]]:

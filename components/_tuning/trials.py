@@ -1,6 +1,6 @@
 """The trials of a search. Each is a training like any other; its result goes to the oracle.
 
-run(Work(features, settings, tuning, directory), oracle, say)    # until the oracle has no more trials
+run(Work(features, settings, tuning, directory), oracle, log)    # until the oracle has no more trials
 python -m components._tuning.trials                              # the same in a process of its own, for a chief
 
 That process reads a `Work` as one line of JSON from standard input, and ends when standard input closes. It writes its
@@ -34,7 +34,7 @@ from schemas.settings.tune import Tune, drawn
 with epy.lazy_imports():
     import keras_tuner
 
-Say = Callable[[str], None]
+Log = Callable[[str], None]
 PAUSE = 0.05  # seconds between two requests to an oracle, which may have no trial until another one is finished
 
 
@@ -64,21 +64,21 @@ class Work:
         return TypeAdapter(cls).validate_json(text)
 
 
-def run(work: Work, oracle: "keras_tuner.Oracle", say: Say) -> None:
+def run(work: Work, oracle: "keras_tuner.Oracle", log: Log) -> None:
     """Runs trials until the oracle has no more. With KERASTUNER_ORACLE_IP set, the chief's oracle is asked.
 
     A trial that raises counts as failed, and the search continues.
     """
     with contextlib.redirect_stdout(sys.stderr):  # keras-tuner prints
-        _tuner()(work, oracle, say).search()
+        _tuner()(work, oracle, log).search()
 
 
 def _tuner() -> Any:
     class Trials(keras_tuner.engine.base_tuner.BaseTuner):  # type: ignore[misc]
         """keras-tuner's loop over the trials, with the line's own training."""
 
-        def __init__(self, work: Work, oracle: Any, say: Say) -> None:
-            self.work, self.say = work, say
+        def __init__(self, work: Work, oracle: Any, log: Log) -> None:
+            self.work, self.log = work, log
             super().__init__(oracle, directory=str(work.directory), project_name=oracles.PROJECT)
 
         def pre_create_trial(self) -> None:
@@ -86,7 +86,7 @@ def _tuner() -> Any:
 
         def run_trial(self, trial: Any) -> dict[str, float]:
             try:
-                return attempt(self.work, trial, self.say)
+                return attempt(self.work, trial, self.log)
             except Exception:
                 traceback.print_exc()  # the chief is not sent the error
                 raise
@@ -105,7 +105,7 @@ def _tuner() -> Any:
     return Trials
 
 
-def attempt(work: Work, trial: Any, say: Say) -> dict[str, float]:
+def attempt(work: Work, trial: Any, log: Log) -> dict[str, float]:
     """Trains with a trial's values and returns the metrics for the oracle. A model that cannot be used scores 0."""
     memory.release()
     started, values = time.monotonic(), trial.hyperparameters.values
@@ -121,7 +121,7 @@ def attempt(work: Work, trial: Any, say: Say) -> dict[str, float]:
         seconds = time.monotonic() - started
         shown = ", ".join(f"{name} {_shown(value)}" for name, value in oracles.chosen(trial).items())
         accuracy = f"{score:.4f}" if epochs else "-"
-        say(f"trial {trial.trial_id}  {state}  {epochs}/{until}  {accuracy}  {seconds:.1f} s  {shown}")
+        log(f"trial {trial.trial_id}  {state}  {epochs}/{until}  {accuracy}  {seconds:.1f} s  {shown}")
         return {oracles.SCORE: score, "epochs": epochs, "seconds": seconds, "diverged": float(state == "diverged")}
 
     training = Training(work.features, settings, checkpoint)

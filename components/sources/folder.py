@@ -6,7 +6,7 @@ from pathlib import Path
 
 from components._data.images import SUFFIXES
 from components.sources.files import File, FilesReader, read
-from components.sources.reading import SPLITS, Batch, Piece, Say, Split, is_ignored
+from components.sources.reading import SPLITS, Batch, Log, Piece, Split, is_ignored
 from schemas.contract import Encoding
 from schemas.errors import DataError
 from schemas.text import nfc, printable
@@ -16,7 +16,7 @@ from schemas.text import nfc, printable
 class FolderReader(FilesReader):
     """Reads `<label>/*`, or `<split>/<label>/*`."""
 
-    def prepare(self, say: Say) -> None:
+    def prepare(self, log: Log) -> None:
         if not self.path.is_dir():
             raise DataError(f"source.folder {self.path} is not a folder", "Name it with --set source.folder=FOLDER.")
 

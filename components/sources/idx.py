@@ -13,7 +13,7 @@ from etils import epy
 
 from components._data.images import lossless
 from components.sources.files import FilesReader
-from components.sources.reading import SPLITS, Batch, Piece, Say, Split, batches
+from components.sources.reading import SPLITS, Batch, Log, Piece, Split, batches
 from schemas.contract import Encoding
 from schemas.errors import DataError
 
@@ -32,7 +32,7 @@ class IdxReader(FilesReader):
     def encoding(self) -> Encoding:
         return "raw"
 
-    def prepare(self, say: Say) -> None:
+    def prepare(self, log: Log) -> None:
         if not self.path.is_dir():
             raise DataError(f"source.idx {self.path} is not a folder", "Name it with --set source.idx=FOLDER.")
         splits = self._splits()

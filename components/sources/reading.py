@@ -18,7 +18,7 @@ from schemas.settings.source import Custom, SourceSettings, Tfds
 if TYPE_CHECKING:
     import numpy as np
 
-Say = Callable[[str], None]
+Log = Callable[[str], None]
 Split = Literal["train", "validation", "test"]
 SPLITS: dict[str, Split] = {
     "train": "train",
@@ -113,7 +113,7 @@ class Reader(Protocol):
     def test(self) -> float:
         """Share that becomes test, where a piece feeds it among others."""
 
-    def prepare(self, say: Say) -> None:
+    def prepare(self, log: Log) -> None:
         """Makes the data ready to be read.
 
         Raises:

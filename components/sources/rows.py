@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from components.sources.files import File, FilesReader
-from components.sources.reading import SPLITS, Batch, Piece, Say, Split
+from components.sources.reading import SPLITS, Batch, Log, Piece, Split
 from schemas.contract import Encoding
 from schemas.errors import ConfigurationError, DataError
 
@@ -51,7 +51,7 @@ class RowsReader(FilesReader):
         """The source, in messages."""
         return str(self.path)
 
-    def prepare(self, say: Say) -> None:
+    def prepare(self, log: Log) -> None:
         if not self.rows.labels:
             raise DataError(f"{self.where} has no rows", "Add images.")
 

@@ -10,7 +10,7 @@ from etils import epy
 
 from components._data.images import decoder
 from components.sources import tfds_builder
-from components.sources.reading import SMALL, Batch, Piece, Place, Say, Split, batches, grouped
+from components.sources.reading import SMALL, Batch, Log, Piece, Place, Split, batches, grouped
 from schemas.contract import Encoding
 from schemas.errors import DataError
 from schemas.settings.source import Tfds
@@ -39,8 +39,8 @@ class TfdsReader:
     def validation(self) -> float:
         return self.settings.validation
 
-    def prepare(self, say: Say) -> None:
-        builder = tfds_builder.prepared(self.settings, self.place.data_dir, self.place.manual_dir, say)
+    def prepare(self, log: Log) -> None:
+        builder = tfds_builder.prepared(self.settings, self.place.data_dir, self.place.manual_dir, log)
         tfds_builder.keys(builder, self.settings)  # refused before any record is read
 
     @property

@@ -18,7 +18,7 @@ with epy.lazy_imports():
     import numpy as np
     import tensorflow_datasets as tfds
 
-Say = Callable[[str], None]
+Log = Callable[[str], None]
 OFFLINE = (
     "Run again when the network works. Without a network, put the original files into a folder and name it:\n"
     "  --set source.manual_dir=FOLDER (TFDS reads them there and verifies its checksums)."
@@ -61,7 +61,7 @@ def known(source: Tfds, data_dir: str | None) -> Any:
         ) from error
 
 
-def prepared(source: Tfds, data_dir: str | None, manual_dir: str | None, say: Say) -> Any:
+def prepared(source: Tfds, data_dir: str | None, manual_dir: str | None, log: Log) -> Any:
     """The TFDS builder with its data on disk.
 
     Raises:
@@ -72,7 +72,7 @@ def prepared(source: Tfds, data_dir: str | None, manual_dir: str | None, say: Sa
     builder = known(source, data_dir)
     if builder.is_prepared():
         return builder
-    say(f"preparing {source.tfds}")
+    log(f"preparing {source.tfds}")
     compat.limit_download_retries()
     settings = tfds.download.DownloadConfig(manual_dir=Path(manual_dir).expanduser() if manual_dir else None)
     try:

@@ -8,7 +8,7 @@ from typing import Any
 from etils import epy
 
 from components.sources.files import File, FilesReader
-from components.sources.reading import SPLITS, Batch, Piece, Say, Split
+from components.sources.reading import SPLITS, Batch, Log, Piece, Split
 from schemas.contract import Encoding
 from schemas.errors import DataError
 from schemas.settings.source import Tfrecord
@@ -27,7 +27,7 @@ class TfrecordReader(FilesReader):
 
     settings: Tfrecord
 
-    def prepare(self, say: Say) -> None:
+    def prepare(self, log: Log) -> None:
         if isinstance(self._first_record(), str) and not self.contract_labels:
             self.contract_labels = self.labels()  # once, before the reader goes to the workers
 

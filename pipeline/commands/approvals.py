@@ -44,7 +44,7 @@ def approvals(
         state, colour = _state(row)
         cells = (str(row["run"]), Path(row["shelf"]).name, local(row["evaluated"]))
         table.add_row(*cells, Text(state, colour), Text(row["person"] or ""), Text(row["reason"] or ""))
-    terminal.say(table if rows else "no model waits for approval, and there are no decisions yet")
+    terminal.echo(table if rows else "no model waits for approval, and there are no decisions yet")
 
 
 def _state(row: dict[str, Any]) -> tuple[str, str]:

@@ -31,10 +31,10 @@ def stages(
     verbose: Verbose = False,
 ) -> None:
     """List the stages in order, each with its direct predecessors. For orchestrators."""
-    from pipeline.config import chosen, load
+    from pipeline.config import load, selected
     from pipeline.dag import line
 
-    profile, config = chosen(profile, config)
+    profile, config = selected(profile, config)
     nodes = line(load(profile=profile, file=config, sets=sets), Path()).walk()
     after = {node.name: node.needs for node in nodes if node.component.kind != "resolver"}
     if as_json:
@@ -56,14 +56,14 @@ def infer(
     verbose: Verbose = False,
 ) -> None:
     """Draft a data contract from a dataset's statistics. Review it before you use it."""
-    from pipeline.config import chosen, load
+    from pipeline.config import load, selected
     from pipeline.runs import schema_draft
-    from pipeline.runs.context import Place
+    from pipeline.runs.context import RunOptions
 
-    profile, config = chosen(profile, config)
+    profile, config = selected(profile, config)
     loaded = load(profile=profile, file=config, sets=sets)
     path = out or Path(f"{loaded.source.name}.draft.pbtxt")
-    schema_draft.write(loaded, Place(root, database, wait, verbose), path)
+    schema_draft.write(loaded, RunOptions(root, database, wait, verbose), path)
     print(f"{path} is a draft. Review it, correct the limits inferred from the sample, and remove its first line.")
     print("Then name it in `schema:`.")
 
@@ -85,10 +85,10 @@ def init(
 ) -> None:
     """Draft a configuration and a data contract for a dataset. Review both before you use them."""
     from pipeline.runs import project_draft
-    from pipeline.runs.context import Place
+    from pipeline.runs.context import RunOptions
 
     columns = {key: name for key, name in (("image", image), ("label", label), ("group", group)) if name}
-    draft = project_draft.write(source, out, Place(root, database, wait, verbose), columns)
+    draft = project_draft.write(source, out, RunOptions(root, database, wait, verbose), columns)
     counts = sorted(draft.labels.items(), key=lambda pair: pair[1])
     print(f"images    {', '.join(f'{count:,} {split}' for split, count in draft.images.items())}")
     height, width, channels = (f"{low} to {high}" if low < high else f"{low}" for low, high in draft.sides.values())

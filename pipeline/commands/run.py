@@ -68,13 +68,13 @@ def run(
     verbose: Verbose = False,
 ) -> None:
     """Run the line: ingest, describe, validate, transform, tune, train, evaluate, check serving, approve, push."""
-    from pipeline.config import chosen, load
+    from pipeline.config import load, selected
     from pipeline.engine.plan import Rerun
     from pipeline.engine.runner import validated_beam
     from pipeline.report import terminal
     from pipeline.runs.session import Session
 
-    profile, config = chosen(profile, config)
+    profile, config = selected(profile, config)
     loaded = load(profile=profile, file=config, sets=sets)
     session = Session(
         root=root,

@@ -92,7 +92,7 @@ def schedule(
     watching = on_new_span or on_drift
     if cron is None and not (watching or once):
         raise ConfigurationError("--cron is missing", 'For example: --cron "0 3 * * *" --timezone Europe/Berlin')
-    from pipeline.config import chosen, load
+    from pipeline.config import load, selected
     from pipeline.schedule.child import Child
     from pipeline.schedule.cron import Timetable, zone_named
     from pipeline.schedule.scheduler import Rules, Schedule
@@ -103,7 +103,7 @@ def schedule(
     zone_named(timezone)  # checked without --cron too: times are shown in it
     after = Timetable.of(cron, timezone).after if cron else lambda _: None
     rules = Rules(missed, retries, jitter, f"{socket.gethostname()} {root.absolute()}")
-    profile, config = chosen(profile, config)
+    profile, config = selected(profile, config)
     # An invalid configuration is refused now, not at the first tick.
     loaded = load(profile=profile, file=config, sets=sets)
     _check_spans(loaded, watching=watching, on_drift=on_drift)

@@ -59,7 +59,7 @@ def list_(
             row["approved_by"],
         )
         table.add_row(*map(Text, cells), Text(", ".join(row["state"]), "green" if "served" in row["state"] else ""))
-    terminal.say(table if rows else "nothing was pushed yet")
+    terminal.echo(table if rows else "nothing was pushed yet")
 
 
 def _rows(directory: "ModelDirectory") -> list[dict[str, Any]]:
@@ -211,7 +211,7 @@ def gc(
     """Remove old versions. Keeps the served, previous, pinned and best versions, and the target of a rollback."""
     directories = [_model_directory(root, serving_dir, name) for name in _names(root, serving_dir, model)]
     removed = {
-        directory.model: [v.number for v in (directory.removable(keep) if dry_run else directory.retire(keep))]
+        directory.model: [v.number for v in (directory.removable(keep) if dry_run else directory.apply_retention(keep))]
         for directory in directories
     }
     if as_json:

@@ -33,7 +33,7 @@ def verify(
         for damage in result.damage:
             table.add_row(damage.artifact, damage.what, damage.remedy)
         summary = f"{result.artifacts} artifacts, {result.files:,} files, {size_text(result.bytes)}"
-        terminal.say(*([table] if result.damage else [f"{summary}: all intact"]))
+        terminal.echo(*([table] if result.damage else [f"{summary}: all intact"]))
     if result.damage:
         many = len(result.damage)
         raise DataError(
@@ -74,10 +74,10 @@ def gc(
     if as_json:
         print(json.dumps({**plan.as_json(), "removed": not dry_run}, indent=2))
         return
-    terminal.say(*(f"artifact  {name}" for name in plan.artifacts), *(f"scratch   {name}" for name in plan.scratch))
+    terminal.echo(*(f"artifact  {name}" for name in plan.artifacts), *(f"scratch   {name}" for name in plan.scratch))
     others = f"{len(plan.others)} reports, logs and pinned inputs"
     total = f"{len(plan.artifacts)} artifacts, {len(plan.scratch)} scratch directories, {others}"
-    terminal.say(
+    terminal.echo(
         f"{total}: {size_text(plan.bytes)} {'would be' if dry_run else 'are'} free; {len(plan.kept)} artifacts are kept"
     )
 

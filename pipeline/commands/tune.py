@@ -46,13 +46,13 @@ def tune(
 
     After a kill, the same command continues the search. Finished trials are kept.
     """
-    from pipeline.config import chosen, load
+    from pipeline.config import load, selected
     from pipeline.engine.plan import Rerun
     from pipeline.runs import tune
     from pipeline.runs.session import Session
 
     overrides = [*(sets or []), *([f"tune.trials={trials}"] if trials else [])]
-    profile, config = chosen(profile, config)
+    profile, config = selected(profile, config)
     loaded = load(profile=profile, file=config, sets=overrides)
     session = Session(
         root=root,

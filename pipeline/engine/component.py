@@ -48,18 +48,18 @@ class StageRun(Protocol):
         """The number of the run, and key, digest and facts of each upstream stage."""
 
     @property
-    def ahead(self) -> Any:
-        """The result of the component's `ahead`, or None."""
+    def prefetched(self) -> Any:
+        """The result of the component's `prefetch`, or None."""
 
-    def earlier(self) -> Iterator[Artifact]:
+    def previous(self) -> Iterator[Artifact]:
         """Artifacts of this stage with the same code, settings and libraries, but other inputs, the newest first. An
         incremental stage reuses their unchanged parts."""
 
     def beam(self) -> AbstractContextManager[Any]:
         """A Beam pipeline on the selected runner."""
 
-    def say(self, text: str) -> None:
-        """Reports progress in one line of text."""
+    def log(self, text: str) -> None:
+        """Reports progress, in one line of text."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Component:
 
     function: Callable[..., Any]
     kind: Kind
-    ahead: Callable[[], AbstractContextManager[Any]] | None  # started while an input of the stage is computed
+    prefetch: Callable[[], AbstractContextManager[Any]] | None  # started while an input of the stage is computed
     completes: str | None = (
         None  # the input that the stage may change; it is resolved again for the key of the artifact
     )
@@ -204,10 +204,10 @@ class Node:
 def component(function: Callable[..., Any], /) -> Component: ...
 @typing.overload
 def component(
-    *, kind: Kind = ..., ahead: Callable[[], AbstractContextManager[Any]] | None = ..., completes: str | None = ...
+    *, kind: Kind = ..., prefetch: Callable[[], AbstractContextManager[Any]] | None = ..., completes: str | None = ...
 ) -> Callable[[Callable[..., Any]], Component]: ...
 def component(
-    function: Any = None, /, *, kind: Kind = "cached", ahead: Any = None, completes: str | None = None
+    function: Any = None, /, *, kind: Kind = "cached", prefetch: Any = None, completes: str | None = None
 ) -> Any:
     """Makes a stage from a typed function. `kind` states when it runs:
 
@@ -215,8 +215,8 @@ def component(
     resolver: during planning; looks up an existing artifact, or None. Must be cheap.
     """
     if function is None:
-        return functools.partial(component, kind=kind, ahead=ahead, completes=completes)
-    return Component(function, kind, ahead, completes)
+        return functools.partial(component, kind=kind, prefetch=prefetch, completes=completes)
+    return Component(function, kind, prefetch, completes)
 
 
 def _import_component(module: str, name: str) -> Any:

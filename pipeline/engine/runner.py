@@ -74,17 +74,17 @@ class _StageRun:
     scratch: Path
     lineage: dict[str, Any]
     beam_on: Beam
-    ahead: Any
-    earlier: Callable[[], Iterator[Artifact]]
-    _say: Any
+    prefetched: Any
+    previous: Callable[[], Iterator[Artifact]]
+    _log: Any
 
     @contextlib.contextmanager
     def beam(self) -> Iterator["beam.Pipeline"]:
         with self.beam_on.pipeline() as pipeline:
             yield pipeline
 
-    def say(self, text: str) -> None:
-        self._say(text)
+    def log(self, text: str) -> None:
+        self._log(text)
 
 
 @dataclass
@@ -102,7 +102,7 @@ class Execution:
     failure: BaseException | None = None
     token: str = field(default_factory=lambda: uuid.uuid4().hex)
     _origins: dict[str, dict[str, Any]] = field(default_factory=dict)
-    _ahead: dict[str, Any] = field(default_factory=dict)
+    _prefetched: dict[str, Any] = field(default_factory=dict)
     _verified: set[Path] = field(default_factory=set)  # artifacts that this run made or verified
     _handles: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
 
@@ -175,7 +175,7 @@ class Execution:
             if source and step.node.inputs[name].component.kind == "cached" and source.path not in self._verified:
                 self.store.check(step.node.inputs[name].name, source)  # detects damage before hours of work
                 self._verified.add(source.path)
-        self._start_ahead(step.node)
+        self._start_prefetch(step.node)
         written = files.full_disk_explained(self.store.root, f"stage {step.name} cannot write to")
         with written, self.store.staging(step.name, key.digest) as out:
             run = _StageRun(
@@ -183,9 +183,9 @@ class Execution:
                 scratch=self.store.scratch(step.name, key.digest),
                 lineage={"run": self.number, "stages": self._upstream(step.node)},
                 beam_on=self.beam_on,
-                ahead=self._ahead.get(step.name),
-                earlier=lambda: self.store.similar(step.name, parts, step.node.component.output),
-                _say=lambda text: self.progress.message(step.name, text),
+                prefetched=self._prefetched.get(step.name),
+                previous=lambda: self.store.similar(step.name, parts, step.node.component.output),
+                _log=lambda text: self.progress.message(step.name, text),
             )
             artifact: Artifact = step.node.component.function(**inputs, **step.node.settings, run=run)
             if step.node.component.kind == "always":
@@ -206,11 +206,11 @@ class Execution:
         upstream = {each: self.artifacts[node.name] for each, node in source.inputs.items()}
         return CacheKey.of(step.node, inputs | {name: resolve(source, upstream)})
 
-    def _start_ahead(self, node: Node) -> None:
+    def _start_prefetch(self, node: Node) -> None:
         """Starts processes of later stages while one of their inputs is computed."""
         for later in self.node.walk():
-            if later.component.ahead and later.name not in self._ahead and node in later.inputs.values():
-                self._ahead[later.name] = self._handles.enter_context(later.component.ahead())
+            if later.component.prefetch and later.name not in self._prefetched and node in later.inputs.values():
+                self._prefetched[later.name] = self._handles.enter_context(later.component.prefetch())
 
     def _upstream(self, node: Node) -> dict[str, dict[str, Any]]:
         return {n.name: self._origins[n.name] for n in node.walk() if n is not node}

@@ -158,11 +158,11 @@ def without_docstring(body: list[ast.stmt]) -> list[ast.stmt]:
 
 
 def _is_progress(node: ast.AST) -> bool:
-    """True for `run.say(...)`."""
+    """True for `run.log(...)`."""
     return (
         isinstance(node, ast.Call)
         and isinstance(node.func, ast.Attribute)
-        and node.func.attr == "say"
+        and node.func.attr == "log"
         and isinstance(node.func.value, ast.Name)
         and node.func.value.id == "run"
     )

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from pipeline.lineage import Lineage
 from pipeline.report import spans, terminal
-from pipeline.report.same_images import Evaluated, paired_comparison
+from pipeline.report.paired_comparison import Evaluated, paired_comparison
 from pipeline.report.times import local
 from pipeline.runs.artifacts import RunArtifacts
 from pipeline.store import Store
@@ -166,7 +166,7 @@ def show(comparison: RunComparison) -> None:
     names = [f"run {run['run']}" for run in (old, new)]
     if comparison.paired:
         colour = {"better": "bold green", "worse": "bold red"}.get(comparison.paired["verdict"], "bold")
-        terminal.say(Text.assemble((f"{names[1]}: {comparison.paired['words']}", colour)))
+        terminal.echo(Text.assemble((f"{names[1]}: {comparison.paired['words']}", colour)))
     run = {key: (old[key], new[key]) for key in ("profile", "state")} | {
         "started": tuple(local(r["started"]) for r in (old, new))
     }
@@ -189,13 +189,13 @@ def show(comparison: RunComparison) -> None:
             "" if n and rows[n - 1][0] == group else group,
             *(Text(text, style) for text in (name, *map(_shown, values))),
         )
-    terminal.say(table)
+    terminal.echo(table)
     if comparison.damaged:
-        terminal.say(Text(f"damaged: {', '.join(comparison.damaged)}", "yellow"))
+        terminal.echo(Text(f"damaged: {', '.join(comparison.damaged)}", "yellow"))
     if not comparison.configuration:
-        terminal.say(Text("the settings are the same", "dim"))
+        terminal.echo(Text("the settings are the same", "dim"))
     if comparison.slices:
-        terminal.say(
+        terminal.echo(
             Text(f"{len(beyond)} of {len(comparison.slices)} slices differ by more than noise (95 % interval)", "dim")
         )
 

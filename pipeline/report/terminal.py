@@ -65,7 +65,7 @@ class _Console(Console):
             yield segment if segment.control else Segment(printable(segment.text), segment.style)
 
 
-def say(*renderables: Any) -> None:
+def echo(*renderables: Any) -> None:
     """Prints to the terminal."""
     # A pipe has no width, and wrapping would split paths.
     console = _Console(highlight=False)
@@ -83,13 +83,13 @@ def plan(steps: "list[Step]", *, as_json: bool) -> None:
     colours = {"reuse": "cyan", "run": "green", "refused": "red"}
     for step in steps:
         table.add_row(step.name, Text(step.action, colours.get(step.action, "dim")), Text(step.why))
-    say(table)
+    echo(table)
 
 
 def outcome(outcome_: "Outcome") -> None:
     """Prints the gates and the artifact of the last stage."""
     if evaluation := next((each for each in outcome_.artifacts.values() if isinstance(each, Evaluation)), None):
-        say(gates(evaluation.gates()))
+        echo(gates(evaluation.gates()))
     path = outcome_.last.path
     texts = {
         "pushed": (("pushed", "bold green"), f"  {path}"),
@@ -97,8 +97,8 @@ def outcome(outcome_: "Outcome") -> None:
         "waiting": (("waiting", "bold yellow"), f"  {outcome_.approve}"),
         "partial": ((outcome_.stage, "bold cyan"), f"  {path}"),
     }
-    say(Text.assemble(*texts[outcome_.state]))
-    say(Text(f"report  python -m pipeline report {outcome_.run}{outcome_.place}", "dim"))
+    echo(Text.assemble(*texts[outcome_.state]))
+    echo(Text(f"report  python -m pipeline report {outcome_.run}{outcome_.place}", "dim"))
 
 
 def gates(results: Iterable[GateResult]) -> Table:
@@ -135,32 +135,32 @@ def runs(rows: list[dict[str, Any]]) -> None:
         table.add_row(
             str(row["run"]), row["profile"], local(row["started"]), took(row), _state(row["state"]), Text(first, "dim")
         )
-    say(table if rows else "no runs yet")
+    echo(table if rows else "no runs yet")
 
 
 def show(run: dict[str, Any], executions: list[dict[str, Any]]) -> None:
-    say(
+    echo(
         Text.assemble(
             (f"run {run['run']}  ", "bold"),
             f"{run['profile']}  {local(run['started'])}  {took(run)}  ",
             _state(run["state"]),
         )
     )
-    say(Text(run["command"], "dim"))
+    echo(Text(run["command"], "dim"))
     table = new_table("stage", "state", "seconds", "why", "artifact", right=("seconds",))
     for e in executions:
         table.add_row(e["stage"], e["state"], f"{e['seconds']:.2f}", Text(e["why"]), Text(e["path"] or "", "dim"))
-    say(table)
+    echo(table)
     artifacts = Recorded(executions, outputs())
     if data := trained_on(artifacts):
-        say(Text(f"data: {data}"))
+        echo(Text(f"data: {data}"))
     if tuned := artifacts.last(Hyperparameters):
-        say(f"hyperparameters: {tuned.origin}")
+        echo(f"hyperparameters: {tuned.origin}")
     if (check := artifacts.last(ServingCheck)) and check.load_seconds:
         more = f", p99 {check.p99_ms:.2f} ms, {check.memory_mb:,.0f} MB" if check.memory_mb else ""
-        say(f"serving check: loads in {check.load_seconds:.2f} s, answers in {check.latency_ms:.2f} ms{more}")
+        echo(f"serving check: loads in {check.load_seconds:.2f} s, answers in {check.latency_ms:.2f} ms{more}")
     if run["message"]:
-        say(Text(run["message"]))
+        echo(Text(run["message"]))
 
 
 def trained_on(artifacts: Recorded) -> str:
@@ -172,34 +172,34 @@ def trained_on(artifacts: Recorded) -> str:
 
 def report(facts: "Facts", written: dict[str, Path]) -> None:
     """Prints a summary of the report, and the paths of its files."""
-    say(Text(facts.verdict, "bold green" if facts.passed else "bold red"))
+    echo(Text(facts.verdict, "bold green" if facts.passed else "bold red"))
     if facts.missing:
-        say(Text(f"deleted from the store or replaced: {', '.join(facts.missing)}", "yellow"))
+        echo(Text(f"deleted from the store or replaced: {', '.join(facts.missing)}", "yellow"))
     if facts.damaged:
-        say(Text(f"damaged: {', '.join(views.damaged(facts))}", "yellow"))
+        echo(Text(f"damaged: {', '.join(views.damaged(facts))}", "yellow"))
     if facts.gates:
-        say(gates(facts.gates))
+        echo(gates(facts.gates))
     for comparison in views.comparisons(facts):
-        say(Text(comparison["sentence"]))
+        echo(Text(comparison["sentence"]))
     if likely := len(facts.label_errors):
-        say(
+        echo(
             Text(
                 f"{facts.label_errors_counted} test image{'s'[: likely != 1]} may be labelled wrongly: see the report",
                 "yellow",
             )
         )
     if facts.spans:
-        say(Text(f"data: {facts.source} and {spans.trained_on(facts.spans)}"))
+        echo(Text(f"data: {facts.source} and {spans.trained_on(facts.spans)}"))
     for row in spans.shown(facts.spans):
         if remarks := spans.remarks(row):
-            say(Text(f"{row['span']} {row['fate']}: {'; '.join(remarks)}", "yellow"))
+            echo(Text(f"{row['span']} {row['fate']}: {'; '.join(remarks)}", "yellow"))
     if facts.unreadable:
         count = len(facts.unreadable)
         images = "1 image could not be read and was" if count == 1 else f"{count:,} images could not be read and were"
-        say(Text(f"{images} set aside: see the report", "yellow"))
+        echo(Text(f"{images} set aside: see the report", "yellow"))
     for anomaly in facts.anomalies:
-        say(Text(f"{anomaly['severity']}: {anomaly['words']}", "yellow"))
-    say(
+        echo(Text(f"{anomaly['severity']}: {anomaly['words']}", "yellow"))
+    echo(
         Text(f"card    {written['card']}", "dim"),
         Text(f"metrics {written['json']}", "dim"),
         Text(f"report  {written['html']}"),
@@ -208,14 +208,14 @@ def report(facts: "Facts", written: dict[str, Path]) -> None:
 
 def index(index_: "Index", written: dict[str, Path]) -> None:
     """Prints the headline of the index, and the path of its page."""
-    say(Text(index_.headline), Text(f"report  {written['html']}"))
+    echo(Text(index_.headline), Text(f"report  {written['html']}"))
 
 
 def settings(rows: list[tuple[str, str, str, str]]) -> None:
     table = new_table("setting", "type", "default", "meaning")
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
-    say(table)
+    echo(table)
 
 
 def _state(state: str) -> Text:

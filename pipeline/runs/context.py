@@ -1,6 +1,6 @@
 """A run in progress: lock, number in the lineage, log, progress, notifications and outcome.
 
-with RunContext.begin(place, store, Request("sample", "python -m ...", node.stages, config.notify, config)) as run:
+with RunContext.begin(options, store, Request("sample", "python -m ...", node.stages, config.notify, config)) as run:
     artifact = run.execute(node, planner)
     run.finish(RunState.TUNED)
 
@@ -35,7 +35,7 @@ Watch = Callable[[Console, list[str]], Any]
 
 
 @dataclass(frozen=True)
-class Place:
+class RunOptions:
     """The store and the lineage of a run, and how it waits and logs."""
 
     root: Path
@@ -67,7 +67,7 @@ class Request:
 class RunContext:
     """A run in progress, which holds the store's lock."""
 
-    place: Place
+    options: RunOptions
     store: Store
     lineage: Lineage
     number: int
@@ -78,7 +78,7 @@ class RunContext:
     @contextlib.contextmanager
     def begin(
         cls,
-        place: Place,
+        options: RunOptions,
         store: Store,
         request: Request,
         *,
@@ -90,19 +90,19 @@ class RunContext:
             Locked: another run holds the lock.
             GatelineError: the error of the run, after its outcome is recorded.
         """
-        with contextlib.ExitStack() as on_exit, store.lock(wait=place.wait):
-            lineage = Lineage.at(store.root, place.database)
+        with contextlib.ExitStack() as on_exit, store.lock(wait=options.wait):
+            lineage = Lineage.at(store.root, options.database)
             to_notify = lineage.running()  # killed runs, which could not send their notifications
             on_exit.callback(_notify, request.targets, store.root, lineage, to_notify)
             settings = request.config.model_dump(mode="json", by_alias=True) if request.config else {}
             number = lineage.start(profile=request.profile, command=request.command, config=settings)
             to_notify.append(number)
             with (
-                recorded(lineage, number, place.log(number)),
-                log.quiet(place.log(number), verbose=place.verbose) as terminal,
+                recorded(lineage, number, options.log(number)),
+                log.quiet(options.log(number), verbose=options.verbose) as terminal,
                 watch(Console(file=terminal, highlight=False), request.stages) as progress_view,
             ):
-                context = cls(place, store, lineage, number, progress_view)
+                context = cls(options, store, lineage, number, progress_view)
                 yield context
             lineage.finish(number, **context._finished)
 

@@ -1,6 +1,6 @@
 """Drafts a configuration and a data contract for a dataset, from its statistics.
 
-draft = write("photos", Path("gateline.yaml"), place)     # photos.pbtxt and gateline.yaml
+draft = write("photos", Path("gateline.yaml"), options)     # photos.pbtxt and gateline.yaml
 draft.images, draft.labels                                # {"train": 720, ...}, {"cat": 510, "dog": 490}
 """
 
@@ -18,7 +18,7 @@ from components.sources.reading import place_of
 from components.sources.table import SUFFIXES
 from pipeline.dag import outputs
 from pipeline.runs import schema_draft
-from pipeline.runs.context import Place
+from pipeline.runs.context import RunOptions
 from pipeline.store.recorded import Recorded
 from schemas import statistics as stats
 from schemas.artifacts import Examples, in_order
@@ -48,7 +48,7 @@ class Draft:
     metadata: dict[str, int]  # distinct values in train of each further column of a table
 
 
-def write(source: str, path: Path, place: Place, columns: Mapping[str, str] | None = None) -> Draft:
+def write(source: str, path: Path, options: RunOptions, columns: Mapping[str, str] | None = None) -> Draft:
     """Ingests and describes a dataset, and writes the configuration `path` and a contract beside it.
 
     `columns`: names of the columns or features `image`, `label` and `group`, if they differ.
@@ -57,11 +57,11 @@ def write(source: str, path: Path, place: Place, columns: Mapping[str, str] | No
         ConfigurationError: one of the files exists, the folder of `path` does not exist, or the source has no columns.
         DataError: the dataset does not exist.
     """
-    settings = _settings(source, place.root, columns or {})
+    settings = _settings(source, options.root, columns or {})
     contract = path.with_name(f"{settings.name}.pbtxt")
     for each in (path, contract):
         schema_draft.check(each)
-    with schema_draft.described(settings, place, "init", []) as (run, statistics):
+    with schema_draft.described(settings, options, "init", []) as (run, statistics):
         splits = statistics.by_split()
         names = open_source(settings, place_of(settings)).labels()
         head = HEAD.format(title=settings.title)

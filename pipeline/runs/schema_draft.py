@@ -17,7 +17,7 @@ from pipeline.config import Config
 from pipeline.engine.plan import Planner, Rerun
 from pipeline.lineage.states import RunState
 from pipeline.notify import Notify
-from pipeline.runs.context import Place, Request, RunContext
+from pipeline.runs.context import Request, RunContext, RunOptions
 from pipeline.store import Store
 from schemas import files
 from schemas import statistics as stats
@@ -33,7 +33,7 @@ with epy.lazy_imports():
     from tensorflow_metadata.proto.v0 import schema_pb2 as pb
 
 
-def write(config: Config, place: Place, path: Path) -> None:
+def write(config: Config, options: RunOptions, path: Path) -> None:
     """Ingests and describes the dataset, and writes a draft of its contract.
 
     Raises:
@@ -42,7 +42,7 @@ def write(config: Config, place: Place, path: Path) -> None:
     """
     check(path)
     source = config.source
-    with described(source, place, "schema infer", config.notify) as (_, statistics):
+    with described(source, options, "schema infer", config.notify) as (_, statistics):
         head = f"{DRAFT}: inferred from the train split of {source.title}. Read it, correct it, remove this line.\n\n"
         names = open_source(source, place_of(source)).labels()
         save(path, head + text(statistics.by_split(), names))
@@ -50,15 +50,15 @@ def write(config: Config, place: Place, path: Path) -> None:
 
 @contextlib.contextmanager
 def described(
-    source: SourceSettings, place: Place, command: str, notify: list[Notify]
+    source: SourceSettings, options: RunOptions, command: str, notify: list[Notify]
 ) -> Iterator[tuple[RunContext, Statistics]]:
     """Runs ingest and describe. Yields the run and the statistics. The run ends as drafted after the `with` block."""
-    data = source_data(source=source, place=place_of(source), digests=place.digests)
+    data = source_data(source=source, place=place_of(source), digests=options.digests)
     examples = ingest(data=data, source=source, place=place_of(source), encoding=None)
-    node, store = describe(examples=examples), Store(place.root)
+    node, store = describe(examples=examples), Store(options.root)
     planner = Planner.of(store, Rerun(), node)
     request = Request(f"{command} {source.title}", command, planner.order, notify)
-    with RunContext.begin(place, store, request) as run:
+    with RunContext.begin(options, store, request) as run:
         yield run, cast(Statistics, run.execute(node, planner))
         run.finish(RunState.DRAFTED)
 

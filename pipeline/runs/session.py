@@ -16,7 +16,7 @@ from pipeline.engine.plan import Planner, Rerun, Step
 from pipeline.lineage import Lineage
 from pipeline.lineage.states import RunState
 from pipeline.runs.approvals import Approvals
-from pipeline.runs.context import Place, Request, RunContext
+from pipeline.runs.context import Request, RunContext, RunOptions
 from pipeline.serving import signing
 from pipeline.store import Store, facts
 from schemas.artifacts import Approval, Artifact, Decision, Pushed
@@ -50,8 +50,8 @@ class Session:
         return self.serving_dir or serving.default_dir(self.root)
 
     @cached_property
-    def place(self) -> Place:
-        return Place(self.root, self.database, self.wait, self.verbose)
+    def options(self) -> RunOptions:
+        return RunOptions(self.root, self.database, self.wait, self.verbose)
 
     def plan(self, config: Config) -> list[Step]:
         """The steps of a run. Writes only an empty store and the digests of the dataset."""
@@ -67,7 +67,7 @@ class Session:
         if self.until and self.only:
             cause = f"--until {self.until} and --only {self.only} contradict each other"
             raise ConfigurationError(cause, "Leave one of them out.")
-        full, last = line(config, self.destination, self._decided, self.place.digests), self.until or self.only
+        full, last = line(config, self.destination, self._decided, self.options.digests), self.until or self.only
         return full.up_to(last) if last else full
 
     def run(self, config: Config, *, name: str, command: str) -> "Outcome":
@@ -79,7 +79,7 @@ class Session:
         node, store = self.part(config), Store(self.root)
         planner = self._planner(store, node)
         request = Request(name, command, node.stages, config.notify, config)
-        with RunContext.begin(self.place, store, request) as run:
+        with RunContext.begin(self.options, store, request) as run:
             serving.writable(self.destination)
             signing.ready(config.push.signing)
             execution = run.execution(node, planner, self.beam_on)

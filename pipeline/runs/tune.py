@@ -56,11 +56,11 @@ def search(session: Session, config: Config, *, workers: int, name: str, command
             "tune.tuner bayesian needs scikit-learn", "pip install scikit-learn, or choose hyperband."
         )
     chief = is_chief(os.environ)
-    node = search_line(config, session.destination, workers=workers, chief=chief, digests=session.place.digests)
+    node = search_line(config, session.destination, workers=workers, chief=chief, digests=session.options.digests)
     store = Store(session.root)
     planner = Planner.of(store, session.again, node)
     request = Request(name, command, node.stages, config.notify, config)
-    with RunContext.begin(session.place, store, request, watch=watch) as run:
+    with RunContext.begin(session.options, store, request, watch=watch) as run:
         serving.writable(session.destination)
         artifact = run.execute(node, planner, session.beam_on)
         run.finish(RunState.TUNED)

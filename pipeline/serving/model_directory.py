@@ -40,7 +40,7 @@ class ModelDirectory(ReadOnlyView):
                 self.version(number)
             files.write_json(self.path / ".pinned.json", sorted(pinned | {number} if stays else pinned - {number}))
 
-    def saw(self, version: Version) -> None:
+    def mark_checked(self, version: Version) -> None:
         """Records that TensorFlow Serving was checked for the version, or need not be."""
         with self._writing():
             files.write_json(self.path / ".seen", version.number)
@@ -92,7 +92,7 @@ class ModelDirectory(ReadOnlyView):
                     "Run again to compare it with the version that is served now.",
                 )
             if rolled_back := self.withdrawn().get(identity):
-                raise Refused(*self.words_of_withdrawal(rolled_back))
+                raise Refused(*self.withdrawal_message(rolled_back))
             return self._publish(fill, provenance), True
 
     def rollback(self, *, to: int | None = None, reason: str = "") -> Version:
@@ -173,7 +173,7 @@ class ModelDirectory(ReadOnlyView):
         return Version.read(final)
 
     def removable(self, keep: int) -> list[Version]:
-        """The versions that `retire` would remove, the oldest first."""
+        """The versions that `apply_retention` would remove, the oldest first."""
         versions, protected = self.versions(), self.pinned()
         if versions and (best := self.best(versions[-1].provenance.get("test", ""))):
             protected |= {best[1].number} if best[1] else set()
@@ -182,7 +182,7 @@ class ModelDirectory(ReadOnlyView):
         numbers = removable([v.number for v in versions], keep=keep, protected=protected)
         return [v for v in versions if v.number in numbers]
 
-    def retire(self, keep: int) -> list[Version]:
+    def apply_retention(self, keep: int) -> list[Version]:
         """Removes and returns older versions beyond `keep`. Keeps the served and the previous version, the target of a
         rollback, pinned versions, and the best version ever served, which later candidates are compared with."""
         with self._writing():

@@ -161,7 +161,7 @@ class ReadOnlyView:
             raise StoreError(f"{path} is not a list of versions", "Remove it, and pin the versions again.")
         return set(numbers)
 
-    def awaits(self, version: Version) -> bool:
+    def needs_rollout_check(self, version: Version) -> bool:
         """Whether TensorFlow Serving must still be checked for the version, for example after a kill."""
         return bool(version.provenance.get("watch")) and version.number > number_in(self.path / ".seen")
 
@@ -170,7 +170,7 @@ class ReadOnlyView:
         root, model = shlex.quote(str(self.root)), shlex.quote(self.model)
         return f"python -m pipeline serving {verb} --serving-dir {root} --model {model}"
 
-    def words_of_withdrawal(self, number: int) -> tuple[str, str]:
+    def withdrawal_message(self, number: int) -> tuple[str, str]:
         """(cause, remedy) for a model that was rolled back as that version."""
         restore = f", or restore it: {self.command(f'rollback --to {number}')}" if number in self.numbers() else "."
         return f"version {number}, which is this model, was rolled back", f"Train a new model{restore}"

@@ -35,14 +35,14 @@ class Bench:
     out: Path
     scratch: Path
     lineage: dict[str, Any] = field(default_factory=dict)
-    ahead: None = None
+    prefetched: None = None
 
     @contextlib.contextmanager
     def beam(self) -> Iterator[Any]:
         with Beam().pipeline() as pipeline:
             yield pipeline
 
-    def say(self, text: str) -> None: ...
+    def log(self, text: str) -> None: ...
 
 
 def best(out: Path, stage: Callable[[Bench], Any], images: Callable[[Any], int]) -> tuple[Any, float]:

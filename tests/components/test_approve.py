@@ -46,7 +46,7 @@ def ask(tmp_path, lend):
             directory=shelf or ModelDirectory(tmp_path / "serving", "mnist"),
             run=run,
         )
-        return found, run.said
+        return found, run.logged
 
     return ask
 

@@ -75,7 +75,7 @@ def test_a_sound_model_passes_and_is_measured(sound):
     assert found.p99_ms == max(row["p99_ms"] for row in said["latency"] if row["batch"] == 1)
     assert 0 < said["memory"]["loaded_mb"] <= said["memory"]["peak_mb"] == found.memory_mb < 500
     answered = f"answers in {found.latency_ms:.2f} ms (p99 {found.p99_ms:.2f})"
-    assert run.said == [f"loads in {found.load_seconds:.2f} s, {answered}, takes {found.memory_mb:,.0f} MB"]
+    assert run.logged == [f"loads in {found.load_seconds:.2f} s, {answered}, takes {found.memory_mb:,.0f} MB"]
 
 
 def test_a_model_is_warmed_up_with_real_examples_through_both_signatures(model, evaluation, sound):
@@ -131,7 +131,7 @@ def test_a_model_that_cannot_be_called_as_the_served_one_is_refused_unless_allow
 
 def test_a_process_that_was_started_ahead_is_the_one_that_is_asked(model, evaluation, lend):
     with started_process() as process:
-        assert checked(model, evaluation, lend(ahead=process)).passed
+        assert checked(model, evaluation, lend(prefetched=process)).passed
         assert process.returncode == 0
 
 
@@ -227,7 +227,7 @@ def test_a_model_that_hangs_is_stopped_and_refused(model, evaluation, tmp_path, 
     hanging = odd(model, tmp_path, lambda n: tf.while_loop(lambda i: i > 0, lambda i: i + 1 - 1, [n])[0])
     with started_process() as process:
         assert "tensorflow_mb" in process.stdout.readline()  # it is ready: what takes long now is the model
-        found = checked(hanging, evaluation, lend(ahead=process), Serving(timeout_seconds=3))
+        found = checked(hanging, evaluation, lend(prefetched=process), Serving(timeout_seconds=3))
         assert process.poll() is None
     assert process.returncode == -9
     assert found.reasons == ("serving check: the model did not answer within 3 s",)
@@ -237,7 +237,7 @@ def test_a_model_that_eats_memory_is_stopped_and_refused(model, evaluation, tmp_
     """Each image costs it 67 MB, so the 32 probes take 2 GB at once."""
     eating = odd(model, tmp_path, lambda n: tf.reduce_sum(tf.range(tf.cast(n, tf.float32) * 2**24)))
     with started_process() as process:
-        found = checked(eating, evaluation, lend(ahead=process), Serving(memory_mb=300))
+        found = checked(eating, evaluation, lend(prefetched=process), Serving(memory_mb=300))
     assert process.returncode == -9
     (reason,) = found.reasons
     taken = re.fullmatch(
@@ -260,7 +260,7 @@ def test_a_process_that_dies_is_a_refusal(model, evaluation, lend):
     with started_process() as process:
         process.kill()
         process.wait()
-        found = checked(model, evaluation, lend(ahead=process))
+        found = checked(model, evaluation, lend(prefetched=process))
     assert found.reasons == ("serving check: the process that loaded the model exited with code -9 and no output",)
 
 

@@ -99,7 +99,7 @@ def test_only_new_spans_are_read_and_the_others_are_as_they_were(
     spans.deliver(tmp_path, "span-0003", *spans.digits(data_dir, 300, 50))
     run = lend(before=[three_spans])
     found = collected(tmp_path, run)
-    assert run.said == ["1 new of 4 spans, 50 images"]
+    assert run.logged == ["1 new of 4 spans, 50 images"]
     for name in json.loads((three_spans.path / files.MANIFEST).read_text(encoding="utf-8"))["files"]:
         assert (found.path / name).read_bytes() == (three_spans.path / name).read_bytes()
     linked = found.path / "span-0001" / found.spans["span-0001"].splits["train"].shards[0]
@@ -113,5 +113,5 @@ def test_a_span_whose_records_were_altered_since_is_read_anew(three_spans, deliv
     shard.write_bytes(shard.read_bytes()[:-1] + b"?")
     run = lend(before=[type(three_spans)(copy, spans=three_spans.spans)])
     found = collected(delivered_spans, run)
-    assert run.said == ["1 new of 3 spans, 100 images"]
+    assert run.logged == ["1 new of 3 spans, 100 images"]
     assert files.listing(found.path) == files.listing(three_spans.path)

@@ -125,7 +125,7 @@ def test_unreadable_images_are_set_aside_by_name_with_the_reason(tmp_path, lend)
         *(f"{path} cannot be decoded as an image" for path in bad[1:]),
     ]
     assert made.unreadable == 3
-    assert run.said[-1].endswith("; 3 unreadable")
+    assert run.logged[-1].endswith("; 3 unreadable")
     assert "3 images set aside" in made.summary
     assert sum(split.count for split in made.splits.values()) == 398
     assert json.loads((made.path / "unreadable.json").read_text(encoding="utf-8"))

@@ -79,7 +79,7 @@ def test_the_first_push_has_nothing_to_compare_with_and_makes_version_one(tmp_pa
     version, against, before, run = pushed(parts, shelf, lend, 1)
     assert (against, before) == (None, None)
     assert (version.version, version.new, version.path) == (1, True, shelf["directory"].path / "1")
-    assert run.said == ["version 1"]
+    assert run.logged == ["version 1"]
     found = pictures.contents(version.path)
     assert found.pop("assets.extra/statistics.tfrecord") == b"the data of a"
     assert found.pop(WARMUP) == b"requests to a"
@@ -101,7 +101,7 @@ def test_a_second_model_is_compared_with_the_first_and_stays_compared_with_it(tm
     again, against, before, run = pushed(second, shelf, lend, 3)
     assert (against.version, before.version) == (1, 1)
     assert (again.version, again.new) == (2, False)
-    assert run.said == ["version 2 already holds this model"]
+    assert run.logged == ["version 2 already holds this model"]
     assert sorted(p.name for p in (shelf["directory"].path).iterdir() if not p.name.startswith(".")) == ["1", "2"]
 
 
@@ -227,15 +227,15 @@ def test_the_same_model_in_other_bytes_is_neither_pushed_again_nor_compared_with
     version, against, _, run = pushed(again, shelf, lend, 2)
     assert (version.version, version.new, against) == (1, False, None)
     assert best_of(again, shelf) is None
-    assert run.said == ["version 1 already holds this model"]
+    assert run.logged == ["version 1 already holds this model"]
 
 
 def test_older_versions_go_but_not_the_best(tmp_path, shelf, lend):
     for number, accuracy in enumerate((0.91, 0.95, 0.92, 0.93), 1):
         *_, run = pushed(made(tmp_path, f"m{number}", accuracy=accuracy), shelf, lend, number, keep=2)
-    assert run.said == ["version 4"]
+    assert run.logged == ["version 4"]
     *_, run = pushed(made(tmp_path, "m5", accuracy=0.94), shelf, lend, 5, keep=2)
-    assert run.said == ["version 5, version 3 removed"]
+    assert run.logged == ["version 5, version 3 removed"]
     assert sorted(p.name for p in (shelf["directory"].path).iterdir() if p.name.isdigit()) == ["2", "4", "5"]
 
 

@@ -149,7 +149,7 @@ folder = Path(sys.argv[1])
 (folder / "features").mkdir()
 run = lent(folder / "killed")
 out = sys.stdout
-run.say = lambda text: print(text, file=out, flush=True)
+run.log = lambda text: print(text, file=out, flush=True)
 how = Tune.model_validate_json(sys.argv[2])
 search.function(bright.features(folder / "features"), settings=bright.TRAIN, tuning=how, workers=1, run=run)
 """
@@ -166,13 +166,13 @@ def test_a_killed_search_resumes_with_its_finished_trials(features, tmp_path, le
     before = oracles.rows(oracles.resumed(how, how.space, run.scratch))
     assert [row["state"] for row in before] == ["finished", "unfinished"]
     _, seen = found(features, how, run)
-    assert run.said[0] == "resumes after 1 finished trial"
+    assert run.logged[0] == "resumes after 1 finished trial"
     assert seen[0] == before[0]  # the very seconds: it did not run again
     assert [(row["values"]["units"], row["state"], row["epochs"]) for row in seen] == [
         (2, "finished", 30),
         (3, "finished", 30),
     ]
-    began = run.said[1].split("  ")
+    began = run.logged[1].split("  ")
     assert began[:2] == ["trial 1", "running"]
     assert int(began[2].split("/")[0]) >= 2  # and not at its first epoch
 
@@ -180,21 +180,21 @@ def test_a_killed_search_resumes_with_its_finished_trials(features, tmp_path, le
 def test_two_workers_run_the_trials_of_one_and_take_over_those_of_a_dead_worker(features, lend):
     run, dead = lend(), []
 
-    def say(text):
-        run.said.append(text)
+    def log(text):
+        run.logged.append(text)
         if not dead and "  running  " in text:
             dead.append(threading.current_thread().name)
             os.kill(int(dead[0].split()[-1]), signal.SIGKILL)
 
-    run.say = say
+    run.log = log
     _, seen = found(features, tuning("grid", Space(units=[2, 3, 4])), run, workers=2)
     assert [(row["values"]["units"], row["state"]) for row in seen] == [
         (2, "finished"),
         (3, "finished"),
         (4, "finished"),
     ]
-    assert sum("  finished  " in text for text in run.said) == 3
-    assert sum("died (exit code -9) in trial" in text for text in run.said) == 1
+    assert sum("  finished  " in text for text in run.logged) == 3
+    assert sum("died (exit code -9) in trial" in text for text in run.logged) == 1
 
 
 def test_a_port_that_is_taken_is_refused(features, lend, monkeypatch):

@@ -101,7 +101,7 @@ def test_a_mistyped_date_of_a_span_that_is_kept_out_moves_no_window(tmp_path, di
     for days in (90, 10**10):
         run = lend()
         assert mixed(sample, sample_statistics, found, admission, run, days=days).spans == ("span-2026-11-05",)
-        assert not any("warning" in said for said in run.said)
+        assert not any("warning" in said for said in run.logged)
 
 
 def test_a_window_that_leaves_no_span_though_some_were_admitted_is_warned_of(
@@ -111,4 +111,4 @@ def test_a_window_that_leaves_no_span_though_some_were_admitted_is_warned_of(
         spans.deliver(tmp_path, name, *digits)
     found, run = collected(tmp_path, lend()), lend()
     mixed(sample, sample_statistics, found, admitted(lend(), "span-1"), run, only=["span-2"])
-    assert run.said[0] == "warning: spans.window leaves none of 1 admitted spans to train on"
+    assert run.logged[0] == "warning: spans.window leaves none of 1 admitted spans to train on"

@@ -28,12 +28,12 @@ class Killed(BaseException):
 def kill_at(epoch, run):
     """The run is killed when it says that this epoch is done."""
 
-    def say(text):
+    def log(text):
         if text.startswith(f"epoch {epoch}/"):
             raise Killed
-        run.said.append(text)
+        run.logged.append(text)
 
-    run.say = say
+    run.log = log
     return run
 
 
@@ -60,7 +60,7 @@ def test_a_training_killed_after_each_epoch_ends_with_the_weights_of_an_uninterr
     again = lend()
     again.scratch = scratch
     resumed = trained(features, DROPPING, again)
-    assert [text.split("  ")[0] for text in again.said] == ["resumed after epoch 2"]
+    assert [text.split("  ")[0] for text in again.logged] == ["resumed after epoch 2"]
     assert same(weights(resumed), weights(whole))
     assert history(resumed) == history(whole)
 

@@ -55,11 +55,11 @@ def test_data_unlike_that_of_the_served_model_is_said_at_the_severity_that_is_se
     said = {"warning": verdict.warnings, "error": verdict.reasons}.get(severity)
     assert verdict.passed == (severity != "error")
     if severity == "ignore":
-        assert (verdict.warnings, verdict.reasons, kinds(verdict), run.said) == ((), (), {}, [])
+        assert (verdict.warnings, verdict.reasons, kinds(verdict), run.logged) == ((), (), {}, [])
         return
     (words,) = said
     assert words.startswith("train against version 7's: pixel values differ by a Jensen-Shannon divergence of 0.")
-    assert run.said == ([f"warning: {words}"] if severity == "warning" else [])
+    assert run.logged == ([f"warning: {words}"] if severity == "warning" else [])
     expected = {"warning": WARNING, "error": ERROR}[severity]
     assert kinds(verdict) == {"train/image": [("COMPARATOR_JENSEN_SHANNON_DIVERGENCE_HIGH", expected)]}
 

@@ -56,7 +56,7 @@ def test_an_oddity_is_said_at_the_severity_that_is_set(check, severity, odd, len
     assert verdict.passed == (severity != "error")
     assert set(verdict.reasons) == (set(words) if severity == "error" else set())
     assert set(verdict.warnings) == (set(words) if severity == "warning" else set())
-    assert set(run.said) == ({f"warning: {each}" for each in words} if severity == "warning" else set())
+    assert set(run.logged) == ({f"warning: {each}" for each in words} if severity == "warning" else set())
     expected = {"warning": WARNING, "error": ERROR}
     assert kinds(verdict) == (
         {} if severity == "ignore" else {place: [("UNKNOWN_TYPE", expected[severity])] * len(words)}

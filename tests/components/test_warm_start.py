@@ -42,4 +42,4 @@ def test_the_log_says_which_weights_a_training_starts_from(features, lend, model
         run = lend()
         start = Served(served.path / "saved_model", version=3)
         train.function(features, configured(features, settings, run.out.parent / "tune"), start, run=run)
-        assert run.said[0] == f"starts {words}"
+        assert run.logged[0] == f"starts {words}"

@@ -92,7 +92,7 @@ def _spans(data_dir: Path) -> Path:
 
 
 def prepare(
-    folder: Path, data_dir: Path, number: int, say: Callable[[str], None], only: Sequence[str] = ()
+    folder: Path, data_dir: Path, number: int, log: Callable[[str], None], only: Sequence[str] = ()
 ) -> dict[str, State]:
     """Trains and serves two models; from there, a state for each stage to kill, with its part of `number`.
 
@@ -100,7 +100,7 @@ def prepare(
     """
     folder.mkdir(parents=True, exist_ok=True)
     whole, first = folder / "whole", folder / "first"
-    say("two models are trained and served")
+    log("two models are trained and served")
     for seed, after in ((1, first), (2, None)):
         code = victim.run(command(whole, data_dir, seed), folder / "log", None, lambda: None)
         if code:

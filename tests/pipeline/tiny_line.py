@@ -92,9 +92,9 @@ def door() -> Iterator[str]:
         EVENTS.append("door closes")
 
 
-@component(ahead=door)
+@component(prefetch=door)
 def walk_through(number: Number, *, run: StageRun) -> Number:
-    EVENTS.append(f"walk through {run.ahead}")
+    EVENTS.append(f"walk through {run.prefetched}")
     return _written(run, number.value)
 
 

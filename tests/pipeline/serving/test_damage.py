@@ -144,7 +144,7 @@ def test_what_verify_says_to_type_takes_back_this_very_model(shelf: ModelDirecto
 def test_words_of_withdrawal_name_the_shelf(shelf: ModelDirectory) -> None:
     shelf.rollback()
     command = f"python -m pipeline serving rollback --to 3 --serving-dir '{shelf.root}' --model mnist"
-    assert shelf.words_of_withdrawal(3)[1] == f"Train a new model, or restore it: {command}"
+    assert shelf.withdrawal_message(3)[1] == f"Train a new model, or restore it: {command}"
     assert gateline(*shlex.split(command)[3:]).returncode == 0
     assert shelf.versions()[-1].digest == "three"
 

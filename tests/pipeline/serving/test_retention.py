@@ -55,18 +55,18 @@ def standing(shelf: ModelDirectory) -> list[int]:
 def test_the_newest_and_the_best_ever_served_stay(shelf: ModelDirectory) -> None:
     assert [v.number for v in shelf.removable(3)] == [1, 3]
     assert standing(shelf) == [1, 2, 3, 4, 5, 6]
-    assert [v.number for v in shelf.retire(3)] == [1, 3]
+    assert [v.number for v in shelf.apply_retention(3)] == [1, 3]
     assert standing(shelf) == [2, 4, 5, 6]
     assert [record.version for record in shelf.history()] == [1, 2, 3, 4, 5, 6]
-    assert shelf.retire(3) == []
+    assert shelf.apply_retention(3) == []
 
 
 def test_a_pinned_version_stays_until_it_is_unpinned(shelf: ModelDirectory) -> None:
     shelf.pin(1)
-    shelf.retire(2)
+    shelf.apply_retention(2)
     assert standing(shelf) == [1, 2, 5, 6]
     shelf.pin(1, stays=False)
-    shelf.retire(2)
+    shelf.apply_retention(2)
     assert standing(shelf) == [2, 5, 6]
 
 
@@ -76,7 +76,7 @@ def test_the_version_that_a_rollback_goes_to_stays(shelf: ModelDirectory) -> Non
     shelf.rollback()
     shelf.rollback()
     assert [(v.number, v.digest) for v in shelf.versions()][-4:] == [(7, "m5"), (8, "m6"), (9, "m5"), (10, "m4")]
-    shelf.retire(2)
+    shelf.apply_retention(2)
     assert standing(shelf) == [2, 3, 9, 10]
     assert shelf.rollback().digest == "m3"
 
@@ -93,5 +93,5 @@ def test_a_version_that_does_not_stand_cannot_be_pinned(shelf: ModelDirectory) -
 def test_a_damaged_list_of_pins_removes_nothing(shelf: ModelDirectory, content: str) -> None:
     (shelf.path / ".pinned.json").write_text(content, encoding="utf-8")
     with pytest.raises(StoreError, match=r"\.pinned\.json is not a list of versions"):
-        shelf.retire(2)
+        shelf.apply_retention(2)
     assert standing(shelf) == [1, 2, 3, 4, 5, 6]

@@ -133,7 +133,7 @@ def test_a_reader_sees_no_gap_and_nothing_half_done(shelf: ModelDirectory, tmp_p
         for i in range(10):
             publish(shelf, model(tmp_path, f"new {i}"), accuracy=0.5)
             shelf.rollback()
-            shelf.retire(2)
+            shelf.apply_retention(2)
     assert (reader.wrong, reader.gaps) == ([], 0)
     assert reader.looks > 10
     assert max(reader.found) == 23
