@@ -117,11 +117,11 @@ def write_piece(piece: Piece, *, out: str, reader: Reader, encoding: Encoding) -
         write = [stack.enter_context(shard_files.writer(Path(out) / shard)).write for shard in shards]
         for batch in reader.read(piece, encoding):
             unreadable += batch.unreadable
-            hashes = _hashes(batch) if bounds else itertools.repeat(0)
+            drawn_by = _drawn_by(batch) if bounds else itertools.repeat(0)
             positions = itertools.count(piece.first + sum(counts))
             metadata = batch.metadata or itertools.repeat(())
             records = map(encode, batch.images, batch.labels, positions, batch.contents, metadata)
-            for record, drawn in zip(records, hashes, strict=False):
+            for record, drawn in zip(records, drawn_by, strict=False):
                 target = bisect.bisect_right(bounds, drawn)
                 write[target](record)
                 counts[target] += 1
@@ -131,8 +131,8 @@ def write_piece(piece: Piece, *, out: str, reader: Reader, encoding: Encoding) -
         files.atomic_write_text(Path(out) / UNREADABLE.format(piece.of, piece.index), json.dumps(unreadable))
 
 
-def _hashes(batch: Batch) -> Iterator[int]:
-    """What an image's split is drawn by: its group, or its pixels."""
+def _drawn_by(batch: Batch) -> Iterator[int]:
+    """64 bits that an image's split is drawn by: a hash of its group, or of its pixels."""
     groups = batch.groups or itertools.repeat("")
     for image, group in zip(batch.images, groups, strict=False):
         yield image_hash(np.frombuffer(group.encode(), np.uint8) if group else image)

@@ -30,11 +30,12 @@ BATCH_BYTES = 4 * 2**20  # records in memory at a time, and a few times as much 
 
 class Encode(Protocol):
     def __call__(
-        self, image: "np.ndarray", label: int, index: int, content: bytes = b"", metadata: tuple[str, ...] = ()
+        self, image: Any, label: int, index: int, content: bytes = b"", metadata: tuple[str, ...] = ()
     ) -> bytes:
         """The serialized record of an image, uint8 [height, width, channels].
 
-        `content`: its encoded form, if kept. `metadata`: a value for each name that the encoder was made for.
+        `content`: its encoded form, if kept; then only the shape of `image` is used. `metadata`: a value for each name
+        that the encoder was made for.
         """
 
 
@@ -76,9 +77,7 @@ def encoder(dataset: str, version: str, split: str, metadata: tuple[str, ...] = 
     def head(size: int) -> bytes:
         return b"\x0a" + _varint(size)  # the field `features`
 
-    def encode(
-        image: "np.ndarray", label: int, index: int, content: bytes = b"", metadata: tuple[str, ...] = ()
-    ) -> bytes:
+    def encode(image: Any, label: int, index: int, content: bytes = b"", metadata: tuple[str, ...] = ()) -> bytes:
         payload = content or image.tobytes()
         before, after = around(image.shape, label, len(payload), format_of(content).encode())
         high = index >> 7

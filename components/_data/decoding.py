@@ -86,7 +86,14 @@ def fitted(images: Any, model_input: ModelInput) -> Any:
 
 def orientation(content: Any) -> Any:
     """The EXIF orientation of an encoded image, string []: int32, 1 to 8; 1 if it states none."""
-    head = tf.cast(tf.io.decode_raw(tf.strings.substr(content, 0, HEAD), tf.uint8), tf.int32)
+    head = tf.strings.substr(content, 0, HEAD)
+    # Most images have no EXIF data, and reading it takes 0.5 ms. RE2's \C matches any byte.
+    has_exif = tf.strings.regex_full_match(head, r"\C*(Exif\x00\x00|eXIf)\C*")
+    return tf.cond(has_exif, lambda: _stated_orientation(head), lambda: tf.constant(1))
+
+
+def _stated_orientation(start_of_file: Any) -> Any:
+    head = tf.cast(tf.io.decode_raw(start_of_file, tf.uint8), tf.int32)
     after_jpeg, after_png = _end_of(head, b"Exif\0\0"), _end_of(head, b"eXIf")
     start = tf.where(after_jpeg >= 0, after_jpeg, after_png)
 

@@ -1,14 +1,14 @@
 """What the sources have in common whose images are files of the user's own."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from etils import epy
 
-from components._data.images import decoded, decoder
-from components.sources.reading import Batch, Piece, Place, Split, batches
+from components._data.images import decoded, decoder, examine, examine_one
+from components.sources.reading import Batch, Piece, Place, Split, batches, grouped, one_ahead
 from schemas.contract import Encoding
 from schemas.errors import DataError
 from schemas.settings.source import Files
@@ -86,9 +86,16 @@ class FilesReader:
         """The numbers of the labels that the contract names; without a contract, those of `labels`, in order."""
         return {nfc(name): number for number, name in enumerate(self.contract_labels or labels)}
 
-    def decoded(self, files: Iterator[File], encoding: Encoding) -> Iterator[Batch]:
-        """Batches of decoded images; then those that cannot be read."""
-        decode, unreadable = decoder(0, encoding), list[tuple[str, str]]()
+    def decoded(self, files: Iterable[File], encoding: Encoding) -> Iterator[Batch]:
+        """Batches of the images that can be decoded, with those that cannot be read."""
+        if encoding == "encoded":
+            # Files are read and records are written while the next batch is decoded.
+            yield from one_ahead(examined, grouped(files, _size))
+        else:
+            yield from self._as_pixels(files)
+
+    def _as_pixels(self, files: Iterable[File]) -> Iterator[Batch]:
+        decode, unreadable = decoder(0), list[tuple[str, str]]()
         groups, metadata = list[str](), list[tuple[str, ...]]()
 
         def images() -> "Iterator[tuple[np.ndarray, int, bytes]]":
@@ -102,7 +109,7 @@ class FilesReader:
                     continue
                 groups.append(file.group)
                 metadata.append(file.metadata)
-                yield image, file.label, file.content if encoding == "encoded" else b""
+                yield image, file.label, b""
 
         for batch in batches(images()):
             yield Batch(batch.images, batch.labels, batch.contents, groups=groups.copy(), metadata=metadata.copy())
@@ -110,6 +117,31 @@ class FilesReader:
             metadata.clear()
         if unreadable:
             yield Batch([], [], [], unreadable)
+
+
+def _size(file: File) -> int:
+    return len(file.content) if isinstance(file.content, bytes) else 0
+
+
+def examined(files: Sequence[File]) -> Batch:
+    """The images as they were delivered, with those that cannot be read."""
+    contents = [file.content for file in files if isinstance(file.content, bytes)]
+    images = iter(examine(contents) or [])
+    batch = Batch([], [], [])
+    for file in files:
+        try:
+            if isinstance(file.content, DataError):
+                raise file.content
+            image = next(images, None) or examine_one(file.content, file.title)
+        except DataError as error:
+            batch.unreadable.append((file.name, error.cause))
+            continue
+        batch.images.append(image)
+        batch.labels.append(file.label)
+        batch.contents.append(file.content)
+        batch.groups.append(file.group)
+        batch.metadata.append(file.metadata)
+    return batch
 
 
 def read(path: Path, title: str) -> bytes | DataError:

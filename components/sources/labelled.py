@@ -17,7 +17,7 @@ from typing import Literal
 
 from etils import epy
 
-from components._data.images import SUFFIXES, decoded, decoder, lossless
+from components._data.images import SUFFIXES, Examined, decoded, decoder, examine_one, lossless
 from components.sources.reading import is_ignored
 from schemas.contract import Encoding
 from schemas.errors import DataError
@@ -136,24 +136,31 @@ def _pairs(files: list[Path]) -> Iterator[Piece]:
         yield Piece("idx", pair)
 
 
-def read(piece: Piece, encoding: Encoding) -> Iterator[tuple["np.ndarray", int, bytes]]:
-    """(uint8 [height, width, channels], label, content) of each image. No image is empty.
+def read(piece: Piece, encoding: Encoding) -> Iterator[tuple["np.ndarray | Examined", int, bytes]]:
+    """(uint8 [height, width, channels], label, b"") of each image; or (`Examined`, label, encoded image).
 
-    `content`: the encoded image; empty if records hold raw pixels. Delivered pixels are encoded without loss.
+    No image is empty. Delivered pixels are encoded without loss.
 
     Raises:
         DataError: a file is damaged, or cannot be read; names it.
     """
     with _explained(piece.files[0]):
         if piece.kind == "images":
-            decode = decoder(0, encoding)
-            for path, label in zip(piece.files, piece.labels, strict=True):
-                content = Path(path).read_bytes()
-                yield decoded(decode, content, path, FIX), label, content if encoding == "encoded" else b""
+            contents = ((path, Path(path).read_bytes()) for path in piece.files)
+            decode = decoder(0)
+            for (path, content), label in zip(contents, piece.labels, strict=True):
+                if encoding == "encoded":
+                    yield examine_one(content, path, FIX), label, content
+                else:
+                    yield decoded(decode, content, path, FIX), label, b""
             return
-        unpacked = _idx_images(piece) if piece.kind == "idx" else _records(piece.files[0], encoding)
-        for image, label, content in unpacked:
-            yield image, label, (content or lossless(image)) if encoding == "encoded" else b""
+        unpacked = _idx_images(piece) if piece.kind == "idx" else _records(piece.files[0])
+        for pixels, label, delivered in unpacked:
+            if encoding == "encoded":
+                content = delivered or lossless(pixels)
+                yield examine_one(content, piece.files[0], FIX), label, content
+            else:
+                yield pixels, label, b""
 
 
 def _idx_images(piece: Piece) -> Iterator[tuple["np.ndarray", int, bytes]]:
@@ -175,10 +182,10 @@ def _pair(*files: str) -> tuple["np.ndarray", "np.ndarray"]:
     return images, labels
 
 
-def _records(path: str, encoding: Encoding) -> Iterator[tuple["np.ndarray", int, bytes]]:
+def _records(path: str) -> Iterator[tuple["np.ndarray", int, bytes]]:
     """Records with `label` and `image`: encoded, or raw with `image/height`, `image/width` and `image/channels`."""
     _check_lengths(path)
-    decode = decoder(0, encoding)
+    decode = decoder(0)
     spec = {
         name: tf.io.FixedLenFeature([], tf.int64, -1)
         for name in ("label", "image/height", "image/width", "image/channels")

@@ -7,9 +7,10 @@ for piece in reader.pieces():
 """
 
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 from schemas.contract import Encoding
 from schemas.example import BATCH_BYTES
@@ -29,6 +30,7 @@ SPLITS: dict[str, Split] = {
 }  # by the names of delivered splits
 SMALL = 64  # pixels of a side up to which images of one size are recorded raw: decoding takes longer than reading
 T = TypeVar("T")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -62,14 +64,15 @@ class Piece:
 
 @dataclass(frozen=True)
 class Batch:
-    """Images, uint8 [height, width, channels], with their labels; and (file, reason) of each that cannot be read.
+    """Images with their labels; and (file, reason) of each that cannot be read.
 
+    images: the pixels, uint8 [height, width, channels]; or an `Examined` each, if the contents are recorded.
     contents: the images as they were delivered; empty bytes each, if only the pixels are recorded.
     groups: images of one group stay in one split; images without a group, "", are drawn by their pixels.
     metadata: what else is known of the images, as text; "" for no value.
     """
 
-    images: "list[np.ndarray]"
+    images: list[Any]
     labels: list[int]
     contents: list[bytes]
     unreadable: list[tuple[str, str]] = field(default_factory=list)
@@ -86,6 +89,19 @@ def batches(images: "Iterable[tuple[np.ndarray, int, bytes]]") -> Iterator[Batch
     """Batches of (image, label, content), as `grouped` bounds them."""
     for group in grouped(images, lambda each: each[0].nbytes):
         yield Batch(*map(list, zip(*group, strict=True)))
+
+
+def one_ahead(function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+    """`map`, with the next result computed in another thread while the last one is used."""
+    with ThreadPoolExecutor(1) as pool:
+        pending: Future[R] | None = None
+        for item in items:
+            submitted = pool.submit(function, item)
+            if pending:
+                yield pending.result()
+            pending = submitted
+        if pending:
+            yield pending.result()
 
 
 def grouped(items: Iterable[T], size: Callable[[T], int], most: int = BATCH_BYTES) -> Iterator[list[T]]:

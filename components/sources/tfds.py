@@ -10,7 +10,8 @@ from etils import epy
 
 from components._data.images import decoder
 from components.sources import tfds_builder
-from components.sources.reading import SMALL, Batch, Log, Piece, Place, Split, batches, grouped
+from components.sources.files import File, examined
+from components.sources.reading import SMALL, Batch, Log, Piece, Place, Split, batches, grouped, one_ahead
 from schemas.contract import Encoding
 from schemas.errors import DataError
 from schemas.settings.source import Tfds
@@ -82,11 +83,22 @@ class TfdsReader:
         part, builder = tfds.even_splits(piece.of, piece.count)[piece.index], self._builder
         keys = tfds_builder.keys(builder, self.settings)
         channels = builder.info.features[keys[0]].shape[2] or 0
-        decode = decoder(channels if encoding == "raw" else 0, encoding)
         by_file = builder.info.file_format is tfds.core.FileFormat.TFRECORD
-        for contents, labels in self._by_file(part, *keys) if by_file else self._by_tfds(part, *keys):
-            kept = contents.tolist() if encoding == "encoded" else itertools.repeat(b"", len(contents))
-            yield from batches(zip(map(decode, contents), labels.tolist(), kept, strict=True))
+        read = self._by_file(part, *keys) if by_file else self._by_tfds(part, *keys)
+        if encoding == "encoded":
+            yield from one_ahead(self._examined, read)
+            return
+        decode = decoder(channels)
+        for contents, labels in read:
+            yield from batches(zip(map(decode, contents), labels.tolist(), itertools.repeat(b""), strict=False))
+
+    def _examined(self, read: "tuple[np.ndarray, np.ndarray]") -> Batch:
+        title = f"an image of {self.title}"
+        contents, labels = (each.tolist() for each in read)
+        batch = examined([File(title, *pair, title) for pair in zip(contents, labels, strict=True)])
+        if batch.unreadable:
+            raise DataError(batch.unreadable[0][1], "Prepare the dataset again.")
+        return batch
 
     @property
     def _builder(self) -> Any:
