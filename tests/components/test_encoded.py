@@ -95,7 +95,7 @@ def test_features_are_the_same_from_raw_and_from_encoded_records(both, lend):
         made.append(transform.function(examples, passed, contract=contract, settings=settings, run=run))
     one, other = (features_by_position(*each) for each in zip(both, made, strict=True))
     shared = one.keys() & other.keys()  # images are drawn into splits by other hashes
-    assert len(shared) > 100
+    assert len(shared) > 80
     for position in shared:
         for left, right in zip(one[position], other[position], strict=True):
             np.testing.assert_array_equal(left, right)
