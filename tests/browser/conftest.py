@@ -16,7 +16,7 @@ from pipeline.report import html, index
 from pipeline.report.facts import gather
 from pipeline.store import Store
 from tests.pipeline import finished_run
-from tests.pipeline.answers import Answers
+from tests.pipeline.predictions import Answers
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 HOSTILE = "<script>alert(1)</script> \"'><img src=x onerror=alert(2)> {{ 7 * 7 }} " + "w" * 300

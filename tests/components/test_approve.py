@@ -12,7 +12,7 @@ from pipeline.serving import ModelDirectory
 from schemas.artifacts import Decision, Evaluation, Model, ServingCheck
 from schemas.errors import Refused, Waiting
 from schemas.settings.push import Push
-from tests.pipeline.shelves import model, publish
+from tests.pipeline.published import model, publish
 
 NOW = datetime.datetime.now(datetime.UTC)
 EVALUATED = NOW - datetime.timedelta(days=2)

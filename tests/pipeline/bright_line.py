@@ -8,6 +8,7 @@ from schemas.artifacts import Features
 
 @component
 def transform(*, run: StageRun) -> Features:
-    bright = importlib.import_module("tests.components.bright")  # not by name: a recipe asks for each library's version
+    # Not imported by name: the recipe would include the versions of its libraries.
+    bright = importlib.import_module("tests.components.bright")
     features: Features = bright.features(run.out)
     return features

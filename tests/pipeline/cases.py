@@ -1,4 +1,4 @@
-"""Broken inputs of tests/bad, one fault a file; the first comment says the words they are refused with."""
+"""Broken inputs in tests/bad, one fault per file; the first comment of each is the expected error message."""
 
 from pathlib import Path
 
@@ -9,13 +9,13 @@ BAD = Path(__file__).parents[1] / "bad"
 
 def cases(folder: str, pattern: str) -> list[object]:
     """A pytest parameter for each file."""
-    found = sorted((BAD / folder).glob(pattern))
-    assert found, f"no {pattern} in {BAD / folder}"
-    return [pytest.param(path, id=path.stem) for path in found]
+    paths = sorted((BAD / folder).glob(pattern))
+    assert paths, f"no {pattern} in {BAD / folder}"
+    return [pytest.param(path, id=path.stem) for path in paths]
 
 
 def expected(path: Path) -> str:
-    """The comment that a file begins with: the whole message, line for line."""
+    """The first comment of a file: the complete message, line by line."""
     lines = []
     for line in path.read_text(encoding="utf-8").splitlines():
         if not line.startswith("#"):

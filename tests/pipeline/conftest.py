@@ -1,4 +1,4 @@
-"""What the tests of the pipeline share: a store, and a way to run a tiny line in it."""
+"""Fixtures of the pipeline's tests: a store, and a runner of the tiny line in it."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -14,12 +14,12 @@ from pipeline.lineage import Lineage
 from pipeline.store import Store
 from tests.pipeline import tiny_line
 
-Open = Callable[[str], Lineage]  # the fixture `opened`
+OpenLineage = Callable[[str], Lineage]  # the fixture `open_lineage`
 
 
 @dataclass
 class Watcher:
-    """Progress that is written down."""
+    """Records the progress of a run."""
 
     lines: list[tuple[str, ...]] = field(default_factory=list)
 
@@ -27,7 +27,7 @@ class Watcher:
         self.lines.append(("started", stage))
 
     def message(self, stage: str, text: str) -> None:
-        self.lines.append(("said", stage, text))
+        self.lines.append(("message", stage, text))
 
     def ended(self, stage: str, state: str, why: str, seconds: float) -> None:
         self.lines.append((state, stage, why))
@@ -41,21 +41,21 @@ class Line:
     lineage: Lineage
     watcher: Watcher = field(default_factory=Watcher)
 
-    def plan(self, node: Node, again: Rerun = Rerun(), **options: Any) -> list[Step]:
-        return Planner.of(self.store, again, node, **options).plan(node)
+    def plan(self, node: Node, rerun: Rerun = Rerun(), **options: Any) -> list[Step]:
+        return Planner.of(self.store, rerun, node, **options).plan(node)
 
-    def run(self, node: Node, again: Rerun = Rerun(), **options: Any) -> Any:
+    def run(self, node: Node, rerun: Rerun = Rerun(), **options: Any) -> Any:
         tiny_line.EVENTS.clear()
         self.watcher.lines.clear()
         number = self.lineage.start(profile="tiny", command="", config={})
-        planner = Planner.of(self.store, again, node, **options)
+        planner = Planner.of(self.store, rerun, node, **options)
         with self.store.lock(wait=False):
             return Execution(number, node, planner, self.store, self.lineage, Beam(), self.watcher).run(
                 planner.plan(node)
             )
 
-    def actions(self, node: Node, again: Rerun = Rerun()) -> dict[str, str]:
-        return {step.name: f"{step.action}: {step.why}" for step in self.plan(node, again)}
+    def actions(self, node: Node, rerun: Rerun = Rerun()) -> dict[str, str]:
+        return {step.name: f"{step.action}: {step.why}" for step in self.plan(node, rerun)}
 
 
 @pytest.fixture
@@ -64,19 +64,19 @@ def store(tmp_path: Path) -> Store:
 
 
 @pytest.fixture
-def opened() -> Iterator[Open]:
-    """Lineage.open, closed again at the test's end."""
+def open_lineage() -> Iterator[OpenLineage]:
+    """`Lineage.open`; all are closed at the end of the test."""
     lineages: list[Lineage] = []
 
-    def open_(url: str) -> Lineage:
+    def open_one(url: str) -> Lineage:
         lineages.append(Lineage.open(url))
         return lineages[-1]
 
-    yield open_
+    yield open_one
     for lineage in lineages:
         lineage.engine.dispose()
 
 
 @pytest.fixture
-def tiny(store: Store, opened: Open) -> Line:
-    return Line(store, opened(f"sqlite:///{store.root / 'lineage.db'}"))
+def tiny(store: Store, open_lineage: OpenLineage) -> Line:
+    return Line(store, open_lineage(f"sqlite:///{store.root / 'lineage.db'}"))

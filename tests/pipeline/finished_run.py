@@ -1,8 +1,8 @@
-"""A store with a run that is over, as the stages leave it, without running them: figures come from arrays of answers.
+"""A store with a finished run, as the stages write it, without running them: metrics come from arrays of predictions.
 
 root = Store(tmp_path / "root").root
-number = finish(root)                                        # pushed: beside version 1, and good enough
-number = finish(root, Answers.drawn(accuracy=0.9), refused=("accuracy",))
+number = finish(root)                                        # compared with version 1, and pushed
+number = finish(root, Predictions.random(accuracy=0.9), refused=("accuracy",))
 """
 
 import dataclasses
@@ -27,14 +27,14 @@ from schemas.artifacts import (
     Verdict,
 )
 from schemas.contract import Contract, slice_title
-from tests.pipeline.answers import CLASSES, SIDE, Answers, evaluation
+from tests.pipeline.predictions import CLASSES, SIDE, Predictions, evaluation
 
 STAGES = ("ingest", "describe", "validate", "transform", "tune", "train", "evaluate", "check_serving")
 
 
 def finish(
     root: Path,
-    answers: Answers | None = None,
+    predictions: Predictions | None = None,
     *,
     refused: tuple[str, ...] = (),
     with_baseline: bool = True,
@@ -46,24 +46,28 @@ def finish(
 ) -> int:
     """The number of a new run in the store at `root`: refused by the gates named, pushed if there are none.
 
-    `names`: what the contract calls the labels.
+    `names`: the names of the labels in the contract.
     """
-    answers = answers or Answers.drawn()
+    predictions = predictions or Predictions.random()
     store, lineage = Store(root), Lineage.at(root, None)
     config = {"source": {"tfds": "mnist", "test": "test"}, "train": {**_TRAIN}, "push": {"model": model}}
     number = lineage.start(profile=profile, command=command, config=config)
-    found = evaluation(answers, refused=refused, with_baseline=with_baseline, leaked=leaked)
-    for gate in found["gates"]:
+    results = evaluation(predictions, refused=refused, with_baseline=with_baseline, leaked=leaked)
+    for gate in results["gates"]:
         title = slice_title(gate["slice"], names)
         gate |= {"on": title, "words": gate["words"].replace(gate["slice"], title)}
     stages = STAGES[: STAGES.index("evaluate") + 1] if refused else STAGES
     for i, stage in enumerate(stages):
         key = f"{number:04d}{i:012d}"
         with store.staging(stage, key) as out:
-            _files(stage, out, answers, found)
-            settings = {"contract": dataclasses.asdict(naming(names))} if stage in ("validate", "evaluate") else {}
+            _files(stage, out, predictions, results)
+            settings = (
+                {"contract": dataclasses.asdict(contract_with_names(names))}
+                if stage in ("validate", "evaluate")
+                else {}
+            )
             recipe = {"code": {}, "settings": settings, "inputs": {}, "versions": {"numpy": "2.3.5", "keras": "3.15.0"}}
-            artifact = store.commit(_artifact(stage, out, found, refused), stage, key, recipe, now())
+            artifact = store.commit(_artifact(stage, out, results, refused), stage, key, recipe, now())
         reused = stage in ("ingest", "describe")
         lineage.executed(
             number, stage, state="reused" if reused else "ran",
@@ -71,9 +75,9 @@ def finish(
             key=key, digest=artifact.digest, path=str(artifact.path), facts=facts(artifact),
         )  # fmt: skip
     if refused:
-        words = "\n         ".join(gate["words"] for gate in found["gates"] if not gate["passed"])
+        messages = "\n         ".join(gate["words"] for gate in results["gates"] if not gate["passed"])
         lineage.finish(
-            number, state="refused", exit_code=3, message=f"refused: {words}\n  Train better, or lower the gate."
+            number, state="refused", exit_code=3, message=f"refused: {messages}\n  Train better, or lower the gate."
         )
     else:
         served = root / "serving" / "mnist" / "2"
@@ -94,17 +98,17 @@ def finish(
     return number
 
 
-def naming(names: tuple[str, ...]) -> Contract:
-    """MNIST's contract, with names for its labels."""
+def contract_with_names(names: tuple[str, ...]) -> Contract:
+    """MNIST's contract with names for its labels."""
     domain = "".join(f"  value: {json.dumps(name)}\n" for name in names)
     return Contract(
         "mnist.pbtxt", Contract.load("mnist.pbtxt").text + f'string_domain {{\n  name: "label"\n{domain}}}\n'
     )
 
 
-def _files(stage: str, out: Path, answers: Answers, found: dict[str, Any]) -> None:
+def _files(stage: str, out: Path, predictions: Predictions, results: dict[str, Any]) -> None:
     if stage == "describe":
-        _statistics(out / "stats.tfrecord", {"train": 5400, "validation": 600, "test": len(answers.labels)})
+        _statistics(out / "stats.tfrecord", {"train": 5400, "validation": 600, "test": len(predictions.labels)})
     elif stage == "validate":
         _write(
             out / "anomalies.json",
@@ -114,22 +118,23 @@ def _files(stage: str, out: Path, answers: Answers, found: dict[str, Any]) -> No
         _write(out / "history.json", _HISTORY)
     elif stage == "evaluate":
         for name in ("metrics", "comparisons", "gates"):
-            _write(out / f"{name}.json", found[name])
-        used = sorted({entry["image"] for entries in found["gallery"].values() for entry in entries})
+            _write(out / f"{name}.json", results[name])
+        used = sorted({entry["image"] for entries in results["gallery"].values() for entry in entries})
         kept = {
-            name: [e | {"image": used.index(e["image"])} for e in entries] for name, entries in found["gallery"].items()
+            name: [e | {"image": used.index(e["image"])} for e in entries]
+            for name, entries in results["gallery"].items()
         }
         _write(out / "gallery.json", kept)
-        np.save(out / "gallery.npy", answers.images[used])
+        np.save(out / "gallery.npy", predictions.images[used])
     elif stage == "check_serving":
         _write(out / "serving.json", _SERVING)
 
 
 def _statistics(path: Path, counts: dict[str, int]) -> None:
-    """As describe writes them, without TensorFlow: a TFRecord is a length, its check, the record, its check."""
-    found = pb.DatasetFeatureStatisticsList()
+    """As describe writes them, without TensorFlow: a TFRecord is a length, its CRC, the record, its CRC."""
+    statistics = pb.DatasetFeatureStatisticsList()
     for split, count in counts.items():
-        dataset = found.datasets.add(name=split, num_examples=count)
+        dataset = statistics.datasets.add(name=split, num_examples=count)
         image = dataset.features.add(type=pb.FeatureNameStatistics.BYTES)
         image.path.step.append("image")
         image.custom_stats.add(name="duplicates", num=12 if split == "train" else 0)
@@ -139,12 +144,12 @@ def _statistics(path: Path, counts: dict[str, int]) -> None:
             label.string_stats.rank_histogram.buckets.add(
                 label=str(k), sample_count=count / CLASSES + (k - 4.5) * count / 300
             )
-    record = found.SerializeToString(deterministic=True)
+    record = statistics.SerializeToString(deterministic=True)
     path.write_bytes(len(record).to_bytes(8, "little") + bytes(4) + record + bytes(4))
 
 
-def _artifact(stage: str, out: Path, found: dict[str, Any], refused: tuple[str, ...]) -> Artifact:
-    overall = found["metrics"]["candidate"]["overall"]
+def _artifact(stage: str, out: Path, results: dict[str, Any], refused: tuple[str, ...]) -> Artifact:
+    overall = results["metrics"]["candidate"]["overall"]
     if stage == "ingest":
         return Examples(out, splits={}, source="mnist:3.0.1")
     if stage == "describe":
@@ -158,11 +163,11 @@ def _artifact(stage: str, out: Path, found: dict[str, Any], refused: tuple[str, 
     if stage == "train":
         return Model(out, epochs=len(_HISTORY), validation_accuracy=_HISTORY[-1]["val_accuracy"])
     if stage == "evaluate":
-        baseline = 1 if "baseline" in found["metrics"] else None
-        figures = {"accuracy": overall["accuracy"], "loss": overall["loss"]}
-        return Evaluation(out, passed=not refused, saved_model="5" * 64, baseline=baseline, **figures)
-    figures = {"load_seconds": 0.21, "latency_ms": 0.4, "p99_ms": 0.9, "memory_mb": 61.4, "difference": 1e-7}
-    return ServingCheck(out, passed=True, **figures)
+        baseline = 1 if "baseline" in results["metrics"] else None
+        measurements = {"accuracy": overall["accuracy"], "loss": overall["loss"]}
+        return Evaluation(out, passed=not refused, saved_model="5" * 64, baseline=baseline, **measurements)
+    measurements = {"load_seconds": 0.21, "latency_ms": 0.4, "p99_ms": 0.9, "memory_mb": 61.4, "difference": 1e-7}
+    return ServingCheck(out, passed=True, **measurements)
 
 
 def _write(path: Path, value: Any) -> None:

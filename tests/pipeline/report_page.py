@@ -1,4 +1,4 @@
-"""A page taken apart, for tests to look at; and the facts of a run in a store, as the command gathers them."""
+"""A parsed report page, and the facts of a run, as the command gathers them."""
 
 import dataclasses
 from html.parser import HTMLParser
@@ -43,7 +43,7 @@ VOID = {"meta", "link", "img", "br", "use", "path", "rect"}
 
 
 class Page(HTMLParser):
-    """What a page holds: its elements with their attributes, its text, and whether its tags fit together."""
+    """The elements of a page with their attributes, and its text; checks that its tags are balanced."""
 
     def __init__(self, source: str) -> None:
         super().__init__()
@@ -81,9 +81,9 @@ def facts_of(root: Path, number: int) -> Facts:
     lineage = Lineage.at(root, None)
     run = lineage.run(number)
     assert run
-    found = gather(Store(root), run, lineage.executions(number))
+    facts = gather(Store(root), run, lineage.executions(number))
     lineage.engine.dispose()
-    return found
+    return facts
 
 
 def edited(facts: Facts, **changes: Any) -> Facts:

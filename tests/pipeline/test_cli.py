@@ -14,8 +14,8 @@ from tests.pipeline.command_line import ENVIRONMENT, gateline
 
 
 @pytest.fixture
-def broken(tmp_path: Path) -> Path:
-    """A store with unforeseen damage: a run whose configuration is no JSON, and a folder in place of a log."""
+def broken_root(tmp_path: Path) -> Path:
+    """A store with unexpected damage: a run whose configuration is not JSON, and a folder in place of a log."""
     root = Store(tmp_path / "root").root
     lineage = Lineage.at(root, None)
     lineage.start(profile="sample", command="", config={})
@@ -27,34 +27,34 @@ def broken(tmp_path: Path) -> Path:
     return root
 
 
-def test_an_unexpected_error_is_one_line_and_exits_with_1(broken: Path) -> None:
-    done = gateline("run", "--root", broken)
+def test_an_unexpected_error_is_a_one_line_message_with_exit_code_1(broken_root: Path) -> None:
+    done = gateline("run", "--root", broken_root)
     assert (done.returncode, done.stdout) == (1, "")
     first, *notes = done.stderr.splitlines()
     assert first.startswith("error: IsADirectoryError: ")
-    assert notes == ["  Run again with -v for the traceback.", f"  log: {broken / 'logs' / 'run-2.log'}"]
+    assert notes == ["  Run again with -v for the traceback.", f"  log: {broken_root / 'logs' / 'run-2.log'}"]
 
 
-def test_an_unexpected_error_shows_its_traceback_with_v(broken: Path) -> None:
-    done = gateline("runs", "--root", broken, "-v")
+def test_verbose_shows_the_traceback_of_an_unexpected_error(broken_root: Path) -> None:
+    done = gateline("runs", "--root", broken_root, "-v")
     assert done.returncode == 1
     assert done.stderr.startswith("Traceback (most recent call last):\n")
     assert "json.decoder.JSONDecodeError: " in done.stderr
 
 
 @pytest.mark.parametrize("name", ["runs", "report"])
-def test_where_the_remedy_is_v_the_command_takes_it(name: str, broken: Path) -> None:
-    done = gateline(name, "--root", broken)
+def test_commands_whose_error_suggests_v_accept_v(name: str, broken_root: Path) -> None:
+    done = gateline(name, "--root", broken_root)
     assert done.returncode == 1
-    assert "-v" not in done.stderr or "JSONDecodeError" in gateline(name, "--root", broken, "-v").stderr
+    assert "-v" not in done.stderr or "JSONDecodeError" in gateline(name, "--root", broken_root, "-v").stderr
 
 
 @pytest.mark.parametrize(
     "raised",
     ["KeyboardInterrupt", "RuntimeError('of a library') from KeyboardInterrupt()", "OSError('met on the way')"],
 )
-def test_being_asked_to_end_is_told_from_an_error_whatever_a_library_makes_of_it(raised: str) -> None:
-    """While a class is made, Python 3.11 makes a RuntimeError of a KeyboardInterrupt."""
+def test_an_interruption_exits_with_130_even_if_a_library_raises_another_error(raised: str) -> None:
+    """Python 3.11 turns a KeyboardInterrupt during the creation of a class into a RuntimeError."""
     program = (
         "import sys\nfrom pipeline import cli\n"
         f"def app(**_):\n    try:\n        raise {'KeyboardInterrupt' if 'way' in raised else 'ValueError'}\n"
@@ -70,7 +70,7 @@ def test_being_asked_to_end_is_told_from_an_error_whatever_a_library_makes_of_it
     )
 
 
-def test_being_asked_to_end_before_there_is_a_run_is_said_too() -> None:
+def test_an_interruption_before_a_run_starts_is_reported() -> None:
     program = (
         "import sys\nfrom pipeline import cli\nsys.argv = ['gateline', 'stop']\n"
         "@cli.app.command()\ndef stop() -> None:\n    raise KeyboardInterrupt\n"

@@ -1,4 +1,4 @@
-"""Configuration: what is wrong is refused, in words; what is right is read into types."""
+"""Configuration: errors have exact messages; valid files become typed settings."""
 
 from pathlib import Path
 
@@ -9,12 +9,12 @@ from pipeline.config import PROFILES, describe, load, profiles
 from schemas.errors import ConfigurationError
 from tests.pipeline.cases import cases, expected
 
-SMALLEST = "source: {tfds: mnist}\nschema: mnist.pbtxt\ngates: {accuracy: 0.9, per_class: 0.8, drop: 0.01}\n"
+MINIMAL = "source: {tfds: mnist}\nschema: mnist.pbtxt\ngates: {accuracy: 0.9, per_class: 0.8, drop: 0.01}\n"
 
 
-def refused(**how: object) -> str:
+def refused(**options: object) -> str:
     with pytest.raises(ConfigurationError) as error:
-        load(**how)
+        load(**options)
     assert error.value.exit_code == 2
     return str(error.value)
 
@@ -22,60 +22,60 @@ def refused(**how: object) -> str:
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     path = tmp_path / "mine.yaml"
-    path.write_text(SMALLEST, encoding="utf-8")
+    path.write_text(MINIMAL, encoding="utf-8")
     return path
 
 
 @pytest.mark.parametrize("case", cases("configs", "*.yaml"))
-def test_a_bad_configuration_is_refused_in_these_words(case: Path) -> None:
+def test_a_bad_configuration_is_refused_with_the_expected_message(case: Path) -> None:
     assert refused(file=case) == expected(case).replace("FILE", str(case))
 
 
-def test_the_smallest_configuration_is_read(file: Path) -> None:
+def test_a_minimal_configuration_loads(file: Path) -> None:
     config = load(file=file)
     assert (config.source.tfds, config.contract, config.gates.per_class.root) == ("mnist", "mnist.pbtxt", 0.8)
     assert config.train.model.kind == "mlp"
 
 
-def test_what_was_read_never_changes(file: Path) -> None:
+def test_a_loaded_configuration_is_frozen(file: Path) -> None:
     with pytest.raises(ValidationError, match="frozen"):
         load(file=file).train.epochs = 3
 
 
-def test_an_empty_file_is_refused_like_one_of_comments(tmp_path: Path) -> None:
+def test_an_empty_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "empty.yaml").touch()
     assert refused(file=tmp_path / "empty.yaml").startswith(
         f"configuration: file {tmp_path}/empty.yaml holds none, not a mapping"
     )
 
 
-def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "absent.yaml"
     assert refused(file=path) == f"configuration: there is no file {path}\n  Name another with --config."
 
 
-def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
+def test_a_binary_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "image.yaml").write_bytes(b"\x89PNG\r\n\x1a\n\xff\x00")
     assert str(tmp_path / "image.yaml") in refused(file=tmp_path / "image.yaml")
 
 
-def test_a_key_given_twice_is_refused(file: Path) -> None:
-    file.write_text(SMALLEST + "gates: {accuracy: 0.1, per_class: 0.1, drop: 0.9}\n", encoding="utf-8")
+def test_a_duplicate_key_is_refused(file: Path) -> None:
+    file.write_text(MINIMAL + "gates: {accuracy: 0.1, per_class: 0.1, drop: 0.9}\n", encoding="utf-8")
     assert "gates" in refused(file=file)
 
 
-def test_a_setting_of_another_kind_of_model_is_not_proposed_as_itself(file: Path) -> None:
-    file.write_text(SMALLEST + "train: {model: {kind: mlp, filters: [32]}}\n", encoding="utf-8")
-    words = refused(file=file)
-    assert words.startswith("configuration: train.model.filters is not a setting")
-    assert "Did you mean train.model.filters" not in words
+def test_a_setting_of_another_model_kind_is_not_suggested(file: Path) -> None:
+    file.write_text(MINIMAL + "train: {model: {kind: mlp, filters: [32]}}\n", encoding="utf-8")
+    message = refused(file=file)
+    assert message.startswith("configuration: train.model.filters is not a setting")
+    assert "Did you mean train.model.filters" not in message
 
 
-def test_a_model_without_its_kind_is_refused_in_our_words(file: Path) -> None:
-    file.write_text(SMALLEST + "train: {model: {layers: [32]}}\n", encoding="utf-8")
-    words = refused(file=file)
-    assert "kind" in words
-    assert "discriminator" not in words
+def test_a_model_without_a_kind_is_refused_without_pydantic_terms(file: Path) -> None:
+    file.write_text(MINIMAL + "train: {model: {layers: [32]}}\n", encoding="utf-8")
+    message = refused(file=file)
+    assert "kind" in message
+    assert "discriminator" not in message
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_infinity_is_refused(key: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("override", "words"),
+    ("override", "message"),
     [
         (
             "train",
@@ -118,11 +118,11 @@ def test_infinity_is_refused(key: str) -> None:
         ),
     ],
 )
-def test_a_bad_override_is_refused_in_these_words(override: str, words: str) -> None:
-    assert refused(profile="mnist", sets=[override]) == words
+def test_a_bad_override_is_refused_with_the_expected_message(override: str, message: str) -> None:
+    assert refused(profile="mnist", sets=[override]) == message
 
 
-def test_overrides_set_values_and_the_last_one_counts(file: Path) -> None:
+def test_overrides_set_values_and_the_last_one_wins(file: Path) -> None:
     sets = [
         "train.epochs=3",
         "train.model.kind=cnn",
@@ -134,25 +134,25 @@ def test_overrides_set_values_and_the_last_one_counts(file: Path) -> None:
     assert (train.epochs, train.model.filters, train.early_stopping.patience) == (4, [8, 16], 2)
 
 
-def test_an_override_leaves_its_neighbours_alone() -> None:
+def test_an_override_changes_no_other_setting() -> None:
     before, after = load(profile="mnist"), load(profile="mnist", sets=["train.optimizer.learning_rate=0.01"])
     assert after.train.optimizer.learning_rate == 0.01
     assert after.train.optimizer.schedule == before.train.optimizer.schedule == "cosine"
 
 
-def test_a_number_with_an_exponent_and_no_point_is_a_number() -> None:
+def test_a_number_with_an_exponent_but_no_decimal_point_is_parsed() -> None:
     assert load(profile="mnist", sets=["train.optimizer.learning_rate=1e-3"]).train.optimizer.learning_rate == 0.001
 
 
 @pytest.mark.parametrize(
     ("name", "hint"), [("mnst", " Did you mean mnist?"), ("seed-adam", " Did you mean seed_adam?"), ("zzz", "")]
 )
-def test_an_unknown_profile_is_refused_with_a_close_match(name: str, hint: str) -> None:
+def test_an_unknown_profile_is_refused_with_a_suggestion(name: str, hint: str) -> None:
     known = ", ".join(profiles())
     assert refused(profile=name) == f"configuration: there is no profile {name}\n  The profiles are {known}.{hint}"
 
 
-def test_a_misspelt_profile_beside_a_file_is_refused(tmp_path: Path) -> None:
+def test_a_misspelled_profile_is_refused_even_with_a_file(tmp_path: Path) -> None:
     (tmp_path / "own.yaml").write_text((PROFILES / "sample.yaml").read_text(encoding="utf-8"), encoding="utf-8")
     load(profile="mnist", file=tmp_path / "own.yaml")
     assert refused(profile="smaple", file=tmp_path / "own.yaml").startswith(
@@ -160,12 +160,12 @@ def test_a_misspelt_profile_beside_a_file_is_refused(tmp_path: Path) -> None:
     )
 
 
-def test_these_profiles_are_shipped() -> None:
+def test_expected_profiles_are_shipped() -> None:
     assert {"cnn", "mnist", "sample", "seed_adam", "seed_sgd"} <= set(profiles())
 
 
 @pytest.mark.parametrize("name", profiles())
-def test_every_shipped_profile_loads_and_its_head_states_its_command(name: str) -> None:
+def test_every_shipped_profile_loads_and_starts_with_its_command(name: str) -> None:
     config = load(profile=name)
     assert 0.5 < config.gates.per_class.root < config.gates.accuracy.root < 1
     assert (PROFILES / f"{name}.yaml").read_text(encoding="utf-8").splitlines()[
@@ -181,6 +181,6 @@ def test_every_setting_is_documented(row: tuple[str, str, str, str]) -> None:
     assert default
 
 
-def test_the_settings_that_must_be_stated_are_said_to_be_required() -> None:
+def test_mandatory_settings_are_marked_required() -> None:
     required = [key for key, _, default, _ in describe() if default == "required"]
     assert required == ["gates.accuracy", "gates.per_class", "schema", "source"]

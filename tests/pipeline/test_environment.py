@@ -23,11 +23,16 @@ ROOT = Path(__file__).parents[2]
 def gateline(*arguments: object, cwd: Path, shell: str = "", **environment: str) -> subprocess.CompletedProcess:
     """`python -m pipeline`, optionally behind a redirection such as `2>&-`."""
     command = [sys.executable, "-m", "pipeline", *map(str, arguments)]
-    own = {k: v for k, v in os.environ.items() if not k.startswith("GATELINE_")}
+    clean_environment = {k: v for k, v in os.environ.items() if not k.startswith("GATELINE_")}
     paths = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
-    typed = ["bash", "-c", f'"$@" {shell}', "bash", *command] if shell else command
+    command_line = ["bash", "-c", f'"$@" {shell}', "bash", *command] if shell else command
     return subprocess.run(
-        typed, capture_output=True, text=True, check=False, cwd=cwd, env=own | {"PYTHONPATH": paths} | environment
+        command_line,
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=cwd,
+        env=clean_environment | {"PYTHONPATH": paths} | environment,
     )
 
 
@@ -40,16 +45,16 @@ def test_closed_standard_streams_change_no_exit_code(closed: str, tmp_path: Path
     assert refused.returncode == 2
 
 
-def test_modules_of_the_users_are_found_in_the_current_directory(tmp_path: Path) -> None:
+def test_user_modules_are_imported_from_the_current_directory(tmp_path: Path) -> None:
     """Also by the command `gateline`: Python does not look there for a script's modules."""
     (tmp_path / "own.py").write_text("class Images:\n    def rows(self):\n        return 1 / 0\n", encoding="utf-8")
     (tmp_path / "own.yaml").write_text(
         "source: {custom: 'own:Images'}\nschema: mnist.pbtxt\ngates: {accuracy: 0.9, per_class: 0.9}\n",
         encoding="utf-8",
     )
-    typed = [sys.executable, "-P", "-c", "from pipeline.cli import main; main()", "run", "--dry-run"]
+    command_line = [sys.executable, "-P", "-c", "from pipeline.cli import main; main()", "run", "--dry-run"]
     done = subprocess.run(
-        [*typed, "--config", "own.yaml"],
+        [*command_line, "--config", "own.yaml"],
         capture_output=True,
         text=True,
         check=False,
@@ -60,24 +65,24 @@ def test_modules_of_the_users_are_found_in_the_current_directory(tmp_path: Path)
     assert done.stderr.startswith("data: rows() of own:Images failed: ZeroDivisionError: division by zero\n")
 
 
-def test_the_python_api_is_found_beside_the_default_root(tmp_path: Path) -> None:
+def test_the_python_api_is_importable_next_to_the_default_root(tmp_path: Path) -> None:
     """ROOT is a folder `gateline`, which Python would take for a package if it found no module of that name."""
     (tmp_path / "gateline").mkdir()
-    own = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    clean_environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     command = [sys.executable, "-c", "import gateline; print(gateline.profiles())"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path, env=own)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path, env=clean_environment)
     assert "seed_adam" in done.stdout, done.stderr
 
 
 @pytest.mark.parametrize("name", ["schemas.py", "components.py", "schemas/__init__.py"])
-def test_a_module_of_the_users_in_the_current_directory_hides_none_of_ours(name: str, tmp_path: Path) -> None:
+def test_a_user_module_does_not_shadow_gateline_packages(name: str, tmp_path: Path) -> None:
     (tmp_path / name).parent.mkdir(exist_ok=True)
     (tmp_path / name).write_text("raise SystemExit('the wrong one')", encoding="utf-8")
     done = gateline("settings", "--json", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_a_tilde_is_the_home_directory(tmp_path: Path) -> None:
+def test_a_tilde_in_an_option_expands_to_the_home_directory(tmp_path: Path) -> None:
     for arguments, environment in (
         (("--root=~/one",), {}),
         ((), {"GATELINE_ROOT": "~/two"}),
@@ -88,7 +93,7 @@ def test_a_tilde_is_the_home_directory(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["one", "three", "two"]
 
 
-def test_a_tilde_in_a_setting_is_the_home_directory(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tilde_in_a_setting_expands_to_the_home_directory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/ann")
     config = load(profile="sample", sets=["source.data_dir=~/data", "push.signing.key=~/key.pem"])
     assert config.source.data_dir == "/home/ann/data"
@@ -111,18 +116,18 @@ def test_paths_in_a_configuration_file_are_relative_to_its_folder(
     config = load(file=Path("settings/own.yaml"), sets=["source.manual_dir=typed"])
     assert Contract.load(config.contract).classes == 10
     assert config.source.data_dir == "settings/prepared"
-    assert config.source.manual_dir == "typed"  # typed in the current directory
+    assert config.source.manual_dir == "typed"  # relative to the current directory
     assert config.spans and config.spans.directory == "settings/spans"
     assert config.push.signing
     assert (config.push.signing.key, config.push.signing.public_key) == ("/keys/key.pem", "settings/keys/public.pem")
 
 
-def test_a_shipped_contract_is_named_without_a_folder(tmp_path: Path) -> None:
+def test_a_shipped_contract_is_found_by_name(tmp_path: Path) -> None:
     shutil.copy(PROFILES / "sample.yaml", tmp_path / "own.yaml")
     assert load(file=tmp_path / "own.yaml").contract == "mnist.pbtxt"
 
 
-def test_a_contract_that_is_nowhere_is_refused_with_the_place_and_the_rule() -> None:
+def test_a_missing_contract_is_refused_with_how_paths_are_resolved() -> None:
     with pytest.raises(ConfigurationError) as refused:
         Contract.load("settings/absent.pbtxt")
     assert str(refused.value) == (
@@ -134,7 +139,9 @@ def test_a_contract_that_is_nowhere_is_refused_with_the_place_and_the_rule() -> 
 
 @pytest.mark.parametrize("option", ["--root", "--serving-dir"])
 @pytest.mark.parametrize("name", ["a[1]", "a]", "a\\b"])
-def test_a_path_that_tensorflow_cannot_load_from_is_refused_first(option: str, name: str, tmp_path: Path) -> None:
+def test_a_path_that_tensorflow_cannot_load_from_is_refused_before_the_run(
+    option: str, name: str, tmp_path: Path
+) -> None:
     done = gateline("run", option, tmp_path / name, cwd=tmp_path)
     assert done.returncode == 2
     assert f"{tmp_path / name} contains " in done.stderr
@@ -142,7 +149,7 @@ def test_a_path_that_tensorflow_cannot_load_from_is_refused_first(option: str, n
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_current_directory_counts_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unloadable_current_directory_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a[1]").mkdir()
     monkeypatch.chdir(tmp_path / "a[1]")
     with pytest.raises(ConfigurationError, match=r"contains \[ and \]: TensorFlow cannot load a model from there"):
@@ -150,7 +157,7 @@ def test_the_current_directory_counts_too(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize("name", ["plain", "sp ace", "ümlaut", "a[1]", "a\\b", "a*b", "a?b", "a{b}"])
-def test_tensorflow_fails_where_it_is_said_to_fail(name: str, tmp_path: Path) -> None:
+def test_check_loadable_agrees_with_tensorflow(name: str, tmp_path: Path) -> None:
     """The rule of `check_loadable` against TensorFlow itself."""
     pictures.write_weights(tmp_path, "weights")
     shutil.move(tmp_path / "variables", (tmp_path / name).mkdir() or tmp_path / name / "variables")

@@ -1,4 +1,4 @@
-"""A user who may only read ROOT can look at everything, and changes nothing."""
+"""A user with read access to ROOT can use every reading command, and changes nothing."""
 
 import os
 import shutil
@@ -15,7 +15,7 @@ from pipeline.lineage import Lineage
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
-# Root may write anywhere. As another user it would not even find Python in many homes, so reading stays allowed.
+# Root may write anywhere. Another user often cannot read the home with Python in it, so reading stays allowed.
 OTHER = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
 READING = ["--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"]
 COMMANDS = [("runs",), ("show", "1"), ("report", "1"), ("report", "--index"), ("compare", "1", "2"), ("approvals",)]
@@ -24,7 +24,7 @@ COMMANDS += [("store", "verify"), ("serving", "list")]
 
 @pytest.fixture(scope="module")
 def reader() -> list[str]:
-    """What runs a command as somebody who cannot write."""
+    """The command prefix that runs a command as a user without write access."""
     if os.geteuid() != 0:
         return []
     if shutil.which("setpriv") is None or subprocess.run([*OTHER, *READING, "true"], check=False).returncode:
@@ -33,7 +33,7 @@ def reader() -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory, data_dir: str) -> Path:
+def finished_root(tmp_path_factory: pytest.TempPathFactory, data_dir: str) -> Path:
     """Two runs, both pushed."""
     root = tmp_path_factory.mktemp("made") / "root"
     for seed in (1, 2):
@@ -45,17 +45,17 @@ def made(tmp_path_factory: pytest.TempPathFactory, data_dir: str) -> Path:
 
 
 @pytest.fixture
-def root(made: Path, tmp_path: Path) -> Iterator[Path]:
-    """The same, and nobody may change it any more."""
+def root(finished_root: Path, tmp_path: Path) -> Iterator[Path]:
+    """A read-only copy."""
     root = tmp_path / "root"
-    shutil.copytree(made, root)
-    every = [root, *root.rglob("*")]
-    modes = {path: path.stat().st_mode for path in every}
-    for path in every:
+    shutil.copytree(finished_root, root)
+    paths = [root, *root.rglob("*")]
+    modes = {path: path.stat().st_mode for path in paths}
+    for path in paths:
         path.chmod(0o555 if path.is_dir() else 0o444)
     for path in (tmp_path, *tmp_path.parents):
         if path.stat().st_uid == os.geteuid() and path.name.startswith((tmp_path.name, "pytest-", "popen-")):
-            path.chmod(path.stat().st_mode | 0o555)  # pytest keeps its folders from other users
+            path.chmod(path.stat().st_mode | 0o555)  # pytest hides its folders from other users
     yield root
     for path, mode in modes.items():
         if path.exists():  # SQLite removes its log
@@ -73,7 +73,9 @@ def contents(root: Path) -> dict[str, tuple[int, int]]:
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
-def test_a_reader_reads(command: tuple[str, ...], reader: list[str], root: Path, tmp_path: Path) -> None:
+def test_a_reading_command_works_and_changes_nothing(
+    command: tuple[str, ...], reader: list[str], root: Path, tmp_path: Path
+) -> None:
     folder = tmp_path / "elsewhere"
     folder.mkdir(mode=0o777)
     folder.chmod(0o777)
@@ -85,7 +87,7 @@ def test_a_reader_reads(command: tuple[str, ...], reader: list[str], root: Path,
     assert bool(list(folder.glob("gateline-report-*/*.html"))) is (command[0] == "report")
 
 
-def test_a_reader_sees_what_a_run_in_progress_has_recorded(reader: list[str], root: Path, tmp_path: Path) -> None:
+def test_a_reader_sees_the_records_of_a_run_in_progress(reader: list[str], root: Path, tmp_path: Path) -> None:
     (root / "lineage.db").chmod(0o644)
     root.chmod(0o755)
     lineage = Lineage.at(root, None)
@@ -107,10 +109,10 @@ def test_a_reader_sees_what_a_run_in_progress_has_recorded(reader: list[str], ro
 
 
 @pytest.mark.parametrize("index", ["lineage.db-shm", None])
-def test_a_reader_sees_what_a_killed_run_has_recorded(
+def test_a_reader_sees_the_records_of_a_killed_run(
     index: str | None, reader: list[str], root: Path, tmp_path: Path
 ) -> None:
-    """With the index of the log that SQLite leaves in shared memory, and where it is lost."""
+    """With the shared-memory index of SQLite's write-ahead log, and without it."""
     (root / "lineage.db").chmod(0o644)
     root.chmod(0o755)
     killed = f"""
@@ -134,7 +136,7 @@ os.kill(os.getpid(), signal.SIGKILL)
     assert contents(root) == before
 
 
-def test_a_reader_cannot_run_and_is_told_why(reader: list[str], root: Path, tmp_path: Path) -> None:
+def test_a_run_without_write_access_is_refused_with_the_reason(reader: list[str], root: Path, tmp_path: Path) -> None:
     done = read(reader, root, "run", folder=tmp_path)
     assert done.returncode == 2
     assert "Permission denied" in done.stderr

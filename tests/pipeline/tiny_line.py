@@ -1,6 +1,6 @@
-"""Seven tiny stages of every kind, for tests that need a line and no learning.
+"""Tiny stages of every kind, for tests that need a line but no training.
 
-pick -> double -> judge -> deliver        `parity` drops most of its input; `shelved` is looked up while planning.
+pick -> double -> judge -> deliver        `parity` keeps one bit of its input; `lookup` is resolved while planning.
 """
 
 import contextlib
@@ -24,7 +24,7 @@ class Number(Artifact):
 
 @dataclass(frozen=True)
 class Judgement(Gate):
-    """Files: `judgement.txt`. Its refusals are the data's fault."""
+    """Files: `judgement.txt`. A refusal is a `DataError`."""
 
     refusal = DataError
 
@@ -53,27 +53,27 @@ def double(number: Number, *, factor: int = 2, run: StageRun) -> Number:
 
 
 @component
-def judge(number: Number, *, most: int = 100, run: StageRun) -> Judgement:
+def judge(number: Number, *, limit: int = 100, run: StageRun) -> Judgement:
     EVENTS.append("judge")
-    (run.out / "judgement.txt").write_text(f"{number.value} of {most}\n", encoding="utf-8")
-    reasons = () if number.value <= most else (f"{number.value} is over {most}", "which is a lot")
+    (run.out / "judgement.txt").write_text(f"{number.value} of {limit}\n", encoding="utf-8")
+    reasons = () if number.value <= limit else (f"{number.value} is over {limit}", "which is a lot")
     return Judgement(run.out, passed=not reasons, reasons=reasons, remedy="Pick less.")
 
 
 @component(kind="resolver")
-def shelved(number: Number, *, shelf: Unkeyed[Path | None] = None) -> Number | None:
-    EVENTS.append("shelved")
-    found = int((shelf / "number.txt").read_text(encoding="utf-8")) if shelf and shelf.exists() else None
-    return None if found is None else Number(shelf, digest=f"digest of {found}", value=found)
+def lookup(number: Number, *, directory: Unkeyed[Path | None] = None) -> Number | None:
+    EVENTS.append("lookup")
+    value = int((directory / "number.txt").read_text(encoding="utf-8")) if directory and directory.exists() else None
+    return None if value is None else Number(directory, digest=f"digest of {value}", value=value)
 
 
-@component(completes="found")
-def fetch(found: Number | None, *, shelf: Unkeyed[Path], run: StageRun) -> Number:
-    """Puts a number on the shelf if there is none, as ingest prepares the dataset that it reads."""
+@component(completes="existing")
+def fetch(existing: Number | None, *, directory: Unkeyed[Path], run: StageRun) -> Number:
+    """Writes the number if there is none, as ingest prepares the dataset that it reads."""
     EVENTS.append("fetch")
-    if found is None:
-        shelf.mkdir()
-        (shelf / "number.txt").write_text("9", encoding="utf-8")
+    if existing is None:
+        directory.mkdir()
+        (directory / "number.txt").write_text("9", encoding="utf-8")
     return _written(run, 9)
 
 
@@ -84,47 +84,47 @@ def compare(number: Number, other: Number | None, *, run: StageRun) -> Number:
 
 
 @contextlib.contextmanager
-def door() -> Iterator[str]:
-    EVENTS.append("door opens")
+def connection() -> Iterator[str]:
+    EVENTS.append("connection opens")
     try:
-        yield "an open door"
+        yield "an open connection"
     finally:
-        EVENTS.append("door closes")
+        EVENTS.append("connection closes")
 
 
-@component(prefetch=door)
-def walk_through(number: Number, *, run: StageRun) -> Number:
-    EVENTS.append(f"walk through {run.prefetched}")
+@component(prefetch=connection)
+def use_prefetched(number: Number, *, run: StageRun) -> Number:
+    EVENTS.append(f"prefetched: {run.prefetched}")
     return _written(run, number.value)
 
 
 @component
-def stumble(number: Number, *, over: str = "", run: StageRun) -> Number:
-    """Fails as `over` says, after it has written something; later it goes on from its scratch."""
-    EVENTS.append("stumble")
+def failing(number: Number, *, cause: str = "", run: StageRun) -> Number:
+    """Writes files, then raises the error named `cause`; a later attempt continues from the scratch directory."""
+    EVENTS.append("failing")
     (run.out / "half.txt").write_text("half", encoding="utf-8")
     with (run.scratch / "steps.txt").open("a", encoding="utf-8") as file:
         file.write("a step\n")
-    if over == "a bug":
-        raise ZeroDivisionError("one stone over no stones")
-    if over == "the network":
-        raise ConnectionRefusedError("nobody answers")
-    if over == "data":
+    if cause == "a bug":
+        raise ZeroDivisionError("a bug in a stage")
+    if cause == "the network":
+        raise ConnectionRefusedError("connection refused")
+    if cause == "data":
         raise DataError("number 3 is damaged", "Pick another.")
     return _written(run, len((run.scratch / "steps.txt").read_text(encoding="utf-8").splitlines()))
 
 
 @component(kind="always")
-def deliver(number: Number, judgement: Judgement, *, to: Unkeyed[Path], run: StageRun) -> Delivered:
+def deliver(number: Number, judgement: Judgement, *, target: Unkeyed[Path], run: StageRun) -> Delivered:
     EVENTS.append("deliver")
-    to.mkdir(exist_ok=True)
-    (to / "number.txt").write_text(str(number.value), encoding="utf-8")
-    return Delivered(to, digest=number.digest)
+    target.mkdir(exist_ok=True)
+    (target / "number.txt").write_text(str(number.value), encoding="utf-8")
+    return Delivered(target, digest=number.digest)
 
 
-def line(to: Path, *, value: int = 1, factor: int = 2, most: int = 100, place: str = "") -> Node:
+def line(target: Path, *, value: int = 1, factor: int = 2, limit: int = 100, place: str = "") -> Node:
     number = double(number=pick(value=value, place=place), factor=factor)
-    return deliver(number=number, judgement=judge(number=number, most=most), to=to)
+    return deliver(number=number, judgement=judge(number=number, limit=limit), target=target)
 
 
 def _written(run: StageRun, value: int) -> Number:

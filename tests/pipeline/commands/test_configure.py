@@ -5,7 +5,7 @@ import json
 from tests.pipeline.command_line import gateline
 
 
-def test_settings_are_listed_for_people_and_for_programs() -> None:
+def test_settings_are_listed_as_text_and_json() -> None:
     done = gateline("settings", "--json")
     rows = {row["key"]: row for row in json.loads(done.stdout)}
     assert rows["train.epochs"] == {

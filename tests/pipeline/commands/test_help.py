@@ -36,13 +36,13 @@ COMMANDS = (
 
 
 def command(name: str) -> typer.core.TyperCommand:
-    found = typer.main.get_command(app)
+    command_ = typer.main.get_command(app)
     for word in name.split():
-        found = found.commands[word]
-    return found
+        command_ = command_.commands[word]
+    return command_
 
 
-def test_these_are_all_the_commands() -> None:
+def test_the_list_of_commands_is_complete() -> None:
     group = typer.main.get_command(app)
     inner = {f"{name} {n}" for name, command in group.commands.items() for n in getattr(command, "commands", ())}
     assert set(COMMANDS) == inner | set(group.commands) - {"schema"}
@@ -60,7 +60,7 @@ def test_help_documents_the_command_and_every_option(name: str) -> None:
         assert all(option in done.stdout for option in parameter.opts if option.startswith("-"))
 
 
-def test_help_of_the_program_lists_the_commands_and_exit_codes() -> None:
+def test_main_help_lists_the_commands_and_exit_codes() -> None:
     done = gateline("--help")
     assert done.returncode == 0
     assert all(name.split()[0] in done.stdout for name in COMMANDS)
@@ -70,7 +70,7 @@ def test_help_of_the_program_lists_the_commands_and_exit_codes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "message"),
     [
         ((), "Usage: gateline"),
         (("run", "--bogus"), "No such option: --bogus"),
@@ -81,9 +81,9 @@ def test_help_of_the_program_lists_the_commands_and_exit_codes() -> None:
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
 )
-def test_wrong_usage_exits_with_2_and_says_what_is_wrong(arguments: tuple[str, ...], words: str) -> None:
+def test_a_usage_error_exits_with_2_and_a_message(arguments: tuple[str, ...], message: str) -> None:
     done = gateline(*arguments)
-    assert words in done.stdout + done.stderr
+    assert message in done.stdout + done.stderr
     assert "Traceback" not in done.stderr
     assert "NoSuch" not in done.stderr
     assert done.returncode == 2

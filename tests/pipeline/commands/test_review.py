@@ -40,7 +40,7 @@ def root(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("name", ["runs", "show", "report"])
-def test_without_a_store_there_is_nothing_to_show(name: str, tmp_path: Path) -> None:
+def test_a_missing_store_is_refused(name: str, tmp_path: Path) -> None:
     done = gateline(name, "--root", tmp_path / "none")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
@@ -50,7 +50,7 @@ def test_without_a_store_there_is_nothing_to_show(name: str, tmp_path: Path) -> 
     assert not (tmp_path / "none").exists()
 
 
-def test_in_an_empty_store_there_is_no_run_yet(tmp_path: Path) -> None:
+def test_a_report_of_an_empty_store_is_refused(tmp_path: Path) -> None:
     root = Store(tmp_path / "root").root
     done = gateline("report", "--root", root)
     assert (done.returncode, done.stdout) == (2, "")
@@ -63,7 +63,7 @@ def test_an_unknown_run_is_refused(root: Path) -> None:
     assert done.stderr == f"configuration: there is no run 9 in {root}\n  List them with python -m pipeline runs.\n"
 
 
-def test_runs_are_listed_the_newest_first(root: Path) -> None:
+def test_runs_are_listed_newest_first(root: Path) -> None:
     done = gateline("runs", "--root", root)
     assert (done.returncode, done.stderr) == (0, "")
     rows = [line.split() for line in done.stdout.splitlines() if line.strip()[:1].isdigit()]
@@ -73,17 +73,18 @@ def test_runs_are_listed_the_newest_first(root: Path) -> None:
     assert [(row["run"], row["state"]) for row in listed] == [(2, "refused")]
 
 
-def test_a_run_is_shown_with_its_stages_and_why(root: Path) -> None:
+def test_show_prints_the_stages_and_their_reasons(root: Path) -> None:
     done = gateline("show", 1, "--root", root)
     assert (done.returncode, done.stderr) == (0, "")
     assert all(
-        words in done.stdout for words in ("python -m pipeline run -p sample", "ingest", "ran", "first time", "pushed")
+        message in done.stdout
+        for message in ("python -m pipeline run -p sample", "ingest", "ran", "first time", "pushed")
     )
     shown = json.loads(gateline("show", "--root", root, "--json").stdout)
     assert (shown["run"], shown["stages"][0]["why"]) == (2, "nothing changed")
 
 
-def test_a_report_of_a_run_whose_artifacts_are_gone_is_written_and_says_so(root: Path) -> None:
+def test_a_report_lists_missing_artifacts(root: Path) -> None:
     done = gateline("report", 1, "--root", root, "--json")
     assert (done.returncode, done.stderr) == (0, "")
     reported = json.loads(done.stdout)
@@ -91,19 +92,19 @@ def test_a_report_of_a_run_whose_artifacts_are_gone_is_written_and_says_so(root:
     assert "<html" in Path(reported["html"]).read_text(encoding="utf-8")
 
 
-def test_the_store_may_be_named_by_the_environment(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_store_can_be_set_in_the_environment(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(ENVIRONMENT, "GATELINE_ROOT", str(root))
     assert [row["run"] for row in json.loads(gateline("runs", "--json").stdout)] == [2, 1]
 
 
 @pytest.mark.parametrize("name", ["runs", "show", "report"])
-def test_a_store_of_a_newer_version_is_not_read(name: str, root: Path) -> None:
+def test_a_store_of_a_newer_version_is_refused(name: str, root: Path) -> None:
     (root / "store.json").write_text('{"format": 2}', encoding="utf-8")
-    found = gateline(name, "--root", root)
-    assert found.returncode == 2
-    assert f"the store {root} has format 2, this version of gateline supports 1" in found.stderr
-    assert "Upgrade gateline" in found.stderr
+    done = gateline(name, "--root", root)
+    assert done.returncode == 2
+    assert f"the store {root} has format 2, this version of gateline supports 1" in done.stderr
+    assert "Upgrade gateline" in done.stderr
 
 
-def test_the_number_of_a_run_has_an_end(root: Path) -> None:
+def test_a_too_large_run_number_is_refused(root: Path) -> None:
     assert gateline("show", "9" * 30, "--root", root).returncode == 2

@@ -7,7 +7,7 @@ from pipeline.store import Store
 from tests.pipeline.command_line import gateline
 
 
-def test_a_bad_configuration_exits_with_2_and_makes_no_store(tmp_path: Path) -> None:
+def test_a_bad_configuration_exits_with_2_and_creates_no_store(tmp_path: Path) -> None:
     done = gateline("run", "--set", "train.epoch=3", "--root", tmp_path / "root")
     assert (done.returncode, done.stdout) == (2, "")
     assert (
@@ -17,7 +17,7 @@ def test_a_bad_configuration_exits_with_2_and_makes_no_store(tmp_path: Path) -> 
     assert not (tmp_path / "root").exists()
 
 
-def test_a_name_in_an_error_does_not_drive_the_terminal(tmp_path: Path) -> None:
+def test_control_characters_in_an_error_do_not_reach_the_terminal(tmp_path: Path) -> None:
     done = gateline("run", "--profile", "\x1b[31mred\a", "--root", tmp_path / "root")
     assert done.stderr.startswith("configuration: there is no profile [31mred\n")
 
@@ -30,7 +30,7 @@ def test_an_unknown_stage_exits_with_2(tmp_path: Path) -> None:
     )
 
 
-def test_a_dry_run_says_what_would_run_and_runs_nothing(tmp_path: Path) -> None:
+def test_a_dry_run_prints_the_plan_and_runs_nothing(tmp_path: Path) -> None:
     done = gateline("run", "--dry-run", "--json", "--root", tmp_path / "root")
     assert (done.returncode, done.stderr) == (0, "")
     steps = json.loads(done.stdout)
@@ -42,7 +42,7 @@ def test_a_dry_run_says_what_would_run_and_runs_nothing(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["root"]
 
 
-def test_a_run_beside_another_exits_with_5(tmp_path: Path) -> None:
+def test_a_concurrent_run_exits_with_5(tmp_path: Path) -> None:
     store = Store(tmp_path / "root")
     with store.lock(wait=False):
         done = gateline("run", "--root", store.root)

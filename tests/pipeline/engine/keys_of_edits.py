@@ -1,8 +1,8 @@
-"""The code of stages before and after edits of a source tree, computed in a process whose first path is the tree.
+"""The code digests of stages before and after edits of a source tree, in a process whose first path is the tree.
 
 python keys_of_edits.py TREE < edits.json   # {"stages": [[module, name], ...], "edits": [[file, old, new], ...]}
 
-Prints a list, first without and then with each edit alone: the digests by stage.
+Prints a list of digests by stage: first without an edit, then with each edit alone.
 """
 
 import json
@@ -15,16 +15,16 @@ def main() -> None:
     sys.path.insert(0, str(tree))
     from pipeline.engine import definitions, reachable
 
-    asked = json.load(sys.stdin)
+    request = json.load(sys.stdin)
 
     def digests() -> dict[str, str]:
         for cached in (definitions.read, definitions.location, reachable.reachable, reachable._successors):
             cached.cache_clear()
-        code = {name: reachable.reachable((module, name)) for module, name in asked["stages"]}
+        code = {name: reachable.reachable((module, name)) for module, name in request["stages"]}
         return {name: json.dumps([modules, sorted(libraries)]) for name, (modules, libraries) in code.items()}
 
     results = [digests()]
-    for name, old, new in asked["edits"]:
+    for name, old, new in request["edits"]:
         path = tree / name
         text = path.read_text(encoding="utf-8")
         if old not in text:

@@ -1,4 +1,4 @@
-"""What an artifact is made from is its key, and what changed is told in words."""
+"""The cache key covers everything that an artifact depends on; differences are described in words."""
 
 import os
 import subprocess
@@ -53,8 +53,8 @@ def number(digest: str) -> Number:
     return Number(Path("/anywhere"), digest=digest, value=1)
 
 
-class Edited:
-    """A package of components in a directory of its own, whose files are edited."""
+class EditedComponents:
+    """A package of components in its own directory, whose files the tests edit."""
 
     def __init__(self, path: Path) -> None:
         self.path = path / "components"
@@ -67,7 +67,7 @@ class Edited:
         paths = {
             **os.environ,
             "PYTHONPATH": str(Path(__file__).parents[3]),
-        }  # behind the working directory, which comes first
+        }  # after the working directory, which comes first
         done = subprocess.run(command, cwd=self.path.parent, env=paths, capture_output=True, text=True, check=True)
         digest, *self.modules = done.stdout.split()
         return digest
@@ -78,24 +78,24 @@ class Edited:
         (self.path / name).write_text(text.replace(old, new), encoding="utf-8")
 
 
-def test_edits_of_the_code_and_of_its_helpers_change_the_key_and_words_for_people_do_not(tmp_path: Path) -> None:
-    edited = Edited(tmp_path)
-    first = edited.digest()
-    assert {f"components.{name}" for name in ("stage", "_deeper", "_far")} <= set(edited.modules)
-    edited.replace("stage.py", "# a comment", "# another comment")
-    edited.replace("stage.py", "Its docstring.", "What it is for.")
-    edited.replace("stage.py", "A stage that is edited.", "A stage.")
-    edited.replace(
+def test_edits_of_code_and_helpers_change_the_key_but_comments_and_docstrings_do_not(tmp_path: Path) -> None:
+    components = EditedComponents(tmp_path)
+    first = components.digest()
+    assert {f"components.{name}" for name in ("stage", "_deeper", "_far")} <= set(components.modules)
+    components.replace("stage.py", "# a comment", "# another comment")
+    components.replace("stage.py", "Its docstring.", "What it is for.")
+    components.replace("stage.py", "A stage that is edited.", "A stage.")
+    components.replace(
         "stage.py", "(*, value: int = 1, run: StageRun)", "(\n    *,\n    value: int = 1,\n    run: StageRun,\n)"
     )
-    assert edited.digest() == first
-    edited.replace("_far.py", "1", "2")
-    far = edited.digest()
-    edited.replace("stage.py", "return Artifact(run.out)", "return Artifact(run.out.parent)")
-    assert len({first, far, edited.digest()}) == 3
+    assert components.digest() == first
+    components.replace("_far.py", "1", "2")
+    far = components.digest()
+    components.replace("stage.py", "return Artifact(run.out)", "return Artifact(run.out.parent)")
+    assert len({first, far, components.digest()}) == 3
 
 
-def test_the_versions_of_the_libraries_that_the_code_imports_are_ingredients() -> None:
+def test_the_key_includes_the_versions_of_imported_libraries() -> None:
     from components.describe import describe
     from components.ingest import ingest
     from components.resolvers.source_data import source_data
@@ -108,37 +108,37 @@ def test_the_versions_of_the_libraries_that_the_code_imports_are_ingredients() -
     assert not {"pydantic", "etils", "pathlib"} & set(versions)
 
 
-def test_the_same_ingredients_have_the_same_key() -> None:
+def test_equal_settings_give_the_same_key() -> None:
     assert key_of(pick(value=1)).digest == key_of(pick(value=1)).digest
     assert key_of(pick(value=1)).differences(key_of(pick(value=1)).parts) == []
 
 
-def test_a_changed_setting_is_told_with_its_values() -> None:
+def test_a_changed_setting_is_described_with_both_values() -> None:
     one, two = key_of(pick(value=1)), key_of(pick(value=2))
     assert one.digest != two.digest
     assert two.differences(one.parts) == ["value changed from 1 to 2"]
 
 
-def test_an_unkeyed_setting_does_not_matter() -> None:
+def test_an_unkeyed_setting_does_not_change_the_key() -> None:
     assert key_of(pick(value=1, place="here")).digest == key_of(pick(value=1, place="there")).digest
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "words"),
+    ("before", "after", "message"),
     [
         ("a", "b", "other changed"),
         (None, "b", "other is new"),
         ("a", None, "other was removed"),
     ],
 )
-def test_a_changed_input_is_told_by_its_name(before: str | None, after: str | None, words: str) -> None:
+def test_a_changed_input_is_described_by_its_name(before: str | None, after: str | None, message: str) -> None:
     node = compare(number=pick(value=1), other=pick(value=1))
     older, newer = (key_of(node, number=number("x"), other=digest and number(digest)) for digest in (before, after))
     assert older.digest != newer.digest
-    assert newer.differences(older.parts) == [words]
+    assert newer.differences(older.parts) == [message]
 
 
-def test_changes_inside_a_section_are_told_by_their_path() -> None:
+def test_changes_inside_a_section_are_described_by_their_path() -> None:
     older = {"settings": {"settings": plain(Train())}}
     newer = CacheKey("train", {"settings": {"settings": plain(Train(epochs=5, early_stopping={"patience": 2}))}})
     assert newer.differences(older) == [
@@ -148,19 +148,19 @@ def test_changes_inside_a_section_are_told_by_their_path() -> None:
     ]
 
 
-def test_a_long_value_is_not_quoted() -> None:
+def test_a_long_changed_value_is_not_quoted() -> None:
     older = {"settings": {"contract": plain(Contract("mnist.pbtxt", "x" * 50))}}
     newer = CacheKey("train", {"settings": {"contract": plain(Contract("mnist.pbtxt", "y" * 50))}})
     assert newer.differences(older) == ["contract.text changed"]
 
 
-def test_edited_code_and_new_versions_are_told_by_their_names() -> None:
+def test_edited_code_and_new_library_versions_are_described_by_name() -> None:
     older = {"code": {"components.train": "a"}, "versions": {"keras": "3.14"}}
     newer = CacheKey("train", {"code": {"components.train": "b"}, "versions": {"keras": "3.15"}})
     assert newer.differences(older) == ["components.train was edited", "keras changed from 3.14 to 3.15"]
 
 
-def test_where_the_data_lies_is_not_what_it_is() -> None:
+def test_the_location_of_a_dataset_is_not_in_the_key() -> None:
     here, there = (plain(Tfds(tfds="mnist", data_dir=path, manual_dir=path)) for path in ("/here", "/there"))
     assert here == there
     assert here["tfds"] == "mnist"
@@ -173,5 +173,5 @@ class Pair:
 
 
 @given(st.integers(), st.integers())
-def test_equal_values_are_equal_ingredients_and_others_are_not(one: int, other: int) -> None:
+def test_plain_is_equal_only_for_equal_values(one: int, other: int) -> None:
     assert (plain(Pair(one, 0)) == plain(Pair(other, 0))) == (one == other)

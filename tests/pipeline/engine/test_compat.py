@@ -1,4 +1,4 @@
-"""Canaries of the private parts of Apache Beam."""
+"""Canaries for the private parts of Apache Beam."""
 
 import apache_beam as beam
 from apache_beam.transforms import core
@@ -14,7 +14,7 @@ def test_the_in_process_runner_runs_a_pipeline(capfd):
     assert "3" in capfd.readouterr().out, ADVICE.format("its in-process runner")
 
 
-def test_signatures_are_read_by_the_replaced_function():
+def test_beam_reads_signatures_with_the_replaced_function():
     compat.cache_signatures()
 
     class Double(core.DoFn):

@@ -1,4 +1,4 @@
-"""Wiring is checked when the DAG is written, before anything runs."""
+"""Wiring errors are raised when the DAG is built, before a stage runs."""
 
 import inspect
 import pickle
@@ -15,7 +15,7 @@ from tests.pipeline.tiny_line import Number, compare, double, judge, line, pick
 
 
 @pytest.mark.parametrize("case", cases("dags", "*.py"))
-def test_a_broken_dag_is_refused_in_these_words(case: Path) -> None:
+def test_a_broken_dag_is_refused_with_the_expected_message(case: Path) -> None:
     text = case.read_text(encoding="utf-8")
     here = [number for number, row in enumerate(text.splitlines(), 1) if row.endswith("# here")]
     with pytest.raises(WiringError) as error:
@@ -24,22 +24,22 @@ def test_a_broken_dag_is_refused_in_these_words(case: Path) -> None:
     assert error.value.exit_code == 2
 
 
-def test_a_call_makes_a_node_and_runs_nothing() -> None:
+def test_a_call_creates_a_node_and_runs_nothing() -> None:
     node = double(number=pick(value=3))
     assert (node.name, node.settings, list(node.inputs)) == ("double", {"factor": 2}, ["number"])
     assert node.inputs["number"].settings == {"value": 3, "place": ""}
 
 
-def test_nodes_are_walked_once_each_with_their_inputs_first(tmp_path: Path) -> None:
+def test_walk_yields_each_node_once_after_its_inputs(tmp_path: Path) -> None:
     assert [node.name for node in line(tmp_path).walk()] == ["pick", "double", "judge", "deliver"]
 
 
-def test_an_input_that_may_be_absent_takes_either_artifact() -> None:
+def test_an_optional_input_accepts_an_artifact() -> None:
     number = pick(value=1)
     assert compare(number=number, other=double(number=number)).inputs["other"].name == "double"
 
 
-def test_run_is_no_parameter_of_the_wiring() -> None:
+def test_run_is_not_a_wiring_parameter() -> None:
     assert list(pick.parameters) == ["value", "place"]
     with pytest.raises(
         WiringError, match=re.escape("pick() has no parameter run; it takes value, place (test_component.py:")
@@ -47,15 +47,15 @@ def test_run_is_no_parameter_of_the_wiring() -> None:
         pick(value=1, run=None)
 
 
-def test_only_settings_that_are_not_unkeyed_enter_the_key() -> None:
+def test_unkeyed_settings_are_not_keyed() -> None:
     assert pick.is_keyed("value")
     assert not pick.is_keyed("place")
 
 
-def test_the_type_of_the_artifact_is_read_from_the_signature() -> None:
+def test_output_and_inputs_are_read_from_the_signature() -> None:
     assert pick.output is Number
     assert judge.is_input("number")
-    assert not judge.is_input("most")
+    assert not judge.is_input("limit")
 
 
 def test_the_error_names_the_line_of_the_caller() -> None:

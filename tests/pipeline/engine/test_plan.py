@@ -1,4 +1,4 @@
-"""The plan says of each stage whether it is reused or runs, and why."""
+"""The plan states for each stage whether it is reused or runs, and why."""
 
 import shutil
 from pathlib import Path
@@ -11,13 +11,13 @@ from pipeline.lineage import Lineage
 from pipeline.store import Store
 from schemas.errors import ConfigurationError, DataError
 from tests.pipeline.conftest import Line
-from tests.pipeline.tiny_line import EVENTS, compare, double, line, parity, pick, shelved
+from tests.pipeline.tiny_line import EVENTS, compare, double, line, lookup, parity, pick
 
 ALL = ("pick", "double", "judge")
 
 
 @pytest.fixture
-def to(tmp_path: Path) -> Path:
+def target(tmp_path: Path) -> Path:
     return tmp_path / "to"
 
 
@@ -32,15 +32,15 @@ def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def made(tiny: Line, artifacts: Path) -> Line:
-    """A store of one's own in which the line has run once."""
+def finished(tiny: Line, artifacts: Path) -> Line:
+    """A store in which the line has run once."""
     shutil.copytree(artifacts, tiny.store.root / "artifacts", dirs_exist_ok=True)
     EVENTS.clear()
     return tiny
 
 
-def test_at_first_the_first_stage_runs_and_the_others_wait_for_it(tiny: Line, to: Path) -> None:
-    assert tiny.actions(line(to)) == {
+def test_in_an_empty_store_the_first_stage_runs_and_the_others_wait(tiny: Line, target: Path) -> None:
+    assert tiny.actions(line(target)) == {
         "pick": "run: first time",
         "double": "wait: after pick",
         "judge": "wait: after double",
@@ -48,20 +48,20 @@ def test_at_first_the_first_stage_runs_and_the_others_wait_for_it(tiny: Line, to
     }
 
 
-def test_planning_runs_no_stage(tiny: Line, to: Path) -> None:
+def test_planning_runs_no_stage(tiny: Line, target: Path) -> None:
     EVENTS.clear()
-    tiny.plan(line(to))
+    tiny.plan(line(target))
     assert EVENTS == []
 
 
-def test_what_has_not_changed_is_reused(made: Line, to: Path) -> None:
+def test_unchanged_stages_are_reused(finished: Line, target: Path) -> None:
     reused = dict.fromkeys(ALL, "reuse: nothing changed")
-    assert made.actions(line(to)) == {**reused, "deliver": "run: runs every time"}
+    assert finished.actions(line(target)) == {**reused, "deliver": "run: runs every time"}
 
 
-def test_a_changed_setting_makes_its_stage_run_and_says_so(made: Line, to: Path) -> None:
-    assert made.actions(line(to, value=2))["pick"] == "run: value changed from 1 to 2"
-    assert made.actions(line(to, factor=3)) == {
+def test_a_changed_setting_reruns_its_stage_and_is_the_reason(finished: Line, target: Path) -> None:
+    assert finished.actions(line(target, value=2))["pick"] == "run: value changed from 1 to 2"
+    assert finished.actions(line(target, factor=3)) == {
         "pick": "reuse: nothing changed",
         "double": "run: factor changed from 2 to 3",
         "judge": "wait: after double",
@@ -69,40 +69,40 @@ def test_a_changed_setting_makes_its_stage_run_and_says_so(made: Line, to: Path)
     }
 
 
-def test_a_changed_input_makes_its_stage_run_and_says_so(made: Line, to: Path) -> None:
-    made.run(line(to, factor=3))
-    assert ("ran", "judge", "number changed") in made.watcher.lines
+def test_a_changed_input_reruns_its_stage_and_is_the_reason(finished: Line, target: Path) -> None:
+    finished.run(line(target, factor=3))
+    assert ("ran", "judge", "number changed") in finished.watcher.lines
 
 
-def test_the_nearest_of_several_artifacts_says_what_changed(made: Line, to: Path) -> None:
-    made.run(line(to, value=5, factor=7))
-    assert made.actions(line(to, value=1, factor=3))["double"] == "run: factor changed from 2 to 3"
+def test_the_reason_compares_with_the_most_similar_artifact(finished: Line, target: Path) -> None:
+    finished.run(line(target, value=5, factor=7))
+    assert finished.actions(line(target, value=1, factor=3))["double"] == "run: factor changed from 2 to 3"
 
 
-def test_an_unkeyed_setting_changes_nothing(made: Line, to: Path) -> None:
-    assert made.actions(line(to, place="elsewhere")) == made.actions(line(to))
+def test_an_unkeyed_setting_does_not_change_the_plan(finished: Line, target: Path) -> None:
+    assert finished.actions(line(target, place="elsewhere")) == finished.actions(line(target))
 
 
-def test_an_artifact_cut_short_runs_again_and_says_that_it_was_incomplete(made: Line, to: Path) -> None:
-    (manifest,) = (made.store.root / "artifacts" / "double").glob("*/manifest.json")
+def test_a_stage_with_an_incomplete_artifact_runs_again(finished: Line, target: Path) -> None:
+    (manifest,) = (finished.store.root / "artifacts" / "double").glob("*/manifest.json")
     manifest.write_text(manifest.read_text(encoding="utf-8")[:50], encoding="utf-8")
-    assert made.actions(line(to))["double"] == "run: its artifact was incomplete"
+    assert finished.actions(line(target))["double"] == "run: its artifact was incomplete"
 
 
-def test_a_damaged_artifact_is_refused_and_force_makes_it_anew(made: Line, to: Path) -> None:
-    (number,) = (made.store.root / "artifacts" / "double").glob("*/number.txt")
+def test_a_damaged_artifact_is_refused_and_force_replaces_it(finished: Line, target: Path) -> None:
+    (number,) = (finished.store.root / "artifacts" / "double").glob("*/number.txt")
     number.unlink()
     with pytest.raises(DataError) as error:
-        made.plan(line(to))
+        finished.plan(line(target))
     assert (
         str(error.value) == f"data: artifact {number.parent}: number.txt is missing\n  Run again with --force double."
     )
-    made.run(line(to), Rerun(frozenset({"double"})))
+    finished.run(line(target), Rerun(frozenset({"double"})))
     assert number.read_text(encoding="utf-8") == "2"
 
 
 @pytest.mark.parametrize(
-    ("again", "actions"),
+    ("rerun", "actions"),
     [
         (Rerun(frozenset({"double"})), ["reuse: nothing changed", "run: --force", "wait: after double"]),
         (Rerun(from_stage="double"), ["reuse: nothing changed", "run: --from double", "wait: after double"]),
@@ -110,13 +110,15 @@ def test_a_damaged_artifact_is_refused_and_force_makes_it_anew(made: Line, to: P
     ],
     ids=["force", "from", "no cache"],
 )
-def test_a_stage_runs_anew_where_the_user_asks_for_it(made: Line, to: Path, again: Rerun, actions: list[str]) -> None:
-    planned = made.actions(line(to), again)
+def test_rerun_options_plan_the_requested_stages(
+    finished: Line, target: Path, rerun: Rerun, actions: list[str]
+) -> None:
+    planned = finished.actions(line(target), rerun)
     assert [planned[stage] for stage in ALL] == actions
 
 
 @pytest.mark.parametrize(
-    ("again", "ran"),
+    ("rerun", "ran"),
     [
         (Rerun(frozenset({"pick"})), ["pick"]),
         (Rerun(frozenset({"pick", "judge"})), ["pick", "judge"]),
@@ -125,12 +127,14 @@ def test_a_stage_runs_anew_where_the_user_asks_for_it(made: Line, to: Path, agai
     ],
     ids=["force", "force two", "from", "no cache"],
 )
-def test_just_what_was_asked_for_runs_anew(made: Line, to: Path, again: Rerun, ran: list[str]) -> None:
-    made.run(line(to), again)
+def test_rerun_options_run_only_the_requested_stages(
+    finished: Line, target: Path, rerun: Rerun, ran: list[str]
+) -> None:
+    finished.run(line(target), rerun)
     assert [*ran, "deliver"] == EVENTS
 
 
-def test_from_a_stage_runs_nothing_that_is_not_behind_it(tiny: Line) -> None:
+def test_from_a_stage_reruns_only_the_stages_that_depend_on_it(tiny: Line) -> None:
     def node() -> Node:
         first = pick(value=1)
         return compare(number=double(number=first), other=parity(number=first))
@@ -140,10 +144,10 @@ def test_from_a_stage_runs_nothing_that_is_not_behind_it(tiny: Line) -> None:
     assert tiny.actions(node(), Rerun(from_stage="double"))["parity"] == "reuse: nothing changed"
 
 
-@pytest.mark.parametrize("again", [Rerun(frozenset({"dubble"})), Rerun(from_stage="dubble")], ids=["force", "from"])
-def test_an_unknown_stage_is_refused(tiny: Line, to: Path, again: Rerun) -> None:
+@pytest.mark.parametrize("rerun", [Rerun(frozenset({"dubble"})), Rerun(from_stage="dubble")], ids=["force", "from"])
+def test_an_unknown_stage_is_refused(tiny: Line, target: Path, rerun: Rerun) -> None:
     with pytest.raises(ConfigurationError) as error:
-        Planner.of(tiny.store, again, line(to))
+        Planner.of(tiny.store, rerun, line(target))
     assert (
         str(error.value)
         == "configuration: dubble is not a stage of this run\n  Its stages are pick, double, judge, deliver."
@@ -151,72 +155,72 @@ def test_an_unknown_stage_is_refused(tiny: Line, to: Path, again: Rerun) -> None
     assert error.value.exit_code == 2
 
 
-def test_a_gate_that_refused_stops_what_is_behind_it_with_its_own_kind_of_error(tiny: Line, to: Path) -> None:
+def test_a_refusing_gate_stops_the_later_stages_with_its_error_type(tiny: Line, target: Path) -> None:
     with pytest.raises(DataError) as error:
-        tiny.run(line(to, most=1))
+        tiny.run(line(target, limit=1))
     assert str(error.value) == "data: 2 is over 1\n         which is a lot\n  Pick less."
     assert error.value.exit_code == 4
-    assert not to.exists()
+    assert not target.exists()
 
 
-def test_a_reused_refusal_is_still_a_refusal(tiny: Line, to: Path) -> None:
+def test_a_reused_refusal_is_still_a_refusal(tiny: Line, target: Path) -> None:
     with pytest.raises(DataError):
-        tiny.run(line(to, most=1))
-    assert tiny.actions(line(to, most=1)) == {
+        tiny.run(line(target, limit=1))
+    assert tiny.actions(line(target, limit=1)) == {
         "pick": "reuse: nothing changed",
         "double": "reuse: nothing changed",
         "judge": "reuse: nothing changed",
         "deliver": "refused: 2 is over 1\n         which is a lot",
     }
     with pytest.raises(DataError, match=r"^data: 2 is over 1"):
-        tiny.run(line(to, most=1))
+        tiny.run(line(target, limit=1))
     assert EVENTS == []
-    assert not to.exists()
+    assert not target.exists()
 
 
-def test_no_flag_goes_round_a_gate(tiny: Line, to: Path) -> None:
-    for again in (Rerun(), Rerun(frozenset({"judge"})), Rerun(from_stage="judge"), Rerun(no_cache=True)):
+def test_no_option_bypasses_a_gate(tiny: Line, target: Path) -> None:
+    for rerun in (Rerun(), Rerun(frozenset({"judge"})), Rerun(from_stage="judge"), Rerun(no_cache=True)):
         with pytest.raises(DataError, match=r"^data: 2 is over 1"):
-            tiny.run(line(to, most=1), again)
-        assert not to.exists()
+            tiny.run(line(target, limit=1), rerun)
+        assert not target.exists()
 
 
-@pytest.mark.parametrize("again", [Rerun(frozenset({"deliver"})), Rerun(from_stage="deliver")])
-def test_what_runs_every_time_cannot_be_asked_for_anew(tiny: Line, to: Path, again: Rerun) -> None:
+@pytest.mark.parametrize("rerun", [Rerun(frozenset({"deliver"})), Rerun(from_stage="deliver")])
+def test_a_rerun_of_a_stage_that_always_runs_is_refused(tiny: Line, target: Path, rerun: Rerun) -> None:
     with pytest.raises(ConfigurationError) as error:
-        tiny.run(line(to), again)
+        tiny.run(line(target), rerun)
     assert (
         str(error.value)
         == "configuration: deliver runs every time\n  Leave it out, or name a stage whose artifact is stored."
     )
-    assert not to.exists()
+    assert not target.exists()
 
 
-def test_a_resolver_is_no_stage_to_ask_for_anew(tiny: Line, tmp_path: Path) -> None:
+def test_a_rerun_of_a_resolver_is_refused(tiny: Line, tmp_path: Path) -> None:
     number = pick(value=3)
     with pytest.raises(
         ConfigurationError,
-        match=r"^configuration: shelved is not a stage of this run\n  Its stages are pick, compare\.$",
+        match=r"^configuration: lookup is not a stage of this run\n  Its stages are pick, compare\.$",
     ):
-        tiny.run(compare(number=number, other=shelved(number=number, shelf=tmp_path)), Rerun(frozenset({"shelved"})))
+        tiny.run(compare(number=number, other=lookup(number=number, directory=tmp_path)), Rerun(frozenset({"lookup"})))
 
 
-def test_a_resolver_is_looked_up_while_planning_and_its_content_counts(tiny: Line, tmp_path: Path) -> None:
-    shelf = tmp_path / "shelf"
+def test_a_resolver_runs_while_planning_and_its_content_is_keyed(tiny: Line, tmp_path: Path) -> None:
+    directory = tmp_path / "numbers"
 
     def node() -> Node:
         number = pick(value=3)
-        return compare(number=number, other=shelved(number=number, shelf=shelf))
+        return compare(number=number, other=lookup(number=number, directory=directory))
 
     assert tiny.run(node()).value == 3
     assert tiny.actions(node()) == {
         "pick": "reuse: nothing changed",
-        "shelved": "resolve: looked up",
+        "lookup": "resolve: looked up",
         "compare": "reuse: nothing changed",
     }
-    shelf.mkdir()
-    (shelf / "number.txt").write_text("2", encoding="utf-8")
+    directory.mkdir()
+    (directory / "number.txt").write_text("2", encoding="utf-8")
     assert tiny.actions(node())["compare"] == "run: other is new"
     assert tiny.run(node()).value == 1
-    (shelf / "number.txt").write_text("1", encoding="utf-8")
+    (directory / "number.txt").write_text("1", encoding="utf-8")
     assert tiny.actions(node())["compare"] == "run: other changed"

@@ -60,7 +60,7 @@ EDITS = [
 ]
 
 
-def test_an_edit_runs_the_stages_again_that_can_reach_it(tmp_path):
+def test_an_edit_reruns_exactly_the_stages_that_reach_it(tmp_path):
     for package in ("pipeline", "components", "schemas"):
         shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__", "*.gz"))
     stages = [
@@ -68,18 +68,18 @@ def test_an_edit_runs_the_stages_again_that_can_reach_it(tmp_path):
         for path in sorted((tmp_path / "components").glob("*.py"))
         if "@component" in path.read_text(encoding="utf-8")
     ]
-    everywhere = {name for _, name in stages}
+    all_stages = {name for _, name in stages}
     first, *results = digests(tmp_path, stages, [edit[1:4] for edit in EDITS])
     assert len(EDITS) >= 20
-    for (what, *_, expected), result in zip(EDITS, results, strict=True):
+    for (description, *_, expected), result in zip(EDITS, results, strict=True):
         changed = {name for name in result if result[name] != first[name]}
-        assert changed == (everywhere if expected is None else expected), what
+        assert changed == (all_stages if expected is None else expected), description
 
 
 def digests(tree: Path, stages: list[tuple[str, str]], edits: list[tuple[str, str, str]]) -> list[dict[str, str]]:
     command = [sys.executable, str(Path(__file__).with_name("keys_of_edits.py")), str(tree)]
-    asked = json.dumps({"stages": stages, "edits": edits})
-    done = subprocess.run(command, input=asked, cwd=tree, capture_output=True, text=True, check=False)
+    request = json.dumps({"stages": stages, "edits": edits})
+    done = subprocess.run(command, input=request, cwd=tree, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
@@ -132,11 +132,11 @@ def other():
 }
 CHANGES = [
     ("a function behind a package", "own/inner.py", "return 1", "return -1", True),
-    ("a function nobody calls", "own/inner.py", "return 2", "return -2", False),
+    ("an unused function", "own/inner.py", "return 2", "return -2", False),
     ("a mapping filled on import", "own/effects.py", "['a'] = 1", "['a'] = 2", True),
     ("a star import", "own/stars.py", "return 3", "return -3", True),
     ("a module imported by name", "own/loaded.py", "return 4", "return -4", True),
-    ("a module whose name is put together", "own/shapes/square.py", "return 11", "return -11", True),
+    ("a module with a computed name", "own/shapes/square.py", "return 11", "return -11", True),
     ("an enum member", "own/kinds.py", "ONE = 1", "ONE = 2", True),
     ("a base class", "own/kinds.py", "size = 5", "size = 6", True),
     ("a module passed around as a value", "own/plugins.py", "return 6", "return -6", True),
@@ -148,14 +148,14 @@ CHANGES = [
 ]
 
 
-def test_dynamic_code_counts_as_a_whole(tmp_path):
+def test_dynamically_loaded_code_is_included_completely(tmp_path):
     for name, text in TREE.items():
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
         path.write_text(text, encoding="utf-8")
     first, *results = digests(tmp_path, [("own.stage", "stage")], [change[1:4] for change in CHANGES])
-    for (what, *_, expected), result in zip(CHANGES, results, strict=True):
-        assert (result != first) == expected, what
+    for (description, *_, expected), result in zip(CHANGES, results, strict=True):
+        assert (result != first) == expected, description
 
 
 def test_the_code_of_a_stage_lists_modules_and_libraries():
@@ -166,6 +166,6 @@ def test_the_code_of_a_stage_lists_modules_and_libraries():
 
 
 @pytest.mark.parametrize("name", ["missing", "train"])
-def test_a_name_that_is_not_defined_reaches_nothing_and_raises_nothing(name):
+def test_an_undefined_name_reaches_no_code_and_raises_no_error(name):
     code, _ = reachable(("components.train", name))
     assert "components.train" in code or name == "missing"

@@ -1,4 +1,4 @@
-"""Databases of both kinds."""
+"""Databases of both supported kinds."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import pytest
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """An empty database of each kind. What is tested of one is tested of both."""
+    """The URL of an empty database of each kind; tests that use it run on both."""
     if request.param == "postgresql":
         return request.getfixturevalue("new_postgres")()
     return f"sqlite:///{tmp_path / 'lineage.db'}"

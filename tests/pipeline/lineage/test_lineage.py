@@ -1,4 +1,4 @@
-"""What ran, on what, and what came of it, in SQL."""
+"""Runs and executions in SQL."""
 
 import dataclasses
 import datetime
@@ -12,21 +12,21 @@ import pytest
 
 from pipeline.lineage import Lineage
 from schemas.errors import GatelineError, StoreError
-from tests.pipeline.conftest import Open
+from tests.pipeline.conftest import OpenLineage
 
 
 def start(lineage: Lineage) -> int:
     return lineage.start(profile="sample", command="python -m pipeline run", config={"train": {"epochs": 3}})
 
 
-def test_a_run_is_remembered_across_connections(opened: Open, url: str) -> None:
-    number = start(opened(url))
-    opened(url).finish(number, state="refused", exit_code=3, message="refused: accuracy is 0.5")
-    found = opened(url).run(number)
-    times = [datetime.datetime.fromisoformat(found.pop(name)) for name in ("started", "finished")]
+def test_a_run_is_stored_across_connections(open_lineage: OpenLineage, url: str) -> None:
+    number = start(open_lineage(url))
+    open_lineage(url).finish(number, state="refused", exit_code=3, message="refused: accuracy is 0.5")
+    run = open_lineage(url).run(number)
+    times = [datetime.datetime.fromisoformat(run.pop(name)) for name in ("started", "finished")]
     assert times == sorted(times)
     assert all(time.utcoffset() == datetime.timedelta(0) for time in times)
-    assert found == {
+    assert run == {
         "run": 1,
         "profile": "sample",
         "command": "python -m pipeline run",
@@ -38,8 +38,8 @@ def test_a_run_is_remembered_across_connections(opened: Open, url: str) -> None:
     }
 
 
-def test_executions_are_remembered_in_order_and_by_run(opened: Open, url: str) -> None:
-    lineage = opened(url)
+def test_executions_are_stored_in_order_for_each_run(open_lineage: OpenLineage, url: str) -> None:
+    lineage = open_lineage(url)
     first, second = start(lineage), start(lineage)
     lineage.executed(second, "ingest", state="reused", why="nothing changed", seconds=0.0)
     facts = {"counts": {"train": 3}, "names": ["a", "b"]}
@@ -55,7 +55,7 @@ def test_executions_are_remembered_in_order_and_by_run(opened: Open, url: str) -
         facts=facts,
     )
     lineage.executed(first, "describe", state="failed", why="damaged", seconds=0.25)
-    ingest, describe = opened(url).executions(first)
+    ingest, describe = open_lineage(url).executions(first)
     assert ingest == {
         "id": ingest["id"],
         "run": first,
@@ -72,15 +72,15 @@ def test_executions_are_remembered_in_order_and_by_run(opened: Open, url: str) -
     assert [e["state"] for e in lineage.executions(second)] == ["reused"]
 
 
-def test_runs_are_listed_the_newest_first_and_limited(opened: Open, url: str) -> None:
-    lineage = opened(url)
+def test_runs_are_listed_newest_first_up_to_a_limit(open_lineage: OpenLineage, url: str) -> None:
+    lineage = open_lineage(url)
     assert [start(lineage) for _ in range(3)] == [1, 2, 3]
     assert [row["run"] for row in lineage.runs()] == [3, 2, 1]
     assert [row["run"] for row in lineage.runs(2)] == [3, 2]
 
 
-def test_the_last_run_is_found_without_its_number(opened: Open, url: str) -> None:
-    lineage = opened(url)
+def test_a_run_is_found_by_number_and_the_last_without(open_lineage: OpenLineage, url: str) -> None:
+    lineage = open_lineage(url)
     assert lineage.run(None) is None
     assert [start(lineage), start(lineage)] == [1, 2]
     assert lineage.run(None)["run"] == 2
@@ -88,8 +88,8 @@ def test_the_last_run_is_found_without_its_number(opened: Open, url: str) -> Non
     assert lineage.run(99) is None
 
 
-def test_a_run_left_running_was_killed_as_the_next_start_says(opened: Open, url: str) -> None:
-    lineage = opened(url)
+def test_the_next_start_marks_an_unfinished_run_as_killed(open_lineage: OpenLineage, url: str) -> None:
+    lineage = open_lineage(url)
     killed = start(lineage)
     assert lineage.run(killed)["state"] == "running"
     finished = start(lineage)
@@ -102,22 +102,22 @@ def test_a_run_left_running_was_killed_as_the_next_start_says(opened: Open, url:
     ]
 
 
-def test_an_execution_of_no_run_is_refused_by_the_database(opened: Open, url: str) -> None:
+def test_an_execution_without_a_run_is_refused_by_the_database(open_lineage: OpenLineage, url: str) -> None:
     import sqlalchemy
 
     with pytest.raises(sqlalchemy.exc.IntegrityError, match=r"(?i)foreign key"):
-        opened(url).executed(7, "ingest", state="ran", why="", seconds=0.0)
+        open_lineage(url).executed(7, "ingest", state="ran", why="", seconds=0.0)
 
 
-def test_a_database_that_may_only_be_read_is_not_called_full(opened: Open, tmp_path: Path) -> None:
+def test_a_read_only_database_is_refused_with_its_remedy(open_lineage: OpenLineage, tmp_path: Path) -> None:
     (tmp_path / "empty.db").touch()
     with pytest.raises(
         StoreError, match=r"readonly database\n  Fix its permissions, or name another with --database\.$"
     ):
-        opened(f"sqlite:///file:{tmp_path / 'empty.db'}?mode=ro&uri=true")
+        open_lineage(f"sqlite:///file:{tmp_path / 'empty.db'}?mode=ro&uri=true")
 
 
-def test_a_lineage_that_nobody_holds_any_more_is_closed(tmp_path: Path) -> None:
+def test_an_unreferenced_lineage_is_closed(tmp_path: Path) -> None:
     def files() -> set[str]:
         return {Path(file.path).name for file in psutil.Process().open_files() if Path(file.path).parent == tmp_path}
 
@@ -128,16 +128,16 @@ def test_a_lineage_that_nobody_holds_any_more_is_closed(tmp_path: Path) -> None:
     assert files() == set()
 
 
-def test_what_hinders_a_write_has_a_remedy_of_its_own(opened: Open, tmp_path: Path) -> None:
+def test_each_write_failure_has_its_own_remedy(open_lineage: OpenLineage, tmp_path: Path) -> None:
     path = tmp_path / "lineage.db"
-    first, second = opened(f"sqlite:///{path}"), opened(f"sqlite:///{path}")
-    reader = opened(f"sqlite:///file:{path}?mode=ro&uri=true")
+    first, second = open_lineage(f"sqlite:///{path}"), open_lineage(f"sqlite:///{path}")
+    reader = open_lineage(f"sqlite:///file:{path}?mode=ro&uri=true")
     with pytest.raises(
         GatelineError, match=r"readonly database\n  Fix its permissions, or name another with --database\.$"
     ):
         start(reader)
     with second.engine.connect() as connection:
-        connection.exec_driver_sql("PRAGMA busy_timeout=0")  # it would wait for 30 seconds
+        connection.exec_driver_sql("PRAGMA busy_timeout=0")  # instead of the default of 30 seconds
     with (
         first.writing(),
         pytest.raises(
@@ -148,30 +148,30 @@ def test_what_hinders_a_write_has_a_remedy_of_its_own(opened: Open, tmp_path: Pa
 
 
 @pytest.fixture
-def written(tmp_path: Path) -> Iterator[sqlite3.Connection]:
-    """A connection that writes to `lineage.db`, which keeps no write-ahead log yet."""
+def writing_connection(tmp_path: Path) -> Iterator[sqlite3.Connection]:
+    """A connection with a write transaction on `lineage.db`, which has no write-ahead log yet."""
     connection = sqlite3.connect(tmp_path / "lineage.db", isolation_level=None, check_same_thread=False)
     connection.execute("BEGIN IMMEDIATE")
     yield connection
     connection.close()
 
 
-def test_who_opens_a_new_database_waits_for_who_writes_to_it(
-    opened: Open, written: sqlite3.Connection, tmp_path: Path
+def test_opening_a_new_database_waits_for_a_writer(
+    open_lineage: OpenLineage, writing_connection: sqlite3.Connection, tmp_path: Path
 ) -> None:
-    threading.Timer(0.2, written.execute, ["COMMIT"]).start()
-    assert start(opened(f"sqlite:///{tmp_path / 'lineage.db'}")) == 1
-    assert written.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    threading.Timer(0.2, writing_connection.execute, ["COMMIT"]).start()
+    assert start(open_lineage(f"sqlite:///{tmp_path / 'lineage.db'}")) == 1
+    assert writing_connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
-def test_who_waits_too_long_is_told_for_whom(
-    opened: Open, written: sqlite3.Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_waiting_too_long_for_a_writer_is_an_error(
+    open_lineage: OpenLineage, writing_connection: sqlite3.Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("pipeline.lineage.database.BUSY_TIMEOUT", 0.2)
     cause = r"cannot open the lineage database .*: database is locked"
     locked = cause + r"\n  Another process is writing to it: run again when it has ended\.$"
     with pytest.raises(GatelineError, match=locked):
-        opened(f"sqlite:///{tmp_path / 'lineage.db'}")
+        open_lineage(f"sqlite:///{tmp_path / 'lineage.db'}")
 
 
 @pytest.mark.parametrize(
@@ -182,38 +182,38 @@ def test_who_waits_too_long_is_told_for_whom(
         ("sqlite:////proc/nowhere/lineage.db", "unable to open database file"),
     ],
 )
-def test_a_database_that_cannot_be_opened_is_refused(opened: Open, url: str, cause: str) -> None:
+def test_a_database_that_cannot_be_opened_is_refused(open_lineage: OpenLineage, url: str, cause: str) -> None:
     with pytest.raises(StoreError) as error:
-        opened(url)
+        open_lineage(url)
     assert error.value.cause == f"cannot open the lineage database {url}: {cause}"
     assert error.value.exit_code == 2
     assert "--database" in error.value.remedy
 
 
-def test_a_file_that_is_no_database_is_refused(opened: Open, tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_database_is_refused(open_lineage: OpenLineage, tmp_path: Path) -> None:
     (tmp_path / "lineage.db").write_text("once upon a time " * 100, encoding="utf-8")
     with pytest.raises(StoreError, match=r"lineage\.db: file is not a database"):
-        opened(f"sqlite:///{tmp_path / 'lineage.db'}")
+        open_lineage(f"sqlite:///{tmp_path / 'lineage.db'}")
 
 
-def test_a_password_with_an_at_is_no_host(opened: Open) -> None:
+def test_an_unescaped_at_sign_in_a_password_is_refused(open_lineage: OpenLineage) -> None:
     with pytest.raises(StoreError) as error:
-        opened("postgresql+psycopg://me:hun@ter2@127.0.0.1:9/lineage")
+        open_lineage("postgresql+psycopg://me:hun@ter2@127.0.0.1:9/lineage")
     assert (
         str(error.value)
         == "store: the URL of the lineage database contains more than one @\n  In a password, write %40 for it."
     )
 
 
-def test_a_password_is_not_shown(opened: Open) -> None:
+def test_errors_show_no_password(open_lineage: OpenLineage) -> None:
     with pytest.raises(StoreError) as error:
-        opened("nosuchdatabase://gateline:secret@host/lineage")
+        open_lineage("nosuchdatabase://gateline:secret@host/lineage")
     assert "secret" not in str(error.value)
     assert "host/lineage" in str(error.value)
 
 
-def test_a_password_is_not_written_down(opened: Open, url: str) -> None:
-    lineage = opened(url)
+def test_records_contain_no_password(open_lineage: OpenLineage, url: str) -> None:
+    lineage = open_lineage(url)
     number = lineage.start(profile="sample", command="run --database postgresql://me:secret@host/lineage", config={})
     lineage.executed(number, "push", state="failed", why="no route to postgresql://me:secret@host/lineage", seconds=0.0)
     lineage.finish(number, state="failed", exit_code=1, message="no route to postgresql://me:secret@host/lineage")
@@ -221,15 +221,17 @@ def test_a_password_is_not_written_down(opened: Open, url: str) -> None:
     assert lineage.run(number)["command"] == "run --database postgresql://me:***@host/lineage"
 
 
-def test_stores_that_share_a_database_leave_each_others_runs_alone(opened: Open, url: str) -> None:
-    one, other = (dataclasses.replace(opened(url), store=name) for name in ("one", "other"))
+def test_stores_that_share_a_database_do_not_change_each_others_runs(open_lineage: OpenLineage, url: str) -> None:
+    one, other = (dataclasses.replace(open_lineage(url), store=name) for name in ("one", "other"))
     running, killed = start(one), start(other)
     assert start(other) == 3
     assert [one.run(number)["state"] for number in (running, killed)] == ["running", "killed"]
 
 
-def test_order_does_not_hang_on_the_clock(opened: Open, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    lineage = opened(url)
+def test_runs_are_ordered_by_number_and_not_by_the_clock(
+    open_lineage: OpenLineage, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lineage = open_lineage(url)
     for number, year in enumerate(("2030", "2026"), 1):
         monkeypatch.setattr("pipeline.lineage.lineage.now", lambda year=year: f"{year}-01-01T00:00:00.000+00:00")
         assert start(lineage) == number
@@ -237,15 +239,15 @@ def test_order_does_not_hang_on_the_clock(opened: Open, url: str, monkeypatch: p
     assert lineage.run(None)["run"] == 2
 
 
-def test_words_that_are_no_unicode_are_written_down(opened: Open, url: str) -> None:
-    lineage = opened(url)
+def test_invalid_unicode_in_a_message_is_replaced(open_lineage: OpenLineage, url: str) -> None:
+    lineage = open_lineage(url)
     lineage.finish(start(lineage), state="failed", exit_code=1, message="file \udcff of \0 is damaged")
     assert lineage.run(1)["message"] == "file ? of ? is damaged"
 
 
-def test_a_database_that_was_damaged_is_told_in_one_line(opened: Open, tmp_path: Path) -> None:
+def test_a_damaged_database_is_refused_with_its_path(open_lineage: OpenLineage, tmp_path: Path) -> None:
     path = tmp_path / "lineage.db"
-    lineage = opened(f"sqlite:///{path}")
+    lineage = open_lineage(f"sqlite:///{path}")
     for _ in range(50):
         start(lineage)
     lineage.engine.dispose()
@@ -253,13 +255,13 @@ def test_a_database_that_was_damaged_is_told_in_one_line(opened: Open, tmp_path:
     content[4096:8192] = bytes(4096)
     path.write_bytes(content)
     with pytest.raises(GatelineError) as error:
-        opened(f"sqlite:///{path}").runs()
+        open_lineage(f"sqlite:///{path}").runs()
     assert str(path) in error.value.cause
     assert "malformed" in error.value.cause
     assert "--database" in error.value.remedy
 
 
-def test_a_path_that_is_too_long_for_sqlite_is_named(tmp_path: Path) -> None:
+def test_a_path_that_is_too_long_for_sqlite_is_refused(tmp_path: Path) -> None:
     def database(length: int) -> Path:
         folder = tmp_path
         while (left := length - len(str(folder)) - len("/l.db")) > 0:
@@ -269,6 +271,6 @@ def test_a_path_that_is_too_long_for_sqlite_is_named(tmp_path: Path) -> None:
         return folder / "l.db"
 
     Lineage.open(f"sqlite:///{database(504)}").engine.dispose()
-    said = r"its path has 505 bytes, and SQLite allows 504\n  Name another with --database\.$"
-    with pytest.raises(StoreError, match=said):
+    message = r"its path has 505 bytes, and SQLite allows 504\n  Name another with --database\.$"
+    with pytest.raises(StoreError, match=message):
         Lineage.open(f"sqlite:///{database(505)}")

@@ -24,61 +24,61 @@ EVALUATED = {"accuracy": 0.98617, "loss": 0.05, "saved_model": "5" * 64, "passed
 
 @dataclass
 class Slack:
-    """A server that keeps what it was sent and answers as it is told: 200 when it has been told nothing more."""
+    """A server that records requests and answers with the codes in `answers`, and then with 200."""
 
     answers: list[int] = field(default_factory=list)
-    got: list[tuple[dict[str, str], dict[str, Any]]] = field(default_factory=list)
+    requests: list[tuple[dict[str, str], dict[str, Any]]] = field(default_factory=list)
     url: str = ""
 
     @property
     def texts(self) -> list[str]:
-        return [body["text"] for _, body in self.got]
+        return [body["text"] for _, body in self.requests]
 
 
 @pytest.fixture
 def slack() -> Iterator[Slack]:
-    made = Slack()
+    server_state = Slack()
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
-            made.got.append((dict(self.headers), json.loads(body)))
-            code = made.answers.pop(0) if made.answers else 200
-            if code == 0:  # it took the message, and falls silent
+            server_state.requests.append((dict(self.headers), json.loads(body)))
+            code = server_state.answers.pop(0) if server_state.answers else 200
+            if code == 0:  # received the message, but closes the connection without an answer
                 self.close_connection = True
                 return
             self.send_response(code)
             if code == 302:
-                self.send_header("Location", made.url)
+                self.send_header("Location", server_state.url)
             self.send_header("Content-Length", "0")
             self.end_headers()
 
-        do_GET = do_POST  # a redirect that is followed would come as this
+        do_GET = do_POST  # a followed redirect would arrive as GET
 
         def log_message(self, *_: Any) -> None: ...
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        made.url = f"http://127.0.0.1:{server.server_port}/hook"
+        server_state.url = f"http://127.0.0.1:{server.server_port}/hook"
         threading.Thread(target=server.serve_forever).start()
-        yield made
+        yield server_state
         server.shutdown()
 
 
 @dataclass
-class Post:
-    """An SMTP server's handler."""
+class MailHandler:
+    """The handler of an SMTP server; it records messages."""
 
     answers: list[str] = field(default_factory=list)
-    letters: list[email.message.Message] = field(default_factory=list)
+    messages: list[email.message.Message] = field(default_factory=list)
 
     async def handle_DATA(self, _server: Any, _session: Any, envelope: Any) -> str:
-        self.letters.append(email.message_from_bytes(envelope.content))
+        self.messages.append(email.message_from_bytes(envelope.content))
         return self.answers.pop(0) if self.answers else "250 OK"
 
 
 @pytest.fixture
-def post() -> Iterator[tuple[Post, int]]:
-    handler = Post()
+def mail_server() -> Iterator[tuple[MailHandler, int]]:
+    handler = MailHandler()
     server = Controller(handler, hostname="127.0.0.1", port=free_port())
     server.start()
     yield handler, server.port
@@ -93,11 +93,11 @@ def free_port() -> int:
 
 @dataclass
 class Line:
-    """Runs that are over, and what was told of them."""
+    """Finished runs, and the notifications of them."""
 
     root: Path
     lineage: Lineage
-    slept: list[float] = field(default_factory=list)
+    pauses: list[float] = field(default_factory=list)
 
     def run(
         self,
@@ -112,16 +112,16 @@ class Line:
         number = self.lineage.start(profile="mnist", command="", config=config or {})
         verdict = self.root / "verdict"
         verdict.mkdir(exist_ok=True)
-        words = "train against version 3's: the share of label 4 differs by 0.2"
-        found = {
+        drift_message = "train against version 3's: the share of label 4 differs by 0.2"
+        anomaly = {
             "split": "train",
             "feature": "label",
             "kind": "COMPARATOR_L_INFTY_HIGH",
-            "words": words,
+            "words": drift_message,
             "severity": "warning",
         }
-        other = found | {"split": "validation", "words": "validation against train"}
-        (verdict / "anomalies.json").write_text(json.dumps([other, *([found] if drift else [])]), encoding="utf-8")
+        skew = anomaly | {"split": "validation", "words": "validation against train"}
+        (verdict / "anomalies.json").write_text(json.dumps([skew, *([anomaly] if drift else [])]), encoding="utf-8")
         stages = [("validate", verdict, {"passed": True}), ("evaluate", self.root, EVALUATED)]
         if spans is not None:
             stages.append(("admit", self.root, {"passed": True, "admitted": []} | spans))
@@ -135,8 +135,8 @@ class Line:
         self.lineage.finish(number, state=state, exit_code=exit_code, message=message)
         return number
 
-    def tell(self, number: int, *targets: Notify) -> None:
-        send(list(targets), self.root, self.lineage, number, outputs(), sleep=self.slept.append)
+    def notify(self, number: int, *targets: Notify) -> None:
+        send(list(targets), self.root, self.lineage, number, outputs(), sleep=self.pauses.append)
 
     @property
     def ledger(self) -> list[dict[str, Any]]:
@@ -146,9 +146,9 @@ class Line:
 @pytest.fixture
 def line(tmp_path: Path) -> Iterator[Line]:
     root = Store(tmp_path / "root").root
-    made = Line(root, Lineage.at(root, None))
-    yield made
-    made.lineage.engine.dispose()
+    line = Line(root, Lineage.at(root, None))
+    yield line
+    line.lineage.engine.dispose()
 
 
 def webhook(slack: Slack, *on: Any) -> Notify:

@@ -1,6 +1,6 @@
-"""What every channel does, ours or a user's: delivers, keeps secrets, fails in one line, and says what may be retried.
+"""The contract of all channels: delivery, secrecy, one-line failures that state whether a retry is useful.
 
-A new kind adds its real receiver to `RECEIVERS`.
+A new channel adds its real receiver to `RECEIVERS`.
 """
 
 import contextlib
@@ -32,11 +32,11 @@ ROOT = Path(__file__).parents[3]
 
 @dataclasses.dataclass
 class Receiver:
-    """A channel, what arrived, and how to make the next deliveries fail."""
+    """A channel, the events that arrived, and a function that makes the next delivery fail."""
 
     channel: Channel
     arrived: Callable[[], list[dict[str, Any]]]
-    fail: Callable[[], None]  # in a way that a later attempt may pass
+    fail: Callable[[], None]  # temporarily: a retry succeeds
 
 
 @contextlib.contextmanager
@@ -64,7 +64,7 @@ def webhook(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]
 
 @contextlib.contextmanager
 def email(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
-    letters: list[Message] = []
+    messages: list[Message] = []
     answers: list[str] = []
 
     class Handler:
@@ -72,7 +72,7 @@ def email(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
             import email as library
 
             answer = answers.pop(0) if answers else "250 OK"
-            letters.extend([library.message_from_bytes(envelope.content)] if answer.startswith("250") else [])
+            messages.extend([library.message_from_bytes(envelope.content)] if answer.startswith("250") else [])
             return answer
 
     with socket.socket() as probe:
@@ -80,7 +80,7 @@ def email(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
         port = int(probe.getsockname()[1])
     server = Controller(Handler(), hostname="127.0.0.1", port=port)
     server.start()
-    given = {
+    settings = {
         "host": "127.0.0.1",
         "port": port,
         "from": "line@example.org",
@@ -89,10 +89,10 @@ def email(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
     }
 
     def arrived() -> list[dict[str, Any]]:
-        texts = [letter.get_payload(decode=True).decode() for letter in letters]
+        texts = [message.get_payload(decode=True).decode() for message in messages]
         return [json.loads(text[text.index("\n{") :]) for text in texts]
 
-    yield Receiver(kinds()["email"].model_validate(given), arrived, lambda: answers.append("451 later"))
+    yield Receiver(kinds()["email"].model_validate(settings), arrived, lambda: answers.append("451 later"))
     server.stop()
 
 
@@ -118,18 +118,18 @@ RECEIVERS = {"webhook": webhook, "email": email, "command": command}
 
 @pytest.fixture(params=sorted(kinds()))
 def receiver(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
-    with RECEIVERS[request.param](tmp_path, monkeypatch) as made:
-        yield made
+    with RECEIVERS[request.param](tmp_path, monkeypatch) as receiver:
+        yield receiver
 
 
-def test_it_delivers_an_event_once(receiver: Receiver) -> None:
+def test_a_channel_delivers_an_event_once(receiver: Receiver) -> None:
     receiver.channel.send(EVENT)
     (arrived,) = receiver.arrived()
     assert {name: arrived[name] for name in ("event", "id", "run")} == {"event": "refused", "id": "refused 4", "run": 4}
     assert arrived["text"].replace("&lt;", "<") == EVENT["text"]
 
 
-def test_a_temporary_failure_is_told_from_success_and_may_be_retried(receiver: Receiver) -> None:
+def test_a_temporary_failure_is_reported_as_retryable(receiver: Receiver) -> None:
     receiver.fail()
     with pytest.raises(Undelivered) as failure:
         receiver.channel.send(EVENT)
@@ -141,7 +141,7 @@ def test_a_temporary_failure_is_told_from_success_and_may_be_retried(receiver: R
     assert len(receiver.arrived()) == 1
 
 
-def test_its_name_and_its_failures_hold_no_secret(receiver: Receiver) -> None:
+def test_names_and_failures_contain_no_secret(receiver: Receiver) -> None:
     receiver.fail()
     with pytest.raises(Undelivered) as failure:
         receiver.channel.send(EVENT)
@@ -149,7 +149,7 @@ def test_its_name_and_its_failures_hold_no_secret(receiver: Receiver) -> None:
     assert receiver.channel.name.strip() == receiver.channel.name != ""
 
 
-def test_it_is_a_frozen_model_of_its_settings_and_described(receiver: Receiver) -> None:
+def test_a_channel_is_a_frozen_documented_model(receiver: Receiver) -> None:
     channel = receiver.channel
     assert isinstance(channel, BaseModel)
     assert type(channel).model_validate_json(channel.model_dump_json(by_alias=True)) == channel
@@ -162,28 +162,28 @@ def test_it_is_a_frozen_model_of_its_settings_and_described(receiver: Receiver) 
     assert all(inner)
 
 
-def test_it_is_stated_alone_in_the_configuration(receiver: Receiver) -> None:
+def test_only_one_channel_per_target_is_allowed(receiver: Receiver) -> None:
     (key,) = (key for key, kind in kinds().items() if isinstance(receiver.channel, kind))
     target = Notify(**{key: receiver.channel})
     assert (target.on, target.channel) == (list(EVENTS), receiver.channel)
     other = "email" if key == "command" else "command"
-    beside = ["true"] if other == "command" else {"host": "h", "from": "a@b", "to": ["c@d"]}
+    other_settings = ["true"] if other == "command" else {"host": "h", "from": "a@b", "to": ["c@d"]}
     with pytest.raises(ValidationError, match="state one of "):
-        Notify.model_validate({key: receiver.channel, other: beside})
+        Notify.model_validate({key: receiver.channel, other: other_settings})
 
 
 def installed(folder: Path, code: str, name: str = "theirs") -> str:
-    """The PYTHONPATH of a process that has a package with such a channel."""
+    """The PYTHONPATH of a process with an installed package that registers this channel."""
     (folder / "their_channel.py").write_text(code, encoding="utf-8")
     (folder / "their_channel-1.0.dist-info").mkdir()
-    about = {"METADATA": "Metadata-Version: 2.1\nName: their-channel\nVersion: 1.0\n"}
-    about["entry_points.txt"] = f"[gateline.channels]\n{name} = their_channel\n"
-    for file, text in about.items():
+    files = {"METADATA": "Metadata-Version: 2.1\nName: their-channel\nVersion: 1.0\n"}
+    files["entry_points.txt"] = f"[gateline.channels]\n{name} = their_channel\n"
+    for file, text in files.items():
         (folder / "their_channel-1.0.dist-info" / file).write_text(text, encoding="utf-8")
     return f"{folder}{os.pathsep}{ROOT}"
 
 
-def test_an_installed_package_adds_a_channel_and_replaces_none_of_ours(tmp_path: Path) -> None:
+def test_an_installed_package_adds_a_channel_but_replaces_no_built_in_one(tmp_path: Path) -> None:
     code = (ROOT / "pipeline/notify/channels/command.py").read_text(encoding="utf-8").replace("run a program", "theirs")
     for name, title in (("theirs", "theirs"), ("command", "run a program")):
         folder = tmp_path / name

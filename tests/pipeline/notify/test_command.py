@@ -13,15 +13,15 @@ from tests.pipeline.notify.conftest import Line
 def test_a_program_gets_the_event_on_its_stdin(line: Line, tmp_path: Path) -> None:
     out = tmp_path / "event.json"
     program = f"import sys; open({str(out)!r}, 'w').write(sys.stdin.read())"
-    line.tell(line.run("failed", "OSError: boom", 1), Notify(command=[sys.executable, "-c", program]))
-    (told,) = out.read_text(encoding="utf-8").splitlines(keepends=True)
-    assert told.endswith("\n"), "so that events can be appended to a file, one a line"
-    event = json.loads(told)
+    line.notify(line.run("failed", "OSError: boom", 1), Notify(command=[sys.executable, "-c", program]))
+    (text,) = out.read_text(encoding="utf-8").splitlines(keepends=True)
+    assert text.endswith("\n"), "events can be appended to a file, one per line"
+    event = json.loads(text)
     assert (event["event"], event["text"], event["exit_code"]) == ("failed", "mnist, run 1: failed: OSError: boom", 1)
 
 
 @pytest.mark.parametrize(
-    ("command", "words", "pauses"),
+    ("command", "message", "pauses"),
     [
         (
             [sys.executable, "-c", "import sys; print('no line', file=sys.stderr); sys.exit(7)"],
@@ -32,8 +32,8 @@ def test_a_program_gets_the_event_on_its_stdin(line: Line, tmp_path: Path) -> No
     ],
 )
 def test_a_program_that_fails_is_a_warning(
-    line: Line, capsys: pytest.CaptureFixture, command: list[str], words: str, pauses: list[float]
+    line: Line, capsys: pytest.CaptureFixture, command: list[str], message: str, pauses: list[float]
 ) -> None:
-    line.tell(line.run("pushed"), Notify(command=command))
-    assert words in capsys.readouterr().err
-    assert line.slept == pauses
+    line.notify(line.run("pushed"), Notify(command=command))
+    assert message in capsys.readouterr().err
+    assert line.pauses == pauses

@@ -8,8 +8,8 @@ from pipeline.lineage import Lineage
 from pipeline.report import html
 from pipeline.report.facts import Facts
 from pipeline.store import Store
-from tests.pipeline.answers import Answers
 from tests.pipeline.finished_run import finish
+from tests.pipeline.predictions import Predictions
 from tests.pipeline.report_page import Page, facts_of
 
 
@@ -18,7 +18,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Run 1 was pushed, with leaked images; run 2 was refused by three gates; run 3 had nothing to be compared with."""
     root = Store(tmp_path_factory.mktemp("store") / "root").root
     finish(root, leaked=23)
-    finish(root, Answers.drawn(accuracy=0.95), refused=("accuracy", "per_class:label=8", "paired"))
+    finish(root, Predictions.random(accuracy=0.95), refused=("accuracy", "per_class:label=8", "paired"))
     finish(root, with_baseline=False)
     return root
 

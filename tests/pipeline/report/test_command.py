@@ -24,12 +24,12 @@ def test_the_terminal_says_it_in_short(root: Path, refused: Facts) -> None:
 
 
 def test_the_report_can_be_opened_in_the_browser(root: Path, tmp_path: Path) -> None:
-    browser, opened = tmp_path / "browser", tmp_path / "opened"
-    browser.write_text(f'#!/bin/sh\nprintf %s "$1" > {opened}\n', encoding="utf-8")
+    browser, opened_url = tmp_path / "browser", tmp_path / "opened"
+    browser.write_text(f'#!/bin/sh\nprintf %s "$1" > {opened_url}\n', encoding="utf-8")
     browser.chmod(0o755)
     done = gateline("report", 1, "--root", root, "--open", BROWSER=f"{browser} %s")
     assert (done.returncode, done.stderr) == (0, "")
-    assert opened.read_text(encoding="utf-8") == (root / "reports" / "run-1.html").absolute().as_uri()
+    assert opened_url.read_text(encoding="utf-8") == (root / "reports" / "run-1.html").absolute().as_uri()
 
 
 def test_the_report_imports_neither_tensorflow_nor_beam(root: Path) -> None:

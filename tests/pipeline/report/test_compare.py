@@ -18,8 +18,8 @@ from pipeline.store import Store, facts
 from schemas.artifacts import Artifact, Evaluation, Examples, Statistics
 from schemas.errors import ConfigurationError
 from tests.pipeline import finished_run
-from tests.pipeline.answers import Answers
 from tests.pipeline.command_line import gateline
+from tests.pipeline.predictions import Predictions
 
 N = 1000
 LABELS = np.arange(N) % 10
@@ -150,7 +150,7 @@ def test_data_is_told_by_source_digests_and_counts(root: Path) -> None:
 
 def test_another_contract_is_a_difference(tmp_path: Path) -> None:
     root = Store(tmp_path / "root").root
-    answers = Answers.drawn(n=200)
+    answers = Predictions.random(n=200)
     for names in ((), (), tuple("abcdefghij")):
         finished_run.finish(root, answers, names=names)
     of_1, of_2, of_3 = (

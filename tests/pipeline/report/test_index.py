@@ -10,11 +10,11 @@ from pipeline.lineage import Lineage
 from pipeline.report import history, index
 from pipeline.store import Store
 from tests.pipeline import finished_run
-from tests.pipeline.answers import Answers
 from tests.pipeline.command_line import gateline
+from tests.pipeline.predictions import Predictions
 
-FEW = Answers.drawn(n=200)
-WEAK = Answers.drawn(n=200, accuracy=0.9, seed=2)
+FEW = Predictions.random(n=200)
+WEAK = Predictions.random(n=200, accuracy=0.9, seed=2)
 
 
 @pytest.fixture

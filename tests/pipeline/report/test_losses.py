@@ -16,14 +16,14 @@ from pipeline.store import Store
 from schemas.artifacts import GateResult
 from schemas.errors import ConfigurationError
 from schemas.text import printable
-from tests.pipeline.answers import Answers
 from tests.pipeline.command_line import gateline
 from tests.pipeline.finished_run import finish
+from tests.pipeline.predictions import Predictions
 from tests.pipeline.report.test_compare import NEW, OLD, beside, evaluated
 from tests.pipeline.report.test_index import gathered
 from tests.pipeline.report_page import Page, edited, facts_of
 
-FEW = Answers.drawn(n=200)
+FEW = Predictions.random(n=200)
 NOT_REACHED = "The run did not reach"
 DRIVES = "\x1b]0;owned\x07\x1b[31m\x9b2J\x00\r"
 BARE = "]0;owned[31m2J"

@@ -8,9 +8,9 @@ import pytest
 from pipeline.report import html, views
 from pipeline.report.facts import Facts
 from pipeline.store import Store
-from tests.pipeline.answers import CORRUPTIONS
 from tests.pipeline.command_line import gateline
 from tests.pipeline.finished_run import finish
+from tests.pipeline.predictions import CORRUPTIONS
 from tests.pipeline.report_page import Page, edited, facts_of
 
 

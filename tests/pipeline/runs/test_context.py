@@ -1,4 +1,4 @@
-"""A run in progress: recorded however it ends, notified afterwards, and nothing of it is global."""
+"""A run in progress: every outcome is recorded and then notified, without global state."""
 
 import json
 import sys
@@ -17,33 +17,37 @@ from pipeline.runs.context import Request, RunContext, RunOptions
 from pipeline.store import Store
 from schemas.errors import DataError, EnvironmentFailure, Interrupted, Locked
 from tests.pipeline.command_line import gateline
-from tests.pipeline.tiny_line import pick, stumble
+from tests.pipeline.tiny_line import failing, pick
 
 
 @pytest.fixture
-def told(tmp_path: Path) -> Path:
-    return tmp_path / "told"
+def events_file(tmp_path: Path) -> Path:
+    return tmp_path / "events"
 
 
 @pytest.fixture
-def program(told: Path) -> Notify:
-    return Notify(command=[sys.executable, "-c", f"open({str(told)!r}, 'a').write(input() + '\\n')"])
+def command_channel(events_file: Path) -> Notify:
+    return Notify(command=[sys.executable, "-c", f"open({str(events_file)!r}, 'a').write(input() + '\\n')"])
 
 
-def events(told: Path) -> list[tuple[str, int]]:
-    rows = [json.loads(line) for line in told.read_text(encoding="utf-8").splitlines()] if told.exists() else []
+def events(events_file: Path) -> list[tuple[str, int]]:
+    rows = (
+        [json.loads(line) for line in events_file.read_text(encoding="utf-8").splitlines()]
+        if events_file.exists()
+        else []
+    )
     return [(row["state"], row["run"]) for row in rows]
 
 
-def stumbles(root: Path, over: str, targets: list[Notify]) -> None:
-    store, node = Store(root), stumble(number=pick(value=1), over=over)
+def run_failing_line(root: Path, cause: str, targets: list[Notify]) -> None:
+    store, node = Store(root), failing(number=pick(value=1), cause=cause)
     with RunContext.begin(RunOptions(root), store, Request("tiny", "tiny", ["pick"], targets)) as run:
         run.execute(node, Planner.of(store, Rerun(), node))
         run.finish(RunState.PARTIAL)
 
 
 @pytest.mark.parametrize(
-    ("over", "error", "state", "code"),
+    ("cause", "error", "state", "code"),
     [
         ("data", DataError, RunState.REFUSED, 4),
         ("the network", EnvironmentFailure, RunState.FAILED, 75),
@@ -51,18 +55,24 @@ def stumbles(root: Path, over: str, targets: list[Notify]) -> None:
     ],
 )
 def test_a_run_that_raises_is_recorded_then_notified(
-    tmp_path: Path, told: Path, program: Notify, over: str, error: type[Exception], state: RunState, code: int
+    tmp_path: Path,
+    events_file: Path,
+    command_channel: Notify,
+    cause: str,
+    error: type[Exception],
+    state: RunState,
+    code: int,
 ) -> None:
     with pytest.raises(error):
-        stumbles(tmp_path / "root", over, [program])
+        run_failing_line(tmp_path / "root", cause, [command_channel])
     lineage = Lineage.at(tmp_path / "root", None)
     row = lineage.run(None)
     assert row and (row["state"], row["exit_code"]) == (state, code)
-    assert events(told) == [(state, 1)]
+    assert events(events_file) == [(state, 1)]
     lineage.engine.dispose()
 
 
-def test_an_interrupted_run_is_recorded_as_that(tmp_path: Path) -> None:
+def test_an_interrupted_run_is_recorded_as_interrupted(tmp_path: Path) -> None:
     root = tmp_path / "root"
     with (
         pytest.raises(Interrupted),
@@ -75,20 +85,22 @@ def test_an_interrupted_run_is_recorded_as_that(tmp_path: Path) -> None:
     lineage.engine.dispose()
 
 
-def test_the_next_run_notifies_of_a_killed_one_first(tmp_path: Path, told: Path, program: Notify) -> None:
+def test_the_next_run_first_notifies_of_a_killed_run(
+    tmp_path: Path, events_file: Path, command_channel: Notify
+) -> None:
     lineage = Lineage.at(Store(tmp_path / "root").root, None)
-    lineage.start(profile="tiny", command="tiny", config={})  # and is killed
-    stumbles(tmp_path / "root", "", [program])
-    assert events(told) == [("killed", 1)]  # a partial run is no event
+    lineage.start(profile="tiny", command="tiny", config={})  # which is then killed
+    run_failing_line(tmp_path / "root", "", [command_channel])
+    assert events(events_file) == [("killed", 1)]  # a partial run sends no event
     assert [row["state"] for row in lineage.runs()] == ["partial", "killed"]
     lineage.engine.dispose()
 
 
-def test_while_one_works_another_is_refused_and_records_nothing(tmp_path: Path) -> None:
+def test_a_concurrent_run_is_refused_and_not_recorded(tmp_path: Path) -> None:
     root = tmp_path / "root"
     with RunContext.begin(RunOptions(root), Store(root), Request("tiny", "tiny", [], [])) as run:
         with pytest.raises(Locked):
-            stumbles(root, "", [])
+            run_failing_line(root, "", [])
         run.finish(RunState.PARTIAL)
     lineage = Lineage.at(root, None)
     assert [row["run"] for row in lineage.runs()] == [1]
@@ -97,19 +109,19 @@ def test_while_one_works_another_is_refused_and_records_nothing(tmp_path: Path) 
 
 @pytest.mark.parametrize("command", [("tune",), ("schema", "infer")])
 def test_every_command_that_runs_stages_notifies_of_a_killed_run(
-    command: tuple[str, ...], tmp_path: Path, told: Path, program: Notify
+    command: tuple[str, ...], tmp_path: Path, events_file: Path, command_channel: Notify
 ) -> None:
     settings = yaml.safe_load((PROFILES / "sample.yaml").read_text(encoding="utf-8"))
     settings["source"] = {"tfds": "no_such_data"}
-    settings["notify"] = [program.model_dump(mode="json", exclude_none=True)]
+    settings["notify"] = [command_channel.model_dump(mode="json", exclude_none=True)]
     (tmp_path / "own.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
     database = f"sqlite:///{tmp_path / 'elsewhere.db'}"
     lineage = Lineage.at(Store(tmp_path / "root").root, database)
-    lineage.start(profile="sample", command="", config={})  # and is killed
+    lineage.start(profile="sample", command="", config={})  # which is then killed
     options = ("--config", tmp_path / "own.yaml", "--root", tmp_path / "root", "--database", database)
     done = gateline(*command, *options)
     assert done.returncode == 4, done.stderr
-    assert events(told) == [("killed", 1), ("refused", 2)]
+    assert events(events_file) == [("killed", 1), ("refused", 2)]
     lineage.engine.dispose()
 
 
@@ -117,6 +129,6 @@ def test_every_command_that_runs_stages_notifies_of_a_killed_run(
     ("state", "good"),
     [(state, state not in ("running", "refused", "failed", "interrupted", "killed")) for state in RunState],
 )
-def test_the_report_of_a_good_end_is_not_red(state: RunState, good: bool, tmp_path: Path) -> None:
+def test_a_report_has_passed_unless_the_run_ended_badly(state: RunState, good: bool, tmp_path: Path) -> None:
     run = {"run": 1, "state": state, "message": "", "config": {}}
     assert gather(Store(tmp_path), run, []).passed is good

@@ -1,4 +1,4 @@
-"""Quiet: what libraries have to say goes to the log file, not to the terminal."""
+"""Output of libraries goes to the log file, not to the terminal."""
 
 import subprocess
 import sys
@@ -24,25 +24,25 @@ except ZeroDivisionError:
 NOISE = ("native code", "a warning of a library", "a warning of Python")
 
 
-def stderr(log: Path, how: str) -> str:
-    done = subprocess.run([sys.executable, "-c", PROGRAM, log, how], capture_output=True, text=True, check=True)
+def stderr(log: Path, mode: str) -> str:
+    done = subprocess.run([sys.executable, "-c", PROGRAM, log, mode], capture_output=True, text=True, check=True)
     assert done.stdout == ""
     return done.stderr
 
 
-def test_only_the_line_reaches_the_terminal_and_the_rest_is_logged(tmp_path: Path) -> None:
+def test_library_output_goes_to_the_log_and_not_to_the_terminal(tmp_path: Path) -> None:
     assert stderr(tmp_path / "log", "quiet") == "for the user\nafter\n"
-    assert all(words in (tmp_path / "log").read_text(encoding="utf-8") for words in NOISE)
+    assert all(message in (tmp_path / "log").read_text(encoding="utf-8") for message in NOISE)
     assert "for the user" not in (tmp_path / "log").read_text(encoding="utf-8")
 
 
-def test_a_log_is_continued_and_not_written_over(tmp_path: Path) -> None:
+def test_a_log_is_appended_to(tmp_path: Path) -> None:
     for _ in range(2):
         stderr(tmp_path / "log", "quiet")
     assert (tmp_path / "log").read_text(encoding="utf-8").count("native code") == 2
 
 
-@pytest.mark.parametrize("words", [*NOISE, "for the user", "after"])
-def test_verbose_hides_nothing(tmp_path: Path, words: str) -> None:
-    assert words in stderr(tmp_path / "log", "verbose")
+@pytest.mark.parametrize("message", [*NOISE, "for the user", "after"])
+def test_verbose_prints_library_output(tmp_path: Path, message: str) -> None:
+    assert message in stderr(tmp_path / "log", "verbose")
     assert not (tmp_path / "log").exists()

@@ -1,4 +1,4 @@
-"""A draft of a contract is one that its data fulfil."""
+"""A drafted contract matches its data."""
 
 from pathlib import Path
 
@@ -14,22 +14,22 @@ from tests.components import pictures
 from tests.pipeline.command_line import gateline
 
 
-def test_a_draft_says_size_and_classes_and_what_the_data_set_calls_its_labels(data_dir: str, tmp_path: Path) -> None:
+def test_a_draft_states_size_classes_and_label_names(data_dir: str, tmp_path: Path) -> None:
     sets = ["source.tfds=pictures/jpeg", "source.module=tests.components.pictures", f"source.data_dir={data_dir}"]
     command = ["schema", "infer", "--root", tmp_path / "root", *(a for s in sets for a in ("--set", s)), "--out"]
     path = tmp_path / "pictures.pbtxt"
     done = gateline(*command, path)
     assert done.returncode == 0, done.stderr
-    head, rest = path.read_text(encoding="utf-8").split("\n", 1)
+    head, schema = path.read_text(encoding="utf-8").split("\n", 1)
     assert head.startswith("# DRAFT: inferred from the train split of pictures/jpeg.")
-    path.write_text(rest, encoding="utf-8")
+    path.write_text(schema, encoding="utf-8")
     contract = Contract.load(str(path))
     assert (contract.largest, contract.classes, contract.names) == (
         pictures.SHAPE,
         pictures.CLASSES,
         tuple(pictures.NAMES),
     )
-    for out, words in (
+    for out, message in (
         (path, f"configuration: {path} already exists\n  Name another file with --out.\n"),
         (
             tmp_path / "no" / "x",
@@ -39,32 +39,30 @@ def test_a_draft_says_size_and_classes_and_what_the_data_set_calls_its_labels(da
     ):
         refused = gateline(*command, out)
         assert refused.returncode == 2
-        assert words in refused.stderr
+        assert message in refused.stderr
         assert "Traceback" not in refused.stderr
 
 
-def seen(*labels: int) -> "stats.pb.DatasetFeatureStatistics":
+def statistics(*labels: int) -> "stats.pb.DatasetFeatureStatistics":
     """Statistics of images of 8 x 8 grey pixels with these labels."""
-    found = stats.pb.DatasetFeatureStatistics(name="train", num_examples=len(labels))
+    dataset = stats.pb.DatasetFeatureStatistics(name="train", num_examples=len(labels))
     for name, values in {"image/height": (8,), "image/width": (8,), "image/channels": (1,), "label": labels}.items():
-        feature = found.features.add(type=stats.pb.FeatureNameStatistics.INT)
+        feature = dataset.features.add(type=stats.pb.FeatureNameStatistics.INT)
         feature.path.step.append(name)
         for value in values:
             feature.string_stats.rank_histogram.buckets.add(label=str(value), sample_count=1)
-    return found
+    return dataset
 
 
 @pytest.mark.parametrize(
     ("names", "classes"), [((), 2), (("ant", "bee"), 2), (("ant", "bee", "cat"), 3), (("0", "1", "2"), 3)]
 )
-def test_a_label_that_train_lacks_is_a_class_too_where_the_data_set_knows_it(
-    names: tuple[str, ...], classes: int
-) -> None:
-    contract = Contract("own.pbtxt", text({"train": seen(0, 1)}, names))
+def test_a_declared_label_without_train_images_is_a_class(names: tuple[str, ...], classes: int) -> None:
+    contract = Contract("own.pbtxt", text({"train": statistics(0, 1)}, names))
     assert contract.classes == classes
     assert contract.names == (() if "0" in names else names)
 
 
-def test_labels_that_are_plain_numbers_have_no_names() -> None:
+def test_integer_labels_have_no_names() -> None:
     assert names_of(tfds.features.Scalar(np.int64)) == ()
     assert names_of(tfds.features.ClassLabel(names=["ant", "bee"])) == ("ant", "bee")

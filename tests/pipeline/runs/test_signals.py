@@ -1,18 +1,18 @@
-"""Asked to end: by a process, since a signal goes to the main thread of one."""
+"""Signals, in a separate process, because a signal goes to the main thread."""
 
 import subprocess
 import sys
 
 import pytest
 
-FALLS = """
+SIGNAL_IN_FINALIZER = """
 import signal, threading
 from pipeline.runs import signals
 
 class Finalized:
     def __del__(self):
         signal.raise_signal(signal.{signal})
-        print("the finalizer ends here, were it not asked to end")
+        print("the finalizer was not interrupted")
 
 signals.install()
 try:
@@ -24,16 +24,20 @@ except BaseException as error:
 
 
 @pytest.mark.parametrize("signal", ["SIGINT", "SIGTERM"])
-def test_an_end_asked_for_while_something_is_finalized_is_heard_right_after(signal: str) -> None:
+def test_a_signal_in_a_finalizer_interrupts_the_program_afterwards(signal: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", FALLS.format(signal=signal)], capture_output=True, text=True, check=False, timeout=60
+        [sys.executable, "-c", SIGNAL_IN_FINALIZER.format(signal=signal)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
     )
     assert (done.stdout, done.stderr) == ("KeyboardInterrupt True\n", "")
 
 
-def test_what_else_goes_wrong_in_a_finalizer_is_shown_as_ever() -> None:
+def test_other_errors_in_a_finalizer_are_printed() -> None:
     code = (
-        FALLS.format(signal="SIGTERM")
+        SIGNAL_IN_FINALIZER.format(signal="SIGTERM")
         .replace("signal.raise_signal(signal.SIGTERM)", "1 / 0")
         .replace("wait(60)", "wait(0)")
     )
@@ -43,7 +47,7 @@ def test_what_else_goes_wrong_in_a_finalizer_is_shown_as_ever() -> None:
 
 
 @pytest.mark.parametrize("signal", ["SIGINT", "SIGTERM"])
-def test_an_end_asked_for_when_all_is_done_changes_nothing(signal: str) -> None:
+def test_a_signal_at_exit_does_not_change_the_result(signal: str) -> None:
     code = f"""
 import atexit, signal, sys
 from pipeline import cli
@@ -58,8 +62,8 @@ cli.main()
 
 @pytest.mark.parametrize("signal", ["SIGINT", "SIGTERM"])
 @pytest.mark.parametrize("after", ["install", "_run_command", "_report_failure"])
-def test_a_signal_ends_the_command_with_130_wherever_it_arrives(signal: str, after: str) -> None:
-    """Also right after the handlers are set, and while another error is reported: never by the signal itself."""
+def test_a_signal_at_any_time_ends_the_command_with_130(signal: str, after: str) -> None:
+    """Also right after the handlers are installed, and while another error is reported."""
     code = f"""
 import signal, sys
 from pipeline import cli
@@ -79,7 +83,7 @@ cli.main()
     assert done.stderr.endswith("The next run continues from them.\n") or done.returncode == 2
 
 
-def test_what_an_interruption_was_turned_into_is_known_for_it() -> None:
+def test_an_error_caused_by_an_interruption_is_recognized() -> None:
     from pipeline.runs.signals import interrupted
 
     try:

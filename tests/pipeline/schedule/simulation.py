@@ -1,4 +1,4 @@
-"""A scheduler in simulated time: the host, its clock and disk, and runs that end as the test decides."""
+"""A scheduler in simulated time: the host, its clock and disk, and runs with simulated results."""
 
 import datetime
 import functools
@@ -25,23 +25,23 @@ class Crash(BaseException):
     """The scheduler is killed."""
 
 
-class Over(BaseException):
+class SimulationEnded(BaseException):
     """The simulation is over."""
 
 
 @dataclass
 class World:
-    """A host with a clock, a disk that holds the schedule's state, and runs that take time and end as `plays` says."""
+    """A host with a clock, a disk with the schedule's state, and runs that take time and end with `run_result`."""
 
     cron: str = "0 3 * * *"
     zone: str = "Europe/Berlin"
     rules: Rules = Rules()
     clock: datetime.datetime = datetime.datetime(2026, 1, 1, 12, tzinfo=UTC)
-    plays: Callable[["World"], Ended] = lambda world: PUSHED
-    takes: datetime.timedelta = 10 * MINUTE
+    run_result: Callable[["World"], Ended] = lambda world: PUSHED
+    run_duration: datetime.timedelta = 10 * MINUTE
     until: datetime.datetime = datetime.datetime.max.replace(tzinfo=UTC)
-    passing: Callable[["World"], None] = lambda world: None  # what happens while the scheduler sleeps
-    news: Callable[["World"], NewData | None] = lambda world: None
+    while_sleeping: Callable[["World"], None] = lambda world: None  # called whenever the scheduler sleeps
+    new_data: Callable[["World"], NewData | None] = lambda world: None
     disk: State | None = None
     journal: list[Entry] = field(default_factory=list)
     tries: list[datetime.datetime] = field(default_factory=list)
@@ -51,21 +51,28 @@ class World:
         self.after = functools.lru_cache(8)(Timetable.of(self.cron, self.zone).after if self.cron else lambda _: None)
 
     def start(self) -> Schedule:
-        """A scheduler that finds what the last one left on the disk."""
+        """A scheduler that continues from the state on the disk."""
         state = State.begin(self.disk, self.cron, self.zone, self.clock)
         return Schedule(
-            self.after, self.rules, state, self.save, self.run, lambda: self.clock, self.sleep, lambda: self.news(self)
+            self.after,
+            self.rules,
+            state,
+            self.save,
+            self.run,
+            lambda: self.clock,
+            self.sleep,
+            lambda: self.new_data(self),
         )
 
-    def live(self, until: datetime.datetime) -> "World":
-        """Until then, started again after each crash."""
+    def run_until(self, until: datetime.datetime) -> "World":
+        """Runs the scheduler until then, restarted after each crash."""
         self.until = until
         while True:
             try:
                 self.start().forever()
             except Crash:
                 pass
-            except Over:
+            except SimulationEnded:
                 return self
 
     def save(self, state: State) -> None:
@@ -77,35 +84,35 @@ class World:
 
     def run(self, running: Running) -> Ended:
         if self.clock >= self.until:
-            raise Over
+            raise SimulationEnded
         self.tries.append(self.clock)
-        self.clock += self.takes
-        return self.plays(self)
+        self.clock += self.run_duration
+        return self.run_result(self)
 
     def sleep(self, seconds: float) -> None:
         assert 0 < seconds <= 60
         self.clock += datetime.timedelta(seconds=seconds)
-        self.passing(self)
+        self.while_sleeping(self)
         if self.clock >= self.until:
-            raise Over
+            raise SimulationEnded
 
 
-def pushed_at_the_third_try(world: World) -> Ended:
-    """A run that is cut off twice."""
+def push_at_third_attempt(world: World) -> Ended:
+    """A run that crashes twice."""
     if len(world.tries) < 3:
         raise Crash
     return PUSHED
 
 
-def berlin(start: datetime.datetime, end: datetime.datetime, hour: int = 3) -> list[datetime.datetime]:
-    """Each day's tick in (start, end], found without any scheduler's help."""
+def expected_ticks(start: datetime.datetime, end: datetime.datetime, hour: int = 3) -> list[datetime.datetime]:
+    """Each day's tick in (start, end], computed without the scheduler."""
     days = [start.date() + n * DAY for n in range((end - start).days + 2)]
-    found = [datetime.datetime.combine(day, datetime.time(hour), BERLIN).astimezone(UTC) for day in days]
-    return [tick for tick in found if start < tick <= end]
+    ticks_of_days = [datetime.datetime.combine(day, datetime.time(hour), BERLIN).astimezone(UTC) for day in days]
+    return [tick for tick in ticks_of_days if start < tick <= end]
 
 
-def accounted(journal: list[Entry], expected: list[datetime.datetime]) -> None:
-    """Every expected tick is in one entry and no other, in order."""
+def assert_accounted(journal: list[Entry], expected: list[datetime.datetime]) -> None:
+    """Asserts that every expected tick is in exactly one entry, in order."""
     position = 0
     for entry in journal:
         position += entry.ticks
@@ -113,11 +120,11 @@ def accounted(journal: list[Entry], expected: list[datetime.datetime]) -> None:
     assert position == len(expected)
 
 
-def at(text: str) -> datetime.datetime:
+def berlin_time(text: str) -> datetime.datetime:
     return datetime.datetime.fromisoformat(text).replace(tzinfo=BERLIN).astimezone(UTC)
 
 
-def spans(world: World) -> NewData | None:
-    """A span each third day at noon."""
-    days = (world.clock - at("2026-01-02 12:00")) // DAY
+def span_every_third_day(world: World) -> NewData | None:
+    """A new span every third day at noon."""
+    days = (world.clock - berlin_time("2026-01-02 12:00")) // DAY
     return NewData(f"{days // 3}", f"new span {days // 3}") if days >= 0 else None

@@ -1,4 +1,4 @@
-"""The command `schedule`, as a process: it is stopped, asked, refused, and runs the line."""
+"""The command `schedule` as a process."""
 
 import datetime
 import json
@@ -25,33 +25,33 @@ pytestmark = pytest.mark.slow
 
 NOW = datetime.datetime(2026, 6, 1, 12, tzinfo=datetime.UTC)
 NIGHTLY = ("schedule", "--cron", "0 3 * * *", "--timezone", "Europe/Berlin")
-ABSENT = ("--set", "source.module=null", "--set", "source.tfds=no_such_data")  # refused before anything is learnt
+MISSING_DATA = ("--set", "source.module=null", "--set", "source.tfds=no_such_data")  # refused before training
 
 
 @contextmanager
 def scheduler(
-    root: Path, *arguments: str, on: tuple[str, ...] = NIGHTLY, waits: str = "the next tick"
+    root: Path, *arguments: str, on: tuple[str, ...] = NIGHTLY, until: str = "the next tick"
 ) -> Iterator[tuple[subprocess.Popen, list[str]]]:
-    """A scheduler that waits for its next tick, or for whatever it `waits`, and what it said until then."""
+    """A scheduler that has printed a line with `until`, and its output so far."""
     command = [sys.executable, "-m", "pipeline", *on, "--root", str(root), *arguments]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT) as process:
         assert process.stderr
-        said: list[str] = []
+        output: list[str] = []
         try:
-            while not any(waits in line for line in said):
+            while not any(until in line for line in output):
                 line = process.stderr.readline()
-                assert line, said
-                said.append(line)
-            yield process, said
+                assert line, output
+                output.append(line)
+            yield process, output
         finally:
             process.kill()
 
 
-def test_a_scheduler_waits_answers_and_ends_when_it_is_asked_to(tmp_path: Path) -> None:
+def test_a_scheduler_reports_its_health_and_status_and_stops_on_sigterm(tmp_path: Path) -> None:
     root = tmp_path / "root"
-    with scheduler(root, "--metrics-port", "0") as (process, said):
-        assert "the next tick of 0 3 * * * (Europe/Berlin) at 20" in said[-1]
-        health = said[0].split("health on ")[1].strip()
+    with scheduler(root, "--metrics-port", "0") as (process, output):
+        assert "the next tick of 0 3 * * * (Europe/Berlin) at 20" in output[-1]
+        health = output[0].split("health on ")[1].strip()
         with urllib.request.urlopen(health, timeout=30) as answer:
             assert json.loads(answer.read())["status"] == "ok"
         status = json.loads(gateline("schedule", "status", "--root", root, "--json").stdout)
@@ -68,7 +68,7 @@ def test_a_scheduler_waits_answers_and_ends_when_it_is_asked_to(tmp_path: Path) 
     assert "no scheduler is running: nothing runs until one is started" in shown.stdout
 
 
-def test_a_scheduler_that_was_killed_leaves_a_state_that_the_next_one_reads(tmp_path: Path) -> None:
+def test_a_scheduler_continues_from_the_state_of_a_killed_one(tmp_path: Path) -> None:
     root = tmp_path / "root"
     with scheduler(root) as (process, _):
         process.kill()
@@ -79,10 +79,10 @@ def test_a_scheduler_that_was_killed_leaves_a_state_that_the_next_one_reads(tmp_
     assert json.loads((root / "schedule.json").read_text(encoding="utf-8"))["accounted"] == before["accounted"]
 
 
-def test_once_runs_the_line_and_ends_with_its_exit_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_once_runs_the_line_and_returns_its_exit_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(ENVIRONMENT, "TFDS_DATA_DIR", str(tmp_path))
     root = tmp_path / "root"
-    done = gateline(*NIGHTLY, "--once", "--root", root, *ABSENT)
+    done = gateline(*NIGHTLY, "--once", "--root", root, *MISSING_DATA)
     assert (done.returncode, done.stdout) == (4, ""), done.stderr
     assert "refused: data: " in done.stderr
     state = json.loads(gateline("schedule", "status", "--root", root, "--json").stdout)
@@ -93,10 +93,10 @@ def test_once_runs_the_line_and_ends_with_its_exit_code(tmp_path: Path, monkeypa
     assert run["state"] == "refused"
 
 
-def watching(root: Path, option: str, *sets: str, waits: str = "waiting for a new span") -> tuple[list[str], str]:
-    """What a scheduler said until it waited for a new span, and what the command `status` said then."""
-    with scheduler(root, *sets, on=("schedule", option), waits=waits) as (_, said):
-        return said, gateline("schedule", "status", "--root", root).stdout
+def watch_spans(root: Path, option: str, *sets: str, until: str = "waiting for a new span") -> tuple[list[str], str]:
+    """The output of a scheduler until it waits for a new span, and that of the command `status` then."""
+    with scheduler(root, *sets, on=("schedule", option), until=until) as (_, output):
+        return output, gateline("schedule", "status", "--root", root).stdout
 
 
 def entries(root: Path) -> list[tuple[str, str, int]]:
@@ -104,16 +104,16 @@ def entries(root: Path) -> list[tuple[str, str, int]]:
     return [(entry["outcome"], entry["cause"], entry["ticks"]) for entry in state["recent"]]
 
 
-def test_a_new_span_is_run_for_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_new_span_triggers_one_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(ENVIRONMENT, "TFDS_DATA_DIR", str(tmp_path))
-    root, arrivals = tmp_path / "root", tmp_path / "data"
-    sets = ("--set", f"spans.directory={arrivals}", *ABSENT)
+    root, directory = tmp_path / "root", tmp_path / "data"
+    sets = ("--set", f"spans.directory={directory}", *MISSING_DATA)
     for name in ("span-0001", "span-0002"):
-        (arrivals / name).mkdir(parents=True)
-        (arrivals / name / READY).touch()
-        said, status = watching(root, "--on-new-span", *sets)
-        assert re.search(rf"  refused: data: .*; for new span {name}\n", "".join(said))
-        again, same = watching(root, "--on-new-span", *sets)  # it has heard of that one
+        (directory / name).mkdir(parents=True)
+        (directory / name / READY).touch()
+        output, status = watch_spans(root, "--on-new-span", *sets)
+        assert re.search(rf"  refused: data: .*; for new span {name}\n", "".join(output))
+        again, same = watch_spans(root, "--on-new-span", *sets)  # this span was handled before
         assert len(again) == 1
         assert same == status
     assert entries(root) == [("refused", "new span span-0001", 0), ("refused", "new span span-0002", 0)]
@@ -122,22 +122,22 @@ def test_a_new_span_is_run_for_once(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert (following, alive) == ("next  when a new span is complete", "      the scheduler is running")
 
 
-def test_on_drift_a_span_is_looked_at_first(tmp_path: Path, data_dir: str, sample: Examples) -> None:
-    """The whole line ends soon behind admit: its window names a span that is not there."""
-    root, arrivals = tmp_path / "root", tmp_path / "data"
+def test_on_drift_only_a_drifted_span_triggers_a_run(tmp_path: Path, data_dir: str, sample: Examples) -> None:
+    """The complete line ends right after admit: its window names a missing span."""
+    root, directory = tmp_path / "root", tmp_path / "data"
     short = {"source.train": "train[:1000]", "source.test": "test[:200]", "spans.window.only": "[span-0009]"}
-    found = {"source.data_dir": data_dir, "spans.directory": arrivals, **short}
-    sets = [f"--set={key}={value}" for key, value in found.items()]
+    settings = {"source.data_dir": data_dir, "spans.directory": directory, **short}
+    sets = [f"--set={key}={value}" for key, value in settings.items()]
     images, labels = digits(data_dir, 0, 60)
-    deliver(arrivals, "span-0001", images, labels, "idx")
-    _, status = watching(root, "--on-drift", *sets)
+    deliver(directory, "span-0001", images, labels, "idx")
+    _, status = watch_spans(root, "--on-drift", *sets)
     assert (
         "  no drift: no span drifted from the training data (run 1); for new span span-0001\nnext  when a new span"
         in status
     )
-    deliver(arrivals, "span-0002", bright(images), labels, "idx")
-    said, status = watching(root, "--on-drift", *sets, waits="span-0002 was not used yet")
-    assert re.search(r"  new span span-0002 was not used yet; the next try is in an hour at \S+ \S+ UTC\n", said[-1])
+    deliver(directory, "span-0002", bright(images), labels, "idx")
+    output, status = watch_spans(root, "--on-drift", *sets, until="span-0002 was not used yet")
+    assert re.search(r"  new span span-0002 was not used yet; the next try is in an hour at \S+ \S+ UTC\n", output[-1])
     assert re.search(
         r"  configuration: .* names span-0009, but there is no such span; for new span span-0002\n", status
     )
@@ -147,7 +147,7 @@ def test_on_drift_a_span_is_looked_at_first(tmp_path: Path, data_dir: str, sampl
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "message"),
     [
         ((), "configuration: --cron is missing\n"),
         (("--cron", "nightly"), 'configuration: --cron "nightly" has 1 fields, not 5\n'),
@@ -160,20 +160,20 @@ def test_on_drift_a_span_is_looked_at_first(tmp_path: Path, data_dir: str, sampl
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
 )
-def test_what_cannot_be_scheduled_is_refused_at_once(tmp_path: Path, arguments: tuple[str, ...], words: str) -> None:
+def test_an_invalid_schedule_is_refused_at_once(tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
     done = gateline("schedule", *arguments, "--root", tmp_path / "root")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith(words)
+    assert done.stderr.startswith(message)
     assert not (tmp_path / "root").exists()
 
 
-def test_where_nothing_was_scheduled_status_says_so(tmp_path: Path) -> None:
+def test_status_without_a_schedule_is_refused(tmp_path: Path) -> None:
     done = gateline("schedule", "status", "--root", Store(tmp_path / "root").root)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith(f"configuration: there is no schedule in {tmp_path / 'root'}\n")
 
 
-def test_a_state_in_a_time_zone_that_there_is_not_is_refused_in_words(tmp_path: Path) -> None:
+def test_a_state_with_an_unknown_time_zone_is_refused(tmp_path: Path) -> None:
     root = Store(tmp_path / "root").root
     State.begin(None, "0 3 * * *", "Mars", NOW).write(root / "schedule.json")
     for command in (("schedule", "status"), NIGHTLY):
@@ -185,7 +185,7 @@ def test_a_state_in_a_time_zone_that_there_is_not_is_refused_in_words(tmp_path: 
         ]
 
 
-def test_control_characters_in_names_and_in_what_runs_say_do_not_reach_the_terminal(tmp_path: Path) -> None:
+def test_control_characters_in_names_and_messages_do_not_reach_the_terminal(tmp_path: Path) -> None:
     root = Store(tmp_path / "root").root
     now = datetime.datetime.now(datetime.UTC)
     name = "span-0001\x1b[31m\x07\nlast"
@@ -201,11 +201,11 @@ def test_control_characters_in_names_and_in_what_runs_say_do_not_reach_the_termi
     last, following, _ = gateline("schedule", "status", "--root", root).stdout.splitlines()
     assert last.endswith("  failed: error: ]0;boom; for new span span-0001[31m last")
     assert following.endswith("  busy: span-0001[31m last")
-    with scheduler(root, waits="busy") as (_, said):
-        assert re.fullmatch(r"\S+ \S+  busy: span-0001\[31m last at \S+ \S+ CES?T\n", said[-1])
+    with scheduler(root, until="busy") as (_, output):
+        assert re.fullmatch(r"\S+ \S+  busy: span-0001\[31m last at \S+ \S+ CES?T\n", output[-1])
 
 
-def test_a_root_that_cannot_be_written_is_one_line_of_cause_and_one_of_remedy(tmp_path: Path) -> None:
+def test_a_read_only_root_is_refused_with_cause_and_remedy(tmp_path: Path) -> None:
     root = Store(tmp_path / "root").root
     State.begin(None, "0 3 * * *", "UTC", NOW).write(root / "schedule.json")
     before = read_only(root)
@@ -219,8 +219,8 @@ def test_a_root_that_cannot_be_written_is_one_line_of_cause_and_one_of_remedy(tm
         ]
 
 
-def test_nothing_of_it_is_imported_by_the_command_run() -> None:
-    unwanted = "{'apscheduler', 'prometheus_client', 'smtplib'}"
-    program = f"import sys, pipeline.cli, pipeline.runs.session; print({unwanted} & set(sys.modules))"
+def test_the_run_command_imports_no_scheduler_library() -> None:
+    forbidden = "{'apscheduler', 'prometheus_client', 'smtplib'}"
+    program = f"import sys, pipeline.cli, pipeline.runs.session; print({forbidden} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, env=os.environ)
     assert (done.stdout, done.stderr) == ("set()\n", "")

@@ -1,4 +1,4 @@
-"""Cron expressions mean what they mean to cron, also on the days when clocks are changed."""
+"""Cron expressions have the meaning of cron, also on days with a clock change."""
 
 import datetime
 import itertools
@@ -15,22 +15,25 @@ UTC = datetime.UTC
 
 
 def ticks(cron: str, zone: str, start: datetime.datetime, end: datetime.datetime) -> list[datetime.datetime]:
-    table, found, moment = Timetable.of(cron, zone), [], start
+    table, result, moment = Timetable.of(cron, zone), [], start
     while (tick := table.after(moment)) and tick <= end:
         assert moment < tick
         assert tick.tzinfo is UTC
-        found.append(tick)
+        result.append(tick)
         moment = tick
-    return found
+    return result
 
 
 def local(cron: str, zone: str, day: str) -> list[str]:
-    """The ticks of one local day as wall clocks show them, with the offset from UTC."""
-    there = zoneinfo.ZoneInfo(zone)
-    start = datetime.datetime.fromisoformat(day).replace(tzinfo=there).astimezone(UTC)
-    end = (datetime.datetime.fromisoformat(day) + datetime.timedelta(days=1)).replace(tzinfo=there).astimezone(UTC)
-    instant = datetime.timedelta(microseconds=1)
-    return [tick.astimezone(there).strftime("%H:%M%z") for tick in ticks(cron, zone, start - instant, end - instant)]
+    """The ticks of one local day as local times with their offset from UTC."""
+    time_zone = zoneinfo.ZoneInfo(zone)
+    start = datetime.datetime.fromisoformat(day).replace(tzinfo=time_zone).astimezone(UTC)
+    end = (datetime.datetime.fromisoformat(day) + datetime.timedelta(days=1)).replace(tzinfo=time_zone).astimezone(UTC)
+    microsecond = datetime.timedelta(microseconds=1)
+    return [
+        tick.astimezone(time_zone).strftime("%H:%M%z")
+        for tick in ticks(cron, zone, start - microsecond, end - microsecond)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -39,28 +42,30 @@ def local(cron: str, zone: str, day: str) -> list[str]:
         ("0 3 * * *", "Europe/Berlin", "2026-03-29", ["03:00+0200"]),
         ("0 3 * * *", "Europe/Berlin", "2026-10-25", ["03:00+0100"]),
         ("30 2 * * *", "Europe/Berlin", "2026-03-28", ["02:30+0100"]),
-        ("30 2 * * *", "Europe/Berlin", "2026-03-29", ["03:30+0200"]),  # there is no 02:30 that day
-        ("30 2 * * *", "Europe/Berlin", "2026-10-25", ["02:30+0200"]),  # there are two, and the first counts
+        ("30 2 * * *", "Europe/Berlin", "2026-03-29", ["03:30+0200"]),  # 02:30 does not exist that day
+        ("30 2 * * *", "Europe/Berlin", "2026-10-25", ["02:30+0200"]),  # 02:30 exists twice; the first counts
         ("30 1-3 * * *", "Europe/Berlin", "2026-03-29", ["01:30+0100", "03:30+0200"]),
         ("30 1-3 * * *", "Europe/Berlin", "2026-10-25", ["01:30+0200", "02:30+0200", "03:30+0100"]),
         ("30 1,2 * * *", "America/New_York", "2026-11-01", ["01:30-0400", "02:30-0500"]),
-        ("15 2 * * *", "Australia/Lord_Howe", "2026-10-04", ["02:45+1100"]),  # half an hour is left out there
+        ("15 2 * * *", "Australia/Lord_Howe", "2026-10-04", ["02:45+1100"]),  # the clocks skip half an hour
     ],
 )
-def test_where_clocks_change_a_fixed_hour_comes_once(cron: str, zone: str, day: str, expected: list[str]) -> None:
+def test_a_fixed_hour_occurs_once_on_days_with_a_clock_change(
+    cron: str, zone: str, day: str, expected: list[str]
+) -> None:
     assert local(cron, zone, day) == expected
 
 
 @pytest.mark.parametrize(("day", "hours"), [("2026-03-29", 23), ("2026-10-25", 25), ("2026-10-26", 24)])
-def test_where_clocks_change_every_hour_still_comes(day: str, hours: int) -> None:
+def test_every_hour_occurs_on_days_with_a_clock_change(day: str, hours: int) -> None:
     assert len(local("0 * * * *", "Europe/Berlin", day)) == hours
     assert len(local("*/20 */1 * * *", "Europe/Berlin", day)) == 3 * hours
 
 
-def test_every_day_of_twenty_years_has_its_three_o_clock() -> None:
-    there = zoneinfo.ZoneInfo("Europe/Berlin")
+def test_a_daily_tick_occurs_on_every_day_of_twenty_years() -> None:
+    time_zone = zoneinfo.ZoneInfo("Europe/Berlin")
     days = [datetime.date(2020, 1, 1) + datetime.timedelta(days=n) for n in range(20 * 365)]
-    expected = [datetime.datetime.combine(day, datetime.time(3), there).astimezone(UTC) for day in days]
+    expected = [datetime.datetime.combine(day, datetime.time(3), time_zone).astimezone(UTC) for day in days]
     assert ticks("0 3 * * *", "Europe/Berlin", expected[0] - datetime.timedelta(hours=1), expected[-1]) == expected
 
 
@@ -88,25 +93,27 @@ WEEKDAYS = {
     weekday=st.sampled_from(sorted(WEEKDAYS)),
     start=st.datetimes(datetime.datetime(2020, 1, 1), datetime.datetime(2040, 1, 1), timezones=st.just(UTC)),
 )
-def test_the_ticks_are_those_that_a_search_by_hand_finds(
+def test_ticks_equal_those_of_a_brute_force_search(
     minute: int, hours: set, day: int | None, weekday: str, start
 ) -> None:
-    def on(date: datetime.date) -> bool:
+    def matches(date: datetime.date) -> bool:
         on_weekday = date.isoweekday() % 7 in WEEKDAYS[weekday]
         if day is None or weekday.startswith("*"):
             return on_weekday and (day is None or date.day == day)
-        return on_weekday or date.day == day  # as in cron: both are restricted, and either will do
+        return on_weekday or date.day == day  # as in cron: if both are restricted, either matches
 
     days = [start.date() + datetime.timedelta(days=n) for n in range(70)]
     times = [datetime.time(hour, minute, tzinfo=UTC) for hour in sorted(hours)]
-    moments = [datetime.datetime.combine(date, time) for date, time in itertools.product(filter(on, days), times)]
+    candidates = [
+        datetime.datetime.combine(date, time) for date, time in itertools.product(filter(matches, days), times)
+    ]
     end = start + datetime.timedelta(days=60)
     cron = f"{minute} {','.join(map(str, sorted(hours)))} {day or '*'} * {weekday}"
-    assert ticks(cron, "UTC", start, end) == [moment for moment in moments if start < moment <= end]
+    assert ticks(cron, "UTC", start, end) == [moment for moment in candidates if start < moment <= end]
 
 
 @pytest.mark.parametrize(
-    ("cron", "words"),
+    ("cron", "message"),
     [
         ("nightly", '--cron "nightly" has 1 fields, not 5'),
         ("0 3 * * * *", '--cron "0 3 * * * *" has 6 fields, not 5'),
@@ -119,10 +126,10 @@ def test_the_ticks_are_those_that_a_search_by_hand_finds(
         ("0 3 30 2 *", '--cron "0 3 30 2 *" names a day that does not exist'),
     ],
 )
-def test_what_is_no_cron_expression_is_refused_in_words(cron: str, words: str) -> None:
+def test_an_invalid_cron_expression_is_refused(cron: str, message: str) -> None:
     with pytest.raises(ConfigurationError) as error:
         Timetable.of(cron, "UTC")
-    assert words in error.value.cause
+    assert message in error.value.cause
     assert "\n" not in error.value.cause
     assert '"0 3 * * *": every day at three' in error.value.remedy
 
@@ -137,7 +144,7 @@ def test_what_is_no_cron_expression_is_refused_in_words(cron: str, words: str) -
         ("Europe", "Name it like Europe/Berlin or UTC."),
     ],
 )
-def test_an_unknown_time_zone_is_refused_with_a_close_match(zone: str, remedy: str) -> None:
+def test_an_unknown_time_zone_is_refused_with_a_suggestion(zone: str, remedy: str) -> None:
     with pytest.raises(ConfigurationError) as error:
         Timetable.of("0 3 * * *", zone)
     assert str(error.value).startswith(f"configuration: there is no time zone {zone}\n")

@@ -1,4 +1,4 @@
-"""Clocks that are changed, in every zone: each tick comes once, also where it is midnight that is left out."""
+"""Clock changes in every time zone: each tick occurs once, also where midnight is skipped."""
 
 import datetime
 import zoneinfo
@@ -13,20 +13,22 @@ from tests.pipeline.schedule.test_cron import UTC, local, ticks
 MINUTE, DAY = datetime.timedelta(minutes=1), datetime.timedelta(days=1)
 ZONES = st.sampled_from(sorted(zoneinfo.available_timezones()))
 CRONS: dict[str, Callable[[datetime.datetime], bool]] = {
-    "*/15 * * * *": lambda wall: wall.minute % 15 == 0,
-    "7 * * * *": lambda wall: wall.minute == 7,
-    "20,50 */2 * * *": lambda wall: wall.minute in (20, 50) and wall.hour % 2 == 0,
-    "*/10 0-3,23 * * *": lambda wall: wall.minute % 10 == 0 and wall.hour in (0, 1, 2, 3, 23),
-    "0 0 1 * 0": lambda wall: (wall.hour, wall.minute) == (0, 0) and (wall.day == 1 or wall.isoweekday() == 7),
-    "45 23 * * *": lambda wall: (wall.hour, wall.minute) == (23, 45),
+    "*/15 * * * *": lambda local_time: local_time.minute % 15 == 0,
+    "7 * * * *": lambda local_time: local_time.minute == 7,
+    "20,50 */2 * * *": lambda local_time: local_time.minute in (20, 50) and local_time.hour % 2 == 0,
+    "*/10 0-3,23 * * *": lambda local_time: local_time.minute % 10 == 0 and local_time.hour in (0, 1, 2, 3, 23),
+    "0 0 1 * 0": lambda local_time: (
+        (local_time.hour, local_time.minute) == (0, 0) and (local_time.day == 1 or local_time.isoweekday() == 7)
+    ),
+    "45 23 * * *": lambda local_time: (local_time.hour, local_time.minute) == (23, 45),
 }
 
 
 def days(cron: str, zone: str, start: str, count: int) -> list[str]:
-    """The local dates of the first ticks from then on."""
-    there, moment = zoneinfo.ZoneInfo(zone), datetime.datetime.fromisoformat(start).replace(tzinfo=UTC)
-    found = ticks(cron, zone, moment, moment + 70 * DAY)
-    return [tick.astimezone(there).strftime("%m-%d") for tick in found[:count]]
+    """The local dates of the first ticks after `start`."""
+    time_zone, moment = zoneinfo.ZoneInfo(zone), datetime.datetime.fromisoformat(start).replace(tzinfo=UTC)
+    all_ticks = ticks(cron, zone, moment, moment + 70 * DAY)
+    return [tick.astimezone(time_zone).strftime("%m-%d") for tick in all_ticks[:count]]
 
 
 @pytest.mark.parametrize(
@@ -39,7 +41,7 @@ def days(cron: str, zone: str, start: str, count: int) -> list[str]:
         ("0 0 1 * *", "Europe/Berlin", "2013-03-15T12:00", ["04-01", "05-01"]),  # clocks changed on 31 March
     ],
 )
-def test_the_midnight_after_clocks_went_forward_is_there(cron: str, zone: str, start: str, expected: list[str]) -> None:
+def test_midnight_after_a_change_to_summer_time_occurs(cron: str, zone: str, start: str, expected: list[str]) -> None:
     assert days(cron, zone, start, len(expected)) == expected
 
 
@@ -52,12 +54,12 @@ def test_the_midnight_after_clocks_went_forward_is_there(cron: str, zone: str, s
         ("America/Santiago", "2026-09-06", "01:00-0300"),
     ],
 )
-def test_a_midnight_that_is_left_out_comes_an_hour_later(zone: str, day: str, expected: str) -> None:
+def test_a_skipped_midnight_occurs_an_hour_later(zone: str, day: str, expected: str) -> None:
     assert local("0 0 * * *", zone, day) == [expected]
     assert len(local("0 * * * *", zone, day)) == 23
 
 
-def test_a_day_that_was_left_out_is_made_up_for_by_the_next() -> None:
+def test_the_tick_of_a_skipped_day_occurs_on_the_next_day() -> None:
     assert days("30 0 * * *", "Pacific/Apia", "2011-12-28T12:00", 4) == ["12-29", "12-31", "01-01", "01-02"]
 
 
@@ -66,43 +68,47 @@ def test_a_day_that_was_left_out_is_made_up_for_by_the_next() -> None:
 @example("Pacific/Apia", 30, 2011)
 @example("Africa/Cairo", 0, 2026)
 @example("America/Havana", 0, 2026)
-def test_in_whatever_zone_each_local_date_has_its_hour_nought_once(zone: str, minute: int, year: int) -> None:
-    there = zoneinfo.ZoneInfo(zone)
-    noon = datetime.datetime(year, 1, 1, 12, tzinfo=there)
+def test_a_daily_tick_occurs_once_per_local_date_in_every_time_zone(zone: str, minute: int, year: int) -> None:
+    time_zone = zoneinfo.ZoneInfo(zone)
+    noon = datetime.datetime(year, 1, 1, 12, tzinfo=time_zone)
     noons = [(noon + n * DAY).astimezone(UTC) for n in range(2 * 366)]
-    dates = sorted({moment.astimezone(there).date() for moment in noons})  # less those that the zone never saw
-    found = [tick.astimezone(there).date() for tick in ticks(f"{minute} 0 * * *", zone, noons[0], noons[-1])]
-    assert found == dates[1:]
+    dates = sorted({moment.astimezone(time_zone).date() for moment in noons})  # without the dates that the zone skipped
+    tick_dates = [tick.astimezone(time_zone).date() for tick in ticks(f"{minute} 0 * * *", zone, noons[0], noons[-1])]
+    assert tick_dates == dates[1:]
 
 
-def by_hand(
-    wanted: Callable[[datetime.datetime], bool], every_hour: bool, zone: str, start: datetime.datetime
+def brute_force_ticks(
+    matches: Callable[[datetime.datetime], bool], every_hour: bool, zone: str, start: datetime.datetime
 ) -> list[datetime.datetime]:
-    """The ticks of four days from `start`, found minute by minute."""
-    there = zoneinfo.ZoneInfo(zone)
-    found, seen, before = [], set(), (start - MINUTE).astimezone(there).replace(tzinfo=None)
+    """The ticks of four days from `start`, computed minute by minute."""
+    time_zone = zoneinfo.ZoneInfo(zone)
+    result, seen, before = [], set(), (start - MINUTE).astimezone(time_zone).replace(tzinfo=None)
     for moment in (start + n * MINUTE for n in range(4 * 24 * 60)):
-        wall = moment.astimezone(there).replace(tzinfo=None)
-        left_out = (wall - before) // MINUTE - 1
-        found += [moment + n * MINUTE for n in range(left_out) if wanted(before + (n + 1) * MINUTE)]
-        if wanted(wall) and (every_hour or wall not in seen):
-            found.append(moment)
-        seen.add(wall)
-        before = wall
-    return sorted(set(found))
+        local_time = moment.astimezone(time_zone).replace(tzinfo=None)
+        skipped = (local_time - before) // MINUTE - 1
+        result += [moment + n * MINUTE for n in range(skipped) if matches(before + (n + 1) * MINUTE)]
+        if matches(local_time) and (every_hour or local_time not in seen):
+            result.append(moment)
+        seen.add(local_time)
+        before = local_time
+    return sorted(set(result))
 
 
 @settings(max_examples=150, deadline=None)
 @given(zone=ZONES, year=st.integers(1990, 2036), cron=st.sampled_from(sorted(CRONS)), which=st.integers(0, 3))
 @example("Pacific/Apia", 2011, "*/15 * * * *", 1)
 @example("Australia/Lord_Howe", 2026, "20,50 */2 * * *", 0)
-def test_around_each_change_of_clocks_the_ticks_are_those_that_are_found_minute_by_minute(
-    zone: str, year: int, cron: str, which: int
+def test_ticks_around_clock_changes_equal_those_of_a_brute_force_search(
+    zone: str, year: int, cron: str, index: int
 ) -> None:
-    there = zoneinfo.ZoneInfo(zone)
-    each = [datetime.datetime(year, 1, 1, tzinfo=UTC) + n * DAY for n in range(366)]
-    changes = [day for day in each if (day + DAY).astimezone(there).utcoffset() != day.astimezone(there).utcoffset()]
-    start = changes[which % len(changes)] - DAY if changes else each[0]
-    expected = by_hand(CRONS[cron], cron.split()[1].startswith("*"), zone, start)
-    end = start + 3 * DAY  # whatever a change leaves over for the fourth day is not asked for
+    time_zone = zoneinfo.ZoneInfo(zone)
+    all_days = [datetime.datetime(year, 1, 1, tzinfo=UTC) + n * DAY for n in range(366)]
+    changes = [
+        day
+        for day in all_days
+        if (day + DAY).astimezone(time_zone).utcoffset() != day.astimezone(time_zone).utcoffset()
+    ]
+    start = changes[index % len(changes)] - DAY if changes else all_days[0]
+    expected = brute_force_ticks(CRONS[cron], cron.split()[1].startswith("*"), zone, start)
+    end = start + 3 * DAY  # ticks that a change moves to the fourth day are not compared
     assert ticks(cron, zone, start - MINUTE, end) == [tick for tick in expected if tick <= end]

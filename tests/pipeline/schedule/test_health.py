@@ -21,16 +21,16 @@ from pipeline.store import Store
 from schemas import files
 from schemas.artifacts import Evaluation, GateResult
 from schemas.errors import ConfigurationError
-from tests.pipeline.schedule.simulation import DAY, World, at
+from tests.pipeline.schedule.simulation import DAY, World, berlin_time
 
 ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
 def health(tmp_path: Path) -> Iterator[Health]:
-    made = Health(Store(tmp_path / "root").root, tmp_path / "serving")
-    yield made
-    made.lineage.engine.dispose()
+    health = Health(Store(tmp_path / "root").root, tmp_path / "serving")
+    yield health
+    health.lineage.engine.dispose()
 
 
 def get(address: str) -> tuple[int, str]:
@@ -43,14 +43,14 @@ def get(address: str) -> tuple[int, str]:
 
 
 def metrics(address: str) -> dict[str, float]:
-    """`name{label}`: value, read by Prometheus's own parser."""
+    """The values by `name{label}`, read by Prometheus's own parser."""
     code, text = get(f"{address}/metrics")
     assert code == 200
-    found = {}
+    values = {}
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
-            found[sample.name + "".join(f"{{{value}}}" for value in sample.labels.values())] = sample.value
-    return found
+            values[sample.name + "".join(f"{{{value}}}" for value in sample.labels.values())] = sample.value
+    return values
 
 
 def run(health: Health, state: str, exit_code: int, message: str = "", *stages: tuple) -> int:
@@ -84,45 +84,45 @@ def evaluation(folder: Path, **gates: bool) -> Path:
 
 def test_an_empty_store_is_healthy_and_has_no_model(health: Health) -> None:
     address = serve(health, 0)
-    found = metrics(address)
-    assert found["gateline_runs_total{pushed}"] == 0
-    assert not [name for name in found if "served" in name or "last" in name]
+    values = metrics(address)
+    assert values["gateline_runs_total{pushed}"] == 0
+    assert not [name for name in values if "served" in name or "last" in name]
     code, body = get(f"{address}/healthz")
     assert (code, json.loads(body)) == (200, {"status": "ok", "last": None, "served": {}, "schedule": None})
 
 
-def test_metrics_say_the_last_outcome_durations_what_is_served_and_who_refused(health: Health, tmp_path: Path) -> None:
+def test_metrics_cover_the_last_run_the_served_versions_and_refusals(health: Health, tmp_path: Path) -> None:
     address = serve(health, 0)
     run(health, "pushed", 0, "", ("ingest", 1.5, tmp_path, {}), ("evaluate", 2.0, tmp_path, {"passed": True}))
     serve_model(health, 3, 0.9862, age=3600)
     refused = evaluation(tmp_path / "evaluate", accuracy=False, per_class=False, budget=True)
     run(health, "refused", 3, "refused: no", ("evaluate", 1.0, refused, REFUSED))
     run(health, "refused", 4, "data: no", ("ingest", 1.0, tmp_path, {}), ("validate", 0.5, tmp_path, {"passed": False}))
-    found = metrics(address)
-    assert found["gateline_runs_total{pushed}"] == 1
-    assert found["gateline_runs_total{refused}"] == 2
-    assert found["gateline_last_run_number"] == 3
-    assert [found[f"gateline_last_run_outcome{{{state}}}"] for state in ("refused", "pushed", "running")] == [1, 0, 0]
-    assert found["gateline_last_run_finished_timestamp_seconds"] == pytest.approx(time.time(), abs=60)
-    assert found["gateline_stage_seconds{validate}"] == 0.5
-    assert "gateline_stage_seconds{evaluate}" not in found  # of the last run alone
-    assert found["gateline_served_version{mnist}"] == 3
-    assert found["gateline_served_accuracy{mnist}"] == 0.9862
-    assert found["gateline_served_age_seconds{mnist}"] == pytest.approx(3600, abs=60)
-    gates = {name: value for name, value in found.items() if name.startswith("gateline_refusals_total")}
+    values = metrics(address)
+    assert values["gateline_runs_total{pushed}"] == 1
+    assert values["gateline_runs_total{refused}"] == 2
+    assert values["gateline_last_run_number"] == 3
+    assert [values[f"gateline_last_run_outcome{{{state}}}"] for state in ("refused", "pushed", "running")] == [1, 0, 0]
+    assert values["gateline_last_run_finished_timestamp_seconds"] == pytest.approx(time.time(), abs=60)
+    assert values["gateline_stage_seconds{validate}"] == 0.5
+    assert "gateline_stage_seconds{evaluate}" not in values  # of the last run only
+    assert values["gateline_served_version{mnist}"] == 3
+    assert values["gateline_served_accuracy{mnist}"] == 0.9862
+    assert values["gateline_served_age_seconds{mnist}"] == pytest.approx(3600, abs=60)
+    gates = {name: value for name, value in values.items() if name.startswith("gateline_refusals_total")}
     assert gates == {f"gateline_refusals_total{{{gate}}}": 1 for gate in ("accuracy", "per_class", "validate")}
     run(health, "refused", 3, "refused: no", ("evaluate", 1.0, refused, REFUSED))
     assert metrics(address)["gateline_refusals_total{accuracy}"] == 2
 
 
-def test_what_is_gone_from_the_store_is_counted_by_its_stage(health: Health, tmp_path: Path) -> None:
+def test_a_refusal_without_its_artifact_is_counted_by_stage(health: Health, tmp_path: Path) -> None:
     run(health, "refused", 3, "", ("evaluate", 1.0, tmp_path / "gone", REFUSED))
     run(health, "refused", 3, "")
-    found = metrics(serve(health, 0))
-    assert found["gateline_refusals_total{evaluate}"] == found["gateline_refusals_total{unknown}"] == 1
+    values = metrics(serve(health, 0))
+    assert values["gateline_refusals_total{evaluate}"] == values["gateline_refusals_total{unknown}"] == 1
 
 
-def test_every_model_of_the_serving_directory_is_seen_and_what_is_not_ours_is_passed_over(health: Health) -> None:
+def test_metrics_cover_every_model_and_ignore_foreign_files(health: Health) -> None:
     serve_model(health, 2, 0.98, age=60)
     serve_model(health, 1, 0.97, age=90)
     (health.serving_dir / "mnist").rename(health.serving_dir / "fashion")
@@ -137,18 +137,18 @@ def test_every_model_of_the_serving_directory_is_seen_and_what_is_not_ours_is_pa
     assert json.loads(get(f"{address}/healthz")[1])["served"]["fashion"]["accuracy"] == 0.98
 
 
-def test_a_version_without_a_recorded_accuracy_has_no_accuracy(health: Health) -> None:
+def test_a_version_without_accuracy_has_no_accuracy_metric(health: Health) -> None:
     serve_model(health, 1, None, age=0)
-    found = metrics(serve(health, 0))
-    assert found["gateline_served_version{mnist}"] == 1
-    assert "gateline_served_accuracy{mnist}" not in found
+    values = metrics(serve(health, 0))
+    assert values["gateline_served_version{mnist}"] == 1
+    assert "gateline_served_accuracy{mnist}" not in values
 
 
-def test_a_run_under_way_is_said_to_be_running(health: Health) -> None:
+def test_a_run_in_progress_is_reported_as_running(health: Health) -> None:
     run(health, "running", 0)
-    found = metrics(serve(health, 0))
-    assert found["gateline_last_run_outcome{running}"] == 1
-    assert "gateline_last_run_finished_timestamp_seconds" not in found
+    values = metrics(serve(health, 0))
+    assert values["gateline_last_run_outcome{running}"] == 1
+    assert "gateline_last_run_finished_timestamp_seconds" not in values
 
 
 def test_health_is_ok_after_a_refusal_and_failing_after_a_failure(health: Health) -> None:
@@ -157,15 +157,15 @@ def test_health_is_ok_after_a_refusal_and_failing_after_a_failure(health: Health
     assert json.loads(get(f"{address}/healthz")[1])["status"] == "ok"
     run(health, "failed", 1, "error: boom")
     code, body = get(f"{address}/healthz")
-    found = json.loads(body)
-    assert (code, found["status"], found["last"]["message"]) == (200, "failing", "error: boom")
+    status = json.loads(body)
+    assert (code, status["status"], status["last"]["message"]) == (200, "failing", "error: boom")
 
 
-def test_a_scheduler_that_hangs_is_late(health: Health) -> None:
-    world = World(clock=at("2026-06-01 12:00")).live(at("2026-06-02 12:00"))
+def test_a_hanging_scheduler_is_reported_as_late(health: Health) -> None:
+    world = World(clock=berlin_time("2026-06-01 12:00")).run_until(berlin_time("2026-06-02 12:00"))
     assert world.disk
     address = serve(health, 0)
-    now = at("2026-06-01 00:00").fromtimestamp(time.time(), tz=world.clock.tzinfo)
+    now = berlin_time("2026-06-01 00:00").fromtimestamp(time.time(), tz=world.clock.tzinfo)
     State.model_validate({**world.disk.model_dump(), "next": now + DAY}).write(health.root / "schedule.json")
     assert get(f"{address}/healthz")[0] == 200
     assert metrics(address)["gateline_schedule_next_timestamp_seconds"] == pytest.approx((now + DAY).timestamp())
@@ -174,21 +174,21 @@ def test_a_scheduler_that_hangs_is_late(health: Health) -> None:
     assert (code, json.loads(body)["status"]) == (503, "late")
 
 
-def test_what_came_of_the_last_tick_or_span_is_said_with_its_cause(health: Health) -> None:
+def test_health_and_metrics_report_the_last_outcome_with_its_cause(health: Health) -> None:
     address = serve(health, 0)
-    begun = State.begin(None, "", "UTC", at("2026-06-01 12:00"))
+    begun = State.begin(None, "", "UTC", berlin_time("2026-06-01 12:00"))
     begun.write(health.root / "schedule.json")
     assert not [name for name in metrics(address) if name.startswith("gateline_schedule")]
     assert json.loads(get(f"{address}/healthz")[1])["schedule"] == {"next": None, "why": "", "last": None}
-    end = at("2026-06-01 12:10")
+    end = berlin_time("2026-06-01 12:10")
     for outcome in ("waiting", "no drift"):
         last = Entry(tick=end, ticks=0, cause="new span span-0007", outcome=outcome, why="run 3", ended=end)
         begun.model_copy(update={"recent": (last,)}).write(health.root / "schedule.json")
-        found = {name: value for name, value in metrics(address).items() if name.startswith("gateline_schedule_last")}
-        assert found.pop("gateline_schedule_last_timestamp_seconds") == end.timestamp()
-        assert [name for name, value in found.items() if value] == [f"gateline_schedule_last_outcome{{{outcome}}}"]
-        said = json.loads(get(f"{address}/healthz")[1])["schedule"]["last"]
-        assert said == {
+        values = {name: value for name, value in metrics(address).items() if name.startswith("gateline_schedule_last")}
+        assert values.pop("gateline_schedule_last_timestamp_seconds") == end.timestamp()
+        assert [name for name, value in values.items() if value] == [f"gateline_schedule_last_outcome{{{outcome}}}"]
+        last_entry = json.loads(get(f"{address}/healthz")[1])["schedule"]["last"]
+        assert last_entry == {
             "outcome": outcome,
             "why": "run 3",
             "cause": "new span span-0007",
@@ -197,10 +197,8 @@ def test_what_came_of_the_last_tick_or_span_is_said_with_its_cause(health: Healt
 
 
 @pytest.mark.parametrize("outcome", get_args(Outcome))
-def test_a_schedule_whose_last_run_came_to_no_end_is_failing_though_the_lineage_knows_of_none(
-    health: Health, outcome: Outcome
-) -> None:
-    address, end = serve(health, 0), at("2026-06-01 12:10")
+def test_health_is_failing_after_an_unsuccessful_scheduled_run(health: Health, outcome: Outcome) -> None:
+    address, end = serve(health, 0), berlin_time("2026-06-01 12:10")
     run(health, "pushed", 0)
     last = Entry(tick=end, outcome=outcome, why="error: no space left", ended=end)
     State.begin(None, "0 3 * * *", "UTC", end).model_copy(update={"recent": (last,)}).write(
@@ -213,7 +211,7 @@ def test_a_schedule_whose_last_run_came_to_no_end_is_failing_though_the_lineage_
     )
 
 
-def test_a_store_that_cannot_be_read_is_an_answer_not_a_silence(health: Health) -> None:
+def test_an_unreadable_store_is_reported_with_503(health: Health) -> None:
     address = serve(health, 0)
     (health.root / "schedule.json").write_text("{", encoding="utf-8")
     for path in ("metrics", "healthz"):
@@ -222,20 +220,20 @@ def test_a_store_that_cannot_be_read_is_an_answer_not_a_silence(health: Health) 
         assert "is not a schedule's state" in json.loads(body)["why"]
 
 
-def test_other_paths_are_not_found_and_the_address_is_loopback(health: Health) -> None:
+def test_the_address_is_loopback_and_other_paths_are_not_found(health: Health) -> None:
     address = serve(health, 0)
     assert re.fullmatch(r"http://127\.0\.0\.1:\d+", address)
     assert get(f"{address}/")[0] == 404
     assert get(f"{address}/metrics?a=b")[0] == 200
 
 
-def test_a_port_that_is_taken_is_refused_in_words(health: Health) -> None:
+def test_a_port_in_use_is_refused(health: Health) -> None:
     port = int(serve(health, 0).rpartition(":")[2])
     with pytest.raises(ConfigurationError, match=rf"cannot serve metrics on port {port}: Address already in use"):
         serve(health, port)
 
 
-def test_metrics_need_neither_tensorflow_nor_beam(tmp_path: Path) -> None:
+def test_metrics_import_neither_tensorflow_nor_beam(tmp_path: Path) -> None:
     program = (
         "import sys, pathlib, urllib.request\nfrom pipeline.schedule.health import Health, serve\n"
         "root = pathlib.Path(sys.argv[1])\n"

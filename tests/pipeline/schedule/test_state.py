@@ -6,11 +6,11 @@ import pytest
 
 from pipeline.schedule.state import State
 from schemas.errors import StoreError
-from tests.pipeline.schedule.simulation import World, at
+from tests.pipeline.schedule.simulation import World, berlin_time
 
 
-def test_the_state_remembers_the_last_twenty(tmp_path: Path) -> None:
-    world = World(clock=at("2026-06-01 12:00")).live(at("2026-07-15 12:00"))
+def test_the_state_keeps_the_last_twenty_entries(tmp_path: Path) -> None:
+    world = World(clock=berlin_time("2026-06-01 12:00")).run_until(berlin_time("2026-07-15 12:00"))
     assert world.disk
     assert world.disk.recent == tuple(world.journal[-20:])
     world.disk.write(tmp_path / "schedule.json")
@@ -18,7 +18,7 @@ def test_the_state_remembers_the_last_twenty(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["schedule.json"]
 
 
-def test_there_is_no_state_before_the_first_start_and_a_damaged_one_is_refused_in_words(tmp_path: Path) -> None:
+def test_a_missing_state_is_none_and_a_damaged_one_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "schedule.json"
     assert State.read(path) is None
     path.write_text('{"cron": "0 3 * *', encoding="utf-8")
@@ -29,9 +29,9 @@ def test_there_is_no_state_before_the_first_start_and_a_damaged_one_is_refused_i
     )
 
 
-def test_a_state_in_a_time_zone_that_there_is_not_is_refused_in_words(tmp_path: Path) -> None:
+def test_a_state_with_an_unknown_time_zone_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "schedule.json"
-    State.begin(None, "0 3 * * *", "Mars", at("2026-01-01 13:00")).write(path)
+    State.begin(None, "0 3 * * *", "Mars", berlin_time("2026-01-01 13:00")).write(path)
     with pytest.raises(StoreError) as error:
         State.read(path)
     assert str(error.value) == (
@@ -40,7 +40,7 @@ def test_a_state_in_a_time_zone_that_there_is_not_is_refused_in_words(tmp_path: 
     )
 
 
-def test_a_state_that_cannot_be_read_is_not_called_damaged(tmp_path: Path) -> None:
+def test_an_unreadable_state_is_not_reported_as_damaged(tmp_path: Path) -> None:
     path = tmp_path / "schedule.json"
     path.mkdir()
     with pytest.raises(StoreError) as error:

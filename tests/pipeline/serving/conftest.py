@@ -8,5 +8,5 @@ from pipeline.serving import ModelDirectory
 
 
 @pytest.fixture
-def shelf(tmp_path: Path) -> ModelDirectory:
+def model_directory(tmp_path: Path) -> ModelDirectory:
     return ModelDirectory(tmp_path / "serving", "mnist")

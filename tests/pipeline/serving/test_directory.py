@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.serving import ModelDirectory, writable
 from schemas.errors import StoreError
-from tests.pipeline.shelves import model, publish
+from tests.pipeline.published import model, publish
 
 
 def test_a_serving_directory_below_a_file_is_refused(tmp_path: Path) -> None:
@@ -21,6 +21,6 @@ def test_a_serving_directory_below_a_file_is_refused(tmp_path: Path) -> None:
         )
 
 
-def test_asking_whether_a_directory_is_writable_leaves_nothing_in_it(tmp_path: Path) -> None:
+def test_the_check_for_write_access_leaves_no_file(tmp_path: Path) -> None:
     writable(tmp_path / "deep" / "serving")
     assert list((tmp_path / "deep" / "serving").iterdir()) == []

@@ -8,16 +8,16 @@ import pytest
 from pipeline.serving import ModelDirectory
 from schemas import files
 from schemas.errors import StoreError
-from tests.pipeline.shelves import model, publish
+from tests.pipeline.published import model, publish
 
 
-def test_versions_that_were_removed_are_remembered(shelf: ModelDirectory, tmp_path: Path) -> None:
+def test_the_history_includes_removed_versions(model_directory: ModelDirectory, tmp_path: Path) -> None:
     for name in ("one", "two", "three"):
-        publish(shelf, model(tmp_path, name))
-    files.remove(shelf.path / "2")
-    found = [(record.version, record.model, record.accuracy, record.test) for record in shelf.history()]
-    assert found == [(1, "one", 0.9, "t"), (2, "two", 0.9, "t"), (3, "three", 0.9, "t")]
-    assert [version.number for version in shelf.versions()] == [1, 3]
+        publish(model_directory, model(tmp_path, name))
+    files.remove(model_directory.path / "2")
+    records = [(record.version, record.model, record.accuracy, record.test) for record in model_directory.history()]
+    assert records == [(1, "one", 0.9, "t"), (2, "two", 0.9, "t"), (3, "three", 0.9, "t")]
+    assert [version.number for version in model_directory.versions()] == [1, 3]
 
 
 @pytest.mark.parametrize(
@@ -32,34 +32,32 @@ def test_versions_that_were_removed_are_remembered(shelf: ModelDirectory, tmp_pa
         ("2.json", '{"version": 1, "model": "one", "accuracy": 0.9, "test": "t"}'),
     ],
 )
-def test_a_damaged_record_of_a_served_version_is_named(
-    shelf: ModelDirectory, tmp_path: Path, name: str, content: str
-) -> None:
-    publish(shelf, model(tmp_path, "one"))
-    damaged = shelf.path / ".history" / name
+def test_a_damaged_record_is_refused(model_directory: ModelDirectory, tmp_path: Path, name: str, content: str) -> None:
+    publish(model_directory, model(tmp_path, "one"))
+    damaged = model_directory.path / ".history" / name
     damaged.write_text(content, encoding="utf-8")
     with pytest.raises(StoreError) as error:
-        shelf.history()
+        model_directory.history()
     assert error.value.cause == f"{damaged} is not a record of a served version"
 
 
-def test_a_version_that_says_something_else_than_its_record_is_named(shelf: ModelDirectory, tmp_path: Path) -> None:
-    version = publish(shelf, model(tmp_path, "one"))
+def test_a_version_that_differs_from_its_record_is_refused(model_directory: ModelDirectory, tmp_path: Path) -> None:
+    version = publish(model_directory, model(tmp_path, "one"))
     path = version.path / "provenance.json"
     path.write_text(path.read_text(encoding="utf-8").replace("0.9", "0.5"), encoding="utf-8")
     with pytest.raises(StoreError) as error:
-        shelf.history()
-    assert error.value.cause == f"{path} and {shelf.path / '.history' / '1.json'} differ"
+        model_directory.history()
+    assert error.value.cause == f"{path} and {model_directory.path / '.history' / '1.json'} differ"
 
 
-def test_a_record_of_an_older_version_of_the_program_still_counts(shelf: ModelDirectory, tmp_path: Path) -> None:
+def test_records_of_an_older_gateline_are_read(model_directory: ModelDirectory, tmp_path: Path) -> None:
     for name in ("one", "two"):
-        publish(shelf, model(tmp_path, name))
+        publish(model_directory, model(tmp_path, name))
     for number, name in ((1, "one"), (2, "two")):
         old = {"version": number, "model": name, "accuracy": 0.9, "test": "t"}
-        (shelf.path / ".history" / f"{number}.json").write_text(json.dumps(old), encoding="utf-8")
-    files.remove(shelf.path / "1")
-    assert [(r.version, r.model, r.identity, r.origin) for r in shelf.history()] == [
+        (model_directory.path / ".history" / f"{number}.json").write_text(json.dumps(old), encoding="utf-8")
+    files.remove(model_directory.path / "1")
+    assert [(r.version, r.model, r.identity, r.origin) for r in model_directory.history()] == [
         (1, "one", "one", 1),
         (2, "two", "two", 2),
     ]

@@ -10,7 +10,7 @@ import pytest
 from pipeline.serving import ModelDirectory
 from schemas import files
 from schemas.errors import Refused, StoreError
-from tests.pipeline.shelves import Reader, model, publish, seen
+from tests.pipeline.published import Reader, contents, model, publish
 
 KILLED = """
 import os, shutil, signal, sys
@@ -25,33 +25,39 @@ def copies_one_file(source, staged, **_):
 
 shutil.copytree = copies_one_file
 model = Path(sys.argv[2])
-shelf, expected = ModelDirectory(Path(sys.argv[1]), "mnist"), files.digest(files.listing(model))
-shelf.publish(model, {}, {"model": "killed", "accuracy": 0.9}, expected=expected, compared="one")
+model_directory, expected = ModelDirectory(Path(sys.argv[1]), "mnist"), files.digest(files.listing(model))
+model_directory.publish(model, {}, {"model": "killed", "accuracy": 0.9}, expected=expected, compared="one")
 """
 
 
-def test_a_push_that_fails_midway_leaves_nothing(shelf: ModelDirectory, tmp_path: Path) -> None:
-    first = publish(shelf, model(tmp_path, "one"))
+def test_a_failed_push_leaves_no_version(model_directory: ModelDirectory, tmp_path: Path) -> None:
+    first_version = publish(model_directory, model(tmp_path, "one"))
     with pytest.raises(StoreError):
-        publish(shelf, model(tmp_path, "two"), extra={"stats.tfrecord": tmp_path / "absent"})
-    assert [p.name for p in shelf.path.iterdir() if not p.name.startswith(".")] == ["1"]
-    assert shelf.latest() == first
+        publish(model_directory, model(tmp_path, "two"), extra={"stats.tfrecord": tmp_path / "absent"})
+    assert [p.name for p in model_directory.path.iterdir() if not p.name.startswith(".")] == ["1"]
+    assert model_directory.latest() == first_version
 
 
-def test_a_push_killed_midway_is_never_seen_and_the_next_one_cleans_up(shelf: ModelDirectory, tmp_path: Path) -> None:
-    first = publish(shelf, model(tmp_path, "one"))
-    command = [sys.executable, "-c", KILLED, shelf.root, model(tmp_path, "two")]
+def test_a_killed_push_leaves_no_version_and_the_next_push_cleans_up(
+    model_directory: ModelDirectory, tmp_path: Path
+) -> None:
+    first_version = publish(model_directory, model(tmp_path, "one"))
+    command = [sys.executable, "-c", KILLED, model_directory.root, model(tmp_path, "two")]
     assert subprocess.run(command, check=False).returncode == -9
-    (leftover,) = shelf.path.glob(".staging-*")
+    (leftover,) = model_directory.path.glob(".staging-*")
     assert [p.name for p in leftover.iterdir()] == ["saved_model.pb"]
-    assert shelf.versions() == [first]
-    assert publish(shelf, model(tmp_path, "two")).number == 2
+    assert model_directory.versions() == [first_version]
+    assert publish(model_directory, model(tmp_path, "two")).number == 2
     assert not leftover.exists()
-    assert set(seen(shelf.path / "2")) == {"saved_model.pb", "variables/variables.index", "provenance.json"}
+    assert set(contents(model_directory.path / "2")) == {
+        "saved_model.pb",
+        "variables/variables.index",
+        "provenance.json",
+    }
 
 
-def test_two_pushes_at_once_make_one_version_of_each_model_and_refuse_what_was_not_compared(
-    shelf: ModelDirectory, tmp_path: Path
+def test_concurrent_pushes_publish_one_model_and_refuse_the_other(
+    model_directory: ModelDirectory, tmp_path: Path
 ) -> None:
     saved = {name: model(tmp_path, name) for name in ("one", "two")}
     start, ended = threading.Barrier(8), []
@@ -61,30 +67,32 @@ def test_two_pushes_at_once_make_one_version_of_each_model_and_refuse_what_was_n
         start.wait()
         try:
             ended.append(
-                shelf.publish(saved[name], {}, {"model": name, "accuracy": 0.9}, expected=expected, compared=None)
+                model_directory.publish(
+                    saved[name], {}, {"model": name, "accuracy": 0.9}, expected=expected, compared=None
+                )
             )
         except Refused as error:
             ended.append(error.cause)
 
     threads = [threading.Thread(target=push, args=(name,)) for name in ("one", "two") * 4]
-    with Reader(shelf) as reader:
+    with Reader(model_directory) as reader:
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-    (version,) = shelf.versions()
+    (version,) = model_directory.versions()
     assert ended.count("version 1 was pushed while this model was evaluated") == 4
     assert sorted(new for each in ended if isinstance(each, tuple) for new in each[1:]) == [False, False, False, True]
     assert all(each[0] == version for each in ended if isinstance(each, tuple))
-    assert (reader.wrong, reader.found) == ([], {1})
+    assert (reader.errors, reader.versions_seen) == ([], {1})
 
 
-def test_what_killed_processes_left_is_gone_after_the_next_write(shelf: ModelDirectory, tmp_path: Path) -> None:
-    publish(shelf, model(tmp_path, "one"))
+def test_the_next_push_removes_files_of_killed_processes(model_directory: ModelDirectory, tmp_path: Path) -> None:
+    publish(model_directory, model(tmp_path, "one"))
     for name in (".staging-2", ".removing-1"):
-        (shelf.path / name / "variables").mkdir(parents=True)
+        (model_directory.path / name / "variables").mkdir(parents=True)
     for name in ("..highest.77", "..pinned.json.77", ".history/.1.json.77"):
-        (shelf.path / name).write_text("half", encoding="utf-8")
-    publish(shelf, model(tmp_path, "two"))
-    assert {p.name for p in shelf.path.iterdir()} == {"1", "2", ".highest", ".history", ".lock"}
-    assert {p.name for p in (shelf.path / ".history").iterdir()} == {"1.json", "2.json"}
+        (model_directory.path / name).write_text("half", encoding="utf-8")
+    publish(model_directory, model(tmp_path, "two"))
+    assert {p.name for p in model_directory.path.iterdir()} == {"1", "2", ".highest", ".history", ".lock"}
+    assert {p.name for p in (model_directory.path / ".history").iterdir()} == {"1.json", "2.json"}

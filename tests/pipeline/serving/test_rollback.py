@@ -1,4 +1,4 @@
-"""Taking a version back: at once, as a new version, and for good until somebody says otherwise."""
+"""Rollback publishes an earlier model as a new version; the rolled-back model stays refused until it is restored."""
 
 from pathlib import Path
 
@@ -7,86 +7,84 @@ import pytest
 from pipeline.serving import ModelDirectory
 from schemas import files
 from schemas.errors import ConfigurationError, DataError, Refused, StoreError
-from tests.pipeline.shelves import Reader, model, publish, seen
+from tests.pipeline.published import Reader, contents, model, publish
 
 
 @pytest.fixture
-def shelf(tmp_path: Path) -> ModelDirectory:
+def model_directory(tmp_path: Path) -> ModelDirectory:
     """Models one, two and three, as versions 1 to 3."""
-    found = ModelDirectory(tmp_path / "serving", "mnist")
+    directory = ModelDirectory(tmp_path / "serving", "mnist")
     for name in ("one", "two", "three"):
-        publish(found, model(tmp_path, name))
-    return found
+        publish(directory, model(tmp_path, name))
+    return directory
 
 
-def held(shelf: ModelDirectory) -> list[tuple[int, str]]:
-    return [(version.number, version.digest) for version in shelf.versions()]
+def numbers_and_models(model_directory: ModelDirectory) -> list[tuple[int, str]]:
+    return [(version.number, version.digest) for version in model_directory.versions()]
 
 
-def test_the_model_before_appears_as_a_new_version_that_says_why(shelf: ModelDirectory) -> None:
-    back = shelf.rollback(reason="slow")
-    assert back == shelf.latest()
-    assert held(shelf) == [(1, "one"), (2, "two"), (3, "three"), (4, "two")]
-    said = back.rollback
-    assert said is not None
-    assert (said["of"], said["to"], said["reason"]) == (3, 2, "slow")
-    assert (back.provenance["version"], back.origin, back.provenance["run"]) == (4, 2, 7)
-    before = shelf.version(2).path
-    assert {k: v for k, v in seen(back.path).items() if k != "provenance.json"} == {
-        k: v for k, v in seen(before).items() if k != "provenance.json"
+def test_a_rollback_publishes_the_previous_model_with_the_reason(model_directory: ModelDirectory) -> None:
+    restored = model_directory.rollback(reason="slow")
+    assert restored == model_directory.latest()
+    assert numbers_and_models(model_directory) == [(1, "one"), (2, "two"), (3, "three"), (4, "two")]
+    rollback = restored.rollback
+    assert rollback is not None
+    assert (rollback["of"], rollback["to"], rollback["reason"]) == (3, 2, "slow")
+    assert (restored.provenance["version"], restored.origin, restored.provenance["run"]) == (4, 2, 7)
+    before = model_directory.version(2).path
+    assert {k: v for k, v in contents(restored.path).items() if k != "provenance.json"} == {
+        k: v for k, v in contents(before).items() if k != "provenance.json"
     }
-    assert shelf.differences(back) == []
+    assert model_directory.differences(restored) == []
 
 
-def test_again_goes_further_back_until_nothing_is_left(shelf: ModelDirectory) -> None:
-    assert [shelf.rollback().digest for _ in range(2)] == ["two", "one"]
+def test_repeated_rollbacks_go_further_back_until_no_version_is_left(model_directory: ModelDirectory) -> None:
+    assert [model_directory.rollback().digest for _ in range(2)] == ["two", "one"]
     with pytest.raises(Refused) as error:
-        shelf.rollback()
+        model_directory.rollback()
     assert error.value.cause == "mnist has no earlier version with another model than version 5"
-    assert held(shelf)[-1] == (5, "one")
+    assert numbers_and_models(model_directory)[-1] == (5, "one")
 
 
-def test_what_was_rolled_back_is_not_pushed_again(shelf: ModelDirectory, tmp_path: Path) -> None:
-    shelf.rollback()
-    before = seen(shelf.root)
+def test_a_rolled_back_model_is_not_pushed_again(model_directory: ModelDirectory, tmp_path: Path) -> None:
+    model_directory.rollback()
+    before = contents(model_directory.root)
     with pytest.raises(Refused) as error:
-        publish(shelf, model(tmp_path, "three"))
+        publish(model_directory, model(tmp_path, "three"))
     assert str(error.value) == (
         "refused: version 3, which is this model, was rolled back\n"
         "  Train a new model, or restore it: "
-        f"python -m pipeline serving rollback --to 3 --serving-dir {shelf.root} --model mnist"
+        f"python -m pipeline serving rollback --to 3 --serving-dir {model_directory.root} --model mnist"
     )
-    assert seen(shelf.root) == before
-    files.remove(shelf.version(3).path)
+    assert contents(model_directory.root) == before
+    files.remove(model_directory.version(3).path)
     with pytest.raises(Refused) as error:
-        publish(shelf, model(tmp_path, "three"))
+        publish(model_directory, model(tmp_path, "three"))
     assert error.value.remedy == "Train a new model."
 
 
-def test_another_model_is_pushed_and_the_rolled_back_one_stays_refused(shelf: ModelDirectory, tmp_path: Path) -> None:
-    shelf.rollback()
-    assert publish(shelf, model(tmp_path, "four")).number == 5
+def test_a_rolled_back_model_stays_refused_after_another_push(model_directory: ModelDirectory, tmp_path: Path) -> None:
+    model_directory.rollback()
+    assert publish(model_directory, model(tmp_path, "four")).number == 5
     with pytest.raises(Refused, match="version 3, which is this model, was rolled back"):
-        publish(shelf, model(tmp_path, "three"))
+        publish(model_directory, model(tmp_path, "three"))
 
 
-def test_a_version_that_was_rolled_back_can_be_brought_back_and_nobody_is_the_worse(
-    shelf: ModelDirectory, tmp_path: Path
-) -> None:
-    shelf.rollback()
-    assert shelf.withdrawn() == {"three": 3}
-    assert shelf.rollback(to=3).digest == "three"
-    assert shelf.withdrawn() == {}
-    assert shelf.rollback().digest == "two"
+def test_a_rolled_back_version_can_be_restored(model_directory: ModelDirectory, tmp_path: Path) -> None:
+    model_directory.rollback()
+    assert model_directory.withdrawn() == {"three": 3}
+    assert model_directory.rollback(to=3).digest == "three"
+    assert model_directory.withdrawn() == {}
+    assert model_directory.rollback().digest == "two"
 
 
-def test_a_rolled_back_model_is_no_longer_the_best_ever_served(shelf: ModelDirectory, tmp_path: Path) -> None:
-    publish(shelf, model(tmp_path, "lucky"), accuracy=0.99)
-    assert shelf.best("t") == (shelf.history()[-1], shelf.latest())
-    shelf.rollback()
-    found = shelf.best("t")
-    assert found
-    assert (found[0].accuracy, found[0].model, found[1]) == (0.9, "three", shelf.latest())
+def test_a_rolled_back_model_no_longer_counts_as_the_best(model_directory: ModelDirectory, tmp_path: Path) -> None:
+    publish(model_directory, model(tmp_path, "lucky"), accuracy=0.99)
+    assert model_directory.best("t") == (model_directory.history()[-1], model_directory.latest())
+    model_directory.rollback()
+    best = model_directory.best("t")
+    assert best
+    assert (best[0].accuracy, best[0].model, best[1]) == (0.9, "three", model_directory.latest())
 
 
 @pytest.mark.parametrize(
@@ -96,63 +94,63 @@ def test_a_rolled_back_model_is_no_longer_the_best_ever_served(shelf: ModelDirec
         (9, "there is no version 9 of mnist in {root}"),
     ],
 )
-def test_a_version_that_cannot_be_gone_back_to_is_refused(shelf: ModelDirectory, to: int, cause: str) -> None:
-    before = seen(shelf.root)
+def test_an_invalid_rollback_target_is_refused(model_directory: ModelDirectory, to: int, cause: str) -> None:
+    before = contents(model_directory.root)
     with pytest.raises(ConfigurationError) as error:
-        shelf.rollback(to=to)
-    assert error.value.cause == cause.format(root=shelf.root)
-    assert seen(shelf.root) == before
+        model_directory.rollback(to=to)
+    assert error.value.cause == cause.format(root=model_directory.root)
+    assert contents(model_directory.root) == before
 
 
-def test_nothing_was_pushed_so_nothing_can_be_taken_back(tmp_path: Path) -> None:
+def test_a_rollback_without_a_version_is_refused(tmp_path: Path) -> None:
     with pytest.raises(Refused, match="no version of mnist is served"):
         ModelDirectory(tmp_path / "serving", "mnist").rollback()
 
 
-def test_an_older_version_that_was_altered_is_not_served_again(shelf: ModelDirectory) -> None:
-    (shelf.version(2).path / "saved_model.pb").write_text("graph of twu", encoding="utf-8")
+def test_an_altered_older_version_is_not_served_again(model_directory: ModelDirectory) -> None:
+    (model_directory.version(2).path / "saved_model.pb").write_text("graph of twu", encoding="utf-8")
     with pytest.raises(DataError) as error:
-        shelf.rollback()
+        model_directory.rollback()
     altered = "saved_model.pb was altered: its SHA-256 differs from the manifest's"
-    assert error.value.cause == f"{shelf.path / '2'} was altered since it was pushed: {altered}"
-    assert shelf.rollback(to=1).digest == "one"
+    assert error.value.cause == f"{model_directory.path / '2'} was altered since it was pushed: {altered}"
+    assert model_directory.rollback(to=1).digest == "one"
 
 
-def test_a_served_version_that_was_altered_can_be_taken_back(shelf: ModelDirectory) -> None:
-    (shelf.version(3).path / "saved_model.pb").write_text("broken", encoding="utf-8")
-    assert shelf.rollback(reason="a flipped bit").digest == "two"
+def test_an_altered_served_version_can_be_rolled_back(model_directory: ModelDirectory) -> None:
+    (model_directory.version(3).path / "saved_model.pb").write_text("broken", encoding="utf-8")
+    assert model_directory.rollback(reason="a flipped bit").digest == "two"
 
 
-def test_the_number_is_never_given_out_again(shelf: ModelDirectory, tmp_path: Path) -> None:
-    files.remove(shelf.rollback().path)
-    assert publish(shelf, model(tmp_path, "four")).number == 5
+def test_a_version_number_is_never_reused(model_directory: ModelDirectory, tmp_path: Path) -> None:
+    files.remove(model_directory.rollback().path)
+    assert publish(model_directory, model(tmp_path, "four")).number == 5
 
 
-def test_a_reader_sees_no_gap_and_nothing_half_done(shelf: ModelDirectory, tmp_path: Path) -> None:
-    with Reader(shelf) as reader:
+def test_a_reader_always_sees_a_complete_version(model_directory: ModelDirectory, tmp_path: Path) -> None:
+    with Reader(model_directory) as reader:
         for i in range(10):
-            publish(shelf, model(tmp_path, f"new {i}"), accuracy=0.5)
-            shelf.rollback()
-            shelf.apply_retention(2)
-    assert (reader.wrong, reader.gaps) == ([], 0)
-    assert reader.looks > 10
-    assert max(reader.found) == 23
-    assert {"three"} <= {version.digest for version in shelf.versions()}
+            publish(model_directory, model(tmp_path, f"new {i}"), accuracy=0.5)
+            model_directory.rollback()
+            model_directory.apply_retention(2)
+    assert (reader.errors, reader.gaps) == ([], 0)
+    assert reader.reads > 10
+    assert max(reader.versions_seen) == 23
+    assert {"three"} <= {version.digest for version in model_directory.versions()}
 
 
-def planted(version: Path, what: str, tmp_path: Path) -> None:
+def alter(version: Path, change: str, tmp_path: Path) -> None:
     graph = version / "saved_model.pb"
-    if what == "missing":
+    if change == "missing":
         graph.unlink()
-    elif what == "longer":
+    elif change == "longer":
         graph.write_text("a longer graph", encoding="utf-8")
-    elif what == "flipped":
+    elif change == "flipped":
         graph.write_bytes(bytes([graph.read_bytes()[0] ^ 1]) + graph.read_bytes()[1:])
-    elif what == "added":
+    elif change == "added":
         (version / "variables" / "more").write_text("more", encoding="utf-8")
-    elif what == "manifest":
+    elif change == "manifest":
         (version / "manifest.json").write_text("{}", encoding="utf-8")
-    elif what == "link":
+    elif change == "link":
         (tmp_path / "same").write_bytes(graph.read_bytes())
         graph.unlink()
         graph.symlink_to(tmp_path / "same")
@@ -162,7 +160,7 @@ def planted(version: Path, what: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("what", "words"),
+    ("change", "message"),
     [
         ("missing", "saved_model.pb is missing"),
         ("longer", "saved_model.pb has 14 bytes, its manifest states 12"),
@@ -170,19 +168,23 @@ def planted(version: Path, what: str, tmp_path: Path) -> None:
         ("added", "variables/more was added"),
         ("manifest", "manifest.json was added"),
         ("link", "saved_model.pb is a symbolic link, or is behind one"),
-        ("provenance", "provenance.json was altered: {shelf}/.history/2.json differs"),
+        ("provenance", "provenance.json was altered: {directory}/.history/2.json differs"),
     ],
 )
-def test_verify_names_each_planted_change(shelf: ModelDirectory, tmp_path: Path, what: str, words: str) -> None:
-    planted(shelf.version(2).path, what, tmp_path)
-    assert {v.number: shelf.differences(v) for v in shelf.versions()} == {
+def test_differences_name_each_change(
+    model_directory: ModelDirectory, tmp_path: Path, change: str, message: str
+) -> None:
+    alter(model_directory.version(2).path, change, tmp_path)
+    assert {v.number: model_directory.differences(v) for v in model_directory.versions()} == {
         1: [],
-        2: [words.format(shelf=shelf.path)],
+        2: [message.format(directory=model_directory.path)],
         3: [],
     }
 
 
-def test_a_provenance_that_differs_from_its_record_stops_every_push(shelf: ModelDirectory, tmp_path: Path) -> None:
-    planted(shelf.version(2).path, "provenance", tmp_path)
+def test_a_provenance_that_differs_from_its_record_blocks_pushes(
+    model_directory: ModelDirectory, tmp_path: Path
+) -> None:
+    alter(model_directory.version(2).path, "provenance", tmp_path)
     with pytest.raises(StoreError, match=r"2/provenance\.json and .*/\.history/2\.json differ"):
-        publish(shelf, model(tmp_path, "four"))
+        publish(model_directory, model(tmp_path, "four"))

@@ -1,4 +1,4 @@
-"""TensorFlow Serving asked whether it serves a version, in the shape of a small fake of its REST API on loopback."""
+"""The check that TensorFlow Serving serves a version, against a fake of its REST API on loopback."""
 
 import contextlib
 import http.server
@@ -13,7 +13,7 @@ from schemas.settings.push import Watch
 
 
 def status(state, message="", version="7"):
-    """As TensorFlow Serving answers."""
+    """A response of TensorFlow Serving."""
     error = {"error_code": "UNKNOWN" if message else "OK", "error_message": message}
     return 200, json.dumps({"model_version_status": [{"version": version, "state": state, "status": error}]})
 
@@ -23,13 +23,13 @@ ABSENT = 404, json.dumps({"error": "Could not find any versions of model digits"
 
 @contextlib.contextmanager
 def serving(*answers):
-    """The address of a fake that gives these answers in turn, and the last one for ever; and what it was asked."""
-    waiting, asked = list(answers), []
+    """The address of a fake server that gives these answers in turn and then repeats the last; and its requests."""
+    responses, requests = list(answers), []
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
-            asked.append(self.path)
-            code, body = waiting.pop(0) if len(waiting) > 1 else waiting[0]
+            requests.append(self.path)
+            code, body = responses.pop(0) if len(responses) > 1 else responses[0]
             self.send_response(code)
             self.end_headers()
             self.wfile.write(body.encode() if isinstance(body, str) else body)
@@ -40,14 +40,14 @@ def serving(*answers):
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         try:
-            yield f"http://127.0.0.1:{server.server_port}", asked
+            yield f"http://127.0.0.1:{server.server_port}", requests
         finally:
             server.shutdown()
             thread.join()
 
 
-class Time:
-    """A clock that only sleeping moves."""
+class FakeClock:
+    """A clock that only `sleep` advances."""
 
     def __init__(self):
         self.now = 1000.0
@@ -59,26 +59,26 @@ class Time:
         self.now += seconds
 
 
-def watched(url, seconds=3.0):
-    time = Time()
-    found = watch(Watch(url=url, timeout_seconds=seconds), "digits", 7, clock=time.clock, sleep=time.sleep)
-    return found, time.now - 1000
+def watch_version(url, seconds=3.0):
+    clock = FakeClock()
+    problem = watch(Watch(url=url, timeout_seconds=seconds), "digits", 7, clock=clock.clock, sleep=clock.sleep)
+    return problem, clock.now - 1000
 
 
-def test_a_version_that_is_served_after_a_while_is_waited_for():
-    with serving(ABSENT, status("START"), status("LOADING"), status("LOADING"), status("AVAILABLE")) as (url, asked):
-        assert watched(url) == (None, 2.0)
-    assert asked == ["/v1/models/digits/versions/7"] * 5
+def test_watch_waits_until_the_version_is_served():
+    with serving(ABSENT, status("START"), status("LOADING"), status("LOADING"), status("AVAILABLE")) as (url, requests):
+        assert watch_version(url) == (None, 2.0)
+    assert requests == ["/v1/models/digits/versions/7"] * 5
 
 
-def test_a_version_that_cannot_be_loaded_is_given_up_at_once():
-    with serving(status("LOADING"), status("END", "NOT_FOUND: Op type not registered\n 'MyOp'")) as (url, asked):
-        assert watched(url) == ("it could not load the version: NOT_FOUND: Op type not registered 'MyOp'", 0.5)
-    assert len(asked) == 2
+def test_watch_fails_at_once_when_the_version_cannot_be_loaded():
+    with serving(status("LOADING"), status("END", "NOT_FOUND: Op type not registered\n 'MyOp'")) as (url, requests):
+        assert watch_version(url) == ("it could not load the version: NOT_FOUND: Op type not registered 'MyOp'", 0.5)
+    assert len(requests) == 2
 
 
 @pytest.mark.parametrize(
-    ("answer", "words"),
+    ("answer", "message"),
     [
         (status("LOADING"), "it was LOADING after 3 s"),
         (ABSENT, "it answered 404 Not Found after 3 s"),
@@ -92,30 +92,30 @@ def test_a_version_that_cannot_be_loaded_is_given_up_at_once():
     ],
     ids=["loading", "404", "500", "a page", "bytes", "a list", "null", "empty", "another version"],
 )
-def test_what_never_becomes_available_is_given_up_in_time(answer, words):
-    with serving(answer) as (url, asked):
-        assert watched(url) == (words, 3.0)
-    assert len(asked) == 7
+def test_watch_times_out_when_the_version_never_becomes_available(answer, message):
+    with serving(answer) as (url, requests):
+        assert watch_version(url) == (message, 3.0)
+    assert len(requests) == 7
 
 
-def test_no_server_at_all_is_given_up_in_time():
-    with socket.socket() as taken:  # bound, and never listening
-        taken.bind(("127.0.0.1", 0))
-        found, waited = watched(f"http://127.0.0.1:{taken.getsockname()[1]}")
-    assert found == "it cannot be reached: [Errno 111] Connection refused after 3 s"
+def test_watch_times_out_without_a_server():
+    with socket.socket() as unused:  # bound, but not listening
+        unused.bind(("127.0.0.1", 0))
+        problem, waited = watch_version(f"http://127.0.0.1:{unused.getsockname()[1]}")
+    assert problem == "it cannot be reached: [Errno 111] Connection refused after 3 s"
     assert waited == 3.0
 
 
-def test_a_server_that_breaks_off_is_asked_again():
+def test_watch_retries_after_a_broken_connection():
     with socket.create_server(("127.0.0.1", 0)) as server:
 
-        def hang_up():
+        def close_connections():
             for _ in range(3):
                 server.accept()[0].close()
 
-        thread = threading.Thread(target=hang_up)
+        thread = threading.Thread(target=close_connections)
         thread.start()
-        found, _ = watched(f"http://127.0.0.1:{server.getsockname()[1]}", 1.0)
+        problem, _ = watch_version(f"http://127.0.0.1:{server.getsockname()[1]}", 1.0)
         thread.join()
-    assert found.startswith("it cannot be reached: ")
-    assert found.endswith(" after 1 s")
+    assert problem.startswith("it cannot be reached: ")
+    assert problem.endswith(" after 1 s")

@@ -1,4 +1,4 @@
-"""Signatures of served versions, with real keys: what signs, what is found out, and what is refused early."""
+"""Signatures of served versions, with real keys: signing, verification, and keys that are refused before a run."""
 
 import shutil
 import subprocess
@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from pipeline.serving import signing
 from schemas.errors import ConfigurationError
 from schemas.settings.push import Signing
-from tests.pipeline.keys import private, public
+from tests.pipeline.keys import write_private_key, write_public_key
 
 pytest.importorskip("model_signing", reason="the extra `signing` is not installed")
 
@@ -18,15 +18,17 @@ pytest.importorskip("model_signing", reason="the extra `signing` is not installe
 @pytest.fixture
 def keys(tmp_path):
     """A key and its public key, as settings."""
-    private(tmp_path / "key.pem")
+    write_private_key(tmp_path / "key.pem")
     return Signing(
-        key=str(tmp_path / "key.pem"), public_key=public(tmp_path / "public.pem", "key.pem"), require_signature=True
+        key=str(tmp_path / "key.pem"),
+        public_key=write_public_key(tmp_path / "public.pem", "key.pem"),
+        require_signature=True,
     )
 
 
 @pytest.fixture
 def version(tmp_path, keys):
-    """A version that was signed while it was staged, and then renamed."""
+    """A version that was signed in its staging directory and then renamed."""
     staged = tmp_path / ".staging-1"
     (staged / "variables").mkdir(parents=True)
     (staged / "saved_model.pb").write_text("the graph", encoding="utf-8")
@@ -36,20 +38,20 @@ def version(tmp_path, keys):
     return staged.rename(tmp_path / "1")
 
 
-def test_what_was_signed_is_what_was_signed(version, keys):
+def test_a_signed_version_verifies(version, keys):
     signing.ready(keys)
     assert signing.check(version, keys) == []
     assert sorted(p.name for p in version.iterdir()) == ["model.sig", "provenance.json", "saved_model.pb", "variables"]
 
 
 @pytest.mark.parametrize("file", ["saved_model.pb", "variables/variables.index", "provenance.json"])
-def test_each_altered_file_is_named(file, version, keys):
+def test_an_altered_file_is_named(file, version, keys):
     (version / file).write_text((version / file).read_text(encoding="utf-8").replace("e", "E"), encoding="utf-8")
     assert signing.check(version, keys) == [f"{file} is altered since it was signed"]
 
 
-def test_all_altered_files_are_named_whatever_their_digests(version, keys):
-    """model-signing shows digests as Python's bytes, so some hold quotes."""
+def test_all_altered_files_are_named_for_any_digest(version, keys):
+    """model-signing prints digests as Python bytes, some of which contain quotes."""
     for n in range(40):
         (version / f"{n:02}").touch()
     signing.sign(version, keys)
@@ -58,7 +60,7 @@ def test_all_altered_files_are_named_whatever_their_digests(version, keys):
     assert signing.check(version, keys) == [f"{n:02} is altered since it was signed" for n in range(40)]
 
 
-def test_what_is_missing_and_what_was_added_is_named(version, keys):
+def test_missing_and_added_files_are_named(version, keys):
     (version / "variables" / "variables.index").unlink()
     (version / "assets.extra").mkdir()
     (version / "assets.extra" / "more").write_text("", encoding="utf-8")
@@ -74,12 +76,12 @@ def test_a_link_is_not_followed(version, keys, tmp_path):
     shutil.copy(version / "saved_model.pb", tmp_path / "elsewhere")
     (version / "saved_model.pb").unlink()
     (version / "saved_model.pb").symlink_to(tmp_path / "elsewhere")
-    (words,) = signing.check(version, keys)
-    assert words.startswith("model.sig cannot be checked: ")
-    assert "symlink" in words
+    (message,) = signing.check(version, keys)
+    assert message.startswith("model.sig cannot be checked: ")
+    assert "symlink" in message
 
 
-def test_an_unsigned_version_is_named(version, keys):
+def test_an_unsigned_version_is_reported(version, keys):
     (version / "model.sig").unlink()
     assert signing.check(version, keys) == ["it has no model.sig"]
 
@@ -87,13 +89,13 @@ def test_an_unsigned_version_is_named(version, keys):
 @pytest.mark.parametrize(
     "content", [b"", b"{}", b"\xff\xfe", b'{"mediaType": "application/json"}'], ids=["empty", "{}", "bytes", "other"]
 )
-def test_a_signature_of_any_content_is_no_crash(content, version, keys):
+def test_a_malformed_signature_is_reported(content, version, keys):
     (version / "model.sig").write_bytes(content)
-    (words,) = signing.check(version, keys)
-    assert words.startswith("model.sig cannot be checked: ")
+    (message,) = signing.check(version, keys)
+    assert message.startswith("model.sig cannot be checked: ")
 
 
-def test_a_signature_whose_claims_were_altered_is_found_out(version, keys):
+def test_an_altered_signature_is_detected(version, keys):
     import base64
     import json
 
@@ -104,14 +106,14 @@ def test_a_signature_whose_claims_were_altered_is_found_out(version, keys):
     assert signing.check(version, keys) == ["model.sig was altered"]
 
 
-def test_the_signature_of_another_key_does_not_count(version, keys, tmp_path):
-    other = keys.model_copy(update={"key": private(tmp_path / "other.pem")})
+def test_a_signature_with_another_key_is_refused(version, keys, tmp_path):
+    other = keys.model_copy(update={"key": write_private_key(tmp_path / "other.pem")})
     signing.sign(version, other)
     assert signing.check(version, keys) == ["it was signed with another key"]
 
 
 def test_the_password_of_a_key_comes_from_the_environment(tmp_path, version, keys, monkeypatch):
-    locked = Signing(key=private(tmp_path / "locked.pem", b"open sesame"), password_env="KEY_PASSWORD")
+    locked = Signing(key=write_private_key(tmp_path / "locked.pem", b"open sesame"), password_env="KEY_PASSWORD")
     monkeypatch.setenv("KEY_PASSWORD", "open sesame")
     signing.ready(locked)
     signing.sign(version, locked)
@@ -119,71 +121,71 @@ def test_the_password_of_a_key_comes_from_the_environment(tmp_path, version, key
 
 
 @pytest.mark.parametrize(
-    ("password", "set_to", "why"),
+    ("variable", "password", "reason"),
     [
         (None, None, "it has a password, and push.signing.password_env names none"),
         ("KEY_PASSWORD", "wrong", "it is not a private key in PEM format, or its password is not that of KEY_PASSWORD"),
     ],
 )
-def test_a_key_that_cannot_be_opened_is_refused(password, set_to, why, tmp_path, monkeypatch):
-    path = private(tmp_path / "locked.pem", b"open sesame")
-    if password and set_to:
-        monkeypatch.setenv(password, set_to)
-    with pytest.raises(ConfigurationError) as refused:
-        signing.ready(Signing(key=path, password_env=password))
-    assert refused.value.cause == f"push.signing.key {path} cannot be used: {why}"
-    assert "wrong" not in str(refused.value)
+def test_a_key_that_cannot_be_decrypted_is_refused(variable, password, reason, tmp_path, monkeypatch):
+    path = write_private_key(tmp_path / "locked.pem", b"open sesame")
+    if variable and password:
+        monkeypatch.setenv(variable, password)
+    with pytest.raises(ConfigurationError) as error:
+        signing.ready(Signing(key=path, password_env=variable))
+    assert error.value.cause == f"push.signing.key {path} cannot be used: {reason}"
+    assert "wrong" not in str(error.value)
 
 
-def test_a_password_that_is_not_set_is_said(tmp_path, monkeypatch):
+def test_an_unset_password_variable_is_refused(tmp_path, monkeypatch):
     monkeypatch.delenv("KEY_PASSWORD", raising=False)
-    with pytest.raises(ConfigurationError) as refused:
-        signing.ready(Signing(key=private(tmp_path / "key.pem"), password_env="KEY_PASSWORD"))
-    assert refused.value.cause == "the environment variable KEY_PASSWORD is not set"
+    with pytest.raises(ConfigurationError) as error:
+        signing.ready(Signing(key=write_private_key(tmp_path / "key.pem"), password_env="KEY_PASSWORD"))
+    assert error.value.cause == "the environment variable KEY_PASSWORD is not set"
 
 
-def test_a_password_for_a_key_that_has_none_is_said(tmp_path, monkeypatch):
+def test_a_password_for_an_unencrypted_key_is_refused(tmp_path, monkeypatch):
     monkeypatch.setenv("KEY_PASSWORD", "something")
     with pytest.raises(ConfigurationError, match="it has no password"):
-        signing.ready(Signing(key=private(tmp_path / "key.pem"), password_env="KEY_PASSWORD"))
+        signing.ready(Signing(key=write_private_key(tmp_path / "key.pem"), password_env="KEY_PASSWORD"))
 
 
 @pytest.mark.parametrize("which", ["key", "public_key"])
-@pytest.mark.parametrize("fault", ["absent", "garbage", "rsa", "secp256k1"])
-def test_a_key_of_no_use_is_refused_early(which, fault, tmp_path):
+@pytest.mark.parametrize("defect", ["absent", "garbage", "rsa", "secp256k1"])
+def test_an_unusable_key_is_refused_before_the_run(which, defect, tmp_path):
     path = tmp_path / "key.pem"
-    if fault == "garbage":
+    if defect == "garbage":
         path.write_text("not a key", encoding="utf-8")
-    elif fault != "absent":
-        private(
+    elif defect != "absent":
+        write_private_key(
             path,
-            key=rsa.generate_private_key(65537, 2048) if fault == "rsa" else ec.generate_private_key(ec.SECP256K1()),
+            key=rsa.generate_private_key(65537, 2048) if defect == "rsa" else ec.generate_private_key(ec.SECP256K1()),
         )
         if which == "public_key":
-            public(path, "key.pem")
+            write_public_key(path, "key.pem")
     kind = {"key": "private", "public_key": "public"}[which]
-    why = {"absent": "No such file or directory", "garbage": f"it is not a {kind} key in PEM format"}
-    with pytest.raises(ConfigurationError) as refused:
+    reason = {"absent": "No such file or directory", "garbage": f"it is not a {kind} key in PEM format"}
+    with pytest.raises(ConfigurationError) as error:
         signing.ready(Signing(**{which: str(path)}))
-    expected = why.get(fault, "its type is not one of secp256r1, secp384r1, secp521r1")
-    assert refused.value.cause == f"push.signing.{which} {path} cannot be used: {expected}"
+    expected = reason.get(defect, "its type is not one of secp256r1, secp384r1, secp521r1")
+    assert error.value.cause == f"push.signing.{which} {path} cannot be used: {expected}"
 
 
-def test_keys_that_do_not_fit_each_other_are_refused_early(keys, tmp_path):
-    other = private(tmp_path / "other.pem")
-    with pytest.raises(ConfigurationError) as refused:
+def test_keys_that_do_not_match_are_refused_before_the_run(keys, tmp_path):
+    other = write_private_key(tmp_path / "other.pem")
+    with pytest.raises(ConfigurationError) as error:
         signing.ready(keys.model_copy(update={"key": other}))
-    assert refused.value.cause == f"push.signing.public_key {keys.public_key} is not the public key of {other}"
+    assert error.value.cause == f"push.signing.public_key {keys.public_key} is not the public key of {other}"
 
 
-def test_nothing_is_asked_of_who_does_not_sign(tmp_path):
+def test_without_signing_nothing_is_required(tmp_path):
     signing.ready(None)
     signing.require(tmp_path, None)
     assert signing.seal(None) is None
     assert signing.seal(Signing(public_key="public.pem")) is None
 
 
-def test_nothing_is_imported_for_who_does_not_sign():
+def test_without_signing_no_signing_library_is_imported():
     unwanted = "{'model_signing', 'cryptography'}"
     program = (
         f"import sys; from pipeline.serving import signing; signing.ready(None); print({unwanted} & set(sys.modules))"
@@ -193,8 +195,8 @@ def test_nothing_is_imported_for_who_does_not_sign():
     )
 
 
-def test_without_the_extra_it_is_named(keys, monkeypatch):
+def test_a_missing_signing_extra_is_named(keys, monkeypatch):
     monkeypatch.setitem(sys.modules, "model_signing", None)
-    with pytest.raises(ConfigurationError) as refused:
+    with pytest.raises(ConfigurationError) as error:
         signing.ready(keys)
-    assert refused.value.cause == "push.signing needs model-signing, which is not installed"
+    assert error.value.cause == "push.signing needs model-signing, which is not installed"

@@ -1,4 +1,4 @@
-"""Artifacts committed to a store, and manifests forged afterwards."""
+"""Helpers that commit artifacts to a store and forge their manifests."""
 
 import json
 
@@ -12,7 +12,7 @@ RECIPE = {"code": {}, "settings": {"epochs": 3}, "inputs": {}, "versions": {}}
 
 
 def put(store: Store, artifact: Artifact, key: str = "key", **files: str) -> Artifact:
-    """Commit an artifact of those facts and files."""
+    """Commits an artifact with these facts and files."""
     with store.staging("stage", key) as out:
         for name, text in (files or {"file": "content"}).items():
             (out / name).write_text(text, encoding="utf-8")
@@ -20,8 +20,8 @@ def put(store: Store, artifact: Artifact, key: str = "key", **files: str) -> Art
         return store.commit(type(artifact)(out, **facts), "stage", key, RECIPE, now())
 
 
-def forged(artifact: Artifact, **changes: object) -> None:
-    """Its manifest says something else, and its digest is that of what it says: as an intruder would write it."""
+def forge(artifact: Artifact, **changes: object) -> None:
+    """Changes the manifest and updates its digest and seal, as an attacker would."""
     path = artifact.path / "manifest.json"
     manifest = json.loads(path.read_text(encoding="utf-8")) | changes
     manifest["digest"] = files.digest(manifest["files"], manifest["facts"])

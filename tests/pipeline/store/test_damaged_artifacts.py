@@ -11,7 +11,7 @@ from schemas.errors import DataError, StoreError
 from tests.pipeline.store.committed import RECIPE, put
 
 
-def test_an_artifact_that_lost_a_file_is_refused(store: Store) -> None:
+def test_an_artifact_with_a_missing_file_is_refused(store: Store) -> None:
     path = put(store, Statistics(Path(), counts={}), one="1", two="2").path
     (path / "two").unlink()
     with pytest.raises(DataError) as error:
@@ -19,7 +19,7 @@ def test_an_artifact_that_lost_a_file_is_refused(store: Store) -> None:
     assert str(error.value) == f"data: artifact {path}: two is missing\n  Run again with --force stage."
 
 
-def test_an_artifact_with_a_file_cut_short_is_refused(store: Store) -> None:
+def test_an_artifact_with_a_truncated_file_is_refused(store: Store) -> None:
     path = put(store, Statistics(Path(), counts={}), one="x" * 2000).path
     (path / "one").write_text("x" * 1000, encoding="utf-8")
     with pytest.raises(DataError) as error:
@@ -38,31 +38,31 @@ def test_a_symbolic_link_is_not_committed(store: Store) -> None:
     assert store.find("stage", "key", Statistics) is None
 
 
-def test_a_flipped_bit_of_an_input_is_refused_before_it_is_used(store: Store) -> None:
-    made = put(store, Statistics(Path(), counts={}), one="content")
-    store.check("stage", made)
-    (made.path / "one").write_text("Content", encoding="utf-8")
-    assert store.find("stage", "key", Statistics) == made  # sizes only: a plan costs nothing
+def test_check_detects_a_flipped_bit(store: Store) -> None:
+    artifact = put(store, Statistics(Path(), counts={}), one="content")
+    store.check("stage", artifact)
+    (artifact.path / "one").write_text("Content", encoding="utf-8")
+    assert store.find("stage", "key", Statistics) == artifact  # compares sizes only, so that planning is cheap
     with pytest.raises(DataError) as error:
-        store.check("stage", made)
+        store.check("stage", artifact)
     assert str(error.value) == (
-        f"data: artifact {made.path}: one was altered: its SHA-256 differs from the manifest's\n"
+        f"data: artifact {artifact.path}: one was altered: its SHA-256 differs from the manifest's\n"
         "  Run again with --force stage."
     )
 
 
 def test_an_artifact_behind_a_symbolic_link_is_refused(store: Store, tmp_path: Path) -> None:
-    made = put(store, Statistics(Path(), counts={}), one="1")
-    made.path.rename(tmp_path / "elsewhere")
-    made.path.symlink_to(tmp_path / "elsewhere")
+    artifact = put(store, Statistics(Path(), counts={}), one="1")
+    artifact.path.rename(tmp_path / "elsewhere")
+    artifact.path.symlink_to(tmp_path / "elsewhere")
     with pytest.raises(DataError) as error:
         store.find("stage", "key", Statistics)
-    assert str(error.value) == f"data: artifact {made.path} is a symbolic link\n  Remove it and run again."
+    assert str(error.value) == f"data: artifact {artifact.path} is a symbolic link\n  Remove it and run again."
 
 
 def test_a_file_that_became_a_symbolic_link_is_refused(store: Store, tmp_path: Path) -> None:
-    made = put(store, Statistics(Path(), counts={}), one="1")
-    (made.path / "one").rename(tmp_path / "one")
-    (made.path / "one").symlink_to(tmp_path / "one")
+    artifact = put(store, Statistics(Path(), counts={}), one="1")
+    (artifact.path / "one").rename(tmp_path / "one")
+    (artifact.path / "one").symlink_to(tmp_path / "one")
     with pytest.raises(DataError, match="one is a symbolic link, or is behind one"):
         store.find("stage", "key", Statistics)

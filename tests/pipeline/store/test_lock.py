@@ -10,10 +10,10 @@ from pipeline.store import Store
 from schemas.errors import Locked
 
 
-def test_a_lock_that_is_held_is_refused_or_waited_for(store: Store) -> None:
+def test_a_held_lock_is_refused_or_waited_for(store: Store) -> None:
     entered, events = threading.Event(), []
 
-    def waits() -> None:
+    def wait_for_lock() -> None:
         with Store(store.root).lock(wait=True):
             events.append("the waiting run began")
             entered.set()
@@ -21,7 +21,7 @@ def test_a_lock_that_is_held_is_refused_or_waited_for(store: Store) -> None:
     with store.lock(wait=False):
         with pytest.raises(Locked) as error, Store(store.root).lock(wait=False):
             raise AssertionError("two runs in one store")
-        waiting = threading.Thread(target=waits, daemon=True)
+        waiting = threading.Thread(target=wait_for_lock, daemon=True)
         waiting.start()
         assert not entered.wait(0.2)
         events.append("the first run ended")
@@ -50,7 +50,7 @@ def test_a_killed_run_holds_no_lock(store: Store) -> None:
         assert (store.root / "lock").exists()
 
 
-def test_an_error_under_the_lock_is_not_the_locks(store: Store) -> None:
+def test_an_error_while_holding_the_lock_propagates_and_releases_it(store: Store) -> None:
     with pytest.raises(FileNotFoundError, match="of the user"), store.lock(wait=False):
         raise FileNotFoundError("a file of the user")
     with store.lock(wait=False):

@@ -1,4 +1,4 @@
-"""Manifests: an artifact without a whole one does not exist; a damaged or forged one is refused."""
+"""Manifests: an artifact without a complete manifest does not exist; a damaged or forged manifest is refused."""
 
 import json
 from pathlib import Path
@@ -8,11 +8,11 @@ import pytest
 from pipeline.store import Store
 from schemas.artifacts import Examples, Statistics
 from schemas.errors import DataError
-from tests.pipeline.store.committed import SPLITS, forged, put
+from tests.pipeline.store.committed import SPLITS, forge, put
 
 
 @pytest.mark.parametrize("manifest", [None, "", '{"files": {', "[]", '{"files": {}, "facts": {}}'])
-def test_an_artifact_without_a_whole_manifest_does_not_exist(store: Store, manifest: str | None) -> None:
+def test_an_artifact_without_a_complete_manifest_does_not_exist(store: Store, manifest: str | None) -> None:
     path = put(store, Statistics(Path(), counts={})).path / "manifest.json"
     path.unlink()
     if manifest is not None:
@@ -21,7 +21,7 @@ def test_an_artifact_without_a_whole_manifest_does_not_exist(store: Store, manif
     assert list(store.manifests("stage")) == []
 
 
-def test_an_artifact_without_a_manifest_makes_room_for_a_new_one(store: Store) -> None:
+def test_an_artifact_without_a_manifest_is_replaced(store: Store) -> None:
     path = put(store, Statistics(Path(), counts={"old": 1}), old="old").path
     (path / "manifest.json").unlink()
     committed = put(store, Statistics(Path(), counts={"new": 1}), new="new")
@@ -30,46 +30,46 @@ def test_an_artifact_without_a_manifest_makes_room_for_a_new_one(store: Store) -
     assert list((store.root / "staging").iterdir()) == []
 
 
-def test_a_manifest_is_the_last_file_and_names_all_others(store: Store) -> None:
+def test_a_manifest_lists_all_files_and_facts(store: Store) -> None:
     path = put(store, Statistics(Path(), counts={"train": 3}), one="1", two="2").path
     manifest = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
     assert sorted(manifest["files"]) == ["one", "two"]
     assert manifest["facts"] == {"counts": {"train": 3}}
 
 
-def test_no_bit_of_a_manifest_can_be_flipped_unseen(store: Store) -> None:
+def test_every_flipped_bit_of_a_manifest_is_detected(store: Store) -> None:
     path = put(store, Statistics(Path(), counts={"train": 3}), one="1", two="2").path / "manifest.json"
-    whole = path.read_bytes()
-    for i in range(len(whole)):
-        path.write_bytes(whole[:i] + bytes([whole[i] ^ 1]) + whole[i + 1 :])
-        found = store.manifest("stage", "key")
-        assert found is None or json.dumps(found, sort_keys=True) == json.dumps(json.loads(whole), sort_keys=True), (
-            whole[i - 9 : i + 9]
-        )
+    content = path.read_bytes()
+    for i in range(len(content)):
+        path.write_bytes(content[:i] + bytes([content[i] ^ 1]) + content[i + 1 :])
+        manifest = store.manifest("stage", "key")
+        assert manifest is None or json.dumps(manifest, sort_keys=True) == json.dumps(
+            json.loads(content), sort_keys=True
+        ), content[i - 9 : i + 9]
 
 
 @pytest.mark.parametrize("name", ["../../../store.json", "/etc/hostname", "deep/../../key/one"])
-def test_a_manifest_whose_names_climb_out_is_refused(store: Store, name: str) -> None:
-    made = put(store, Statistics(Path(), counts={}), one="1")
-    forged(made, files={name: {"size": 1, "sha256": "0" * 64}})
+def test_a_manifest_with_file_names_outside_the_artifact_is_refused(store: Store, name: str) -> None:
+    artifact = put(store, Statistics(Path(), counts={}), one="1")
+    forge(artifact, files={name: {"size": 1, "sha256": "0" * 64}})
     with pytest.raises(DataError) as error:
         store.find("stage", "key", Statistics)
-    assert error.value.cause == f"artifact {made.path}: {name} leads out of its directory"
+    assert error.value.cause == f"artifact {artifact.path}: {name} leads out of its directory"
 
 
 @pytest.mark.parametrize("shard", ["../../../../etc/hostname", "/etc/hostname", "..", "a/b"])
-def test_a_manifest_whose_shards_climb_out_is_refused(store: Store, shard: str) -> None:
-    made = put(store, Examples(Path(), splits=SPLITS, source="mnist"), one="1")
-    forged(made, facts={"splits": {"train": {"shards": [shard], "counts": [1]}}, "source": "mnist"})
+def test_a_manifest_with_shard_names_outside_the_artifact_is_refused(store: Store, shard: str) -> None:
+    artifact = put(store, Examples(Path(), splits=SPLITS, source="mnist"), one="1")
+    forge(artifact, facts={"splits": {"train": {"shards": [shard], "counts": [1]}}, "source": "mnist"})
     with pytest.raises(DataError) as error:
         store.find("stage", "key", Examples)
     assert error.value.cause == f"shard {shard} leads out of its directory"
 
 
 @pytest.mark.parametrize("entry", [{}, {"size": "1", "sha256": ""}, {"size": 1, "sha256": None}, 3])
-def test_a_manifest_of_another_shape_is_none(store: Store, entry: object) -> None:
-    made = put(store, Statistics(Path(), counts={}), one="1")
-    path = made.path / "manifest.json"
+def test_a_manifest_with_invalid_entries_is_ignored(store: Store, entry: object) -> None:
+    artifact = put(store, Statistics(Path(), counts={}), one="1")
+    path = artifact.path / "manifest.json"
     path.write_text(
         json.dumps(json.loads(path.read_text(encoding="utf-8")) | {"files": {"one": entry}}), encoding="utf-8"
     )

@@ -21,7 +21,7 @@ def test_a_store_of_a_newer_format_is_refused(store: Store) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", "format 1"])
-def test_a_marker_that_says_no_format_is_refused(store: Store, text: str) -> None:
+def test_a_marker_without_a_format_is_refused(store: Store, text: str) -> None:
     (store.root / "store.json").write_text(text, encoding="utf-8")
     with pytest.raises(ConfigurationError, match=r"is not a store's marker file\n  Name another ROOT with --root\.$"):
         Store(store.root)
@@ -37,7 +37,7 @@ def test_a_root_below_a_file_is_refused(tmp_path: Path) -> None:
     assert error.value.exit_code == 2
 
 
-def test_a_store_has_an_id_of_its_own_that_stays(store: Store, tmp_path: Path) -> None:
+def test_a_store_has_a_unique_permanent_id(store: Store, tmp_path: Path) -> None:
     assert len(store.id) == 32
     assert Store(store.root).id == store.id != Store(tmp_path / "other").id
     id_ = store.id
@@ -45,7 +45,7 @@ def test_a_store_has_an_id_of_its_own_that_stays(store: Store, tmp_path: Path) -
     assert Store(tmp_path / "moved").id == id_
 
 
-def test_a_store_from_before_there_were_ids_gets_one_with_its_next_run(store: Store) -> None:
+def test_a_store_without_an_id_gets_one_with_its_next_run(store: Store) -> None:
     (store.root / "store.json").write_text('{"format": 1}', encoding="utf-8")
     assert Store(store.root).id == ""
     with Store(store.root).lock(wait=False):
@@ -53,7 +53,7 @@ def test_a_store_from_before_there_were_ids_gets_one_with_its_next_run(store: St
 
 
 @pytest.mark.parametrize("umask", [0o022, 0o077])
-def test_files_are_made_with_the_umask(tmp_path: Path, umask: int) -> None:
+def test_new_files_respect_the_umask(tmp_path: Path, umask: int) -> None:
     program = (
         "import os, sys\nfrom pathlib import Path\nfrom pipeline.store import Store\n"
         "from pipeline.lineage import Lineage, now\n"
@@ -63,6 +63,6 @@ def test_files_are_made_with_the_umask(tmp_path: Path, umask: int) -> None:
         "Lineage.at(store.root, None).start(profile='', command='', config={})\n"
     )
     subprocess.run([sys.executable, "-c", program, tmp_path / "root"], check=True)
-    loose = [p for p in (tmp_path / "root").rglob("*") if p.stat().st_mode & 0o777 & umask]
-    assert loose == []
+    too_permissive = [p for p in (tmp_path / "root").rglob("*") if p.stat().st_mode & 0o777 & umask]
+    assert too_permissive == []
     assert len(list((tmp_path / "root").rglob("*"))) > 8

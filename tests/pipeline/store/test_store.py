@@ -1,4 +1,4 @@
-"""Artifacts are committed and found with all their facts."""
+"""Artifacts are committed and read back with all their facts."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from tests.pipeline.store.committed import RECIPE, SPLITS, put
     ],
     ids=lambda artifact: type(artifact).__name__,
 )
-def test_what_was_committed_is_found_with_all_its_facts(store: Store, artifact: Artifact) -> None:
+def test_a_committed_artifact_is_found_with_all_its_facts(store: Store, artifact: Artifact) -> None:
     committed = put(store, artifact, file="content")
     assert committed.path == store.root / "artifacts" / "stage" / "key"
     assert (committed.path / "file").read_text(encoding="utf-8") == "content"
@@ -30,34 +30,36 @@ def test_what_was_committed_is_found_with_all_its_facts(store: Store, artifact: 
     assert Store(store.root).find("stage", "key", type(artifact)) == committed
 
 
-def test_what_is_found_is_in_the_order_in_which_it_was_made(store: Store) -> None:
-    made = put(store, Examples(Path(), splits={"train": SPLITS["train"], "test": SPLITS["test"]}, source="mnist:3.0.1"))
-    assert list(store.find("stage", "key", Examples).splits) == list(made.splits) == ["train", "test"]
+def test_splits_keep_their_order(store: Store) -> None:
+    examples = put(
+        store, Examples(Path(), splits={"train": SPLITS["train"], "test": SPLITS["test"]}, source="mnist:3.0.1")
+    )
+    assert list(store.find("stage", "key", Examples).splits) == list(examples.splits) == ["train", "test"]
 
 
-def test_the_same_content_has_the_same_digest_under_every_key(store: Store) -> None:
+def test_equal_content_has_equal_digests_under_every_key(store: Store) -> None:
     one, same, other = (
         put(store, Statistics(Path(), counts={}), key, file=text) for key, text in (("a", "x"), ("b", "x"), ("c", "y"))
     )
     assert one.digest == same.digest != other.digest
 
 
-def test_an_artifact_that_was_never_made_does_not_exist(store: Store) -> None:
+def test_an_uncommitted_artifact_does_not_exist(store: Store) -> None:
     assert store.find("stage", "key", Statistics) is None
     assert list(store.manifests("stage")) == []
 
 
-def test_manifests_say_what_an_artifact_was_made_from_the_newest_last(store: Store) -> None:
+def test_manifests_hold_recipe_and_files_and_are_sorted_by_time(store: Store) -> None:
     for key in ("z", "a"):
         put(store, Statistics(Path(), counts={}), key)
-    found = list(store.manifests("stage"))
-    assert sorted(m["made"] for m in found) == [m["made"] for m in found]
-    assert {m["key"] for m in found} == {"z", "a"}
-    assert found[0]["recipe"] == RECIPE
-    assert found[0]["files"]["file"]["size"] == len("content")
+    manifests = list(store.manifests("stage"))
+    assert sorted(m["made"] for m in manifests) == [m["made"] for m in manifests]
+    assert {m["key"] for m in manifests} == {"z", "a"}
+    assert manifests[0]["recipe"] == RECIPE
+    assert manifests[0]["files"]["file"]["size"] == len("content")
 
 
-def test_order_hangs_on_what_was_made_after_what_not_on_the_clock(store: Store) -> None:
+def test_manifests_are_sorted_by_commit_order_and_not_by_the_clock(store: Store) -> None:
     for key, made in (("first", "2030-01-01"), ("second", "2026-01-01"), ("third", "2026-01-01")):
         with store.staging("stage", key) as out:
             store.commit(Statistics(out, counts={}), "stage", key, RECIPE, made)

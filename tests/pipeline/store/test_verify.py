@@ -1,4 +1,4 @@
-"""Every planted change is found, and told by artifact and file; the command's exit codes."""
+"""Every change is found and reported with artifact and file; exit codes of the command."""
 
 import json
 import re
@@ -12,7 +12,7 @@ from pipeline.store import Store
 from pipeline.store.verify import verify
 from schemas.artifacts import Statistics
 from tests.pipeline.command_line import gateline
-from tests.pipeline.conftest import Open
+from tests.pipeline.conftest import OpenLineage
 
 
 @pytest.fixture
@@ -24,8 +24,8 @@ def artifact(store: Store) -> Path:
         return store.commit(Statistics(out, counts={}), "stage", "key", {}, now()).path
 
 
-def found(store: Store, opened: Open) -> list[tuple[str, str]]:
-    return [(d.artifact, d.what) for d in verify(store, opened(f"sqlite:///{store.root / 'lineage.db'}")).damage]
+def damages(store: Store, open_lineage: OpenLineage) -> list[tuple[str, str]]:
+    return [(d.artifact, d.what) for d in verify(store, open_lineage(f"sqlite:///{store.root / 'lineage.db'}")).damage]
 
 
 def flip(path: Path) -> None:
@@ -40,7 +40,7 @@ def swap_manifest(path: Path) -> None:
     (path / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
 
 
-PLANTED: dict[str, tuple[Callable[[Path], object], str]] = {
+CHANGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "a bit": (lambda p: flip(p / "deep/two"), "deep/two was altered: its SHA-256 differs from the manifest's"),
     "a file removed": (lambda p: (p / "one").unlink(), "one is missing"),
     "a file cut": (
@@ -72,40 +72,42 @@ PLANTED: dict[str, tuple[Callable[[Path], object], str]] = {
 }
 
 
-@pytest.mark.parametrize("planted", PLANTED)
-def test_a_planted_change_is_found(store: Store, opened: Open, artifact: Path, planted: str) -> None:
-    assert found(store, opened) == []
-    change, words = PLANTED[planted]
-    change(artifact)
-    assert ("stage/key", words) in found(store, opened)
+@pytest.mark.parametrize("change", CHANGES)
+def test_every_change_is_found(store: Store, open_lineage: OpenLineage, artifact: Path, change: str) -> None:
+    assert damages(store, open_lineage) == []
+    alter, message = CHANGES[change]
+    alter(artifact)
+    assert ("stage/key", message) in damages(store, open_lineage)
 
 
-def test_an_artifact_under_another_name_is_found(store: Store, opened: Open, artifact: Path) -> None:
+def test_a_renamed_artifact_is_found(store: Store, open_lineage: OpenLineage, artifact: Path) -> None:
     artifact.rename(artifact.with_name("another"))
-    assert found(store, opened) == [("stage/another", "it is stage/key, moved here")]
+    assert damages(store, open_lineage) == [("stage/another", "it is stage/key, moved here")]
 
 
-def test_a_damaged_lineage_is_found(store: Store, opened: Open) -> None:
+def test_a_damaged_lineage_is_found(store: Store, open_lineage: OpenLineage) -> None:
     import sqlite3
 
-    lineage = opened(f"sqlite:///{store.root / 'lineage.db'}")
+    lineage = open_lineage(f"sqlite:///{store.root / 'lineage.db'}")
     number = lineage.start(profile="", command="", config={})
     lineage.executed(number, "ingest", state="ran", why="", seconds=0.0)
     lineage.engine.dispose()
     with sqlite3.connect(store.root / "lineage.db") as c:
         c.execute("DELETE FROM runs")
     c.close()
-    assert found(store, opened) == [("lineage", "executions row 1 refers to a missing runs")]
+    assert damages(store, open_lineage) == [("lineage", "executions row 1 refers to a missing runs")]
 
 
-def test_the_commands_say_it_in_words_in_json_and_by_exit_code(store: Store, opened: Open, artifact: Path) -> None:
+def test_store_commands_report_damage_as_text_json_and_exit_code(
+    store: Store, open_lineage: OpenLineage, artifact: Path
+) -> None:
     root = ["--root", str(store.root)]
-    lineage = opened(f"sqlite:///{store.root / 'lineage.db'}")
+    lineage = open_lineage(f"sqlite:///{store.root / 'lineage.db'}")
     number = lineage.start(profile="", command="", config={})
     lineage.executed(number, "stage", state="ran", why="", seconds=0.0, key="key")
     lineage.finish(number, state="pushed", exit_code=0)
-    whole = gateline("store", "verify", *root)
-    assert (whole.returncode, whole.stdout, whole.stderr) == (
+    intact = gateline("store", "verify", *root)
+    assert (intact.returncode, intact.stdout, intact.stderr) == (
         0,
         "1 artifacts, 2 files, 4.0 KB: all intact\n",
         "",
@@ -126,8 +128,8 @@ def test_the_commands_say_it_in_words_in_json_and_by_exit_code(store: Store, ope
         "artifact  stage/key\n1 artifacts, 0 scratch directories, 0 reports, logs and pinned inputs: "
     )
     assert artifact.exists()
-    gone = json.loads(gateline("store", "gc", "--keep-runs", "0", "--json", *root).stdout)
-    assert (gone["artifacts"], gone["removed"]) == (["stage/key"], True)
+    removed = json.loads(gateline("store", "gc", "--keep-runs", "0", "--json", *root).stdout)
+    assert (removed["artifacts"], removed["removed"]) == (["stage/key"], True)
     assert not artifact.exists()
     with store.lock(wait=False):
         locked = gateline("store", "gc", "--keep-runs", "0", *root)

@@ -1,4 +1,4 @@
-"""Models that are a few bytes, pushed as the line pushes them; and a reader who looks at a shelf all the time."""
+"""Models of a few bytes, published as `push` does, and a thread that reads a model directory continuously."""
 
 import threading
 from pathlib import Path
@@ -18,7 +18,7 @@ def model(folder: Path, name: str) -> Path:
 
 
 def publish(
-    shelf: ModelDirectory,
+    model_directory: ModelDirectory,
     saved: Path,
     *,
     accuracy: float = 0.9,
@@ -26,16 +26,16 @@ def publish(
     extra: dict[str, Path] | None = None,
     **options: Any,
 ) -> Version:
-    latest = shelf.latest()
+    latest = model_directory.latest()
     provenance = {"model": saved.name, "run": 7, "accuracy": accuracy, "test": test, **options}
     expected = files.digest(files.listing(saved))
-    version, _ = shelf.publish(
+    version, _ = model_directory.publish(
         saved, extra or {}, provenance, expected=expected, compared=latest.digest if latest else None
     )
     return version
 
 
-def seen(directory: Path) -> dict[str, bytes]:
+def contents(directory: Path) -> dict[str, bytes]:
     return {
         str(p.relative_to(directory)): p.read_bytes()
         for p in sorted(directory.rglob("*"))
@@ -44,12 +44,12 @@ def seen(directory: Path) -> dict[str, bytes]:
 
 
 class Reader:
-    """Reads a model directory without a pause, as TensorFlow Serving might, and every byte of each version in it."""
+    """Reads every file of every version in a model directory without a pause, as TensorFlow Serving might."""
 
-    def __init__(self, shelf: ModelDirectory) -> None:
-        self.shelf, self.looks, self.found, self.wrong = shelf, 0, set[int](), list[str]()
-        self.gaps = 0  # looks that found nothing although something had been served
-        self._over = threading.Event()
+    def __init__(self, model_directory: ModelDirectory) -> None:
+        self.model_directory, self.reads, self.versions_seen, self.errors = model_directory, 0, set[int](), list[str]()
+        self.gaps = 0  # reads without any version although one had been served
+        self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._watch)
 
     def __enter__(self) -> "Reader":
@@ -57,28 +57,30 @@ class Reader:
         return self
 
     def __exit__(self, *_: Any) -> None:
-        self._over.set()
+        self._stopped.set()
         self._thread.join()
 
     def _watch(self) -> None:
         while True:
-            last = self._over.is_set()
+            last = self._stopped.is_set()
             numbers = (
-                [p.name for p in self.shelf.path.iterdir() if p.name.isdigit()] if self.shelf.path.exists() else []
+                [p.name for p in self.model_directory.path.iterdir() if p.name.isdigit()]
+                if self.model_directory.path.exists()
+                else []
             )
-            self.gaps += bool(self.found and not numbers)
-            for path in (self.shelf.path / name for name in numbers):
-                self._look(path)
-            self.looks += 1
+            self.gaps += bool(self.versions_seen and not numbers)
+            for path in (self.model_directory.path / name for name in numbers):
+                self._read(path)
+            self.reads += 1
             if last:
                 return
 
-    def _look(self, path: Path) -> None:
+    def _read(self, path: Path) -> None:
         try:
-            wrong = Version.read(path).differences()
+            errors = Version.read(path).differences()
         except (StoreError, OSError) as error:
-            wrong = [str(error)]
-        if not wrong:
-            self.found.add(int(path.name))
+            errors = [str(error)]
+        if not errors:
+            self.versions_seen.add(int(path.name))
         elif path.exists():  # unless the version was removed in the meantime
-            self.wrong += wrong
+            self.errors += errors
