@@ -1,4 +1,4 @@
-"""Artifacts: directories and the few facts that other stages need."""
+"""Artifacts: directories with the few facts that other stages need."""
 
 import dataclasses
 from pathlib import Path
@@ -25,18 +25,18 @@ def test_shards_without_records_are_not_read() -> None:
     assert list(examples.shards()) == [*train, ("test", Path("/here/d"), 5)]
 
 
-def test_a_split_whose_counts_do_not_fit_its_shards_is_an_error() -> None:
+def test_a_split_with_a_different_number_of_counts_and_shards_is_an_error() -> None:
     with pytest.raises(ValueError, match="shorter"):
         list(Examples(Path(), splits={"train": Split(("a", "b"), (3,))}, source="mnist").shards())
 
 
-def test_refusals_of_data_and_of_models_are_told_apart() -> None:
+def test_refusals_of_data_and_models_have_different_errors() -> None:
     assert (Gate.refusal, Verdict.refusal) == (Refused, DataError)
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
 def test_every_artifact_is_documented_and_frozen(kind: type[Artifact]) -> None:
     assert kind.__doc__
-    assert not kind.__doc__.startswith(f"{kind.__name__}(")  # what dataclasses put there by themselves
+    assert not kind.__doc__.startswith(f"{kind.__name__}(")  # the default docstring of a dataclass
     assert kind.__dataclass_params__.frozen
     assert "path" in {field.name for field in dataclasses.fields(kind)}

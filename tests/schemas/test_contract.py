@@ -1,4 +1,4 @@
-"""The data contract: what is read out of it, and what is refused."""
+"""The data contract: what is read from it, and what is refused."""
 
 import json
 from pathlib import Path
@@ -35,7 +35,7 @@ def test_image_size_and_number_of_classes_are_read_from_the_shipped_contract() -
     )
 
 
-def test_a_contract_of_ones_own_is_read_by_its_path(tmp_path: Path) -> None:
+def test_a_contract_is_loaded_by_its_path(tmp_path: Path) -> None:
     path = tmp_path / "colour.pbtxt"
     sides = {"height": 32, "width": 48, "channels": 3}
     features = "".join(
@@ -59,7 +59,7 @@ def test_a_home_directory_is_expanded(tmp_path: Path, monkeypatch: pytest.Monkey
     assert Contract.load("~/mine.pbtxt").classes == 10
 
 
-def test_a_contract_that_is_not_there_is_refused() -> None:
+def test_a_missing_contract_file_is_refused() -> None:
     shipped = ", ".join(sorted(p.name for p in SHIPPED.glob("*.pbtxt")))
     assert "mnist.pbtxt" in shipped
     assert refused("minst.pbtxt") == (
@@ -69,12 +69,12 @@ def test_a_contract_that_is_not_there_is_refused() -> None:
     )
 
 
-def test_a_file_that_is_no_schema_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_schema_is_refused(tmp_path: Path) -> None:
     (tmp_path / "poem.pbtxt").write_text("feature {\n  nmae: 'image'\n}\n", encoding="utf-8")
-    words = refused(tmp_path / "poem.pbtxt")
-    assert words.startswith("configuration: schema poem.pbtxt is not a tensorflow_metadata Schema: 2:3 : ")
-    assert "nmae" in words
-    assert words.endswith("\n  See schemas/mnist.pbtxt.")
+    message = refused(tmp_path / "poem.pbtxt")
+    assert message.startswith("configuration: schema poem.pbtxt is not a tensorflow_metadata Schema: 2:3 : ")
+    assert "nmae" in message
+    assert message.endswith("\n  See schemas/mnist.pbtxt.")
 
 
 def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
@@ -91,21 +91,21 @@ def test_a_draft_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("domain", "words"),
+    ("domain", "message"),
     [("int_domain { min: 28 max: 32 }", "28 to 32"), ("int_domain { min: 0 max: 0 }", "0 to 0"), ("", "0 to 0")],
 )
-def test_images_of_several_sizes_are_refused(tmp_path: Path, domain: str, words: str) -> None:
+def test_raw_images_of_several_sizes_are_refused(tmp_path: Path, domain: str, message: str) -> None:
     line = 'feature { name: "image/height" type: INT presence { min_fraction: 1.0 } shape {} '
     path = edited(tmp_path, line + "int_domain { min: 28 max: 28 }", line + domain)
     assert refused(path) == (
         f"configuration: schema mine.pbtxt: image/height must have one size, int_domain {{ min: N max: N }}, "
-        f"not {words}\n"
+        f"not {message}\n"
         "  Images of several sizes need the annotation tag 'encoding=encoded', and transform.size."
     )
 
 
 @pytest.mark.parametrize(("low", "high"), [(1, 10), (0, 0), (-1, 9)])
-def test_labels_that_do_not_count_from_zero_are_refused(tmp_path: Path, low: int, high: int) -> None:
+def test_labels_that_do_not_start_at_zero_are_refused(tmp_path: Path, low: int, high: int) -> None:
     path = edited(
         tmp_path, "int_domain { min: 0 max: 9 is_categorical: true }", f"int_domain {{ min: {low} max: {high} }}"
     )
@@ -116,7 +116,7 @@ def test_labels_that_do_not_count_from_zero_are_refused(tmp_path: Path, low: int
 
 
 @pytest.mark.parametrize("tag", ['tag: "encoding=png" ', ""])
-def test_images_that_are_not_raw_are_refused(tmp_path: Path, tag: str) -> None:
+def test_an_unknown_image_encoding_is_refused(tmp_path: Path, tag: str) -> None:
     path = edited(tmp_path, 'tag: "encoding=raw" ', tag)
     assert refused(path) == (
         "configuration: schema mine.pbtxt: image must carry the annotation tag 'encoding=raw' or "
@@ -125,19 +125,19 @@ def test_images_that_are_not_raw_are_refused(tmp_path: Path, tag: str) -> None:
 
 
 @pytest.mark.parametrize("feature", ["image", "image/width", "label"])
-def test_a_contract_without_a_feature_that_the_line_needs_is_refused(tmp_path: Path, feature: str) -> None:
+def test_a_contract_without_a_required_feature_is_refused(tmp_path: Path, feature: str) -> None:
     path = edited(tmp_path, f'name: "{feature}"', 'name: "other"')
     assert refused(path) == f"configuration: schema mine.pbtxt has no feature {feature}\n  See schemas/mnist.pbtxt."
 
 
 @pytest.mark.parametrize("path", sorted(SHIPPED.glob("*.pbtxt")), ids=lambda path: path.stem)
-def test_every_shipped_contract_is_whole(path: Path) -> None:
+def test_every_shipped_contract_is_valid(path: Path) -> None:
     contract = Contract.load(path.name)
     assert all(side > 0 for side in contract.smallest)
     assert contract.classes >= 2
 
 
-def naming(tmp_path: Path, *names: str) -> Path:
+def contract_with_names(tmp_path: Path, *names: str) -> Path:
     path = tmp_path / "mine.pbtxt"
     path.write_text(
         f'{MNIST}string_domain {{ name: "label" {" ".join(f"value: {json.dumps(name)}" for name in names)} }}\n',
@@ -146,14 +146,14 @@ def naming(tmp_path: Path, *names: str) -> Path:
     return path
 
 
-def test_labels_have_names_where_the_contract_says_so(tmp_path: Path) -> None:
+def test_label_names_are_read_from_the_contract(tmp_path: Path) -> None:
     assert Contract.load("mnist.pbtxt").names == ()
-    assert Contract.load(str(naming(tmp_path, *"abcdefghij"))).names == tuple("abcdefghij")
+    assert Contract.load(str(contract_with_names(tmp_path, *"abcdefghij"))).names == tuple("abcdefghij")
 
 
 @pytest.mark.parametrize("names", ["abc", "abcdefghijk", "abcdefghia"])
-def test_names_that_are_not_one_for_each_label_are_refused(tmp_path: Path, names: list[str]) -> None:
-    assert refused(naming(tmp_path, *names)) == (
+def test_label_names_must_be_unique_and_complete(tmp_path: Path, names: list[str]) -> None:
+    assert refused(contract_with_names(tmp_path, *names)) == (
         "configuration: schema mine.pbtxt: string_domain label must name each of the 10 labels, in their order, "
         f"not {', '.join(names)}\n"
         "  Name each label once, or none."
@@ -161,15 +161,15 @@ def test_names_that_are_not_one_for_each_label_are_refused(tmp_path: Path, names
 
 
 @pytest.mark.parametrize("name", ["", "  ", "two\nlines", "\x1b[31mred", "par\u2029agraph"])
-def test_what_is_not_one_line_of_text_is_no_name(tmp_path: Path, name: str) -> None:
-    words = refused(naming(tmp_path, *"abcdefghi", name))
+def test_a_label_name_must_be_one_line_of_text(tmp_path: Path, name: str) -> None:
+    message = refused(contract_with_names(tmp_path, *"abcdefghi", name))
     assert (
-        words == f"configuration: schema mine.pbtxt: {json.dumps(name)} is not a valid name of a label\n"
+        message == f"configuration: schema mine.pbtxt: {json.dumps(name)} is not a valid name of a label\n"
         "  A name is one line of text."
     )
 
 
-def test_slices_are_called_by_the_names_of_their_labels() -> None:
+def test_slice_titles_contain_label_names() -> None:
     names = ["cat", "label=0"]
     assert slice_title("label=0, ink=below 0.1", names) == "label=0 (cat), ink=below 0.1"
     assert slice_title("label=1", names) == "label=1 (label=0)"
@@ -178,5 +178,5 @@ def test_slices_are_called_by_the_names_of_their_labels() -> None:
 
 
 @pytest.mark.parametrize(("label", "title"), [(0, "0 (cat)"), (1, "1 (dog)"), (2, "2"), (-1, "-1")])
-def test_a_label_has_its_name_and_an_unknown_label_has_none(label: int, title: str) -> None:
+def test_label_titles_contain_the_name_of_a_known_label(label: int, title: str) -> None:
     assert label_title(label, ("cat", "dog")) == title

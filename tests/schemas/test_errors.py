@@ -1,4 +1,4 @@
-"""The errors a user may see."""
+"""The errors that users see."""
 
 import errno
 import pickle
@@ -24,7 +24,7 @@ from schemas.errors import (
 
 
 @pytest.mark.parametrize(
-    ("kind", "word", "exit_code"),
+    ("kind", "prefix", "exit_code"),
     [
         (GatelineError, "error", 1),
         (ConfigurationError, "configuration", 2),
@@ -37,14 +37,14 @@ from schemas.errors import (
         (Waiting, "waiting", 0),
     ],
 )
-def test_each_kind_has_its_word_and_its_exit_code(kind: type[GatelineError], word: str, exit_code: int) -> None:
+def test_each_error_has_its_prefix_and_exit_code(kind: type[GatelineError], prefix: str, exit_code: int) -> None:
     error = kind("it broke", "Fix it.")
-    assert str(error) == f"{word}: it broke\n  Fix it."
+    assert str(error) == f"{prefix}: it broke\n  Fix it."
     assert error.exit_code == exit_code
     assert issubclass(kind, GatelineError)
 
 
-def test_no_kind_is_left_out_above() -> None:
+def test_the_list_of_errors_is_complete() -> None:
     kinds = {
         kind.__name__ for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, GatelineError)
     }
@@ -62,29 +62,29 @@ def test_no_kind_is_left_out_above() -> None:
     }
 
 
-def test_an_error_without_a_remedy_is_one_line() -> None:
+def test_an_error_without_a_remedy_has_one_line() -> None:
     assert str(DataError("it broke")) == "data: it broke"
 
 
-def test_an_error_comes_back_whole_from_a_worker() -> None:
+def test_an_error_can_be_pickled() -> None:
     error = pickle.loads(pickle.dumps(Refused("too low", "Train longer.")))
     assert isinstance(error, Refused)
     assert (error.cause, error.remedy) == ("too low", "Train longer.")
 
 
-def test_what_is_long_is_shortened_and_the_remedy_stays() -> None:
+def test_a_long_error_is_shortened_but_keeps_its_remedy() -> None:
     error = Refused("\n         ".join(f"accuracy on label={n} is too low" for n in range(100)), "Train longer.")
-    said = error.shortened(2000).split("\n")
-    assert said[0] == "refused: accuracy on label=0 is too low"
-    assert said[-1] == "  Train longer."
-    assert said[-2] == f"         and {100 - (len(said) - 2)} more"
+    lines = error.shortened(2000).split("\n")
+    assert lines[0] == "refused: accuracy on label=0 is too low"
+    assert lines[-1] == "  Train longer."
+    assert lines[-2] == f"         and {100 - (len(lines) - 2)} more"
     assert 1800 < len(error.shortened(2000)) < 2050
     assert Refused("too low", "Train longer.").shortened(2000) == "refused: too low\n  Train longer."
     assert Refused("x" * 3000, "Train longer.").shortened(100) == f"refused: {'x' * 80}…\n  Train longer."
 
 
 class MaxRetryError(Exception):
-    """Has the name of urllib3's error."""
+    """Has the same name as urllib3's error."""
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ class MaxRetryError(Exception):
         Locked("another run holds the lock"),
     ],
 )
-def test_failures_of_the_environment_may_pass(error):
+def test_environment_failures_are_transient(error):
     assert is_transient(error)
     wrapped = ValueError("a library's own error")
     wrapped.__cause__ = error
@@ -120,18 +120,18 @@ def test_failures_of_the_environment_may_pass(error):
         ConfigurationError("wrong"),
     ],
 )
-def test_faults_of_data_configuration_and_code_do_not_pass(error):
+def test_errors_of_data_configuration_and_code_are_not_transient(error):
     assert not is_transient(error)
 
 
-def test_errors_of_tensorflow_count_by_their_kind():
+def test_tensorflow_errors_are_transient_by_their_class():
     import tensorflow as tf
 
     assert is_transient(tf.errors.UnavailableError(None, None, "no server"))
     assert not is_transient(tf.errors.InvalidArgumentError(None, None, "wrong shape"))
 
 
-def test_the_last_line_of_an_error_is_its_cause():
+def test_last_line_returns_the_cause_of_an_error():
     assert last_line(ValueError("Failed to encode example:\n{'image': 1}\n\nlabel 12 is out of range\n")) == (
         "label 12 is out of range"
     )

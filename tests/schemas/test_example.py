@@ -18,7 +18,7 @@ sides = st.tuples(st.integers(1, 40), st.integers(1, 40), st.sampled_from([1, 3,
     names=st.tuples(st.text(), st.text(), st.text()),
     metadata=st.dictionaries(st.text(min_size=1), st.text(), max_size=3),
 )
-def test_a_record_has_the_bytes_that_protocol_buffers_give_it(shape, label, index, names, metadata):
+def test_a_record_equals_the_serialization_of_protocol_buffers(shape, label, index, names, metadata):
     columns = tuple(sorted(metadata, key=lambda name: name.encode()))
     image = (np.arange(math.prod(shape)) % 251).astype(np.uint8).reshape(shape)
     record = example.encoder(*names, columns)(image, label, index, metadata=tuple(metadata[name] for name in columns))
@@ -39,10 +39,10 @@ def test_a_record_has_the_bytes_that_protocol_buffers_give_it(shape, label, inde
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1, 1), (3, 2, 5, 3), (200, 28, 28, 1), (0, 4, 4, 3)])
-def test_images_become_the_bytes_that_tensorflow_decodes(shape):
-    """A canary: `to_bytes` relies on a serialized tensor ending in its content, which TensorFlow does not document.
+def test_to_bytes_returns_the_pixels_of_each_image(shape):
+    """Canary: `to_bytes` relies on a serialized tensor ending with its content, which TensorFlow does not document.
 
-    Where it fails after an update of TensorFlow, cut the content out of the new layout in `to_bytes`.
+    If it fails after an update of TensorFlow, extract the content from the new layout in `to_bytes`.
     """
     images = np.random.default_rng(3).integers(0, 256, shape, np.uint8)
     records = tf.function(example.to_bytes)(tf.constant(images))

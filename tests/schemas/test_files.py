@@ -1,4 +1,4 @@
-"""Files that are whole or absent."""
+"""Listings, digests and atomic writes of files."""
 
 import errno
 import os
@@ -16,7 +16,7 @@ names = st.text("abc", min_size=1, max_size=3)
 trees = st.dictionaries(st.tuples(names, names), st.binary(max_size=20), max_size=4)
 
 
-def written(tree: dict[tuple[str, str], bytes], directory: Path) -> Path:
+def write_tree(tree: dict[tuple[str, str], bytes], directory: Path) -> Path:
     for (folder, name), content in tree.items():
         (directory / folder).mkdir(exist_ok=True, parents=True)
         (directory / folder / name).write_bytes(content)
@@ -29,28 +29,28 @@ def digest(directory: Path) -> str:
 
 @given(trees, trees)
 @settings(max_examples=20, deadline=None)
-def test_digests_are_equal_exactly_where_names_and_contents_are(one: dict, other: dict) -> None:
-    with tempfile.TemporaryDirectory() as here, tempfile.TemporaryDirectory() as there:
-        same = digest(written(one, Path(here))) == digest(written(other, Path(there)))
+def test_digests_are_equal_only_for_equal_names_and_contents(one: dict, other: dict) -> None:
+    with tempfile.TemporaryDirectory() as one_folder, tempfile.TemporaryDirectory() as other_folder:
+        same = digest(write_tree(one, Path(one_folder))) == digest(write_tree(other, Path(other_folder)))
         assert same == (one == other)
 
 
 @given(trees.filter(bool), st.randoms(use_true_random=False))
 @settings(max_examples=20, deadline=None)
-def test_one_flipped_bit_changes_the_digest_and_is_found(tree: dict, random: object) -> None:
-    with tempfile.TemporaryDirectory() as here:
-        before = files.listing(written(tree, Path(here)))
-        victim = Path(here) / random.choice(sorted(before))
-        content = bytearray(victim.read_bytes() or b"\0")
-        grown = len(content) - victim.stat().st_size
+def test_a_flipped_bit_changes_the_digest_and_is_a_difference(tree: dict, random: object) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        before = files.listing(write_tree(tree, Path(folder)))
+        path = Path(folder) / random.choice(sorted(before))
+        content = bytearray(path.read_bytes() or b"\0")
+        added_bytes = len(content) - path.stat().st_size
         content[random.randrange(len(content))] ^= 1 << random.randrange(8)
-        victim.write_bytes(content)
-        assert files.digest(files.listing(Path(here))) != files.digest(before)
-        assert len(files.differences(Path(here), before, contents=True)) == 1
-        assert len(files.differences(Path(here), before, contents=False)) == grown
+        path.write_bytes(content)
+        assert files.digest(files.listing(Path(folder))) != files.digest(before)
+        assert len(files.differences(Path(folder), before, contents=True)) == 1
+        assert len(files.differences(Path(folder), before, contents=False)) == added_bytes
 
 
-def test_a_listing_holds_size_and_sha256_of_every_file_but_the_manifest(tmp_path: Path) -> None:
+def test_a_listing_has_size_and_sha256_of_every_file_except_the_manifest(tmp_path: Path) -> None:
     (tmp_path / "deep").mkdir()
     (tmp_path / "deep" / "manifest.json").write_text("abc", encoding="utf-8")
     (tmp_path / "manifest.json").write_text("not listed", encoding="utf-8")
@@ -69,23 +69,23 @@ def test_a_symbolic_link_is_refused(tmp_path: Path, target: str) -> None:
     )
 
 
-def test_differences_are_told_in_words(tmp_path: Path) -> None:
+def test_differences_are_described(tmp_path: Path) -> None:
     for name in ("gone", "cut", "altered", "whole"):
         (tmp_path / name).write_text("x" * 1234, encoding="utf-8")
     listed = files.listing(tmp_path)
     (tmp_path / "gone").unlink()
     (tmp_path / "cut").write_text("x", encoding="utf-8")
     (tmp_path / "altered").write_text("y" * 1234, encoding="utf-8")
-    cut, gone = "cut has 1 bytes, its manifest states 1,234", "gone is missing"
-    assert files.differences(tmp_path, listed, contents=False) == [cut, gone]
+    cut, missing = "cut has 1 bytes, its manifest states 1,234", "gone is missing"
+    assert files.differences(tmp_path, listed, contents=False) == [cut, missing]
     assert files.differences(tmp_path, listed, contents=True) == [
         "altered was altered: its SHA-256 differs from the manifest's",
         cut,
-        gone,
+        missing,
     ]
 
 
-def test_a_json_file_that_cannot_be_written_leaves_the_old_one(tmp_path: Path) -> None:
+def test_a_failed_json_write_keeps_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "facts.json"
     files.write_json(path, {"b": 1, "a": 2})
     with pytest.raises(TypeError):
@@ -94,7 +94,7 @@ def test_a_json_file_that_cannot_be_written_leaves_the_old_one(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("sync", [False, True])
-def test_an_interrupted_write_leaves_the_old_file_and_no_temporary_one(tmp_path: Path, sync: bool) -> None:
+def test_an_interrupted_write_keeps_the_old_file_and_leaves_no_temporary_file(tmp_path: Path, sync: bool) -> None:
     path = tmp_path / "facts.txt"
     files.atomic_write_text(path, "old", sync=sync)
     with pytest.raises(KeyboardInterrupt), files.atomic_write(path, sync=sync) as temporary:
@@ -104,12 +104,12 @@ def test_an_interrupted_write_leaves_the_old_file_and_no_temporary_one(tmp_path:
     assert path.read_text(encoding="utf-8") == "old"
 
 
-def test_concurrent_writers_of_one_file_do_not_share_a_temporary_one(tmp_path: Path) -> None:
+def test_concurrent_writers_use_different_temporary_files(tmp_path: Path) -> None:
     path = tmp_path / "facts.txt"
     with files.atomic_write(path) as first, files.atomic_write(path) as second:
         first.write_text("first", encoding="utf-8")
         second.write_text("second", encoding="utf-8")
-    assert path.read_text(encoding="utf-8") == "first"  # the outer one is renamed last
+    assert path.read_text(encoding="utf-8") == "first"  # the outer file is renamed last
     assert [p.name for p in tmp_path.iterdir()] == ["facts.txt"]
 
 
@@ -127,7 +127,7 @@ def test_a_commit_is_all_or_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a device that is always full")
-def test_a_full_disk_is_explained() -> None:
+def test_a_full_disk_is_an_error_with_a_remedy() -> None:
     with pytest.raises(GatelineError) as error, files.explained(Path("/dev/full"), "stage train cannot write to"):
         Path("/dev/full").write_text("x", encoding="utf-8")
     assert str(error.value) == (
@@ -145,7 +145,7 @@ def test_a_full_disk_is_explained() -> None:
         (errno.ENOTDIR, "Name another with --root or --serving-dir."),
     ],
 )
-def test_a_directory_that_cannot_be_used_is_explained(number: int, remedy: str) -> None:
-    found = files.explain(OSError(number, os.strerror(number)), Path("/there"), "cannot use ROOT")
-    assert str(found) == f"store: cannot use ROOT /there: {os.strerror(number)}\n  {remedy}"
-    assert found.exit_code == 2
+def test_an_unusable_directory_is_an_error_with_a_remedy(number: int, remedy: str) -> None:
+    error = files.explain(OSError(number, os.strerror(number)), Path("/there"), "cannot use ROOT")
+    assert str(error) == f"store: cannot use ROOT /there: {os.strerror(number)}\n  {remedy}"
+    assert error.exit_code == 2

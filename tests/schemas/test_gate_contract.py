@@ -1,6 +1,6 @@
-"""What every gate does, ours or a user's: states its setting, refuses beyond its bound, agrees with TFMA, and says why.
+"""The contract of all gates: setting, refusal beyond the bound, agreement with TFMA, and reasons.
 
-A new kind adds a case to `CASES`.
+A new gate adds a case to `CASES`.
 """
 
 import dataclasses
@@ -35,73 +35,80 @@ from schemas.settings.gates import Gates
 ROOT = Path(__file__).parents[2]
 CLASSES = 2
 Json = dict[str, Any]
-Edit = Callable[[Json, Json], None]  # of the candidate's metrics and of the served model's
+Edit = Callable[[Json, Json], None]  # edits the metrics of the candidate and of the served model
 
 
-def row(accuracy: float, *, count: int = 1000, **figures: float) -> Json:
+def row(accuracy: float, *, count: int = 1000, **metrics: float) -> Json:
     upper = upper_bound(round(accuracy * count), count, 0.95) if math.isfinite(accuracy) else math.nan
-    return {"count": count, "accuracy": accuracy, "upper": upper, "loss": 0.1, "ece": 0.01, "brier": 0.05} | figures
+    return {"count": count, "accuracy": accuracy, "upper": upper, "loss": 0.1, "ece": 0.01, "brier": 0.05} | metrics
 
 
-def good() -> Json:
+def good_metrics() -> Json:
     """Metrics that pass each gate of `CASES`."""
     slices = {f"label={label}": row(0.95) for label in range(CLASSES)} | {"ink=low": row(0.95)}
     return {"overall": row(0.95), "slices": slices, "corruptions": {"blur": row(0.95)}, "fresh": row(0.95)}
 
 
 def comparison(other: str, verdict: str, low: float) -> Json:
-    found = {"with": other, "version": 3, "by": "paired", "words": f"{verdict} than version 3", "verdict": verdict}
-    return found | {"difference": low + 0.001, "interval": [low, low + 0.002], "margin": 0.0041}
+    comparison_ = {
+        "with": other,
+        "version": 3,
+        "by": "paired",
+        "words": f"{verdict} than version 3",
+        "verdict": verdict,
+    }
+    return comparison_ | {"difference": low + 0.001, "interval": [low, low + 0.002], "margin": 0.0041}
 
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """A setting, settings that cannot refuse and that are no settings, and what is refused under the first."""
+    """A setting, an ineffective and an invalid setting, and edits that the first setting refuses."""
 
     setting: Any
-    powerless: Any  # guessing would pass
-    wrong: Any  # of another type, or out of range
+    ineffective: Any  # a guessing model would pass
+    invalid: Any  # of a wrong type or out of range
     bad: Edit
-    nan: Edit | None = None  # None: the gate judges comparisons, which exclude NaN
+    nan: Edit | None = None  # None: the gate reads comparisons, which exclude NaN
     comparisons: tuple[list[Json], list[Json]] = ((), ())  # good ones, bad ones
 
 
-def overall(**figures: float) -> Edit:
-    return lambda candidate, _: candidate["overall"].update(figures)
+def edit_overall(**metrics: float) -> Edit:
+    return lambda candidate, _: candidate["overall"].update(metrics)
 
 
-def served(**figures: float) -> Edit:
-    return lambda _, baseline: baseline["overall"].update(figures)
+def edit_baseline(**metrics: float) -> Edit:
+    return lambda _, baseline: baseline["overall"].update(metrics)
 
 
-def sliced(group: str, name: str, value: Json) -> Edit:
+def edit_slice(group: str, name: str, value: Json) -> Edit:
     return lambda candidate, _: candidate[group].update({name: value}) if name else candidate.update({group: value})
 
 
-def nothing(candidate: Json, baseline: Json) -> None: ...
+def no_edit(candidate: Json, baseline: Json) -> None: ...
 
 
 LOW, NAN = row(0.6), row(0.9, loss=math.nan)
 CASES = {
-    "accuracy": Case(0.9, 0.5, 1.1, overall(accuracy=0.8999), overall(loss=math.nan)),
-    "brier": Case(0.1, 0.5, 2.0, overall(brier=0.1001), overall(brier=math.nan)),
-    "ece": Case(0.05, 0.5, 1.0, overall(ece=0.0501), overall(ece=math.nan)),
-    "per_class": Case(0.8, 0.5, 0, sliced("slices", "label=1", LOW), sliced("slices", "label=1", NAN)),
+    "accuracy": Case(0.9, 0.5, 1.1, edit_overall(accuracy=0.8999), edit_overall(loss=math.nan)),
+    "brier": Case(0.1, 0.5, 2.0, edit_overall(brier=0.1001), edit_overall(brier=math.nan)),
+    "ece": Case(0.05, 0.5, 1.0, edit_overall(ece=0.0501), edit_overall(ece=math.nan)),
+    "per_class": Case(0.8, 0.5, 0, edit_slice("slices", "label=1", LOW), edit_slice("slices", "label=1", NAN)),
     "slices": Case(
-        {"ink": 0.8}, {"ink": 0.5}, {"ink": 2.0}, sliced("slices", "ink=low", LOW), sliced("slices", "ink=low", NAN)
+        {"ink": 0.8}, {"ink": 0.5}, {"ink": 2.0},
+        edit_slice("slices", "ink=low", LOW), edit_slice("slices", "ink=low", NAN),
     ),
     "corruptions": Case(
         {"blur": 0.8}, {"blur": 0.5}, {"fog": 0.8},
-        sliced("corruptions", "blur", LOW), sliced("corruptions", "blur", NAN),
+        edit_slice("corruptions", "blur", LOW), edit_slice("corruptions", "blur", NAN),
     ),
-    "fresh": Case(0.8, 0.5, "high", sliced("fresh", "", LOW), sliced("fresh", "", NAN)),
-    "drop": Case(0.01, 0.45, -0.1, overall(accuracy=0.9399), served(accuracy=math.nan)),
+    "fresh": Case(0.8, 0.5, "high", edit_slice("fresh", "", LOW), edit_slice("fresh", "", NAN)),
+    "drop": Case(0.01, 0.45, -0.1, edit_overall(accuracy=0.9399), edit_baseline(accuracy=math.nan)),
     "paired": Case(
-        {"margin": 0.0041}, {"margin": 0.45}, {"worse": "maybe"}, nothing, None,
+        {"margin": 0.0041}, {"margin": 0.45}, {"worse": "maybe"}, no_edit, None,
         ([comparison("baseline", "equivalent", -0.001)], [comparison("baseline", "worse", -0.02)]),
     ),
     "budget": Case(
-        {"margin": 0.01}, {"margin": 0.45}, {"alpha": 0}, nothing, None,
+        {"margin": 0.01}, {"margin": 0.45}, {"alpha": 0}, no_edit, None,
         ([comparison("best", "equivalent", -0.001)], [comparison("best", "worse", -0.02)]),
     ),
 }  # fmt: skip
@@ -130,7 +137,7 @@ def with_gate(key: str, setting: Any) -> Gates:
 
 
 def results(key: str, edit: Edit, bad: bool = False) -> tuple[Gates, Measured, list[GateResult]]:
-    candidate, baseline = good(), good()
+    candidate, baseline = good_metrics(), good_metrics()
     edit(candidate, baseline)
     gates = with_gate(key, CASES[key].setting)
     measured = Measured(
@@ -139,17 +146,17 @@ def results(key: str, edit: Edit, bad: bool = False) -> tuple[Gates, Measured, l
     return gates, measured, list(gates.stated()[key].judge(measured))
 
 
-def test_it_passes_what_is_good_and_refuses_what_is_bad(key: str) -> None:
-    *_, passed = results(key, nothing)
+def test_a_gate_passes_good_metrics_and_refuses_bad_ones(key: str) -> None:
+    *_, passed = results(key, no_edit)
     *_, refused = results(key, CASES[key].bad, bad=True)
     assert passed, "a gate without a result cannot refuse"
     assert all(result.passed and result.verdict == "passed" for result in passed)
     assert not all(result.passed for result in refused)
 
 
-def test_a_refusal_names_the_setting_in_one_line_and_the_margin_has_its_sign(key: str) -> None:
+def test_a_refusal_names_its_setting_and_the_margin_has_the_right_sign(key: str) -> None:
     *_, refused = results(key, CASES[key].bad, bad=True)
-    *_, passed = results(key, nothing)
+    *_, passed = results(key, no_edit)
     for result in (*passed, *refused):
         assert result.gate.split(".")[0] == key
         assert result.on == slice_title(result.slice, ("cat", "dog"))
@@ -160,22 +167,22 @@ def test_a_refusal_names_the_setting_in_one_line_and_the_margin_has_its_sign(key
         assert f"gates.{result.gate}" in result.reason or f"gates.{key}" in result.reason
 
 
-def test_what_is_no_number_is_refused(key: str) -> None:
+def test_nan_is_refused(key: str) -> None:
     if (edit := CASES[key].nan) is None:
         assert not list(with_gate(key, CASES[key].setting).stated()[key].thresholds(planned(PLAN, ["candidate"])))
         return
-    *_, judged = results(key, edit)
-    assert not all(result.passed for result in judged)
+    *_, gate_results = results(key, edit)
+    assert not all(result.passed for result in gate_results)
 
 
-def test_a_setting_that_guessing_would_pass_is_refused(key: str) -> None:
+def test_a_setting_that_a_guessing_model_would_pass_is_refused(key: str) -> None:
     with_gate(key, CASES[key].setting).check(CLASSES, EVALUATE)
-    gates = Gates(**{"accuracy": 0.9, "per_class": 0.6, "budget": {"margin": 0.5}, key: CASES[key].powerless})
+    gates = Gates(**{"accuracy": 0.9, "per_class": 0.6, "budget": {"margin": 0.5}, key: CASES[key].ineffective})
     with pytest.raises(ConfigurationError, match=rf"gates\.{key}.* is .*; .*guess"):
         gates.stated()[key].check(gates, CLASSES, EVALUATE)
 
 
-def test_it_is_a_frozen_model_of_its_setting_and_described(key: str) -> None:
+def test_a_gate_is_a_frozen_documented_model(key: str) -> None:
     gate = with_gate(key, CASES[key].setting).stated()[key]
     assert isinstance(gate, BaseModel)
     assert gate.key == key
@@ -183,45 +190,51 @@ def test_it_is_a_frozen_model_of_its_setting_and_described(key: str) -> None:
     with pytest.raises(ValidationError):
         setattr(gate, next(iter(type(gate).model_fields)), None)
     with pytest.raises(ValidationError):
-        with_gate(key, CASES[key].wrong)
+        with_gate(key, CASES[key].invalid)
     rows = {name: text for name, _, _, text in describe() if name == f"gates.{key}" or name.startswith(f"gates.{key}.")}
     assert rows and all(rows.values())
 
 
 @pytest.mark.parametrize("bad", [False, True])
-def test_tfma_comes_to_the_same_verdict(key: str, bad: bool) -> None:
+def test_tfma_reaches_the_same_verdict(key: str, bad: bool) -> None:
     """TFMA's own validation of the same metrics, under the gate's thresholds."""
-    gates, measured, judged = results(key, CASES[key].bad if bad else nothing, bad)
+    gates, measured, gate_results = results(key, CASES[key].bad if bad else no_edit, bad)
     models = ["candidate", "baseline"]
     config = update_eval_config_with_defaults(eval_config(gates, PLAN, models), has_baseline=True)
     candidate = measured.candidate
     rows = {(): candidate["overall"]} | {((*name.split("="),),): row_ for name, row_ in candidate["slices"].items()}
     rows |= {(("corruption", "blur"),): candidate["corruptions"]["blur"], (("fresh", "yes"),): candidate["fresh"]}
     assert measured.baseline
-    before = measured.baseline["overall"]
+    baseline = measured.baseline["overall"]
     valid = True
-    for place, found in rows.items():
-        values = _keyed(found, "candidate") | _keyed(before, "baseline")
-        change = found["accuracy"] - before["accuracy"]
+    for slice_key, slice_metrics in rows.items():
+        values = _keyed(slice_metrics, "candidate") | _keyed(baseline, "baseline")
+        change = slice_metrics["accuracy"] - baseline["accuracy"]
         values[MetricKey(names.ACCURACY, model_name="candidate", is_diff=True)] = change
-        valid &= validate((place, values), config).validation_ok
+        valid &= validate((slice_key, values), config).validation_ok
     check_agreement(gates, planned(PLAN, models), gates.judge(measured), valid)
     if list(gates.stated()[key].thresholds(planned(PLAN, models))):
-        assert valid == all(result.passed for result in judged) == (not bad)
+        assert valid == all(result.passed for result in gate_results) == (not bad)
 
 
-def _keyed(found: Json, model: str) -> dict[MetricKey, float]:
-    of = {"accuracy": names.ACCURACY, "upper": names.UPPER, "brier": names.BRIER, "ece": names.ECE, "loss": names.LOSS}
-    return {MetricKey(name, model_name=model): found[key] for key, name in of.items()}
+def _keyed(metrics: Json, model: str) -> dict[MetricKey, float]:
+    metric_names = {
+        "accuracy": names.ACCURACY,
+        "upper": names.UPPER,
+        "brier": names.BRIER,
+        "ece": names.ECE,
+        "loss": names.LOSS,
+    }
+    return {MetricKey(name, model_name=model): metrics[key] for key, name in metric_names.items()}
 
 
-def test_its_results_are_json(key: str) -> None:
-    *_, judged = results(key, nothing)
-    rows = json.loads(json.dumps([result.as_row() for result in judged]))
-    assert [GateResult.of(each) for each in rows] == judged
+def test_results_survive_json(key: str) -> None:
+    *_, gate_results = results(key, no_edit)
+    rows = json.loads(json.dumps([result.as_row() for result in gate_results]))
+    assert [GateResult.of(each) for each in rows] == gate_results
 
 
-THEIRS = """
+INSTALLED_GATE = """
 from schemas.gates import Floor, Share
 from typing import ClassVar
 
@@ -239,7 +252,7 @@ class Recall(Floor):
 
 KIND = Recall
 """
-SEEN = """
+PROGRAM = """
 import json
 from pipeline.config import load
 from pipeline.dag import line
@@ -254,41 +267,41 @@ print(json.dumps([config.model_dump(mode="json")["gates"].get("recall"), code.ge
 
 
 def installed(folder: Path, code: str, names: tuple[str, ...], *sets: str) -> subprocess.CompletedProcess[str]:
-    """SEEN with an installed package that registers `code` as gates of these names."""
+    """Runs PROGRAM with an installed package that registers `code` as gates with these names."""
     (folder / "their_gate-1.0.dist-info").mkdir(exist_ok=True)
-    about = {"METADATA": "Metadata-Version: 2.1\nName: their-gate\nVersion: 1.0\n"}
-    about["entry_points.txt"] = "\n".join(["[gateline.gates]", *(f"{name} = their_gate" for name in names)])
-    for file, text in about.items():
+    files = {"METADATA": "Metadata-Version: 2.1\nName: their-gate\nVersion: 1.0\n"}
+    files["entry_points.txt"] = "\n".join(["[gateline.gates]", *(f"{name} = their_gate" for name in names)])
+    for file, text in files.items():
         (folder / "their_gate-1.0.dist-info" / file).write_text(text, encoding="utf-8")
     (folder / "their_gate.py").write_text(code, encoding="utf-8")
     environment = os.environ | {"PYTHONPATH": f"{folder}{os.pathsep}{ROOT}", "PYTHONDONTWRITEBYTECODE": "1"}
-    command = [sys.executable, "-c", SEEN, *sets]
+    command = [sys.executable, "-c", PROGRAM, *sets]
     return subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, env=environment)
 
 
-def seen(folder: Path, code: str, *sets: str) -> Any:
+def setting_and_digest(folder: Path, code: str, *sets: str) -> Any:
     """The setting of an installed package's gate, and the digest of its code in the cache key of evaluate."""
     done = installed(folder, code, ("recall", "accuracy"), *sets)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
 
-def test_an_installed_package_adds_a_gate_whose_code_is_part_of_the_cache_key(tmp_path: Path) -> None:
-    assert seen(tmp_path, THEIRS) == [None, None]
-    setting, before = seen(tmp_path, THEIRS, "gates.recall=0.9")
-    _, after = seen(tmp_path, THEIRS.replace("sum(row", "min(row"), "gates.recall=0.9")
+def test_an_installed_gate_and_its_code_are_in_the_cache_key(tmp_path: Path) -> None:
+    assert setting_and_digest(tmp_path, INSTALLED_GATE) == [None, None]
+    setting, baseline = setting_and_digest(tmp_path, INSTALLED_GATE, "gates.recall=0.9")
+    _, after = setting_and_digest(tmp_path, INSTALLED_GATE.replace("sum(row", "min(row"), "gates.recall=0.9")
     assert setting == 0.9
-    assert None is not before != after is not None
+    assert None is not baseline != after is not None
 
 
 @pytest.mark.parametrize(
-    ("key", "name", "wrong"),
+    ("key", "name", "problem"),
     [("recall", "sensitivity", "differs from its key recall"), ("confidence", "confidence", "is a setting of gates")],
 )
-def test_an_installed_gate_with_another_or_a_reserved_name_is_refused(
-    key: str, name: str, wrong: str, tmp_path: Path
+def test_an_installed_gate_with_a_different_or_reserved_name_is_refused(
+    key: str, name: str, problem: str, tmp_path: Path
 ) -> None:
-    assert '"recall"' in THEIRS
-    done = installed(tmp_path, THEIRS.replace('"recall"', f'"{key}"'), (name,))
+    assert '"recall"' in INSTALLED_GATE
+    done = installed(tmp_path, INSTALLED_GATE.replace('"recall"', f'"{key}"'), (name,))
     assert done.returncode == 1
-    assert f"gate {name} of their_gate cannot be loaded: its name {wrong}" in done.stderr
+    assert f"gate {name} of their_gate cannot be loaded: its name {problem}" in done.stderr

@@ -1,4 +1,4 @@
-"""The accuracy gates: each refuses what lies beyond its bound, and nothing else."""
+"""The accuracy gates: each refuses only values beyond its bound."""
 
 import math
 
@@ -25,23 +25,23 @@ def row(accuracy, *, count=100, **options):
 
 
 def metrics(accuracy, *, count=100, slices=None, before=None, corruptions=None, **options):
-    both = {"label=0": row(0.9), "label=1": row(0.9)}
-    found = {
+    labels = {"label=0": row(0.9), "label=1": row(0.9)}
+    by_model = {
         "candidate": {
             "overall": row(accuracy, count=count, **options),
-            "slices": both | (slices or {}),
+            "slices": labels | (slices or {}),
             "corruptions": corruptions or {},
         }
     }
-    return found | ({"baseline": {"overall": row(before)}} if before else {})
+    return by_model | ({"baseline": {"overall": row(before)}} if before else {})
 
 
-def refused(given, gates=GATES, comparisons=()):
-    return [(gate.gate, gate.slice) for gate in judge(gates, 2, given, list(comparisons)) if not gate.passed]
+def refused(measurements, gates=GATES, comparisons=()):
+    return [(gate.gate, gate.slice) for gate in judge(gates, 2, measurements, list(comparisons)) if not gate.passed]
 
 
 @pytest.mark.parametrize(
-    ("given", "expected"),
+    ("measurements", "expected"),
     [
         (metrics(0.9), []),
         (metrics(0.8999), ["accuracy"]),
@@ -60,8 +60,8 @@ def refused(given, gates=GATES, comparisons=()):
         (metrics(1.0, count=4), ["accuracy"]),
     ],
 )
-def test_each_gate_refuses_what_lies_beyond_its_bound_and_nothing_else(given, expected):
-    assert [gate for gate, _ in refused(given)] == expected
+def test_each_gate_refuses_only_values_beyond_its_bound(measurements, expected):
+    assert [gate for gate, _ in refused(measurements)] == expected
 
 
 @pytest.mark.parametrize(
@@ -78,48 +78,48 @@ def test_each_gate_refuses_what_lies_beyond_its_bound_and_nothing_else(given, ex
     ],
 )
 def test_a_slice_is_refused_by_its_upper_bound(right, count, passes):
-    """Floor 0.8: 74 of 100 may be the luck of the draw, 72 are not; fewer than 5 are not judged."""
-    given = metrics(0.95, slices={"label=1": row(right / count, count=count)})
-    assert refused(given) == ([] if passes else [("per_class", "label=1")])
-    verdict = next(gate.verdict for gate in judge(GATES, 2, given, []) if gate.slice == "label=1")
+    """Floor 0.8: 74 of 100 can be sampling noise, 72 cannot; fewer than 5 are not judged."""
+    measurements = metrics(0.95, slices={"label=1": row(right / count, count=count)})
+    assert refused(measurements) == ([] if passes else [("per_class", "label=1")])
+    verdict = next(gate.verdict for gate in judge(GATES, 2, measurements, []) if gate.slice == "label=1")
     assert verdict == ("too few examples" if count < 5 else "passed" if passes else "refused")
 
 
-def test_classes_of_which_none_can_be_judged_are_refused():
-    """A gate that could refuse nothing is no gate."""
-    found = judge(GATES, 2, metrics(0.95, slices={"label=0": row(1.0, count=4), "label=1": row(1.0, count=4)}), [])
-    (words,) = [gate.reason for gate in found if not gate.passed]
-    assert words == "no class has gates.min_examples (5) test images, so gates.per_class cannot be judged"
+def test_a_per_class_gate_without_a_judgeable_class_is_refused():
+    """A gate that cannot judge any class must not pass."""
+    results = judge(GATES, 2, metrics(0.95, slices={"label=0": row(1.0, count=4), "label=1": row(1.0, count=4)}), [])
+    (message,) = [gate.reason for gate in results if not gate.passed]
+    assert message == "no class has gates.min_examples (5) test images, so gates.per_class cannot be judged"
     assert refused(metrics(0.95, slices={"label=0": row(1.0, count=4)})) == []
 
 
-def test_a_slice_that_no_example_has_is_refused_by_name():
+def test_a_slice_without_examples_is_refused_by_name():
     gates = changed(GATES, slices={"ink": 0.5, "ink=heavy": 0.5, "label=1, ink": 0.5})
-    given = metrics(0.95, slices={"ink=light": row(0.3)})
-    assert refused(given, gates) == [
+    measurements = metrics(0.95, slices={"ink=light": row(0.3)})
+    assert refused(measurements, gates) == [
         ("slices.ink", "ink=light"),
         ("slices.ink=heavy", "ink=heavy"),
         ("slices.label=1, ink", "label=1, ink"),
     ]
-    words = [gate.reason for gate in judge(gates, 2, given, []) if gate.slice == "ink=heavy"]
-    assert words == ["ink=heavy has no test examples, so gates.slices.ink=heavy cannot be judged"]
+    message = [gate.reason for gate in judge(gates, 2, measurements, []) if gate.slice == "ink=heavy"]
+    assert message == ["ink=heavy has no test examples, so gates.slices.ink=heavy cannot be judged"]
 
 
-def test_a_refusal_calls_labels_by_their_names():
+def test_a_refusal_contains_label_names():
     gates = changed(GATES, slices={"label=0, ink=heavy": 0.5, "label=1": 0.9})
-    found = judge(gates, 2, metrics(0.95, slices={"label=1": row(0.3)}), [], ["cat", "dog"])
-    assert [gate.on for gate in found if not gate.passed] == [
+    results = judge(gates, 2, metrics(0.95, slices={"label=1": row(0.3)}), [], ["cat", "dog"])
+    assert [gate.on for gate in results if not gate.passed] == [
         "label=1 (dog)",
         "label=0 (cat), ink=heavy",
         "label=1 (dog)",
     ]
-    assert [gate.slice for gate in found if not gate.passed] == ["label=1", "label=0, ink=heavy", "label=1"]
-    words = next(gate.reason for gate in found if gate.gate == "slices.label=1")
-    assert words.startswith("accuracy on label=1 (dog) is 0.3000, ")
-    assert "; gates.slices.label=1 requires 0.9000 (" in words, "a setting keeps its key"
+    assert [gate.slice for gate in results if not gate.passed] == ["label=1", "label=0, ink=heavy", "label=1"]
+    message = next(gate.reason for gate in results if gate.gate == "slices.label=1")
+    assert message.startswith("accuracy on label=1 (dog) is 0.3000, ")
+    assert "; gates.slices.label=1 requires 0.9000 (" in message, "the key of a setting is not translated"
 
 
-def test_a_gate_on_a_cross_is_on_all_of_its_slices():
+def test_a_gate_on_a_crossed_slice_covers_all_its_values():
     slices = {
         "label=0, ink=light": row(0.2),
         "label=1, ink=light": row(0.2),
@@ -130,7 +130,7 @@ def test_a_gate_on_a_cross_is_on_all_of_its_slices():
     assert refused(metrics(0.95, slices=slices), gates) == [("slices.label=1, ink", "label=1, ink=light")]
 
 
-def test_a_floor_under_a_corruption_refuses():
+def test_a_floor_for_a_corruption_refuses():
     gates = changed(GATES, corruptions={"blur": 0.8})
     assert refused(metrics(0.95, corruptions={"blur": row(0.6)}), gates) == [("corruptions.blur", "corruption=blur")]
     assert refused(metrics(0.95, corruptions={"blur": row(0.8)}), gates) == []
@@ -150,20 +150,20 @@ def comparison(other, verdict, difference=0.0, low=-0.001, **options):
 
 
 @pytest.mark.parametrize("verdict", ["better", "equivalent", "worse", "undecided"])
-def test_what_follows_from_a_verdict_is_the_policy(verdict):
-    found = [comparison("baseline", verdict)]
-    assert refused(metrics(0.95), comparisons=found) == (
+def test_the_policy_decides_which_verdicts_refuse(verdict):
+    comparisons = [comparison("baseline", verdict)]
+    assert refused(metrics(0.95), comparisons=comparisons) == (
         [] if verdict in ("better", "equivalent") else [("paired", "overall")]
     )
-    turned = GATES.paired.model_copy(update={verdict: "refuse" if verdict in ("better", "equivalent") else "pass"})
-    gates = changed(GATES, paired=turned)
-    assert refused(metrics(0.95), gates, found) == (
+    inverted = GATES.paired.model_copy(update={verdict: "refuse" if verdict in ("better", "equivalent") else "pass"})
+    gates = changed(GATES, paired=inverted)
+    assert refused(metrics(0.95), gates, comparisons) == (
         [("paired", "overall")] if verdict in ("better", "equivalent") else []
     )
 
 
 @pytest.mark.parametrize(
-    ("found", "passes"),
+    ("comparison_", "passes"),
     [
         (comparison("best", "better"), True),
         (comparison("best", "equivalent"), True),
@@ -173,5 +173,5 @@ def test_what_follows_from_a_verdict_is_the_policy(verdict):
         (comparison("best", None, -0.0101, by="recorded", interval=None), False),
     ],
 )
-def test_the_budget_is_against_the_best_ever_served(found, passes):
-    assert refused(metrics(0.95), comparisons=[found]) == ([] if passes else [("budget", "overall")])
+def test_the_budget_compares_with_the_best_version(comparison_, passes):
+    assert refused(metrics(0.95), comparisons=[comparison_]) == ([] if passes else [("budget", "overall")])

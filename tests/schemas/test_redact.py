@@ -1,4 +1,4 @@
-"""No password is written down."""
+"""Passwords are redacted."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from schemas.redact import without_passwords
 
 
 @pytest.mark.parametrize(
-    ("text", "shown"),
+    ("text", "redacted"),
     [
         ("run --database postgresql://me:secret@host/db --json", "run --database postgresql://me:***@host/db --json"),
         ("postgresql+psycopg://me:se:cr/et@host:5432/db", "postgresql+psycopg://me:***@host:5432/db"),
@@ -22,5 +22,5 @@ from schemas.redact import without_passwords
         ("nothing to hide", "nothing to hide"),
     ],
 )
-def test_passwords_are_taken_out_and_nothing_else(text: str, shown: str) -> None:
-    assert without_passwords(text) == shown
+def test_only_passwords_are_redacted(text: str, redacted: str) -> None:
+    assert without_passwords(text) == redacted

@@ -1,4 +1,4 @@
-"""Refusals of many slices become one sentence, which names the worst."""
+"""Refusals of many slices are combined into one sentence that names the worst."""
 
 from rich.console import Console
 
@@ -6,47 +6,47 @@ from pipeline.report import terminal
 from schemas.artifacts import GateResult, ranked, refusals
 
 
-def result(label: int, accuracy: float, *, floor: float = 0.3, few: bool = False) -> GateResult:
-    passed = few or accuracy >= floor
-    verdict = "too few examples" if few else ""
+def result(label: int, accuracy: float, *, floor: float = 0.3, too_few: bool = False) -> GateResult:
+    passed = too_few or accuracy >= floor
+    verdict = "too few examples" if too_few else ""
     return GateResult(
         "per_class", f"label={label}", f"≥ {floor:.4f}", f"{accuracy:.4f}, at most {accuracy:.4f}", passed,
         "" if passed else f"label {label} refused", floor, accuracy, verdict, f"{accuracy - floor:+.4f}",
     )  # fmt: skip
 
 
-MANY = [result(label, label / 200) for label in range(200)]
-ALONE = GateResult("accuracy", "overall", "≥ 0.9000", "0.5000", False, "accuracy is 0.5", 0.9, 0.5, margin="-0.4000")
+MANY_RESULTS = [result(label, label / 200) for label in range(200)]
+OVERALL = GateResult("accuracy", "overall", "≥ 0.9000", "0.5000", False, "accuracy is 0.5", 0.9, 0.5, margin="-0.4000")
 
 
-def test_few_refusals_are_stated_one_by_one():
-    assert refusals([ALONE, *MANY[58:]]) == ("accuracy is 0.5", "label 58 refused", "label 59 refused")
-    assert refusals(MANY[60:]) == ()
+def test_few_refusals_are_listed_separately():
+    assert refusals([OVERALL, *MANY_RESULTS[58:]]) == ("accuracy is 0.5", "label 58 refused", "label 59 refused")
+    assert refusals(MANY_RESULTS[60:]) == ()
 
 
 def test_many_refusals_of_one_gate_are_one_sentence_with_the_ten_lowest():
-    first, second = refusals([ALONE, *reversed(MANY)])
+    first, second = refusals([OVERALL, *reversed(MANY_RESULTS)])
     assert first == "accuracy is 0.5"
     lowest = ", ".join(f"label={label} {label / 200:.4f}" for label in range(10))
     assert second == f"gates.per_class refuses 60 of 200 slices; the lowest are {lowest}"
 
 
 def test_results_are_ranked_by_their_margin_with_unjudged_ones_last():
-    few = result(7, 0.01, few=True)
-    order = ranked([few, MANY[100], MANY[61], MANY[3]])
-    assert [each.slice for each in order] == ["label=3", "label=61", "label=100", "label=7"]
+    too_few = result(7, 0.01, too_few=True)
+    order = ranked([too_few, MANY_RESULTS[100], MANY_RESULTS[61], MANY_RESULTS[3]])
+    assert [result_.slice for result_ in order] == ["label=3", "label=61", "label=100", "label=7"]
 
 
-def test_the_terminal_shows_the_ten_closest_of_many_slices_and_counts_the_others():
+def test_the_terminal_shows_the_ten_closest_of_many_slices_and_counts_the_rest():
     console = Console(width=200, record=True)
-    console.print(terminal.gates([ALONE, *MANY]))
+    console.print(terminal.gates([OVERALL, *MANY_RESULTS]))
     text = console.export_text()
     assert text.count("per_class") == 10
     assert "and 190 more: 50 refused, 140 passed" in text
     assert "overall" in text
 
 
-def test_the_terminal_shows_every_one_of_a_few_slices():
+def test_the_terminal_shows_all_of_a_few_slices():
     console = Console(width=200, record=True)
-    console.print(terminal.gates(MANY[50:70]))
+    console.print(terminal.gates(MANY_RESULTS[50:70]))
     assert console.export_text().count("per_class") == 20

@@ -1,4 +1,4 @@
-"""What the types of the settings allow."""
+"""The values that settings accept."""
 
 import pytest
 from hypothesis import given
@@ -13,7 +13,7 @@ from schemas.settings.train import Cnn, Mlp, Optimizer, Train
 
 
 @given(st.floats())
-def test_a_floor_is_over_0_and_at_most_1(floor: float) -> None:
+def test_a_floor_is_above_0_and_at_most_1(floor: float) -> None:
     if 0 < floor <= 1:
         assert Gates(accuracy=floor, per_class=floor, drop=0.0).stated()["accuracy"].root == floor
     else:
@@ -22,7 +22,7 @@ def test_a_floor_is_over_0_and_at_most_1(floor: float) -> None:
 
 
 @given(st.floats())
-def test_a_drop_is_at_least_0_and_under_1(drop: float) -> None:
+def test_a_drop_is_at_least_0_and_below_1(drop: float) -> None:
     if 0 <= drop < 1:
         assert Gates(accuracy=0.9, per_class=0.8, drop=drop).stated()["drop"].root == drop
     else:
@@ -30,35 +30,35 @@ def test_a_drop_is_at_least_0_and_under_1(drop: float) -> None:
             Gates(accuracy=0.9, per_class=0.8, drop=drop)
 
 
-def test_the_two_floors_must_be_stated() -> None:
+def test_the_two_floors_are_required() -> None:
     with pytest.raises(ValidationError, match="2 validation errors"):
         Gates()
 
 
-@pytest.mark.parametrize(("given_", "kind"), [({"kind": "mlp"}, Mlp), ({"kind": "cnn"}, Cnn)])
-def test_the_kind_of_a_model_chooses_its_settings(given_: dict[str, str], kind: type) -> None:
-    assert isinstance(Train(model=given_).model, kind)
+@pytest.mark.parametrize(("model", "kind"), [({"kind": "mlp"}, Mlp), ({"kind": "cnn"}, Cnn)])
+def test_the_kind_of_a_model_selects_its_settings(model: dict[str, str], kind: type) -> None:
+    assert isinstance(Train(model=model).model, kind)
 
 
-def test_settings_survive_their_json() -> None:
+def test_settings_survive_json() -> None:
     train = Train(model=Cnn(filters=[8]), epochs=3, early_stopping={"patience": 2})
     assert Train.model_validate_json(train.model_dump_json()) == train
 
 
-def test_momentum_is_of_optimizers_that_have_one() -> None:
+def test_momentum_is_refused_for_optimizers_without_it() -> None:
     assert Optimizer(name="rmsprop", momentum=0.9).momentum == 0.9
     with pytest.raises(ValidationError, match="momentum applies to sgd and rmsprop, not to adam"):
         Optimizer(momentum=0.9)
 
 
-def test_a_gate_that_guessing_would_pass_is_refused():
+def test_a_gate_that_a_guessing_model_would_pass_is_refused():
     Gates(accuracy=0.9, per_class=0.2).check(10, Evaluate())
     with pytest.raises(ConfigurationError) as refused:
         Gates(accuracy=0.9, per_class=0.1).check(10, Evaluate())
     assert refused.value.cause == "gates.per_class is 0.1; guessing among 10 classes gives 0.1"
 
 
-PASSES = "gates.{}.margin is {}; below gates.accuracy 0.9 that allows a model that guesses"
+GUESSING_PASSES = "gates.{}.margin is {}; below gates.accuracy 0.9 that allows a model that guesses"
 
 
 @pytest.mark.parametrize(
@@ -74,8 +74,8 @@ PASSES = "gates.{}.margin is {}; below gates.accuracy 0.9 that allows a model th
         ({"slices": {"label=03": 0.5}}, "gates.slices names label=03; labels are 0 to 9"),
         ({"slices": {"label=": 0.5}}, "gates.slices names label=; labels are 0 to 9"),
         ({"slices": {"stroke=below 9": 0.5}}, "gates.slices names stroke=below 9, but stroke has no such slice"),
-        ({"paired": {"margin": 0.85}, "budget": {"margin": 0.9}}, PASSES.format("budget", 0.9)),
-        ({"budget": {"margin": 0.8}}, PASSES.format("budget", 0.8)),
+        ({"paired": {"margin": 0.85}, "budget": {"margin": 0.9}}, GUESSING_PASSES.format("budget", 0.9)),
+        ({"budget": {"margin": 0.8}}, GUESSING_PASSES.format("budget", 0.8)),
         ({"drop": 0.8}, "gates.drop is 0.8; below gates.accuracy 0.9 that allows a model that guesses"),
         ({"corruptions": {"shift": 0.1}}, "gates.corruptions.shift is 0.1; guessing among 10 classes gives 0.1"),
         ({"fresh": 0.05}, "gates.fresh is 0.05; guessing among 10 classes gives 0.1"),
@@ -89,7 +89,7 @@ PASSES = "gates.{}.margin is {}; below gates.accuracy 0.9 that allows a model th
         ({"corruptions": {"blur": 0.5}}, "gates.corruptions names blur, but test images are not corrupted so"),
     ],
 )
-def test_a_gate_on_what_is_not_evaluated_is_refused(gates, cause):
+def test_a_gate_on_a_slice_or_corruption_that_is_not_evaluated_is_refused(gates, cause):
     evaluate = Evaluate(slices=["stroke"], derived={"stroke": [2.0, 3.0]}, corruptions=["shift"], corrupted=400)
     with pytest.raises(ConfigurationError) as refused:
         Gates(accuracy=0.9, per_class=0.8, **gates).check(10, evaluate)
@@ -102,5 +102,5 @@ def test_a_gate_on_what_is_not_evaluated_is_refused(gates, cause):
 @pytest.mark.parametrize(
     ("tfds", "name"), [("mnist", "mnist"), ("mnist:3.0.1", "mnist"), ("cifar10_1/v6:1.1.0", "cifar10_1_v6")]
 )
-def test_a_source_has_its_data_sets_name(tfds, name):
+def test_a_tfds_source_has_the_name_of_its_dataset(tfds, name):
     assert Tfds(tfds=tfds).name == name

@@ -6,7 +6,7 @@ from schemas.errors import ConfigurationError
 from schemas.settings.spans import Spans
 
 
-def test_labels_that_are_not_the_contracts_are_refused():
+def test_span_labels_that_differ_from_the_contract_are_refused():
     Spans(directory="x", labels=[str(i) for i in range(10)]).check(10)
     Spans(directory="x").check(10)
     with pytest.raises(ConfigurationError, match=r"^configuration: spans\.labels names 2 labels; the contract has 10"):
