@@ -1,4 +1,4 @@
-"""A copy of a line, and what is seen of it while and after something is done to it."""
+"""A copy of a line's state, and the findings while and after a fault is injected."""
 
 import re
 import shutil
@@ -6,60 +6,62 @@ import signal
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.crash import checks, matrix, victim
+from tests.crash import checks, forked_run, matrix
 from tests.crash.matrix import MODEL, State
 
 
 @dataclass
 class Case:
-    """A copy of a state, and what is seen of it."""
+    """A copy of a state, and the findings about it."""
 
     state: State
     folder: Path
     data_dir: Path
-    found: list[str] = field(default_factory=list)
+    findings: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.root, self.log = self.folder / "root", self.folder / "log"
-        self.shelf = self.root / "serving" / MODEL
-        self.poller = checks.Poller(self.shelf)
+        self.model_directory = self.root / "serving" / MODEL
+        self.poller = checks.Poller(self.model_directory)
 
     def copy(self) -> None:
         if self.state.root.exists():
             shutil.copytree(self.state.root, self.root, dirs_exist_ok=True)
 
-    def start(self, *more: str, hooks: victim.Installed | None = None, root: Path | None = None) -> int:
-        return victim.start(
-            [*matrix.command(root or self.root, self.data_dir, self.state.seed), *more], self.log, hooks
+    def start(self, *arguments: str, hooks: forked_run.Installed | None = None, root: Path | None = None) -> int:
+        return forked_run.start(
+            [*matrix.command(root or self.root, self.data_dir, self.state.seed), *arguments], self.log, hooks
         )
 
     def run(
         self,
-        *more: str,
-        hooks: victim.Installed | None = None,
+        *arguments: str,
+        hooks: forked_run.Installed | None = None,
         after: float | None = None,
         number: int = signal.SIGKILL,
     ) -> int:
         before = self.log.stat().st_size if self.log.exists() else 0
-        code = victim.wait([self.start(*more, hooks=hooks)], self.poller, after, number)[0]
-        self.said = self.log.read_text(encoding="utf-8")[before:]
-        self.judge(code)
+        code = forked_run.wait([self.start(*arguments, hooks=hooks)], self.poller, after, number)[0]
+        self.output = self.log.read_text(encoding="utf-8")[before:]
+        self.check_end(code)
         return code
 
-    def judge(self, code: int) -> None:
-        """An end in words, with a way out."""
-        if "Traceback" in self.said:
-            self.found.append(f"a traceback: {self.said[self.said.rindex('Traceback') :][:2000]}")
-        elif code > 0 and not re.search(r"^\w+: .+\n  \S.+\Z", self.said.strip("\n"), re.MULTILINE):
-            self.found.append(f"it ended with {code}, without a remedy: {self.said[-300:]}")
-        elif "Run again with -v" in self.said:
-            self.found.append(f"it ended with {code}, and nobody foresaw why: {self.said[-300:]}")
+    def check_end(self, code: int) -> None:
+        """A failure must have a message and a remedy."""
+        if "Traceback" in self.output:
+            self.findings.append(f"a traceback: {self.output[self.output.rindex('Traceback') :][:2000]}")
+        elif code > 0 and not re.search(r"^\w+: .+\n  \S.+\Z", self.output.strip("\n"), re.MULTILINE):
+            self.findings.append(f"it ended with {code}, without a remedy: {self.output[-300:]}")
+        elif "Run again with -v" in self.output:
+            self.findings.append(f"it ended with {code}, with an unexpected error: {self.output[-300:]}")
 
     def recover(self) -> None:
-        """What was done is undone: the next run completes, and reuses what stood."""
-        self.found += checks.after_a_kill(self.root)
-        stood = checks.complete(self.root)
+        """After the fault, the next run must complete and reuse all complete artifacts."""
+        self.findings += checks.after_a_kill(self.root)
+        complete_before = checks.complete(self.root)
         if (code := self.run()) != 0:
-            self.found.append(f"the next run ended with {code}: {self.said[-300:]}")
+            self.findings.append(f"the next run ended with {code}: {self.output[-300:]}")
         else:
-            self.found += checks.after_the_next_run(self.root, self.shelf, stood, self.state.models)
+            self.findings += checks.after_the_next_run(
+                self.root, self.model_directory, complete_before, self.state.models
+            )

@@ -1,8 +1,8 @@
-"""What must be true whatever happened: nothing partial, nothing lost.
+"""Invariants after every fault: nothing is partial, and nothing is lost.
 
-poller = Poller(shelf)
+poller = Poller(model_directory)
 poller()                   # about every millisecond
-poller.found               # ["version 3: saved_model.pb is missing"]
+poller.findings               # ["version 3: saved_model.pb is missing"]
 """
 
 import json
@@ -21,32 +21,32 @@ from schemas import files
 
 @dataclass
 class Poller:
-    """A reader of one model's serving directory, as hasty as TensorFlow Serving: whatever has a number is loaded."""
+    """Reads a model directory like TensorFlow Serving: every numbered folder is loaded at once."""
 
-    shelf: Path
-    looks: int = 0
-    found: list[str] = field(default_factory=list)
-    _sound: set[str] = field(default_factory=set)
+    model_directory: Path
+    polls: int = 0
+    findings: list[str] = field(default_factory=list)
+    _checked: set[str] = field(default_factory=set)
 
     def trust(self, names: Iterable[str]) -> None:
-        """Versions that are not looked at: they were damaged on purpose, or stood beside one that was."""
-        self._sound |= set(names)
+        """Excludes versions from the check: those that existed when one was damaged on purpose."""
+        self._checked |= set(names)
 
     def __call__(self) -> None:
-        self.looks += 1
+        self.polls += 1
         try:
-            names = {path.name for path in self.shelf.iterdir() if path.name.isdigit()}
+            names = {path.name for path in self.model_directory.iterdir() if path.name.isdigit()}
         except FileNotFoundError:
             names = set()
-        self._sound &= names
-        for name in names - self._sound:
-            if (wrong := incomplete(self.shelf / name)) and (self.shelf / name).exists():
-                self.found.append(f"version {name}: {wrong[0]}")
-            self._sound.add(name)
+        self._checked &= names
+        for name in names - self._checked:
+            if (problem := incomplete(self.model_directory / name)) and (self.model_directory / name).exists():
+                self.findings.append(f"version {name}: {problem[0]}")
+            self._checked.add(name)
 
 
 def incomplete(version: Path) -> list[str]:
-    """What of a version is not as its provenance says."""
+    """Differences of a version from its provenance."""
     try:
         provenance = json.loads((version / PROVENANCE).read_text(encoding="utf-8"))
         listed = provenance["files"]
@@ -58,46 +58,50 @@ def incomplete(version: Path) -> list[str]:
 
 
 def after_a_kill(root: Path) -> list[str]:
-    """What is wrong with a ROOT whose run was just killed, before anybody tidied up."""
+    """Problems of a ROOT whose run was just killed, before the next run cleans up."""
     if not (root / "store.json").exists():
-        return []  # it died before there was a store
+        return []  # killed before the store was created
     return [f"{damage.artifact}: {damage.what}" for damage in verify(Store(root), Lineage.at(root, None)).damage]
 
 
 def complete(root: Path) -> set[str]:
-    """The artifacts that stand, as "<stage>/<key>"."""
+    """The complete artifacts, as "<stage>/<key>"."""
     return {f"{p.parent.parent.name}/{p.parent.name}" for p in root.glob("artifacts/*/*/manifest.json")}
 
 
-def after_the_next_run(root: Path, shelf: Path, stood: set[str], models: int) -> list[str]:
-    """Faults after the run was repeated: it must have reused `stood`, and serve so many distinct models, each once."""
+def after_the_next_run(root: Path, model_directory: Path, complete_before: set[str], models: int) -> list[str]:
+    """Problems after the next run: it must reuse `complete_before`, and serve `models` distinct models, each once."""
     lineage = Lineage.at(root, None)
     last = lineage.run(None)
     assert last
     executions = lineage.executions(last["run"])
     states = [run["state"] for run in lineage.runs()]
-    found = after_a_kill(root)
-    found += [
-        f"{e['stage']} stood, and was {e['state']}"
+    findings = after_a_kill(root)
+    findings += [
+        f"{e['stage']} was complete, but {e['state']}"
         for e in executions
-        if f"{e['stage']}/{e['key']}" in stood and e["state"] != "reused"
+        if f"{e['stage']}/{e['key']}" in complete_before and e["state"] != "reused"
     ]
-    found += [f"the last run is {last['state']}"] if last["state"] not in ("pushed", "unchanged") else []
-    found += ["a run is still called running"] if "running" in states else []
-    # Scratch of a stage that will never be asked for again is `store gc`'s to remove.
+    findings += [f"the last run is {last['state']}"] if last["state"] not in ("pushed", "unchanged") else []
+    findings += ["a run is still called running"] if "running" in states else []
+    # `store gc` removes the scratch of stages that will not run again.
     done = {name.replace("/", "-") for name in complete(root)}
-    left = [*(root / "staging").iterdir(), *(p for p in (root / "scratch").iterdir() if p.name in done), *litter(root)]
-    found += [f"{path.relative_to(root)} was left" for path in left]
-    versions = [path for path in shelf.iterdir() if path.name.isdigit()]
-    found += [f"version {path.name}: {wrong}" for path in versions for wrong in incomplete(path)]
+    leftovers = [
+        *(root / "staging").iterdir(),
+        *(p for p in (root / "scratch").iterdir() if p.name in done),
+        *temporary_files(root),
+    ]
+    findings += [f"{path.relative_to(root)} was left" for path in leftovers]
+    versions = [path for path in model_directory.iterdir() if path.name.isdigit()]
+    findings += [f"version {path.name}: {problem}" for path in versions for problem in incomplete(path)]
     served = Counter(identity(path) for path in versions)
-    found += [f"model {model} is served {count} times" for model, count in served.items() if count > 1]
-    found += [f"{len(served)} models are served, not {models}"] if len(served) != models else []
-    return found
+    findings += [f"model {model} is served {count} times" for model, count in served.items() if count > 1]
+    findings += [f"{len(served)} models are served, not {models}"] if len(served) != models else []
+    return findings
 
 
-def litter(root: Path) -> list[Path]:
-    """Temporary files that nobody will ever take away."""
+def temporary_files(root: Path) -> list[Path]:
+    """Temporary files that no later run removes."""
     places = [root, *root.glob("serving/*"), *root.glob("serving/*/.history")]
     known = ("lineage.db", "lock", ".making", ".lock")
     return [
@@ -109,6 +113,6 @@ def litter(root: Path) -> list[Path]:
 
 
 def identity(version: Path) -> str:
-    """What tells one model from another: what it computes, not the bytes that two trainings of it differ in."""
+    """The identity of a model: its function, not its bytes, which differ between two trainings."""
     provenance: dict[str, Any] = json.loads((version / PROVENANCE).read_text(encoding="utf-8"))
     return str(provenance["identity"])

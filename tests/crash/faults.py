@@ -1,10 +1,10 @@
-"""Faults of disk, clock and operator, each on a copy of a line that is about to do one of its stages.
+"""Faults of disk, clock and operator, each on a copy of a line that is about to run one of its stages.
 
-tasks = spread(states, 200, seed=1)       # [Task(fault="full disk", state="train", chance=0.27), ...]
-result = inflict(tasks[0], states, folder / "0", data_dir)     # Result(stage="train", kind="full disk", found=[])
+tasks = spread(states, 200, seed=1)       # [Task(fault="full disk", state="train", fraction=0.27), ...]
+result = inject(tasks[0], states, folder / "0", data_dir)     # Result(stage="train", kind="full disk", findings=[])
 
-Whatever the fault, the line succeeds or says in two lines what to do; nothing partial is served. When the disk has
-room again, or the remedy was typed, the next run completes and reuses every finished stage.
+With every fault, the line succeeds or prints a cause and a remedy; nothing partial is served. When the disk has
+space again, or the remedy was applied, the next run completes and reuses every finished stage.
 """
 
 import contextlib
@@ -22,85 +22,85 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tests.crash import checks, victim
+from tests.crash import checks, forked_run
 from tests.crash.case import Case
-from tests.crash.damage import cut, flip, planted
+from tests.crash.damage import cut, damaging, flip
 from tests.crash.matrix import MODEL, Result, State
 
-ROOM = 4096, 2**24  # bytes left on a disk that will be full
+ROOM = 4096, 2**24  # free bytes on the disk that fills up: minimum and maximum
 LONG_AGO = datetime(2019, 7, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
 class Task:
-    """What is done to which state; `chance` in [0, 1) says where or when."""
+    """A fault and the state it is injected into; `fraction` in [0, 1) determines where or when."""
 
     fault: str
     state: str
-    chance: float
+    fraction: float
 
 
 @contextlib.contextmanager
-def mounted(place: Path, *given: str) -> Iterator[Callable[[str], None]]:
-    """A file system stands at `place`, and can be mounted there again with other options."""
+def mounted(directory: Path, *mount_arguments: str) -> Iterator[Callable[[str], None]]:
+    """Mounts a file system at `directory`; yields a function that remounts it with other options."""
 
     def mount(*arguments: str) -> None:
-        subprocess.run(["mount", *arguments, str(place)], check=True, capture_output=True)
+        subprocess.run(["mount", *arguments, str(directory)], check=True, capture_output=True)
 
-    mount(*given)
+    mount(*mount_arguments)
     try:
         yield lambda options: mount("-o", f"remount,{options}")
     finally:
-        subprocess.run(["umount", str(place)], check=True)
+        subprocess.run(["umount", str(directory)], check=True)
 
 
-def full_disk(case: Case, chance: float) -> None:
-    """A small file system of its own, with less room than the run may need."""
+def full_disk(case: Case, fraction: float) -> None:
+    """ROOT on a small file system with less space than the run may need."""
     case.root.mkdir()
     with mounted(case.root, "-t", "tmpfs", "-o", "size=1g", "tmpfs") as remount:
         case.copy()
         used = shutil.disk_usage(case.root).used
-        remount(f"size={used + int(ROOM[0] * (ROOM[1] / ROOM[0]) ** chance)}")
+        remount(f"size={used + int(ROOM[0] * (ROOM[1] / ROOM[0]) ** fraction)}")
         code = case.run()
-        if code and not re.search("[Nn]o space left on|disk full", case.said):
-            case.found.append(f"it ended with {code}, and not since the disk was full: {case.said[-300:]}")
+        if code and not re.search("[Nn]o space left on|disk full", case.output):
+            case.findings.append(f"it ended with {code}, but not because the disk was full: {case.output[-300:]}")
         remount("size=1g")
         case.recover()
 
 
 def read_only(case: Case, _: float) -> None:
-    """First the serving directory may only be read, then all of ROOT: either is found out before a stage runs."""
+    """First the serving directory is read-only, then all of ROOT: both are detected before a stage runs."""
     case.copy()
-    case.shelf.parent.mkdir(parents=True, exist_ok=True)
-    for place in (case.shelf.parent, case.root):
-        with mounted(place, "--bind", str(place)) as remount:
+    case.model_directory.parent.mkdir(parents=True, exist_ok=True)
+    for directory in (case.model_directory.parent, case.root):
+        with mounted(directory, "--bind", str(directory)) as remount:
             remount("bind,ro")
             code = case.run()
-        if code != 2 or "Read-only file system" not in case.said:
-            case.found.append(f"with {place.name} read-only it ended with {code}: {case.said[-300:]}")
+        if code != 2 or "Read-only file system" not in case.output:
+            case.findings.append(f"with {directory.name} read-only it ended with {code}: {case.output[-300:]}")
     case.recover()
 
 
-def asked_to_end(number: int) -> Callable[[Case, float], None]:
-    def fault(case: Case, chance: float) -> None:
+def signalled(number: int) -> Callable[[Case, float], None]:
+    def fault(case: Case, fraction: float) -> None:
         case.copy()
-        code = case.run(after=chance * case.state.seconds, number=number)
-        if code not in (0, 130, -number):  # it had finished; it ended cleanly; it had not begun
-            case.found.append(f"asked to end, it ended with {code}")
-        if code == 130 and "interrupted: " not in case.said:
-            case.found.append(f"it does not say that it was interrupted: {case.said[-300:]}")
+        code = case.run(after=fraction * case.state.seconds, number=number)
+        if code not in (0, 130, -number):  # finished; ended cleanly; not started
+            case.findings.append(f"after signal {number} it ended with {code}")
+        if code == 130 and "interrupted: " not in case.output:
+            case.findings.append(f"it does not say that it was interrupted: {case.output[-300:]}")
         case.recover()
 
     return fault
 
 
-def at_once(number: int) -> Callable[[Case, float], None]:
+def concurrent_runs(number: int) -> Callable[[Case, float], None]:
     def fault(case: Case, _: float) -> None:
         case.copy()
-        codes = victim.wait([case.start() for _ in range(number)], case.poller)
-        case.said = case.log.read_text(encoding="utf-8")
+        codes = forked_run.wait([case.start() for _ in range(number)], case.poller)
+        case.output = case.log.read_text(encoding="utf-8")
         if not set(codes) <= {0, 5} or 0 not in codes:
-            case.found.append(f"{number} runs at once ended with {codes}: {case.said[-300:]}")
+            case.findings.append(f"{number} runs at once ended with {codes}: {case.output[-300:]}")
         case.recover()
 
     return fault
@@ -112,26 +112,26 @@ def two_pushes(case: Case, _: float) -> None:
     other = case.folder / "other"
     shutil.copytree(case.root, other) if case.root.exists() else other.mkdir()
     shared = case.folder / "shared"
-    if case.shelf.exists():
+    if case.model_directory.exists():
         shutil.copytree(case.root / "serving", shared)
-    case.shelf = shared / MODEL
-    case.poller = checks.Poller(case.shelf)
+    case.model_directory = shared / MODEL
+    case.poller = checks.Poller(case.model_directory)
     roots, serving = (case.root, other), ("--serving-dir", str(shared))
-    codes = victim.wait([case.start(*serving, root=root) for root in roots], case.poller)
-    case.said = case.log.read_text(encoding="utf-8")
+    codes = forked_run.wait([case.start(*serving, root=root) for root in roots], case.poller)
+    case.output = case.log.read_text(encoding="utf-8")
     for code in codes:
-        case.judge(code)
+        case.check_end(code)
     for root in roots:
-        case.found += checks.after_a_kill(root)
-        stood = checks.complete(root)
-        if code := victim.wait([case.start(*serving, root=root)], case.poller)[0]:
-            case.found.append(f"the next run ended with {code}: {case.log.read_text(encoding='utf-8')[-300:]}")
+        case.findings += checks.after_a_kill(root)
+        complete_before = checks.complete(root)
+        if code := forked_run.wait([case.start(*serving, root=root)], case.poller)[0]:
+            case.findings.append(f"the next run ended with {code}: {case.log.read_text(encoding='utf-8')[-300:]}")
         else:
-            case.found += checks.after_the_next_run(root, case.shelf, stood, case.state.models)
+            case.findings += checks.after_the_next_run(root, case.model_directory, complete_before, case.state.models)
 
 
 class Clock:
-    """A clock that shows another time, and goes on."""
+    """A clock that is set to another time and continues."""
 
     def install(self) -> None:
         import time_machine
@@ -142,38 +142,38 @@ class Clock:
 def clock_set_back(case: Case, _: float) -> None:
     case.copy()
     if code := case.run(hooks=Clock()):
-        case.found.append(f"with the clock set back it ended with {code}: {case.said[-300:]}")
+        case.findings.append(f"with the clock set back it ended with {code}: {case.output[-300:]}")
     case.recover()
 
 
 FAULTS: dict[str, Callable[[Case, float], None]] = {
     "full disk": full_disk,
     "read-only": read_only,
-    "SIGTERM": asked_to_end(signal.SIGTERM),
-    "Ctrl-C": asked_to_end(signal.SIGINT),
-    "2 at once": at_once(2),
-    "8 at once": at_once(8),
+    "SIGTERM": signalled(signal.SIGTERM),
+    "Ctrl-C": signalled(signal.SIGINT),
+    "2 at once": concurrent_runs(2),
+    "8 at once": concurrent_runs(8),
     "2 pushes": two_pushes,
     "clock back": clock_set_back,
-    "bit flipped": planted(flip),
-    "file removed": planted(lambda path, _: path.unlink()),
-    "file cut": planted(cut),
+    "bit flipped": damaging(flip),
+    "file removed": damaging(lambda path, _: path.unlink()),
+    "file cut": damaging(cut),
 }
 PUSHES = ("push", "first push")
 MOUNTS = ("full disk", "read-only")
 
 
 def spread(states: dict[str, State], number: int, seed: int) -> list[Task]:
-    """As many faults of each kind, over the states in turn; nothing can be planted before a stage has run."""
-    chance = random.Random(seed)
-    turns = {fault: itertools.cycle(_states(fault, states)) for fault in FAULTS if fault not in MOUNTS or _mounts()}
+    """The same number of faults of each kind, over the states in turn; damage needs a stage that has run."""
+    rng = random.Random(seed)
+    cycles = {fault: itertools.cycle(_states(fault, states)) for fault in FAULTS if fault not in MOUNTS or _mounts()}
     return [
-        Task(fault, next(turns[fault]), chance.random()) for fault in itertools.islice(itertools.cycle(turns), number)
+        Task(fault, next(cycles[fault]), rng.random()) for fault in itertools.islice(itertools.cycle(cycles), number)
     ]
 
 
 def _mounts() -> bool:
-    """Whether a file system can be mounted here; if not, `tests/end_to_end` limits the size of files instead."""
+    """Whether file systems can be mounted; if not, `tests/end_to_end` limits the size of files instead."""
     with tempfile.TemporaryDirectory() as folder:
         try:
             with mounted(Path(folder), "-t", "tmpfs", "tmpfs"):
@@ -188,14 +188,14 @@ def _states(fault: str, states: dict[str, State]) -> list[str]:
     return [name for name in states if name != "cold" or fault not in ("bit flipped", "file removed", "file cut")]
 
 
-def inflict(task: Task, states: dict[str, State], folder: Path, data_dir: Path) -> Result:
-    """Do it, look, and look again after the next run."""
-    began = time.monotonic()
+def inject(task: Task, states: dict[str, State], folder: Path, data_dir: Path) -> Result:
+    """Injects a fault and checks the invariants before and after the next run."""
+    started = time.monotonic()
     folder.mkdir(parents=True)
     case = Case(states[task.state], folder, data_dir)
-    FAULTS[task.fault](case, task.chance)
-    found = case.poller.found + case.found
-    (folder / "found.json").write_text(json.dumps(found), encoding="utf-8")
-    if not found:
+    FAULTS[task.fault](case, task.fraction)
+    findings = case.poller.findings + case.findings
+    (folder / "found.json").write_text(json.dumps(findings), encoding="utf-8")
+    if not findings:
         shutil.rmtree(folder)
-    return Result(task.state, task.state, task.fault, found, case.poller.looks, time.monotonic() - began)
+    return Result(task.state, task.state, task.fault, findings, case.poller.polls, time.monotonic() - started)

@@ -1,9 +1,9 @@
-"""A run of the line in a process forked from this one, killed where it is about to write, or after a time.
+"""A run of the line in a forked process that is killed right before a write or after a time.
 
-run(command, log, Hooks(root, told, kill_at=17), meanwhile=poller)       # -9
+run(command, log, Hooks(root, events_file, kill_at=17), meanwhile=poller)       # -9
 
-The parent has imported TensorFlow and Beam, and has run no operation of theirs: it has no threads, so a fork is safe
-and saves each victim six seconds of imports.
+The parent has imported TensorFlow and Beam but run none of their operations: it has no threads, so a fork is safe
+and saves each run six seconds of imports.
 """
 
 import importlib
@@ -33,7 +33,7 @@ CHANGES = {
 
 
 def warm_up() -> None:
-    """Import what the stages import, and nothing more."""
+    """Imports the libraries of the stages without starting threads."""
     for name in HEAVY:
         importlib.import_module(name)
     from tensorflow.python.eager import context
@@ -43,12 +43,12 @@ def warm_up() -> None:
 
 @dataclass
 class Hooks:
-    """What a victim watches of itself: each write below `root`, numbered from 0, before it happens."""
+    """Observes each write below `root` right before it happens, numbered from 0; kills the process at one of them."""
 
     root: Path
-    told: Path  # gets a line for each write, or one for the write it died at
-    kill_at: int | None = None  # none: every write is told
-    numbers: Iterator[int] = field(default_factory=itertools.count, init=False)  # threads write, too
+    events_file: Path  # one line per write, or one for the write at which it was killed
+    kill_at: int | None = None  # None: every write is recorded
+    numbers: Iterator[int] = field(default_factory=itertools.count, init=False)  # thread-safe
 
     def install(self) -> None:
         import sqlalchemy
@@ -60,13 +60,13 @@ class Hooks:
             sync(descriptor)
 
         os.fsync = fsync
-        sys.addaudithook(self._hear)
+        sys.addaudithook(self._audit)
         sqlalchemy.event.listen(
             sqlalchemy.Engine, "commit", lambda _: self._about_to("commit", f"{self._root}/lineage.db")
         )
-        self._file = os.open(self.told, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        self._file = os.open(self.events_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 
-    def _hear(self, event: str, arguments: tuple[Any, ...]) -> None:
+    def _audit(self, event: str, arguments: tuple[Any, ...]) -> None:
         if event == "open":
             path, mode, flags = arguments
             if isinstance(path, str | bytes) and (set(mode or "") & set("wax+") or (flags or 0) & WRITES):
@@ -77,13 +77,13 @@ class Hooks:
                 path = f"{_opened(directory)}/{os.fsdecode(path)}"
             self._about_to(CHANGES[event], path)
 
-    def _about_to(self, what: str, path: Any) -> None:
-        place = os.path.abspath(os.fsdecode(path))  # noqa: PTH100  (resolve() would look at the disk)
-        if not f"{place}/".startswith(f"{self._root}/"):
+    def _about_to(self, kind: str, path: Any) -> None:
+        absolute = os.path.abspath(os.fsdecode(path))  # noqa: PTH100  (resolve() would read the disk)
+        if not f"{absolute}/".startswith(f"{self._root}/"):
             return
         number = next(self.numbers)
         if self.kill_at in (None, number):
-            os.write(self._file, f"{json.dumps([stage_of(place[len(self._root) + 1 :]), what])}\n".encode())
+            os.write(self._file, f"{json.dumps([stage_of(absolute[len(self._root) + 1 :]), kind])}\n".encode())
         if self.kill_at == number:
             os.kill(os.getpid(), signal.SIGKILL)
 
@@ -92,9 +92,9 @@ def _opened(descriptor: int) -> str:
     return str(Path(f"/proc/self/fd/{descriptor}").readlink())
 
 
-def stage_of(place: str) -> str:
-    """Whose write it is, by where below ROOT it goes."""
-    parts = place.split("/")
+def stage_of(relative_path: str) -> str:
+    """The stage of a write, by its path relative to ROOT."""
+    parts = relative_path.split("/")
     if parts[0] == "serving":
         return "push"
     if parts[0] == "artifacts":
@@ -106,17 +106,17 @@ def stage_of(place: str) -> str:
 
 
 class Installed(Protocol):
-    """What is changed in a victim before it runs."""
+    """Changes of a process before the command runs."""
 
     def install(self) -> None: ...
 
 
-def start(command: list[str], log: Path, changed: Installed | None) -> int:
-    """The process that runs a command, its words appended to `log`."""
+def start(command: list[str], log: Path, hooks: Installed | None) -> int:
+    """Starts a process that runs a command and appends its output to `log`."""
     log.touch()
     child = os.fork()
     if child == 0:
-        _become(command, log, changed)
+        _become(command, log, hooks)
     return child
 
 
@@ -125,16 +125,16 @@ def wait(
 ) -> list[int]:
     """Exit codes of processes, or minus the signals that ended them. Calls `meanwhile` about every millisecond until
     all have ended. After `after` seconds they get the signal `number`."""
-    began, ended = time.monotonic(), dict[int, int]()
+    started, ended = time.monotonic(), dict[int, int]()
     while len(ended) < len(children):
         meanwhile()
         for child in [child for child in children if child not in ended]:
-            gone, status = os.waitpid(child, os.WNOHANG)
-            if gone:
+            ended_child, status = os.waitpid(child, os.WNOHANG)
+            if ended_child:
                 ended[child] = os.waitstatus_to_exitcode(status)
-            elif after is not None and time.monotonic() - began > after:
+            elif after is not None and time.monotonic() - started > after:
                 os.kill(child, number)
-        if after is not None and time.monotonic() - began > after:
+        if after is not None and time.monotonic() - started > after:
             after = None
         time.sleep(0.001)
     return [ended[child] for child in children]
@@ -147,7 +147,7 @@ def run(
     return wait([start(command, log, hooks)], meanwhile, kill_after)[0]
 
 
-def _become(command: list[str], log: Path, changed: Installed | None) -> None:
+def _become(command: list[str], log: Path, hooks: Installed | None) -> None:
     """Never returns."""
     from pipeline import cli
 
@@ -157,9 +157,9 @@ def _become(command: list[str], log: Path, changed: Installed | None) -> None:
         os.dup2(out, 2)
         sys.stdout, sys.stderr = (os.fdopen(os.dup(fd), "w", buffering=1, encoding="utf-8") for fd in (1, 2))
         sys.argv = ["gateline", *command]
-        signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell has what it begins with & ignore it
-        if changed:
-            changed.install()
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in background processes of a shell
+        if hooks:
+            hooks.install()
         cli.main()
     finally:
         os._exit(99)

@@ -11,12 +11,12 @@ import itertools, os, sys
 from pathlib import Path
 from pipeline.store import Store
 from schemas.artifacts import Statistics
-from tests.crash import victim
+from tests.crash import forked_run
 
 def commit(root, kill_at):
     store = Store(root)
     (store.scratch("stage", "key") / "checkpoint").touch()
-    victim.Hooks(root, root.with_suffix(".told"), kill_at).install()
+    forked_run.Hooks(root, root.with_suffix(".events"), kill_at).install()
     with store.staging("stage", "key") as out:
         (out / "file").write_text("content")
         store.commit(Statistics(out, counts={}), "stage", "key", {"code": {}}, "now")
@@ -38,9 +38,11 @@ def test_a_killed_commit_leaves_either_the_artifact_or_the_scratch(tmp_path: Pat
     for root in (path for path in tmp_path.iterdir() if path.is_dir()):
         store = Store(root)
         with store.lock(wait=False):
-            stands = store.manifest("stage", "key") is not None
+            exists = store.manifest("stage", "key") is not None
             assert list((root / "staging").iterdir()) == []
-            left = {str(path.relative_to(root / "scratch")) for path in root.glob("scratch/**/*")} - {"stage-key/done"}
-            assert left == (set() if stands else {"stage-key", "stage-key/checkpoint"}), root
-        ends.add(stands)
+            leftovers = {str(path.relative_to(root / "scratch")) for path in root.glob("scratch/**/*")} - {
+                "stage-key/done"
+            }
+            assert leftovers == (set() if exists else {"stage-key", "stage-key/checkpoint"}), root
+        ends.add(exists)
     assert ends == {False, True}

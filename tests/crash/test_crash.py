@@ -1,4 +1,4 @@
-"""A small crash matrix; `python -m tests.crash --points 500 --faults 121` is the large one."""
+"""A small crash matrix; `python -m tests.crash --points 500 --faults 121` runs the large one."""
 
 import os
 import re
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.crash import faults, matrix, victim
+from tests.crash import faults, forked_run, matrix
 
 pytestmark = pytest.mark.slow
 
@@ -23,10 +23,10 @@ def test_kills_and_every_other_fault_leave_nothing_partial_and_lose_nothing(data
     done = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr[-3000:]
     last = done.stdout.splitlines()[-1]
-    wanted = (
+    expected = (
         rf"3 runs killed, {len(faults.FAULTS)} with another fault: [\d,]+ looks at the serving directory, 0 findings"
     )
-    assert re.match(wanted, last), last
+    assert re.match(expected, last), last
 
 
 def test_kill_points_cover_every_state_and_depend_only_on_the_seed() -> None:
@@ -42,9 +42,9 @@ def test_kill_points_cover_every_state_and_depend_only_on_the_seed() -> None:
 
 
 def test_a_write_is_attributed_to_its_stage() -> None:
-    whose = {
+    stages = {
         "serving/m/.staging-3/x": "push", "staging/replaced-train-3f9a": "train", "scratch/ingest-3f": "ingest",
         "logs/run-1.log": "store", "artifacts/evaluate/3f/manifest.json": "evaluate", "lineage.db": "lineage",
         "staging/check_serving-3f/x": "check_serving",
     }  # fmt: skip
-    assert {place: victim.stage_of(place) for place in whose} == whose
+    assert {place: forked_run.stage_of(place) for place in stages} == stages

@@ -1,4 +1,4 @@
-"""Faults of operator and disk, on the whole command: each ends in a cause and a remedy, and loses nothing."""
+"""Faults of operator and disk with the complete command: each has a cause and a remedy, and loses nothing."""
 
 import os
 import re
@@ -23,7 +23,7 @@ REPOSITORY = Path(__file__).parents[2]
 
 
 class Line:
-    """The smallest line there is, over one ROOT."""
+    """The commands of a minimal line on one ROOT."""
 
     def __init__(self, root: Path, data_dir: str) -> None:
         self.root, self.command = root, [sys.executable, "-m", "pipeline", *matrix.command(root, Path(data_dir), 1)]
@@ -64,23 +64,21 @@ def test_a_waiting_run_ends_cleanly_on_a_signal(line: Line, number: int) -> None
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_run_interrupted_in_a_stage_ends_cleanly_and_keeps_finished_stages(line: Line, number: int) -> None:
-    process, seen = line.start(), []
+    process, progress = line.start(), []
     for text in process.stderr:
-        seen.append(text)
+        progress.append(text)
         if text.startswith("describe  "):
             process.send_signal(number)
             break
     _, err = process.communicate(timeout=300)
-    said = ("".join(seen) + err).splitlines()[-2:]
-    assert (process.returncode, said) == (
+    last_lines = ("".join(progress) + err).splitlines()[-2:]
+    assert (process.returncode, last_lines) == (
         130,
         ["interrupted: finished stages are kept", "  The next run continues from them."],
     )
-    done = {
-        text.split()[0] for text in seen if text.split()[1] == "done"
-    }  # what hangs on nothing may come before what is killed
-    assert "ingest" in done <= {"ingest", "collect"}
-    assert {p.name for p in (line.root / "artifacts").iterdir()} == done
+    finished = {text.split()[0] for text in progress if text.split()[1] == "done"}
+    assert "ingest" in finished <= {"ingest", "collect"}  # collect needs no input and may run first
+    assert {p.name for p in (line.root / "artifacts").iterdir()} == finished
     assert list((line.root / "staging").iterdir()) == []
     assert checks.after_a_kill(line.root) == []
     lineage = Lineage.at(line.root, None)
@@ -89,20 +87,20 @@ def test_a_run_interrupted_in_a_stage_ends_cleanly_and_keeps_finished_stages(lin
 
 
 def test_of_eight_simultaneous_runs_one_holds_the_lock(line: Line) -> None:
-    gate, ended = threading.Barrier(8), []
+    barrier, results = threading.Barrier(8), []
 
-    def go() -> None:
-        gate.wait()
-        ended.append(line("--until", "ingest"))
+    def run_line() -> None:
+        barrier.wait()
+        results.append(line("--until", "ingest"))
 
-    threads = [threading.Thread(target=go) for _ in range(8)]
+    threads = [threading.Thread(target=run_line) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert {code for code, _ in ended} <= {0, 5}
-    assert 0 in {code for code, _ in ended}
-    assert {err for code, err in ended if code == 5} <= {
+    assert {code for code, _ in results} <= {0, 5}
+    assert 0 in {code for code, _ in results}
+    assert {err for code, err in results if code == 5} <= {
         f"locked: another run holds {line.root / 'lock'}\n  Wait for it with --wait, or name another --root.\n"
     }
     assert checks.after_a_kill(line.root) == []
@@ -130,10 +128,10 @@ def test_a_complete_run_on_postgresql_shows_no_password(line: Line, new_postgres
     assert (run["state"], run["store"]) == ("pushed", Store(line.root).id)
     assert len(lineage.executions(run["run"])) > 8
     lineage.engine.dispose()
-    shown = [err, *(_command("show", "--json", "--database", url, root=line.root))]
-    assert "***" in shown[1]
+    outputs = [err, *(_command("show", "--json", "--database", url, root=line.root))]
+    assert "***" in outputs[1]
     written = [path.read_bytes() for path in line.root.rglob("*") if path.is_file()]
-    assert not [text for text in shown if "not-to-be-seen" in text]
+    assert not [text for text in outputs if "not-to-be-seen" in text]
     assert not [content for content in written if b"not-to-be-seen" in content]
     assert not (line.root / "lineage.db").exists()
 
