@@ -1,7 +1,7 @@
-"""`make bench`: the line against a bare Keras script of the same training, side by side, alternating, in one call.
+"""`make bench`: the line and a bare Keras script of the same training, run alternately.
 
-Needs MNIST: fetched by TFDS, or from a folder of its original files: make bench MNIST=/folder
-With PHOTOS=/photos, which holds a folder for each label, the line on photos is measured, too.
+Needs MNIST: downloaded by TFDS, or from a folder of its original files: make bench MNIST=/folder
+With PHOTOS=/photos, a folder of photos for each label, the line on photos is measured too.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-Row = tuple[str, str, str, bool | None]  # figure, measured, to reach, and whether it was reached
+Row = tuple[str, str, str, bool | None]  # metric, measured value, target, and whether the target was reached
 GATELINE = [sys.executable, "-m", "pipeline"]
 PREPARE = """
 import sys, numpy as np, tensorflow_datasets as tfds
@@ -58,27 +58,27 @@ def main() -> None:
 
 
 def photo_rows(folder: Path, work: str) -> list[Row]:
-    found = json.loads(timed([sys.executable, "-m", "tests.benchmarks.photos", str(folder), work])[2].splitlines()[-1])
-    ratio = found["line"] / found["bare"]
+    result = json.loads(timed([sys.executable, "-m", "tests.benchmarks.photos", str(folder), work])[2].splitlines()[-1])
+    ratio = result["line"] / result["bare"]
     return [
         ("photos: whole line / bare Keras script", f"{ratio:.2f}", "at most 0.50", ratio <= 0.5),
-        ("  the line, cold", f"{found['line']:.1f} s", "", None),
-        ("  the bare script", f"{found['bare']:.1f} s", "", None),
+        ("  the line, cold", f"{result['line']:.1f} s", "", None),
+        ("  the bare script", f"{result['bare']:.1f} s", "", None),
         (
             "ingest / a loop of the decoder on all cores",
-            f"{found['ingest']:.2f}",
+            f"{result['ingest']:.2f}",
             "at least 0.70",
-            found["ingest"] >= 0.7,
+            result["ingest"] >= 0.7,
         ),
-        ("records and features / delivered, none", f"{found['none']:.2f}", "at most 1.20", found["none"] <= 1.2),
-        ("records and features / delivered, pixels", f"{found['pixels']:.2f}", "", None),
+        ("records and features / delivered, none", f"{result['none']:.2f}", "at most 1.20", result["none"] <= 1.2),
+        ("records and features / delivered, pixels", f"{result['pixels']:.2f}", "", None),
     ]
 
 
 def bench(work: Path, mnist: str, runs: int) -> list[Row]:
     data, arrays = str(work / "tfds"), str(work / "mnist.npz")
     timed([sys.executable, "-c", PREPARE, data, arrays, mnist])
-    lines, bares, memory, rounds = [], [], [], []
+    line_seconds, bare_seconds, memory, rounds = [], [], [], []
     for i in range(runs):
         line = [
             *GATELINE,
@@ -91,33 +91,33 @@ def bench(work: Path, mnist: str, runs: int) -> list[Row]:
             str(work / f"root{i}"),
             "--json",
         ]
-        seconds, peak, found = timed(line)
-        lines.append(seconds)
+        seconds, peak, output = timed(line)
+        line_seconds.append(seconds)
         memory.append(peak)
-        accuracy = json.loads(found)["stages"]["evaluate"]["accuracy"]
-        bare, _, said = timed([sys.executable, "-m", "tests.benchmarks.bare", arrays])
-        bares.append(bare)
-        with tempfile.TemporaryDirectory(dir=work) as made:  # a gigabyte
-            told = timed([sys.executable, "-m", "tests.benchmarks.rates", data, made])[2]
-        rounds.append(json.loads(told.splitlines()[-1]))
+        accuracy = json.loads(output)["stages"]["evaluate"]["accuracy"]
+        bare, _, bare_output = timed([sys.executable, "-m", "tests.benchmarks.bare", arrays])
+        bare_seconds.append(bare)
+        with tempfile.TemporaryDirectory(dir=work) as out:  # a gigabyte
+            rates_output = timed([sys.executable, "-m", "tests.benchmarks.rates", data, out])[2]
+        rounds.append(json.loads(rates_output.splitlines()[-1]))
         print(
-            f"line {seconds:.1f} s ({accuracy:.4f})   bare {bare:.1f} s ({float(said.split()[-1]):.4f})   ratio "
+            f"line {seconds:.1f} s ({accuracy:.4f})   bare {bare:.1f} s ({float(bare_output.split()[-1]):.4f})   ratio "
             f"{seconds / bare:.2f}",
             flush=True,
         )
     cached = statistics.median(timed(line)[0] for _ in range(5))
     help_ = statistics.median(timed([*GATELINE, "--help"])[0] for _ in range(5))
     rates = {
-        stage: max(found[stage] for found in rounds) for stage in rounds[0]
-    }  # a shared machine is slow for minutes on end
+        stage: max(rates_of_round[stage] for rates_of_round in rounds) for stage in rounds[0]
+    }  # a shared machine can be slow for minutes
     judged = json.loads(
         timed([sys.executable, "-m", "tests.benchmarks.evaluation", data, str(work / "root0")])[2].splitlines()[-1]
     )
-    ratio = statistics.median(a / b for a, b in zip(lines, bares, strict=True))
+    ratio = statistics.median(a / b for a, b in zip(line_seconds, bare_seconds, strict=True))
     return [
         ("whole line / bare Keras script", f"{ratio:.2f}", "at most 0.60", ratio <= 0.6),
-        ("  the line, cold", f"{statistics.median(lines):.1f} s", "", None),
-        ("  the bare script", f"{statistics.median(bares):.1f} s", "", None),
+        ("  the line, cold", f"{statistics.median(line_seconds):.1f} s", "", None),
+        ("  the bare script", f"{statistics.median(bare_seconds):.1f} s", "", None),
         ("cached re-run", f"{cached:.2f} s", "at most 1.5 s", cached <= 1.5),
         ("--help", f"{help_:.2f} s", "at most 0.4 s", help_ <= 0.4),
         *(
@@ -136,9 +136,9 @@ def bench(work: Path, mnist: str, runs: int) -> list[Row]:
 
 
 def show(rows: list[Row]) -> None:
-    table = Table("figure", "measured", "to reach", "")
-    for name, measured, reach, reached in rows:
-        table.add_row(name, measured, reach, "" if reached is None else "reached" if reached else "MISSED")
+    table = Table("metric", "measured", "target", "")
+    for name, measured, target, reached in rows:
+        table.add_row(name, measured, target, "" if reached is None else "reached" if reached else "MISSED")
     Console().print(table)
 
 

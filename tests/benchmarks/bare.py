@@ -1,4 +1,4 @@
-"""The training of the profile `seed_adam` as the tutorials write it: what the whole line is measured against.
+"""The training of the profile `seed_adam` as tutorials write it: the baseline of the line's benchmark.
 
 python -m tests.benchmarks.bare mnist.npz
 """

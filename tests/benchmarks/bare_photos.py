@@ -1,13 +1,13 @@
-"""The training of the line on photos as the tutorials write it: `image_dataset_from_directory` and `fit`.
+"""The training of the line on photos as tutorials write it: `image_dataset_from_directory` and `fit`.
 
-python -m tests.benchmarks.bare_photos FOLDER MODEL EPOCHS     # MODEL: a model.keras whose layers are trained anew
+python -m tests.benchmarks.bare_photos FOLDER MODEL EPOCHS     # MODEL: a model.keras that is trained again
 """
 
 import sys
 
 import tensorflow as tf
 
-HELD_OUT = 0.28  # what the line does not train on: a fifth is tested on, a tenth of the rest validated on
+HELD_OUT = 0.28  # not in the train split of the line: a fifth for test, a tenth of the rest for validation
 
 folder, model_path, epochs = sys.argv[1], sys.argv[2], int(sys.argv[3])
 network = tf.keras.models.clone_model(tf.keras.models.load_model(model_path, compile=False))

@@ -1,7 +1,7 @@
 """Seconds of evaluation after imports: 10,000 images, candidate and served model, overall and by class, with confusion
 matrix, calibration, corruptions and the paired test. Prints a line of JSON.
 
-python -m tests.benchmarks.evaluation DATA_DIR ROOT    # ROOT: where the profile seed_adam has been run
+python -m tests.benchmarks.evaluation DATA_DIR ROOT    # ROOT: with a run of the profile seed_adam
 """
 
 import json
@@ -10,32 +10,32 @@ import tempfile
 import time
 from pathlib import Path
 
-import tensorflow_model_analysis  # noqa: F401  (start-up is not what is measured)
+import tensorflow_model_analysis  # noqa: F401  (start-up is not measured)
 
 from components.evaluate import evaluate
 from pipeline.config import load
 from pipeline.runs.session import Session
 from schemas.artifacts import Best, Served
 from schemas.contract import Contract
-from tests.benchmarks.rates import Bench
+from tests.benchmarks.rates import BenchmarkRun
 
 CALLS = 3
 
 
 def main(data_dir: str, root: Path) -> dict[str, float]:
     config = load(profile="seed_adam", sets=[f"source.data_dir={data_dir}"])
-    made = {step.name: step.artifact for step in Session(root=root, serving_dir=root / "serving").plan(config)}
+    artifacts = {step.name: step.artifact for step in Session(root=root, serving_dir=root / "serving").plan(config)}
     version = root / "serving" / config.push.model / "1"
     served = Served(version, digest="served", version=1)
     best = Best(version, digest="served", version=1, accuracy=1.0, kept=True, same_test=True)
-    inputs = (made["train"], made["ingest"], made["describe"], served, best)
+    inputs = (artifacts["train"], artifacts["ingest"], artifacts["describe"], served, best)
     seconds = []
     for _ in range(CALLS):
         with tempfile.TemporaryDirectory() as folder:
-            run = Bench(Path(folder) / "out", Path(folder) / "scratch")
+            run = BenchmarkRun(Path(folder) / "out", Path(folder) / "scratch")
             run.out.mkdir()
             started = time.perf_counter()
-            found = evaluate.function(
+            evaluation = evaluate.function(
                 *inputs,
                 contract=Contract.load(config.contract),
                 gates=config.gates,
@@ -44,7 +44,7 @@ def main(data_dir: str, root: Path) -> dict[str, float]:
                 run=run,
             )
             seconds.append(time.perf_counter() - started)
-            assert found.passed
+            assert evaluation.passed
     return {"seconds": min(seconds), "first": seconds[0]}
 
 

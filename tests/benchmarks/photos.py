@@ -1,4 +1,4 @@
-"""The line on a folder of photos, against a bare loop of the decoder and a bare Keras script, side by side.
+"""The line on a folder of photos, compared with a bare loop of the decoder and a bare Keras script.
 
 python -m tests.benchmarks.photos FOLDER OUT     # FOLDER holds a folder of photos for each label
 """
@@ -19,7 +19,7 @@ from components.ingest import ingest
 from components.sources.reading import place_of
 from schemas.artifacts import SourceData
 from schemas.settings.source import Folder
-from tests.benchmarks.rates import CALLS, Bench
+from tests.benchmarks.rates import CALLS, BenchmarkRun
 
 SIDE, EPOCHS = 96, 20
 MODEL = {"kind": "cnn", "filters": [16, 32, 64, 128], "pooling": "average", "flip": True, "zoom": 0.1}
@@ -51,19 +51,19 @@ def ingest_rate(folder: Path, out: Path) -> float:
     """Images per second of ingest, the best of some calls."""
     rates = []
     for i in range(CALLS):
-        run = Bench(out / f"ingest{i}", out / f"ingest{i}-scratch")
-        for each in (run.out, run.scratch):
-            each.mkdir(parents=True)
+        run = BenchmarkRun(out / f"ingest{i}", out / f"ingest{i}-scratch")
+        for path in (run.out, run.scratch):
+            path.mkdir(parents=True)
         source = Folder(folder=str(folder), shard_size=200)
         started = time.perf_counter()
         data = SourceData(Path(), version="", files=0, contents="")
-        made = ingest.function(data, source=source, place=place_of(source), encoding="encoded", run=run)
-        rates.append(sum(split.count for split in made.splits.values()) / (time.perf_counter() - started))
+        examples = ingest.function(data, source=source, place=place_of(source), encoding="encoded", run=run)
+        rates.append(sum(split.count for split in examples.splits.values()) / (time.perf_counter() - started))
     return max(rates)
 
 
-def whole(folder: Path, out: Path) -> tuple[float, float, dict[str, float]]:
-    """Seconds of the line and of the bare script, and by kind of features their bytes per delivered byte."""
+def measure(folder: Path, out: Path) -> tuple[float, float, dict[str, float]]:
+    """Seconds of the line and of the bare script, and the stored bytes per delivered byte by kind of features."""
     work = out / "line"
     work.mkdir()
     gateline = [sys.executable, "-m", "pipeline"]
@@ -83,7 +83,7 @@ def whole(folder: Path, out: Path) -> tuple[float, float, dict[str, float]]:
 
 
 def timed(command: list[str], cwd: Path, *, may_be_refused: bool = False) -> float:
-    """Seconds of a cold process. A model that a gate refuses was evaluated before; only the push is not done."""
+    """Seconds of a cold process. A refused model is evaluated too; only the push is skipped."""
     started = time.perf_counter()
     done = subprocess.run(command, cwd=cwd, check=False, capture_output=True, text=True)
     if done.returncode not in ((0, 3) if may_be_refused else (0,)):
@@ -92,14 +92,14 @@ def timed(command: list[str], cwd: Path, *, may_be_refused: bool = False) -> flo
 
 
 def on_disk(root: Path) -> int:
-    """Bytes of records and features; files that are linked count once."""
+    """Bytes of records and features; linked files count once."""
     files = [path.stat() for stage in ("ingest", "transform") for path in root.glob(f"artifacts/{stage}/*/*.tfrecord")]
-    return sum({each.st_ino: each.st_size for each in files}.values())
+    return sum({status.st_ino: status.st_size for status in files}.values())
 
 
 def main(folder: Path, out: Path) -> dict[str, float]:
     paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
-    line, bare, sizes = whole(folder, out)
+    line, bare, sizes = measure(folder, out)
     return {"line": line, "bare": bare, "ingest": ingest_rate(folder, out) / bare_rate(paths)} | sizes
 
 

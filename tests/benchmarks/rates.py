@@ -1,7 +1,7 @@
-"""Images per second of each data-parallel stage, after start-up, on the whole of MNIST: a line of JSON.
+"""Images per second of each data-parallel stage, after start-up, on full MNIST: a line of JSON.
 
-Each figure is the best of three calls: the first pays for start-up (of Beam, TensorFlow, TFDS), and what slows one call
-and not another is the machine, not the stage. For the same reason `make bench` asks in each of its rounds.
+Each rate is the best of three calls: the first includes the start-up of Beam, TensorFlow and TFDS, and differences
+between the others come from the machine. For the same reason `make bench` measures in each of its rounds.
 
 python -m tests.benchmarks.rates DATA_DIR OUT
 """
@@ -29,8 +29,8 @@ CALLS = 3
 
 
 @dataclass
-class Bench:
-    """The runner's part, without store and lineage."""
+class BenchmarkRun:
+    """A `StageRun` without store and lineage."""
 
     out: Path
     scratch: Path
@@ -45,23 +45,23 @@ class Bench:
     def log(self, text: str) -> None: ...
 
 
-def best(out: Path, stage: Callable[[Bench], Any], images: Callable[[Any], int]) -> tuple[Any, float]:
-    """What the stage made, and images per second."""
+def best(out: Path, stage: Callable[[BenchmarkRun], Any], images: Callable[[Any], int]) -> tuple[Any, float]:
+    """The result of a stage, and its images per second."""
     rates = []
     for i in range(CALLS):
-        run = Bench(out / f"{i}", out / f"{i}-scratch")
+        run = BenchmarkRun(out / f"{i}", out / f"{i}-scratch")
         for folder in (run.out, run.scratch):
             folder.mkdir(parents=True)
         started = time.perf_counter()
-        made = stage(run)
-        rates.append(images(made) / (time.perf_counter() - started))
-    return made, max(rates)
+        result = stage(run)
+        rates.append(images(result) / (time.perf_counter() - started))
+    return result, max(rates)
 
 
 def main(data_dir: str, out: Path) -> dict[str, float]:
     contract = Contract.load("mnist.pbtxt")
     source = Tfds(tfds="mnist", validation=0.02)
-    everything = lambda made: sum(split.count for split in made.splits.values())  # noqa: E731
+    count = lambda result: sum(split.count for split in result.splits.values())  # noqa: E731
     examples, ingested = best(
         out / "ingest",
         lambda run: ingest.function(
@@ -70,17 +70,17 @@ def main(data_dir: str, out: Path) -> dict[str, float]:
             place=Place(data_dir),
             run=run,
         ),
-        everything,
+        count,
     )
     _, described = best(
-        out / "describe", lambda run: describe.function(examples, run=run), lambda made: sum(made.counts.values())
+        out / "describe", lambda run: describe.function(examples, run=run), lambda result: sum(result.counts.values())
     )
     passed = Verdict(out, passed=True)
     rates = {"ingest": ingested, "describe": described}
     for scale in ("unit", "standardize"):
         settings = Transform(scale=scale)
         call = lambda run, s=settings: transform.function(examples, passed, contract=contract, settings=s, run=run)  # noqa: E731
-        rates[f"transform ({scale})"] = best(out / scale, call, everything)[1]
+        rates[f"transform ({scale})"] = best(out / scale, call, count)[1]
     return rates
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.benchmarks.gates.__main__ import bench
-from tests.benchmarks.gates.population import imagined
+from tests.benchmarks.gates.population import simulated
 from tests.benchmarks.gates.simulation import BUDGET, COUNT, PAIRED, chain, counts, draws, pair, paired, threshold
 
 TESTS = 2000
@@ -63,14 +63,14 @@ def test_counts_are_both_the_candidate_the_other_neither():
 
 @pytest.mark.parametrize("effect", [0.005, 0.0, -0.003])
 def test_pairs_differ_by_just_the_effect(effect):
-    _, one = imagined(0)
-    _, other = imagined(1)
+    _, one = simulated(0)
+    _, other = simulated(1)
     candidate, baseline = pair(one, other, effect, np.random.default_rng(0))
     assert candidate.accuracy - baseline.accuracy == pytest.approx(effect, abs=0.0001)
 
 
 def test_the_budget_stops_what_a_threshold_lets_add_up():
-    _, model = imagined(0)
+    _, model = simulated(0)
     with_budget = [
         chain(model, np.random.default_rng(i), paired(), paired(BUDGET.margin, BUDGET.alpha), generations=20).accuracy
         for i in range(4)

@@ -1,4 +1,4 @@
-"""What the files in deploy/ are checked with: tools in environments of their own, made by `python -m tests.deploy`."""
+"""The tools that check the files in deploy/, in separate environments created by `python -m tests.deploy`."""
 
 import os
 import shutil
@@ -15,5 +15,5 @@ PACKAGES = {
 
 
 def tool(environment: str, name: str) -> str | None:
-    """A program of one of the environments, or else of this machine's."""
+    """A program in one of the environments, or else in PATH."""
     return shutil.which(name, path=ENVIRONMENTS / environment / "bin") or shutil.which(name)

@@ -1,9 +1,9 @@
-"""Checks deploy/ with the tools of its ecosystems, and runs the line by Airflow and by Kubeflow, to a pushed model.
+"""Checks deploy/ with the tools of its ecosystems, and runs the line with Airflow and Kubeflow until a model is pushed.
 
-    python -m tests.deploy                          all of it; makes the environments first, from a package index
+    python -m tests.deploy                          everything; creates the environments first, from a package index
     python -m tests.deploy kubeflow --set source.data_dir=/data/tfds
 
-The line is the profile `sample`. Takes about five minutes on two cores once the environments are there.
+The line is the profile `sample`. Takes about five minutes on two cores once the environments exist.
 """
 
 import argparse
@@ -28,7 +28,7 @@ kubeflow_pipeline.gateline()
 
 
 def environment(name: str) -> Path:
-    """The programs of an environment, which is made if it is not there."""
+    """The programs of an environment, which is created if it does not exist."""
     folder = ENVIRONMENTS / name
     if not (folder / "ready").exists():
         say(f"making {folder}: {', '.join(PACKAGES[name])}")
@@ -41,21 +41,24 @@ def environment(name: str) -> Path:
 def checkers() -> None:
     for name in PACKAGES:
         environment(name)
-    call([sys.executable, "-m", "pytest", ROOT / "tests/deploy", "-q"], cwd=ROOT)
+    run_command([sys.executable, "-m", "pytest", ROOT / "tests/deploy", "-q"], cwd=ROOT)
 
 
 def airflow(home: Path, configuration: list[str]) -> None:
-    """A DAG run that pushes, and one whose model is refused: by the task `evaluate`, which is not tried again."""
+    """A DAG run that pushes, and one whose model is refused by the task `evaluate`, which is not retried."""
     programs = environment("airflow")
-    given = lent(home, configuration) | {"AIRFLOW_HOME": str(home), "AIRFLOW__CORE__DAGS_FOLDER": str(DEPLOY)}
-    given |= {"AIRFLOW__CORE__LOAD_EXAMPLES": "False", "PATH": f"{programs}:{os.environ['PATH']}"}
-    call([programs / "airflow", "db", "migrate"], env=given)
-    call([programs / "airflow", "dags", "test", "gateline"], env=given)
+    variables = deploy_environment(home, configuration) | {
+        "AIRFLOW_HOME": str(home),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(DEPLOY),
+    }
+    variables |= {"AIRFLOW__CORE__LOAD_EXAMPLES": "False", "PATH": f"{programs}:{os.environ['PATH']}"}
+    run_command([programs / "airflow", "db", "migrate"], env=variables)
+    run_command([programs / "airflow", "dags", "test", "gateline"], env=variables)
     assert served(home) == ["1"], served(home)
-    strict = given | {"GATELINE_CONFIGURATION": shlex.join([*configuration, "--set", "gates.accuracy=0.9999"])}
-    again = [programs / "airflow", "dags", "test", "gateline"]
+    strict = variables | {"GATELINE_CONFIGURATION": shlex.join([*configuration, "--set", "gates.accuracy=0.9999"])}
+    command = [programs / "airflow", "dags", "test", "gateline"]
     refused = subprocess.run(
-        again, env=strict, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+        command, env=strict, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
     )
     (home / "refused.log").write_text(refused.stdout, encoding="utf-8")
     runs = json.loads(
@@ -64,35 +67,42 @@ def airflow(home: Path, configuration: list[str]) -> None:
         )
     )
     assert "exit code 3, the model was refused" in refused.stdout, home / "refused.log"
-    assert [run["state"] for run in runs].count("refused") == 1, "a refusal is not tried again"
+    assert [run["state"] for run in runs].count("refused") == 1, "a refusal is not retried"
     assert served(home) == ["1"], served(home)
 
 
 def kubeflow(home: Path, configuration: list[str]) -> None:
     programs = environment("kubeflow")
-    given = lent(home, configuration) | {"PYTHONPATH": str(DEPLOY), "PATH": f"{programs}:{os.environ['PATH']}"}
-    call([programs / "python", "-c", KUBEFLOW], env=given, cwd=home)
+    variables = deploy_environment(home, configuration) | {
+        "PYTHONPATH": str(DEPLOY),
+        "PATH": f"{programs}:{os.environ['PATH']}",
+    }
+    run_command([programs / "python", "-c", KUBEFLOW], env=variables, cwd=home)
     assert served(home) == ["1"], served(home)
 
 
-def lent(home: Path, configuration: list[str]) -> dict[str, str]:
+def deploy_environment(home: Path, configuration: list[str]) -> dict[str, str]:
     """The environment variables that the files in deploy/ read; gateline runs with this Python."""
-    called = ["env", f"PYTHONPATH={ROOT}", sys.executable, "-m", "pipeline"]
-    own = {"GATELINE": shlex.join(called), "GATELINE_CONFIGURATION": shlex.join(configuration)}
-    return os.environ | own | {"GATELINE_ROOT": str(home / "store"), "GATELINE_SERVING_DIR": str(home / "serving")}
+    command = ["env", f"PYTHONPATH={ROOT}", sys.executable, "-m", "pipeline"]
+    gateline_variables = {"GATELINE": shlex.join(command), "GATELINE_CONFIGURATION": shlex.join(configuration)}
+    return (
+        os.environ
+        | gateline_variables
+        | {"GATELINE_ROOT": str(home / "store"), "GATELINE_SERVING_DIR": str(home / "serving")}
+    )
 
 
 def served(home: Path) -> list[str]:
     return sorted(path.name for path in (home / "serving/mnist_sample").iterdir() if path.name.isdecimal())
 
 
-def call(command: list[object], **options: object) -> None:
+def run_command(command: list[object], **options: object) -> None:
     say(shlex.join(map(str, command))[:100])
     subprocess.run([str(word) for word in command], check=True, **options)
 
 
-def say(words: str) -> None:
-    print(f"== {words}", flush=True)
+def say(text: str) -> None:
+    print(f"== {text}", flush=True)
 
 
 def main() -> None:
@@ -109,9 +119,9 @@ def main() -> None:
     parser.add_argument(
         "--set", action="append", default=[], dest="sets", help="a setting, as for python -m pipeline run"
     )
-    given = parser.parse_args()
-    configuration = ["--profile", "sample", *(word for each in given.sets for word in ("--set", each))]
-    for name in given.what or ["checkers", *orchestrators]:
+    options = parser.parse_args()
+    configuration = ["--profile", "sample", *(word for setting in options.sets for word in ("--set", setting))]
+    for name in options.what or ["checkers", *orchestrators]:
         if name == "checkers":
             checkers()
             continue

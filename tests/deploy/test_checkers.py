@@ -1,4 +1,4 @@
-"""The files in deploy/, each checked by its ecosystem's tool. `python -m tests.deploy` installs missing tools."""
+"""Checks the files in deploy/ with the tools of their ecosystems. `python -m tests.deploy` installs missing tools."""
 
 import json
 import os
@@ -18,19 +18,19 @@ STRICT = {
 }
 
 
-def needed(environment: str, name: str) -> str:
-    if (found := tool(environment, name)) is None:
+def require_tool(environment: str, name: str) -> str:
+    if (path := tool(environment, name)) is None:
         pytest.skip(f"{name} is not here; python -m tests.deploy installs it")
-    return found
+    return path
 
 
-def python(environment: str, module: str) -> str:
-    found = tool(environment, "python") or sys.executable
+def require_python(environment: str, module: str) -> str:
+    program = tool(environment, "python") or sys.executable
     if subprocess.run(
-        [found, "-c", f"import importlib.util as i, sys; sys.exit(not i.find_spec('{module}'))"], check=False
+        [program, "-c", f"import importlib.util as i, sys; sys.exit(not i.find_spec('{module}'))"], check=False
     ).returncode:
         pytest.skip(f"{module} is not here; python -m tests.deploy installs it")
-    return found
+    return program
 
 
 def run(*command: object, **options: object) -> str:
@@ -42,18 +42,18 @@ def run(*command: object, **options: object) -> str:
 @pytest.fixture(scope="module")
 def stages() -> dict[str, list[str]]:
     """The stages of the profile `mnist`, each with those that it runs after."""
-    listed = json.loads(run(sys.executable, "-m", "pipeline", "stages", "--profile", "mnist", "--json", cwd=ROOT))
-    return {each["stage"]: sorted(each["after"]) for each in listed}
+    rows = json.loads(run(sys.executable, "-m", "pipeline", "stages", "--profile", "mnist", "--json", cwd=ROOT))
+    return {row["stage"]: sorted(row["after"]) for row in rows}
 
 
-def test_hadolint_finds_nothing_in_the_dockerfile() -> None:
-    assert run(needed("checkers", "hadolint"), "--failure-threshold", "style", DEPLOY / "Dockerfile") == ""
+def test_hadolint_accepts_the_dockerfile() -> None:
+    assert run(require_tool("checkers", "hadolint"), "--failure-threshold", "style", DEPLOY / "Dockerfile") == ""
 
 
 def test_docker_compose_reads_the_compose_file() -> None:
-    found = json.loads(
+    compose = json.loads(
         run(
-            needed("checkers", "docker-compose"),
+            require_tool("checkers", "docker-compose"),
             "-f",
             DEPLOY / "compose.yaml",
             "--profile",
@@ -62,14 +62,14 @@ def test_docker_compose_reads_the_compose_file() -> None:
             "--format=json",
         )
     )
-    assert set(found["services"]) == {"line", "scheduler", "serving"}
-    assert found["services"]["line"]["build"]["dockerfile"] == "deploy/Dockerfile"
-    assert Path(found["services"]["line"]["build"]["context"]) == ROOT
+    assert set(compose["services"]) == {"line", "scheduler", "serving"}
+    assert compose["services"]["line"]["build"]["dockerfile"] == "deploy/Dockerfile"
+    assert Path(compose["services"]["line"]["build"]["context"]) == ROOT
 
 
 def test_systemd_verifies_the_units(tmp_path: Path) -> None:
-    analyze = needed("systemd", "systemd-analyze")
-    for unit in (DEPLOY / "systemd").iterdir():  # as they stand, but with a program and a user that are here
+    analyze = require_tool("systemd", "systemd-analyze")
+    for unit in (DEPLOY / "systemd").iterdir():  # with a program and a user that exist here
         (tmp_path / unit.name).write_text(
             unit.read_text(encoding="utf-8")
             .replace("/opt/gateline/bin/python", sys.executable)
@@ -80,28 +80,28 @@ def test_systemd_verifies_the_units(tmp_path: Path) -> None:
 
 
 def test_kubernetes_schemas_accept_the_manifests() -> None:
-    said = run(needed("checkers", "kubernetes-validate"), "--strict", DEPLOY / "kubernetes.yaml")
-    assert said.count(" passed ") == 4
+    output = run(require_tool("checkers", "kubernetes-validate"), "--strict", DEPLOY / "kubernetes.yaml")
+    assert output.count(" passed ") == 4
 
 
-def test_airflow_reads_the_dag_as_the_line_is(stages: dict[str, list[str]], tmp_path: Path) -> None:
+def test_the_airflow_dag_has_the_stages_of_the_line(stages: dict[str, list[str]], tmp_path: Path) -> None:
     program = (
         "import json; from airflow_dag import gateline; dag = gateline()\n"
         "print('TASKS', json.dumps({t.task_id: sorted(t.upstream_task_ids) for t in dag.tasks}))"
     )
     environment = STRICT | {"AIRFLOW_HOME": str(tmp_path), "PYTHONPATH": str(DEPLOY)}
-    said = run(python("airflow", "airflow"), "-c", program, env=environment)
-    assert json.loads(said.split("TASKS ")[1].splitlines()[0]) == stages
+    output = run(require_python("airflow", "airflow"), "-c", program, env=environment)
+    assert json.loads(output.split("TASKS ")[1].splitlines()[0]) == stages
 
 
-def test_kubeflow_compiles_the_pipeline_as_the_line_is(stages: dict[str, list[str]], tmp_path: Path) -> None:
+def test_the_kubeflow_pipeline_has_the_stages_of_the_line(stages: dict[str, list[str]], tmp_path: Path) -> None:
     compiled = tmp_path / "gateline.yaml"
-    run(python("kubeflow", "kfp"), DEPLOY / "kubeflow_pipeline.py", compiled, env=STRICT)
+    run(require_python("kubeflow", "kfp"), DEPLOY / "kubeflow_pipeline.py", compiled, env=STRICT)
     pipeline, platform = yaml.safe_load_all(compiled.read_text(encoding="utf-8"))
     tasks = pipeline["root"]["dag"]["tasks"]
     names = {key: task["taskInfo"]["name"] for key, task in tasks.items()}
     assert {
-        names[key]: sorted(names[each] for each in task.get("dependentTasks", [])) for key, task in tasks.items()
+        names[key]: sorted(names[stage_] for stage_ in task.get("dependentTasks", [])) for key, task in tasks.items()
     } == stages
     for task in tasks.values():
         assert task["inputs"]["parameters"]["stage"]["runtimeValue"]["constant"] == task["taskInfo"]["name"]

@@ -21,27 +21,27 @@ from tests.month.story import Story, World
 def main() -> int:
     parser = argparse.ArgumentParser(description="A simulated month of the line.")
     parser.add_argument("--days", type=int, default=30)
-    parser.add_argument("--short", action="store_true", help="four days of it")
+    parser.add_argument("--short", action="store_true", help="only four days")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--data-dir", help="where TFDS keeps the sample, prepared; prepared again if absent")
-    parser.add_argument("--keep", type=Path, help="a folder to leave everything in")
-    given = parser.parse_args()
+    parser.add_argument("--data-dir", help="the data directory of TFDS; the sample is prepared if absent")
+    parser.add_argument("--keep", type=Path, help="a folder that keeps all files")
+    options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
-        folder = given.keep or Path(temporary)
-        data_dir = given.data_dir or prepared(folder / "tfds")
-        story = Story.short() if given.short else dataclasses.replace(Story(), days=given.days)
-        world = World(folder / "month", data_dir, story, seed=given.seed)
-        world.live()
-        found = findings(world)
-    table = Table("what must be true", "what was found", "")
-    for finding in found:
-        table.add_row(finding.what, finding.came, "[green]yes" if finding.holds else "[red]NO")
+        folder = options.keep or Path(temporary)
+        data_dir = options.data_dir or prepared(folder / "tfds")
+        story = Story.short() if options.short else dataclasses.replace(Story(), days=options.days)
+        world = World(folder / "month", data_dir, story, seed=options.seed)
+        world.run_month()
+        results = findings(world)
+    table = Table("expectation", "result", "")
+    for finding in results:
+        table.add_row(finding.expectation, finding.result, "[green]yes" if finding.holds else "[red]NO")
     Console().print(table)
-    return 0 if all(finding.holds for finding in found) else 1
+    return 0 if all(finding.holds for finding in results) else 1
 
 
 def prepared(folder: Path) -> str:
-    """The sample as TFDS keeps it."""
+    """The data directory of TFDS with the prepared sample."""
     code = "import components.mnist_sample, sys, tensorflow_datasets as tfds; "
     code += "tfds.builder('mnist_sample', data_dir=sys.argv[1]).download_and_prepare()"
     subprocess.run([sys.executable, "-c", code, str(folder)], check=True, capture_output=True)

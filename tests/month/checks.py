@@ -1,4 +1,4 @@
-"""What must be true at the end of a simulated month, looked up in what it left."""
+"""Expectations at the end of a simulated month, checked on its files."""
 
 import itertools
 import json
@@ -17,15 +17,15 @@ from tests.month.story import World
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that must be true."""
+    """An expectation, the result, and whether it holds."""
 
-    what: str
-    came: str
+    expectation: str
+    result: str
     holds: bool
 
 
 def findings(world: World) -> list[Finding]:
-    """Everything that the month must have left true."""
+    """All expectations of a month."""
     store = Store(world.root)
     lineage = Lineage.at(world.root, None)
     runs = sorted(lineage.runs(1000), key=lambda run: run["run"])
@@ -34,13 +34,13 @@ def findings(world: World) -> list[Finding]:
 
 def _served(world: World) -> list[Finding]:
     versions = ModelDirectory(world.serving, "mnist_sample").versions()
-    whole = [not files.differences(v.path, v.provenance["files"], contents=True) for v in versions]
+    intact = [not files.differences(v.path, v.provenance["files"], contents=True) for v in versions]
     accuracies = [_accuracy(world, v.path) for v in versions]
     return [
-        Finding("models were served", f"{len(versions)} versions stand", bool(versions)),
-        Finding("each is whole, to the bit", f"{sum(whole)} of {len(whole)}", all(whole)),
+        Finding("models were served", f"{len(versions)} versions exist", bool(versions)),
+        Finding("each is intact", f"{sum(intact)} of {len(intact)}", all(intact)),
         Finding(
-            "each is good, measured again",
+            "each is accurate when measured again",
             f"accuracy {min(accuracies):.3f} to {max(accuracies):.3f}",
             min(accuracies) >= 0.87,
         ),
@@ -48,7 +48,7 @@ def _served(world: World) -> list[Finding]:
 
 
 def _accuracy(world: World, path: Any) -> float:
-    """Of a served model on the sample's test images, through its own signature."""
+    """The accuracy of a served model on the sample's test images, through its signature."""
     import tensorflow as tf
     import tensorflow_datasets as tfds
 
@@ -60,13 +60,13 @@ def _accuracy(world: World, path: Any) -> float:
         )
     )
     model = tf.saved_model.load(str(path))
-    images = tf.constant(np.stack([each["image"][:, :, 0] for each in test]))
-    answered = model.signatures["images"](images=images)["class"].numpy()
-    return float((answered == [each["label"] for each in test]).mean())
+    images = tf.constant(np.stack([record["image"][:, :, 0] for record in test]))
+    predicted = model.signatures["images"](images=images)["class"].numpy()
+    return float((predicted == [record["label"] for record in test]).mean())
 
 
 def _refused(world: World, runs: list[dict[str, Any]]) -> list[Finding]:
-    """The index shows every run; a refused one says why."""
+    """The index shows every run, and the reason of each refusal."""
     from pipeline.report import index  # as the command `report --index` does
 
     store = Store(world.root)
@@ -74,11 +74,13 @@ def _refused(world: World, runs: list[dict[str, Any]]) -> list[Finding]:
         "html"
     ].read_text(encoding="utf-8")
     refused = [run for run in runs if run["state"] == "refused"]
-    said = [all(word in page for word in (f"run-{run['run']}", "efused")) and bool(run["message"]) for run in refused]
+    explained = [
+        all(word in page for word in (f"run-{run['run']}", "efused")) and bool(run["message"]) for run in refused
+    ]
     expected = world.story.mixed_up >= 0
     return [
-        Finding("the spoilt model was refused", f"{len(refused)} runs refused", bool(refused) == expected),
-        Finding("each refusal is explained in the index", f"{sum(said)} of {len(said)}", all(said)),
+        Finding("the model of mixed-up labels was refused", f"{len(refused)} runs refused", bool(refused) == expected),
+        Finding("each refusal is explained in the index", f"{sum(explained)} of {len(explained)}", all(explained)),
     ]
 
 
@@ -86,19 +88,19 @@ def _spans(world: World, store: Store) -> list[Finding]:
     collected = _last(store, "collect", Collected)
     admission = _last(store, "admit", Admission)
     mixture = _last(store, "mix", Mixture)
-    there = {p.name for p in world.spans.iterdir()}
-    learnt = set(mixture.spans)
-    lost = there - learnt - admission.quarantined.keys()
-    images = sum(collected.spans[name].count for name in learnt)
+    delivered = {p.name for p in world.spans.iterdir()}
+    trained_on = set(mixture.spans)
+    lost = delivered - trained_on - admission.quarantined.keys()
+    images = sum(collected.spans[name].count for name in trained_on)
     broken = f"span-{world.story.broken:04d}"
-    found = [
+    findings = [
         Finding(
             "every span was trained on, or is quarantined",
-            f"{len(learnt)} trained on, {len(admission.quarantined)} quarantined",
+            f"{len(trained_on)} trained on, {len(admission.quarantined)} quarantined",
             not lost,
         ),
         Finding(
-            "and all that arrived is accounted for", f"{images:,} images", len(world.delivered) == world.story.days
+            "every delivered span is accounted for", f"{images:,} images", len(world.delivered) == world.story.days
         ),
         Finding(
             "the broken span is quarantined, with the reason",
@@ -108,10 +110,10 @@ def _spans(world: World, store: Store) -> list[Finding]:
     ]
     if world.story.drifting >= 0:
         name = f"span-{world.story.drifting:04d}"
-        found.append(
+        findings.append(
             Finding("the drifting span is named", admission.drifted.get(name, "no"), name in admission.drifted)
         )
-    return found
+    return findings
 
 
 def _last(store: Store, stage: str, kind: Any) -> Any:
@@ -120,13 +122,13 @@ def _last(store: Store, stage: str, kind: Any) -> Any:
 
 
 def _order(world: World, runs: list[dict[str, Any]]) -> list[Finding]:
-    spells = [(run["started"], run["finished"]) for run in runs]
-    overlaps = sum(b[0] < (a[1] or b[0]) for a, b in itertools.pairwise(spells))
+    intervals = [(run["started"], run["finished"]) for run in runs]
+    overlaps = sum(b[0] < (a[1] or b[0]) for a, b in itertools.pairwise(intervals))
     killed = sum(code < 0 for _, _, code in world.runs)
     states = {state: sum(run["state"] == state for run in runs) for state in sorted({run["state"] for run in runs})}
     assert world.state
     return [
         Finding("no two runs overlapped", f"{len(runs)} runs: {json.dumps(states)}"[:90], overlaps == 0),
-        Finding("runs were killed, and went on", f"{killed} killed", (killed > 0) == (world.story.crashes >= 0)),
-        Finding("nothing is left running", world.state.why, world.state.running is None),
+        Finding("killed runs were resumed", f"{killed} killed", (killed > 0) == (world.story.crashes >= 0)),
+        Finding("no run is still running", world.state.why, world.state.running is None),
     ]

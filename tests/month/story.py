@@ -1,4 +1,4 @@
-"""Events by day: spans of real digits, a broken one, one that drifts, mixed-up labels, and a day of crashes."""
+"""Events by day: spans of real digits, one broken, one drifting, one with wrong labels, and a day of crashes."""
 
 import json
 import random
@@ -19,22 +19,22 @@ from pipeline.schedule.state import Ended, Running, State
 from tests import spans
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
-IMAGES = 40  # that arrive each day
-FORMS = ("images", "idx", "records")
-MIXED_UP = 700  # images with the wrong labels: enough to spoil a model
+IMAGES = 40  # per day
+LAYOUTS = ("images", "idx", "records")
+MIXED_UP = 700  # images with wrong labels: enough to degrade a model
 
 
 @dataclass(frozen=True)
 class Story:
-    """Days, counted from 0; -1: never."""
+    """The day of each event, counted from 0; -1: never."""
 
     days: int = 30
     broken: int = 7  # an image in that day's span cannot be decoded
     drifting: int = 11  # that day's images are brighter than any before
-    crashes: int = 14  # every try of that day's run is killed, but the last
-    mixed_up: int = 19  # that day's span has wrong labels; somebody takes it away
-    fixed: int = 21  # on this day
-    kills: int = 4  # on the day of crashes
+    crashes: int = 14  # all attempts of that day's run except the last are killed
+    mixed_up: int = 19  # that day's span has wrong labels
+    fixed: int = 21  # the day on which the span with wrong labels is removed
+    kills: int = 4  # number of kills on the day of crashes
 
     @classmethod
     def short(cls) -> "Story":
@@ -43,7 +43,7 @@ class Story:
 
 @dataclass
 class World:
-    """A host with a clock of its own, on which the scheduler of the product runs the line of the product."""
+    """A host with a simulated clock, on which the real scheduler runs the real line."""
 
     folder: Path
     data_dir: str
@@ -51,11 +51,11 @@ class World:
     clock: datetime = START
     seed: int = 0
     delivered: dict[str, int] = field(default_factory=dict)  # span: day
-    runs: list[tuple[datetime, datetime, int]] = field(default_factory=list)  # began, ended, exit code
+    runs: list[tuple[datetime, datetime, int]] = field(default_factory=list)  # start, end, exit code
     state: State | None = None
 
     def __post_init__(self) -> None:
-        self.chance = random.Random(self.seed)
+        self.rng = random.Random(self.seed)
         self.spans, self.root, self.serving = self.folder / "data", self.folder / "root", self.folder / "serving"
         self.spans.mkdir(parents=True)
         self.images, self.labels = spans.digits(self.data_dir, 0, 1600)
@@ -65,7 +65,7 @@ class World:
         return (self.clock - START).days
 
     def config(self) -> Path:
-        """The configuration that the month runs with."""
+        """Writes the configuration of the month."""
         settings = {
             "source": {
                 "tfds": "mnist_sample",
@@ -95,31 +95,31 @@ class World:
         return path
 
     def arrive(self) -> None:
-        """The day's span, and what a person does that day."""
+        """Delivers the span of the day, and removes the span with wrong labels on its day."""
         day = self.day
-        spoilt = self.spans / f"span-{self.story.mixed_up:04d}"
-        if day == self.story.fixed and spoilt.exists():
-            shutil.move(spoilt, self.folder)
+        mislabelled = self.spans / f"span-{self.story.mixed_up:04d}"
+        if day == self.story.fixed and mislabelled.exists():
+            shutil.move(mislabelled, self.folder)
         name = f"span-{day:04d}"
         if name in self.delivered or day >= self.story.days:
             return
         self.delivered[name] = day
-        some = slice(day * IMAGES, (day + 1) * IMAGES)
-        images, labels = self.images[some], self.labels[some]
+        of_day = slice(day * IMAGES, (day + 1) * IMAGES)
+        images, labels = self.images[of_day], self.labels[of_day]
         if day == self.story.drifting:
             images = np.minimum(images.astype(int) * 3 + 30, 255).astype(np.uint8)
         if day == self.story.mixed_up:
-            images, labels = self.images[-MIXED_UP:], (self.labels[-MIXED_UP:] + 1 + self.chance.randrange(8)) % 10
+            images, labels = self.images[-MIXED_UP:], (self.labels[-MIXED_UP:] + 1 + self.rng.randrange(8)) % 10
         span = spans.deliver(
-            self.spans, name, images, labels, "images" if day == self.story.broken else FORMS[day % 3], ready=False
+            self.spans, name, images, labels, "images" if day == self.story.broken else LAYOUTS[day % 3], ready=False
         )
         if day == self.story.broken:
             image = min(span.glob("*/*.png"))
             image.write_bytes(image.read_bytes()[:70])
         (span / spans.READY).touch()
 
-    def live(self) -> None:
-        """The whole month; the scheduler itself is killed, too, on the day of crashes."""
+    def run_month(self) -> None:
+        """Runs the whole month; on the day of crashes, the scheduler is killed too."""
         config = self.config()
         self.command = [sys.executable, "-m", "pipeline", "run", "--json", f"--config={config}"]
         self.command += [f"--root={self.root}", f"--serving-dir={self.serving}"]
@@ -135,40 +135,40 @@ class World:
                     self.run,
                     lambda: self.clock,
                     self.sleep,
-                    self.news,
+                    self.new_data,
                 ).forever()
-            except (Crash, Over):
+            except (Crash, MonthEnded):
                 pass
 
-    def news(self) -> NewData | None:
+    def new_data(self) -> NewData | None:
         from components.resolvers.arrived import arrived
         from schemas.settings.spans import Spans
 
-        found = arrived.function(spans=Spans(directory=str(self.spans)))
-        return NewData(found.digest, f"new span {list(found.spans)[-1]}") if found.spans else None
+        arrivals = arrived.function(spans=Spans(directory=str(self.spans)))
+        return NewData(arrivals.digest, f"new span {list(arrivals.spans)[-1]}") if arrivals.spans else None
 
     def save(self, state: State) -> None:
         self.state = State.model_validate_json(state.model_dump_json())
 
     def sleep(self, seconds: float) -> None:
-        """Time passes quickly while nothing happens: an hour for each minute."""
+        """Advances the clock by an hour for each minute."""
         self.clock += timedelta(hours=1)
         self.arrive()
         if self.day >= self.story.days:
-            raise Over
+            raise MonthEnded
 
     def run(self, running: Running) -> Ended:
-        """A real run in a real process. On the day of crashes it is killed at a random moment."""
-        began = datetime.now(UTC)
+        """A real run in a process. On the day of crashes it is killed at a random time."""
+        started = datetime.now(UTC)
         with (self.folder / "runs.log").open("ab") as log:
             process = subprocess.Popen(self.command, stdout=subprocess.PIPE, stderr=log, start_new_session=True)
             if self.day == self.story.crashes and running.tries <= self.story.kills:
                 try:
-                    process.wait(self.chance.uniform(1, 12))
+                    process.wait(self.rng.uniform(1, 12))
                 except subprocess.TimeoutExpired:
                     process.send_signal(signal.SIGKILL)
             printed, _ = process.communicate()
-        self.runs.append((began, datetime.now(UTC), process.returncode))
+        self.runs.append((started, datetime.now(UTC), process.returncode))
         self.clock += timedelta(minutes=10)
         print(
             f"day {self.day:2d}  {running.cause or 'again'}: exit code {process.returncode}",
@@ -188,5 +188,5 @@ class Crash(BaseException):
     """The scheduler is killed."""
 
 
-class Over(BaseException):
+class MonthEnded(BaseException):
     """The month is over."""

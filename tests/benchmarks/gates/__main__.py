@@ -1,7 +1,7 @@
-"""`python -m tests.benchmarks.gates --data-dir FOLDER`: what the gates pass and refuse, beside a plain threshold.
+"""`python -m tests.benchmarks.gates --data-dir FOLDER`: decisions of the gates, compared with a plain threshold.
 
 Models are trained on a third of MNIST's train split; the rest is the population, on which their true accuracy is known
-and from which test sets are drawn. FOLDER holds MNIST as TFDS prepares it. --quick: simulated models, in seconds.
+and from which test sets are drawn. FOLDER: the data directory of TFDS. --quick: simulated models, in seconds.
 """
 
 import argparse
@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.benchmarks.__main__ import show
-from tests.benchmarks.gates.population import CLOSE, Model, digits, imagined, trained
+from tests.benchmarks.gates.population import CLOSE, Model, digits, simulated, trained
 from tests.benchmarks.gates.simulation import BUDGET, COUNT, PAIRED, Gate, Lost, chain, draws, pair, paired, threshold
 
 EFFECTS = (0.005, 0.002, 0.0, -0.001, -0.002, -0.003, -0.005, -0.01)
@@ -20,10 +20,12 @@ KINDS = ("the same, with noise", "fewer epochs", "another seed")
 SEEDS = 3
 
 
-def related(kind: str, models: list[tuple[Model, Model]], rng: np.random.Generator) -> list[tuple[Model, Model]]:
-    """Candidate and baseline of each seed, before one is made worse."""
+def candidates_and_baselines(
+    kind: str, models: list[tuple[Model, Model]], rng: np.random.Generator
+) -> list[tuple[Model, Model]]:
+    """Candidate and baseline of each seed, before one of them is degraded."""
     if kind == KINDS[0]:
-        return [(late.worse(0.001, rng), late.worse(0.001, rng)) for _, late in models]
+        return [(late.degraded(0.001, rng), late.degraded(0.001, rng)) for _, late in models]
     if kind == KINDS[1]:
         return list(models)
     return [(models[i - 1][1], late) for i, (_, late) in enumerate(models)]
@@ -33,20 +35,20 @@ def measure(
     models: list[tuple[Model, Model]], gates: dict[str, Gate], number: int, seed: int
 ) -> dict[tuple[str, float], dict[str, float]]:
     """Share of test sets on which each gate pushes the candidate, by kind and effect, and the pair's `discordance`."""
-    rng, found = np.random.default_rng(seed), {}
+    rng, shares = np.random.default_rng(seed), {}
     for kind in KINDS:
-        starts = related(kind, models, rng)
+        starts = candidates_and_baselines(kind, models, rng)
         for effect in EFFECTS:
             pairs = [pair(*start, effect, rng) for start in starts]
             tests = np.concatenate([draws(a.right, b.right, -(-number // len(pairs)), rng) for a, b in pairs])
-            found[kind, effect] = {name: float(np.mean([gate(row) for row in tests])) for name, gate in gates.items()}
-            found[kind, effect]["discordance"] = float(np.mean([(a.right != b.right).mean() for a, b in pairs]))
-    return found
+            shares[kind, effect] = {name: float(np.mean([gate(row) for row in tests])) for name, gate in gates.items()}
+            shares[kind, effect]["discordance"] = float(np.mean([(a.right != b.right).mean() for a, b in pairs]))
+    return shares
 
 
-def table(found: dict[tuple[str, float], dict[str, float]], gates: dict[str, Gate], number: int) -> Table:
-    """Errors: how often what is worse was pushed, and what is not worse was refused."""
-    drawn = Table(
+def table(shares: dict[tuple[str, float], dict[str, float]], gates: dict[str, Gate], number: int) -> Table:
+    """Error rates: how often a worse model was pushed, or one that is not worse was refused."""
+    table_ = Table(
         "candidate and baseline",
         "truly",
         "discordant",
@@ -54,28 +56,28 @@ def table(found: dict[tuple[str, float], dict[str, float]], gates: dict[str, Gat
         *gates,
         title=f"{number:,} test sets of {COUNT:,} images",
     )
-    for (kind, effect), row in found.items():
+    for (kind, effect), row in shares.items():
         errors = [row[name] if effect < 0 else 1 - row[name] for name in gates]
-        said = [f"{100 * error:.1f} ± {100 * (error * (1 - error) / number) ** 0.5:.1f} %" for error in errors]
-        named = kind if effect == EFFECTS[0] else ""
-        drawn.add_row(
-            named,
+        cells = [f"{100 * error:.1f} ± {100 * (error * (1 - error) / number) ** 0.5:.1f} %" for error in errors]
+        label = kind if effect == EFFECTS[0] else ""
+        table_.add_row(
+            label,
             f"{100 * effect:+.1f}",
             f"{100 * row['discordance']:.2f} %",
             "pushed" if effect < 0 else "refused",
-            *said,
+            *cells,
             end_section=effect == EFFECTS[-1],
         )
-    return drawn
+    return table_
 
 
 Rules = dict[str, tuple[Gate, Gate | None]]
 
 
-def lines(
+def chains_by_rule(
     models: list[tuple[Model, Model]], rules: Rules, number: int, generations: int, seed: int
 ) -> dict[str, list[Lost]]:
-    """By rule, what each chain lost. Chain by chain, all rules see the same test set."""
+    """The loss of each chain by rule. All rules see the same test set in each chain."""
 
     def ends(gate: Gate, budget: Gate | None) -> list[Lost]:
         starts = [models[i % len(models)][1] for i in range(number)]
@@ -89,19 +91,19 @@ def lines(
 
 def line_table(lost: dict[str, list[Lost]], budget: float, generations: int) -> Table:
     title = f"{generations} generations, each truly 0.1 point worse than what is served"
-    drawn = Table("gates", "points lost, mean", "worst", "pushed, mean", "chains within budget", title=title)
+    table_ = Table("gates", "points lost, mean", "worst", "pushed, mean", "chains within budget", title=title)
     for name, ends in lost.items():
         points = [100 * end.accuracy for end in ends]
         within = f"{sum(end.accuracy <= budget + CLOSE for end in ends)} of {len(ends)}"
-        drawn.add_row(
+        table_.add_row(
             name, f"{np.mean(points):.2f}", f"{max(points):.2f}", f"{np.mean([end.pushed for end in ends]):.1f}", within
         )
-    return drawn
+    return table_
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data-dir", default=None, help="where TFDS keeps or puts MNIST")
+    parser.add_argument("--data-dir", default=None, help="the data directory of TFDS")
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--margin", type=float, default=PAIRED.margin)
     parser.add_argument("--alpha", type=float, default=PAIRED.alpha)
@@ -110,9 +112,9 @@ def main() -> None:
         "--budget-alpha",
         type=float,
         default=BUDGET.alpha,
-        help="smaller, as every generation is one more try on one test set",
+        help="smaller, because every generation is another test on the same test set",
     )
-    parser.add_argument("--seed", type=int, default=0, help="of models, test sets and chains")
+    parser.add_argument("--seed", type=int, default=0, help="seed of models, test sets and chains")
     bench(**vars(parser.parse_args()))
 
 
@@ -126,35 +128,39 @@ def bench(
     seed: int = 0,
 ) -> None:
     console, (number, chains, generations) = Console(width=120), (90, 3, 10) if quick else (2001, 24, 50)
-    given = None if quick else digits(data_dir)
+    train_split = None if quick else digits(data_dir)
     models = []
-    for each in range(seed * SEEDS, (seed + 1) * SEEDS):
-        early, late = trained(given, each) if given else imagined(each)
+    for model_seed in range(seed * SEEDS, (seed + 1) * SEEDS):
+        early, late = trained(train_split, model_seed) if train_split else simulated(model_seed)
         models.append((early, late))
-        console.print(f"seed {each}: accuracy {early.accuracy:.4f}, with more epochs {late.accuracy:.4f}")
-    ours, both, plain = f"paired, {margin:g}", f"paired, {margin:g}, and budget, {budget:g}", "drop ≤ 0.002"
-    gates = {ours: paired(margin, alpha), plain: threshold(0.002), "drop ≤ 0.004": threshold(0.004)}
-    found = measure(models, gates, number, seed)
-    console.print(table(found, gates, number))
+        console.print(f"seed {model_seed}: accuracy {early.accuracy:.4f}, with more epochs {late.accuracy:.4f}")
+    paired_only, with_budget, threshold_only = (
+        f"paired, {margin:g}",
+        f"paired, {margin:g}, and budget, {budget:g}",
+        "drop ≤ 0.002",
+    )
+    gates = {paired_only: paired(margin, alpha), threshold_only: threshold(0.002), "drop ≤ 0.004": threshold(0.004)}
+    shares = measure(models, gates, number, seed)
+    console.print(table(shares, gates, number))
     rules: Rules = {
-        both: (gates[ours], paired(budget, budget_alpha)),
-        ours: (gates[ours], None),
-        plain: (gates[plain], None),
+        with_budget: (gates[paired_only], paired(budget, budget_alpha)),
+        paired_only: (gates[paired_only], None),
+        threshold_only: (gates[threshold_only], None),
     }
-    lost = lines(models, rules, chains, generations, seed)
+    lost = chains_by_rule(models, rules, chains, generations, seed)
     console.print(line_table(lost, budget, generations))
-    pushed = max(found[kind, -0.005][ours] for kind in KINDS)
-    refused = max(1 - found[kind, 0.0][ours] for kind in KINDS)
-    most = max(end.accuracy for end in lost[both])
+    pushed = max(shares[kind, -0.005][paired_only] for kind in KINDS)
+    refused = max(1 - shares[kind, 0.0][paired_only] for kind in KINDS)
+    largest_loss = max(end.accuracy for end in lost[with_budget])
     show(
         [
             ("0.5 points worse, yet pushed (worst kind)", f"{100 * pushed:.1f} %", "at most 1 %", pushed <= 0.01),
             ("as good, yet refused (worst kind)", f"{100 * refused:.1f} %", "at most 5 %", refused <= 0.05),
             (
                 "points lost by the worst chain",
-                f"{100 * most:.2f}",
+                f"{100 * largest_loss:.2f}",
                 f"at most {100 * budget:g}",
-                most <= budget + CLOSE,
+                largest_loss <= budget + CLOSE,
             ),
         ]
     )

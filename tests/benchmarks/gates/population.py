@@ -1,8 +1,8 @@
-"""Models whose true accuracy is known: their answers on a large population of images, from which test sets are drawn.
+"""Models with known true accuracy: their predictions on a large population of images, from which test sets are drawn.
 
 early, late = trained(digits("/data"), seed=0)
 late.accuracy                            # true
-late.worse(0.001, rng)                   # truly 0.1 point worse
+late.degraded(0.001, rng)                   # truly 0.1 point worse
 """
 
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ Digits = tuple[np.ndarray, np.ndarray]  # float32 [n, 784] in [0, 1] and int64 [
 
 @dataclass(frozen=True)
 class Model:
-    """The last layer of a classifier on n images: what goes into it and what comes out."""
+    """The inputs and outputs of the last layer of a classifier on n images."""
 
     hidden: np.ndarray  # float32 [n, units]
     logits: np.ndarray  # float32 [n, classes]
@@ -35,34 +35,34 @@ class Model:
     @cached_property
     def right(self) -> np.ndarray:
         """bool [n]."""
-        found: np.ndarray = self.logits.argmax(1) == self.labels
-        return found
+        right: np.ndarray = self.logits.argmax(1) == self.labels
+        return right
 
     @property
     def accuracy(self) -> float:
         return float(self.right.mean())
 
-    def worse(self, by: float, rng: np.random.Generator) -> Self:
-        """This model with noise on the weights of its last layer, of the strength that costs just so much accuracy."""
+    def degraded(self, amount: float, rng: np.random.Generator) -> Self:
+        """This model with noise on the weights of its last layer that reduces the accuracy by `amount`."""
         noise = rng.normal(size=(self.hidden.shape[1], self.logits.shape[1])).astype(np.float32)
-        change, target = self.hidden @ noise, self.accuracy - by
-        low, high, scale, found = 0.0, np.inf, 0.01, self
-        while abs(found.accuracy - target) > max(CLOSE, 0.51 / len(self.labels)):
-            found = type(self)(self.hidden, self.logits + np.float32(scale) * change, self.labels)
-            low, high = (scale, high) if found.accuracy > target else (low, scale)
+        change, target = self.hidden @ noise, self.accuracy - amount
+        low, high, scale, model = 0.0, np.inf, 0.01, self
+        while abs(model.accuracy - target) > max(CLOSE, 0.51 / len(self.labels)):
+            model = type(self)(self.hidden, self.logits + np.float32(scale) * change, self.labels)
+            low, high = (scale, high) if model.accuracy > target else (low, scale)
             scale = 2 * low if high == np.inf else (low + high) / 2
-        return found
+        return model
 
 
 def digits(data_dir: str | None) -> Digits:
-    """MNIST's train split. The test split is for final figures; nothing is chosen by it, gates included."""
+    """MNIST's train split. The test split is for final metrics only; no choice, gates included, depends on it."""
     batch = next(tfds.builder("mnist", data_dir=data_dir).as_dataset(split="train").batch(60_000).as_numpy_iterator())
     return batch["image"].reshape(-1, 784) / np.float32(255), batch["label"]
 
 
-def trained(given: Digits, seed: int) -> Iterator[Model]:
-    """A multilayer perceptron before and after its last epochs, trained on the first images and shifted copies."""
-    images, labels = given
+def trained(train_split: Digits, seed: int) -> Iterator[Model]:
+    """A multilayer perceptron after EARLY and after all epochs, trained on the first images and shifted copies."""
+    images, labels = train_split
     square = images[:TRAIN].reshape(-1, 28, 28)
     shifted = np.concatenate([square, *(np.roll(square, step, axis) for axis in (1, 2) for step in (1, -1))]).reshape(
         -1, 784
@@ -76,12 +76,12 @@ def trained(given: Digits, seed: int) -> Iterator[Model]:
     model.compile(keras.optimizers.Adam(rate), [loss, None], jit_compile=True)
     for start, end in ((0, EARLY), (EARLY, EPOCHS)):
         model.fit(shifted, np.tile(labels[:TRAIN], 5), 250, initial_epoch=start, epochs=end, verbose=0)
-        logits, seen = model.predict(images[TRAIN:], batch_size=4000, verbose=0)
-        yield Model(seen, logits, labels[TRAIN:])
+        logits, hidden_values = model.predict(images[TRAIN:], batch_size=4000, verbose=0)
+        yield Model(hidden_values, logits, labels[TRAIN:])
 
 
-def imagined(seed: int, size: int = 10_000) -> Iterator[Model]:
-    """The same without training or images: ten clouds of points, and two layers with more or less noise."""
+def simulated(seed: int, size: int = 10_000) -> Iterator[Model]:
+    """The same without training or images: ten clusters of points, and two last layers with different noise."""
     points = np.random.default_rng(0)
     labels = points.integers(0, 10, size)
     hidden = (np.eye(32)[labels] * 5 + points.normal(size=(size, 32))).astype(np.float32)
