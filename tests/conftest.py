@@ -1,4 +1,4 @@
-"""What tests share: a fake `Run`, and the shipped sample of MNIST taken through the line's stages once a session.
+"""Shared fixtures: runs of single stages, and the shipped sample of MNIST after each stage, once per session.
 
 examples = ingest.function(UNPREPARED, source=SAMPLE, place=Place(...), run=lend())
 """
@@ -29,7 +29,7 @@ from schemas.settings.transform import Transform
 from schemas.settings.validate import Validate
 from tests import postgres
 
-# A busy machine is no reason to fail, and processes that are begun in the background inherit that Ctrl-C is ignored.
+# A busy machine must not fail a test. Processes started in the background inherit an ignored SIGINT.
 hypothesis.settings.register_profile(
     "any machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
@@ -37,8 +37,8 @@ hypothesis.settings.load_profile("any machine")
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SAMPLE = Tfds(tfds="mnist_sample", module="components.mnist_sample")
-UNPREPARED = SourceData(Path(), version="", files=0, contents="")  # `ingest` itself does not read it
-# Real digits, few of them: TFDS shuffles, so that each slice holds all ten.
+UNPREPARED = SourceData(Path(), version="", files=0, contents="")  # `ingest` does not read it
+# Few real digits: TFDS shuffles, so each slice has all ten labels.
 FEW = SAMPLE.model_copy(update={"train": "train[:1000]", "test": "test[:400]", "validation": 0.2})
 
 
@@ -86,7 +86,7 @@ def lend(tmp_path: Path) -> Lend:
 
 @pytest.fixture(scope="session")
 def data_dir(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Where TFDS keeps what it prepares; never the user's own."""
+    """The data directory of TFDS; never the user's."""
     return str(tmp_path_factory.mktemp("prepared"))
 
 
@@ -116,7 +116,7 @@ def verdict(sample_statistics: Statistics, mnist: Contract, tmp_path_factory: py
 
 @pytest.fixture(scope="session")
 def few(sample: Examples, data_dir: str, tmp_path_factory: pytest.TempPathFactory) -> Examples:
-    """About 800 train, 200 validation and 400 test images of the sample (which has been prepared by then)."""
+    """About 800 train, 200 validation and 400 test images of the sample, which the fixture `sample` has prepared."""
     return ingest.function(UNPREPARED, source=FEW, place=Place(data_dir), run=lent(tmp_path_factory.mktemp("few")))
 
 
@@ -128,7 +128,7 @@ def features(few: Examples, verdict: Verdict, mnist: Contract, tmp_path_factory:
 
 @pytest.fixture(scope="session")
 def model(features: Features, tmp_path_factory: pytest.TempPathFactory) -> Model:
-    """A small trained model, right on most digits."""
+    """A small trained model that is correct on most digits."""
     settings = Train(model=Mlp(layers=[32]), epochs=5)
     folder = tmp_path_factory.mktemp("model")
     return train.function(features, configured(features, settings, folder / "tune"), run=lent(folder / "train"))
@@ -140,8 +140,8 @@ def configured(features: Features, settings: Train, folder: Path) -> Hyperparame
 
 @pytest.fixture(scope="session")
 def new_postgres() -> Iterator[Callable[[], str]]:
-    """Makes empty PostgreSQL databases, and says their URLs."""
-    if reason := postgres.lacking():
+    """Creates empty PostgreSQL databases and returns their URLs."""
+    if reason := postgres.missing():
         pytest.skip(reason)
     with postgres.server() as new_database:
         yield new_database

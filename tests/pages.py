@@ -1,4 +1,4 @@
-"""The commands of a documentation page, and a reader who types them in an empty directory, with nothing of his own."""
+"""The commands of a documentation page, and a reader who runs them in an empty directory."""
 
 import os
 import re
@@ -30,7 +30,7 @@ class Page:
 
 
 class Reader:
-    """Types commands, each in a shell of its own that stands where the last one ended."""
+    """Runs commands, each in a new shell that starts in the last directory of the previous one."""
 
     def __init__(self, home: Path) -> None:
         self.home = self.place = home
@@ -39,24 +39,24 @@ class Reader:
 
     @property
     def environment(self) -> dict[str, str]:
-        own = {k: v for k, v in os.environ.items() if not k.startswith(("GATELINE_", "TFDS_"))}
-        return own | {
+        clean_environment = {k: v for k, v in os.environ.items() if not k.startswith(("GATELINE_", "TFDS_"))}
+        return clean_environment | {
             "HOME": str(self.home),
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
             "PYTHONPATH": str(ROOT),
         }
 
-    def types(self, command: str) -> subprocess.CompletedProcess:
-        where = self.home / ".place"
-        typed = f"{command}\ncode=$?; pwd > {where}; exit $code"
-        shell = ["bash", "-c", typed]
+    def run(self, command: str) -> subprocess.CompletedProcess:
+        place_file = self.home / ".place"
+        script = f"{command}\ncode=$?; pwd > {place_file}; exit $code"
+        shell = ["bash", "-c", script]
         done = subprocess.run(
             shell, cwd=self.place, env=self.environment, capture_output=True, text=True, timeout=600, check=False
         )
-        self.place = Path(where.read_text(encoding="utf-8").strip())
+        self.place = Path(place_file.read_text(encoding="utf-8").strip())
         return done
 
 
-def making(command: str) -> str:
-    """What `make` would do, looked at only: it is what calls these tests."""
+def dry_make(command: str) -> str:
+    """Prints what `make` would run, because `make` is what runs these tests."""
     return f"make --dry-run -C {ROOT} {command.removeprefix('make ')}"

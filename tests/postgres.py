@@ -1,4 +1,4 @@
-"""A PostgreSQL server of the tests' own: in a temporary directory, on a Unix socket, asking for a password.
+"""A PostgreSQL server for tests: in a temporary directory, on a Unix socket, with a password.
 
 with server() as new_database:
     url = new_database()        # "postgresql+psycopg://gateline:...@/d1?host=..."; empty
@@ -15,19 +15,19 @@ from pathlib import Path
 from typing import Any
 
 PASSWORD = "not-to-be-seen"
-ASLEEP = "fsync=off"  # what is tested is our SQL, not their disk
+NO_FSYNC = "fsync=off"  # faster; the tests do not need durability
 
 
 def binaries() -> Path | None:
-    """Where the server's programs are; Debian keeps them off the path."""
-    places = [Path(found).resolve().parent for found in [shutil.which("postgres")] if found]
+    """The directory of the server's programs; on Debian it is not in PATH."""
+    directories = [Path(program).resolve().parent for program in [shutil.which("postgres")] if program]
     return next(
-        (p for p in [*places, *sorted(Path("/usr/lib/postgresql").glob("*/bin"))] if (p / "initdb").exists()), None
+        (p for p in [*directories, *sorted(Path("/usr/lib/postgresql").glob("*/bin"))] if (p / "initdb").exists()), None
     )
 
 
-def lacking() -> str | None:
-    """Why there can be no server here, or None."""
+def missing() -> str | None:
+    """Why no server can be started, or None."""
     try:
         import psycopg  # noqa: F401
     except ImportError:
@@ -39,41 +39,45 @@ def lacking() -> str | None:
 def server() -> Iterator[Callable[[], str]]:
     import psycopg
 
-    at, found = Path(tempfile.mkdtemp(prefix="pg-")), binaries()
-    assert found
-    # It will not run as root; that user owns nothing here but its directory.
+    folder, programs = Path(tempfile.mkdtemp(prefix="pg-")), binaries()
+    assert programs
+    # PostgreSQL refuses to run as root.
     user: dict[str, Any] = {"user": "nobody", "group": "nogroup", "extra_groups": []} if os.getuid() == 0 else {}
-    (at / "password").write_text(PASSWORD, encoding="utf-8")
+    (folder / "password").write_text(PASSWORD, encoding="utf-8")
     if user:
-        for path in (at, at / "password"):
+        for path in (folder, folder / "password"):
             shutil.chown(path, user["user"], user["group"])
     initdb = [
-        found / "initdb",
+        programs / "initdb",
         "-D",
-        at / "data",
+        folder / "data",
         "-U",
         "gateline",
         "-A",
         "scram-sha-256",
-        f"--pwfile={at}/password",
+        f"--pwfile={folder}/password",
         "-E",
         "UTF8",
         "-N",
     ]
-    control = [found / "pg_ctl", "-D", at / "data", "-s", "-w", "-l", at / "log"]
-    options = f"-c listen_addresses= -c unix_socket_directories={at} -c {ASLEEP}"
+    control = [programs / "pg_ctl", "-D", folder / "data", "-s", "-w", "-l", folder / "log"]
+    options = f"-c listen_addresses= -c unix_socket_directories={folder} -c {NO_FSYNC}"
     try:
-        subprocess.run(initdb, cwd=at, check=True, stdout=subprocess.DEVNULL, **user)
-        subprocess.run([*control, "start", "-o", options], cwd=at, check=True, stdout=subprocess.DEVNULL, **user)
+        subprocess.run(initdb, cwd=folder, check=True, stdout=subprocess.DEVNULL, **user)
+        subprocess.run([*control, "start", "-o", options], cwd=folder, check=True, stdout=subprocess.DEVNULL, **user)
         numbers = itertools.count(1)
 
         def new_database() -> str:
             name = f"d{next(numbers)}"
-            with psycopg.connect(f"host={at} user=gateline password={PASSWORD} dbname=postgres", autocommit=True) as c:
+            with psycopg.connect(
+                f"host={folder} user=gateline password={PASSWORD} dbname=postgres", autocommit=True
+            ) as c:
                 c.execute(f"CREATE DATABASE {name}")
-            return f"postgresql+psycopg://gateline:{PASSWORD}@/{name}?host={at}"
+            return f"postgresql+psycopg://gateline:{PASSWORD}@/{name}?host={folder}"
 
         yield new_database
     finally:
-        subprocess.run([*control, "stop", "-m", "immediate"], cwd=at, check=False, stdout=subprocess.DEVNULL, **user)
-        shutil.rmtree(at, ignore_errors=True)
+        subprocess.run(
+            [*control, "stop", "-m", "immediate"], cwd=folder, check=False, stdout=subprocess.DEVNULL, **user
+        )
+        shutil.rmtree(folder, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Spans of real digits for tests: images of the sample that the base dataset does not use, delivered in any form."""
+"""Spans of real digits: images of the sample that the base dataset does not use, in any supported layout."""
 
 import gzip
 from pathlib import Path
@@ -13,7 +13,7 @@ from schemas.settings.spans import READY, Spans
 from tests.conftest import Lent
 
 READING = {"labels": [], "validation": 0.1, "fresh": 0.2, "shard_size": 10_000}
-REST = "train[60%:]"  # what spans are made of; the base dataset is the sample's train[:60%]
+REST = "train[60%:]"  # the images of spans; the base dataset is the sample's train[:60%]
 
 
 def digits(data_dir: str, first: int, count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -23,22 +23,22 @@ def digits(data_dir: str, first: int, count: int) -> tuple[np.ndarray, np.ndarra
     import components.mnist_sample  # noqa: F401  (registers the sample)
 
     dataset = tfds.builder("mnist_sample", data_dir=data_dir).as_dataset(split=REST, shuffle_files=False)
-    found = list(tfds.as_numpy(dataset))[first : first + count]
-    return np.stack([each["image"][:, :, 0] for each in found]), np.array([each["label"] for each in found])
+    records = list(tfds.as_numpy(dataset))[first : first + count]
+    return np.stack([record["image"][:, :, 0] for record in records]), np.array([record["label"] for record in records])
 
 
 def deliver(
-    directory: Path, name: str, images: np.ndarray, labels: np.ndarray, form: str = "images", ready: bool = True
+    directory: Path, name: str, images: np.ndarray, labels: np.ndarray, layout: str = "images", ready: bool = True
 ) -> Path:
-    """A span in one of its forms; marked as complete at the end."""
+    """Writes a span in one of the supported layouts and marks it as complete."""
     span = directory / name
     span.mkdir(parents=True)
-    if form == "images":
+    if layout == "images":
         for i, (image, label) in enumerate(zip(images, labels, strict=True)):
             path = span / str(label) / f"{i:04d}.png"
             path.parent.mkdir(exist_ok=True)
             path.write_bytes(imagecodecs.png_encode(image))
-    elif form == "idx":
+    elif layout == "idx":
         for what, values in (("images-idx3-ubyte.gz", images), ("labels-idx1-ubyte.gz", labels.astype(np.uint8))):
             head = bytes([0, 0, 8, values.ndim]) + np.array(values.shape, ">u4").tobytes()
             (span / f"new-{what}").write_bytes(gzip.compress(head + values.tobytes(), mtime=0))
@@ -50,7 +50,7 @@ def deliver(
 
 
 def bright(images: np.ndarray) -> np.ndarray:
-    """The same images, far brighter: they drift, whatever was trained on."""
+    """The same images, much brighter: they drift from any training data."""
     return np.minimum(images.astype(int) * 3 + 60, 255).astype(np.uint8)
 
 
@@ -74,5 +74,5 @@ def collected(directory: Path, run: Lent, **settings: object) -> Collected:
 
 
 def admitted(run: Lent, *names: str) -> Admission:
-    """As if each had been judged."""
+    """An admission that admits each of these spans."""
     return Admission(run.out, passed=True, admitted=names, quarantined={}, drifted={})

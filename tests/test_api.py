@@ -1,4 +1,4 @@
-"""The public Python API: what a notebook or a script does with the line."""
+"""The public Python API, as a notebook or a script uses it."""
 
 import doctest
 import json
@@ -13,32 +13,32 @@ import gateline
 ROOT = Path(__file__).parents[1]
 
 
-def test_the_names_are_sorted_and_exist() -> None:
+def test_public_names_are_sorted_and_exist() -> None:
     assert gateline.__all__ == sorted(gateline.__all__)
     assert all(hasattr(gateline, name) for name in gateline.__all__)
 
 
 def test_every_public_name_is_documented() -> None:
-    own = [getattr(gateline, name) for name in gateline.__all__ if name not in ("Unkeyed",)]
+    public = [getattr(gateline, name) for name in gateline.__all__ if name not in ("Unkeyed",)]
     members = [v for n, v in vars(gateline.Run).items() if not n.startswith("_") and isinstance(v, property)]
-    assert [each for each in own if not (each.__doc__ or "").strip()] == []
+    assert [item for item in public if not (item.__doc__ or "").strip()] == []
     assert len(members) > 8
 
 
-def test_the_examples_of_the_module_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_docstring_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert doctest.testmod(gateline).failed == 0
 
 
-def test_importing_it_loads_nothing_heavy() -> None:
+def test_the_import_loads_no_heavy_library() -> None:
     heavy = "{'tensorflow', 'apache_beam', 'keras', 'numpy', 'pyarrow', 'matplotlib'}"
     program = f"import sys, gateline; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout == "[]\n"
 
 
-def test_it_is_typed_for_its_users(tmp_path: Path) -> None:
-    """mypy reads our annotations from the installed package: `py.typed` is shipped."""
+def test_the_api_is_typed_for_its_users(tmp_path: Path) -> None:
+    """mypy reads the annotations of the installed package, because `py.typed` is shipped."""
     (tmp_path / "notebook.py").write_text(
         "from gateline import Run, configure, plan, run\n"
         "steps = plan(configure('sample'))\nreveal_type(steps[0].name)\n"
@@ -57,7 +57,7 @@ def test_it_is_typed_for_its_users(tmp_path: Path) -> None:
     assert 'Revealed type is "bool"' in done.stdout.replace("builtins.", ""), done.stdout
 
 
-def test_a_wrong_root_or_run_is_refused_in_words(tmp_path: Path) -> None:
+def test_a_wrong_root_or_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(gateline.ConfigurationError, match="there is no store at "):
         gateline.runs(root=tmp_path)
     gateline.plan(gateline.configure("sample"), root=tmp_path)
@@ -65,7 +65,7 @@ def test_a_wrong_root_or_run_is_refused_in_words(tmp_path: Path) -> None:
         gateline.Run(99, root=tmp_path)
 
 
-def test_a_line_is_run_and_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_and_its_artifacts_can_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     config = gateline.configure("sample", sets=["train.epochs=2", "gates.accuracy=0.5", "gates.per_class=0.2"])
     assert {step.action for step in gateline.plan(config)} == {"run", "resolve", "wait"}
@@ -90,6 +90,6 @@ def test_a_line_is_run_and_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert refused.state is gateline.RunState.REFUSED
     assert "gates.accuracy requires 0.9999" in refused.message
     assert refused.evaluation and not refused.evaluation.gates()[0].passed
-    listed = [sys.executable, "-m", "pipeline", "runs", "--json"]
-    rows = json.loads(subprocess.run(listed, capture_output=True, text=True, check=True).stdout)
+    command = [sys.executable, "-m", "pipeline", "runs", "--json"]
+    rows = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
     assert [row["state"] for row in rows] == [run.state for run in gateline.runs()]

@@ -1,4 +1,4 @@
-"""Dependencies point one way, commands stay light, and files and functions stay short. The rules read the folders."""
+"""Dependencies point one way, commands import no heavy library, and files and functions stay short."""
 
 import ast
 import functools
@@ -23,7 +23,7 @@ HEAVY = (
     "pyarrow",
     "matplotlib",
 )
-# From the bottom up; a part may import those of lower layers, and those of its own layer if that makes no cycle.
+# From the bottom up. A part may import those of lower layers, and those of its own layer if that makes no cycle.
 LAYERS = (
     {"schemas"},
     {"pipeline.config", "pipeline.engine", "pipeline.lineage", "pipeline.notify", "pipeline.serving", "pipeline.store"},
@@ -35,13 +35,13 @@ LAYERS = (
     {"pipeline.cli"},
     {"pipeline.__main__"},
 )
-LENT = ("pipeline.engine.component", "pipeline.serving")  # what a stage may import of the pipeline
+ALLOWED_OF_PIPELINE = ("pipeline.engine.component", "pipeline.serving")  # what a stage may import from the pipeline
 
 
 def sources(package: str) -> list[Path]:
-    found = sorted((ROOT / package).rglob("*.py"))
-    assert found
-    return found
+    paths = sorted((ROOT / package).rglob("*.py"))
+    assert paths
+    return paths
 
 
 OURS = [p for package in ("schemas", "components", "pipeline") for p in sources(package)] + sorted(
@@ -50,7 +50,7 @@ OURS = [p for package in ("schemas", "components", "pipeline") for p in sources(
 STAGES = [path for path in sources("components") if path.parent.name == "components" and path.stem != "__init__"]
 
 
-def shown(path: Path) -> str:
+def relative(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
 
@@ -60,7 +60,7 @@ def module(path: Path) -> str:
 
 @functools.cache
 def imports(path: Path) -> frozenset[str]:
-    """Modules of ours that a file imports, wherever the import is, also for type checking alone."""
+    """The modules that a file imports, anywhere in the file and also for type checking only."""
     return frozenset(_imports(path))
 
 
@@ -77,7 +77,7 @@ def _imports(path: Path) -> Iterator[str]:
 
 
 def part(name: str) -> str:
-    """The part of the architecture that a module belongs to, or nothing for other people's modules."""
+    """The part of the architecture that a module belongs to; empty for third-party modules."""
     top, _, rest = name.partition(".")
     if top == "pipeline" and rest:
         return f"pipeline.{rest.split('.')[0]}"
@@ -93,61 +93,61 @@ def group(name: str) -> str:
     return ".".join(name.split(".")[:2])
 
 
-@pytest.mark.parametrize("path", [p for p in OURS if module(p) != "pipeline"], ids=shown)
-def test_every_file_belongs_to_a_layer_and_imports_none_above_it(path: Path) -> None:
-    mine = layer(part(module(path)))
-    above = {name for name in imports(path) if part(name) not in ("", "pipeline") and layer(part(name)) > mine}
+@pytest.mark.parametrize("path", [p for p in OURS if module(p) != "pipeline"], ids=relative)
+def test_every_file_belongs_to_a_layer_and_imports_no_higher_one(path: Path) -> None:
+    own = layer(part(module(path)))
+    above = {name for name in imports(path) if part(name) not in ("", "pipeline") and layer(part(name)) > own}
     assert not above
 
 
-def test_the_parts_have_no_cycle() -> None:
+def test_parts_import_without_a_cycle() -> None:
     edges: dict[str, set[str]] = {}
     for path in OURS:
-        mine = part(module(path))
-        edges.setdefault(mine, set()).update(part(name) for name in imports(path) if part(name) not in ("", mine))
+        own = part(module(path))
+        edges.setdefault(own, set()).update(part(name) for name in imports(path) if part(name) not in ("", own))
     assert _cycle(edges) == []
 
 
-def test_the_modules_have_no_cycle() -> None:
+def test_modules_import_without_a_cycle() -> None:
     names = {module(path) for path in OURS}
     assert _cycle({module(path): set(imports(path)) & names - {module(path)} for path in OURS}) == []
 
 
 def _cycle(edges: dict[str, set[str]]) -> list[str]:
     """A cycle, or an empty list."""
-    done: set[str] = set()
+    visited: set[str] = set()
 
     def visit(node: str, path: list[str]) -> list[str]:
         if node in path:
             return [*path[path.index(node) :], node]
-        if node in done:
+        if node in visited:
             return []
-        for following in sorted(edges.get(node, ())):
-            if found := visit(following, [*path, node]):
-                return found
-        done.add(node)
+        for next_node in sorted(edges.get(node, ())):
+            if cycle := visit(next_node, [*path, node]):
+                return cycle
+        visited.add(node)
         return []
 
     return next(filter(None, (visit(node, []) for node in sorted(edges))), [])
 
 
-@pytest.mark.parametrize("path", sources("components"), ids=shown)
-def test_a_component_imports_of_the_pipeline_only_what_a_stage_needs(path: Path) -> None:
+@pytest.mark.parametrize("path", sources("components"), ids=relative)
+def test_a_component_imports_only_the_allowed_parts_of_the_pipeline(path: Path) -> None:
     assert not {
         n
         for n in imports(path)
-        if part(n).startswith("pipeline") and n not in LENT and not n.startswith("pipeline.serving.")
+        if part(n).startswith("pipeline") and n not in ALLOWED_OF_PIPELINE and not n.startswith("pipeline.serving.")
     }
 
 
-@pytest.mark.parametrize("path", [p for p in sources("components") if p not in STAGES], ids=shown)
-def test_helpers_do_not_know_the_stages(path: Path) -> None:
+@pytest.mark.parametrize("path", [p for p in sources("components") if p not in STAGES], ids=relative)
+def test_helpers_do_not_import_stages(path: Path) -> None:
     stages = {module(stage) for stage in STAGES}
     assert not imports(path) & stages
 
 
-@pytest.mark.parametrize("path", STAGES, ids=shown)
-def test_stages_do_not_know_each_other(path: Path) -> None:
+@pytest.mark.parametrize("path", STAGES, ids=relative)
+def test_stages_do_not_import_each_other(path: Path) -> None:
     stages = {module(stage) for stage in STAGES}
     assert not imports(path) & stages
 
@@ -157,35 +157,35 @@ def test_the_top_of_the_pipeline_fits_on_one_screen() -> None:
     assert len(top) <= 20
 
 
-def test_every_folder_says_in_one_line_what_it_is() -> None:
+def test_every_package_has_a_one_line_docstring() -> None:
     for path in OURS:
         if path.name == "__init__.py":
             first = (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").split("\n")[0]
             assert 10 < len(first) <= 120, path
 
 
-def test_the_command_line_the_plan_and_the_stages_import_nothing_heavy() -> None:
+def test_commands_and_stages_import_no_heavy_library() -> None:
     modules = ["pipeline.cli", "pipeline.runs.session", "pipeline.dag", *map(module, STAGES)]
     program = f"import sys, {', '.join(modules)}; print([name for name in {HEAVY} if name in sys.modules])"
-    done = subprocess.run(
+    visited = subprocess.run(
         [sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, check=False, cwd=ROOT
     )
-    assert (done.stdout, done.stderr) == ("[]\n", "")
+    assert (visited.stdout, visited.stderr) == ("[]\n", "")
 
 
-def test_a_plan_of_the_real_line_imports_nothing_heavy(tmp_path: Path) -> None:
+def test_planning_imports_no_heavy_library(tmp_path: Path) -> None:
     program = (
         "import sys, pathlib\nfrom pipeline.config import load\nfrom pipeline.runs.session import Session\n"
         "root = pathlib.Path(sys.argv[1])\nsteps = Session(root, root / 'serving').plan(load(profile='mnist'))\n"
         f"print(len(steps) > 8, [name for name in {HEAVY} if name in sys.modules])"
     )
-    done = subprocess.run(
+    visited = subprocess.run(
         [sys.executable, "-c", program, tmp_path], capture_output=True, text=True, check=False, cwd=ROOT
     )
-    assert (done.stdout, done.stderr) == ("True []\n", "")
+    assert (visited.stdout, visited.stderr) == ("True []\n", "")
 
 
-def test_the_folders_at_the_top_are_these() -> None:
+def test_the_top_level_folders_are_the_expected_ones() -> None:
     tracked = subprocess.run(
         ["git", "ls-files", "--cached"], capture_output=True, text=True, check=True, cwd=ROOT
     ).stdout
@@ -194,7 +194,7 @@ def test_the_folders_at_the_top_are_these() -> None:
     assert required <= {folder for folder in folders if not folder.startswith(".")} <= required | {"docs"}
 
 
-@pytest.mark.parametrize("path", STAGES, ids=shown)
+@pytest.mark.parametrize("path", STAGES, ids=relative)
 def test_every_stage_file_has_a_component_of_its_own_name(path: Path) -> None:
     contents = vars(importlib.import_module(module(path)))
     assert [name for name, value in contents.items() if isinstance(value, Component)] == [path.stem]
@@ -204,7 +204,7 @@ def test_every_stage_file_has_a_component_of_its_own_name(path: Path) -> None:
     assert len(stage.function.__doc__ or "") > 20
 
 
-def test_files_and_functions_are_short_and_every_module_says_what_it_is() -> None:
+def test_files_and_functions_are_short_and_modules_have_docstrings() -> None:
     for path in OURS:
         text = path.read_text(encoding="utf-8")
         tree = ast.parse(text)
@@ -219,8 +219,8 @@ def test_files_and_functions_are_short_and_every_module_says_what_it_is() -> Non
 
 def test_text_files_state_their_encoding() -> None:
     """The user's locale must not decide how a file is read or written."""
-    silent = [
-        f"{shown(path)}:{node.lineno}"
+    without_encoding = [
+        f"{relative(path)}:{node.lineno}"
         for path in [*OURS, *sources("tests")]
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.Call)
@@ -228,13 +228,13 @@ def test_text_files_state_their_encoding() -> None:
         and node.func.attr in ("read_text", "write_text")
         and not any(keyword.arg == "encoding" for keyword in node.keywords)
     ]
-    assert silent == []
+    assert without_encoding == []
 
 
-def test_nothing_is_guarded_by_an_assert() -> None:
+def test_product_code_has_no_assert() -> None:
     """`python -O` drops asserts, so a check that matters must not be one."""
     asserts = [
-        f"{shown(path)}:{node.lineno}"
+        f"{relative(path)}:{node.lineno}"
         for path in OURS
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.Assert)

@@ -1,4 +1,4 @@
-"""Types every command of the nightly page in its order: from the sample to models retrained on new spans."""
+"""Runs every command of the nightly page in order: from the sample to models retrained on new spans."""
 
 import json
 import re
@@ -15,7 +15,7 @@ import pytest
 
 from pipeline.config import load
 from pipeline.lineage import Lineage
-from tests.pages import ROOT, Page, Reader, making
+from tests.pages import ROOT, Page, Reader, dry_make
 
 pytestmark = pytest.mark.slow
 
@@ -24,24 +24,24 @@ PAGE = Page(ROOT / "docs" / "how-to" / "nightly.md")
 
 @pytest.fixture(scope="module")
 def nightly(tmp_path_factory) -> Path:
-    """The folder of a reader who has come to the end of the page."""
+    """The folder of a reader who has run all commands of the page."""
     reader = Reader(tmp_path_factory.mktemp("reader"))
     port = free_port()
     with ExitStack() as terminals:
-        for typed in PAGE.commands:
-            command = making(typed) if typed.startswith("make ") else typed.replace("9100", port)
+        for original in PAGE.commands:
+            command = dry_make(original) if original.startswith("make ") else original.replace("9100", port)
             if "--cron" in command:
-                said = terminals.enter_context(terminal(reader, command))
-                ended = next(line for line in said if "metrics on" not in line and "running:" not in line)
-                assert ended.endswith("waiting: run 5 waits for approval; for new span span-2026-11-03\n")
+                output = terminals.enter_context(terminal(reader, command))
+                last_line = next(line for line in output if "metrics on" not in line and "running:" not in line)
+                assert last_line.endswith("waiting: run 5 waits for approval; for new span span-2026-11-03\n")
                 continue
-            done = reader.types(command)
-            assert done.returncode == 0, f"{typed}\n{done.stdout}\n{done.stderr}"
+            done = reader.run(command)
+            assert done.returncode == 0, f"{original}\n{done.stdout}\n{done.stderr}"
             assert "Traceback" not in done.stderr
-            if "nightly" in typed and "cd" in typed:
+            if "nightly" in original and "cd" in original:
                 (reader.place / "nightly.yaml").write_text(PAGE.blocks("yaml")[0], encoding="utf-8")
                 (reader.place / "desk.py").write_text(PAGE.blocks("python")[0], encoding="utf-8")
-            if "/metrics" in typed:
+            if "/metrics" in original:
                 assert 'gateline_last_run_outcome{state="waiting"} 1.0' in done.stdout
                 terminals.close()
     return reader.place
@@ -55,21 +55,21 @@ def free_port() -> str:
 
 @contextmanager
 def terminal(reader: Reader, command: str) -> Iterator[Iterator[str]]:
-    """What a command says that runs until Ctrl-C; five minutes at most."""
-    place = {"cwd": reader.place, "env": reader.environment, "text": True}
-    process = subprocess.Popen(shlex.split(command), **place, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    late = threading.Timer(300, process.kill)
-    late.start()
+    """The output of a command that runs until Ctrl-C, for at most five minutes."""
+    options = {"cwd": reader.place, "env": reader.environment, "text": True}
+    process = subprocess.Popen(shlex.split(command), **options, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    timer = threading.Timer(300, process.kill)
+    timer.start()
     try:
         yield iter(process.stderr)
     finally:
         process.send_signal(signal.SIGINT)
         process.communicate()
-        late.cancel()
+        timer.cancel()
     assert process.returncode == 0
 
 
-def test_each_run_of_the_page_ends_as_it_says(nightly):
+def test_each_run_of_the_page_ends_as_documented(nightly):
     lineage = Lineage.at(nightly / "gateline", None)
     states = {run["run"]: run["state"] for run in lineage.runs()}
     lineage.engine.dispose()
@@ -84,28 +84,28 @@ def test_each_run_of_the_page_ends_as_it_says(nightly):
     }
 
 
-def test_two_retrained_models_were_approved_and_one_was_taken_back(nightly):
-    shelf = nightly / "gateline/serving/digits"
+def test_two_retrained_models_were_approved_and_one_was_rolled_back(nightly):
+    model_directory = nightly / "gateline/serving/digits"
     provenance = {
-        int(p.parent.name): json.loads(p.read_text(encoding="utf-8")) for p in shelf.glob("*/provenance.json")
+        int(p.parent.name): json.loads(p.read_text(encoding="utf-8")) for p in model_directory.glob("*/provenance.json")
     }
-    learnt = {number: found["stages"]["mix"]["facts"]["spans"] for number, found in sorted(provenance.items())}
+    trained_on = {number: facts["stages"]["mix"]["facts"]["spans"] for number, facts in sorted(provenance.items())}
     first, second = "span-2026-11-02", "span-2026-11-03"
-    assert learnt == {1: [], 2: [first], 3: [first, second], 4: [first]}
+    assert trained_on == {1: [], 2: [first], 3: [first, second], 4: [first]}
     assert provenance[3]["approved"]["by"] == "bob"
     assert (provenance[4]["rollback"]["of"], provenance[4]["rollback"]["to"]) == (3, 2)
 
 
-def test_people_were_told_of_each_thing_once(nightly):
-    told = [json.loads(line) for line in (nightly / "notices.txt").read_text(encoding="utf-8").splitlines()]
+def test_each_event_was_notified_once(nightly):
+    events = [json.loads(line) for line in (nightly / "notices.txt").read_text(encoding="utf-8").splitlines()]
     outcomes = ["waiting", "pushed"] * 3
-    assert [each["event"] for each in told] == [*outcomes, "drift", "quarantined", "quarantined"]
-    reasons = {each["span"]: each["text"] for each in told if each["event"] == "quarantined"}
+    assert [event["event"] for event in events] == [*outcomes, "drift", "quarantined", "quarantined"]
+    reasons = {event["span"]: event["text"] for event in events if event["event"] == "quarantined"}
     assert "cannot be decoded as an image" in reasons["span-2026-11-04"]
     assert "is brighter or darker by" in reasons["span-2026-11-05"]
 
 
-def test_the_configuration_states_what_a_newcomer_asks_for(tmp_path):
+def test_the_configuration_of_the_page_sets_the_documented_options(tmp_path):
     file = tmp_path / "nightly.yaml"
     file.write_text(PAGE.blocks("yaml")[0], encoding="utf-8")
     config = load(file=file)
@@ -115,7 +115,7 @@ def test_the_configuration_states_what_a_newcomer_asks_for(tmp_path):
     assert config.notify
 
 
-def test_files_that_the_page_names_are_there():
+def test_files_named_on_the_page_exist():
     named = {path.name for path in (ROOT / "deploy").rglob("*") if f"`{path.name}`" in PAGE.text}
     assert named == set(re.findall(r"`(?!desk|nightly)([\w-]+\.(?:py|yaml|service|timer))`", PAGE.text)) | {"crontab"}
     assert "gateline-scheduler.service" in named

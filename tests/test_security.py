@@ -1,4 +1,4 @@
-"""What SECURITY.md says of the code as a whole. Most of its lines are tested where the code is."""
+"""The claims of SECURITY.md about the code as a whole. Most other claims are tested next to the code."""
 
 import ast
 from collections.abc import Iterator
@@ -31,21 +31,21 @@ def calls(tree: ast.AST) -> Iterator[tuple[str, ast.Call]]:
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_nothing_is_unpickled_and_no_shell_is_asked(path: Path) -> None:
+def test_product_code_unpickles_nothing_and_starts_no_shell(path: Path) -> None:
     tree = ast.parse(path.read_text(encoding="utf-8"))
     imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
     imported |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     assert not {name.split(".")[0] for name in imported} & UNSAFE_MODULES
     for name, call in calls(tree):
-        given = {word.arg: ast.unparse(word.value) for word in call.keywords}
+        keywords = {keyword.arg: ast.unparse(keyword.value) for keyword in call.keywords}
         assert name not in UNSAFE_CALLS, ast.unparse(call)
-        assert given.get("allow_pickle") != "True", ast.unparse(call)
-        assert given.get("shell") != "True", ast.unparse(call)
-        assert given.get("safe_mode") != "False", ast.unparse(call)
+        assert keywords.get("allow_pickle") != "True", ast.unparse(call)
+        assert keywords.get("shell") != "True", ast.unparse(call)
+        assert keywords.get("safe_mode") != "False", ast.unparse(call)
 
 
 @pytest.mark.parametrize("text", ["!!python/object/apply:os.getcwd []", "!!python/name:os.system"])
-def test_a_configuration_makes_no_objects(tmp_path: Path, text: str) -> None:
+def test_a_configuration_creates_no_python_objects(tmp_path: Path, text: str) -> None:
     file = tmp_path / "config.yaml"
     file.write_text(f"source: {{tfds: {text}}}\n", encoding="utf-8")
     with pytest.raises(ConfigurationError, match=r"config\.yaml"):
@@ -53,6 +53,6 @@ def test_a_configuration_makes_no_objects(tmp_path: Path, text: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["../up", "/tmp", ".hidden", "a/b", ".."])
-def test_a_models_name_does_not_lead_out_of_the_serving_directory(name: str) -> None:
+def test_a_model_name_outside_the_serving_directory_is_refused(name: str) -> None:
     with pytest.raises(ConfigurationError, match=r"push\.model"):
         load(profile="sample", sets=[f"push.model={name}"])

@@ -1,4 +1,4 @@
-"""A real browser, and the pages of a passing, a refused and a hostile store to open in it."""
+"""A real browser, and report pages of passed, refused and hostile runs."""
 
 import json
 import os
@@ -16,7 +16,7 @@ from pipeline.report import html, index
 from pipeline.report.facts import gather
 from pipeline.store import Store
 from tests.pipeline import finished_run
-from tests.pipeline.predictions import Answers
+from tests.pipeline.predictions import Predictions
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 HOSTILE = "<script>alert(1)</script> \"'><img src=x onerror=alert(2)> {{ 7 * 7 }} " + "w" * 300
@@ -25,14 +25,14 @@ PAGES = ("passed", "refused", "hostile", "index", "hostile_index")
 
 @dataclass
 class Visit:
-    """A page that is open, and what went on while it was."""
+    """An open page, its messages and its requests."""
 
     page: Page
-    said: list[str] = field(default_factory=list)  # errors and warnings of the console, uncaught exceptions, dialogs
-    asked: list[str] = field(default_factory=list)  # addresses
+    messages: list[str] = field(default_factory=list)  # console errors and warnings, uncaught exceptions, dialogs
+    requests: list[str] = field(default_factory=list)  # URLs
 
 
-Open = Callable[..., Visit]
+OpenPage = Callable[..., Visit]
 
 
 @pytest.fixture(scope="package")
@@ -41,7 +41,7 @@ def browser() -> Iterator[Browser]:
     if executable is None:
         pytest.skip(f"no browser: none of {', '.join(BROWSERS)} is installed")
     with sync_playwright() as playwright:
-        # Chromium's sandbox refuses to be started by root; the pages are our own.
+        # Chromium's sandbox refuses to run as root; the pages are trusted.
         browser = playwright.chromium.launch(
             executable_path=executable, args=["--no-sandbox"] if os.geteuid() == 0 else []
         )
@@ -51,19 +51,19 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="package")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """The written pages by name. The index of the ordinary store links to the pages of its runs."""
-    ordinary, strange = (Store(tmp_path_factory.mktemp(name) / "root").root for name in ("ordinary", "strange"))
-    good, weak = Answers.drawn(n=800), Answers.drawn(n=800, accuracy=0.9)
-    finished_run.finish(ordinary, good, leaked=5)
-    finished_run.finish(ordinary, weak, refused=("accuracy", "per_class:label=8", "paired"))
-    serve(ordinary, "mnist", json.dumps({"model": "f" * 64, "accuracy": 0.985}))
+    """The pages by name. The index of the normal store links to the pages of its runs."""
+    normal, hostile = (Store(tmp_path_factory.mktemp(name) / "root").root for name in ("normal", "hostile"))
+    good_model, weak_model = Predictions.random(n=800), Predictions.random(n=800, accuracy=0.9)
+    finished_run.finish(normal, good_model, leaked=5)
+    finished_run.finish(normal, weak_model, refused=("accuracy", "per_class:label=8", "paired"))
+    serve(normal, "mnist", json.dumps({"model": "f" * 64, "accuracy": 0.985}))
     finished_run.finish(
-        strange, weak, refused=("accuracy",), profile=HOSTILE, command=f"python -m pipeline run --set {HOSTILE}"
+        hostile, weak_model, refused=("accuracy",), profile=HOSTILE, command=f"python -m pipeline run --set {HOSTILE}"
     )
-    poison(strange)
-    serve(strange, "<b onclick=alert(3)>&", "not JSON")
-    found = {"passed": written(ordinary, 1), "refused": written(ordinary, 2), "hostile": written(strange, 1)}
-    return found | {"index": written(ordinary, None), "hostile_index": written(strange, None)}
+    insert_hostile_text(hostile)
+    serve(hostile, "<b onclick=alert(3)>&", "not JSON")
+    by_name = {"passed": write_page(normal, 1), "refused": write_page(normal, 2), "hostile": write_page(hostile, 1)}
+    return by_name | {"index": write_page(normal, None), "hostile_index": write_page(hostile, None)}
 
 
 def serve(root: Path, model: str, provenance: str) -> None:
@@ -72,26 +72,26 @@ def serve(root: Path, model: str, provenance: str) -> None:
     (version / "provenance.json").write_text(provenance, encoding="utf-8")
 
 
-def poison(root: Path) -> None:
-    """Hostile text in the run's message, in names of slices, in the gates' sentences, and as the model's name."""
+def insert_hostile_text(root: Path) -> None:
+    """Inserts hostile text into the run's message, slice names, gate messages and the model's name."""
     (evaluation,) = (root / "artifacts/evaluate").iterdir()
     for name in ("metrics.json", "gates.json", "comparisons.json"):
         path = evaluation / name
-        found = json.loads(
+        content = json.loads(
             path.read_text(encoding="utf-8").replace("ink=below 0.1", "ink=HOSTILE"), object_hook=_hostile
         )
-        path.write_text(json.dumps(found), encoding="utf-8")
+        path.write_text(json.dumps(content), encoding="utf-8")
     lineage = Lineage.at(root, None)
     lineage.finish(1, state="refused", exit_code=3, message=f"refused: {HOSTILE}\n  {HOSTILE}")
     lineage.engine.dispose()
 
 
-def _hostile(found: dict[str, Any]) -> dict[str, Any]:
-    put = lambda text: text.replace("HOSTILE", HOSTILE) if isinstance(text, str) else text  # noqa: E731
-    return {put(key): put(HOSTILE if key == "words" and value else value) for key, value in found.items()}
+def _hostile(mapping: dict[str, Any]) -> dict[str, Any]:
+    insert = lambda text: text.replace("HOSTILE", HOSTILE) if isinstance(text, str) else text  # noqa: E731
+    return {insert(key): insert(HOSTILE if key == "words" and value else value) for key, value in mapping.items()}
 
 
-def written(root: Path, number: int | None) -> Path:
+def write_page(root: Path, number: int | None) -> Path:
     lineage = Lineage.at(root, None)
     try:
         if number is None:
@@ -104,17 +104,17 @@ def written(root: Path, number: int | None) -> Path:
 
 
 @pytest.fixture
-def open_page(browser: Browser, pages: dict[str, Path]) -> Iterator[Open]:
-    """Opens a page by name in a fresh context, which has no network and writes down who asks for it."""
+def open_page(browser: Browser, pages: dict[str, Path]) -> Iterator[OpenPage]:
+    """Opens a page by name in a new context without network, which records requests."""
     contexts = []
 
-    def open_(name: str, *, scheme: str = "light") -> Visit:
+    def open_in_browser(name: str, *, scheme: str = "light") -> Visit:
         context = browser.new_context(viewport={"width": 1400, "height": 900}, color_scheme=scheme)
         contexts.append(context)
         visit = Visit(context.new_page())
 
         def route(route: Route) -> None:
-            visit.asked.append(route.request.url)
+            visit.requests.append(route.request.url)
             if route.request.url.startswith("file:"):
                 route.continue_()
             else:
@@ -122,13 +122,14 @@ def open_page(browser: Browser, pages: dict[str, Path]) -> Iterator[Open]:
 
         context.route("**/*", route)
         visit.page.on(
-            "console", lambda message: visit.said.append(message.text) if message.type in ("error", "warning") else None
+            "console",
+            lambda message: visit.messages.append(message.text) if message.type in ("error", "warning") else None,
         )
-        visit.page.on("pageerror", lambda error: visit.said.append(str(error)))
-        visit.page.on("dialog", lambda dialog: (visit.said.append(dialog.message), dialog.dismiss()))
+        visit.page.on("pageerror", lambda error: visit.messages.append(str(error)))
+        visit.page.on("dialog", lambda dialog: (visit.messages.append(dialog.message), dialog.dismiss()))
         visit.page.goto(pages[name].as_uri())
         return visit
 
-    yield open_
+    yield open_in_browser
     for context in contexts:
         context.close()

@@ -1,10 +1,10 @@
-"""The report of a run and the page over all runs, as a real browser shows them."""
+"""The report of a run and the index of all runs in a real browser."""
 
 from pathlib import Path
 
 import pytest
 
-from tests.browser.conftest import HOSTILE, PAGES, Open
+from tests.browser.conftest import HOSTILE, PAGES, OpenPage
 
 pytestmark = pytest.mark.slow
 
@@ -24,11 +24,11 @@ RUN_SECTIONS = (
     "reproduce",
 )
 SECTIONS = {name: ("served", "history", "runs") if "index" in name else RUN_SECTIONS for name in PAGES}
-MOST_BYTES = 3_000_000
+MAX_BYTES = 3_000_000
 WIDTHS = (360, 820, 1400)
-UNFOLD = "document.querySelectorAll('details').forEach(e => e.open = true)"
+OPEN_DETAILS = "document.querySelectorAll('details').forEach(e => e.open = true)"
 
-# The contrast of every visible text, by the formulas of WCAG 2.1; backgrounds are blended as the browser does.
+# The contrast of every visible text by the formulas of WCAG 2.1; backgrounds are blended like in the browser.
 CONTRASTS = """() => {
   const pen = new OffscreenCanvas(1, 1).getContext("2d", { willReadFrequently: true });
   const known = new Map();
@@ -68,30 +68,30 @@ def name(request: pytest.FixtureRequest) -> str:
     return request.param
 
 
-def test_a_page_asks_for_nothing_says_nothing_and_has_every_section(
-    open_page: Open, pages: dict[str, Path], name: str
+def test_a_page_makes_no_request_logs_nothing_and_has_every_section(
+    open_page: OpenPage, pages: dict[str, Path], name: str
 ) -> None:
     visit = open_page(name)
-    assert visit.said == []
-    assert visit.asked == [pages[name].as_uri()]
-    found = visit.page.evaluate("[...document.querySelectorAll('section')].map(e => e.id)")
-    assert tuple(found) == SECTIONS[name]
-    assert pages[name].stat().st_size < MOST_BYTES
+    assert visit.messages == []
+    assert visit.requests == [pages[name].as_uri()]
+    sections = visit.page.evaluate("[...document.querySelectorAll('section')].map(e => e.id)")
+    assert tuple(sections) == SECTIONS[name]
+    assert pages[name].stat().st_size < MAX_BYTES
 
 
-def test_nothing_runs_over_the_edge(open_page: Open, name: str) -> None:
+def test_a_page_fits_every_window_width(open_page: OpenPage, name: str) -> None:
     page = open_page(name).page
-    for prepare in ("0", UNFOLD):
-        page.evaluate(prepare)
+    for script in ("0", OPEN_DETAILS):
+        page.evaluate(script)
         for width in WIDTHS:
             page.set_viewport_size({"width": width, "height": 900})
-            has, sees = page.evaluate("[document.documentElement.scrollWidth, document.documentElement.clientWidth]")
-            assert (width, has) == (sees, sees)
+            page_width, window_width = page.evaluate(
+                "[document.documentElement.scrollWidth, document.documentElement.clientWidth]"
+            )
+            assert (width, page_width) == (window_width, window_width)
 
 
-def test_every_link_leads_somewhere_and_every_name_stands_once(
-    open_page: Open, pages: dict[str, Path], name: str
-) -> None:
+def test_every_link_resolves_and_every_id_is_unique(open_page: OpenPage, pages: dict[str, Path], name: str) -> None:
     page = open_page(name).page
     links = page.evaluate("[...document.querySelectorAll('a[href]')].map(e => e.getAttribute('href'))")
     ids = page.evaluate("[...document.querySelectorAll('[id]')].map(e => e.id)")
@@ -101,22 +101,22 @@ def test_every_link_leads_somewhere_and_every_name_stands_once(
     assert [link for link in links if not link.startswith("#") and not (pages[name].parent / link).is_file()] == []
 
 
-def test_tab_reaches_every_link_the_skip_link_first(open_page: Open, name: str) -> None:
+def test_tab_reaches_every_link_starting_with_the_skip_link(open_page: OpenPage, name: str) -> None:
     page = open_page(name).page
-    seen = "e => e.checkVisibility() && !e.closest('details:not([open]) > :not(summary)')"
-    wanted = page.evaluate(f"[...document.querySelectorAll('a[href], summary')].filter({seen}).length")
+    visible = "e => e.checkVisibility() && !e.closest('details:not([open]) > :not(summary)')"
+    expected = page.evaluate(f"[...document.querySelectorAll('a[href], summary')].filter({visible}).length")
     reached: list[str] = []
     link = "e.tagName + ' ' + (e.getAttribute('href') || '')"
     describe = f"() => {{ const e = document.activeElement; return e === document.body ? '' : {link} }}"
-    for _ in range(wanted + page.locator("[tabindex]").count()):
+    for _ in range(expected + page.locator("[tabindex]").count()):
         page.keyboard.press("Tab")
         reached.append(page.evaluate(describe))
     assert reached[0].startswith("A #")
     assert page.locator("a[href]").first.get_attribute("class") == "skip"
-    assert len([each for each in reached if each.startswith(("A ", "SUMMARY"))]) >= wanted
+    assert len([element for element in reached if element.startswith(("A ", "SUMMARY"))]) >= expected
 
 
-def test_what_is_a_picture_has_words_and_what_scrolls_has_a_name(open_page: Open, name: str) -> None:
+def test_images_tables_and_scroll_areas_have_accessible_names(open_page: OpenPage, name: str) -> None:
     page = open_page(name).page
     assert page.evaluate("[...document.images].filter(e => !e.alt.trim()).length") == 0
     assert (
@@ -130,19 +130,21 @@ def test_what_is_a_picture_has_words_and_what_scrolls_has_a_name(open_page: Open
         assert page.locator("img").count() >= 1
 
 
-def test_text_can_be_read_in_both_schemes(open_page: Open, name: str) -> None:
+def test_text_has_enough_contrast_in_both_colour_schemes(open_page: OpenPage, name: str) -> None:
     page = open_page(name).page
-    page.evaluate(UNFOLD)
+    page.evaluate(OPEN_DETAILS)
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme)
-        ground = page.evaluate("getComputedStyle(document.body).backgroundColor.match(/\\d+/g).slice(0, 3).map(Number)")
-        assert max(ground) < 60 if scheme == "dark" else min(ground) > 200
-        found = page.evaluate(CONTRASTS)
-        assert len(found) > 20
-        assert [(scheme, round(ratio, 2), text) for ratio, text in found if ratio < 4.5] == []
+        background = page.evaluate(
+            "getComputedStyle(document.body).backgroundColor.match(/\\d+/g).slice(0, 3).map(Number)"
+        )
+        assert max(background) < 60 if scheme == "dark" else min(background) > 200
+        contrasts = page.evaluate(CONTRASTS)
+        assert len(contrasts) > 20
+        assert [(scheme, round(ratio, 2), text) for ratio, text in contrasts if ratio < 4.5] == []
 
 
-def test_on_paper_no_part_is_hidden(open_page: Open, name: str) -> None:
+def test_a_printed_page_hides_no_section(open_page: OpenPage, name: str) -> None:
     page = open_page(name, scheme="dark").page
     page.emulate_media(media="print")
     parts = "section, section :is(p, table, figure, img, svg, pre)"
@@ -152,10 +154,10 @@ def test_on_paper_no_part_is_hidden(open_page: Open, name: str) -> None:
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
 
 
-@pytest.mark.parametrize("strange", ["hostile", "hostile_index"])
-def test_hostile_words_are_shown_and_run_nothing(open_page: Open, strange: str) -> None:
-    visit = open_page(strange)
-    shown = visit.page.evaluate("document.body.textContent")
-    assert shown.count(HOSTILE.strip()) >= 2  # at the least in the sentence why, and as the profile
+@pytest.mark.parametrize("page_name", ["hostile", "hostile_index"])
+def test_hostile_text_is_shown_as_text_and_runs_no_script(open_page: OpenPage, page_name: str) -> None:
+    visit = open_page(page_name)
+    text = visit.page.evaluate("document.body.textContent")
+    assert text.count(HOSTILE.strip()) >= 2  # at least in the reason and as the profile
     assert visit.page.locator("script, img[src='x'], [onclick], [onerror]").count() == 0
-    assert visit.said == []
+    assert visit.messages == []

@@ -17,7 +17,7 @@ from schemas.errors import ConfigurationError, Refused, StoreError
 from schemas.files import digest, listing, remove
 from schemas.settings.push import Push
 from tests.components import pictures
-from tests.pipeline.finished_run import naming
+from tests.pipeline.finished_run import contract_with_names
 
 GATE = GateResult("accuracy", "overall", "≥ 0.8000", "0.9000", True, "")
 
@@ -159,7 +159,10 @@ def test_a_model_of_other_images_is_not_what_is_served(tmp_path, shelf, lend):
 def test_a_model_of_the_same_labels_in_another_order_is_not_what_is_served(tmp_path, shelf, lend):
     version, *_ = pushed(made(tmp_path, "a"), shelf, lend, 1)
     candidate = made(tmp_path, "b")["statistics"]
-    renamed, turned = naming(("cat", "hound", *"23456789")), naming(("dog", "cat", *"23456789"))
+    renamed, turned = (
+        contract_with_names(("cat", "hound", *"23456789")),
+        contract_with_names(("dog", "cat", *"23456789")),
+    )
     assert served_data.function(candidate, contract=renamed, **shelf).version == 1
     with pytest.raises(ConfigurationError) as refused:
         served_data.function(candidate, contract=turned, **shelf)

@@ -14,7 +14,7 @@ from schemas.errors import Refused
 from schemas.files import digest, listing
 from schemas.settings.push import Signing, Watch
 from tests.components import pictures
-from tests.pipeline.keys import private, public
+from tests.pipeline.keys import write_private_key, write_public_key
 from tests.pipeline.serving.test_rollout import serving, status
 
 
@@ -26,8 +26,8 @@ def shelf(tmp_path):
 @pytest.fixture
 def keys(tmp_path):
     pytest.importorskip("model_signing", reason="the extra `signing` is not installed")
-    key = private(tmp_path / "key.pem")
-    return Signing(key=key, public_key=public(tmp_path / "public.pem", "key.pem"), require_signature=True)
+    key = write_private_key(tmp_path / "key.pem")
+    return Signing(key=key, public_key=write_public_key(tmp_path / "public.pem", "key.pem"), require_signature=True)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Digits of the shipped sample as a user's own images, and the commands in the user's own directory."""
+"""Digits of the shipped sample as a user's images, and commands in the user's directory."""
 
 import gzip
 import subprocess
@@ -14,19 +14,19 @@ NAMES = ["zero", "one", "two", "three"]
 
 def digits(split: str, count: int) -> tuple[np.ndarray, np.ndarray]:
     """(uint8 [count, 28, 28], labels [count]) of the first digits of a split that have a name."""
-    images = _unpacked(f"{split}-images-idx3-ubyte.gz", 16).reshape(-1, 28, 28)
-    labels = _unpacked(f"{split}-labels-idx1-ubyte.gz", 8)
-    chosen = np.flatnonzero(labels < len(NAMES))[:count]
-    return images[chosen], labels[chosen]
+    images = _decompressed(f"{split}-images-idx3-ubyte.gz", 16).reshape(-1, 28, 28)
+    labels = _decompressed(f"{split}-labels-idx1-ubyte.gz", 8)
+    selected = np.flatnonzero(labels < len(NAMES))[:count]
+    return images[selected], labels[selected]
 
 
 def gateline(folder: Path, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
-    """A command in this directory, which ends with this exit code."""
+    """Runs a command in this directory and asserts its exit code."""
     done = command_line.gateline(*arguments, cwd=folder, PYTHONPATH=str(REPOSITORY))
     assert done.returncode == code, done.stderr
     return done
 
 
-def _unpacked(name: str, head: int) -> np.ndarray:
+def _decompressed(name: str, header_bytes: int) -> np.ndarray:
     content = gzip.decompress((REPOSITORY / "components" / "mnist_sample" / name).read_bytes())
-    return np.frombuffer(content[head:], np.uint8)
+    return np.frombuffer(content[header_bytes:], np.uint8)

@@ -1,4 +1,4 @@
-"""The shipped sample's line as a user runs it: the command in a process of its own.
+"""The line on the shipped sample as a user runs it: the command in a separate process.
 
 line = Line(tmp_path / "root", data_dir, environment, REACHABLE)
 done = line("run", "--force", "transform", sets=["train.epochs=3"])
@@ -33,14 +33,14 @@ NOISE = re.compile(r"tensorflow|absl|oneDNN|cuda|XLA|WARNING|Traceback|\bWarning
 
 
 class Line:
-    """The commands over one ROOT. `run` gets the line's settings, and those of the call."""
+    """Commands on one ROOT. `run` gets the settings of the line and of the call."""
 
     def __init__(self, root: Path, data_dir: str, environment: dict[str, str], sets: Sequence[str]) -> None:
         self.root, self.data_dir, self.environment, self.sets = root, data_dir, environment, sets
-        self.shelf = root / "serving" / "mnist_sample"
+        self.model_directory = root / "serving" / "mnist_sample"
 
     def arguments(self, command: str, *arguments: str, sets: Sequence[str] = ()) -> list[str]:
-        """What follows `python`."""
+        """The arguments of `python`."""
         settings = (f"source.data_dir={self.data_dir}", *self.sets, *sets) if command == "run" else ()
         options = [word for setting in settings for word in ("--set", setting)]
         return ["-m", "pipeline", command, *arguments, "--root", str(self.root), *options]
@@ -61,38 +61,42 @@ class Line:
     def __call__(self, command: str = "run", *arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
         return ended(self.start(command, *arguments, **options))
 
-    def kill_when(self, said: str) -> str:
-        """Kill a run with signal 9 as soon as its progress says this; what it had said until then."""
+    def kill_when(self, text: str) -> str:
+        """Kills a run with signal 9 when a line of its progress starts with `text`; returns its output until then."""
         process = self.start()
-        before = until(process, said)
+        output = until(process, text)
         children = psutil.Process(process.pid).children(recursive=True)
         process.send_signal(signal.SIGKILL)
         process.communicate(timeout=60)
         assert process.returncode == -signal.SIGKILL
         _, alive = psutil.wait_procs(children, timeout=30)
         assert not alive, "a killed run leaves no process behind"
-        return before
+        return output
 
     def versions(self) -> list[str]:
-        return sorted(p.name for p in self.shelf.iterdir() if not p.name.startswith(".")) if self.shelf.exists() else []
+        return (
+            sorted(p.name for p in self.model_directory.iterdir() if not p.name.startswith("."))
+            if self.model_directory.exists()
+            else []
+        )
 
 
-def until(process: subprocess.Popen[str], said: str) -> str:
-    """Read a run's progress until a line of it begins with this; what it had said until then."""
+def until(process: subprocess.Popen[str], text: str) -> str:
+    """Reads a run's progress until a line starts with `text`; returns the output until then."""
     lines = []
     for line in process.stderr:
         lines.append(line)
-        if line.startswith(said):
+        if line.startswith(text):
             return "".join(lines)
-    pytest.fail(f"never said {said!r}: {''.join(lines)}{process.stdout.read()}")
+    pytest.fail(f"no line starts with {text!r}: {''.join(lines)}{process.stdout.read()}")
 
 
-def ended(process: subprocess.Popen[str], before: str = "") -> subprocess.CompletedProcess[str]:
-    """A process at its end. `before`: what was already read of its progress."""
+def ended(process: subprocess.Popen[str], output: str = "") -> subprocess.CompletedProcess[str]:
+    """The completed process. `output`: the part of its progress that was already read."""
     out, err = process.communicate(timeout=300)
-    return subprocess.CompletedProcess(process.args, process.returncode, out, before + err)
+    return subprocess.CompletedProcess(process.args, process.returncode, out, output + err)
 
 
 def reused(text: str) -> list[str]:
-    """Stages that the progress calls reused."""
+    """Stages that the progress reports as reused."""
     return [line.split()[0] for line in text.splitlines() if line.split()[1:2] == ["reused"]]

@@ -1,4 +1,4 @@
-"""A model's way to the serving directory, by the commands: it waits, is approved, is rolled back, and stays so."""
+"""The commands for a model's delivery: it waits, is approved, is rolled back, and stays rolled back."""
 
 import json
 import re
@@ -22,13 +22,13 @@ MANUAL = ("push.approval=manual", "push.approvers=[ada, bob]", "push.keep=2")
 
 @pytest.fixture(scope="module")
 def gateline(sample, data_dir, environment, tmp_path_factory):
-    """The commands over one ROOT."""
+    """Commands on one ROOT."""
     return Line(tmp_path_factory.mktemp("delivery") / "root", data_dir, environment, (*SMALL, *EASY))
 
 
 @pytest.fixture(scope="module")
 def schema(tmp_path_factory):
-    """A contract of one's own."""
+    """A copy of the shipped contract that tests may edit."""
     path = tmp_path_factory.mktemp("schema") / "mnist.pbtxt"
     path.write_text((REPOSITORY / "schemas" / "mnist.pbtxt").read_text(encoding="utf-8"), encoding="utf-8")
     return path
@@ -39,15 +39,15 @@ def test_the_same_model_trained_again_is_not_pushed_twice(gateline):
     assert done.returncode == 0, done.stderr
     again = gateline("run", "--force", "train")
     assert again.returncode == 0, again.stderr
-    assert f"nothing changed  {gateline.shelf / '1'} already holds this model" in again.stdout
+    assert f"nothing changed  {gateline.model_directory / '1'} already holds this model" in again.stdout
     keys = [path.name for path in (gateline.root / "artifacts" / "train").iterdir()]
     manifest = json.loads(
         (gateline.root / "artifacts" / "train" / keys[0] / "manifest.json").read_text(encoding="utf-8")
     )
-    provenance = json.loads((gateline.shelf / "1" / "provenance.json").read_text(encoding="utf-8"))
+    provenance = json.loads((gateline.model_directory / "1" / "provenance.json").read_text(encoding="utf-8"))
     assert len(keys) == 1
     assert provenance["identity"] == manifest["facts"]["identity"]
-    assert provenance["model"] != manifest["digest"], "the bytes are others"
+    assert provenance["model"] != manifest["digest"], "the bytes differ"
     assert gateline.versions() == ["1"]
 
 
@@ -81,7 +81,7 @@ def test_a_failing_approve_records_no_decision(gateline, schema):
 
 
 def test_an_approved_model_is_pushed_and_its_provenance_names_the_approver(gateline, schema):
-    """Its contract was edited meanwhile: that is of the next run."""
+    """An edit of the contract in the meantime only affects the next run."""
     schema.write_text(schema.read_text(encoding="utf-8") + "# looked at again\n", encoding="utf-8")
     done = gateline("approve", "3", "--by", "ada", "--reason", "looked at the mistakes")
     assert done.returncode == 0, done.stderr
@@ -89,7 +89,7 @@ def test_an_approved_model_is_pushed_and_its_provenance_names_the_approver(gatel
     assert [name for name, state in states if state == "done"] == ["approve", "push"]
     assert len([name for name, state in states if state == "reused"]) == 8
     assert gateline.versions() == ["1", "2"]
-    approved = json.loads((gateline.shelf / "2" / "provenance.json").read_text(encoding="utf-8"))["approved"]
+    approved = json.loads((gateline.model_directory / "2" / "provenance.json").read_text(encoding="utf-8"))["approved"]
     assert (approved["by"], approved["reason"]) == ("ada", "looked at the mistakes")
     again = gateline("approve", "3", "--by", "bob", "--reason", "me too")
     assert again.returncode == 3
@@ -98,15 +98,15 @@ def test_an_approved_model_is_pushed_and_its_provenance_names_the_approver(gatel
 
 def test_a_rolled_back_model_is_not_pushed_or_evaluated_again(gateline, schema):
     schema.write_text((REPOSITORY / "schemas" / "mnist.pbtxt").read_text(encoding="utf-8"), encoding="utf-8")
-    back = gateline("serving", "rollback", "--reason", "slow on old phones")
-    assert back.stdout == "version 3 serves the model of version 1 again, in place of version 2\n"
+    rollback = gateline("serving", "rollback", "--reason", "slow on old phones")
+    assert rollback.stdout == "version 3 serves the model of version 1 again, in place of version 2\n"
     done = gateline("run", sets=(*MANUAL, "train.seed=2", f"schema={schema}"))
     assert done.returncode == 3
     assert "refused: version 2, which is this model, was rolled back\n" in done.stderr
     assert "restore it: python -m pipeline serving rollback --to 2" in done.stderr
     assert len([line for line in done.stderr.splitlines() if line.split()[1:2] == ["reused"]]) == 8
     first = gateline("run")
-    assert f"nothing changed  {gateline.shelf / '3'} already holds this model" in first.stdout
+    assert f"nothing changed  {gateline.model_directory / '3'} already holds this model" in first.stdout
     assert gateline.versions() == ["1", "2", "3"]
 
 
@@ -114,7 +114,7 @@ def test_serving_verify_finds_a_flipped_bit(gateline):
     assert gateline("serving", "verify").stdout.splitlines() == [
         f"mnist_sample/{number}  intact" for number in (1, 2, 3)
     ]
-    weights = gateline.shelf / "1" / "variables" / "variables.data-00000-of-00001"
+    weights = gateline.model_directory / "1" / "variables" / "variables.data-00000-of-00001"
     weights.write_bytes(bytes([weights.read_bytes()[0] ^ 1]) + weights.read_bytes()[1:])
     done = gateline("serving", "verify")
     assert done.returncode == 4

@@ -1,4 +1,4 @@
-"""Runs that fail or are killed: their exit codes, what they say, and that nothing half done is left or served."""
+"""Runs that fail or are killed: exit codes, messages, and no partial result is left or served."""
 
 import re
 import resource
@@ -39,61 +39,61 @@ def test_a_second_run_at_the_same_time_is_refused_with_exit_code_5(line):
 
 def test_a_second_run_that_waits_finds_nothing_changed(line):
     assert line.waited.returncode == 0
-    assert f"nothing changed  {line.shelf / '1'} already holds this model" in line.waited.stdout
+    assert f"nothing changed  {line.model_directory / '1'} already holds this model" in line.waited.stdout
 
 
 def test_a_lock_held_by_another_process_is_exit_code_5(line):
     with filelock.FileLock(line.root / "lock"):
-        found = line()
-    assert found.returncode == 5
-    assert found.stderr.startswith("locked: another run holds ")
+        done = line()
+    assert done.returncode == 5
+    assert done.stderr.startswith("locked: another run holds ")
 
 
 def test_a_model_below_a_gate_is_refused_with_exit_code_3_and_not_served(line):
     before = contents(line.root / "serving")
     temporary = sorted(Path(line.environment["TMPDIR"]).iterdir())
-    found = line(sets=["gates.accuracy=0.999"])
-    assert found.returncode == 3
+    done = line(sets=["gates.accuracy=0.999"])
+    assert done.returncode == 3
     assert sorted(Path(line.environment["TMPDIR"]).iterdir()) == temporary
     assert contents(line.root / "serving") == before
-    words = re.search(
+    message = re.search(
         r"^refused: accuracy is (0\.\d{4}); gates\.accuracy requires 0\.9990 \((0\.\d{4}) short\)$",
-        found.stderr,
+        done.stderr,
         re.MULTILINE,
     )
-    assert words, found.stderr
-    assert float(words[1]) + float(words[2]) == pytest.approx(0.999, abs=2e-4)
-    assert "Train better, or lower the gate" in found.stderr
-    assert not NOISE.search(found.stderr)
+    assert message, done.stderr
+    assert float(message[1]) + float(message[2]) == pytest.approx(0.999, abs=2e-4)
+    assert "Train better, or lower the gate" in done.stderr
+    assert not NOISE.search(done.stderr)
     again = line(sets=["gates.accuracy=0.999"])
     assert again.returncode == 3
-    assert words[0] in again.stderr
+    assert message[0] in again.stderr
 
 
 @pytest.fixture
 def fresh(data_dir, environment, tmp_path):
-    """A ROOT in which nothing was run."""
+    """A line on a new ROOT."""
     return Line(tmp_path / "root", data_dir, environment, REACHABLE)
 
 
 def test_data_that_violates_the_schema_is_refused_with_exit_code_4(fresh):
-    """And with --json, what is printed to stdout stays for programs, though the dataset is prepared on the way."""
+    """With --json, stdout is valid for programs although the dataset is prepared during the run."""
     source = ("source.tfds=pictures/label_ten", "source.module=tests.components.pictures", "source.validation=0.3")
-    found = fresh("run", "--json", sets=(*source, "validate.skew=ignore"))
-    assert found.returncode == 4, found.stderr
-    assert "data: validation: label is 10 (1 times); mnist.pbtxt allows 0 to 9" in found.stderr
-    assert "Nothing was trained." in found.stderr
-    assert found.stdout == ""
+    done = fresh("run", "--json", sets=(*source, "validate.skew=ignore"))
+    assert done.returncode == 4, done.stderr
+    assert "data: validation: label is 10 (1 times); mnist.pbtxt allows 0 to 9" in done.stderr
+    assert "Nothing was trained." in done.stderr
+    assert done.stdout == ""
     assert fresh.versions() == []
     assert not (fresh.root / "artifacts" / "transform").exists()
 
 
 def test_a_full_disk_is_a_one_line_error_with_exit_code_1_and_pushes_nothing(fresh):
     """Files of at most 1 MB: the train shard has 3 MB."""
-    found = fresh(preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, 2**20)))
-    assert found.returncode == 1
-    cause, *rest = [text for text in found.stderr.splitlines() if not text.startswith("ingest  ")]
-    assert re.match(r"error: .*no space left", cause), found.stderr
+    done = fresh(preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, 2**20)))
+    assert done.returncode == 1
+    cause, *rest = [text for text in done.stderr.splitlines() if not text.startswith("ingest  ")]
+    assert re.match(r"error: .*no space left", cause), done.stderr
     assert len(rest) == 1
     assert fresh.versions() == []
     assert list((fresh.root / "staging").iterdir()) == []
@@ -102,7 +102,7 @@ def test_a_full_disk_is_a_one_line_error_with_exit_code_1_and_pushes_nothing(fre
 
 
 def test_a_dataset_that_cannot_be_downloaded_is_refused_with_two_remedies(fresh, tmp_path):
-    """A proxy that nobody listens behind stands for a machine without network, wherever the tests run."""
+    """A proxy address without a listener simulates a machine without network."""
     fresh.data_dir = tmp_path / "data"
     (tmp_path / "manual").mkdir()
     proxies = ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY")
@@ -112,10 +112,10 @@ def test_a_dataset_that_cannot_be_downloaded_is_refused_with_two_remedies(fresh,
     process = fresh.start(
         sets=("source.tfds=fashion_mnist", "source.module=null", f"source.manual_dir={tmp_path / 'manual'}")
     )
-    late = threading.Timer(40, process.kill)
-    late.start()
+    timer = threading.Timer(40, process.kill)
+    timer.start()
     out, err = process.communicate()
-    late.cancel()
+    timer.cancel()
     assert process.returncode == 75, "it was still trying after 40 s" if process.returncode < 0 else err
     assert "environment: the dataset fashion_mnist cannot be prepared: " in err
     assert "Run again when the network works." in err

@@ -1,4 +1,4 @@
-"""The line on a folder of images, as a new user types it: draft the contract, run, add an image, run again."""
+"""The line on a folder of images, as a new user runs it: draft the contract, run, change the folder, run again."""
 
 import json
 import re
@@ -25,7 +25,7 @@ CONFIG = {
 
 @pytest.fixture(scope="module")
 def work(tmp_path_factory):
-    """A folder with 1,000 digits as PNG, one of them damaged, and a configuration beside it."""
+    """A folder with 1,000 digits as PNG files, one of them damaged, and a configuration."""
     work = tmp_path_factory.mktemp("work")
     image_folder(work / "digits", *digits("train", 1000), NAMES)
     (work / "digits/two/broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
@@ -38,10 +38,10 @@ def test_a_model_of_a_folder_is_pushed_and_a_changed_folder_is_ingested_again(wo
     draft = (work / "digits.pbtxt").read_text(encoding="utf-8")
     assert 'value: "zero"' in draft
     (work / "digits.pbtxt").write_text(draft.split("\n", 1)[1], encoding="utf-8")
-    found = json.loads(gateline(work, "run", "--config", "digits.yaml", "--json").stdout)
-    assert found["state"] == "pushed"
-    assert found["stages"]["ingest"]["source"] == "digits"
-    assert found["stages"]["ingest"]["unreadable"] == 1
+    result = json.loads(gateline(work, "run", "--config", "digits.yaml", "--json").stdout)
+    assert result["state"] == "pushed"
+    assert result["stages"]["ingest"]["source"] == "digits"
+    assert result["stages"]["ingest"]["unreadable"] == 1
     assert (work / "gateline/serving/digits/1/saved_model.pb").exists()
     report = gateline(work, "report", "1")
     assert "1 image could not be read and was set aside: see the report" in report.stdout
@@ -57,7 +57,7 @@ def test_a_model_of_a_folder_is_pushed_and_a_changed_folder_is_ingested_again(wo
 
 
 def test_init_run_and_report_push_a_model_of_a_folder(work, tmp_path):
-    """`init`, `run` and `report`, without options, in a directory that holds nothing but the images."""
+    """`init`, `run` and `report` without options, in a directory that contains only the images."""
     shutil.copytree(work / "digits", tmp_path / "digits")
     drafted = gateline(tmp_path, "init", "digits").stdout
     assert re.search(r"^images    [0-9,]+ train, [0-9,]+ validation, [0-9,]+ test$", drafted, re.MULTILINE)
@@ -67,8 +67,8 @@ def test_init_run_and_report_push_a_model_of_a_folder(work, tmp_path):
     config = yaml.safe_load((tmp_path / "gateline.yaml").read_text(encoding="utf-8"))
     assert (config["source"], config["schema"]) == ({"folder": "digits"}, "digits.pbtxt")
     assert config["gates"]["accuracy"] == 0.62
-    found = json.loads(gateline(tmp_path, "run", "--json").stdout)
-    assert (found["state"], Path(found["path"]).parts[-2:]) == ("pushed", ("digits", "1"))
+    result = json.loads(gateline(tmp_path, "run", "--json").stdout)
+    assert (result["state"], Path(result["path"]).parts[-2:]) == ("pushed", ("digits", "1"))
     assert "Pushed as version 1" in gateline(tmp_path, "report").stdout
     again = gateline(tmp_path, "init", "digits", code=2)
     assert again.stderr == "configuration: gateline.yaml already exists\n  Name another file with --out.\n"

@@ -1,4 +1,4 @@
-"""A complete run: what it prints and leaves behind, and what another run reuses of it."""
+"""A complete run: its output and files, and what another run reuses."""
 
 import json
 import re
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 
 def test_a_complete_run_pushes_version_1(line):
     assert line.first.returncode == 0, line.first.stderr
-    pushed = line.shelf / "1"
+    pushed = line.model_directory / "1"
     assert f"pushed  {pushed}\n" in line.first.stdout
     assert (pushed / "saved_model.pb").exists()
     assert line.versions()[0] == "1"
@@ -56,10 +56,10 @@ def test_a_repeated_run_does_not_import_tensorflow_or_beam(line):
         text=True,
         check=True,
     )
-    # What is imported while the run is on is told to its log, as all that is written to file descriptor 2.
+    # Import times during the run are in its log, like everything that is written to file descriptor 2.
     log = max((line.root / "logs").glob("run-*.log"), key=lambda path: path.stat().st_mtime_ns)
-    told = (done.stderr + log.read_text(encoding="utf-8")).splitlines()
-    imported = {text.rpartition("|")[2].strip() for text in told if text.startswith("import time:")}
+    import_times = (done.stderr + log.read_text(encoding="utf-8")).splitlines()
+    imported = {text.rpartition("|")[2].strip() for text in import_times if text.startswith("import time:")}
     assert {"pipeline.engine.runner", "pipeline.serving"} <= imported
     assert not imported & {"tensorflow", "apache_beam", "keras", "tensorflow_datasets"}
 
@@ -92,16 +92,16 @@ def test_runs_show_and_report_describe_past_runs(line):
         (s, "ran") for s in STAGES[6:]
     ]
     for number in (("5",), ()):
-        found = line("report", *number)
-        assert found.returncode == 0, found.stderr
-        path = Path(found.stdout.splitlines()[-1].removeprefix("report").strip())
+        done = line("report", *number)
+        assert done.returncode == 0, done.stderr
+        path = Path(done.stdout.splitlines()[-1].removeprefix("report").strip())
         assert path.read_text(encoding="utf-8").rstrip().endswith("</html>")
     for command in ("runs", "show"):
-        found = line(command)
-        assert (found.returncode, found.stderr) == (0, "")
-        assert not NOISE.search(found.stdout)
+        done = line(command)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert not NOISE.search(done.stdout)
 
 
 def test_runs_write_no_gateline_files_to_the_home_directory(line, environment):
-    """Keras and Matplotlib keep a file there; datasets and results go where they were told."""
+    """Keras and Matplotlib keep a file there; datasets and results go to the configured directories."""
     assert {p.name for p in Path(environment["HOME"]).iterdir()} <= {".keras", ".cache", ".config"}

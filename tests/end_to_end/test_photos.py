@@ -1,4 +1,4 @@
-"""Images as users have them: many sizes and formats, turned, damaged. Three commands make a served model of them."""
+"""Photos of many sizes, formats and orientations, some damaged: three commands train and push a model."""
 
 import json
 import re
@@ -16,7 +16,7 @@ from tests.end_to_end.digits import NAMES, digits, gateline
 
 pytestmark = pytest.mark.slow
 
-TURNED = {
+TRANSPOSED = {
     1: None,
     3: PIL.Image.Transpose.ROTATE_180,
     6: PIL.Image.Transpose.ROTATE_90,
@@ -25,15 +25,15 @@ TURNED = {
 ODD = ("broken.jpg", "empty.png", "list.txt", "page.tiff", "really-a-text.jpeg")
 
 
-def turned(image: PIL.Image.Image, orientation: int) -> bytes:
-    """A JPEG whose pixels are turned, with the EXIF orientation that turns them back."""
-    exif, how = PIL.Image.Exif(), TURNED[orientation]
+def with_orientation(image: PIL.Image.Image, orientation: int) -> bytes:
+    """A JPEG with transposed pixels and the EXIF orientation that restores them."""
+    exif, transpose = PIL.Image.Exif(), TRANSPOSED[orientation]
     exif[0x0112] = orientation
-    return encoded(image if how is None else image.transpose(how), "JPEG", quality=95, exif=exif)
+    return encoded(image if transpose is None else image.transpose(transpose), "JPEG", quality=95, exif=exif)
 
 
-def delivered(digit: np.ndarray, number: int) -> tuple[str, bytes]:
-    """(suffix, content) of a digit as a picture of its own size, format and mode."""
+def photo_file(digit: np.ndarray, number: int) -> tuple[str, bytes]:
+    """(suffix, content) of a digit as an image file; size, format and mode depend on `number`."""
     side = 24 + number % 40
     image = PIL.Image.fromarray(digit).resize((side + number % 9, side), PIL.Image.Resampling.BICUBIC)
     match number % 9:
@@ -50,16 +50,16 @@ def delivered(digit: np.ndarray, number: int) -> tuple[str, bytes]:
         case 5:
             return ".png", encoded(PIL.Image.fromarray(np.asarray(image).astype(np.uint16) * 257), "PNG")
         case _:
-            return ".JPG", turned(image, [1, 3, 6, 8][number % 4])
+            return ".JPG", with_orientation(image, [1, 3, 6, 8][number % 4])
 
 
 @pytest.fixture(scope="module")
 def work(tmp_path_factory):
-    """600 digits as pictures, and what else lies in such folders."""
+    """600 digits as photos, unreadable files, and files of file managers."""
     work = tmp_path_factory.mktemp("work")
     images, labels = digits("train", 600)
     for i, (image, label) in enumerate(zip(images, labels, strict=True)):
-        suffix, content = delivered(image, i)
+        suffix, content = photo_file(image, i)
         path = work / "photos" / NAMES[label] / f"{i:05d}{suffix}"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
@@ -67,7 +67,7 @@ def work(tmp_path_factory):
     for name, content in zip(
         ODD,
         (
-            turned(PIL.Image.fromarray(images[0]), 1)[:300],
+            with_orientation(PIL.Image.fromarray(images[0]), 1)[:300],
             b"",
             b"a.jpg",
             encoded(PIL.Image.fromarray(images[0]), "TIFF"),
@@ -138,9 +138,11 @@ def test_every_signature_predicts_the_same_for_an_image(work, pushed):
 def test_the_served_model_applies_the_exif_orientation(work, pushed):
     call = tf.saved_model.load(str(work / pushed["path"])).signatures["bytes"]
     images, labels = digits("test", 20)
-    two = images[labels == NAMES.index("two")][0]  # another digit may look the same on its side
-    digit = PIL.Image.fromarray(two).resize((64, 64))
-    answers = call(image_bytes=tf.constant([turned(digit, each) for each in TURNED]))["probabilities"].numpy()
+    digit_two = images[labels == NAMES.index("two")][0]  # other digits may look the same when rotated
+    digit = PIL.Image.fromarray(digit_two).resize((64, 64))
+    answers = call(image_bytes=tf.constant([with_orientation(digit, orientation) for orientation in TRANSPOSED]))[
+        "probabilities"
+    ].numpy()
     np.testing.assert_allclose(answers, np.tile(answers[:1], (4, 1)), atol=0.02)
     sideways = call(image_bytes=tf.constant([encoded(digit.rotate(90), "JPEG", quality=95)]))["probabilities"].numpy()
     assert np.abs(sideways - answers[0]).max() > 0.02
@@ -158,7 +160,7 @@ def test_an_unchanged_folder_is_reused_and_a_new_photo_is_ingested(work, pushed)
     assert {step["action"] for step in plan if step["stage"] in ("ingest", "describe", "transform", "train")} == {
         "reuse"
     }
-    (work / "photos/one/new.jpg").write_bytes(turned(PIL.Image.new("L", (50, 40), 90), 6))
+    (work / "photos/one/new.jpg").write_bytes(with_orientation(PIL.Image.new("L", (50, 40), 90), 6))
     plan = json.loads(gateline(work, "run", "--dry-run", "--json").stdout)
     assert next(step["action"] for step in plan if step["stage"] == "ingest") == "run"
 
@@ -167,11 +169,11 @@ def test_columns_of_a_table_become_slices_of_the_report(work, drafted, tmp_path)
     photos = sorted(path for path in (work / "photos").rglob("*.*") if path.stem.isdecimal())
     rows = [f"{path},{path.parent.name},patient {i // 3},{['A7', 'D850'][i % 2]}" for i, path in enumerate(photos)]
     (tmp_path / "labels.csv").write_text("\n".join(["file,label,patient,camera", *rows, ""]), encoding="utf-8")
-    said = gateline(tmp_path, "init", "labels.csv", "--image", "file", "--group", "patient").stdout
-    assert re.search(r"^columns   camera \(2 values\): evaluate\.slices can name them$", said, re.MULTILINE)
+    output = gateline(tmp_path, "init", "labels.csv", "--image", "file", "--group", "patient").stdout
+    assert re.search(r"^columns   camera \(2 values\): evaluate\.slices can name them$", output, re.MULTILINE)
     config = yaml.safe_load((tmp_path / "gateline.yaml").read_text(encoding="utf-8"))
-    fewest = config["gates"]["min_examples"]  # 600 photos of four labels have about 30 test images of each
-    assert f"gates.min_examples: a label has only {fewest} test images" in said
+    min_examples = config["gates"]["min_examples"]  # 600 photos of four labels have about 30 test images of each
+    assert f"gates.min_examples: a label has only {min_examples} test images" in output
     config["evaluate"] = {"slices": ["camera"], "corrupted": 0}
     config["train"]["epochs"] = 8
     config["gates"]["slices"] = {"camera": 0.5}

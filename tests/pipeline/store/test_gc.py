@@ -198,7 +198,7 @@ names = st.sampled_from([f"{stage}/{key}" for stage in "ab" for key in "1234"])
         st.tuples(st.sets(names, max_size=3), st.booleans(), st.sampled_from(["pushed", "waiting", "refused"])),
         max_size=5,
     ),
-    n=st.integers(0, 5),
+    keep=st.integers(0, 5),
 )
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_no_needed_artifact_is_removed(tmp_path_factory: pytest.TempPathFactory, runs: list, keep: int) -> None:
