@@ -1,6 +1,6 @@
 """The kill points, and the result of each.
 
-states = prepare(folder, data_dir, 500, say)     # a line with two served models, copied for every point
+states = prepare(folder, data_dir, 500, log)     # a line with two served models, copied for every point
 points = spread(states, seed=1)
 result = kill(points[0], states, folder / "0", data_dir)     # Result(stage="push", kind="rename", findings=[])
 """

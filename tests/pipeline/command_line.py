@@ -1,4 +1,4 @@
-"""The command `gateline` in a process of its own."""
+"""The command `gateline` in a separate process."""
 
 import os
 import subprocess

@@ -77,7 +77,7 @@ def test_a_file_that_is_not_a_schema_is_refused(tmp_path: Path) -> None:
     assert message.endswith("\n  See schemas/mnist.pbtxt.")
 
 
-def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
+def test_a_binary_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "image.pbtxt").write_bytes(b"\x89PNG\r\n\x1a\n\xff\x00")
     assert "image.pbtxt" in refused(tmp_path / "image.pbtxt")
 

@@ -121,16 +121,16 @@ def test_the_password_of_a_key_comes_from_the_environment(tmp_path, version, key
 
 
 @pytest.mark.parametrize(
-    ("variable", "password", "reason"),
+    ("variable", "value", "reason"),
     [
         (None, None, "it has a password, and push.signing.password_env names none"),
         ("KEY_PASSWORD", "wrong", "it is not a private key in PEM format, or its password is not that of KEY_PASSWORD"),
     ],
 )
-def test_a_key_that_cannot_be_decrypted_is_refused(variable, password, reason, tmp_path, monkeypatch):
+def test_a_key_that_cannot_be_decrypted_is_refused(variable, value, reason, tmp_path, monkeypatch):
     path = write_private_key(tmp_path / "locked.pem", b"open sesame")
-    if variable and password:
-        monkeypatch.setenv(variable, password)
+    if variable and value:
+        monkeypatch.setenv(variable, value)
     with pytest.raises(ConfigurationError) as error:
         signing.ready(Signing(key=path, password_env=variable))
     assert error.value.cause == f"push.signing.key {path} cannot be used: {reason}"

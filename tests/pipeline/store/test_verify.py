@@ -72,10 +72,10 @@ CHANGES: dict[str, tuple[Callable[[Path], object], str]] = {
 }
 
 
-@pytest.mark.parametrize("change", CHANGES)
-def test_every_change_is_found(store: Store, open_lineage: OpenLineage, artifact: Path, change: str) -> None:
+@pytest.mark.parametrize("name", CHANGES)
+def test_every_change_is_found(store: Store, open_lineage: OpenLineage, artifact: Path, name: str) -> None:
     assert damages(store, open_lineage) == []
-    alter, message = CHANGES[change]
+    alter, message = CHANGES[name]
     alter(artifact)
     assert ("stage/key", message) in damages(store, open_lineage)
 
