@@ -1,6 +1,6 @@
 """Shared fixtures: runs of single stages, and the shipped sample of MNIST after each stage, once per session.
 
-examples = ingest.function(UNPREPARED, source=SAMPLE, place=Place(...), run=lend())
+examples = ingest.function(UNPREPARED, source=SAMPLE, place=Place(...), run=new_run())
 """
 
 import contextlib
@@ -43,8 +43,8 @@ FEW = SAMPLE.model_copy(update={"train": "train[:1000]", "test": "test[:400]", "
 
 
 @dataclass
-class Lent:
-    """A `pipeline.engine.component.StageRun` over a folder; what the stage said is in `logged`."""
+class FolderRun:
+    """A `pipeline.engine.component.StageRun` over a folder, without a runner. Messages of the stage are in `logged`."""
 
     out: Path
     scratch: Path
@@ -52,10 +52,10 @@ class Lent:
     prefetched: Any = None
     workers: int = 1
     logged: list[str] = field(default_factory=list)
-    before: list[Artifact] = field(default_factory=list)
+    previous_artifacts: list[Artifact] = field(default_factory=list)
 
     def previous(self) -> Iterator[Artifact]:
-        yield from self.before
+        yield from self.previous_artifacts
 
     @contextlib.contextmanager
     def beam(self) -> Iterator[Any]:
@@ -67,21 +67,21 @@ class Lent:
         self.logged.append(text)
 
 
-def lent(folder: Path, **options: Any) -> Lent:
+def folder_run(folder: Path, **options: Any) -> FolderRun:
     out, scratch = folder / "out", folder / "scratch"
     out.mkdir(parents=True)
     scratch.mkdir(exist_ok=True)
-    return Lent(out, scratch, **options)
+    return FolderRun(out, scratch, **options)
 
 
-Lend = Callable[..., Lent]
+NewRun = Callable[..., FolderRun]
 
 
 @pytest.fixture
-def lend(tmp_path: Path) -> Lend:
-    """A factory of `Lent`, each over a folder of its own."""
+def new_run(tmp_path: Path) -> NewRun:
+    """A factory of runs, each over its own folder."""
     numbers = iter(range(1000))
-    return lambda **options: lent(tmp_path / f"run-{next(numbers)}", **options)
+    return lambda **options: folder_run(tmp_path / f"run-{next(numbers)}", **options)
 
 
 @pytest.fixture(scope="session")
@@ -99,30 +99,32 @@ def mnist() -> Contract:
 def sample(data_dir: str, tmp_path_factory: pytest.TempPathFactory) -> Examples:
     """All of the sample: 4,000 train images, of which a tenth is validation, and 1,000 test images."""
     return ingest.function(
-        UNPREPARED, source=SAMPLE, place=Place(data_dir), run=lent(tmp_path_factory.mktemp("ingest"))
+        UNPREPARED, source=SAMPLE, place=Place(data_dir), run=folder_run(tmp_path_factory.mktemp("ingest"))
     )
 
 
 @pytest.fixture(scope="session")
 def sample_statistics(sample: Examples, tmp_path_factory: pytest.TempPathFactory) -> Statistics:
-    return describe.function(sample, run=lent(tmp_path_factory.mktemp("describe")))
+    return describe.function(sample, run=folder_run(tmp_path_factory.mktemp("describe")))
 
 
 @pytest.fixture(scope="session")
 def verdict(sample_statistics: Statistics, mnist: Contract, tmp_path_factory: pytest.TempPathFactory) -> Verdict:
-    run = lent(tmp_path_factory.mktemp("validate"))
+    run = folder_run(tmp_path_factory.mktemp("validate"))
     return validate.function(sample_statistics, None, contract=mnist, checks=Validate(), run=run)
 
 
 @pytest.fixture(scope="session")
 def few(sample: Examples, data_dir: str, tmp_path_factory: pytest.TempPathFactory) -> Examples:
     """About 800 train, 200 validation and 400 test images of the sample, which the fixture `sample` has prepared."""
-    return ingest.function(UNPREPARED, source=FEW, place=Place(data_dir), run=lent(tmp_path_factory.mktemp("few")))
+    return ingest.function(
+        UNPREPARED, source=FEW, place=Place(data_dir), run=folder_run(tmp_path_factory.mktemp("few"))
+    )
 
 
 @pytest.fixture(scope="session")
 def features(few: Examples, verdict: Verdict, mnist: Contract, tmp_path_factory: pytest.TempPathFactory) -> Features:
-    run = lent(tmp_path_factory.mktemp("transform"))
+    run = folder_run(tmp_path_factory.mktemp("transform"))
     return transform.function(few, verdict, contract=mnist, settings=Transform(), run=run)
 
 
@@ -131,11 +133,11 @@ def model(features: Features, tmp_path_factory: pytest.TempPathFactory) -> Model
     """A small trained model that is correct on most digits."""
     settings = Train(model=Mlp(layers=[32]), epochs=5)
     folder = tmp_path_factory.mktemp("model")
-    return train.function(features, configured(features, settings, folder / "tune"), run=lent(folder / "train"))
+    return train.function(features, configured(features, settings, folder / "tune"), run=folder_run(folder / "train"))
 
 
 def configured(features: Features, settings: Train, folder: Path) -> Hyperparameters:
-    return tune.function(features, settings=settings, run=lent(folder))
+    return tune.function(features, settings=settings, run=folder_run(folder))
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ from components.collect import collect
 from components.resolvers.arrived import arrived
 from schemas.artifacts import Admission, Arrivals, Collected
 from schemas.settings.spans import READY, Spans
-from tests.conftest import Lent
+from tests.conftest import FolderRun
 
 READING = {"labels": [], "validation": 0.1, "fresh": 0.2, "shard_size": 10_000}
 REST = "train[60%:]"  # the images of spans; the base dataset is the sample's train[:60%]
@@ -65,14 +65,14 @@ def records(path: Path, images: np.ndarray, labels: np.ndarray) -> None:
             writer.write(encode(image[:, :, None], label, i))
 
 
-def come(directory: Path, **settings: str) -> Arrivals:
+def arrivals_of(directory: Path, **settings: str) -> Arrivals:
     return arrived.function(spans=Spans(directory=str(directory), **settings))
 
 
-def collected(directory: Path, run: Lent, **settings: object) -> Collected:
-    return collect.function(come(directory), **(READING | settings), run=run)
+def collected(directory: Path, run: FolderRun, **settings: object) -> Collected:
+    return collect.function(arrivals_of(directory), **(READING | settings), run=run)
 
 
-def admitted(run: Lent, *names: str) -> Admission:
+def admission_of(run: FolderRun, *names: str) -> Admission:
     """An admission that admits each of these spans."""
     return Admission(run.out, passed=True, admitted=names, quarantined={}, drifted={})

@@ -1,4 +1,4 @@
-"""Evaluations with gates that pass easily, and what they leave."""
+"""Evaluations with low gates, and readers of their files."""
 
 import json
 
@@ -15,17 +15,17 @@ from schemas.settings.evaluate import Evaluate
 from schemas.settings.gates import Gates
 from schemas.settings.transform import Transform
 
-ANY = Paired(margin=0.05, better="pass", equivalent="pass", worse="pass", undecided="pass")
-LOW = Gates(accuracy=0.2, per_class=0.15, paired=ANY, budget=Budget(margin=0.9))
+ALLOW_ALL = Paired(margin=0.05, better="pass", equivalent="pass", worse="pass", undecided="pass")
+LOW_GATES = Gates(accuracy=0.2, per_class=0.15, paired=ALLOW_ALL, budget=Budget(margin=0.9))
 PLAIN = Evaluate(corrupted=0)
-TO_SEE = Evaluate(slices=["ink", ["label", "ink"], "source/dataset"], derived={"ink": [0.09, 0.14]}, corrupted=200)
+WITH_SLICES = Evaluate(slices=["ink", ["label", "ink"], "source/dataset"], derived={"ink": [0.09, 0.14]}, corrupted=200)
 
 
 def changed(**settings):
-    return Gates(**dict(LOW) | settings)
+    return Gates(**dict(LOW_GATES) | settings)
 
 
-def evaluated(model, examples, run, mnist, *, baseline=None, best=None, gates=LOW, settings=PLAIN, leaked=()):
+def evaluated(model, examples, run, mnist, *, baseline=None, best=None, gates=LOW_GATES, settings=PLAIN, leaked=()):
     statistics = Statistics(run.scratch, counts={})
     (run.scratch / "leaked.json").write_text(json.dumps(list(leaked)), encoding="utf-8")
     return evaluate.function(
@@ -51,6 +51,6 @@ PLAN = EvaluationPlan(DIGITS, 10, (("label",),), {}, (), 0.0, frozenset(), None,
 
 
 def predicted(evaluation, column="probabilities"):
-    """(labels, probabilities) of the rows that the evaluator left."""
+    """(labels, probabilities) of the rows in the predictions."""
     rows = pq.read_table(evaluation.path / "predictions")
     return rows["label"].to_numpy(), np.stack(rows[column].to_numpy())

@@ -1,4 +1,4 @@
-"""Images as files of users: folders of them, formats of Pillow, and records that hold the files' content."""
+"""Image files as users have them: folders, formats of Pillow, and records with encoded images."""
 
 import gzip
 import io
@@ -24,29 +24,29 @@ def image_folder(root: Path, images: np.ndarray, labels: np.ndarray, names: list
     return root
 
 
-def encoded(image: PIL.Image.Image, form: str, **options: object) -> bytes:
-    """The content of a file in a format of Pillow, such as "JPEG"."""
+def encoded(image: PIL.Image.Image, file_format: str, **options: object) -> bytes:
+    """The content of an image file in a format of Pillow, such as "JPEG"."""
     out = io.BytesIO()
-    image.save(out, form, **options)
+    image.save(out, file_format, **options)
     return out.getvalue()
 
 
 def encoded_examples(path: Path, **splits: Sequence[bytes]) -> Examples:
-    """Encoded records of each split's files; their labels are 0, 1 and 2 by turns."""
+    """Encoded records of each split's files, with labels 0, 1 and 2 in turn."""
     path.mkdir(parents=True)
-    made = {}
+    splits_ = {}
     for split, contents in splits.items():
         encode = example.encoder("own", "1.0.0", split)
         images = [tf.io.decode_image(content).numpy() for content in contents]
         records = [
             encode(image, i % 3, i, content) for i, (image, content) in enumerate(zip(images, contents, strict=True))
         ]
-        made[split] = pictures.write(path, split, records)
-    return Examples(path, splits=made, source="own:1.0.0")
+        splits_[split] = pictures.write(path, split, records)
+    return Examples(path, splits=splits_, source="own:1.0.0")
 
 
 def idx_files(root: Path, **splits: tuple[np.ndarray, np.ndarray]) -> Path:
-    """MNIST's format: type and number of dimensions, sizes, values."""
+    """Files in MNIST's IDX format: type and number of dimensions, sizes, values."""
     root.mkdir(exist_ok=True)
     for split, arrays in splits.items():
         for name, array in zip(("images", "labels"), arrays, strict=True):

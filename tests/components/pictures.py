@@ -1,4 +1,4 @@
-"""Tests' own data: a small TFDS dataset in odd variants, and `Examples` of any images and labels."""
+"""Test data: a small TFDS dataset in unusual variants, and `Examples` of any images and labels."""
 
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from schemas.contract import Contract
 
 SHAPE, CLASSES, NAMES = (8, 10, 3), 3, ["red", "green", "blue"]
 COUNTS = {"train": 90, "test": 30}
-ODD: dict[str, dict[str, Any]] = {
+UNUSUAL: dict[str, dict[str, Any]] = {
     "float": {"image": tfds.features.Image(shape=(*SHAPE[:2], 1), dtype=np.float32)},
     "uint16": {"image": tfds.features.Image(shape=SHAPE, dtype=np.uint16)},
     "text": {"label": tfds.features.Text()},
@@ -25,15 +25,15 @@ ODD: dict[str, dict[str, Any]] = {
 
 
 class Pictures(tfds.core.GeneratorBasedBuilder):
-    """Colour images 8 x 10 x 3 in 3 classes, each class brighter in a channel of its own.
+    """Colour images 8 x 10 x 3 in 3 classes; each class is brighter in its own channel.
 
-    png, jpeg: the encoding; jpeg has names of labels. label_ten: grey images of MNIST's size, one with label 10.
-    float, uint16, text, multi, tensor: features that are not an image of uint8 or a single integer label. named: other
-    names of features, without supervised keys.
+    png, jpeg: the encoding; jpeg has label names. label_ten: grey images of MNIST's size, one with label 10.
+    float, uint16, text, multi, tensor: features that are not a uint8 image or a single integer label. named: other
+    feature names, without supervised keys.
     """
 
     VERSION = tfds.core.Version("1.2.3")
-    BUILDER_CONFIGS = [tfds.core.BuilderConfig(name=name) for name in ("png", "jpeg", "label_ten", "named", *ODD)]  # noqa: RUF012
+    BUILDER_CONFIGS = [tfds.core.BuilderConfig(name=name) for name in ("png", "jpeg", "label_ten", "named", *UNUSUAL)]  # noqa: RUF012
 
     def _info(self) -> tfds.core.DatasetInfo:
         variant = self.builder_config.name
@@ -48,7 +48,7 @@ class Pictures(tfds.core.GeneratorBasedBuilder):
             return self.dataset_info_from_configs(
                 features=tfds.features.FeaturesDict({"picture": image, "colour": label, "id": np.int64})
             )
-        features = {"image": image, "label": label} | ODD.get(variant, {})
+        features = {"image": image, "label": label} | UNUSUAL.get(variant, {})
         return self.dataset_info_from_configs(
             features=tfds.features.FeaturesDict(features), supervised_keys=("image", "label")
         )
@@ -66,9 +66,9 @@ class Pictures(tfds.core.GeneratorBasedBuilder):
             if self.builder_config.name == "named":
                 yield index, {"picture": image, "colour": int(label), "id": index}
             else:
-                yield index, {"image": image, "label": int(label)} | self._odd(image, int(label))
+                yield index, {"image": image, "label": int(label)} | self._unusual_features(image, int(label))
 
-    def _odd(self, image: np.ndarray, label: int) -> dict[str, Any]:
+    def _unusual_features(self, image: np.ndarray, label: int) -> dict[str, Any]:
         values = {
             "float": {"image": image[..., :1].astype(np.float32)},
             "uint16": {"image": image.astype(np.uint16) * 257},
@@ -94,12 +94,12 @@ def pictures(
 def examples(path: Path, shards: int = 1, **splits: tuple[Any, Any]) -> Examples:
     """Records of each split's (images, labels)."""
     path.mkdir(parents=True)
-    made = {}
+    splits_ = {}
     for split, (images, labels) in splits.items():
         encode = example.encoder("own", "1.0.0", split)
         records = [encode(image, int(label), i) for i, (image, label) in enumerate(zip(images, labels, strict=True))]
-        made[split] = write(path, split, records, shards)
-    return Examples(path, splits=made, source="own:1.0.0")
+        splits_[split] = write(path, split, records, shards)
+    return Examples(path, splits=splits_, source="own:1.0.0")
 
 
 def write(path: Path, split: str, records: list[bytes], shards: int = 1) -> Split:
@@ -112,40 +112,42 @@ def write(path: Path, split: str, records: list[bytes], shards: int = 1) -> Spli
     return Split(tuple(names), tuple(map(len, parts)))
 
 
-def records(of: Examples | Features, split: str) -> list[bytes]:
+def records(artifact: Examples | Features, split: str) -> list[bytes]:
     """All records of a split, in order."""
-    return [record for _, path, count in of.shards(split) for batch in example.read(path, count) for record in batch]
+    return [
+        record for _, path, count in artifact.shards(split) for batch in example.read(path, count) for record in batch
+    ]
 
 
-def columns(of: Examples, split: str) -> dict[str, np.ndarray]:
-    return example.parse(records(of, split), Path("a shard"))
+def columns(artifact: Examples, split: str) -> dict[str, np.ndarray]:
+    return example.parse(records(artifact, split), Path("a shard"))
 
 
-def images(of: Examples, split: str) -> np.ndarray:
+def images(artifact: Examples, split: str) -> np.ndarray:
     """uint8 [count, height, width, channels] of a split whose images have one size."""
-    found = columns(of, split)
-    shape = [int(found[f"image/{side}"][0]) for side in ("height", "width", "channels")]
-    return np.frombuffer(b"".join(found["image"].tolist()), np.uint8).reshape(-1, *shape)
+    columns_ = columns(artifact, split)
+    shape = [int(columns_[f"image/{side}"][0]) for side in ("height", "width", "channels")]
+    return np.frombuffer(b"".join(columns_["image"].tolist()), np.uint8).reshape(-1, *shape)
 
 
 def stored(features: Features, split: str) -> tuple[np.ndarray, np.ndarray]:
-    """(pixels uint8, labels int64) of the shards."""
+    """(pixels uint8, labels int64) as stored in the shards."""
     spec = {"image": tf.io.FixedLenFeature([], tf.string), "label": tf.io.FixedLenFeature([], tf.int64)}
-    found = tf.io.parse_example(records(features, split), spec)
-    pixels = np.frombuffer(b"".join(found["image"].numpy()), np.uint8).reshape(-1, *features.shape)
-    return pixels, found["label"].numpy()
+    columns_ = tf.io.parse_example(records(features, split), spec)
+    pixels = np.frombuffer(b"".join(columns_["image"].numpy()), np.uint8).reshape(-1, *features.shape)
+    return pixels, columns_["label"].numpy()
 
 
 def preprocessed(features: Features, split: str) -> tuple[np.ndarray, np.ndarray]:
-    """(images, labels) of a split as the model reads them: by the preprocessing graph."""
+    """(images, labels) of a split after the preprocessing graph, as the model reads them."""
     pixels, labels = stored(features, split)
     layer = tft.TFTransformOutput(str(features.path)).transform_features_layer()
-    found = layer({"image": example.to_bytes(tf.constant(pixels)), "label": tf.constant(labels)})
-    return found["image"].numpy(), found["label"].numpy()
+    columns_ = layer({"image": example.to_bytes(tf.constant(pixels)), "label": tf.constant(labels)})
+    return columns_["image"].numpy(), columns_["label"].numpy()
 
 
-def without(record: bytes, feature: str) -> bytes:
-    """The record, without one of its features."""
+def without_feature(record: bytes, feature: str) -> bytes:
+    """The record without one of its features."""
     message = tf.train.Example.FromString(record)
     del message.features.feature[feature]
     return message.SerializeToString(deterministic=True)
@@ -157,33 +159,33 @@ def contract(shape: tuple[int, int, int] = SHAPE, classes: int = CLASSES) -> Con
     for side, old, new in zip(("height", "width", "channels"), (28, 28, 1), shape, strict=True):
         feature = f'"image/{side}" type: INT presence {{ min_fraction: 1.0 }} shape {{}} int_domain '
         text = text.replace(f"{feature}{{ min: {old} max: {old} }}", f"{feature}{{ min: {new} max: {new} }}")
-    made = Contract("own.pbtxt", text.replace("min: 0 max: 9", f"min: 0 max: {classes - 1}"))
-    assert (made.largest, made.classes) == (shape, classes)
-    return made
+    result = Contract("own.pbtxt", text.replace("min: 0 max: 9", f"min: 0 max: {classes - 1}"))
+    assert (result.largest, result.classes) == (shape, classes)
+    return result
 
 
 def encoded_contract(
     heights: tuple[int, int], widths: tuple[int, int], channels: tuple[int, int] = (1, 4), classes: int = CLASSES
 ) -> Contract:
-    """A contract of encoded images whose sides are in these ranges."""
+    """A contract of encoded images with sides in these ranges."""
     text = contract(classes=classes).text.replace('tag: "encoding=raw" tag: "dtype=uint8"', 'tag: "encoding=encoded"')
-    for side, only, (low, high) in zip(
+    for side, default, (low, high) in zip(
         ("height", "width", "channels"), SHAPE, (heights, widths, channels), strict=True
     ):
         feature = f'"image/{side}" type: INT presence {{ min_fraction: 1.0 }} shape {{}} int_domain '
-        text = text.replace(f"{feature}{{ min: {only} max: {only} }}", f"{feature}{{ min: {low} max: {high} }}")
-    made = Contract("own.pbtxt", text)
-    assert (made.encoding, made.smallest) == ("encoded", (heights[0], widths[0], channels[0]))
-    return made
+        text = text.replace(f"{feature}{{ min: {default} max: {default} }}", f"{feature}{{ min: {low} max: {high} }}")
+    result = Contract("own.pbtxt", text)
+    assert (result.encoding, result.smallest) == ("encoded", (heights[0], widths[0], channels[0]))
+    return result
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """Every file below a folder."""
+    """The content of every file below a folder."""
     return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
 
 
 def write_weights(saved_model: Path, text: str) -> None:
-    """Weights as TensorFlow writes and reads them, which differ with the text."""
+    """Writes a variables file of TensorFlow whose values depend on the text."""
     (saved_model / "variables").mkdir(exist_ok=True)
     values = tf.constant([float(byte) for byte in text.encode()])
     tf.raw_ops.SaveV2(

@@ -1,4 +1,4 @@
-"""Calls of the stages of spans with the settings of tests."""
+"""Calls of the span stages with settings for tests."""
 
 import json
 
@@ -9,8 +9,10 @@ from schemas.settings.validate import Validate
 ALL = {"window": Window(), "weight": 1.0, "base_weight": 1.0}
 
 
-def judged(found, statistics_, mnist, run, *, served=None, **drift):
-    return admit.function(found, statistics_, served, contract=mnist, checks=Validate(), drift=Drift(**drift), run=run)
+def admit_spans(collected, statistics, mnist, run, *, served=None, **drift):
+    return admit.function(
+        collected, statistics, served, contract=mnist, checks=Validate(), drift=Drift(**drift), run=run
+    )
 
 
 def rows(admission):

@@ -1,4 +1,4 @@
-"""approve: no model goes out that a person rejected, rolled back, or should have approved and has not."""
+"""approve: a model is not pushed if it was rejected, rolled back, or lacks a required approval."""
 
 import datetime
 import json
@@ -20,61 +20,66 @@ MANUAL = Push(approval="manual", approval_days=1.5)
 
 
 def decision(*, approved=True, days=1.0, evaluation="evaluation"):
-    at = (NOW - datetime.timedelta(days=days)).isoformat()
-    return Decision(run=3, approved=approved, by="ada", reason="looked at it", at=at, evaluation=evaluation)
+    time = (NOW - datetime.timedelta(days=days)).isoformat()
+    return Decision(run=3, approved=approved, by="ada", reason="looked at it", at=time, evaluation=evaluation)
 
 
 @pytest.fixture
-def ask(tmp_path, lend):
-    """What approve says of model `one`, which is to go to an empty shelf, or to the one that is given."""
+def ask(tmp_path, new_run):
+    """Runs approve for model `one`, by default with an empty model directory: (approval, messages)."""
     (tmp_path / "manifest.json").write_text(json.dumps({"made": EVALUATED.isoformat()}), encoding="utf-8")
 
-    def ask(settings, said=None, shelf=None, asked=None):
-        def decided(shelf, identity):
-            (asked if asked is not None else []).append((shelf, identity))
-            return said
+    def ask(settings, decision_=None, model_directory=None, requests=None):
+        def decided(model_directory, identity):
+            (requests if requests is not None else []).append((model_directory, identity))
+            return decision_
 
-        run = lend()
+        run = new_run()
         evaluation = Evaluation(tmp_path, digest="evaluation", passed=True, accuracy=0.9, loss=0.3, saved_model="s")
-        found = approve.function(
+        approval = approve.function(
             Model(tmp_path, digest="bytes", epochs=1, validation_accuracy=0.9, identity="one"),
             evaluation,
             ServingCheck(tmp_path, passed=True),
             None,
             settings=settings,
             decided=decided,
-            directory=shelf or ModelDirectory(tmp_path / "serving", "mnist"),
+            directory=model_directory or ModelDirectory(tmp_path / "serving", "mnist"),
             run=run,
         )
-        return found, run.logged
+        return approval, run.logged
 
     return ask
 
 
-def test_where_nobody_is_to_be_asked_a_model_passes_without_a_word(ask):
-    found, said = ask(Push())
-    assert (found.passed, found.by, said, refusal_of(found)) == (True, "", [], None)
+def test_without_manual_approval_a_model_passes_without_a_message(ask):
+    approval, logged = ask(Push())
+    assert (approval.passed, approval.by, logged, refusal_of(approval)) == (True, "", [], None)
 
 
-def test_a_model_waits_until_somebody_approved_it(ask, tmp_path):
-    asked = []
-    found, said = ask(MANUAL, asked=asked)
-    assert asked == [(str(tmp_path / "serving/mnist"), "one")]
-    assert (found.passed, found.waiting, found.evaluation, found.baseline) == (False, True, "evaluation", None)
-    assert said == ["the model passed every gate and waits for approval"]
-    raised = refusal_of(found)
-    assert isinstance(raised, Waiting)
-    assert (raised.exit_code, str(raised)) == (0, "waiting: the model passed every gate and waits for approval")
-    assert ask(MANUAL)[0] == found, "the same question is the same artifact"
+def test_a_model_waits_for_manual_approval(ask, tmp_path):
+    requests = []
+    approval, logged = ask(MANUAL, requests=requests)
+    assert requests == [(str(tmp_path / "serving/mnist"), "one")]
+    assert (approval.passed, approval.waiting, approval.evaluation, approval.baseline) == (
+        False,
+        True,
+        "evaluation",
+        None,
+    )
+    assert logged == ["the model passed every gate and waits for approval"]
+    refusal = refusal_of(approval)
+    assert isinstance(refusal, Waiting)
+    assert (refusal.exit_code, str(refusal)) == (0, "waiting: the model passed every gate and waits for approval")
+    assert ask(MANUAL)[0] == approval, "equal requests are equal artifacts"
 
 
-def test_an_approved_model_passes_and_says_by_whom(ask):
-    found, said = ask(MANUAL, decision())
-    assert (found.passed, found.by, found.reason, said) == (True, "ada", "looked at it", ["approved by ada"])
+def test_an_approved_model_passes_and_names_the_approver(ask):
+    approval, logged = ask(MANUAL, decision())
+    assert (approval.passed, approval.by, approval.reason, logged) == (True, "ada", "looked at it", ["approved by ada"])
 
 
 @pytest.mark.parametrize(
-    ("said", "words"),
+    ("decision_", "message"),
     [
         (
             decision(evaluation="another"),
@@ -91,48 +96,48 @@ def test_an_approved_model_passes_and_says_by_whom(ask):
         ),
     ],
 )
-def test_an_approval_of_something_else_or_too_long_ago_does_not_count(ask, said, words):
-    found, _ = ask(MANUAL, said)
-    assert (found.waiting, found.reasons, found.by) == (True, (words,), "")
+def test_an_approval_of_another_evaluation_or_an_expired_one_is_ignored(ask, decision_, message):
+    approval, _ = ask(MANUAL, decision_)
+    assert (approval.waiting, approval.reasons, approval.by) == (True, (message,), "")
 
 
 @pytest.mark.parametrize("settings", [Push(), MANUAL], ids=["auto", "manual"])
-def test_a_rejected_model_never_goes_out(ask, settings):
-    found, _ = ask(settings, decision(approved=False, days=400))
-    raised = refusal_of(found)
-    assert isinstance(raised, Refused)
+def test_a_rejected_model_is_never_pushed(ask, settings):
+    approval, _ = ask(settings, decision(approved=False, days=400))
+    refusal = refusal_of(approval)
+    assert isinstance(refusal, Refused)
     assert (
-        str(raised)
+        str(refusal)
         == "refused: ada rejected this model (run 3): looked at it\n  Train a new model. Nothing was pushed."
     )
-    assert raised.exit_code == 3
+    assert refusal.exit_code == 3
 
 
 @pytest.fixture
-def shelf(tmp_path):
-    found = ModelDirectory(tmp_path / "shelves", "mnist")
+def model_directory(tmp_path):
+    directory = ModelDirectory(tmp_path / "serving", "mnist")
     for name in ("zero", "one"):
-        publish(found, model(tmp_path, name), identity=name)
-    return found
+        publish(directory, model(tmp_path, name), identity=name)
+    return directory
 
 
-def test_a_model_that_is_served_already_waits_for_nobody(ask, shelf):
-    assert ask(MANUAL, shelf=shelf)[0].passed
+def test_a_served_model_needs_no_approval(ask, model_directory):
+    assert ask(MANUAL, model_directory=model_directory)[0].passed
 
 
-def test_a_model_that_was_rolled_back_is_refused_even_if_it_was_approved(ask, shelf):
-    shelf.rollback()
-    raised = refusal_of(ask(MANUAL, decision(), shelf)[0])
-    assert isinstance(raised, Refused)
-    assert str(raised) == (
+def test_a_rolled_back_model_is_refused_despite_its_approval(ask, model_directory):
+    model_directory.rollback()
+    refusal = refusal_of(ask(MANUAL, decision(), model_directory)[0])
+    assert isinstance(refusal, Refused)
+    assert str(refusal) == (
         "refused: version 2, which is this model, was rolled back\n"
-        f"  Train a new model, or restore it: {shelf.command('rollback --to 2')}"
+        f"  Train a new model, or restore it: {model_directory.command('rollback --to 2')}"
     )
-    shelf.rollback(to=2)
-    assert ask(MANUAL, shelf=shelf)[0].passed
+    model_directory.rollback(to=2)
+    assert ask(MANUAL, model_directory=model_directory)[0].passed
 
 
-def test_a_refused_model_is_never_asked_about(lend, tmp_path: Path):
+def test_a_refused_model_requests_no_approval(new_run, tmp_path: Path):
     evaluation = Evaluation(tmp_path, passed=False, accuracy=0.9, loss=0.3, saved_model="s")
     with pytest.raises(Refused, match="approve received a refused Evaluation"):
         approve.function(
@@ -143,5 +148,5 @@ def test_a_refused_model_is_never_asked_about(lend, tmp_path: Path):
             settings=Push(),
             decided=None,
             directory=ModelDirectory(tmp_path, "mnist"),
-            run=lend(),
+            run=new_run(),
         )

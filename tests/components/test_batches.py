@@ -25,17 +25,17 @@ def test_a_train_split_larger_than_memory_is_streamed(large):
         assert [sum(order) for order in orders] == [800, 800]
         assert orders[0] != orders[1]
     streamed = feeds[1]
-    first, again = ([images.numpy() for images, _ in streamed.epoch(3)] for _ in range(2))
-    assert same(first, again)
+    first, repeated = ([images.numpy() for images, _ in streamed.epoch(3)] for _ in range(2))
+    assert same(first, repeated)
     sums = [
         sorted(np.concatenate([i.numpy().reshape(-1, 784) for i, _ in feed.epoch(0)]).sum(1).tolist())
         for feed in feeds.values()
     ]
-    np.testing.assert_allclose(*sums, rtol=1e-6)  # every image once, either way
+    np.testing.assert_allclose(*sums, rtol=1e-6)  # every image once, in both cases
 
 
-def test_a_streamed_training_gives_the_same_weights_twice(large, lend):
+def test_a_streamed_training_is_reproducible(large, new_run):
     settings = Train(model=Mlp(layers=[16]), epochs=2, memory_mb=1)
-    one, other = (trained(large, settings, lend()) for _ in range(2))
+    one, other = (trained(large, settings, new_run()) for _ in range(2))
     assert same(weights(one), weights(other))
     assert history(one)[-1]["loss"] < history(one)[0]["loss"]

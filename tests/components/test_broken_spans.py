@@ -1,4 +1,4 @@
-"""collect and arrived: any fault of a span quarantines that span, with the reason, and the others go on."""
+"""collect and arrived: any damage quarantines only the damaged span, with the reason."""
 
 import contextlib
 import gzip
@@ -23,7 +23,7 @@ from schemas.errors import ConfigurationError, DataError
 from schemas.settings.spans import Drift
 from schemas.settings.validate import Validate
 from tests import spans
-from tests.spans import collected, come
+from tests.spans import arrivals_of, collected
 
 IMAGES, LABELS = "new-images-idx3-ubyte.gz", "new-labels-idx1-ubyte.gz"
 
@@ -33,16 +33,16 @@ def digits(sample, data_dir):
     return spans.digits(data_dir, 0, 40)
 
 
-# what may be wrong inside
+# damaged content
 
 
 def large_png(side):
-    """A grey image of one colour, which packs well."""
+    """A grey image of one colour, which compresses well."""
     chunk = lambda kind, body: struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))  # noqa: E731
-    head = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
+    header = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
     return (
         b"\x89PNG\r\n\x1a\n"
-        + chunk(b"IHDR", head)
+        + chunk(b"IHDR", header)
         + chunk(b"IDAT", zlib.compress(bytes(side * (side + 1))))
         + chunk(b"IEND", b"")
     )
@@ -52,7 +52,7 @@ def idx(path, sides, content=b""):
     path.write_bytes(gzip.compress(bytes([0, 0, 8, len(sides)]) + np.array(sides, ">u4").tobytes() + content))
 
 
-def spoil_images(span, kind):
+def damage_images(span, kind):
     (span / "3").mkdir(exist_ok=True)
     image = span / "3" / "x.png"
     if kind == "a folder called like an image":
@@ -71,7 +71,7 @@ def spoil_images(span, kind):
     return f"{image} holds an image of 100,000,000 pixels; 67,108,864 are allowed"
 
 
-def spoil_idx(span, kind):
+def damage_idx(span, kind):
     images, labels = span / IMAGES, span / LABELS
     if kind == "images and labels swapped":
         images.rename(span / "kept")
@@ -94,7 +94,7 @@ def spoil_idx(span, kind):
     return f"{images} is not a complete IDX file: its header states {(2**32 - 1) ** 3:,} bytes"
 
 
-def spoil_records(span, kind):
+def damage_records(span, kind):
     import tensorflow as tf
 
     path = span / "new.tfrecord"
@@ -104,66 +104,68 @@ def spoil_records(span, kind):
         with tf.io.TFRecordWriter(str(path)) as writer:
             writer.write(tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString())
         return f"{path} cannot be decoded as an image"
-    path.write_bytes(bytes.fromhex("00c06e31d9100100e5d5d135") + b"abc")  # 300 TB, and the checksum of that
+    path.write_bytes(bytes.fromhex("00c06e31d9100100e5d5d135") + b"abc")  # a length of 300 TB with its checksum
     return f"{path} is cut short or altered: a record of 300,000,000,000,000 bytes does not fit into it"
 
 
-SPOILT = [
+DAMAGES = [
     *(
-        ("images", spoil_images, kind)
+        ("images", damage_images, kind)
         for kind in ("a folder called like an image", "a folder called like a TFRecord", "a pipe")
     ),
-    *(("images", spoil_images, kind) for kind in ("a label of 23 digits", "a PNG of 100 million pixels")),
+    *(("images", damage_images, kind) for kind in ("a label of 23 digits", "a PNG of 100 million pixels")),
     *(
-        ("idx", spoil_idx, kind)
+        ("idx", damage_idx, kind)
         for kind in ("images and labels swapped", "labels of two dimensions", "no dimensions", "no pixels")
     ),
-    *(("idx", spoil_idx, kind) for kind in ("three bytes", "sides that no file has")),
-    *(("records", spoil_records, kind) for kind in ("sides whose product overflows", "a record longer than its file")),
+    *(("idx", damage_idx, kind) for kind in ("three bytes", "sides that no file has")),
+    *(("records", damage_records, kind) for kind in ("sides whose product overflows", "a record longer than its file")),
 ]
 
 
-@pytest.mark.parametrize(("form", "spoil", "kind"), SPOILT, ids=[kind for _, _, kind in SPOILT])
-def test_one_bad_span_is_kept_out_in_words_and_the_others_go_on(form, spoil, kind, tmp_path, digits, lend):
+@pytest.mark.parametrize(("layout", "damage", "kind"), DAMAGES, ids=[kind for _, _, kind in DAMAGES])
+def test_a_damaged_span_is_quarantined_with_the_reason_and_others_are_collected(
+    layout, damage, kind, tmp_path, digits, new_run
+):
     spans.deliver(tmp_path, "span-1", *digits)
-    words = spoil(spans.deliver(tmp_path, "span-2", *digits, form), kind)
-    found = collected(tmp_path, lend())
-    assert found.spans["span-2"].broken == words
-    assert (found.spans["span-1"].broken, found.spans["span-1"].count) == ("", 40)
-    assert {p.name for p in (found.path / "span-2").iterdir()} == {"broken.json", "mark.json"}
+    message = damage(spans.deliver(tmp_path, "span-2", *digits, layout), kind)
+    collected_spans = collected(tmp_path, new_run())
+    assert collected_spans.spans["span-2"].broken == message
+    assert (collected_spans.spans["span-1"].broken, collected_spans.spans["span-1"].count) == ("", 40)
+    assert {p.name for p in (collected_spans.path / "span-2").iterdir()} == {"broken.json", "mark.json"}
 
 
-def test_what_nobody_thought_of_is_said_with_its_type():
+def test_an_unexpected_error_is_reported_with_its_type():
     with pytest.raises(DataError, match=r"^data: a\0b cannot be read: ValueError: embedded null byte"):
         list(read(Piece("records", ("a\0b",)), "raw"))
 
 
-def test_a_label_that_int64_just_holds_is_read_and_judged(tmp_path, digits, lend, sample_statistics, mnist):
+def test_a_label_of_18_digits_is_quarantined_by_the_contract(tmp_path, digits, new_run, sample_statistics, mnist):
     span = spans.deliver(tmp_path, "span-1", *digits)
     (span / "3").rename(span / ("9" * 18))
-    found = collected(tmp_path, lend())
+    collected_spans = collected(tmp_path, new_run())
     admission = admit.function(
-        found, sample_statistics, None, contract=mnist, checks=Validate(), drift=Drift(), run=lend()
+        collected_spans, sample_statistics, None, contract=mnist, checks=Validate(), drift=Drift(), run=new_run()
     )
     assert f"span-1: label is {'9' * 18}" in admission.quarantined["span-1"]
 
 
-def test_the_frames_of_a_gif_count_together():
+def test_the_pixels_of_all_frames_of_a_gif_are_counted():
     frame = b",\0\0\0\0" + struct.pack("<HH", 9000, 9000) + b"\0\x02\x01\0\0"
     extension = b"!\xf9\x04\0\0\0\0\0"
-    head = b"GIF89a" + struct.pack("<HH", 28, 28) + b"\x80\0\0" + bytes(6)
-    assert stated_pixels(head + extension + frame + extension + frame + b";") == 2 * 9000**2
-    assert stated_pixels(head) == 28 * 28
+    header = b"GIF89a" + struct.pack("<HH", 28, 28) + b"\x80\0\0" + bytes(6)
+    assert stated_pixels(header + extension + frame + extension + frame + b";") == 2 * 9000**2
+    assert stated_pixels(header) == 28 * 28
     assert stated_pixels(imagecodecs.jpeg_encode(np.zeros((20, 30, 3), np.uint8))) == 600
     assert stated_pixels(imagecodecs.png_encode(np.zeros((20, 30), np.uint8))) == 600
 
 
-# what may not be read
+# missing permissions
 
 
 @contextlib.contextmanager
-def nobody():
-    """Root may read everything: for a while we are not root."""
+def without_root():
+    """Drops root's permission to read everything."""
     before = os.geteuid()
     if before == 0:
         os.seteuid(65534)
@@ -174,70 +176,73 @@ def nobody():
 
 
 @pytest.fixture
-def public():
-    """A directory that nobody can reach: pytest's own belong to root alone."""
-    with tempfile.TemporaryDirectory() as found:
-        Path(found).chmod(0o755)
-        yield Path(found)
-        for path in Path(found).rglob("*"):
+def open_directory():
+    """A directory that other users can read: pytest's directories belong to root only."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+        for path in Path(folder).rglob("*"):
             path.chmod(0o755)
 
 
 @pytest.mark.parametrize("ready", ["marker", "rename"])
 @pytest.mark.parametrize(("inside", "denied"), [("", ""), ("3", "3"), ("3/0000.png", "3/0000.png")])
-def test_a_span_that_may_not_be_read_stops_no_plan_and_says_so(inside, denied, ready, public, digits):
+def test_a_span_without_read_permission_does_not_stop_planning(inside, denied, ready, open_directory, digits):
     images, labels = digits
-    spans.deliver(public, "span-1", images, labels)
-    span = spans.deliver(public, "span-2", images[:1], np.array([3]))
-    list(read(pieces(span, [], 10)[0], "raw"))  # what is imported lazily is imported as root
+    spans.deliver(open_directory, "span-1", images, labels)
+    span = spans.deliver(open_directory, "span-2", images[:1], np.array([3]))
+    list(read(pieces(span, [], 10)[0], "raw"))  # lazy imports need root
     (span / inside).chmod(0)
-    with nobody():
-        arrivals = come(public, ready=ready)
+    with without_root():
+        arrivals = arrivals_of(open_directory, ready=ready)
         with pytest.raises(
             DataError, match=f"^data: {re.escape(str(span / denied))} cannot be read: Permission denied"
         ):
             list(read(pieces(span, [], 10)[0], "raw"))
     assert list(arrivals.spans) == ["span-1", "span-2"]
     (span / inside).chmod(0o755)
-    assert come(public, ready=ready).spans["span-2"] != arrivals.spans["span-2"]  # it is read again
-    assert come(public, ready=ready).spans["span-1"] == arrivals.spans["span-1"]
+    assert arrivals_of(open_directory, ready=ready).spans["span-2"] != arrivals.spans["span-2"]  # it is read again
+    assert arrivals_of(open_directory, ready=ready).spans["span-1"] == arrivals.spans["span-1"]
 
 
-def test_a_directory_of_spans_that_may_not_be_read_is_named(public):
-    public.chmod(0)
+def test_a_spans_directory_without_read_permission_is_refused(open_directory):
+    open_directory.chmod(0)
     with (
-        nobody(),
-        pytest.raises(ConfigurationError, match=f"spans.directory {public} cannot be read: Permission denied"),
+        without_root(),
+        pytest.raises(ConfigurationError, match=f"spans.directory {open_directory} cannot be read: Permission denied"),
     ):
-        come(public)
-    public.chmod(0o755)
+        arrivals_of(open_directory)
+    open_directory.chmod(0o755)
 
 
-def test_a_span_that_goes_while_it_is_read_is_kept_out_and_read_anew_when_it_is_back(tmp_path, digits, lend):
+def test_a_span_removed_during_collect_is_quarantined_and_collected_when_restored(tmp_path, digits, new_run):
     for name in ("span-1", "span-2"):
         spans.deliver(tmp_path / "data", name, *digits)
-    arrivals = come(tmp_path / "data")
+    arrivals = arrivals_of(tmp_path / "data")
     (tmp_path / "data" / "span-2").rename(tmp_path / "away")
-    found = collect.function(arrivals, **spans.READING, run=lend())
-    assert found.spans["span-2"].broken == f"{tmp_path / 'data' / 'span-2'} cannot be read: No such file or directory"
-    assert found.spans["span-1"].count == 40
+    collected_spans = collect.function(arrivals, **spans.READING, run=new_run())
+    assert (
+        collected_spans.spans["span-2"].broken
+        == f"{tmp_path / 'data' / 'span-2'} cannot be read: No such file or directory"
+    )
+    assert collected_spans.spans["span-1"].count == 40
     (tmp_path / "away").rename(tmp_path / "data" / "span-2")
-    again = lend(before=[found])
-    assert collect.function(arrivals, **spans.READING, run=again).spans["span-2"].count == 40
+    next_run = new_run(previous_artifacts=[collected_spans])
+    assert collect.function(arrivals, **spans.READING, run=next_run).spans["span-2"].count == 40
 
 
-def test_an_image_that_goes_while_it_is_read_is_named(tmp_path, digits):
+def test_an_image_removed_while_reading_is_named(tmp_path, digits):
     span = spans.deliver(tmp_path, "span-1", *digits)
-    found = pieces(span, [], 100)
+    pieces_ = pieces(span, [], 100)
     shutil.rmtree(span)
     with pytest.raises(
-        DataError, match=f"^data: {re.escape(found[0].files[0])} cannot be read: No such file or directory"
+        DataError, match=f"^data: {re.escape(pieces_[0].files[0])} cannot be read: No such file or directory"
     ):
-        list(read(found[0], "raw"))
+        list(read(pieces_[0], "raw"))
 
 
-def test_a_full_disk_is_no_fault_of_the_span(tmp_path, digits):
-    """Files of at most 10 KB stand for it: the shard has 35."""
+def test_a_full_disk_does_not_quarantine_the_span(tmp_path, digits):
+    """Simulated by a limit of 10 KB per file; the shard has 35."""
     span = spans.deliver(tmp_path, "span-1", *digits)
     task = {"span": "span-1", "piece": pieces(span, [], 100)[0], "index": 0, "pieces": 1}
     out = tmp_path / "out" / "span-1"

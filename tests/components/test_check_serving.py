@@ -1,4 +1,4 @@
-"""check_serving: a clean process that has nothing of the project loads the model and calls it."""
+"""check_serving: a clean process without the project's code loads the model and calls it."""
 
 import dataclasses
 import json
@@ -23,7 +23,7 @@ from schemas.settings.evaluate import Evaluate
 from schemas.settings.gates import Gates
 from schemas.settings.transform import Transform
 from tests.components import pictures
-from tests.conftest import lent
+from tests.conftest import folder_run
 
 BUDGETS = Serving(latency_ms=5000, p99_ms=5000, load_seconds=100)
 REMEDY = "The limits are set in check_serving of the configuration. Nothing was pushed."
@@ -34,53 +34,53 @@ def evaluation(model, few, mnist, tmp_path_factory):
     statistics = Statistics(tmp_path_factory.mktemp("statistics"), counts={})
     (statistics.path / "leaked.json").write_text("[]", encoding="utf-8")
     gates = Gates(accuracy=0.2, per_class=0.15)
-    rest = {"contract": mnist, "gates": gates, "settings": Evaluate(corrupted=0), "transform": Transform()}
+    options = {"contract": mnist, "gates": gates, "settings": Evaluate(corrupted=0), "transform": Transform()}
     return evaluate.function(
-        model, few, statistics, None, None, **rest, run=lent(tmp_path_factory.mktemp("evaluation"))
+        model, few, statistics, None, None, **options, run=folder_run(tmp_path_factory.mktemp("evaluation"))
     )
 
 
-def checked(model, evaluation, run, budgets=BUDGETS, baseline=None):
+def check(model, evaluation, run, budgets=BUDGETS, baseline=None):
     return check_serving.function(model, evaluation, baseline, model_name="digits", budgets=budgets, run=run)
 
 
-def copied(artifact, path):
+def copy_of(artifact, path):
     return dataclasses.replace(artifact, path=Path(shutil.copytree(artifact.path, path)))
 
 
 @pytest.fixture(scope="module")
-def sound(model, evaluation, tmp_path_factory):
-    """A model checked beside the version now served, which is called as it is: (the check, its run)."""
-    served = Served(copied(model, tmp_path_factory.mktemp("served") / "3").path / "saved_model", version=3)
-    run = lent(tmp_path_factory.mktemp("check"))
-    return checked(model, evaluation, run, baseline=served), run
+def passed_check(model, evaluation, tmp_path_factory):
+    """A model checked with the same model as served version: (the check, its run)."""
+    served = Served(copy_of(model, tmp_path_factory.mktemp("served") / "3").path / "saved_model", version=3)
+    run = folder_run(tmp_path_factory.mktemp("check"))
+    return check(model, evaluation, run, baseline=served), run
 
 
-def test_a_sound_model_passes_and_is_measured(sound):
-    found, run = sound
-    assert found.passed
-    assert found.reasons == ()
-    assert 0 < found.load_seconds < 100
-    assert 0 < found.latency_ms < 5000
-    assert 0 <= found.difference <= 1e-4
-    said = json.loads((run.out / "serving.json").read_text(encoding="utf-8"))
-    assert set(said) == {"load_seconds", "difference", "memory", "latency", "signatures", "served"}
-    assert [(row["signature"], row["batch"]) for row in said["latency"]] == [
+def test_a_valid_model_passes_and_is_measured(passed_check):
+    check_, run = passed_check
+    assert check_.passed
+    assert check_.reasons == ()
+    assert 0 < check_.load_seconds < 100
+    assert 0 < check_.latency_ms < 5000
+    assert 0 <= check_.difference <= 1e-4
+    report = json.loads((run.out / "serving.json").read_text(encoding="utf-8"))
+    assert set(report) == {"load_seconds", "difference", "memory", "latency", "signatures", "served"}
+    assert [(row["signature"], row["batch"]) for row in report["latency"]] == [
         (signature, batch) for signature in ("serving_default", "images") for batch in (1, 8, 32)
     ]
     assert all(
-        10 <= row["calls"] <= 200 and 0 < row["p50_ms"] <= row["p95_ms"] <= row["p99_ms"] for row in said["latency"]
+        10 <= row["calls"] <= 200 and 0 < row["p50_ms"] <= row["p95_ms"] <= row["p99_ms"] for row in report["latency"]
     )
-    assert found.latency_ms == max(row["p50_ms"] for row in said["latency"] if row["batch"] == 1)
-    assert found.p99_ms == max(row["p99_ms"] for row in said["latency"] if row["batch"] == 1)
-    assert 0 < said["memory"]["loaded_mb"] <= said["memory"]["peak_mb"] == found.memory_mb < 500
-    answered = f"answers in {found.latency_ms:.2f} ms (p99 {found.p99_ms:.2f})"
-    assert run.logged == [f"loads in {found.load_seconds:.2f} s, {answered}, takes {found.memory_mb:,.0f} MB"]
+    assert check_.latency_ms == max(row["p50_ms"] for row in report["latency"] if row["batch"] == 1)
+    assert check_.p99_ms == max(row["p99_ms"] for row in report["latency"] if row["batch"] == 1)
+    assert 0 < report["memory"]["loaded_mb"] <= report["memory"]["peak_mb"] == check_.memory_mb < 500
+    answers = f"answers in {check_.latency_ms:.2f} ms (p99 {check_.p99_ms:.2f})"
+    assert run.logged == [f"loads in {check_.load_seconds:.2f} s, {answers}, takes {check_.memory_mb:,.0f} MB"]
 
 
-def test_a_model_is_warmed_up_with_real_examples_through_both_signatures(model, evaluation, sound):
-    """Read back with TensorFlow Serving's own protos, and answered by the model as it answers any request."""
-    path = sound[1].out / "assets.extra" / "tf_serving_warmup_requests"
+def test_warmup_requests_hold_real_examples_for_both_signatures(model, evaluation, passed_check):
+    """Read with TensorFlow Serving's protos; the model must return the expected probabilities."""
+    path = passed_check[1].out / "assets.extra" / "tf_serving_warmup_requests"
     requests = [
         PredictionLog.FromString(each).predict_log.request
         for each in tf.data.TFRecordDataset(str(path)).as_numpy_iterator()
@@ -97,7 +97,7 @@ def test_a_model_is_warmed_up_with_real_examples_through_both_signatures(model, 
         np.testing.assert_allclose(answer, expected[:batch], atol=1e-5)
 
 
-def test_more_images_than_there_are_probes_are_the_first_ones_again(evaluation, tmp_path):
+def test_warmup_batches_larger_than_the_probes_repeat_them(evaluation, tmp_path):
     warmup.write(tmp_path / "requests", "digits", evaluation.path, [40])
     by_records, by_images = tf.data.TFRecordDataset(str(tmp_path / "requests")).as_numpy_iterator()
     records = tf.make_ndarray(PredictionLog.FromString(by_records).predict_log.request.inputs["examples"])
@@ -107,164 +107,166 @@ def test_more_images_than_there_are_probes_are_the_first_ones_again(evaluation, 
     assert (images[32:] == images[:8]).all()
 
 
-def test_what_the_model_promises_is_read_beside_what_the_served_one_does(sound):
-    said = json.loads((sound[1].out / "serving.json").read_text(encoding="utf-8"))
-    assert said["served"] == said["signatures"]
-    assert said["signatures"]["serving_default"] == {
+def test_signatures_of_candidate_and_served_model_are_reported(passed_check):
+    report = json.loads((passed_check[1].out / "serving.json").read_text(encoding="utf-8"))
+    assert report["served"] == report["signatures"]
+    assert report["signatures"]["serving_default"] == {
         "inputs": {"examples": ["string", [-1]]},
         "outputs": {"class": ["int64", [-1]], "probabilities": ["float32", [-1, 10]]},
     }
-    assert said["signatures"]["images"]["inputs"] == {"images": ["uint8", [-1, 28, 28]]}
+    assert report["signatures"]["images"]["inputs"] == {"images": ["uint8", [-1, 28, 28]]}
 
 
-def test_a_model_that_cannot_be_called_as_the_served_one_is_refused_unless_allowed(model, evaluation, tmp_path, lend):
-    """The served model has a signature more."""
-    sound = tf.saved_model.load(str(model.path / "saved_model"))
-    signatures = {**sound.signatures, "legacy": sound.signatures["images"]}
-    tf.saved_model.save(sound, str(tmp_path), signatures=signatures)
+def test_a_model_with_incompatible_signatures_is_refused_unless_allowed(model, evaluation, tmp_path, new_run):
+    """The served model has another signature."""
+    loaded = tf.saved_model.load(str(model.path / "saved_model"))
+    signatures = {**loaded.signatures, "legacy": loaded.signatures["images"]}
+    tf.saved_model.save(loaded, str(tmp_path), signatures=signatures)
     served = Served(tmp_path, version=3)
-    found = checked(model, evaluation, lend(), baseline=served)
-    gone = "signature legacy is gone. Clients of version 3 could not call it; check_serving.allow_incompatible is false"
-    assert found.reasons == (f"serving check: {gone}",)
-    assert checked(model, evaluation, lend(), BUDGETS.model_copy(update={"allow_incompatible": True}), served).passed
+    check_ = check(model, evaluation, new_run(), baseline=served)
+    reason = (
+        "signature legacy is gone. Clients of version 3 could not call it; check_serving.allow_incompatible is false"
+    )
+    assert check_.reasons == (f"serving check: {reason}",)
+    assert check(model, evaluation, new_run(), BUDGETS.model_copy(update={"allow_incompatible": True}), served).passed
 
 
-def test_a_process_that_was_started_ahead_is_the_one_that_is_asked(model, evaluation, lend):
+def test_a_prefetched_process_is_used(model, evaluation, new_run):
     with started_process() as process:
-        assert checked(model, evaluation, lend(prefetched=process)).passed
+        assert check(model, evaluation, new_run(prefetched=process)).passed
         assert process.returncode == 0
 
 
-def test_other_probabilities_than_the_evaluators_are_refused(model, evaluation, tmp_path, lend):
-    altered = copied(evaluation, tmp_path / "evaluation")
+def test_probabilities_that_differ_from_the_evaluation_are_refused(model, evaluation, tmp_path, new_run):
+    altered = copy_of(evaluation, tmp_path / "evaluation")
     probabilities = np.load(altered.path / "probes.npy")
     probabilities[17, 4] += 0.25
     np.save(altered.path / "probes.npy", probabilities)
-    found = checked(model, altered, lend())
-    assert not found.passed
-    assert found.reasons == (
+    check_ = check(model, altered, new_run())
+    assert not check_.passed
+    assert check_.reasons == (
         "serving check: probabilities differ from the evaluator's by 0.25; check_serving.tolerance allows 0.0001",
     )
-    assert found.remedy == REMEDY
+    assert check_.remedy == REMEDY
 
 
-def test_a_model_that_answers_in_another_order_is_refused(model, evaluation, few, tmp_path, lend):
-    """It answers the probes in their order; of others, the first image gets the last one's answer."""
-    sound = tf.saved_model.load(str(model.path / "saved_model"))
+def test_a_model_that_answers_in_a_different_order_is_refused(model, evaluation, few, tmp_path, new_run):
+    """It answers the probes in order; other batches are answered in reverse order."""
+    loaded = tf.saved_model.load(str(model.path / "saved_model"))
     first = tf.constant(pictures.records(few, "test")[0])
-    confused = tf.Module()
-    confused.sound, answer = sound, sound.signatures["serving_default"]
+    reversed_model = tf.Module()
+    reversed_model.loaded, answer = loaded, loaded.signatures["serving_default"]
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "examples")])
     def serving_default(examples):
-        in_order = examples[0] == first
+        is_first_probe = examples[0] == first
         return {
-            k: tf.cond(in_order, lambda v=v: v, lambda v=v: tf.reverse(v, [0]))
+            k: tf.cond(is_first_probe, lambda v=v: v, lambda v=v: tf.reverse(v, [0]))
             for k, v in answer(examples=examples).items()
         }
 
-    signatures = {"serving_default": serving_default, "images": sound.signatures["images"]}
-    tf.saved_model.save(confused, str(tmp_path / "saved_model"), signatures=signatures)
-    found = checked(dataclasses.replace(model, path=tmp_path), evaluation, lend())
-    assert not found.passed
-    assert found.reasons[0].startswith("serving check: probabilities differ from the evaluator's by 0.")
+    signatures = {"serving_default": serving_default, "images": loaded.signatures["images"]}
+    tf.saved_model.save(reversed_model, str(tmp_path / "saved_model"), signatures=signatures)
+    check_ = check(dataclasses.replace(model, path=tmp_path), evaluation, new_run())
+    assert not check_.passed
+    assert check_.reasons[0].startswith("serving check: probabilities differ from the evaluator's by 0.")
 
 
 @pytest.mark.parametrize("file", ["saved_model.pb", "variables/variables.data-00000-of-00001"])
-def test_a_saved_model_that_is_cut_short_is_refused(file, model, evaluation, tmp_path, lend):
-    broken = copied(model, tmp_path / "model")
+def test_a_truncated_saved_model_is_refused(file, model, evaluation, tmp_path, new_run):
+    broken = copy_of(model, tmp_path / "model")
     path = broken.path / "saved_model" / file
     path.write_bytes(path.read_bytes()[:-1000])
-    found = checked(broken, evaluation, lend())
-    assert not found.passed
-    (reason,) = found.reasons
+    check_ = check(broken, evaluation, new_run())
+    assert not check_.passed
+    (reason,) = check_.reasons
     assert reason.startswith("serving check: ")
     assert "Error" in reason
     assert "\n" not in reason
 
 
-def test_every_budget_that_is_exceeded_is_named(model, evaluation, lend):
+def test_every_exceeded_limit_is_named(model, evaluation, new_run):
     budgets = Serving(load_seconds=1e-6, latency_ms=1e-6, p99_ms=1e-6)
-    found = checked(model, evaluation, lend(), budgets)
-    assert found.reasons == (
-        f"serving check: loading took {found.load_seconds:.2f} s; check_serving.load_seconds allows 1e-06",
-        f"serving check: one image took {found.latency_ms:.2f} ms; check_serving.latency_ms allows 1e-06",
-        f"serving check: the 99th percentile for one image is {found.p99_ms:.2f} ms; check_serving.p99_ms allows 1e-06",
+    check_ = check(model, evaluation, new_run(), budgets)
+    assert check_.reasons == (
+        f"serving check: loading took {check_.load_seconds:.2f} s; check_serving.load_seconds allows 1e-06",
+        f"serving check: one image took {check_.latency_ms:.2f} ms; check_serving.latency_ms allows 1e-06",
+        f"serving check: the 99th percentile for one image is {check_.p99_ms:.2f} ms; "
+        "check_serving.p99_ms allows 1e-06",
     )
 
 
-def test_a_model_that_does_not_answer_in_time_is_refused(model, evaluation, lend):
-    found = checked(model, evaluation, lend(), Serving(timeout_seconds=0.05))
-    assert found.reasons == ("serving check: the model did not answer within 0.05 s",)
+def test_a_slow_model_is_refused(model, evaluation, new_run):
+    check_ = check(model, evaluation, new_run(), Serving(timeout_seconds=0.05))
+    assert check_.reasons == ("serving check: the model did not answer within 0.05 s",)
 
 
-def odd(model, path, before):
-    """`model` with signatures that compute something positive `before` they answer."""
-    sound = tf.saved_model.load(str(model.path / "saved_model"))
+def model_with(model, path, computation):
+    """`model` with signatures that first run a `computation` with a positive result."""
+    loaded = tf.saved_model.load(str(model.path / "saved_model"))
     module = tf.Module()
-    module.sound = sound
+    module.loaded = loaded
 
     def signature(name):
-        (spec,) = sound.signatures[name].structured_input_signature[1].values()
-        call = sound.signatures[name]
+        (spec,) = loaded.signatures[name].structured_input_signature[1].values()
+        call = loaded.signatures[name]
 
         @tf.function(input_signature=[spec])
-        def function(given):
-            nought = tf.minimum(
-                before(tf.shape(given)[0]), 0
-            )  # added to the answers, or the graph would be pruned of it
-            return {key: value + tf.cast(nought, value.dtype) for key, value in call(**{spec.name: given}).items()}
+        def function(inputs):
+            # Added to the outputs, so that the graph is not pruned.
+            zero = tf.minimum(computation(tf.shape(inputs)[0]), 0)
+            return {key: value + tf.cast(zero, value.dtype) for key, value in call(**{spec.name: inputs}).items()}
 
         return function
 
     tf.saved_model.save(
-        module, str(path / "saved_model"), signatures={name: signature(name) for name in sound.signatures}
+        module, str(path / "saved_model"), signatures={name: signature(name) for name in loaded.signatures}
     )
     return dataclasses.replace(model, path=path)
 
 
-def test_a_model_that_hangs_is_stopped_and_refused(model, evaluation, tmp_path, lend):
-    hanging = odd(model, tmp_path, lambda n: tf.while_loop(lambda i: i > 0, lambda i: i + 1 - 1, [n])[0])
+def test_a_model_that_hangs_is_stopped_and_refused(model, evaluation, tmp_path, new_run):
+    hanging_model = model_with(model, tmp_path, lambda n: tf.while_loop(lambda i: i > 0, lambda i: i + 1 - 1, [n])[0])
     with started_process() as process:
-        assert "tensorflow_mb" in process.stdout.readline()  # it is ready: what takes long now is the model
-        found = checked(hanging, evaluation, lend(prefetched=process), Serving(timeout_seconds=3))
+        assert "tensorflow_mb" in process.stdout.readline()  # the process is ready: only the model takes long
+        check_ = check(hanging_model, evaluation, new_run(prefetched=process), Serving(timeout_seconds=3))
         assert process.poll() is None
     assert process.returncode == -9
-    assert found.reasons == ("serving check: the model did not answer within 3 s",)
+    assert check_.reasons == ("serving check: the model did not answer within 3 s",)
 
 
-def test_a_model_that_eats_memory_is_stopped_and_refused(model, evaluation, tmp_path, lend):
-    """Each image costs it 67 MB, so the 32 probes take 2 GB at once."""
-    eating = odd(model, tmp_path, lambda n: tf.reduce_sum(tf.range(tf.cast(n, tf.float32) * 2**24)))
+def test_a_model_that_exceeds_the_memory_limit_is_stopped_and_refused(model, evaluation, tmp_path, new_run):
+    """Each image needs 67 MB, so the 32 probes need 2 GB."""
+    large_model = model_with(model, tmp_path, lambda n: tf.reduce_sum(tf.range(tf.cast(n, tf.float32) * 2**24)))
     with started_process() as process:
-        found = checked(eating, evaluation, lend(prefetched=process), Serving(memory_mb=300))
+        check_ = check(large_model, evaluation, new_run(prefetched=process), Serving(memory_mb=300))
     assert process.returncode == -9
-    (reason,) = found.reasons
-    taken = re.fullmatch(
+    (reason,) = check_.reasons
+    match = re.fullmatch(
         r"serving check: the model took ([\d,]+) MB in addition to TensorFlow itself; "
         r"check_serving\.memory_mb allows 300; it was stopped",
         reason,
     )
-    assert 300 <= int(taken[1].replace(",", "")) < 2200
+    assert 300 <= int(match[1].replace(",", "")) < 2200
 
 
-def test_a_peak_between_two_looks_is_refused_too(sound):
-    measured = json.loads((sound[1].out / "serving.json").read_text(encoding="utf-8"))
+def test_a_memory_peak_between_two_samples_is_refused(passed_check):
+    measured = json.loads((passed_check[1].out / "serving.json").read_text(encoding="utf-8"))
     measured["memory"]["peak_mb"] = 1234.4
     budgets = BUDGETS.model_copy(update={"memory_mb": 800.0})
-    words = "the model took 1,234 MB in addition to TensorFlow itself; check_serving.memory_mb allows 800"
-    assert list(module._over(measured, budgets)) == [words]
+    message = "the model took 1,234 MB in addition to TensorFlow itself; check_serving.memory_mb allows 800"
+    assert list(module._over(measured, budgets)) == [message]
 
 
-def test_a_process_that_dies_is_a_refusal(model, evaluation, lend):
+def test_a_process_that_dies_is_refused(model, evaluation, new_run):
     with started_process() as process:
         process.kill()
         process.wait()
-        found = checked(model, evaluation, lend(prefetched=process))
-    assert found.reasons == ("serving check: the process that loaded the model exited with code -9 and no output",)
+        check_ = check(model, evaluation, new_run(prefetched=process))
+    assert check_.reasons == ("serving check: the process that loaded the model exited with code -9 and no output",)
 
 
-def test_the_clean_process_stands_in_an_empty_folder_and_knows_nothing_of_ours(monkeypatch):
+def test_the_clean_process_runs_in_an_empty_folder_without_our_environment(monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(Path(module.__file__).parents[1]))
     monkeypatch.setenv("GATELINE_ROOT", "/somewhere")
     with started_process() as process:
@@ -281,7 +283,7 @@ def test_the_clean_process_stands_in_an_empty_folder_and_knows_nothing_of_ours(m
     assert not folder.exists()
 
 
-def test_the_clean_process_imports_no_module_of_ours(tmp_path):
+def test_the_clean_process_imports_no_project_module(tmp_path):
     script = Path(module.__file__).parent / "_serving_check" / "clean_process.py"
     done = subprocess.run(
         [sys.executable, "-I", "-X", "importtime", str(script)],
@@ -291,8 +293,8 @@ def test_the_clean_process_imports_no_module_of_ours(tmp_path):
         text=True,
         check=True,
     )
-    alone, answer = map(json.loads, done.stdout.splitlines())
-    assert 100 < alone["tensorflow_mb"] < 3000
+    first_row, answer = map(json.loads, done.stdout.splitlines())
+    assert 100 < first_row["tensorflow_mb"] < 3000
     assert answer == {"error": "no request was received"}
     imported = {line.rpartition("|")[2].strip().split(".")[0] for line in done.stderr.splitlines()}
     assert "tensorflow" in imported

@@ -1,4 +1,4 @@
-"""Source `custom`: a class of the user's own, and what is said of one that is wrong."""
+"""Source `custom`: a user's class, and the errors of an invalid one."""
 
 import sys
 import textwrap
@@ -36,7 +36,7 @@ SCANS = """
 
 @pytest.fixture
 def source(tmp_path, monkeypatch):
-    """A function (text of the class) -> settings, for a module that lies in the current directory."""
+    """A function (text of the class) -> settings, for a module in the current directory."""
     images, _ = pictures.pictures(COUNT, seed=5)
     for i, image in enumerate(images):
         (tmp_path / f"{i}.png").write_bytes(imagecodecs.png_encode(image))
@@ -55,17 +55,21 @@ def ingested(source: Custom, run):
     return ingest.function(UNPREPARED, source=source, place=place_of(source), encoding=None, run=run)
 
 
-def test_rows_become_records_with_their_split_label_and_metadata(source, tmp_path, lend):
-    made = ingested(source(), lend())
-    assert {split: each.count for split, each in made.splits.items()} == {"train": 60, "validation": 30, "test": 30}
-    assert made.metadata == ("scanner",)
-    columns = pictures.columns(made, "test")
+def test_rows_become_records_with_their_split_label_and_metadata(source, tmp_path, new_run):
+    examples = ingested(source(), new_run())
+    assert {split: split_.count for split, split_ in examples.splits.items()} == {
+        "train": 60,
+        "validation": 30,
+        "test": 30,
+    }
+    assert examples.metadata == ("scanner",)
+    columns = pictures.columns(examples, "test")
     assert set(columns["image"]) == {(tmp_path / f"{i}.png").read_bytes() for i in range(3, COUNT, 4)}
 
 
-def test_an_image_that_cannot_be_read_is_set_aside(source, tmp_path, lend):
+def test_an_unreadable_image_is_set_aside(source, tmp_path, new_run):
     (tmp_path / "7.png").unlink()
-    assert ingested(source(), lend()).set_aside() == [("7.png", "7.png cannot be read: No such file or directory")]
+    assert ingested(source(), new_run()).set_aside() == [("7.png", "7.png cannot be read: No such file or directory")]
 
 
 @pytest.mark.parametrize(
@@ -82,31 +86,31 @@ def test_an_image_that_cannot_be_read_is_set_aside(source, tmp_path, lend):
         (('"test"]', '"holdout"]'), "own_scans:Scans states a split holdout"),
     ],
 )
-def test_a_class_that_is_wrong_is_refused_in_words(change, message, source, lend):
+def test_an_invalid_class_is_refused(change, message, source, new_run):
     assert change[0] in SCANS
     with pytest.raises(GatelineError, match=message) as error:
-        ingested(source(SCANS.replace(*change)), lend())
+        ingested(source(SCANS.replace(*change)), new_run())
     assert isinstance(error.value, (ConfigurationError, DataError))
 
 
-def test_rows_that_are_wrong_are_refused_while_planning(source):
+def test_invalid_rows_are_refused_while_planning(source):
     settings = source(SCANS.replace("yield Row", "yield tuple"))
     with pytest.raises(DataError, match=r"rows\(\) of own_scans:Scans failed: TypeError"):
         source_data.function(source=settings, place=place_of(settings))
 
 
-def test_a_later_run_of_the_same_process_sees_new_rows(source, tmp_path, lend):
+def test_a_later_run_in_the_same_process_reads_new_rows(source, tmp_path, new_run):
     listing = SCANS.replace("range(120)", "range(int((self.folder / 'count').read_text()))")
     for count in (80, 120):
         settings = source(listing)
         (tmp_path / "count").write_text(str(count), encoding="utf-8")
-        made = ingested(settings, lend())
-        assert sum(split.count for split in made.splits.values()) == count
+        examples = ingested(settings, new_run())
+        assert sum(split.count for split in examples.splits.values()) == count
 
 
-def test_the_class_states_whether_the_images_changed(source):
-    stated = SCANS + "\n        def state(self) -> str:\n            return (self.folder / 'state').read_text()\n"
-    first = source(stated)
+def test_the_state_of_the_class_is_keyed(source):
+    with_state = SCANS + "\n        def state(self) -> str:\n            return (self.folder / 'state').read_text()\n"
+    first = source(with_state)
     file = Path(first.options["folder"]) / "state"
     state = lambda settings: source_data.function(source=settings, place=place_of(settings)).contents  # noqa: E731
     file.write_text("1", encoding="utf-8")
@@ -116,10 +120,10 @@ def test_the_class_states_whether_the_images_changed(source):
     assert state(first) != before
 
 
-def test_a_change_of_the_rows_or_of_the_code_is_seen(source):
+def test_rows_and_code_are_keyed(source):
     state = lambda settings: source_data.function(source=settings, place=place_of(settings)).contents  # noqa: E731
     before = state(source())
     assert state(source()) == before
     assert state(source(SCANS + "\n        # another text\n")) != before
-    fewer = source(options={"folder": source().options["folder"], "labels": 2})
-    assert state(fewer) != before
+    fewer_labels = source(options={"folder": source().options["folder"], "labels": 2})
+    assert state(fewer_labels) != before

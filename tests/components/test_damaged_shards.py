@@ -1,6 +1,6 @@
-"""Damaged shards: every stage that reads them says which record of which shard, and the way out.
+"""Damaged shards: every stage that reads them names the shard, the record and the remedy.
 
-The broken shards stand in tests/bad/shards, one fault a file; `make.py` there made them.
+The damaged shards are in tests/bad/shards, one fault per file, written by `make.py`.
 """
 
 import dataclasses
@@ -25,7 +25,7 @@ from tests.components import pictures
 from tests.conftest import configured
 
 BAD = Path(__file__).parent.parent / "bad" / "shards"
-WORDS = {
+CAUSES = {
     "truncated": "ends in the middle of record 4 of 5",
     "cut_between_records": "ends after record 3 of 5",
     "flipped_bit": "is damaged (a checksum does not match) at record 3 of 5",
@@ -37,22 +37,22 @@ WORDS = {
 REMEDY = "Run again with --force ingest."
 
 
-@pytest.mark.parametrize("fault", WORDS)
+@pytest.mark.parametrize("fault", CAUSES)
 @pytest.mark.parametrize("batch", [1, 2, 1000])
 def test_a_damaged_shard_is_named_with_its_first_unreadable_record(fault, batch):
     path = BAD / f"{fault}.tfrecord"
     with pytest.raises(DataError) as refused:
         list(example.read(path, COUNT, batch))
-    assert refused.value.cause == f"shard {path} {WORDS[fault]}"
+    assert refused.value.cause == f"shard {path} {CAUSES[fault]}"
     assert refused.value.remedy == REMEDY
 
 
-def test_every_broken_shard_of_the_folder_is_tested():
-    assert {path.stem for path in BAD.glob("*.tfrecord")} == WORDS.keys() - {"not_there"} | {"sound"}
+def test_every_damaged_shard_of_the_folder_is_tested():
+    assert {path.stem for path in BAD.glob("*.tfrecord")} == CAUSES.keys() - {"not_there"} | {"sound"}
 
 
 @pytest.mark.parametrize("batch", [1, 2, 5, 1000])
-def test_a_sound_shard_gives_its_records_in_batches(batch):
+def test_an_intact_shard_is_read_in_batches(batch):
     batches = list(example.read(BAD / "sound.tfrecord", COUNT, batch))
     assert [len(records) for records in batches] == [min(batch, COUNT - done) for done in range(0, COUNT, batch)]
     parsed = example.parse([record for records in batches for record in records], BAD)
@@ -60,7 +60,7 @@ def test_a_sound_shard_gives_its_records_in_batches(batch):
     assert parsed["image"].tolist() == [bytes([i]) * 16 for i in range(5)]
 
 
-def test_numbers_of_thousands_have_separators(sample, tmp_path):
+def test_numbers_in_messages_have_separators(sample, tmp_path):
     split = sample.splits["train"]
     content = (sample.path / split.shards[0]).read_bytes()
     path = tmp_path / split.shards[0]
@@ -70,7 +70,7 @@ def test_numbers_of_thousands_have_separators(sample, tmp_path):
     assert refused.value.cause == f"shard {path} ends in the middle of record 2,000 of {split.count:,}"
 
 
-def test_a_record_that_is_no_example_is_refused(tmp_path):
+def test_a_record_that_is_not_an_example_is_refused(tmp_path):
     path = tmp_path / "train-00000-of-00001.tfrecord"
     with pytest.raises(DataError) as refused:
         example.parse([b"\xff\xff no protobuf"], path)
@@ -79,65 +79,67 @@ def test_a_record_that_is_no_example_is_refused(tmp_path):
     assert refused.value.remedy.startswith("Run again with --force ingest")
 
 
-def test_a_record_that_lacks_a_feature_gives_minus_one_or_nothing():
-    whole = example.encoder("own", "1.0.0", "train")(pictures.pictures(1, seed=1)[0][0], 2, 0)
-    parsed = example.parse([pictures.without(whole, "label"), pictures.without(whole, "image")], Path("a shard"))
+def test_missing_features_are_parsed_as_minus_one_or_empty():
+    record = example.encoder("own", "1.0.0", "train")(pictures.pictures(1, seed=1)[0][0], 2, 0)
+    parsed = example.parse(
+        [pictures.without_feature(record, "label"), pictures.without_feature(record, "image")], Path("a shard")
+    )
     assert parsed["label"].tolist() == [-1, 2]
     assert parsed["image"].tolist()[1] == b""
 
 
 @pytest.fixture
 def damaged(few, tmp_path) -> Examples:
-    """`few` with one flipped bit in the second record of train and of test."""
+    """`few` with one flipped bit in the second record of train and test."""
     for split in few.splits.values():
         for name in split.shards:
             content = (few.path / name).read_bytes()
-            at = boundaries(content)[1] + 200
-            (tmp_path / name).write_bytes(content if name.startswith("validation") else flipped(content, at))
+            position = boundaries(content)[1] + 200
+            (tmp_path / name).write_bytes(content if name.startswith("validation") else flipped(content, position))
     return Examples(tmp_path, splits=few.splits, source=few.source)
 
 
-def test_describe_names_the_damaged_record(damaged, lend):
+def test_describe_names_the_damaged_record(damaged, new_run):
     with pytest.raises(
         DataError, match=r"shard .*-00000-of-00001.tfrecord is damaged \(a checksum does not match\) at record 2 of"
     ):
-        describe.function(damaged, run=lend())
+        describe.function(damaged, run=new_run())
 
 
-def test_transform_names_the_damaged_record(damaged, verdict, mnist, lend):
+def test_transform_names_the_damaged_record(damaged, verdict, mnist, new_run):
     with pytest.raises(
         DataError,
         match=r"shard .*/train-00000-of-00001.tfrecord is damaged \(a checksum does not match\) at record 2 of",
     ):
-        transform.function(damaged, verdict, contract=mnist, settings=Transform(), run=lend())
+        transform.function(damaged, verdict, contract=mnist, settings=Transform(), run=new_run())
 
 
-def test_evaluate_names_the_damaged_record(damaged, model, mnist, lend):
+def test_evaluate_names_the_damaged_record(damaged, model, mnist, new_run):
     gates = Gates(accuracy=0.5, per_class=0.1)
-    rest = {"contract": mnist, "gates": gates, "settings": Evaluate(), "transform": Transform()}
-    run = lend()
+    options = {"contract": mnist, "gates": gates, "settings": Evaluate(), "transform": Transform()}
+    run = new_run()
     statistics = Statistics(run.scratch, counts={})
     with pytest.raises(
         DataError,
         match=r"shard .*/test-00000-of-00001.tfrecord is damaged \(a checksum does not match\) at record 2 of 400",
     ):
-        evaluate.function(model, damaged, statistics, None, None, **rest, run=run)
+        evaluate.function(model, damaged, statistics, None, None, **options, run=run)
 
 
-def test_a_shard_of_another_count_than_the_manifest_says_is_refused(few, lend):
+def test_a_shard_with_a_different_count_than_its_manifest_is_refused(few, new_run):
     name, count = few.splits["test"].shards[0], few.splits["test"].count
-    wrong = Examples(few.path, splits=few.splits | {"test": Split((name,), (count + 1,))}, source=few.source)
+    wrong_count = Examples(few.path, splits=few.splits | {"test": Split((name,), (count + 1,))}, source=few.source)
     with pytest.raises(DataError, match=f"ends after record {count} of {count + 1}"):
-        describe.function(wrong, run=lend())
+        describe.function(wrong_count, run=new_run())
 
 
-def test_train_names_the_damaged_record_and_the_stage_that_makes_it_anew(features, tmp_path, lend):
+def test_train_names_the_damaged_record_and_the_stage_to_rerun(features, tmp_path, new_run):
     folder = tmp_path / "artifacts" / "transform" / "key"
     shutil.copytree(features.path, folder)
     shard = folder / features.splits["validation"].shards[0]
     content = shard.read_bytes()
     shard.write_bytes(flipped(content, boundaries(content)[1] + 200))
-    run = lend()
+    run = new_run()
     with pytest.raises(DataError) as refused:
         train.function(
             dataclasses.replace(features, path=folder), configured(features, Train(), tmp_path / "tune"), run=run

@@ -1,4 +1,4 @@
-"""Decoding in the graph, against Pillow: every format, orientation and size of an image that users deliver."""
+"""Decoding in the graph compared with Pillow, for every format, orientation and size."""
 
 import io
 
@@ -23,7 +23,7 @@ ORIENTATION = 0x0112
 
 
 def photo(height: int = 60, width: int = 90) -> PIL.Image.Image:
-    """Smooth colours, which JPEG keeps; no two corners alike."""
+    """Smooth colours, which JPEG preserves, with four different corners."""
     rows, columns = np.mgrid[0:height, 0:width]
     channels = (rows * 255 // height, columns * 255 // width, (rows + columns) * 255 // (height + width))
     return PIL.Image.fromarray(np.stack(channels, -1).astype(np.uint8))
@@ -33,8 +33,8 @@ def decoded(content: bytes, shape: tuple[int, int, int], **options: str) -> np.n
     return decoding.to_arrays(np.array([content], object), ModelInput(shape, None, **options))[0]
 
 
-def assert_alike(found: np.ndarray, expected: PIL.Image.Image, tolerance: float) -> None:
-    difference = np.abs(found.astype(int) - np.asarray(expected.convert("RGB")).astype(int))
+def assert_similar(image: np.ndarray, expected: PIL.Image.Image, tolerance: float) -> None:
+    difference = np.abs(image.astype(int) - np.asarray(expected.convert("RGB")).astype(int))
     assert difference.mean() <= tolerance
 
 
@@ -60,52 +60,55 @@ FORMATS = {
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_each_format_decodes_as_pillow_decodes_it(name):
+def test_each_format_is_decoded_like_pillow(name):
     content, expected, tolerance = FORMATS[name]
-    assert_alike(decoded(content, (60, 90, 3)), expected, tolerance)
+    assert_similar(decoded(content, (60, 90, 3)), expected, tolerance)
     assert format_of(content) == name.split()[-1]
     assert decoder(0, "encoded")(content).shape[:2] == (60, 90)
 
 
 @pytest.mark.parametrize(("background", "level"), [("white", 255), ("black", 0)])
-@pytest.mark.parametrize("form", ["PNG", "WEBP"])
-def test_transparent_pixels_show_the_background(form, background, level):
+@pytest.mark.parametrize("file_format", ["PNG", "WEBP"])
+def test_transparent_pixels_are_blended_with_the_background(file_format, background, level):
     image = np.zeros((8, 8, 4), np.uint8)
     image[..., 0], image[:4, :, 3], image[4, :, 3] = 200, 255, 128
-    content = encoded(PIL.Image.fromarray(image), form, **({"lossless": True, "exact": True} if form == "WEBP" else {}))
-    found = decoded(content, (8, 8, 3), background=background)
-    assert found[0, 0].tolist() == [200, 0, 0]
-    assert found[7, 7].tolist() == [level] * 3
-    assert found[4, 0].tolist() == [round((200 * 128 + level * 127) / 255), *[round(level * 127 / 255)] * 2]
+    content = encoded(
+        PIL.Image.fromarray(image), file_format, **({"lossless": True, "exact": True} if file_format == "WEBP" else {})
+    )
+    decoded_image = decoded(content, (8, 8, 3), background=background)
+    assert decoded_image[0, 0].tolist() == [200, 0, 0]
+    assert decoded_image[7, 7].tolist() == [level] * 3
+    assert decoded_image[4, 0].tolist() == [round((200 * 128 + level * 127) / 255), *[round(level * 127 / 255)] * 2]
 
 
-def test_a_transparent_palette_shows_the_background():
+def test_a_transparent_palette_is_blended_with_the_background():
     image = PIL.Image.new("P", (8, 8), 1)
     image.putpalette([255, 0, 0, 0, 255, 0])
     assert decoded(encoded(image, "PNG", transparency=1), (8, 8, 3)).min() == 255
 
 
-@pytest.mark.parametrize("form", ["JPEG", "PNG"])
+@pytest.mark.parametrize("file_format", ["JPEG", "PNG"])
 @pytest.mark.parametrize("endian", ["<", ">"])
-@pytest.mark.parametrize("turned", range(1, 9))
-def test_images_are_turned_upright_as_their_exif_data_states(turned, endian, form):
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_the_exif_orientation_is_applied(orientation, endian, file_format):
     exif = PIL.Image.Exif()
     exif.endian = endian
-    exif[0x010E], exif[ORIENTATION] = "a description before it", turned
-    content = encoded(photo(), form, exif=exif)
+    exif[0x010E], exif[ORIENTATION] = "a description before it", orientation
+    content = encoded(photo(), file_format, exif=exif)
     expected = PIL.ImageOps.exif_transpose(PIL.Image.open(io.BytesIO(content)))
-    found = decoded(content, (expected.height, expected.width, 3))
-    assert_alike(found, expected, 3)
-    np.testing.assert_allclose(decoder(0, "encoded")(content), found, atol=1)  # ingest and the served graph agree
+    decoded_image = decoded(content, (expected.height, expected.width, 3))
+    assert_similar(decoded_image, expected, 3)
+    # Ingest and the served graph agree.
+    np.testing.assert_allclose(decoder(0, "encoded")(content), decoded_image, atol=1)
 
 
 @hypothesis.given(st.binary(max_size=60), st.booleans())
-def test_any_exif_data_is_read_or_ignored(junk, little):
-    content = b"\xff\xd8\xff\xe1\0\0Exif\0\0" + (b"II*\0" if little else b"MM\0*") + junk
+def test_arbitrary_exif_data_is_read_or_ignored(exif_data, little_endian):
+    content = b"\xff\xd8\xff\xe1\0\0Exif\0\0" + (b"II*\0" if little_endian else b"MM\0*") + exif_data
     assert 1 <= int(decoding.orientation(tf.constant(content))) <= 8
 
 
-def test_crop_takes_the_centre_of_the_largest_part():
+def test_crop_keeps_the_largest_centred_part():
     wide = np.zeros((10, 30, 3), np.uint8)
     wide[:, 10:20] = 200
     assert (decoded(lossless(wide), (20, 20, 3), fit="crop") == 200).all()
@@ -113,7 +116,7 @@ def test_crop_takes_the_centre_of_the_largest_part():
     assert (decoded(lossless(tall), (5, 5, 3), fit="crop") == 200).all()
 
 
-def test_pad_keeps_the_whole_image_and_stretch_changes_its_aspect_ratio():
+def test_pad_keeps_the_complete_image_and_stretch_changes_its_aspect_ratio():
     wide = np.full((10, 20, 3), 100, np.uint8)
     padded = decoded(lossless(wide), (20, 20, 3), fit="pad", background="black")
     assert (padded[5:15] == 100).all()
@@ -125,25 +128,28 @@ def test_pad_keeps_the_whole_image_and_stretch_changes_its_aspect_ratio():
 @pytest.mark.parametrize("fit", ["crop", "pad", "stretch"])
 @hypothesis.given(st.tuples(*[st.integers(1, 40)] * 4), st.integers(0, 255))
 @hypothesis.settings(max_examples=15, deadline=None)
-def test_an_image_of_one_colour_keeps_it_at_any_size(fit, sides, level):
-    height, width, rows, columns = sides
-    found = decoding.fitted(tf.fill([1, rows, columns, 3], np.uint8(level)), ModelInput((height, width, 3), fit=fit))
-    assert found.shape == (1, height, width, 3)
-    shown = set(np.unique(found).tolist())
-    assert level in shown
-    assert shown <= ({level, 255} if fit == "pad" else {level})
+def test_an_image_of_one_colour_keeps_it_at_any_size(fit, sizes, level):
+    height, width, rows, columns = sizes
+    fitted = decoding.fitted(tf.fill([1, rows, columns, 3], np.uint8(level)), ModelInput((height, width, 3), fit=fit))
+    assert fitted.shape == (1, height, width, 3)
+    levels = set(np.unique(fitted).tolist())
+    assert level in levels
+    assert levels <= ({level, 255} if fit == "pad" else {level})
 
 
 @pytest.mark.parametrize("fit", ["crop", "pad", "stretch"])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_images_of_the_models_size_stay_as_they_are_to_the_bit(fit, channels):
+def test_images_of_the_models_size_are_unchanged(fit, channels):
     images = np.random.default_rng(1).integers(0, 256, (3, 17, 23, channels), np.uint8)
-    given = ModelInput((17, 23, channels), fit=fit)
-    unknown = tf.function(
-        lambda x: decoding.fitted(x, given), input_signature=[tf.TensorSpec([None, None, None, channels], tf.uint8)]
+    model_input = ModelInput((17, 23, channels), fit=fit)
+    of_unknown_size = tf.function(
+        lambda x: decoding.fitted(x, model_input),
+        input_signature=[tf.TensorSpec([None, None, None, channels], tf.uint8)],
     )
-    np.testing.assert_array_equal(unknown(images), images)
-    np.testing.assert_array_equal(decoding.to_arrays(np.array(list(map(lossless, images)), object), given), images)
+    np.testing.assert_array_equal(of_unknown_size(images), images)
+    np.testing.assert_array_equal(
+        decoding.to_arrays(np.array(list(map(lossless, images)), object), model_input), images
+    )
 
 
 def test_grey_stays_grey_in_one_channel_and_in_three():
@@ -153,12 +159,12 @@ def test_grey_stays_grey_in_one_channel_and_in_three():
 
 
 @pytest.mark.parametrize("content", [b"", b"not an image", FORMATS["jpeg"][0][:300], FORMATS["png"][0][:300]])
-def test_what_cannot_be_decoded_is_an_error_of_the_whole_batch(content):
+def test_an_undecodable_image_is_an_error_of_the_batch(content):
     with pytest.raises(tf.errors.InvalidArgumentError):
         decoding.to_arrays(np.array([FORMATS["png"][0], content], object), ModelInput((8, 8, 3)))
 
 
-def test_images_of_several_sizes_need_a_size_of_the_model():
+def test_images_of_several_sizes_need_transform_size():
     contract = pictures.encoded_contract((10, 500), (20, 400))
     with pytest.raises(ConfigurationError) as refused:
         ModelInput.of(contract, Transform())

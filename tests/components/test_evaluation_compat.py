@@ -1,7 +1,7 @@
-"""Canaries of the private parts of TensorFlow Model Analysis that `components._evaluation.compat` uses.
+"""Canaries for the private parts of TensorFlow Model Analysis that `components._evaluation.compat` uses.
 
-Where one fails after an update, look up in TFMA's source how its MetricsPlotsAndValidationsEvaluator does the same now,
-and change `compat.py` alone.
+If one fails after an update, see in TFMA's source how its MetricsPlotsAndValidationsEvaluator does the same now,
+and change only `compat.py`.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""The gallery against the same choice made in plain Python over all rows at once, and the odd cases."""
+"""The gallery compared with the same selection in plain Python, and edge cases."""
 
 import json
 from pathlib import Path
@@ -19,20 +19,20 @@ from tests.components import pictures
 CLASSES, SHAPE = 5, (3, 4, 2)
 
 
-def answers(count: int, seed: int, right: float = 0.5) -> np.ndarray:
-    """float32 [count, CLASSES]; few values, so there are ties. Class i % CLASSES is likely for a share of `right`."""
+def predictions(count: int, seed: int, correct: float = 0.5) -> np.ndarray:
+    """float32 [count, CLASSES], with ties. A share `correct` of the rows has class i % CLASSES as the likely one."""
     random = np.random.default_rng(seed)
     p = random.integers(1, 9, (count, CLASSES))
-    chosen = np.flatnonzero(random.random(count) < right)
-    p[chosen, chosen % CLASSES] += 12
+    rows = np.flatnonzero(random.random(count) < correct)
+    p[rows, rows % CLASSES] += 12
     return (p / p.sum(1, keepdims=True)).astype(np.float32)
 
 
 class Split:
-    """A test split of `count` images, label i % CLASSES, in shuffled order of index, and what models said of it."""
+    """A test split of `count` images, label i % CLASSES, in shuffled order of index, with predictions of models."""
 
-    def __init__(self, folder: Path, count: int, shards: int = 1, **answers: np.ndarray) -> None:
-        self.out, self.answers = folder / "out", answers
+    def __init__(self, folder: Path, count: int, shards: int = 1, **predictions: np.ndarray) -> None:
+        self.out, self.predictions = folder / "out", predictions
         self.images, self.labels = pictures.pictures(count, seed=1, shape=SHAPE, classes=CLASSES)
         self.index = np.random.default_rng(2).permutation(3 * count)[:count]
         encode = example.encoder("own", "1.0.0", "test")
@@ -47,10 +47,10 @@ class Split:
         self.predict()
 
     def predict(self) -> None:
-        """Predictions as stage evaluate leaves them."""
+        """Writes predictions as the stage evaluate does."""
         (self.out / "predictions").mkdir(exist_ok=True)
         columns = {"index": pa.array(self.index), "label": pa.array(self.labels)}
-        for name, p in self.answers.items():
+        for name, p in self.predictions.items():
             columns[name] = pa.FixedSizeListArray.from_arrays(p.reshape(-1), p.shape[1])
         table, first = pa.table(columns), 0
         for _, path, count in self.examples.shards("test"):
@@ -65,29 +65,39 @@ class Split:
             self.out / "predictions",
             self.out,
             ModelInput(SHAPE, SHAPE),
-            self.answers["probabilities"].shape[1],
+            self.predictions["probabilities"].shape[1],
             leaked,
         )
         entries = json.loads((self.out / "gallery.json").read_text(encoding="utf-8"), parse_constant=pytest.fail)
         return entries, np.load(self.out / "gallery.npy")
 
     def rows(self, entries: list[dict[str, Any]]) -> list[int]:
-        place = {index: row for row, index in enumerate(self.index.tolist())}
-        return [place[entry["index"]] for entry in entries]
+        row_of_index = {index: row for row, index in enumerate(self.index.tolist())}
+        return [row_of_index[entry["index"]] for entry in entries]
 
 
 @pytest.mark.parametrize("shards", [1, 3])
 @pytest.mark.parametrize("count", [1, 40, 2300])
-def test_the_gallery_is_what_plain_python_chooses(tmp_path, count, shards):
-    candidate, baseline = answers(count, 3), answers(count, 4)
+def test_the_gallery_equals_a_selection_in_plain_python(tmp_path, count, shards):
+    candidate, baseline = predictions(count, 3), predictions(count, 4)
     split = Split(tmp_path, count, shards, probabilities=candidate, probabilities_baseline=baseline)
     entries, images = split.gallery()
-    said, before, labels = candidate.argmax(1).tolist(), baseline.argmax(1).tolist(), split.labels.tolist()
+    predicted, baseline_predicted, labels = (
+        candidate.argmax(1).tolist(),
+        baseline.argmax(1).tolist(),
+        split.labels.tolist(),
+    )
     by_confidence = sorted(range(count), key=lambda i: (-candidate[i].max(), split.index[i]))
     by_index = sorted(range(count), key=lambda i: split.index[i])
-    assert split.rows(entries["mistakes"]) == [i for i in by_confidence if said[i] != labels[i]][:32]
-    assert split.rows(entries["lost"]) == [i for i in by_confidence if said[i] != labels[i] == before[i]][:32]
-    assert split.rows(entries["gained"]) == [i for i in by_confidence if said[i] == labels[i] != before[i]][:32]
+    assert split.rows(entries["mistakes"]) == [i for i in by_confidence if predicted[i] != labels[i]][:32]
+    assert (
+        split.rows(entries["lost"])
+        == [i for i in by_confidence if predicted[i] != labels[i] == baseline_predicted[i]][:32]
+    )
+    assert (
+        split.rows(entries["gained"])
+        == [i for i in by_confidence if predicted[i] == labels[i] != baseline_predicted[i]][:32]
+    )
     assert split.rows(entries["samples"]) == [
         i for k in range(CLASSES) for i in [j for j in by_index if labels[j] == k][:8]
     ]
@@ -96,69 +106,78 @@ def test_the_gallery_is_what_plain_python_chooses(tmp_path, count, shards):
         np.testing.assert_array_equal(images[entry["image"]], split.images[row])
         top = sorted(range(CLASSES), key=lambda k: (-candidate[row][k], k))[:3]
         assert entry["top"] == [[k, pytest.approx(candidate[row][k], abs=1e-6)] for k in top]
-        assert (entry["label"], entry["predicted"], entry["baseline"]) == (labels[row], said[row], before[row])
+        assert (entry["label"], entry["predicted"], entry["baseline"]) == (
+            labels[row],
+            predicted[row],
+            baseline_predicted[row],
+        )
     assert images.dtype == np.uint8
     assert len(images) == len({entry["index"] for name in entries for entry in entries[name]})
 
 
 @pytest.mark.parametrize("shards", [1, 3])
-def test_suspects_are_as_sure_as_of_images_labelled_with_what_they_answer(tmp_path, shards):
-    """Confident learning, in plain Python: a label-smoothed model, which is less sure of class 4 than of others."""
-    candidate = answers(400, 3, right=0.8)
+def test_suspects_follow_confident_learning(tmp_path, shards):
+    """Confident learning in plain Python: a label-smoothed model that is less confident in class 4 than in others."""
+    candidate = predictions(400, 3, correct=0.8)
     candidate[:, 4] /= 2
     split = Split(tmp_path, 400, shards, probabilities=candidate)
     entries, _ = split.gallery()
     assert candidate.max() < 0.9
-    labels, said = split.labels.tolist(), candidate.argmax(1).tolist()
+    labels, predicted = split.labels.tolist(), candidate.argmax(1).tolist()
     mean = [
         np.mean([float(p[k]) for p, label in zip(candidate, labels, strict=True) if label == k]) for k in range(CLASSES)
     ]
     for entry in entries["mistakes"] + entries["samples"]:
         [row] = split.rows([entry])
-        assert entry["suspect"] is (said[row] != labels[row] and bool(candidate[row].max() >= mean[said[row]]))
+        assert entry["suspect"] is (
+            predicted[row] != labels[row] and bool(candidate[row].max() >= mean[predicted[row]])
+        )
     assert {entry["suspect"] for entry in entries["mistakes"]} == {True, False}
 
 
-def test_of_a_class_without_images_and_of_answers_that_are_no_numbers_nothing_is_suspect(tmp_path):
+def test_empty_classes_and_nan_predictions_have_no_suspects(tmp_path):
     candidate = np.full((8, CLASSES + 1), 0.01, np.float32)
-    candidate[:, CLASSES] = 0.95  # a class that no image is of
+    candidate[:, CLASSES] = 0.95  # a class without images
     candidate[3] = np.nan
     entries, _ = Split(tmp_path, 8, probabilities=candidate).gallery()
     assert len(entries["mistakes"]) == 8
     assert not any(entry["suspect"] for entry in entries["mistakes"])
 
 
-def test_images_that_leaked_are_not_shown(tmp_path):
-    candidate, baseline = answers(60, 3), answers(60, 4)
+def test_leaked_images_are_excluded(tmp_path):
+    candidate, baseline = predictions(60, 3), predictions(60, 4)
     split = Split(tmp_path, 60, 2, probabilities=candidate, probabilities_baseline=baseline)
-    whole, _ = split.gallery()
-    leaked = frozenset(whole[name][0]["index"] for name in whole)
+    all_entries, _ = split.gallery()
+    leaked = frozenset(all_entries[name][0]["index"] for name in all_entries)
     entries, images = split.gallery(leaked)
     for name in ("mistakes", "lost", "gained"):
         assert entries[name] == [
-            e | {"image": n["image"]} for e, n in zip(_kept(whole[name], leaked), entries[name], strict=True)
+            e | {"image": n["image"]}
+            for e, n in zip(_without_leaked(all_entries[name], leaked), entries[name], strict=True)
         ]
-    assert {e["index"] for e in entries["samples"]} >= {e["index"] for e in _kept(whole["samples"], leaked)}
+    assert {e["index"] for e in entries["samples"]} >= {
+        e["index"] for e in _without_leaked(all_entries["samples"], leaked)
+    }
     assert not {e["index"] for name in entries for e in entries[name]} & leaked
     assert len(images) == len({e["index"] for name in entries for e in entries[name]})
-    nothing, images = split.gallery(frozenset(split.index.tolist()))
-    assert (nothing, images.shape) == ({"mistakes": [], "lost": [], "gained": [], "samples": []}, (0, *SHAPE))
+    empty, images = split.gallery(frozenset(split.index.tolist()))
+    assert (empty, images.shape) == ({"mistakes": [], "lost": [], "gained": [], "samples": []}, (0, *SHAPE))
 
 
-def _kept(entries: list[dict[str, Any]], leaked: frozenset[int]) -> list[dict[str, Any]]:
+def _without_leaked(entries: list[dict[str, Any]], leaked: frozenset[int]) -> list[dict[str, Any]]:
     return [entry for entry in entries if entry["index"] not in leaked]
 
 
-def test_without_a_baseline_nothing_is_lost_or_gained(tmp_path):
-    entries, _ = Split(tmp_path, 50, probabilities=answers(50, 3)).gallery()
+def test_without_a_baseline_lost_and_gained_are_empty(tmp_path):
+    entries, _ = Split(tmp_path, 50, probabilities=predictions(50, 3)).gallery()
     assert entries["lost"] == entries["gained"] == []
     assert {entry["baseline"] for entry in entries["mistakes"] + entries["samples"]} == {None}
 
 
-def test_answers_that_are_not_numbers_are_mistakes_and_come_last(tmp_path):
-    candidate, baseline = answers(20, 3, right=1), answers(20, 4, right=1)
+def test_nan_predictions_are_mistakes_and_sorted_last(tmp_path):
+    candidate, baseline = predictions(20, 3, correct=1), predictions(20, 4, correct=1)
     candidate[7] = np.nan
-    candidate[5, 0] = np.nan  # the label's own, so that no other answer is right by chance
+    candidate[5, 0] = np.nan  # the label's own probability, so that the prediction is wrong
     baseline[9] = np.nan
     candidate[3] = (0.1, 0.1, 0.1, 0.1, 0.6)
     split = Split(tmp_path, 20, 2, probabilities=candidate, probabilities_baseline=baseline)
@@ -168,11 +187,11 @@ def test_answers_that_are_not_numbers_are_mistakes_and_come_last(tmp_path):
     assert split.rows(entries["gained"]) == [9]
     tops = dict(zip(split.rows(entries["mistakes"]), (entry["top"] for entry in entries["mistakes"]), strict=True))
     assert tops[7] == [[0, None], [1, None], [2, None]]
-    assert None not in [p for _, p in tops[5]]  # the numbers among them come first
+    assert None not in [p for _, p in tops[5]]  # numbers are sorted before NaN
 
 
-def test_an_answer_is_wrong_though_its_other_probabilities_are_no_numbers(tmp_path):
-    candidate = answers(5, 3, right=1)
+def test_a_prediction_with_infinite_probabilities_is_a_mistake(tmp_path):
+    candidate = predictions(5, 3, correct=1)
     candidate[2, 4] = np.inf
     candidate[3, 0] = -np.inf
     split = Split(tmp_path, 5, probabilities=candidate)
@@ -180,9 +199,9 @@ def test_an_answer_is_wrong_though_its_other_probabilities_are_no_numbers(tmp_pa
     assert sorted(split.rows(entries["mistakes"])) == [2, 3]
 
 
-def test_an_image_that_does_not_fill_its_size_is_left_out(tmp_path):
-    split = Split(tmp_path, 30, probabilities=answers(30, 3, right=0))
-    whole, _ = split.gallery()
+def test_an_image_of_the_wrong_size_is_excluded(tmp_path):
+    split = Split(tmp_path, 30, probabilities=predictions(30, 3, correct=0))
+    all_entries, _ = split.gallery()
     [(_, path, count)] = split.examples.shards("test")
     [records] = example.read(path, count)
     for row, change in enumerate((b"short", b"", None)):
@@ -195,31 +214,31 @@ def test_an_image_that_does_not_fill_its_size_is_left_out(tmp_path):
     pictures.write(split.examples.path, "test", records)
     entries, images = split.gallery()
     for name in ("mistakes", "samples"):
-        assert split.rows(entries[name]) == [row for row in split.rows(whole[name]) if row > 2]
+        assert split.rows(entries[name]) == [row for row in split.rows(all_entries[name]) if row > 2]
     assert images.shape[1:] == SHAPE
 
 
-def test_a_model_without_mistakes_leaves_samples_alone(tmp_path):
+def test_a_model_without_mistakes_has_only_samples(tmp_path):
     split = Split(tmp_path, 7, probabilities=np.eye(CLASSES, dtype=np.float32)[np.arange(7) % CLASSES])
     entries, images = split.gallery()
     assert [len(entries[name]) for name in ("mistakes", "lost", "gained", "samples")] == [0, 0, 0, 7]
     assert images.shape == (7, *SHAPE)
 
 
-def test_a_split_without_images_leaves_an_empty_gallery(tmp_path):
-    entries, images = Split(tmp_path, 0, probabilities=answers(0, 3)).gallery()
+def test_an_empty_split_has_an_empty_gallery(tmp_path):
+    entries, images = Split(tmp_path, 0, probabilities=predictions(0, 3)).gallery()
     assert entries == {"mistakes": [], "lost": [], "gained": [], "samples": []}
     assert images.shape == (0, *SHAPE)
 
 
-def test_of_two_classes_both_are_the_top(tmp_path):
+def test_with_two_classes_both_are_listed(tmp_path):
     split = Split(tmp_path, 4, probabilities=np.full((4, 2), 0.5, np.float32))
     entries, _ = split.gallery()
     assert entries["samples"][0]["top"] == [[0, 0.5], [1, 0.5]]
 
 
-def test_images_of_the_same_pixels_are_stored_once(tmp_path):
-    split = Split(tmp_path / "a", 10, probabilities=answers(10, 3, right=0))
+def test_identical_images_are_stored_once(tmp_path):
+    split = Split(tmp_path / "a", 10, probabilities=predictions(10, 3, correct=0))
     _, images = split.gallery()
     assert len(images) == 10
     same = pictures.examples(tmp_path / "b", test=(split.images[[0] * 10], split.labels))
@@ -230,8 +249,8 @@ def test_images_of_the_same_pixels_are_stored_once(tmp_path):
     assert len(entries["samples"]) == 10
 
 
-def test_predictions_of_other_rows_are_refused(tmp_path):
-    split = Split(tmp_path, 10, probabilities=answers(10, 3))
+def test_predictions_of_different_rows_are_refused(tmp_path):
+    split = Split(tmp_path, 10, probabilities=predictions(10, 3))
     split.index = split.index[::-1].copy()
     split.predict()
     with pytest.raises(

@@ -8,52 +8,56 @@ from tests.benchmarks.gates.population import simulated
 from tests.benchmarks.gates.simulation import BUDGET, COUNT, PAIRED, chain, counts, draws, pair, paired, threshold
 
 TESTS = 2000
-# Candidate minus baseline, and images on which just one is right, as measured between trained models of 98 %.
+# Candidate minus baseline, and the share of images on which exactly one is correct, measured on models with 98 %.
 NOISE, EPOCHS, SEEDS = {0.0: 0.0054, -0.005: 0.0122}, {0.0: 0.0129, -0.005: 0.0102}, {0.0: 0.0111, -0.005: 0.0163}
 
 
-def answers(effect, discordance, size=40_000):
+def correct_predictions(effect, discordance, size=40_000):
     """bool [size] of candidate and baseline."""
-    won, lost, both = (round(share * size) for share in ((discordance + effect) / 2, (discordance - effect) / 2, 0.97))
-    shares = [both, won, lost, size - both - won - lost]
+    only_candidate, only_baseline, both = (
+        round(share * size) for share in ((discordance + effect) / 2, (discordance - effect) / 2, 0.97)
+    )
+    shares = [both, only_candidate, only_baseline, size - both - only_candidate - only_baseline]
     return np.repeat([True, True, False, False], shares), np.repeat([True, False, True, False], shares)
 
 
-def pushed(gate, effect, discordance):
-    return np.mean([gate(row) for row in draws(*answers(effect, discordance), TESTS, np.random.default_rng(0))])
+def share_pushed(gate, effect, discordance):
+    return np.mean(
+        [gate(row) for row in draws(*correct_predictions(effect, discordance), TESTS, np.random.default_rng(0))]
+    )
 
 
 @pytest.mark.parametrize("discordance", [NOISE, EPOCHS, SEEDS])
-def test_half_a_point_worse_is_pushed_once_in_a_hundred_at_most(discordance):
-    assert pushed(paired(), -0.005, discordance[-0.005]) <= 0.01
+def test_a_model_half_a_point_worse_is_pushed_in_at_most_1_percent(discordance):
+    assert share_pushed(paired(), -0.005, discordance[-0.005]) <= 0.01
 
 
 @pytest.mark.parametrize("discordance", [NOISE, EPOCHS, SEEDS])
-def test_an_equal_model_is_refused_once_in_twenty_at_most(discordance):
-    assert pushed(paired(), 0.0, discordance[0.0]) >= 0.95
+def test_an_equal_model_is_refused_in_at_most_5_percent(discordance):
+    assert share_pushed(paired(), 0.0, discordance[0.0]) >= 0.95
 
 
-def test_a_threshold_as_wide_as_the_margin_pushes_what_is_worse_much_more_often():
-    assert pushed(threshold(PAIRED.margin), -0.005, SEEDS[-0.005]) > 0.15
+def test_a_threshold_of_the_same_width_pushes_worse_models_more_often():
+    assert share_pushed(threshold(PAIRED.margin), -0.005, SEEDS[-0.005]) > 0.15
 
 
-def test_at_the_margin_itself_the_error_is_alpha():
+def test_at_the_margin_the_error_rate_is_alpha():
     standard_error = (PAIRED.alpha * (1 - PAIRED.alpha) / TESTS) ** 0.5
-    assert pushed(paired(), -PAIRED.margin, 0.014) == pytest.approx(PAIRED.alpha, abs=4 * standard_error)
+    assert share_pushed(paired(), -PAIRED.margin, 0.014) == pytest.approx(PAIRED.alpha, abs=4 * standard_error)
 
 
-def test_drawn_counts_are_those_of_drawing_images():
-    candidate, baseline = answers(-0.005, 0.0163)
+def test_drawn_counts_have_the_distribution_of_drawn_images():
+    candidate, baseline = correct_predictions(-0.005, 0.0163)
     rng = np.random.default_rng(0)
-    drawn = draws(candidate, baseline, TESTS, rng)
+    sampled = draws(candidate, baseline, TESTS, rng)
     tests = (rng.integers(0, len(candidate), COUNT) for _ in range(TESTS))
     images = np.array([counts(candidate[test], baseline[test]) for test in tests])
-    assert (drawn.sum(1) == COUNT).all()
-    assert drawn.mean(0) == pytest.approx(images.mean(0), abs=4 * (images.std(0).max() / TESTS**0.5))
-    assert drawn.std(0) == pytest.approx(images.std(0), rel=0.1)
+    assert (sampled.sum(1) == COUNT).all()
+    assert sampled.mean(0) == pytest.approx(images.mean(0), abs=4 * (images.std(0).max() / TESTS**0.5))
+    assert sampled.std(0) == pytest.approx(images.std(0), rel=0.1)
 
 
-def test_counts_are_both_the_candidate_the_other_neither():
+def test_counts_are_in_the_documented_order():
     candidate, other = (
         np.array([True, True, True, False, False, False]),
         np.array([True, True, False, True, False, False]),
@@ -62,26 +66,28 @@ def test_counts_are_both_the_candidate_the_other_neither():
 
 
 @pytest.mark.parametrize("effect", [0.005, 0.0, -0.003])
-def test_pairs_differ_by_just_the_effect(effect):
+def test_pairs_differ_by_exactly_the_effect(effect):
     _, one = simulated(0)
     _, other = simulated(1)
     candidate, baseline = pair(one, other, effect, np.random.default_rng(0))
     assert candidate.accuracy - baseline.accuracy == pytest.approx(effect, abs=0.0001)
 
 
-def test_the_budget_stops_what_a_threshold_lets_add_up():
+def test_the_budget_stops_accumulated_losses():
     _, model = simulated(0)
     with_budget = [
         chain(model, np.random.default_rng(i), paired(), paired(BUDGET.margin, BUDGET.alpha), generations=20).accuracy
         for i in range(4)
     ]
-    plain = [chain(model, np.random.default_rng(i), threshold(0.002), generations=20).accuracy for i in range(4)]
-    assert max(with_budget) < BUDGET.margin < 0.015 < min(plain)
+    with_threshold = [
+        chain(model, np.random.default_rng(i), threshold(0.002), generations=20).accuracy for i in range(4)
+    ]
+    assert max(with_budget) < BUDGET.margin < 0.015 < min(with_threshold)
 
 
 def test_the_benchmark_prints_its_tables(capsys):
     bench(quick=True)
-    said = capsys.readouterr().out
-    assert "another seed" in said
-    assert "10 generations" in said
-    assert "0.5 points worse, yet pushed" in said
+    output = capsys.readouterr().out
+    assert "another seed" in output
+    assert "10 generations" in output
+    assert "0.5 points worse, yet pushed" in output

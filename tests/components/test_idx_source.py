@@ -1,4 +1,4 @@
-"""Source `idx`: MNIST's own files, and what is said of files that are wrong."""
+"""Source `idx`: MNIST's files, and the errors of invalid files."""
 
 import gzip
 from pathlib import Path
@@ -24,10 +24,10 @@ def ingested(folder: Path, run, **options):
 
 
 @pytest.mark.parametrize("encoding", [None, "encoded"])
-def test_images_and_labels_are_those_of_the_files(encoding, tmp_path, lend):
+def test_images_and_labels_are_read(encoding, tmp_path, new_run):
     folder = idx_files(tmp_path / "idx", train=(DIGITS[:80], LABELS[:80]), t10k=(DIGITS[80:], LABELS[80:]))
-    made = ingested(folder, lend(), encoding=encoding)
-    columns = pictures.columns(made, "test")
+    examples = ingested(folder, new_run(), encoding=encoding)
+    columns = pictures.columns(examples, "test")
     assert columns["label"].tolist() == LABELS[80:].tolist()
     assert columns["source/index"].tolist() == list(range(40))
     if encoding is None:
@@ -36,14 +36,18 @@ def test_images_and_labels_are_those_of_the_files(encoding, tmp_path, lend):
         ]
     else:
         assert set(columns["image/format"]) == {b"png"}
-    assert made.splits["train"].count + made.splits["validation"].count == 80
+    assert examples.splits["train"].count + examples.splits["validation"].count == 80
 
 
-def test_a_validation_split_may_be_delivered(tmp_path, lend):
+def test_a_delivered_validation_split_is_used(tmp_path, new_run):
     parts = {"train": slice(0, 60), "validation": slice(60, 80), "test": slice(80, 120)}
     folder = idx_files(tmp_path / "idx", **{name: (DIGITS[part], LABELS[part]) for name, part in parts.items()})
-    made = ingested(folder, lend())
-    assert {split: each.count for split, each in made.splits.items()} == {"train": 60, "validation": 20, "test": 40}
+    examples = ingested(folder, new_run())
+    assert {split: split_.count for split, split_ in examples.splits.items()} == {
+        "train": 60,
+        "validation": 20,
+        "test": 40,
+    }
 
 
 def cut_short(folder: Path) -> None:
@@ -65,7 +69,7 @@ def without_test(folder: Path) -> None:
         path.unlink()
 
 
-def of_floats(folder: Path) -> None:
+def with_float_type(folder: Path) -> None:
     path = folder / "train-images-idx3-ubyte.gz"
     path.write_bytes(gzip.compress(b"\0\0\x0d" + gzip.decompress(path.read_bytes())[3:]))
 
@@ -75,18 +79,18 @@ def fewer_images(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("harm", "cause"),
+    ("damage", "cause"),
     [
         (cut_short, r"t10k-images-idx3-ubyte.gz is no file of unsigned bytes in MNIST's format, or cut short"),
         (damaged, r"train-labels-idx1-ubyte.gz cannot be read: Compressed file ended before"),
         (without_labels, r"t10k-images-idx3-ubyte.gz has no file of labels beside it"),
         (without_test, r"has no images of test in MNIST's format"),
-        (of_floats, r"train-images-idx3-ubyte.gz is no file of unsigned bytes in MNIST's format, or cut short"),
+        (with_float_type, r"train-images-idx3-ubyte.gz is no file of unsigned bytes in MNIST's format, or cut short"),
         (fewer_images, r"t10k-images-idx3-ubyte.gz holds 10 images, fewer than there are labels"),
     ],
 )
-def test_files_that_are_wrong_are_refused(harm, cause, tmp_path, lend):
+def test_invalid_files_are_refused(damage, cause, tmp_path, new_run):
     folder = idx_files(tmp_path / "idx", train=(DIGITS[:80], LABELS[:80]), t10k=(DIGITS[80:], LABELS[80:]))
-    harm(folder)
+    damage(folder)
     with pytest.raises(DataError, match=cause):
-        ingested(folder, lend())
+        ingested(folder, new_run())

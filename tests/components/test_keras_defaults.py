@@ -1,4 +1,4 @@
-"""What a user's Keras configuration and environment may not change."""
+"""The user's Keras configuration and environment do not change the network."""
 
 import json
 import os
@@ -27,11 +27,11 @@ print(json.dumps({
 """
 
 
-def described(home: Path, environment: dict[str, str], program: str = PROGRAM) -> subprocess.CompletedProcess[str]:
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("KERAS")}
-    inherited |= {"HOME": str(home), "TF_CPP_MIN_LOG_LEVEL": "3"} | environment
+def run_program(home: Path, environment: dict[str, str], program: str = PROGRAM) -> subprocess.CompletedProcess[str]:
+    variables = {name: value for name, value in os.environ.items() if not name.startswith("KERAS")}
+    variables |= {"HOME": str(home), "TF_CPP_MIN_LOG_LEVEL": "3"} | environment
     command = [sys.executable, "-c", program]
-    return subprocess.run(command, cwd=ROOT, env=inherited, capture_output=True, text=True, check=False)
+    return subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, text=True, check=False)
 
 
 def test_the_network_does_not_depend_on_the_users_keras_configuration(tmp_path):
@@ -39,15 +39,15 @@ def test_the_network_does_not_depend_on_the_users_keras_configuration(tmp_path):
     (home / ".keras").mkdir(parents=True)
     (home / ".keras" / "keras.json").write_text(json.dumps(USER_CONFIGURATION), encoding="utf-8")
     (tmp_path / "empty").mkdir()
-    changed = json.loads(described(home, USER_ENVIRONMENT).stdout)
-    plain = json.loads(described(tmp_path / "empty", {}).stdout)
-    assert changed == plain
-    assert (plain["backend"], plain["format"], plain["floatx"], plain["epsilon"], plain["limits"]) == (
+    changed = json.loads(run_program(home, USER_ENVIRONMENT).stdout)
+    default = json.loads(run_program(tmp_path / "empty", {}).stdout)
+    assert changed == default
+    assert (default["backend"], default["format"], default["floatx"], default["epsilon"], default["limits"]) == (
         ("tensorflow", "channels_last", "float32", 1e-7, [None, None])
     )
 
 
-APPLIED = """
+APPLY = """
 from components._training import keras_defaults
 try:
     keras_defaults.apply()
@@ -56,10 +56,10 @@ except Exception as error:
 """
 
 
-def test_a_configuration_that_keras_refuses_is_named(tmp_path):
+def test_an_invalid_keras_configuration_is_refused(tmp_path):
     (tmp_path / ".keras").mkdir()
     (tmp_path / ".keras" / "keras.json").write_text('{"floatx": "float8"}', encoding="utf-8")
-    done = described(tmp_path, {}, APPLIED)
+    done = run_program(tmp_path, {}, APPLY)
     cause = (
         "configuration: Keras cannot use its configuration file ~/.keras/keras.json: Invalid `floatx` configuration."
     )
@@ -67,10 +67,10 @@ def test_a_configuration_that_keras_refuses_is_named(tmp_path):
     assert done.stdout.endswith("Correct the file, or remove it: gateline does not need it.\n")
 
 
-def test_a_keras_that_was_imported_with_another_backend_is_refused(tmp_path):
-    # No other backend is installed; this is the state that importing Keras with one leaves.
+def test_keras_with_another_backend_is_refused(tmp_path):
+    # No other backend is installed; this is the state after an import of Keras with another backend.
     imported = "import keras\nfrom keras.src.backend import config\nconfig._BACKEND = 'jax'\n"
-    done = described(tmp_path, {}, imported + APPLIED)
+    done = run_program(tmp_path, {}, imported + APPLY)
     assert done.stdout == (
         "configuration: Keras runs on the backend jax; tensorflow is needed\n"
         "  Set KERAS_BACKEND=tensorflow before Keras is imported.\n"

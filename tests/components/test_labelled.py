@@ -1,4 +1,4 @@
-"""Images and labels of a span in every form: folders of images, IDX files, TFRecords."""
+"""Images and labels of a span in every layout: folders of images, IDX files, TFRecords."""
 
 import shutil
 
@@ -11,19 +11,19 @@ from schemas.errors import DataError
 from tests import spans
 
 
-@pytest.mark.parametrize("form", ["images", "idx", "records"])
-def test_every_form_gives_the_images_and_labels_that_were_delivered(form, tmp_path, data_dir, sample):
+@pytest.mark.parametrize("layout", ["images", "idx", "records"])
+def test_every_layout_yields_the_delivered_images_and_labels(layout, tmp_path, data_dir, sample):
     images, labels = spans.digits(data_dir, 0, 20)
-    span = spans.deliver(tmp_path, "span-1", images, labels, form)
-    found = [(image, label) for piece in pieces(span, [], 7) for image, label, _ in read(piece, "raw")]
-    order = lambda pairs: sorted((label, image.tobytes()) for image, label in pairs)  # noqa: E731
-    assert order(found) == order(zip(images, labels.tolist(), strict=True))
-    assert {image.shape for image, _ in found} == {(28, 28, 1)}
-    for encoded, raw in zip(read(pieces(span, [], 7)[0], "encoded"), found, strict=False):
+    span = spans.deliver(tmp_path, "span-1", images, labels, layout)
+    pairs = [(image, label) for piece in pieces(span, [], 7) for image, label, _ in read(piece, "raw")]
+    sorted_pairs = lambda pairs: sorted((label, image.tobytes()) for image, label in pairs)  # noqa: E731
+    assert sorted_pairs(pairs) == sorted_pairs(zip(images, labels.tolist(), strict=True))
+    assert {image.shape for image, _ in pairs} == {(28, 28, 1)}
+    for encoded, raw in zip(read(pieces(span, [], 7)[0], "encoded"), pairs, strict=False):
         assert np.array_equal(decoder(0)(encoded[2]), raw[0])
 
 
-def test_folders_may_be_named_by_their_labels_names(tmp_path, data_dir, sample):
+def test_folders_can_be_named_by_label_names(tmp_path, data_dir, sample):
     images, labels = spans.digits(data_dir, 0, 10)
     span = spans.deliver(tmp_path, "span-1", images, labels)
     names = [f"digit {i}" for i in range(10)]
@@ -56,4 +56,4 @@ def test_files_of_file_managers_are_ignored(tmp_path, data_dir, sample):
     for folder in (span, span / "3"):
         for name in ("Thumbs.db", "desktop.ini", ".DS_Store"):
             (folder / name).write_text("?", encoding="utf-8")
-    assert len([each for piece in pieces(span, [], 7) for each in read(piece, "raw")]) == 40
+    assert len([row for piece in pieces(span, [], 7) for row in read(piece, "raw")]) == 40

@@ -1,4 +1,4 @@
-"""mix: the base dataset and the admitted spans within the window become one dataset."""
+"""mix: the base dataset and the admitted spans in the window become one dataset."""
 
 import json
 import re
@@ -13,34 +13,36 @@ from schemas.errors import ConfigurationError
 from schemas.settings.spans import Window
 from tests import spans
 from tests.components import pictures
-from tests.components.span_stages import ALL, judged
+from tests.components.span_stages import ALL, admit_spans
 from tests.spans import collected
 
 
-def test_the_mixture_is_described_as_if_it_had_been_described_at_once(mixed, base, lend):
-    whole = describe.function(mixed, run=lend())
+def test_statistics_of_the_mixture_equal_those_of_describe(mixed, base, new_run):
+    described = describe.function(mixed, run=new_run())
     for name in ("stats.tfrecord", "leaked.json", "leaked-fresh.json"):
-        assert (whole.path / name).read_bytes() == (mixed.path / name).read_bytes()
-    assert mixed.counts == {split: each.count for split, each in mixed.splits.items()} == whole.counts
+        assert (described.path / name).read_bytes() == (mixed.path / name).read_bytes()
+    assert mixed.counts == {split: split_.count for split, split_ in mixed.splits.items()} == described.counts
 
 
-def test_the_test_split_stays_as_it_is_and_the_newest_span_gives_a_fresh_slice(mixed, base, three_spans):
+def test_the_test_split_is_unchanged_and_the_newest_span_is_the_fresh_slice(mixed, base, three_spans):
     assert mixed.test == base.test
     assert pictures.records(mixed, "test") == pictures.records(base, "test")
     newest = three_spans.spans["span-0002"].splits
     assert (mixed.fresh, mixed.splits["fresh"].count) == ("span-0002", newest["fresh"].count)
-    learnt = {image for split in ("train", "validation") for image in pictures.columns(mixed, split)["image"].tolist()}
-    assert not learnt & set(pictures.columns(mixed, "fresh")["image"].tolist())
-    older = sum(three_spans.spans[name].count for name in ("span-0000", "span-0001"))
+    train_images = {
+        image for split in ("train", "validation") for image in pictures.columns(mixed, split)["image"].tolist()
+    }
+    assert not train_images & set(pictures.columns(mixed, "fresh")["image"].tolist())
+    older_count = sum(three_spans.spans[name].count for name in ("span-0000", "span-0001"))
     train_and_validation = mixed.splits["train"].count + mixed.splits["validation"].count
     assert (
         train_and_validation
-        == base.splits["train"].count + base.splits["validation"].count + older + 100 - newest["fresh"].count
+        == base.splits["train"].count + base.splits["validation"].count + older_count + 100 - newest["fresh"].count
     )
 
 
 @pytest.mark.parametrize(
-    ("window", "chosen"),
+    ("window", "names"),
     [
         ({"last": 2}, ("span-0001", "span-0002")),
         ({"only": ["span-0000"]}, ("span-0000",)),
@@ -48,68 +50,83 @@ def test_the_test_split_stays_as_it_is_and_the_newest_span_gives_a_fresh_slice(m
         ("all", ("span-0000", "span-0001", "span-0002")),
     ],
 )
-def test_the_window_chooses(window, chosen, base, base_statistics, three_spans, mnist, lend):
-    admission = judged(three_spans, base_statistics, mnist, lend())
-    found = mix.function(
-        base, base_statistics, three_spans, admission, **(ALL | {"window": Window.model_validate(window)}), run=lend()
+def test_the_window_selects_spans(window, names, base, base_statistics, three_spans, mnist, new_run):
+    admission = admit_spans(three_spans, base_statistics, mnist, new_run())
+    mixture = mix.function(
+        base,
+        base_statistics,
+        three_spans,
+        admission,
+        **(ALL | {"window": Window.model_validate(window)}),
+        run=new_run(),
     )
-    assert found.spans == chosen
-    assert found.fresh == chosen[-1]
+    assert mixture.spans == names
+    assert mixture.fresh == names[-1]
 
 
-def test_a_window_of_days_counts_from_the_newest_span(base, base_statistics, data_dir, tmp_path, mnist, lend):
+def test_a_window_of_days_counts_from_the_newest_span(base, base_statistics, data_dir, tmp_path, mnist, new_run):
     for i, date in enumerate(("2026-01-01", "2026-01-30", "2026-01-31")):
         spans.deliver(tmp_path, f"span-{date}", *spans.digits(data_dir, i * 20, 20), "idx")
-    found = collected(tmp_path, lend())
-    admission = judged(found, base_statistics, mnist, lend(), brightness=9, labels=1.0, pixels=9)
-    within = mix.function(base, base_statistics, found, admission, **(ALL | {"window": Window(days=2)}), run=lend())
-    assert within.spans == ("span-2026-01-30", "span-2026-01-31")
+    collected_spans = collected(tmp_path, new_run())
+    admission = admit_spans(collected_spans, base_statistics, mnist, new_run(), brightness=9, labels=1.0, pixels=9)
+    mixture = mix.function(
+        base, base_statistics, collected_spans, admission, **(ALL | {"window": Window(days=2)}), run=new_run()
+    )
+    assert mixture.spans == ("span-2026-01-30", "span-2026-01-31")
 
 
-def test_a_window_that_names_no_span_is_refused(base, base_statistics, three_spans, mnist, lend):
-    admission = judged(three_spans, base_statistics, mnist, lend())
+def test_a_window_with_an_unknown_span_is_refused(base, base_statistics, three_spans, mnist, new_run):
+    admission = admit_spans(three_spans, base_statistics, mnist, new_run())
     with pytest.raises(
         ConfigurationError, match=re.escape("spans.window.only names span-9, but there is no such span")
     ):
         mix.function(
-            base, base_statistics, three_spans, admission, **(ALL | {"window": Window(only=["span-9"])}), run=lend()
+            base, base_statistics, three_spans, admission, **(ALL | {"window": Window(only=["span-9"])}), run=new_run()
         )
 
 
 @pytest.mark.parametrize("weight", [2.0, 0.5, 1.5, 0.25])
-def test_a_weight_says_how_often_an_image_counts(weight, base, base_statistics, three_spans, mixed, mnist, lend):
-    admission = judged(three_spans, base_statistics, mnist, lend())
-    found = mix.function(base, base_statistics, three_spans, admission, **(ALL | {"base_weight": weight}), run=lend())
-    of_base, of_spans = base.splits["train"].count, mixed.splits["train"].count - base.splits["train"].count
-    rest = weight % 1
-    noise = 4 * (of_base * rest * (1 - rest)) ** 0.5  # four standard deviations of a fair draw; none for whole weights
-    assert found.splits["train"].count - of_spans == pytest.approx(weight * of_base, abs=noise)
-    assert (
-        len(pictures.records(found, "train")) == found.splits["train"].count
-    )  # each shard that is named is there and whole
-    assert found.splits["test"] == base.splits["test"]
+def test_a_weight_repeats_images(weight, base, base_statistics, three_spans, mixed, mnist, new_run):
+    admission = admit_spans(three_spans, base_statistics, mnist, new_run())
+    mixture = mix.function(
+        base, base_statistics, three_spans, admission, **(ALL | {"base_weight": weight}), run=new_run()
+    )
+    base_count, span_count = base.splits["train"].count, mixed.splits["train"].count - base.splits["train"].count
+    fraction = weight % 1
+    noise = 4 * (base_count * fraction * (1 - fraction)) ** 0.5  # four standard deviations; zero for integer weights
+    assert mixture.splits["train"].count - span_count == pytest.approx(weight * base_count, abs=noise)
+    # All listed shards exist and are complete.
+    assert len(pictures.records(mixture, "train")) == mixture.splits["train"].count
+    assert mixture.splits["test"] == base.splits["test"]
 
 
-def test_without_any_span_the_mixture_is_the_base(base, base_statistics, tmp_path, mnist, lend):
-    found = collected(tmp_path, lend())
-    only = mix.function(base, base_statistics, found, judged(found, base_statistics, mnist, lend()), **ALL, run=lend())
-    assert list(only.splits) == ["train", "validation", "test"]
-    assert only.source == base.source
-    assert (only.path / "stats.tfrecord").read_bytes() == (base_statistics.path / "stats.tfrecord").read_bytes()
+def test_without_spans_the_mixture_is_the_base(base, base_statistics, tmp_path, mnist, new_run):
+    collected_spans = collected(tmp_path, new_run())
+    mixture = mix.function(
+        base,
+        base_statistics,
+        collected_spans,
+        admit_spans(collected_spans, base_statistics, mnist, new_run()),
+        **ALL,
+        run=new_run(),
+    )
+    assert list(mixture.splits) == ["train", "validation", "test"]
+    assert mixture.source == base.source
+    assert (mixture.path / "stats.tfrecord").read_bytes() == (base_statistics.path / "stats.tfrecord").read_bytes()
 
 
-def test_a_mixture_is_the_same_bytes_whether_its_spans_were_just_read_or_come_from_the_store(
-    base, base_statistics, data_dir, tmp_path, mnist, lend
-):
+def test_a_mixture_is_equal_with_new_and_stored_spans(base, base_statistics, data_dir, tmp_path, mnist, new_run):
     for name in ("span-9", "span-10", "span-11"):
         spans.deliver(tmp_path / "data", name, *spans.digits(data_dir, int(name[5:]) * 30, 30), "idx")
-    found = collected(tmp_path / "data", lend())
-    admission = judged(found, base_statistics, mnist, lend(), brightness=9, pixels=1)
+    collected_spans = collected(tmp_path / "data", new_run())
+    admission = admit_spans(collected_spans, base_statistics, mnist, new_run(), brightness=9, pixels=1)
     assert admission.admitted == ("span-9", "span-10", "span-11")
-    made, manifest = [], json.loads(json.dumps(facts(found), sort_keys=True))
-    for given in (found, from_facts(type(found), found.path, manifest)):
-        mixed = mix.function(base, base_statistics, given, admission, **(ALL | {"window": Window(last=2)}), run=lend())
-        made.append((facts(mixed), files.listing(mixed.path)))
-    assert made[0] == made[1]
-    assert made[0][0]["spans"] == ["span-10", "span-11"]
-    assert made[0][0]["fresh"] == "span-11"
+    results, manifest = [], json.loads(json.dumps(facts(collected_spans), sort_keys=True))
+    for collected_ in (collected_spans, from_facts(type(collected_spans), collected_spans.path, manifest)):
+        mixed = mix.function(
+            base, base_statistics, collected_, admission, **(ALL | {"window": Window(last=2)}), run=new_run()
+        )
+        results.append((facts(mixed), files.listing(mixed.path)))
+    assert results[0] == results[1]
+    assert results[0][0]["spans"] == ["span-10", "span-11"]
+    assert results[0][0]["fresh"] == "span-11"

@@ -1,4 +1,4 @@
-"""The builders of architectures."""
+"""Builders of architectures."""
 
 import numpy as np
 
@@ -8,18 +8,18 @@ from schemas.settings.train import Cnn, Mlp
 SHAPE = (28, 28, 1)
 
 
-def test_an_mlp_of_no_hidden_layers_is_a_softmax_regression():
+def test_an_mlp_without_hidden_layers_is_a_softmax_regression():
     network = build(Mlp(layers=[]), SHAPE, 10)
     assert network.count_params() == 28 * 28 * 10 + 10
 
 
-def test_probabilities_of_every_architecture_add_up_to_one():
+def test_probabilities_of_every_architecture_sum_to_one():
     images = np.random.default_rng(1).random((3, *SHAPE), np.float32)
     for settings in (Mlp(layers=[8], dropout=0.5), Cnn(filters=[4], dense=8, dropout=0.5, shift=2)):
         np.testing.assert_allclose(build(settings, SHAPE, 7)(images).numpy().sum(1), np.ones(3), rtol=1e-5)
 
 
-def test_images_are_moved_by_at_most_the_shift_and_only_while_training():
+def test_the_shift_is_bounded_and_applied_only_in_training():
     assert augmentation(Cnn(), SHAPE) is None
     shift = augmentation(Cnn(shift=2), SHAPE)
     images = np.zeros((200, *SHAPE), np.float32)
@@ -29,29 +29,29 @@ def test_images_are_moved_by_at_most_the_shift_and_only_while_training():
     assert set(rows) == set(columns) == {12, 13, 14, 15, 16}
 
 
-def test_global_pooling_gives_as_many_weights_for_any_size_of_image():
+def test_global_pooling_makes_the_weights_independent_of_the_image_size():
     settings = Cnn(filters=[4, 8], dense=8, pooling="average")
     small, large = (build(settings, (side, side, 3), 5) for side in (32, 128))
     assert small.count_params() == large.count_params()
     assert build(Cnn(filters=[4, 8], dense=8), (128, 128, 3), 5).count_params() > 10 * large.count_params()
 
 
-def test_the_moving_averages_of_batch_normalization_follow_the_setting():
+def test_batch_normalization_uses_the_configured_momentum():
     networks = (build(Cnn(filters=[4], batch_norm_momentum=momentum), SHAPE, 5) for momentum in (0.9, 0.5))
-    found = [layer.momentum for network in networks for layer in network.layers if hasattr(layer, "momentum")]
-    assert found == [0.9, 0.5]
+    momentums = [layer.momentum for network in networks for layer in network.layers if hasattr(layer, "momentum")]
+    assert momentums == [0.9, 0.5]
 
 
-def test_flips_and_zooms_are_applied_only_while_training_and_keep_the_shape():
+def test_flips_and_zooms_are_applied_only_in_training_and_keep_the_shape():
     images = np.random.default_rng(1).random((64, *SHAPE)).astype(np.float32)
     flip = augmentation(Cnn(flip=True), SHAPE)
     flipped = np.asarray(flip(images, training=True))
-    mirrored = [bool(np.array_equal(one, other[:, ::-1])) for one, other in zip(flipped, images, strict=True)]
+    flipped_back = [bool(np.array_equal(one, other[:, ::-1])) for one, other in zip(flipped, images, strict=True)]
     same = [bool(np.array_equal(one, other)) for one, other in zip(flipped, images, strict=True)]
-    assert 10 < sum(mirrored) < 54
-    assert all(a or b for a, b in zip(mirrored, same, strict=True))
-    every = augmentation(Cnn(flip=True, zoom=0.2, shift=2), SHAPE)
-    np.testing.assert_array_equal(every(images, training=False), images)
-    changed = np.asarray(every(images, training=True))
+    assert 10 < sum(flipped_back) < 54
+    assert all(a or b for a, b in zip(flipped_back, same, strict=True))
+    augmentation_ = augmentation(Cnn(flip=True, zoom=0.2, shift=2), SHAPE)
+    np.testing.assert_array_equal(augmentation_(images, training=False), images)
+    changed = np.asarray(augmentation_(images, training=True))
     assert changed.shape == images.shape
     assert not np.array_equal(changed, images)

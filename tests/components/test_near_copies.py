@@ -1,4 +1,4 @@
-"""Near copies: found in any form that a copy takes, and nothing else."""
+"""Near copies: every kind of copy is detected, and nothing else."""
 
 import json
 import tracemalloc
@@ -24,7 +24,7 @@ COUNT = 60
 
 
 def scenes(count: int, seed: int) -> list[PIL.Image.Image]:
-    """Smooth random scenes of several sizes: soft shapes of random colours."""
+    """Smooth random images of several sizes."""
     random = np.random.default_rng(seed)
     for i in range(count):
         height, width = 80 + 7 * (i % 9), 90 + 5 * (i % 11)
@@ -52,7 +52,7 @@ def hashed(contents: list[bytes]) -> np.ndarray:
 
 
 def pairs(rows: np.ndarray) -> list[list[int]]:
-    """All pairs of near copies: as if each row were a split of its own."""
+    """All pairs of near copies; each row is a split of its own."""
     best = near_copies.partners(rows, np.arange(len(rows)))
     assert (best == np.where(best >= 0, np.arange(len(rows)), -1)).all()
     assert ((best >= 0) == (best >= 0).T).all()
@@ -65,7 +65,7 @@ def originals():
 
 
 @pytest.mark.parametrize("kind", COPIES)
-def test_copies_are_found_and_no_other_pairs(kind, originals):
+def test_exactly_the_copies_are_paired(kind, originals):
     copies = [COPIES[kind](scene) for scene in scenes(COUNT, 1)]
     rows = hashed([*originals, *copies])
     positions = rows[:, 4].astype(int).tolist()
@@ -74,12 +74,12 @@ def test_copies_are_found_and_no_other_pairs(kind, originals):
     assert len(found) >= 0.98 * COUNT
 
 
-def test_other_scenes_are_no_copies(originals):
+def test_different_images_are_not_paired(originals):
     rows = hashed([*originals, *(jpeg(scene) for scene in scenes(COUNT, 2))])
     assert pairs(rows) == []
 
 
-def test_images_of_almost_one_colour_are_not_compared():
+def test_nearly_constant_images_are_not_compared():
     white = PIL.Image.new("RGB", (90, 90), "white")
     assert len(hashed([jpeg(white), jpeg(white, 60), jpeg(PIL.Image.new("L", (40, 50), 7))])) == 0
     assert pairs(hashed([jpeg(white)])) == []
@@ -88,35 +88,35 @@ def test_images_of_almost_one_colour_are_not_compared():
 
 
 @hypothesis.given(st.lists(st.integers(0, 2**112 - 1), max_size=8), st.integers(0, 10**6))
-def test_all_hashes_that_differ_in_few_bits_are_paired(values, seed):
-    """Against a comparison of each with each. Some hashes are copies with a few bits flipped."""
+def test_all_hashes_within_the_distance_are_paired(values, seed):
+    """Compared with a comparison of all pairs. Some hashes are copies with a few flipped bits."""
     random = np.random.default_rng(seed)
     flipped = (random.choice(112, 1 + i, replace=False).tolist() for i in range(len(values)))
     values += [value ^ sum(1 << bit for bit in bits) for value, bits in zip(values, flipped, strict=True)]
     packed = [np.frombuffer(value.to_bytes(16, "little"), np.uint64) for value in values]
     other = [np.frombuffer((~value % 2**112).to_bytes(16, "little"), np.uint64) for value in values]
     rows = np.array([[*p, *o, i] for i, (p, o) in enumerate(zip(packed, other, strict=True))], np.uint64).reshape(-1, 5)
-    near = lambda a, b: (a ^ b).bit_count() <= near_copies.MOST or (a ^ ~b % 2**112).bit_count() <= near_copies.MOST  # noqa: E731
-    expected = [[i, j] for i in range(len(values)) for j in range(i + 1, len(values)) if near(values[i], values[j])]
+    are_near = lambda a, b: (a ^ b).bit_count() <= near_copies.MOST or (a ^ ~b % 2**112).bit_count() <= near_copies.MOST  # noqa: E731
+    expected = [[i, j] for i in range(len(values)) for j in range(i + 1, len(values)) if are_near(values[i], values[j])]
     assert pairs(rows) == expected
 
 
-def test_near_copies_across_splits_are_counted_out_of_the_test(originals, tmp_path, lend):
+def test_near_copies_across_splits_are_excluded_from_the_test_metrics(originals, tmp_path, new_run):
     test = [jpeg(scene) for scene in scenes(20, 3)]
     test[4], test[9] = (COPIES["mirrored"](scene) for scene in list(scenes(COUNT, 1))[7:9])
     validation = [jpeg(scene) for scene in scenes(20, 4)]
     validation[2] = COPIES["half the size"](list(scenes(20, 3))[6])
     test[0] = originals[30]
-    made = encoded_examples(tmp_path / "own", train=originals, validation=validation, test=test)
-    described = describe.function(made, run=lend())
-    found = statistics.read(described.path / "stats.tfrecord")
-    assert statistics.leaked(found["test"]) == {"train": 1}
-    assert statistics.near_copies(found["test"]) == {"train": 2, "validation": 1}
+    examples = encoded_examples(tmp_path / "own", train=originals, validation=validation, test=test)
+    described = describe.function(examples, run=new_run())
+    statistics_ = statistics.read(described.path / "stats.tfrecord")
+    assert statistics.leaked(statistics_["test"]) == {"train": 1}
+    assert statistics.near_copies(statistics_["test"]) == {"train": 2, "validation": 1}
     assert described.leaked("test") == {0, 4, 6, 9}
     assert described.near_copies() == [("test", 4, "train", 7), ("test", 6, "validation", 2), ("test", 9, "train", 8)]
     checks = Validate(skew="ignore", duplicates="ignore", constant="ignore")
     contract = pictures.encoded_contract((10, 500), (10, 500))
-    verdict = validate.function(described, None, contract=contract, checks=checks, run=lend())
+    verdict = validate.function(described, None, contract=contract, checks=checks, run=new_run())
     assert verdict.passed
     assert verdict.warnings == (
         "test: 1 images are also in train; they are excluded from the test metrics",
@@ -128,20 +128,20 @@ def test_near_copies_across_splits_are_counted_out_of_the_test(originals, tmp_pa
     assert json.loads((described.path / "leaked.json").read_text(encoding="utf-8")) == [0, 4, 6, 9]
 
 
-def test_a_test_split_of_near_copies_only_is_refused_before_training(originals, tmp_path, lend):
+def test_a_test_split_of_near_copies_only_is_refused_before_training(originals, tmp_path, new_run):
     test = [COPIES["mirrored"](scene) for scene in list(scenes(COUNT, 1))[:20]]
-    made = encoded_examples(
+    examples = encoded_examples(
         tmp_path / "own", train=originals, validation=[jpeg(scene) for scene in scenes(20, 4)], test=test
     )
-    described = describe.function(made, run=lend())
+    described = describe.function(examples, run=new_run())
     checks = Validate(skew="ignore", duplicates="ignore", constant="ignore")
     contract = pictures.encoded_contract((10, 500), (10, 500))
-    verdict = validate.function(described, None, contract=contract, checks=checks, run=lend())
+    verdict = validate.function(described, None, contract=contract, checks=checks, run=new_run())
     assert not verdict.passed
     assert verdict.reasons == ("test: every image is a near copy of an image in train, so no test images are left",)
 
 
-def test_near_copies_take_memory_and_time_by_image_and_not_by_pair():
+def test_near_copies_need_memory_per_image_and_not_per_pair():
     random = np.random.default_rng(1)
     rows = np.repeat(random.integers(0, 2**63, (1, 5), np.uint64), 20_000, axis=0)
     rows[:, 4] = np.arange(20_000)

@@ -1,4 +1,4 @@
-"""push, signed and watched: what is unsigned goes nowhere, and what TensorFlow Serving does not serve is taken back."""
+"""push with signatures and a rollout check: unsigned versions are refused, versions that are not served rolled back."""
 
 import json
 import re
@@ -19,7 +19,7 @@ from tests.pipeline.serving.test_rollout import serving, status
 
 
 @pytest.fixture
-def shelf(tmp_path):
+def model_directory(tmp_path):
     return ModelDirectory(tmp_path / "serving", "own")
 
 
@@ -31,10 +31,10 @@ def keys(tmp_path):
 
 
 @pytest.fixture
-def pushed(tmp_path, shelf, lend):
-    """A function that pushes a model called `name`, which was compared with what is served."""
+def pushed(tmp_path, model_directory, new_run):
+    """A function that pushes a model `name`, which was compared with the served version."""
 
-    def go(name, **guards):
+    def push_model(name, **options):
         folder = tmp_path / name
         saved_model = folder / "saved_model"
         if not folder.exists():
@@ -45,7 +45,7 @@ def pushed(tmp_path, shelf, lend):
             (folder / "gates.json").write_text("[]", encoding="utf-8")
             (folder / "stats.tfrecord").write_text(f"the data of {name}", encoding="utf-8")
             (folder / WARMUP).write_text(f"requests to {name}", encoding="utf-8")
-        now = shelf.latest()
+        latest = model_directory.latest()
         return push.function(
             Model(folder, digest=f"model-{name}", epochs=1, validation_accuracy=0.9),
             Evaluation(
@@ -53,48 +53,48 @@ def pushed(tmp_path, shelf, lend):
             ),
             ServingCheck(folder, passed=True),
             Statistics(folder, counts={"train": 1}),
-            Served(now.path, digest=now.digest, version=now.number) if now else None,
+            Served(latest.path, digest=latest.digest, version=latest.number) if latest else None,
             Approval(folder, passed=True, model=name, evaluation="", evaluated="", baseline=None, shelf=""),
             keep=5,
-            directory=shelf,
-            run=lend(lineage={"run": 1, "stages": {}}),
-            **guards,
+            directory=model_directory,
+            run=new_run(lineage={"run": 1, "stages": {}}),
+            **options,
         )
 
-    return go
+    return push_model
 
 
-def test_the_requests_that_warm_a_model_up_go_with_it(pushed):
+def test_warmup_requests_are_published_with_the_model(pushed):
     version = pushed("a")
     assert (version.path / WARMUP).read_text(encoding="utf-8") == "requests to a"
     assert WARMUP in json.loads((version.path / "provenance.json").read_text(encoding="utf-8"))["files"]
 
 
-def test_a_version_is_signed_as_it_appears(pushed, keys, shelf):
+def test_a_version_is_signed_when_it_is_published(pushed, keys, model_directory):
     version = pushed("a", signatures=keys)
     assert signing.check(version.path, keys) == []
-    assert shelf.versions()[0].differences() == []
+    assert model_directory.versions()[0].differences() == []
     assert pushed("a", signatures=keys).new is False
     assert pushed("b", signatures=keys).version == 2
 
 
-def test_nothing_goes_on_top_of_a_version_that_was_tampered_with(pushed, keys, shelf):
-    """Whoever alters a file and its digest in the provenance has no key."""
+def test_no_version_is_pushed_after_a_tampered_one(pushed, keys, model_directory):
+    """An attacker can alter a file and its digest in the provenance, but has no key."""
     version = pushed("a", signatures=keys)
     (version.path / "saved_model.pb").write_text("the graph of A", encoding="utf-8")
     provenance = json.loads((version.path / "provenance.json").read_text(encoding="utf-8"))
-    found = listing(version.path)
-    provenance["files"] = {name: found[name] for name in provenance["files"]}
+    listed = listing(version.path)
+    provenance["files"] = {name: listed[name] for name in provenance["files"]}
     (version.path / "provenance.json").write_text(json.dumps(provenance), encoding="utf-8")
-    assert shelf.versions()[0].differences() == []
+    assert model_directory.versions()[0].differences() == []
     with pytest.raises(Refused) as refused:
         pushed("b", signatures=keys)
-    wrong = [f"{name} is altered since it was signed" for name in ("provenance.json", "saved_model.pb")]
-    assert refused.value.cause == f"{version.path} has no valid signature: {'; '.join(wrong)}"
-    assert [v.number for v in shelf.versions()] == [1]
+    problems = [f"{name} is altered since it was signed" for name in ("provenance.json", "saved_model.pb")]
+    assert refused.value.cause == f"{version.path} has no valid signature: {'; '.join(problems)}"
+    assert [v.number for v in model_directory.versions()] == [1]
 
 
-def test_a_version_of_before_signing_must_be_signed_first(pushed, keys, shelf):
+def test_an_unsigned_earlier_version_must_be_signed_first(pushed, keys, model_directory):
     version = pushed("a")
     with pytest.raises(Refused) as refused:
         pushed("b", signatures=keys)
@@ -104,7 +104,7 @@ def test_a_version_of_before_signing_must_be_signed_first(pushed, keys, shelf):
     assert pushed("b", signatures=keys).version == 2
 
 
-def test_the_remedy_that_is_named_is_one(pushed, keys):
+def test_the_signing_command_in_the_remedy_works(pushed, keys):
     import subprocess
     import sys
 
@@ -117,7 +117,7 @@ def test_the_remedy_that_is_named_is_one(pushed, keys):
     assert pushed("b", signatures=keys).version == 2
 
 
-def test_a_signature_that_the_public_key_does_not_know_makes_no_version(pushed, keys, shelf, tmp_path):
+def test_a_signature_that_does_not_match_the_public_key_is_refused(pushed, keys, model_directory, tmp_path):
     other = tmp_path / "other.pem"
     other.write_bytes(
         ec.generate_private_key(ec.SECP256R1())
@@ -126,34 +126,34 @@ def test_a_signature_that_the_public_key_does_not_know_makes_no_version(pushed, 
     )
     with pytest.raises(Refused, match="it was signed with another key"):
         pushed("a", signatures=keys.model_copy(update={"public_key": str(other)}))
-    assert shelf.versions() == []
-    assert list(shelf.path.glob(".staging-*")) == []
+    assert model_directory.versions() == []
+    assert list(model_directory.path.glob(".staging-*")) == []
 
 
-def test_a_version_that_is_served_stays(pushed, shelf):
+def test_a_served_version_stays(pushed, model_directory):
     pushed("a")
-    with serving(status("AVAILABLE", version="2")) as (url, asked):
+    with serving(status("AVAILABLE", version="2")) as (url, requests):
         assert pushed("b", watched=Watch(url=url)).version == 2
         assert pushed("b", watched=Watch(url=url)).new is False
-    assert asked == ["/v1/models/own/versions/2"]  # what stood there before is not watched
+    assert requests == ["/v1/models/own/versions/2"]  # the earlier version is not watched
 
 
-def test_a_version_that_is_not_served_is_rolled_back(pushed, shelf, keys):
+def test_a_version_that_is_not_served_is_rolled_back(pushed, model_directory, keys):
     pushed("a", signatures=keys)
     with serving(status("END", "out of memory", version="2")) as (url, _), pytest.raises(Refused) as refused:
         pushed("b", signatures=keys, watched=Watch(url=url))
-    why = f"version 2 was pushed, but {url} does not serve it: it could not load the version: out of memory"
-    assert refused.value.cause == why
+    reason = f"version 2 was pushed, but {url} does not serve it: it could not load the version: out of memory"
+    assert refused.value.cause == reason
     assert refused.value.remedy == "It was rolled back: version 3 is the model that was served before."
-    latest = shelf.latest()
-    assert (latest.number, latest.digest) == (3, "model-a")
-    assert latest.rollback["reason"] == "it could not load the version: out of memory"
-    assert signing.check(latest.path, keys) == []
+    restored = model_directory.latest()
+    assert (restored.number, restored.digest) == (3, "model-a")
+    assert restored.rollback["reason"] == "it could not load the version: out of memory"
+    assert signing.check(restored.path, keys) == []
 
 
 @pytest.mark.parametrize("signed", [False, True])
-def test_nothing_that_was_altered_is_served_in_its_place(pushed, shelf, keys, signed):
-    """Also where signatures are not required: what is signed again was signed before."""
+def test_an_altered_version_is_not_restored(pushed, model_directory, keys, signed):
+    """With and without signatures."""
     keys = Signing(key=keys.key) if signed else None
     version = pushed("a", signatures=keys)
     (version.path / "more").write_text("more", encoding="utf-8") if not signed else (
@@ -162,38 +162,40 @@ def test_nothing_that_was_altered_is_served_in_its_place(pushed, shelf, keys, si
     with serving(status("END", "out of memory", version="2")) as (url, _), pytest.raises(Refused) as refused:
         pushed("b", signatures=keys, watched=Watch(url=url))
     assert refused.value.cause.endswith("does not serve it: it could not load the version: out of memory")
-    why = "has no valid signature: it has no model.sig" if signed else "was altered since it was pushed: more was added"
+    reason = (
+        "has no valid signature: it has no model.sig" if signed else "was altered since it was pushed: more was added"
+    )
     assert re.match(
-        rf"It could not be rolled back: {version.path} {why}\. Name another version with --to",
+        rf"It could not be rolled back: {version.path} {reason}\. Name another version with --to",
         refused.value.remedy,
     )
-    assert [v.number for v in shelf.versions()] == [1, 2]
+    assert [v.number for v in model_directory.versions()] == [1, 2]
 
 
-def test_a_version_that_is_not_served_stays_where_there_is_none_before(pushed, shelf):
+def test_the_first_version_stays_even_if_it_is_not_served(pushed, model_directory):
     with serving(status("END", "out of memory", version="1")) as (url, _), pytest.raises(Refused) as refused:
         pushed("a", watched=Watch(url=url))
     assert refused.value.remedy.startswith("It could not be rolled back: ")
-    assert [v.number for v in shelf.versions()] == [1]
+    assert [v.number for v in model_directory.versions()] == [1]
 
 
-def test_a_version_that_is_not_served_stays_if_that_is_asked_for(pushed, shelf):
+def test_a_version_that_is_not_served_stays_without_rollback(pushed, model_directory):
     pushed("a")
     with serving(status("END", "out of memory", version="2")) as (url, _), pytest.raises(Refused) as refused:
         pushed("b", watched=Watch(url=url, rollback=False))
-    command = f"python -m pipeline serving rollback --serving-dir {shelf.root} --model own"
+    command = f"python -m pipeline serving rollback --serving-dir {model_directory.root} --model own"
     assert (
         refused.value.remedy
         == f"It was not rolled back, because push.watch.rollback is false. To roll it back: {command}"
     )
-    assert shelf.latest().number == 2
+    assert model_directory.latest().number == 2
 
 
-def test_a_version_that_nobody_saw_served_is_watched_again_until_it_is(pushed, shelf):
+def test_a_version_is_watched_again_until_it_was_served(pushed, model_directory):
     pushed("a")
     with serving(status("END", "out of memory", version="2")) as (url, _), pytest.raises(Refused):
         pushed("b", watched=Watch(url=url, rollback=False))
-    with serving(status("AVAILABLE", version="2")) as (url, asked):
+    with serving(status("AVAILABLE", version="2")) as (url, requests):
         for _ in range(2):
             assert pushed("b", watched=Watch(url=url)).new is False
-    assert asked == ["/v1/models/own/versions/2"]
+    assert requests == ["/v1/models/own/versions/2"]

@@ -1,4 +1,4 @@
-"""search: hyperparameters by validation accuracy, kept through a kill, alone and with workers."""
+"""search: hyperparameters by validation accuracy, resumable, with one or several workers."""
 
 import itertools
 import json
@@ -34,13 +34,13 @@ def features(tmp_path_factory):
     return bright.features(tmp_path_factory.mktemp("bright"))
 
 
-def tuning(tuner, space, **more):
-    return Tune(**({"tuner": tuner, "space": space, "trials": 4, "max_epochs": 1} | more))
+def tuning(tuner, space, **options):
+    return Tune(**({"tuner": tuner, "space": space, "trials": 4, "max_epochs": 1} | options))
 
 
-def found(features, how, run, workers=1):
-    """(artifact, rows of its trials)"""
-    artifact = search.function(features, settings=TRAIN, tuning=how, workers=workers, run=run)
+def run_search(features, tuning_, run, workers=1):
+    """Runs a search; returns (artifact, rows of its trials)."""
+    artifact = search.function(features, settings=TRAIN, tuning=tuning_, workers=workers, run=run)
     return artifact, rows(run)
 
 
@@ -48,65 +48,71 @@ def rows(run):
     return json.loads((run.out / "trials.json").read_text(encoding="utf-8"))
 
 
-def played(how, score, folder):
-    """Rows of a search whose trials are not trained but scored; the process is killed, as it were, after each."""
-    while (trial := (study := oracles.resumed(how, how.space, folder)).create_trial("tuner0")).status == "RUNNING":
+def run_scored_trials(tuning_, score, folder):
+    """Rows of a search whose trials are scored without training; the oracle is restored from disk for each trial."""
+    while (
+        trial := (oracle := oracles.resumed(tuning_, tuning_.space, folder)).create_trial("tuner0")
+    ).status == "RUNNING":
         values = oracles.chosen(trial)
-        study.update_trial(
+        oracle.update_trial(
             trial.trial_id,
             {oracles.SCORE: score(values), "epochs": trial.hyperparameters.values.get("tuner/epochs", 1)},
         )
         trial.status = "COMPLETED"
-        study.end_trial(trial)
-    return oracles.rows(study)
+        oracle.end_trial(trial)
+    return oracles.rows(oracle)
 
 
 @pytest.mark.parametrize("tuner", TUNERS)
-def test_every_tuner_tries_both_values_of_a_space_of_two_and_ends(tuner, tmp_path):
-    seen = played(tuning(tuner, Space(units=[2, 3]), trials=20), lambda values: values["units"] / 10, tmp_path)
-    assert {row["values"]["units"]: row["score"] for row in seen} == {2: 0.2, 3: 0.3}
-    assert {row["state"] for row in seen} == {"finished"}
+def test_every_tuner_exhausts_a_space_of_two_values(tuner, tmp_path):
+    trial_rows = run_scored_trials(
+        tuning(tuner, Space(units=[2, 3]), trials=20), lambda values: values["units"] / 10, tmp_path
+    )
+    assert {row["values"]["units"]: row["score"] for row in trial_rows} == {2: 0.2, 3: 0.3}
+    assert {row["state"] for row in trial_rows} == {"finished"}
 
 
 @pytest.mark.parametrize("tuner", TUNERS)
-def test_every_tuner_makes_as_many_trials_as_it_may_and_draws_from_the_space(tuner, tmp_path):
+def test_every_tuner_uses_all_trials_and_samples_from_the_space(tuner, tmp_path):
     space = Space(units=Range(min=2, max=8, step=2), dropout=[0.0, 0.5], learning_rate=LogRange(min=1e-3, max=1.0))
-    trials = {"hyperband": 16, "bayesian": 4}.get(tuner, 7)  # of which the last is bayesian: three are random
-    seen = played(
+    trials = {"hyperband": 16, "bayesian": 4}.get(tuner, 7)  # three are random, the last is Bayesian
+    trial_rows = run_scored_trials(
         tuning(tuner, space, trials=trials, max_epochs=9),
         lambda values: values["dropout"] + values["units"] / 100,
         tmp_path,
     )
-    assert len(seen) == trials
-    for row in seen:
+    assert len(trial_rows) == trials
+    for row in trial_rows:
         assert row["values"].keys() == {"units", "dropout", "learning_rate"}
         assert row["values"]["units"] in (2, 4, 6, 8)
         assert row["values"]["dropout"] in (0.0, 0.5)
         assert 1e-3 <= row["values"]["learning_rate"] <= 1.0
-    if tuner == "hyperband":  # the best of those that were trained a little go on
-        assert [row["epochs"] for row in seen] == [1] * 9 + [3] * 3 + [9] + [3] * 3
+    if tuner == "hyperband":  # the best trials are trained further
+        assert [row["epochs"] for row in trial_rows] == [1] * 9 + [3] * 3 + [9] + [3] * 3
 
 
-def test_a_grid_is_every_combination_once(tmp_path):
+def test_a_grid_covers_every_combination_once(tmp_path):
     space = Space(units=[2, 3], dropout=Range(min=0.0, max=0.5, step=0.25), learning_rate=LogRange(min=1e-4, max=1e-2))
-    seen = [
+    trial_rows = [
         tuple(row["values"].values())
-        for row in played(tuning("grid", space, trials=1000), lambda values: 0.5, tmp_path)
+        for row in run_scored_trials(tuning("grid", space, trials=1000), lambda values: 0.5, tmp_path)
     ]
-    rates = sorted({rate for *_, rate in seen})
+    rates = sorted({rate for *_, rate in trial_rows})
     assert len(rates) == 10  # of a range without a step
-    assert sorted(seen) == sorted(itertools.product([2, 3], [0.0, 0.25, 0.5], rates))
+    assert sorted(trial_rows) == sorted(itertools.product([2, 3], [0.0, 0.25, 0.5], rates))
 
 
-def test_the_best_values_become_settings_of_training_and_the_rest_stays(features, lend):
-    run = lend()
-    artifact, seen = found(features, tuning("random", Space(units=[2, 3], learning_rate=[1e30, 0.1]), trials=4), run)
-    states = {row["values"]["learning_rate"]: (row["state"], row["score"] is None) for row in seen}
+def test_the_best_values_replace_training_settings(features, new_run):
+    run = new_run()
+    artifact, trial_rows = run_search(
+        features, tuning("random", Space(units=[2, 3], learning_rate=[1e30, 0.1]), trials=4), run
+    )
+    states = {row["values"]["learning_rate"]: (row["state"], row["score"] is None) for row in trial_rows}
     assert states == {
         1e30: ("diverged", True),
         0.1: ("finished", False),
-    }  # a loss that is no number is a bad result, no error
-    best = max((row for row in seen if row["score"]), key=lambda row: row["score"])
+    }  # a NaN loss is a bad result and not an error
+    best = max((row for row in trial_rows if row["score"]), key=lambda row: row["score"])
     assert (artifact.trials, artifact.best, artifact.accuracy) == (4, best["trial"], best["score"])
     written = Train.model_validate_json((artifact.path / "hyperparameters.json").read_text(encoding="utf-8"))
     assert written == drawn(TRAIN, best["values"])
@@ -118,24 +124,24 @@ def test_the_best_values_become_settings_of_training_and_the_rest_stays(features
     assert (event.step, float(tf.make_ndarray(event.tensor_proto))) == (1, pytest.approx(best["score"], abs=1e-6))
 
 
-def test_models_above_the_limit_are_not_trained(features, lend):
-    run = lend()
+def test_models_above_the_parameter_limit_are_not_trained(features, new_run):
+    run = new_run()
     with pytest.raises(Refused) as refused:
-        found(features, tuning("grid", Space(units=[2, 3]), parameters=10), run)
+        run_search(features, tuning("grid", Space(units=[2, 3]), parameters=10), run)
     assert refused.value.cause == "no trial of the search produced a result (2 too large)"
     assert [(row["state"], row["epochs"], row["score"]) for row in rows(run)] == [("too large", 0, None)] * 2
 
 
-def test_a_trial_that_hyperband_promotes_equals_an_uninterrupted_training(features, lend, tmp_path):
-    how = tuning("hyperband", Space(learning_rate=LogRange(min=0.01, max=1.0)), max_epochs=3)
-    _, seen = found(features, how, lend())
-    assert [row["epochs"] for row in seen] == [1, 1, 1, 3]
-    promoted = seen[3]
-    assert promoted["values"] == max(seen[:3], key=lambda row: row["score"])["values"]
-    whole = Training(
+def test_a_promoted_hyperband_trial_equals_an_uninterrupted_training(features, new_run, tmp_path):
+    tuning_ = tuning("hyperband", Space(learning_rate=LogRange(min=0.01, max=1.0)), max_epochs=3)
+    _, trial_rows = run_search(features, tuning_, new_run())
+    assert [row["epochs"] for row in trial_rows] == [1, 1, 1, 3]
+    promoted = trial_rows[3]
+    assert promoted["values"] == max(trial_rows[:3], key=lambda row: row["score"])["values"]
+    uninterrupted = Training(
         features, drawn(TRAIN, promoted["values"]).model_copy(update={"epochs": 3}), tmp_path / "whole.npz"
     )
-    assert promoted["score"] == pytest.approx([row["val_accuracy"] for row in whole.epochs(3)][-1], abs=1e-6)
+    assert promoted["score"] == pytest.approx([row["val_accuracy"] for row in uninterrupted.epochs(3)][-1], abs=1e-6)
 
 
 KILLED = """
@@ -144,51 +150,51 @@ from pathlib import Path
 from components.search import search
 from schemas.settings.tune import Tune
 from tests.components import bright
-from tests.conftest import lent
+from tests.conftest import folder_run
 folder = Path(sys.argv[1])
 (folder / "features").mkdir()
-run = lent(folder / "killed")
+run = folder_run(folder / "killed")
 out = sys.stdout
 run.log = lambda text: print(text, file=out, flush=True)
-how = Tune.model_validate_json(sys.argv[2])
-search.function(bright.features(folder / "features"), settings=bright.TRAIN, tuning=how, workers=1, run=run)
+tuning = Tune.model_validate_json(sys.argv[2])
+search.function(bright.features(folder / "features"), settings=bright.TRAIN, tuning=tuning, workers=1, run=run)
 """
 
 
-def test_a_killed_search_resumes_with_its_finished_trials(features, tmp_path, lend):
-    how = tuning("grid", Space(units=[2, 3]), max_epochs=30)
-    command = [sys.executable, "-c", KILLED, str(tmp_path), how.model_dump_json()]
+def test_a_killed_search_resumes_with_its_finished_trials(features, tmp_path, new_run):
+    tuning_ = tuning("grid", Space(units=[2, 3]), max_epochs=30)
+    command = [sys.executable, "-c", KILLED, str(tmp_path), tuning_.model_dump_json()]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         list(itertools.islice((line for line in process.stdout if line.startswith("trial 1  running")), 3))
-        process.send_signal(signal.SIGKILL)  # trial 0 is done, trial 1 has begun
-    run = lend()
+        process.send_signal(signal.SIGKILL)  # trial 0 is finished, trial 1 is running
+    run = new_run()
     run.scratch = tmp_path / "killed" / "scratch"
-    before = oracles.rows(oracles.resumed(how, how.space, run.scratch))
+    before = oracles.rows(oracles.resumed(tuning_, tuning_.space, run.scratch))
     assert [row["state"] for row in before] == ["finished", "unfinished"]
-    _, seen = found(features, how, run)
+    _, trial_rows = run_search(features, tuning_, run)
     assert run.logged[0] == "resumes after 1 finished trial"
-    assert seen[0] == before[0]  # the very seconds: it did not run again
-    assert [(row["values"]["units"], row["state"], row["epochs"]) for row in seen] == [
+    assert trial_rows[0] == before[0]  # the same seconds: it did not run again
+    assert [(row["values"]["units"], row["state"], row["epochs"]) for row in trial_rows] == [
         (2, "finished", 30),
         (3, "finished", 30),
     ]
-    began = run.logged[1].split("  ")
-    assert began[:2] == ["trial 1", "running"]
-    assert int(began[2].split("/")[0]) >= 2  # and not at its first epoch
+    first_message = run.logged[1].split("  ")
+    assert first_message[:2] == ["trial 1", "running"]
+    assert int(first_message[2].split("/")[0]) >= 2  # not at the first epoch
 
 
-def test_two_workers_run_the_trials_of_one_and_take_over_those_of_a_dead_worker(features, lend):
-    run, dead = lend(), []
+def test_workers_take_over_the_trials_of_a_killed_worker(features, new_run):
+    run, killed_workers = new_run(), []
 
     def log(text):
         run.logged.append(text)
-        if not dead and "  running  " in text:
-            dead.append(threading.current_thread().name)
-            os.kill(int(dead[0].split()[-1]), signal.SIGKILL)
+        if not killed_workers and "  running  " in text:
+            killed_workers.append(threading.current_thread().name)
+            os.kill(int(killed_workers[0].split()[-1]), signal.SIGKILL)
 
     run.log = log
-    _, seen = found(features, tuning("grid", Space(units=[2, 3, 4])), run, workers=2)
-    assert [(row["values"]["units"], row["state"]) for row in seen] == [
+    _, trial_rows = run_search(features, tuning("grid", Space(units=[2, 3, 4])), run, workers=2)
+    assert [(row["values"]["units"], row["state"]) for row in trial_rows] == [
         (2, "finished"),
         (3, "finished"),
         (4, "finished"),
@@ -197,12 +203,12 @@ def test_two_workers_run_the_trials_of_one_and_take_over_those_of_a_dead_worker(
     assert sum("died (exit code -9) in trial" in text for text in run.logged) == 1
 
 
-def test_a_port_that_is_taken_is_refused(features, lend, monkeypatch):
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
+def test_a_port_in_use_is_refused_by_search(features, new_run, monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as occupied:
+        port = occupied.getsockname()[1]
         for name, value in {"ORACLE_IP": "127.0.0.1", "ORACLE_PORT": str(port), "TUNER_ID": "chief"}.items():
             monkeypatch.setenv(f"KERASTUNER_{name}", value)
         with pytest.raises(
             ConfigurationError, match=rf"^configuration: cannot listen at 127\.0\.0\.1:{port}\n  Name another"
         ):
-            found(features, tuning("grid", Space(units=[2])), lend())
+            run_search(features, tuning("grid", Space(units=[2])), new_run())

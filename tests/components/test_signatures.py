@@ -1,4 +1,4 @@
-"""What may change between the model now served and the next, and what may not."""
+"""Compatible and incompatible changes of signatures between the served model and the next."""
 
 import pytest
 
@@ -12,10 +12,10 @@ SERVED = {
 }
 
 
-def changed(where, **tensors):
-    """SERVED with tensors put in, or taken out where they are None."""
-    found = SERVED["images"][where] | tensors
-    return {"images": SERVED["images"] | {where: {name: each for name, each in found.items() if each}}}
+def changed(part, **tensors):
+    """SERVED with tensors added, or removed if None."""
+    tensors_ = SERVED["images"][part] | tensors
+    return {"images": SERVED["images"] | {part: {name: tensor for name, tensor in tensors_.items() if tensor}}}
 
 
 @pytest.mark.parametrize(
@@ -30,12 +30,12 @@ def changed(where, **tensors):
     ],
     ids=["the same", "another signature", "any image size", "any shape", "answers narrower", "answers more"],
 )
-def test_what_breaks_no_caller_passes(candidate):
+def test_compatible_changes_are_accepted(candidate):
     assert list(broken(SERVED, candidate)) == []
 
 
 @pytest.mark.parametrize(
-    ("candidate", "words"),
+    ("candidate", "message"),
     [
         ({}, "signature images is gone"),
         (changed("inputs", images=None), "signature images no longer takes images"),
@@ -70,5 +70,5 @@ def test_what_breaks_no_caller_passes(candidate):
         ),
     ],
 )
-def test_what_breaks_a_caller_is_said(candidate, words):
-    assert list(broken(SERVED, candidate)) == [words]
+def test_incompatible_changes_are_described(candidate, message):
+    assert list(broken(SERVED, candidate)) == [message]

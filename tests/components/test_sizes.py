@@ -1,4 +1,4 @@
-"""Large images and many classes: memory follows bytes, not counts; and chance is allowed for at every size."""
+"""Large images and many classes: memory is bounded by bytes, and thresholds allow for chance at every size."""
 
 import numpy as np
 import pytest
@@ -16,21 +16,21 @@ from schemas.model_input import ModelInput
 from tests.components import pictures
 
 
-def test_a_batch_of_records_ends_with_the_record_that_reaches_the_limit(tmp_path):
+def test_a_batch_of_records_is_bounded_by_bytes(tmp_path):
     images = np.zeros((7, 10, 10, 3), np.uint8)
-    made = pictures.examples(tmp_path / "own", train=(images, np.arange(7)))
-    [(_, path, count)] = made.shards("train")
+    examples = pictures.examples(tmp_path / "own", train=(images, np.arange(7)))
+    [(_, path, count)] = examples.shards("train")
     size = len(next(example.read(path, count, 1))[0])
     sizes = [len(records) for records in example.read(path, count, most=3 * size)]
     assert sizes == [3, 3, 1]
     assert [len(records) for records in example.read(path, count, most=1)] == [1] * 7
 
 
-def test_corrupted_images_come_in_batches_of_bounded_size(tmp_path):
+def test_batches_of_corrupted_images_are_bounded(tmp_path):
     side = 300
     images = np.random.default_rng(1).integers(0, 256, (40, side, side, 3), np.uint8)
-    made = pictures.examples(tmp_path / "own", test=(images, np.arange(40) % 4))
-    [(_, path, count)] = made.shards("test")
+    examples = pictures.examples(tmp_path / "own", test=(images, np.arange(40) % 4))
+    [(_, path, count)] = examples.shards("test")
     plan = evaluator.EvaluationPlan(
         model_input=ModelInput((side, side, 3), (side, side, 3)), classes=4,
         slicings=(("label",),), derived={}, corruptions=("shift", "noise", "blur"),
@@ -46,34 +46,34 @@ def test_corrupted_images_come_in_batches_of_bounded_size(tmp_path):
     assert corrupted == {(name, i) for name in ("", "shift", "noise", "blur") for i in range(40)}
 
 
-def test_sums_of_a_thousand_classes_are_as_large_as_their_examples():
+def test_sums_of_a_thousand_classes_are_sparse():
     random = np.random.default_rng(1)
     labels, probabilities = random.integers(0, 1000, 50), random.random((50, 1000)).astype(np.float32)
-    one = metrics.Sums.of(labels, probabilities, 1000)
-    assert len(one.cells) <= 50
-    whole = metrics.Sums.merged([one, metrics.Sums.of(labels[:20], probabilities[:20], 1000)])
-    again = metrics.Sums.of(np.r_[labels, labels[:20]], np.r_[probabilities, probabilities[:20]], 1000)
-    assert list(whole.confusion(1000)) == list(again.confusion(1000))
-    assert sum(count for _, _, count in whole.confusion(1000)) == 70
-    assert whole.metrics() == pytest.approx(again.metrics())
-    assert (metrics.Sums.empty() + one).metrics() == one.metrics()
+    sums = metrics.Sums.of(labels, probabilities, 1000)
+    assert len(sums.cells) <= 50
+    merged = metrics.Sums.merged([sums, metrics.Sums.of(labels[:20], probabilities[:20], 1000)])
+    concatenated = metrics.Sums.of(np.r_[labels, labels[:20]], np.r_[probabilities, probabilities[:20]], 1000)
+    assert list(merged.confusion(1000)) == list(concatenated.confusion(1000))
+    assert sum(count for _, _, count in merged.confusion(1000)) == 70
+    assert merged.metrics() == pytest.approx(concatenated.metrics())
+    assert (metrics.Sums.empty() + sums).metrics() == sums.metrics()
 
 
-@pytest.mark.parametrize(("shape", "most"), [((28, 28, 1), 64), ((224, 224, 3), 2)])
-def test_a_call_of_training_holds_images_of_bounded_size(shape, most, tmp_path):
+@pytest.mark.parametrize(("shape", "limit"), [((28, 28, 1), 64), ((224, 224, 3), 2)])
+def test_a_training_call_is_bounded_by_bytes(shape, limit, tmp_path):
     features = Features(
         tmp_path, splits={"train": Split(("t",), (9_600,)), "validation": Split(("v",), (2_000,))},
         shape=shape, classes=2, one_hot=False,
     )  # fmt: skip
     trained = Batches(features, batch_size=64, seed=1, memory_mb=1)
     image_bytes = 4 * np.prod(shape)
-    assert most / 2 <= trained.group <= most
+    assert limit / 2 <= trained.group <= limit
     assert trained.group * trained.batch * image_bytes <= max(batches.GROUP_BYTES, trained.batch * image_bytes)
 
 
 def test_a_damaged_shard_among_many_is_named(tmp_path):
-    made = pictures.examples(tmp_path / "own", 4, train=pictures.pictures(40, seed=1))
-    shards = [(path, count) for _, path, count in made.shards("train")]
+    examples = pictures.examples(tmp_path / "own", 4, train=pictures.pictures(40, seed=1))
+    shards = [(path, count) for _, path, count in examples.shards("train")]
     example.check(shards)
     example.check([])
     content = shards[2][0].read_bytes()
@@ -92,24 +92,24 @@ def described(images):
 
 
 @pytest.mark.parametrize("size", [20, 45, 150])
-def test_a_random_split_is_within_chance_and_a_brighter_one_is_not(size):
-    """Images that differ more among themselves than pixels would by chance: each has its own brightness."""
+def test_a_random_split_is_explained_by_chance_and_a_darker_one_is_not(size):
+    """Images with their own brightness each, so they differ more than independent pixels."""
     random = np.random.default_rng(size)
     base = random.integers(20, 200, (600, 1, 1, 1)) + random.integers(0, 40, (600, 12, 12, 1))
     images = base.astype(np.uint8)
     excess = []
     for _ in range(40):
         order = random.permutation(len(images))
-        differs, chance = divergence(described(images[order[:size]]), described(images[order[size:]]))
-        excess.append(differs / chance)
+        difference, chance = divergence(described(images[order[:size]]), described(images[order[size:]]))
+        excess.append(difference / chance)
     assert max(excess) < 1
     assert np.mean(excess) == pytest.approx(1 / 10.83, rel=0.6)
-    differs, chance = divergence(described(images[:size] // 4), described(images[size:]))
-    assert differs > chance
+    difference, chance = divergence(described(images[:size] // 4), described(images[size:]))
+    assert difference > chance
 
 
 @pytest.mark.parametrize("sides", [(8, 10, 6), (4, 5, 3), (0, 0, 0), (16, 10, 3)])
-def test_a_record_of_another_size_is_an_error_of_serving_and_no_other_number_of_answers(sides):
+def test_a_served_record_of_another_size_is_an_error(sides):
     from components.transform import preprocessing_fn
     from schemas.settings.transform import Transform
 
@@ -125,5 +125,5 @@ def test_a_record_of_another_size_is_an_error_of_serving_and_no_other_number_of_
     contents = example.parse(records, None)["image"].tolist()
     with pytest.raises(tf.errors.InvalidArgumentError):
         apply(tf.constant(contents))
-    right = np.zeros((8, 10, 3), np.uint8).tobytes()
-    assert apply(tf.constant([right] * 3)).shape == (3, 8, 10, 3)
+    valid_image = np.zeros((8, 10, 3), np.uint8).tobytes()
+    assert apply(tf.constant([valid_image] * 3)).shape == (3, 8, 10, 3)

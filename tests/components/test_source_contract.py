@@ -1,4 +1,4 @@
-"""One suite for all kinds of sources: pieces, batches, labels, and records that do not depend on how work is cut."""
+"""The contract of all sources: pieces, batches, labels, and records that do not depend on the partition of the work."""
 
 import json
 import pickle
@@ -30,29 +30,29 @@ def folder(tmp_path_factory):
 
 
 def tables(folder: Path) -> dict[str, Path]:
-    """The images of a folder as tables of paths, and as a table of their content, in the order of labels and files."""
+    """The images of a folder as tables of paths and as a table of contents, sorted by label and file."""
     order = sorted(pictures.NAMES)
     files = [path for name in order for path in sorted((folder / name).iterdir())]
     labels, paths = [path.parent.name for path in files], [str(path.relative_to(folder)) for path in files]
     contents = [path.read_bytes() for path in files]
     by_path = pa.table({"image": paths, "label": labels})
-    structs = [{"bytes": content, "path": path} for content, path in zip(contents, paths, strict=True)]
-    made = {form: folder / f"colours.{form}" for form in ("csv", "jsonl", "parquet")}
-    pyarrow.csv.write_csv(by_path, made["csv"])
-    made["jsonl"].write_text("".join(f"{json.dumps(row)}\n" for row in by_path.to_pylist()), encoding="utf-8")
-    pq.write_table(pa.table({"image": structs, "label": labels}), made["parquet"], row_group_size=64)
-    return made
+    image_structs = [{"bytes": content, "path": path} for content, path in zip(contents, paths, strict=True)]
+    paths_ = {file_format: folder / f"colours.{file_format}" for file_format in ("csv", "jsonl", "parquet")}
+    pyarrow.csv.write_csv(by_path, paths_["csv"])
+    paths_["jsonl"].write_text("".join(f"{json.dumps(row)}\n" for row in by_path.to_pylist()), encoding="utf-8")
+    pq.write_table(pa.table({"image": image_structs, "label": labels}), paths_["parquet"], row_group_size=64)
+    return paths_
 
 
 @pytest.fixture(scope="module")
-def tabled(folder, tmp_path_factory):
+def table_files(folder, tmp_path_factory):
     root = tmp_path_factory.mktemp("tabled") / "colours"
     shutil.copytree(folder, root)
     return tables(root)
 
 
-class Listed:
-    """A source as a user writes it: the files of a folder."""
+class ListedFiles:
+    """A user's source class: the files of a folder."""
 
     def __init__(self, folder: str) -> None:
         self.folder = Path(folder)
@@ -68,13 +68,13 @@ class Listed:
 
 
 @pytest.fixture(params=["tfds", "folder", "csv", "jsonl", "parquet", "tfrecord", "idx", "custom"])
-def source(request, folder, tabled, data_dir, tmp_path_factory):
+def source(request, folder, table_files, data_dir, tmp_path_factory):
     if request.param == "folder":
         return Folder(folder=str(folder), shard_size=70)
-    if request.param in tabled:
-        return Table(table=str(tabled[request.param]), shard_size=70)
+    if request.param in table_files:
+        return Table(table=str(table_files[request.param]), shard_size=70)
     if request.param == "custom":
-        return Custom(custom=f"{__name__}:Listed", options={"folder": str(folder)}, shard_size=70)
+        return Custom(custom=f"{__name__}:ListedFiles", options={"folder": str(folder)}, shard_size=70)
     if request.param == "tfrecord":
         rows = [(path.read_bytes(), path.parent.name) for path in sorted(folder.glob("*/*.png"))]
         return Tfrecord(tfrecord=tfrecord_files(tmp_path_factory.mktemp("records"), rows, 4))
@@ -90,12 +90,12 @@ def source(request, folder, tabled, data_dir, tmp_path_factory):
 
 @pytest.fixture
 def reader(source):
-    opened = open_source(source, place_of(source))
-    opened.prepare(lambda _: None)
-    return opened
+    reader_ = open_source(source, place_of(source))
+    reader_.prepare(lambda _: None)
+    return reader_
 
 
-def test_pieces_are_numbered_and_name_the_splits_that_they_feed(reader):
+def test_pieces_are_numbered_and_name_their_splits(reader):
     pieces = reader.pieces()
     by_splits: dict[tuple[str, ...], list[int]] = {}
     for piece in pieces:
@@ -106,7 +106,7 @@ def test_pieces_are_numbered_and_name_the_splits_that_they_feed(reader):
     assert len(pieces) > 2
 
 
-def test_a_reader_goes_to_a_worker_and_reads_the_same_there(reader):
+def test_a_pickled_reader_reads_the_same(reader):
     copied = pickle.loads(pickle.dumps(reader))
     for piece in reader.pieces()[:2]:
         for one, other in zip(reader.read(piece, "raw"), copied.read(piece, "raw"), strict=True):
@@ -114,60 +114,62 @@ def test_a_reader_goes_to_a_worker_and_reads_the_same_there(reader):
             assert all(np.array_equal(a, b) for a, b in zip(one.images, other.images, strict=True))
 
 
-def test_images_are_bytes_with_channels_and_labels_have_names(source, reader):
-    names, seen = reader.labels(), set()
+def test_images_are_uint8_with_channels_and_labels_have_names(source, reader):
+    names, labels_seen = reader.labels(), set()
     for piece in reader.pieces():
         for batch in reader.read(piece, "raw"):
             assert len(batch.images) == len(batch.labels)
             assert sum(image.nbytes for image in batch.images[:-1]) < BATCH_BYTES
             assert all(image.dtype == np.uint8 and image.ndim == 3 for image in batch.images)
-            seen |= set(batch.labels)
-    assert seen == set(range(len(names)))
+            labels_seen |= set(batch.labels)
+    assert labels_seen == set(range(len(names)))
     assert sorted(names) == (["0", "1", "2"] if isinstance(source, Idx) else sorted(pictures.NAMES))
 
 
-def test_a_reader_has_a_title_and_names_for_the_records(reader):
+def test_a_reader_has_a_title_and_names(reader):
     assert reader.title
     assert len(reader.names) == 2
     assert 0 < reader.validation < 1
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_records_do_not_depend_on_the_number_of_workers(workers, source, lend):
+def test_records_do_not_depend_on_the_number_of_workers(workers, source, new_run):
     one, other = (
-        ingest.function(UNPREPARED, source=source, place=place_of(source), run=lend(workers=n)) for n in (1, workers)
+        ingest.function(UNPREPARED, source=source, place=place_of(source), run=new_run(workers=n)) for n in (1, workers)
     )
     assert one.splits == other.splits
     assert pictures.contents(one.path) == pictures.contents(other.path)
 
 
-def test_images_stay_in_their_split_however_the_work_is_cut(source, lend):
-    cut = source.model_copy(update={"shard_size": 33})
-    whole, parts = (ingest.function(UNPREPARED, source=s, place=place_of(s), run=lend()) for s in (source, cut))
+def test_splits_do_not_depend_on_the_shard_size(source, new_run):
+    other_shards = source.model_copy(update={"shard_size": 33})
+    one, other = (
+        ingest.function(UNPREPARED, source=s, place=place_of(s), run=new_run()) for s in (source, other_shards)
+    )
     for split in ("train", "validation", "test"):
-        images = [sorted(image.tobytes() for image in pictures.images(each, split)) for each in (whole, parts)]
+        images = [sorted(image.tobytes() for image in pictures.images(examples, split)) for examples in (one, other)]
         assert images[0] == images[1]
 
 
-def test_a_place_is_no_part_of_the_settings_that_are_keyed(source):
+def test_the_location_is_not_keyed(source):
     from pipeline.engine.cache_key import plain
 
-    if isinstance(source, Custom):  # its place is the class's own affair
+    if isinstance(source, Custom):  # the class itself defines its location
         assert place_of(source) == Place()
         return
-    moved = source.model_copy(update={"data_dir" if isinstance(source, Tfds) else source.key: "/elsewhere"})
-    assert plain(moved) == plain(source)
-    assert place_of(moved) != place_of(source)
+    elsewhere = source.model_copy(update={"data_dir" if isinstance(source, Tfds) else source.key: "/elsewhere"})
+    assert plain(elsewhere) == plain(source)
+    assert place_of(elsewhere) != place_of(source)
     assert Place() == Place(None, None, None)
 
 
 @pytest.mark.parametrize("encoding", ["raw", "encoded"])
-def test_a_folder_and_tables_of_the_same_images_give_the_same_records(encoding, folder, tabled, lend):
-    sources = [Folder(folder=str(folder)), *(Table(table=str(path)) for path in tabled.values())]
-    made = [
-        ingest.function(UNPREPARED, source=each, place=place_of(each), encoding=encoding, run=lend())
-        for each in sources
+def test_folder_and_tables_of_equal_images_give_equal_records(encoding, folder, table_files, new_run):
+    sources = [Folder(folder=str(folder)), *(Table(table=str(path)) for path in table_files.values())]
+    all_examples = [
+        ingest.function(UNPREPARED, source=source_, place=place_of(source_), encoding=encoding, run=new_run())
+        for source_ in sources
     ]
-    assert len({each.test for each in made}) == 1
-    contents = [pictures.contents(each.path) for each in made]
-    assert all(each == contents[0] for each in contents)
+    assert len({source_.test for source_ in all_examples}) == 1
+    contents = [pictures.contents(source_.path) for source_ in all_examples]
+    assert all(source_ == contents[0] for source_ in contents)

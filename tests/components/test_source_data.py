@@ -1,4 +1,4 @@
-"""What the configured dataset is now, looked up while planning."""
+"""Resolver `source_data`: the state of the dataset while planning."""
 
 import os
 import shutil
@@ -29,68 +29,68 @@ def prepared(tmp_path, monkeypatch):
     return tmp_path
 
 
-def looked_up(folder, tfds="own", data_dir="data", digests=None, module="own_data"):
+def source_state(folder, tfds="own", data_dir="data", digests=None, module="own_data"):
     source = Tfds(tfds=tfds, module=module)
     return source_data.function(source=source, place=Place(str(folder / data_dir)), digests=digests)
 
 
 def changes(before, after):
-    """What a plan says of the change."""
+    """The differences that a plan reports."""
     source = Tfds(tfds="own")
     node = ingest(data=source_data(source=source, place=Place()), source=source, place=Place())
     return CacheKey.of(node, {"data": after}).differences(CacheKey.of(node, {"data": before}).parts)
 
 
-def test_data_that_did_not_change_has_the_same_key(prepared):
-    assert changes(looked_up(prepared), looked_up(prepared)) == []
+def test_unchanged_data_has_the_same_key(prepared):
+    assert changes(source_state(prepared), source_state(prepared)) == []
 
 
-def test_a_raised_version_is_seen(prepared):
-    before = looked_up(prepared)
+def test_a_new_version_of_the_builder_is_detected(prepared):
+    before = source_state(prepared)
     (prepared / "own_data.py").write_text(BUILDER.replace("1.2.3", "1.3.0"), encoding="utf-8")
-    assert changes(before, looked_up(prepared)) == ["data.version changed from 1.2.3 to 1.3.0"]
+    assert changes(before, source_state(prepared)) == ["data.version changed from 1.2.3 to 1.3.0"]
 
 
-def test_a_comment_in_the_builder_is_no_change(prepared):
-    before = looked_up(prepared)
+def test_a_comment_in_the_builder_is_not_a_change(prepared):
+    before = source_state(prepared)
     (prepared / "own_data.py").write_text(f"# a comment\n{BUILDER}", encoding="utf-8")
-    assert changes(before, looked_up(prepared)) == []
+    assert changes(before, source_state(prepared)) == []
 
 
 @pytest.mark.parametrize("tfds", ["own", "own:1.*.*"])
-def test_a_newer_prepared_version_is_seen(prepared, tfds):
-    before = looked_up(prepared, tfds)
+def test_a_newer_prepared_version_is_detected(prepared, tfds):
+    before = source_state(prepared, tfds)
     shutil.copytree(prepared / "data/own/1.2.3", prepared / "data/own/1.9.0")
-    after = looked_up(prepared, tfds)
+    after = source_state(prepared, tfds)
     assert "data.files changed from 2 to 4" in changes(before, after)
 
 
-def test_changed_bytes_of_the_same_size_are_seen(prepared):
+def test_changed_bytes_of_the_same_size_are_detected(prepared):
     digests = prepared / "digests.json"
-    before = looked_up(prepared, digests=digests)
+    before = source_state(prepared, digests=digests)
     (prepared / "data/own/1.2.3/own-train.tfrecord-00000-of-00001").write_bytes(b"RECORDS")
-    assert changes(before, looked_up(prepared, digests=digests)) == ["data.contents changed"]
+    assert changes(before, source_state(prepared, digests=digests)) == ["data.contents changed"]
 
 
-def test_a_touched_file_is_read_again_and_is_no_change(prepared):
+def test_a_touched_file_is_not_a_change(prepared):
     digests = prepared / "digests.json"
-    before = looked_up(prepared, digests=digests)
+    before = source_state(prepared, digests=digests)
     os.utime(prepared / "data/own/1.2.3/dataset_info.json", (1, 1))
-    assert changes(before, looked_up(prepared, digests=digests)) == []
+    assert changes(before, source_state(prepared, digests=digests)) == []
 
 
-def test_the_same_bytes_in_another_folder_are_the_same_data_and_other_bytes_are_not(prepared):
+def test_the_key_depends_on_the_bytes_and_not_on_the_folder(prepared):
     shutil.copytree(prepared / "data", prepared / "moved")
-    assert changes(looked_up(prepared), looked_up(prepared, data_dir="moved")) == []
+    assert changes(source_state(prepared), source_state(prepared, data_dir="moved")) == []
     (prepared / "moved/own/1.2.3/more.tfrecord").write_bytes(b"more")
-    assert changes(looked_up(prepared), looked_up(prepared, data_dir="moved")) != []
+    assert changes(source_state(prepared), source_state(prepared, data_dir="moved")) != []
 
 
-def test_an_unfinished_download_does_not_count(prepared):
-    before = looked_up(prepared)
+def test_an_unfinished_download_is_ignored(prepared):
+    before = source_state(prepared)
     (prepared / "data/own/incomplete.ABC_1.3.0").mkdir()
     (prepared / "data/own/incomplete.ABC_1.3.0/part").write_bytes(b"half")
-    assert changes(before, looked_up(prepared)) == []
+    assert changes(before, source_state(prepared)) == []
 
 
 def test_unchanged_files_are_not_read_again(prepared):
@@ -105,7 +105,7 @@ def test_unchanged_files_are_not_read_again(prepared):
     assert Digests(prepared / "digests.json").of(prepared / "data") == digests.of(prepared / "data")
 
 
-def test_neither_tfds_nor_tensorflow_is_imported(prepared):
+def test_the_resolver_imports_neither_tfds_nor_tensorflow(prepared):
     program = (
         "import sys; from schemas.settings.source import Tfds; from components.sources.reading import Place;"
         "from components.resolvers.source_data import source_data;"

@@ -1,4 +1,4 @@
-"""The monoids that describe counts with: laws, and agreement with numpy."""
+"""The monoids of describe: laws, and agreement with numpy."""
 
 import subprocess
 import sys
@@ -37,7 +37,7 @@ digests = st.lists(
 
 
 def columns(records):
-    """As `schemas.example.parse` gives them."""
+    """Columns as `schemas.example.parse` returns them."""
     return {
         name: np.array([r[name] for r in records], object if isinstance(records[0][name], bytes) else np.int64)
         for name in records[0]
@@ -65,23 +65,23 @@ def test_empty_image_statistics_are_neutral(records):
 
 
 @hypothesis.given(st.lists(batches, min_size=1, max_size=5))
-def test_any_partition_of_a_batch_agrees_with_the_whole(parts):
+def test_any_partition_of_a_batch_gives_the_same_statistics(parts):
     assert merged(ImageStatistics, map(statistics, parts)) == statistics([record for part in parts for record in part])
 
 
 @hypothesis.given(batches)
-def test_image_statistics_count_what_is_there(records):
-    found = statistics(records)
+def test_image_statistics_count_images_labels_and_formats(records):
+    result = statistics(records)
     images = [r["image"] for r in records]
     sides = [r["image/height"] * r["image/width"] * r["image/channels"] for r in records]
-    assert found.records == len(records)
-    assert found.no_image == images.count(b"")
-    assert found.malformed == sum(len(image) not in (0, size) for image, size in zip(images, sides, strict=True))
-    assert found.constant == sum(len(set(image)) == 1 for image in images)
-    assert found.image_bytes == sum(map(len, images))
-    assert found.formats.total() == sum(r["image/format"] != b"" for r in records)
-    assert found.labels.total() == sum(r["label"] >= 0 for r in records)
-    assert found.pixels.total == found.image_bytes
+    assert result.records == len(records)
+    assert result.no_image == images.count(b"")
+    assert result.malformed == sum(len(image) not in (0, size) for image, size in zip(images, sides, strict=True))
+    assert result.constant == sum(len(set(image)) == 1 for image in images)
+    assert result.image_bytes == sum(map(len, images))
+    assert result.formats.total() == sum(r["image/format"] != b"" for r in records)
+    assert result.labels.total() == sum(r["label"] >= 0 for r in records)
+    assert result.pixels.total == result.image_bytes
 
 
 @hypothesis.given(pixels, pixels, pixels)
@@ -93,15 +93,15 @@ def test_histograms_merge_in_any_order_and_grouping(one, two, three):
 
 
 @hypothesis.given(pixels.filter(len), st.integers(0, 100))
-def test_mean_deviation_and_quantiles_are_those_of_the_pixels(values, percent):
-    found = Histogram.of(values)
-    assert found.total == len(values)
-    assert found.mean == pytest.approx(values.mean())
-    assert found.std == pytest.approx(values.std(), abs=1e-5)
-    assert found.quantile(percent / 100) == np.quantile(values, percent / 100, method="inverted_cdf")
+def test_mean_deviation_and_quantiles_equal_those_of_numpy(values, percent):
+    histogram = Histogram.of(values)
+    assert histogram.total == len(values)
+    assert histogram.mean == pytest.approx(values.mean())
+    assert histogram.std == pytest.approx(values.std(), abs=1e-5)
+    assert histogram.quantile(percent / 100) == np.quantile(values, percent / 100, method="inverted_cdf")
 
 
-def test_no_pixels_have_mean_deviation_and_quantile_zero():
+def test_an_empty_histogram_has_mean_deviation_and_quantile_zero():
     assert (Histogram().total, Histogram().mean, Histogram().std, Histogram().quantile(0.5)) == (0, 0.0, 0.0, 0)
 
 
@@ -114,21 +114,21 @@ def test_duplicates_merge_in_any_order_and_grouping(one, two, three):
 
 
 @hypothesis.given(digests, st.integers(1, 4))
-def test_duplicates_by_buckets_of_digests_agree_with_the_whole(pairs, buckets):
+def test_duplicates_by_buckets_of_digests_merge_to_the_same_result(pairs, buckets):
     parts = [[pair for pair in pairs if pair[0][0] % buckets == i] for i in range(buckets)]
     assert merged(Duplicates, map(Duplicates.of, parts)) == Duplicates.of(pairs)
 
 
 @hypothesis.given(digests)
-def test_duplicates_count_copies_within_a_split_and_images_that_stand_in_another(pairs):
-    found = Duplicates.of(pairs)
+def test_duplicates_count_copies_within_a_split_and_across_splits(pairs):
+    result = Duplicates.of(pairs)
     by_split = {split: [digest for digest, s, _ in pairs if s == split] for split in SPLITS}
     for split, members in by_split.items():
-        assert found.within[split] == len(members) - len(set(members))
+        assert result.within[split] == len(members) - len(set(members))
         for other in set(SPLITS) - {split}:
-            assert found.across[split, other] == sum(digest in by_split[other] for digest in members)
+            assert result.across[split, other] == sum(digest in by_split[other] for digest in members)
     elsewhere = {digest for digest, split, _ in pairs if split != "test"}
-    assert found.leaked == {
+    assert result.leaked == {
         ("test", index) for digest, split, index in pairs if split == "test" and digest in elsewhere
     }
 
@@ -136,32 +136,32 @@ def test_duplicates_count_copies_within_a_split_and_images_that_stand_in_another
 @hypothesis.given(
     st.lists(st.tuples(st.integers(0, 5), st.sampled_from(SPLITS), st.integers(0, 99)), max_size=30), st.integers(1, 4)
 )
-def test_duplicates_in_files_are_those_in_memory_however_few_are_held_at_a_time(tmp_path_factory, images, held):
+def test_duplicates_from_files_equal_those_in_memory_for_any_bucket_size(tmp_path_factory, images, bucket_size):
     folder = tmp_path_factory.mktemp("digests")
     parts = {}
     for split in SPLITS:
-        mine = [(bytes([image]), position) for image, each, position in images if each == split]
-        for half in (mine[::2], mine[1::2]):
+        of_split = [(bytes([image]), position) for image, split_, position in images if split_ == split]
+        for half in (of_split[::2], of_split[1::2]):
             if half:
                 path = folder / f"{split}-{len(parts.setdefault(split, []))}.npy"
                 duplicates.save(duplicates.digests([image for image, _ in half], np.array([p for _, p in half])), path)
                 parts[split].append(path)
-    assert duplicates.duplicates(parts, held) == Duplicates.of(
+    assert duplicates.duplicates(parts, bucket_size) == Duplicates.of(
         (bytes([image]), split, position) for image, split, position in images
     )
 
 
 @hypothesis.given(batches)
-def test_statistics_come_back_from_text_as_they_were(records):
+def test_statistics_survive_json(records):
     assert ImageStatistics.from_json(statistics(records).to_json()) == statistics(records)
 
 
 @hypothesis.given(batches)
-def test_brightness_of_a_label_is_that_of_its_images(records):
+def test_the_brightness_of_a_label_is_that_of_its_images(records):
     records = [r for r in records if len(r["image"]) == 6]
     mean, deviation = statistics(records).brightness(2) if records else (0, 0)
-    alike = [sum(r["image"]) / 6 for r in records if r["label"] == 2]
-    assert (mean, deviation) == pytest.approx((np.mean(alike), np.std(alike)) if alike else (0, 0), abs=1e-4)
+    means = [sum(r["image"]) / 6 for r in records if r["label"] == 2]
+    assert (mean, deviation) == pytest.approx((np.mean(means), np.std(means)) if means else (0, 0), abs=1e-4)
 
 
 def test_more_files_than_descriptors_are_compared(tmp_path):

@@ -1,4 +1,4 @@
-"""Source `table`: splits and groups as columns, and what is said of a table that is wrong."""
+"""Source `table`: splits and groups as columns, and the errors of an invalid table."""
 
 import functools
 import json
@@ -27,7 +27,7 @@ COUNT = 240
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory) -> list[Path]:
-    """PNG files of three classes by turns."""
+    """PNG files of three classes in turn."""
     folder = tmp_path_factory.mktemp("photos")
     images, _ = pictures.pictures(COUNT, seed=5)
     files = [folder / f"{i:04d}.png" for i in range(COUNT)]
@@ -37,11 +37,11 @@ def photos(tmp_path_factory) -> list[Path]:
 
 
 def csv(folder: Path, photos: list[Path], **columns: list[object]) -> Table:
-    """A table of the photos with the labels red, green and blue by turns, unless `columns` state others."""
-    given = {"image": photos, "label": [pictures.NAMES[i % 3] for i in range(len(photos))]} | columns
-    lines = [",".join(map(str, row)) for row in zip(*given.values(), strict=True)]
+    """A table of the photos with the labels red, green and blue in turn, unless `columns` has others."""
+    columns_ = {"image": photos, "label": [pictures.NAMES[i % 3] for i in range(len(photos))]} | columns
+    lines = [",".join(map(str, row)) for row in zip(*columns_.values(), strict=True)]
     path = folder / "labels.csv"
-    path.write_text("\n".join([",".join(given), *lines, ""]), encoding="utf-8")
+    path.write_text("\n".join([",".join(columns_), *lines, ""]), encoding="utf-8")
     return Table(table=str(path))
 
 
@@ -49,8 +49,8 @@ def ingested(table: Table, run, labels=None):
     return ingest.function(UNPREPARED, source=table, place=place_of(table), encoding="encoded", labels=labels, run=run)
 
 
-def contents(made, split: str) -> set[bytes]:
-    return set(pictures.columns(made, split)["image"])
+def contents(examples, split: str) -> set[bytes]:
+    return set(pictures.columns(examples, split)["image"])
 
 
 def refused(table: Table, run) -> str:
@@ -59,78 +59,84 @@ def refused(table: Table, run) -> str:
     return f"{error.value.cause}\n{error.value.remedy}"
 
 
-def test_a_column_of_splits_is_followed(photos, tmp_path, lend):
+def test_a_column_of_splits_is_used(photos, tmp_path, new_run):
     names = ["train", "val", "test", "TRAIN", "validation", "valid"]
     splits = [names[i % 6] for i in range(COUNT)]
-    made = ingested(csv(tmp_path, photos, split=splits), lend())
-    for split, stated in (
+    examples = ingested(csv(tmp_path, photos, split=splits), new_run())
+    for split, split_names in (
         ("train", {"train", "TRAIN"}),
         ("validation", {"val", "validation", "valid"}),
         ("test", {"test"}),
     ):
-        expected = {photo.read_bytes() for photo, name in zip(photos, splits, strict=True) if name in stated}
-        assert contents(made, split) == expected
+        expected = {photo.read_bytes() for photo, name in zip(photos, splits, strict=True) if name in split_names}
+        assert contents(examples, split) == expected
 
 
-def test_images_of_a_group_stay_in_one_split(photos, tmp_path, lend):
+def test_images_of_a_group_stay_in_one_split(photos, tmp_path, new_run):
     groups = [f"patient {i // 4}" for i in range(COUNT)]
-    made = ingested(csv(tmp_path, photos, group=groups), lend())
+    examples = ingested(csv(tmp_path, photos, group=groups), new_run())
     group = {photo.read_bytes(): name for photo, name in zip(photos, groups, strict=True)}
-    seen = [{group[content] for content in contents(made, split)} for split in ("train", "validation", "test")]
-    assert all(seen)
-    assert sum(map(len, seen)) == len(set(groups)) == 60
-    assert 4 <= len(seen[2]) <= 24  # a fifth of the groups, drawn by a hash
+    groups_by_split = [
+        {group[content] for content in contents(examples, split)} for split in ("train", "validation", "test")
+    ]
+    assert all(groups_by_split)
+    assert sum(map(len, groups_by_split)) == len(set(groups)) == 60
+    assert 4 <= len(groups_by_split[2]) <= 24  # a fifth of the groups, drawn by a hash
 
 
-def test_a_group_stays_where_it_is_when_others_are_added(photos, tmp_path, lend):
+def test_the_split_of_a_group_is_stable_when_others_are_added(photos, tmp_path, new_run):
     groups = [f"patient {i // 4}" for i in range(COUNT)]
-    whole = ingested(csv(tmp_path, photos, group=groups), lend())
-    fewer = ingested(csv(tmp_path, photos[:120], group=groups[:120]), lend())
+    all_photos = ingested(csv(tmp_path, photos, group=groups), new_run())
+    fewer_photos = ingested(csv(tmp_path, photos[:120], group=groups[:120]), new_run())
     for split in ("train", "validation", "test"):
-        assert contents(fewer, split) == contents(whole, split) & {photo.read_bytes() for photo in photos[:120]}
+        assert contents(fewer_photos, split) == contents(all_photos, split) & {
+            photo.read_bytes() for photo in photos[:120]
+        }
 
 
 @pytest.mark.parametrize("labels", [[0, 1, 2], [10, 2, 0]])
-def test_labels_may_be_numbers(labels, photos, tmp_path, lend):
+def test_labels_can_be_numbers(labels, photos, tmp_path, new_run):
     table = csv(tmp_path, photos, label=[labels[i % 3] for i in range(COUNT)])
     assert open_source(table, place_of(table)).labels() == tuple(map(str, range(max(labels) + 1)))
-    made = ingested(table, lend())
-    assert set(pictures.columns(made, "train")["label"].tolist()) == set(labels)
+    examples = ingested(table, new_run())
+    assert set(pictures.columns(examples, "train")["label"].tolist()) == set(labels)
 
 
-def test_the_contract_states_the_order_of_names(photos, tmp_path, lend):
-    made = ingested(csv(tmp_path, photos), lend(), labels=["green", "blue", "red"])
-    number = dict(zip(pictures.columns(made, "train")["image"], pictures.columns(made, "train")["label"], strict=True))
+def test_the_contract_defines_the_order_of_names(photos, tmp_path, new_run):
+    examples = ingested(csv(tmp_path, photos), new_run(), labels=["green", "blue", "red"])
+    number = dict(
+        zip(pictures.columns(examples, "train")["image"], pictures.columns(examples, "train")["label"], strict=True)
+    )
     assert {number[photo.read_bytes()] for photo in photos[::3] if photo.read_bytes() in number} == {2}
 
 
-def test_columns_may_have_other_names(photos, tmp_path, lend):
+def test_columns_can_be_named(photos, tmp_path, new_run):
     table = pa.table({"img": [photo.read_bytes() for photo in photos], "colour": [i % 3 for i in range(COUNT)]})
     pq.write_table(table, tmp_path / "own.parquet", row_group_size=50)
     source = Table(table=str(tmp_path / "own.parquet"), image="img", label="colour")
-    made = ingested(source, lend())
-    assert sum(split.count for split in made.splits.values()) == COUNT
-    words = refused(Table(table=source.table), lend())
-    cause, remedy = words.split("\n")
+    examples = ingested(source, new_run())
+    assert sum(split.count for split in examples.splits.values()) == COUNT
+    message = refused(Table(table=source.table), new_run())
+    cause, remedy = message.split("\n")
     assert cause == f"source.table {source.table} has no column image"
     assert remedy == "It has img, colour; name it in source.image, or with --image of init."
 
 
-def test_a_missing_file_and_a_damaged_image_are_set_aside_by_name(photos, tmp_path, lend):
+def test_missing_and_damaged_files_are_set_aside_by_name(photos, tmp_path, new_run):
     files = [*photos[:-2], tmp_path / "gone.png", tmp_path / "broken.png"]
     (tmp_path / "broken.png").write_bytes(b"\x89PNG")
-    made = ingested(csv(tmp_path, files), lend())
-    assert made.set_aside() == [
+    examples = ingested(csv(tmp_path, files), new_run())
+    assert examples.set_aside() == [
         (str(tmp_path / "broken.png"), f"{tmp_path}/broken.png cannot be decoded as an image"),
         (str(tmp_path / "gone.png"), f"{tmp_path}/gone.png cannot be read: No such file or directory"),
     ]
 
 
-def test_a_row_without_an_image_is_set_aside_by_its_number(photos, tmp_path, lend):
+def test_a_row_without_an_image_is_set_aside_by_row_number(photos, tmp_path, new_run):
     images = [photo.read_bytes() for photo in photos[:-1]]
     table = pa.table({"image": [*images, None], "label": [i % 3 for i in range(COUNT)]})
     pq.write_table(table, tmp_path / "own.parquet")
-    [(name, reason)] = ingested(Table(table=str(tmp_path / "own.parquet")), lend()).set_aside()
+    [(name, reason)] = ingested(Table(table=str(tmp_path / "own.parquet")), new_run()).set_aside()
     assert (name, reason) == ("row 239 of own.parquet", "row 239 of own.parquet cannot be decoded as an image")
 
 
@@ -144,33 +150,33 @@ def test_a_row_without_an_image_is_set_aside_by_its_number(photos, tmp_path, len
         ({"split": ["holdout"] * COUNT}, "{table} states a split holdout"),
     ],
 )
-def test_a_table_that_is_wrong_is_refused(columns, cause, photos, tmp_path, lend):
+def test_an_invalid_table_is_refused(columns, cause, photos, tmp_path, new_run):
     table = csv(tmp_path, photos, **columns)
-    assert refused(table, lend()).split("\n")[0] == cause.format(table=table.table)
+    assert refused(table, new_run()).split("\n")[0] == cause.format(table=table.table)
 
 
 @pytest.mark.parametrize("name", ["missing.csv", "labels.txt", "a-folder.csv"])
-def test_a_file_that_is_no_table_is_refused(name, tmp_path, lend):
+def test_a_file_that_is_not_a_table_is_refused(name, tmp_path, new_run):
     (tmp_path / "labels.txt").write_text("image,label\n", encoding="utf-8")
     (tmp_path / "a-folder.csv").mkdir()
-    words = refused(Table(table=str(tmp_path / name)), lend())
-    assert words.split("\n")[0] == f"source.table {tmp_path / name} is not a file of .csv, .jsonl, .parquet"
+    message = refused(Table(table=str(tmp_path / name)), new_run())
+    assert message.split("\n")[0] == f"source.table {tmp_path / name} is not a file of .csv, .jsonl, .parquet"
 
 
 @pytest.mark.parametrize(("name", "content"), [("a.parquet", b"PAR1 no"), ("a.jsonl", b"{"), ("a.csv", b"a,b\n1\n")])
-def test_a_damaged_table_is_refused(name, content, tmp_path, lend):
+def test_a_damaged_table_is_refused(name, content, tmp_path, new_run):
     (tmp_path / name).write_bytes(content)
-    words = refused(Table(table=str(tmp_path / name)), lend())
-    assert words.startswith(f"source.table {tmp_path / name} cannot be read: ")
+    message = refused(Table(table=str(tmp_path / name)), new_run())
+    assert message.startswith(f"source.table {tmp_path / name} cannot be read: ")
 
 
-def test_a_label_that_the_contract_lacks_is_refused(photos, tmp_path, lend):
+def test_a_label_outside_the_contract_is_refused(photos, tmp_path, new_run):
     table = csv(tmp_path, photos)
     with pytest.raises(DataError, match=r"blue in .*labels.csv is not a label: the contract has red, green"):
-        ingested(table, lend(), labels=["red", "green"])
+        ingested(table, new_run(), labels=["red", "green"])
 
 
-def test_the_table_and_the_files_that_it_names_are_the_data(photos, tmp_path):
+def test_the_table_and_its_files_are_keyed(photos, tmp_path):
     files = [tmp_path / f"{i}.png" for i in range(3)]
     for file, photo in zip(files, photos, strict=False):
         file.write_bytes(photo.read_bytes())
@@ -187,33 +193,33 @@ def test_the_table_and_the_files_that_it_names_are_the_data(photos, tmp_path):
     assert state() not in (before, changed)
 
 
-def test_a_row_that_names_no_image_is_set_aside(photos, tmp_path, lend):
-    [(name, reason)] = ingested(csv(tmp_path, ["", *photos[1:]]), lend()).set_aside()
+def test_a_row_with_an_empty_path_is_set_aside(photos, tmp_path, new_run):
+    [(name, reason)] = ingested(csv(tmp_path, ["", *photos[1:]]), new_run()).set_aside()
     assert (name, reason) == ("row 0 of labels.csv", "row 0 of labels.csv names no image")
 
 
 @pytest.mark.parametrize("kind", ["string", "large_string", "string_view"])
-def test_paths_in_parquet_may_be_of_any_text_type_and_the_first_one_missing(kind, photos, tmp_path, lend):
+def test_paths_in_parquet_can_have_any_text_type_and_be_missing(kind, photos, tmp_path, new_run):
     images = pa.array([None, *map(str, photos[1:])]).cast(getattr(pa, kind)())
     pq.write_table(pa.table({"image": images, "label": [i % 3 for i in range(COUNT)]}), tmp_path / "own.parquet")
-    made = ingested(Table(table=str(tmp_path / "own.parquet")), lend())
-    assert made.set_aside() == [("row 0 of own.parquet", "row 0 of own.parquet names no image")]
-    assert sum(split.count for split in made.splits.values()) == COUNT - 1
+    examples = ingested(Table(table=str(tmp_path / "own.parquet")), new_run())
+    assert examples.set_aside() == [("row 0 of own.parquet", "row 0 of own.parquet names no image")]
+    assert sum(split.count for split in examples.splits.values()) == COUNT - 1
 
 
-def test_paths_may_be_numbers(photos, tmp_path, lend):
+def test_paths_can_be_numbers(photos, tmp_path, new_run):
     for number in range(COUNT):
         (tmp_path / str(number)).write_bytes(photos[number].read_bytes())
-    made = ingested(csv(tmp_path, list(range(COUNT))), lend())
-    assert sum(split.count for split in made.splits.values()) == COUNT
+    examples = ingested(csv(tmp_path, list(range(COUNT))), new_run())
+    assert sum(split.count for split in examples.splits.values()) == COUNT
 
 
-def metadata(made, split: str) -> list[dict[str, bytes]]:
+def metadata(examples, split: str) -> list[dict[str, bytes]]:
     """The metadata of each record, in order."""
-    names = made.metadata
+    names = examples.metadata
     columns = [
         example.parse(records, path, names)
-        for _, path, count in made.shards(split)
+        for _, path, count in examples.shards(split)
         for records in example.read(path, count)
     ]
     return [
@@ -221,7 +227,7 @@ def metadata(made, split: str) -> list[dict[str, bytes]]:
     ]
 
 
-def written(columns: dict[str, list[object]], path: Path) -> Table:
+def write_table(columns: dict[str, list[object]], path: Path) -> Table:
     table = pa.table(columns)
     match path.suffix:
         case ".csv":
@@ -234,36 +240,36 @@ def written(columns: dict[str, list[object]], path: Path) -> Table:
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
-def test_further_columns_are_carried_in_the_records(suffix, photos, tmp_path, lend):
+def test_further_columns_are_stored_in_the_records(suffix, photos, tmp_path, new_run):
     columns = {
         "site": ["Köln" if i % 2 else "Rome, north" for i in range(COUNT)],
         "camera": [["A7", "D850", None][i % 3] for i in range(COUNT)],
         "year": [2020 + i % 4 for i in range(COUNT)],
     }
     table = {"image": list(map(str, photos)), "label": [i % 3 for i in range(COUNT)]} | columns
-    made = ingested(written(table, tmp_path / f"own{suffix}"), lend())
-    assert made.metadata == ("camera", "site", "year")
+    examples = ingested(write_table(table, tmp_path / f"own{suffix}"), new_run())
+    assert examples.metadata == ("camera", "site", "year")
     row = {photo.read_bytes(): i for i, photo in enumerate(photos)}
-    for split in made.splits:
-        images = pictures.columns(made, split)["image"]
-        for image, values in zip(images, metadata(made, split), strict=True):
+    for split in examples.splits:
+        images = pictures.columns(examples, split)["image"]
+        for image, values in zip(images, metadata(examples, split), strict=True):
             expected = {name: values[row[image]] for name, values in columns.items()}
             assert values == {name: str("" if v is None else v).encode() for name, v in expected.items()}
-    counted = statistics.read(describe.function(made, run=lend()).path / "stats.tfrecord")
-    years = [statistics.values(each, "metadata/year") for each in counted.values()]
+    statistics_ = statistics.read(describe.function(examples, run=new_run()).path / "stats.tfrecord")
+    years = [statistics.values(dataset, "metadata/year") for dataset in statistics_.values()]
     assert sum(map(Counter, years), Counter()) == {"2020": 60, "2021": 60, "2022": 60, "2023": 60}
-    assert statistics.feature(counted["train"], "metadata/camera").string_stats.common_stats.num_missing > 0
+    assert statistics.feature(statistics_["train"], "metadata/camera").string_stats.common_stats.num_missing > 0
 
 
-def test_only_the_columns_that_are_named_are_carried(photos, tmp_path, lend):
+def test_only_configured_metadata_columns_are_stored(photos, tmp_path, new_run):
     columns = {"group": [f"patient {i // 4}" for i in range(COUNT)], "notes": ["long"] * COUNT, "box": [[1, 2]] * COUNT}
     table = {"image": list(map(str, photos)), "label": [i % 3 for i in range(COUNT)]} | columns
-    source = written(table, tmp_path / "own.parquet")
-    assert ingested(source, lend()).metadata == ("notes",)
-    made = ingested(source.model_copy(update={"metadata": ["group"]}), lend())
-    assert made.metadata == ("group",)
-    assert {values["group"] for values in metadata(made, "train")} <= {group.encode() for group in columns["group"]}
-    assert refused(source.model_copy(update={"metadata": ["box"]}), lend()).split("\n") == [
+    source = write_table(table, tmp_path / "own.parquet")
+    assert ingested(source, new_run()).metadata == ("notes",)
+    examples = ingested(source.model_copy(update={"metadata": ["group"]}), new_run())
+    assert examples.metadata == ("group",)
+    assert {values["group"] for values in metadata(examples, "train")} <= {group.encode() for group in columns["group"]}
+    assert refused(source.model_copy(update={"metadata": ["box"]}), new_run()).split("\n") == [
         f"source.metadata names box, which is no column of text or numbers of {source.table}",
         "It has image, label, group, notes, box.",
     ]
@@ -279,7 +285,7 @@ def test_only_the_columns_that_are_named_are_carried(photos, tmp_path, lend):
 )
 def test_slices_by_columns_are_checked_while_planning(name, message, tmp_path):
     table = {"image": ["a.png"] * 1200, "label": [0] * 1200, "camera": ["A7"] * 1200, "number": list(range(1200))}
-    source = written(table, tmp_path / "own.csv")
+    source = write_table(table, tmp_path / "own.csv")
     plan = functools.partial(source_data.function, source=source, place=place_of(source))
     plan(sliced=["camera"])
     with pytest.raises(ConfigurationError) as error:

@@ -1,4 +1,4 @@
-"""Canaries of the private parts of TensorFlow Datasets."""
+"""Canaries for the private parts of TensorFlow Datasets."""
 
 import inspect
 
@@ -15,6 +15,6 @@ def test_the_downloader_reads_its_limit_of_retries_from_its_module():
     assert "MAX_RETRIES" in inspect.getsource(downloader).replace("MAX_RETRIES =", ""), ADVICE.format("its retries")
 
 
-def test_a_failed_download_is_told_from_a_wrong_checksum():
+def test_a_failed_download_is_distinguished_from_other_errors():
     assert compat.is_download_error(downloader.download_utils_lib.DownloadError("no network")), ADVICE.format("errors")
     assert not compat.is_download_error(ValueError("wrong"))

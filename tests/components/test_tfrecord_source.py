@@ -1,4 +1,4 @@
-"""Source `tfrecord`: splits by the names of files, features by name, and what is said of files that are wrong."""
+"""Source `tfrecord`: splits by file names, features by name, and the errors of invalid files."""
 
 from pathlib import Path
 
@@ -29,29 +29,33 @@ def ingested(source: Tfrecord, run, labels=None):
     return ingest.function(UNPREPARED, source=source, place=place_of(source), encoding=None, labels=labels, run=run)
 
 
-def test_files_named_after_splits_are_those_splits(rows, tmp_path, lend):
+def test_file_names_define_the_splits(rows, tmp_path, new_run):
     for split, part in (("train", rows[:80]), ("val", rows[80:95]), ("test", rows[95:])):
         tfrecord_files(tmp_path, part, 2, split + "-{}-of-2")
-    made = ingested(Tfrecord(tfrecord=str(tmp_path / "*.tfrecord")), lend())
-    assert {split: each.count for split, each in made.splits.items()} == {"train": 80, "validation": 15, "test": 25}
-    assert set(pictures.columns(made, "test")["image"]) == {content for content, _ in rows[95:]}
+    examples = ingested(Tfrecord(tfrecord=str(tmp_path / "*.tfrecord")), new_run())
+    assert {split: split_.count for split, split_ in examples.splits.items()} == {
+        "train": 80,
+        "validation": 15,
+        "test": 25,
+    }
+    assert set(pictures.columns(examples, "test")["image"]) == {content for content, _ in rows[95:]}
 
 
-def test_labels_may_be_names_in_the_order_of_the_contract(rows, tmp_path, lend):
+def test_labels_can_be_names_in_the_order_of_the_contract(rows, tmp_path, new_run):
     named = [(content, pictures.NAMES[label]) for content, label in rows]
     source = Tfrecord(tfrecord=tfrecord_files(tmp_path, named, 2))
     assert open_source(source, place_of(source)).labels() == tuple(sorted(pictures.NAMES))
-    made = ingested(source, lend(), labels=pictures.NAMES)
+    examples = ingested(source, new_run(), labels=pictures.NAMES)
     label = dict(rows)
-    columns = pictures.columns(made, "train")
+    columns = pictures.columns(examples, "train")
     assert [label[image] for image in columns["image"]] == columns["label"].tolist()
     with pytest.raises(DataError, match="is not a label: the contract has red, green"):
-        ingested(source, lend(), labels=["red", "green"])
+        ingested(source, new_run(), labels=["red", "green"])
 
 
-def test_an_image_that_cannot_be_read_is_set_aside_by_its_number(rows, tmp_path, lend):
+def test_an_unreadable_image_is_set_aside_by_record_number(rows, tmp_path, new_run):
     source = Tfrecord(tfrecord=tfrecord_files(tmp_path, [*rows[:-1], (b"\x89PNG", 0)], 1))
-    [(name, reason)] = ingested(source, lend()).set_aside()
+    [(name, reason)] = ingested(source, new_run()).set_aside()
     assert (name, reason) == (
         "record 119 of part-0.tfrecord",
         "record 119 of part-0.tfrecord cannot be decoded as an image",
@@ -68,7 +72,7 @@ def cut_short(folder: Path) -> None:
     path.write_bytes(path.read_bytes()[:-5])
 
 
-def of_other_content(folder: Path) -> None:
+def with_other_content(folder: Path) -> None:
     with tf.io.TFRecordWriter(str(folder / "part-0.tfrecord")) as writer:
         writer.write(b"hello")
 
@@ -77,7 +81,7 @@ def empty(folder: Path) -> None:
     tf.io.TFRecordWriter(str(folder / "part-0.tfrecord")).close()
 
 
-def in_part_named_after_a_split(folder: Path) -> None:
+def with_one_split_name(folder: Path) -> None:
     (folder / "part-0.tfrecord").rename(folder / "test-0.tfrecord")
 
 
@@ -87,21 +91,21 @@ def only_test(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("harm", "cause"),
+    ("damage", "cause"),
     [
         (no_files, r"source.tfrecord .*\*.tfrecord matches no file"),
         (cut_short, r"part-1.tfrecord is damaged after record 58"),
-        (of_other_content, r"a record of .*part-0.tfrecord is no tf.Example"),
+        (with_other_content, r"a record of .*part-0.tfrecord is no tf.Example"),
         (empty, r"part-0.tfrecord holds no records"),
-        (in_part_named_after_a_split, r"part-1.tfrecord is of no split, and other files of .* are"),
+        (with_one_split_name, r"part-1.tfrecord is of no split, and other files of .* are"),
         (only_test, r"matches no file whose name begins with train"),
     ],
 )
-def test_files_that_are_wrong_are_refused(harm, cause, rows, tmp_path, lend):
+def test_invalid_tfrecord_files_are_refused(damage, cause, rows, tmp_path, new_run):
     pattern = tfrecord_files(tmp_path, rows, 2)
-    harm(tmp_path)
+    damage(tmp_path)
     with pytest.raises(DataError, match=cause):
-        ingested(Tfrecord(tfrecord=pattern), lend())
+        ingested(Tfrecord(tfrecord=pattern), new_run())
 
 
 @pytest.mark.parametrize(
@@ -111,15 +115,15 @@ def test_files_that_are_wrong_are_refused(harm, cause, rows, tmp_path, lend):
         ("label", "record 0 of {} has no feature img", "It has image, label; name it in source.label."),
     ],
 )
-def test_features_are_named(setting, cause, remedy, rows, tmp_path, lend):
+def test_an_unknown_feature_name_is_refused(setting, cause, remedy, rows, tmp_path, new_run):
     source = Tfrecord.model_validate({"tfrecord": tfrecord_files(tmp_path, rows, 1), setting: "img"})
     with pytest.raises(DataError) as error:
-        ingested(source, lend())
+        ingested(source, new_run())
     assert error.value.cause == cause.format(tmp_path / "part-0.tfrecord")
     assert error.value.remedy == remedy
 
 
-def test_a_change_of_a_file_is_seen_and_other_files_are_not(rows, tmp_path):
+def test_only_the_matching_files_are_keyed(rows, tmp_path):
     source = Tfrecord(tfrecord=tfrecord_files(tmp_path, rows, 2))
     state = lambda: source_data.function(source=source, place=place_of(source)).contents  # noqa: E731
     before = state()

@@ -1,4 +1,4 @@
-"""The configuration of TensorFlow Model Analysis that states the gates."""
+"""The TensorFlow Model Analysis configuration of the gates."""
 
 import dataclasses
 
@@ -9,7 +9,7 @@ from schemas.settings.gates import Gates
 from tests.components.evaluations import PLAN
 
 
-def test_the_configuration_for_tfma_states_every_gate():
+def test_the_tfma_configuration_contains_every_gate():
     gates = Gates(
         accuracy=0.9,
         per_class=0.8,
@@ -18,11 +18,11 @@ def test_the_configuration_for_tfma_states_every_gate():
         slices={"ink": 0.7, "label=2, ink": 0.6},
         corruptions={"blur": 0.5},
     )
-    look = dataclasses.replace(PLAN, classes=3, slicings=(("label",), ("ink",), ("label", "ink")))
-    config = eval_config(gates, look, ["candidate", "baseline", "best"])
-    judged, best = config.metrics_specs
-    assert (list(judged.model_names), list(best.model_names)) == (["candidate", "baseline"], ["best"])
-    accuracy, upper, brier, ece = judged.metrics[:4]
+    plan = dataclasses.replace(PLAN, classes=3, slicings=(("label",), ("ink",), ("label", "ink")))
+    config = eval_config(gates, plan, ["candidate", "baseline", "best"])
+    candidate_spec, best_spec = config.metrics_specs
+    assert (list(candidate_spec.model_names), list(best_spec.model_names)) == (["candidate", "baseline"], ["best"])
+    accuracy, upper, brier, ece = candidate_spec.metrics[:4]
     (overall,) = accuracy.per_slice_thresholds
     assert overall.threshold.value_threshold.lower_bound.value == 0.9
     assert overall.threshold.change_threshold.absolute.value == pytest.approx(-0.03125)
@@ -38,6 +38,6 @@ def test_the_configuration_for_tfma_states_every_gate():
     assert floors == [({"corruption": "blur"}, [], 0.5), *labels, ({}, ["ink"], 0.7), ({"label": "2"}, ["ink"], 0.6)]
     assert ece.per_slice_thresholds[0].threshold.value_threshold.upper_bound.value == 0.1
     assert not brier.per_slice_thresholds
-    assert not any(m.per_slice_thresholds for m in best.metrics)
-    alone = eval_config(gates, look, ["candidate"]).metrics_specs[0].metrics[0]
-    assert not alone.per_slice_thresholds[0].threshold.HasField("change_threshold")
+    assert not any(m.per_slice_thresholds for m in best_spec.metrics)
+    without_baseline = eval_config(gates, plan, ["candidate"]).metrics_specs[0].metrics[0]
+    assert not without_baseline.per_slice_thresholds[0].threshold.HasField("change_threshold")

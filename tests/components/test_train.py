@@ -10,10 +10,10 @@ from schemas.errors import Refused
 from schemas.settings.train import EarlyStopping, Mlp, Optimizer, Train
 from tests.components import pictures
 from tests.components.trainings import history, same, trained, weights
-from tests.conftest import lent
+from tests.conftest import folder_run
 
-# A rate so high that the second epoch is worse than the first: the best weights are not the last ones.
-DROPPING = Train(
+# The learning rate is so high that the second epoch is worse than the first: the best weights are not the last.
+WORSE_SECOND_EPOCH = Train(
     model=Mlp(layers=[16], dropout=0.3),
     optimizer=Optimizer(learning_rate=0.1),
     epochs=2,
@@ -22,11 +22,11 @@ DROPPING = Train(
 
 
 class Killed(BaseException):
-    """As if the process ended here."""
+    """Simulates a killed process."""
 
 
-def kill_at(epoch, run):
-    """The run is killed when it says that this epoch is done."""
+def killed_at(epoch, run):
+    """Kills the run when it reports the end of this epoch."""
 
     def log(text):
         if text.startswith(f"epoch {epoch}/"):
@@ -38,50 +38,50 @@ def kill_at(epoch, run):
 
 
 @pytest.fixture(scope="module")
-def whole(features, tmp_path_factory):
-    """A training that nothing interrupted, with dropout."""
-    return trained(features, DROPPING, lent(tmp_path_factory.mktemp("whole")))
+def uninterrupted(features, tmp_path_factory):
+    """An uninterrupted training with dropout."""
+    return trained(features, WORSE_SECOND_EPOCH, folder_run(tmp_path_factory.mktemp("whole")))
 
 
-def test_the_same_inputs_give_the_same_weights_to_the_bit(features, whole, lend):
-    again = trained(features, DROPPING, lend())
-    assert same(weights(again), weights(whole))
-    assert history(again) == history(whole)
-    assert (again.path / "curves.svg").read_bytes() == (whole.path / "curves.svg").read_bytes()
+def test_training_is_reproducible(features, uninterrupted, new_run):
+    repeated = trained(features, WORSE_SECOND_EPOCH, new_run())
+    assert same(weights(repeated), weights(uninterrupted))
+    assert history(repeated) == history(uninterrupted)
+    assert (repeated.path / "curves.svg").read_bytes() == (uninterrupted.path / "curves.svg").read_bytes()
 
 
-def test_a_training_killed_after_each_epoch_ends_with_the_weights_of_an_uninterrupted_one(features, whole, lend):
-    scratch = lend().scratch
-    for epoch in (1, 2):  # the second time goes on from the first; the third has nothing left to train
-        run = lend()
+def test_a_training_killed_after_each_epoch_ends_with_the_same_weights(features, uninterrupted, new_run):
+    scratch = new_run().scratch
+    for epoch in (1, 2):  # the second run resumes the first; the third has nothing left to train
+        run = new_run()
         run.scratch = scratch
         with pytest.raises(Killed):
-            trained(features, DROPPING, kill_at(epoch, run))
-    again = lend()
-    again.scratch = scratch
-    resumed = trained(features, DROPPING, again)
-    assert [text.split("  ")[0] for text in again.logged] == ["resumed after epoch 2"]
-    assert same(weights(resumed), weights(whole))
-    assert history(resumed) == history(whole)
+            trained(features, WORSE_SECOND_EPOCH, killed_at(epoch, run))
+    last_run = new_run()
+    last_run.scratch = scratch
+    resumed = trained(features, WORSE_SECOND_EPOCH, last_run)
+    assert [text.split("  ")[0] for text in last_run.logged] == ["resumed after epoch 2"]
+    assert same(weights(resumed), weights(uninterrupted))
+    assert history(resumed) == history(uninterrupted)
 
 
-def test_early_stopping_keeps_the_best_weights(features, lend):
-    # A rate that is far too high: accuracy goes up and down.
+def test_early_stopping_keeps_the_best_weights(features, new_run):
+    # A learning rate that is far too high: accuracy oscillates.
     settings = Train(
         model=Mlp(layers=[8]),
         optimizer=Optimizer(learning_rate=0.1),
         epochs=30,
         early_stopping=EarlyStopping(patience=2),
     )
-    model = trained(features, settings, lend())
-    seen = [row["val_accuracy"] for row in history(model)]
-    assert model.validation_accuracy == max(seen)
-    assert len(seen) == model.epochs == seen.index(max(seen)) + 1 + 2 < 30
+    model = trained(features, settings, new_run())
+    accuracies = [row["val_accuracy"] for row in history(model)]
+    assert model.validation_accuracy == max(accuracies)
+    assert len(accuracies) == model.epochs == accuracies.index(max(accuracies)) + 1 + 2 < 30
     network = keras.models.load_model(model.path / "model.keras")
     images, labels = pictures.preprocessed(features, "validation")
     accuracy = (network.predict(images, verbose=0).argmax(1) == labels).mean()
-    assert accuracy == pytest.approx(max(seen), abs=1e-6)
-    assert accuracy > seen[-1]
+    assert accuracy == pytest.approx(max(accuracies), abs=1e-6)
+    assert accuracy > accuracies[-1]
 
 
 def test_without_early_stopping_the_last_weights_are_kept(features, model):
@@ -93,29 +93,29 @@ def test_without_early_stopping_the_last_weights_are_kept(features, model):
     assert (model.epochs, model.validation_accuracy) == (5, history(model)[-1]["val_accuracy"])
 
 
-def test_a_batch_larger_than_the_split_is_the_split(features, lend):
-    model = trained(features, Train(model=Mlp(layers=[4]), epochs=1, batch_size=100_000), lend())
+def test_a_batch_size_larger_than_the_split_is_reduced(features, new_run):
+    model = trained(features, Train(model=Mlp(layers=[4]), epochs=1, batch_size=100_000), new_run())
     assert np.isfinite(history(model)[0]["loss"])
 
 
-def test_a_loss_that_is_not_finite_is_refused(features, lend):
+def test_a_loss_that_is_not_finite_is_refused(features, new_run):
     settings = Train(model=Mlp(layers=[8]), optimizer=Optimizer(name="sgd", learning_rate=1e30), epochs=3)
-    run = lend()
+    run = new_run()
     with pytest.raises(Refused) as refused:
         trained(features, settings, run)
     assert refused.value.cause == "the loss is not a finite number in epoch 1 of 3"
     assert refused.value.remedy == "Lower train.optimizer.learning_rate (now 1e+30), or check the data."
     assert not (run.out / "saved_model").exists()
-    assert not list(run.scratch.iterdir())  # nothing to go on from
+    assert not list(run.scratch.iterdir())  # nothing to resume from
 
 
-def test_training_learns(model):
+def test_training_reduces_the_loss(model):
     rows = history(model)
     assert rows[-1]["loss"] < rows[0]["loss"] / 2
     assert model.validation_accuracy > 0.7
 
 
-def test_curves_and_logs_hold_the_history(model):
+def test_curves_and_logs_contain_the_history(model):
     rows = history(model)
     assert [set(row) for row in rows] == [{"loss", "accuracy", "val_loss", "val_accuracy"}] * 5
     svg = (model.path / "curves.svg").read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Canary of the private part of Keras that training uses."""
+"""Canary for the private part of Keras that training uses."""
 
 import inspect
 
@@ -7,7 +7,7 @@ import keras
 from components._training import compat
 
 
-def test_keras_still_reports_the_loss_through_its_loss_tracker():
+def test_keras_reports_the_loss_through_its_loss_tracker():
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
     model.compile(loss="mse")
     source = inspect.getsource(keras.Model.get_metrics_result) + inspect.getsource(type(model).train_step)

@@ -1,4 +1,4 @@
-"""transform: raw images and labels become what the model reads, by a graph that is served with it."""
+"""transform: raw images and labels become features, by a graph that is served with the model."""
 
 import dataclasses
 import shutil
@@ -26,7 +26,7 @@ def transformed(examples, run, *, contract=OWN, **settings):
 
 @pytest.fixture(scope="module")
 def colour(tmp_path_factory):
-    """Colour images whose validation and test splits are far brighter than train."""
+    """Colour images with validation and test splits that are much brighter than train."""
     splits = {}
     for seed, split in enumerate(("train", "validation", "test")):
         images, labels = pictures.pictures(50, seed=seed)
@@ -36,9 +36,11 @@ def colour(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def standardized(colour, tmp_path_factory):
-    from tests.conftest import lent
+    from tests.conftest import folder_run
 
-    return transformed(colour, lent(tmp_path_factory.mktemp("standardized")), scale="standardize", label="one_hot")
+    return transformed(
+        colour, folder_run(tmp_path_factory.mktemp("standardized")), scale="standardize", label="one_hot"
+    )
 
 
 def test_unit_scale_is_pixels_over_255(few, features):
@@ -49,31 +51,31 @@ def test_unit_scale_is_pixels_over_255(few, features):
         np.testing.assert_array_equal(labels, pictures.columns(few, split)["label"])
 
 
-def test_standardized_train_has_mean_zero_and_variance_one_in_each_channel(standardized):
+def test_standardized_train_images_have_mean_0_and_variance_1_per_channel(standardized):
     images, _ = pictures.preprocessed(standardized, "train")
     by_channel = images.reshape(-1, 3).astype(np.float64)
     np.testing.assert_allclose(by_channel.mean(0), 0, atol=1e-5)
     np.testing.assert_allclose(by_channel.var(0), 1, atol=1e-4)
 
 
-def test_validation_is_scaled_by_what_was_learnt_from_train_alone(colour, standardized):
+def test_validation_is_scaled_by_the_statistics_of_train(colour, standardized):
     train = pictures.images(colour, "train").reshape(-1, 3).astype(np.float64)
     expected = (pictures.images(colour, "validation") - train.mean(0)) / train.std(0)
     images, _ = pictures.preprocessed(standardized, "validation")
     np.testing.assert_allclose(images, expected, atol=1e-4)
-    assert abs(images.mean()) > 0.5  # it would be 0, had validation been looked at
+    assert abs(images.mean()) > 0.5  # it would be 0 if validation had been used
 
 
-def test_constant_images_standardize_to_numbers(tmp_path, lend):
+def test_constant_images_are_standardized_to_zero(tmp_path, new_run):
     images, labels = np.full((6, 8, 10, 3), 9, np.uint8), np.arange(6) % 3
-    made = pictures.examples(
+    examples = pictures.examples(
         tmp_path / "constant", train=(images, labels), validation=(images, labels), test=(images, labels)
     )
-    found, _ = pictures.preprocessed(transformed(made, lend(), scale="standardize"), "train")
-    np.testing.assert_allclose(found, 0, atol=1e-3)
+    images_, _ = pictures.preprocessed(transformed(examples, new_run(), scale="standardize"), "train")
+    np.testing.assert_allclose(images_, 0, atol=1e-3)
 
 
-def test_labels_are_one_hot_or_an_index_as_asked(colour, standardized, features):
+def test_labels_are_one_hot_or_indices_as_configured(colour, standardized, features):
     _, labels = pictures.preprocessed(standardized, "train")
     expected = pictures.columns(colour, "train")["label"]
     assert labels.dtype == np.float32
@@ -82,7 +84,7 @@ def test_labels_are_one_hot_or_an_index_as_asked(colour, standardized, features)
     assert (features.one_hot, features.shape, features.classes) == (False, (28, 28, 1), 10)
 
 
-def test_tf_transform_reads_its_output(standardized):
+def test_tf_transform_reads_the_output(standardized):
     output = tft.TFTransformOutput(str(standardized.path))
     assert output.raw_feature_spec() == {
         "image": tf.io.FixedLenFeature([], tf.string),
@@ -93,33 +95,39 @@ def test_tf_transform_reads_its_output(standardized):
     assert (list(spec["label"].shape), spec["label"].dtype) == ([3], tf.float32)
 
 
-def test_raw_images_of_the_size_of_the_model_are_stored_as_they_are(colour, standardized):
+def test_raw_images_of_the_models_size_are_stored_unchanged(colour, standardized):
     pixels, labels = pictures.stored(standardized, "validation")
     np.testing.assert_array_equal(pixels, pictures.images(colour, "validation"))
     np.testing.assert_array_equal(labels, pictures.columns(colour, "validation")["label"])
 
 
-def test_test_images_are_not_there(standardized, colour):
+def test_the_test_split_is_not_transformed(standardized, colour):
     assert list(standardized.splits) == ["train", "validation"]
-    assert {split: found.count for split, found in standardized.splits.items()} == {"train": 50, "validation": 50}
+    assert {split: split_.count for split, split_ in standardized.splits.items()} == {"train": 50, "validation": 50}
     assert standardized.splits["train"] == colour.splits["train"]
     assert not [name for name in pictures.contents(standardized.path) if name.startswith("test")]
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_the_same_examples_give_the_same_shards_however_many_workers(workers, colour, standardized, lend):
-    again = transformed(colour, lend(workers=workers), scale="standardize", label="one_hot")
+def test_features_do_not_depend_on_the_number_of_workers(workers, colour, standardized, new_run):
+    repeated = transformed(colour, new_run(workers=workers), scale="standardize", label="one_hot")
     shards = [
-        {n: c for n, c in pictures.contents(f.path).items() if n.endswith(".tfrecord")} for f in (again, standardized)
+        {n: c for n, c in pictures.contents(f.path).items() if n.endswith(".tfrecord")}
+        for f in (repeated, standardized)
     ]
     assert len(shards[1]) == 4
     assert shards[0] == shards[1]
 
 
-def test_the_same_examples_in_other_shards_give_the_same_features(colour, standardized, tmp_path, lend):
-    whole = {split: pictures.write(tmp_path, split, pictures.records(colour, split), 1) for split in colour.splits}
+def test_features_do_not_depend_on_the_shards(colour, standardized, tmp_path, new_run):
+    single_shard_splits = {
+        split: pictures.write(tmp_path, split, pictures.records(colour, split), 1) for split in colour.splits
+    }
     other = transformed(
-        dataclasses.replace(colour, path=tmp_path, splits=whole), lend(), scale="standardize", label="one_hot"
+        dataclasses.replace(colour, path=tmp_path, splits=single_shard_splits),
+        new_run(),
+        scale="standardize",
+        label="one_hot",
     )
     for split in ("train", "validation"):
         for one, two in zip(
@@ -128,12 +136,12 @@ def test_the_same_examples_in_other_shards_give_the_same_features(colour, standa
             np.testing.assert_allclose(one, two, atol=1e-5)
 
 
-def test_the_same_graph_is_known_again_whatever_bytes_it_was_saved_as(colour, standardized, tmp_path, lend):
-    store, again = Store(tmp_path / "store"), transformed(colour, lend(), scale="standardize", label="one_hot")
-    saved = [features.path / "transform_fn" / "saved_model.pb" for features in (standardized, again)]
+def test_equal_graphs_have_equal_digests_despite_different_bytes(colour, standardized, tmp_path, new_run):
+    store, repeated = Store(tmp_path / "store"), transformed(colour, new_run(), scale="standardize", label="one_hot")
+    saved = [features.path / "transform_fn" / "saved_model.pb" for features in (standardized, repeated)]
     assert saved[0].read_bytes() != saved[1].read_bytes()
     digests = []
-    for i, features in enumerate((standardized, again)):
+    for i, features in enumerate((standardized, repeated)):
         with store.staging("transform", str(i)) as out:
             shutil.copytree(features.path, out, dirs_exist_ok=True)
             digests.append(store.commit(dataclasses.replace(features, path=out), "transform", str(i), {}, now()).digest)
@@ -142,15 +150,15 @@ def test_the_same_graph_is_known_again_whatever_bytes_it_was_saved_as(colour, st
     brighter = pictures.examples(
         tmp_path / "other", 2, **dict.fromkeys(("train", "validation", "test"), (images // 2, labels))
     )
-    others = [
-        transformed(brighter, lend(), scale="standardize", label="one_hot"),
-        transformed(colour, lend(), scale="unit", label="one_hot"),
+    other_features = [
+        transformed(brighter, new_run(), scale="standardize", label="one_hot"),
+        transformed(colour, new_run(), scale="unit", label="one_hot"),
     ]
-    assert len({standardized.graph, *(other.graph for other in others)}) == 3
+    assert len({standardized.graph, *(other.graph for other in other_features)}) == 3
 
 
-def test_a_refused_verdict_is_never_transformed(few, mnist, lend):
-    run = lend()
+def test_refused_data_is_never_transformed(few, mnist, new_run):
+    run = new_run()
     with pytest.raises(DataError, match="transform was given data that validate refused"):
         transform.function(few, Verdict(run.out, passed=False), contract=mnist, settings=Transform(), run=run)
     assert pictures.contents(run.out) == {}

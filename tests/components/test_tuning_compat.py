@@ -1,4 +1,4 @@
-"""Canaries of the private parts of keras-tuner that a search uses."""
+"""Canaries for the private parts of keras-tuner that a search uses."""
 
 import json
 
@@ -16,14 +16,14 @@ def oracle(tmp_path):
     hyperparameters = keras_tuner.HyperParameters()
     hyperparameters.Choice("units", [2, 3])
     objective = keras_tuner.Objective("val_accuracy", "max")
-    made = compat.durable(keras_tuner.oracles.RandomSearchOracle)(
+    oracle_ = compat.durable(keras_tuner.oracles.RandomSearchOracle)(
         objective=objective, hyperparameters=hyperparameters, max_trials=2, seed=1
     )
-    compat.set_directory(made, tmp_path, "search")
-    return made
+    compat.set_directory(oracle_, tmp_path, "search")
+    return oracle_
 
 
-def test_an_oracle_stores_its_state_in_the_directory_it_was_given(oracle, tmp_path):
+def test_an_oracle_stores_its_state_in_the_given_directory(oracle, tmp_path):
     oracle.save()
     path = compat.state_file(oracle)
     assert path.is_relative_to(tmp_path / "search"), ADVICE.format("where an oracle stores its state")
@@ -46,7 +46,7 @@ def test_a_trial_in_the_retry_queue_is_handed_out_next(oracle):
     assert oracle.create_trial("tuner1").trial_id == trial.trial_id, ADVICE.format("the retry queue")
 
 
-def test_values_that_were_tried_are_duplicates(oracle):
+def test_tried_values_are_duplicates(oracle):
     tried = oracle.create_trial("tuner0").hyperparameters.values
     assert compat.is_duplicate(oracle, tried), ADVICE.format("how duplicates are found")
 

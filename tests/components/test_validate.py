@@ -1,4 +1,4 @@
-"""validate: data that breaks its contract. Each fault is one anomaly, with its words and its severity."""
+"""validate: data that violates its contract. Each violation is one anomaly with its message and severity."""
 
 import json
 
@@ -9,10 +9,10 @@ from components.describe import describe
 from components.validate import validate
 from schemas.settings.validate import Validate
 from tests.components import pictures
-from tests.components.verdicts import ERROR, QUIET, in_test, judged, kinds, proto, three_splits
+from tests.components.verdicts import ERROR, IGNORE_ALL, in_test, kinds, proto, three_splits, validated
 
 
-def test_the_sample_keeps_its_contract(verdict, mnist):
+def test_the_sample_satisfies_its_contract(verdict, mnist):
     assert verdict.passed
     assert verdict.reasons == verdict.warnings == ()
     assert json.loads((verdict.path / "anomalies.json").read_text(encoding="utf-8")) == []
@@ -20,72 +20,74 @@ def test_the_sample_keeps_its_contract(verdict, mnist):
     assert proto(verdict).baseline == mnist.proto
 
 
-def test_sound_colour_images_keep_their_contract(tmp_path, lend):
+def test_valid_colour_images_satisfy_their_contract(tmp_path, new_run):
     strict = Validate(skew="error", drift="error", leakage="error", duplicates="error", constant="error")
-    verdict = judged(three_splits(tmp_path), lend(), checks=strict)
+    verdict = validated(three_splits(tmp_path), new_run(), checks=strict)
     assert verdict.passed, verdict.reasons
 
 
-def test_images_of_another_size_are_refused(tmp_path, lend):
-    verdict = judged(three_splits(tmp_path, in_test(lambda images, labels: (images[:, :6], labels))), lend())
+def test_images_of_another_size_are_refused(tmp_path, new_run):
+    verdict = validated(three_splits(tmp_path, in_test(lambda images, labels: (images[:, :6], labels))), new_run())
     assert not verdict.passed
     assert verdict.reasons == ("test: image/height is 6 (60 times); own.pbtxt allows 8",)
     assert verdict.remedy == "Fix the data or, if the data is correct, the contract (own.pbtxt). Nothing was trained."
     assert kinds(verdict) == {"test/image/height": [("INT_TYPE_SMALL_INT", ERROR)]}
 
 
-def test_grey_images_where_colour_is_asked_for_are_refused(tmp_path, lend):
-    verdict = judged(three_splits(tmp_path, in_test(lambda images, labels: (images[..., :1], labels))), lend())
+def test_grey_images_are_refused_if_the_contract_requires_colour(tmp_path, new_run):
+    verdict = validated(three_splits(tmp_path, in_test(lambda images, labels: (images[..., :1], labels))), new_run())
     assert verdict.reasons == ("test: image/channels is 1 (60 times); own.pbtxt allows 3",)
 
 
-def test_a_label_outside_its_domain_is_refused(tmp_path, lend):
-    def fault(images, labels):
+def test_a_label_outside_its_domain_is_refused(tmp_path, new_run):
+    def damage(images, labels):
         labels[[3, 4]] = [10, 3]
         return images, labels
 
-    verdict = judged(three_splits(tmp_path, in_test(fault)), lend())
+    verdict = validated(three_splits(tmp_path, in_test(damage)), new_run())
     assert verdict.reasons == ("test: label is 10 (1 times), 3 (1 times); own.pbtxt allows 0 to 2",)
     assert kinds(verdict) == {"test/label": [("INT_TYPE_BIG_INT", ERROR)]}
 
 
 @pytest.mark.parametrize(
-    ("feature", "words"),
+    ("feature", "message"),
     [
         ("label", "train: 1 of 300 records lack label"),
         ("image", "train: 1 of 300 records lack image"),
         ("source/version", "train: 1 of 300 records lack source/version"),
     ],
 )
-def test_a_record_that_lacks_a_feature_is_refused(feature, words, tmp_path, lend):
-    made = three_splits(tmp_path)
-    records = pictures.records(made, "train")
-    records[11] = pictures.without(records[11], feature)
-    pictures.write(made.path, "train", records)
-    verdict = judged(made, lend())
-    assert verdict.reasons == (words,)
+def test_a_record_without_a_feature_is_refused(feature, message, tmp_path, new_run):
+    examples = three_splits(tmp_path)
+    records = pictures.records(examples, "train")
+    records[11] = pictures.without_feature(records[11], feature)
+    pictures.write(examples.path, "train", records)
+    verdict = validated(examples, new_run())
+    assert verdict.reasons == (message,)
     assert kinds(verdict) == {f"train/{feature}": [("FEATURE_TYPE_LOW_FRACTION_PRESENT", ERROR)]}
 
 
-def test_a_label_that_no_record_has_is_refused(tmp_path, lend):
-    made = three_splits(tmp_path)
-    pictures.write(made.path, "test", [pictures.without(r, "label") for r in pictures.records(made, "test")])
-    verdict = judged(made, lend(), checks=Validate())
+def test_a_split_without_labels_is_refused(tmp_path, new_run):
+    examples = three_splits(tmp_path)
+    pictures.write(
+        examples.path, "test", [pictures.without_feature(r, "label") for r in pictures.records(examples, "test")]
+    )
+    verdict = validated(examples, new_run(), checks=Validate())
     assert "test: 60 of 60 records lack label" in verdict.reasons
 
 
-def test_pixels_that_do_not_fill_the_image_are_refused(tmp_path, lend):
-    made = three_splits(tmp_path)
-    records = pictures.records(made, "train")
+def test_images_with_missing_pixels_are_refused(tmp_path, new_run):
+    examples = three_splits(tmp_path)
+    records = pictures.records(examples, "train")
     small = pictures.examples(tmp_path / "small", test=pictures.pictures(1, seed=1, shape=(8, 9, 3)))
-    short = pictures.columns(small, "test")["image"][0]
+    too_short = pictures.columns(small, "test")["image"][0]
     import tensorflow as tf
 
     message = tf.train.Example.FromString(records[5])
-    message.features.feature["image"].bytes_list.value[0] = short
+    message.features.feature["image"].bytes_list.value[0] = too_short
     records[5] = message.SerializeToString(deterministic=True)
-    pictures.write(made.path, "train", records)
-    verdict = judged(made, lend())
+    pictures.write(examples.path, "train", records)
+    verdict = validated(examples, new_run())
     assert verdict.reasons == ("train: 1 images do not hold height x width x channels bytes",)
     assert kinds(verdict) == {"train/image": [("LOW_SUPPORTED_IMAGE_FRACTION", ERROR)]}
 
@@ -111,13 +113,13 @@ def test_pixels_that_do_not_fill_the_image_are_refused(tmp_path, lend):
         ((40, 40, 0), ["1 of 3 labels have no images, so gates.per_class will refuse every model: 2"]),
     ],
 )
-def test_labels_that_gates_cannot_judge_are_a_warning_before_anything_is_trained(counts, expected, tmp_path, lend):
+def test_labels_that_gates_cannot_judge_are_a_warning(counts, expected, tmp_path, new_run):
     labels = np.repeat(np.arange(3), counts)
     images = np.random.default_rng(1).integers(0, 256, (len(labels), *pictures.SHAPE), np.uint8)
     train = pictures.pictures(90, seed=1)
     examples = pictures.examples(tmp_path / "own", train=train, validation=train, test=(images, labels))
-    statistics = describe.function(examples, run=lend())
-    contract, checks = pictures.contract(), QUIET.model_copy(update={"skew": "ignore"})
-    verdict = validate.function(statistics, None, contract=contract, checks=checks, min_examples=30, run=lend())
-    assert [words.removeprefix("test: ") for words in verdict.warnings] == expected
+    statistics = describe.function(examples, run=new_run())
+    contract, checks = pictures.contract(), IGNORE_ALL.model_copy(update={"skew": "ignore"})
+    verdict = validate.function(statistics, None, contract=contract, checks=checks, min_examples=30, run=new_run())
+    assert [warning.removeprefix("test: ") for warning in verdict.warnings] == expected
     assert verdict.passed

@@ -1,4 +1,4 @@
-"""train: a warm start from the weights of the served model."""
+"""train: warm start from the weights of the served model."""
 
 import pytest
 
@@ -17,29 +17,29 @@ NETWORKS = {
 
 
 @pytest.mark.parametrize("kind", NETWORKS)
-def test_a_warm_start_begins_with_the_served_weights(kind, features, lend):
-    served = trained(features, Train(model=NETWORKS[kind], epochs=1), lend())
-    begun = Training(features, Train(model=NETWORKS[kind], seed=2), lend().scratch / "checkpoint.npz")
-    assert not same(begun.network.get_weights(), weights(served))
-    assert begun.begin_with(served.path / "saved_model")
-    assert same(begun.network.get_weights(), weights(served))
+def test_a_warm_start_uses_the_served_weights(kind, features, new_run):
+    served = trained(features, Train(model=NETWORKS[kind], epochs=1), new_run())
+    training = Training(features, Train(model=NETWORKS[kind], seed=2), new_run().scratch / "checkpoint.npz")
+    assert not same(training.network.get_weights(), weights(served))
+    assert training.begin_with(served.path / "saved_model")
+    assert same(training.network.get_weights(), weights(served))
 
 
-def test_a_network_of_other_layers_keeps_its_random_weights(features, lend, model):
-    begun = Training(features, Train(model=NETWORKS["cnn"]), lend().scratch / "checkpoint.npz")
-    fresh = begun.network.get_weights()
-    assert not begun.begin_with(model.path / "saved_model")
-    assert same(begun.network.get_weights(), fresh)
+def test_a_network_with_other_layers_keeps_its_random_weights(features, new_run, model):
+    training = Training(features, Train(model=NETWORKS["cnn"]), new_run().scratch / "checkpoint.npz")
+    random_weights = training.network.get_weights()
+    assert not training.begin_with(model.path / "saved_model")
+    assert same(training.network.get_weights(), random_weights)
 
 
-def test_the_log_says_which_weights_a_training_starts_from(features, lend, model):
+def test_the_log_states_the_initial_weights(features, new_run, model):
     settings = Train(model=NETWORKS["mlp"], epochs=1)
-    alike = trained(features, settings, lend())
-    for served, words in (
-        (alike, "from the weights of version 3"),
+    same_network = trained(features, settings, new_run())
+    for served, message in (
+        (same_network, "from the weights of version 3"),
         (model, "from random weights: version 3 has other layers"),
     ):
-        run = lend()
+        run = new_run()
         start = Served(served.path / "saved_model", version=3)
         train.function(features, configured(features, settings, run.out.parent / "tune"), start, run=run)
-        assert run.logged[0] == f"starts {words}"
+        assert run.logged[0] == f"starts {message}"

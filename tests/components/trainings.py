@@ -1,4 +1,4 @@
-"""Trainings with settings of the tests, and what they leave."""
+"""Trainings with settings for tests, and readers of their files."""
 
 import json
 

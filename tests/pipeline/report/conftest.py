@@ -1,4 +1,4 @@
-"""Reports of three finished runs, and of one that failed at once."""
+"""Reports of three finished runs, and of one that failed before its first stage."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from tests.pipeline.report_page import Page, facts_of
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Run 1 was pushed, with leaked images; run 2 was refused by three gates; run 3 had nothing to be compared with."""
+    """Run 1 was pushed, with leaked images; run 2 was refused by three gates; run 3 had no baseline."""
     root = Store(tmp_path_factory.mktemp("store") / "root").root
     finish(root, leaked=23)
     finish(root, Predictions.random(accuracy=0.95), refused=("accuracy", "per_class:label=8", "paired"))
@@ -45,7 +45,7 @@ def page(source: str) -> Page:
 
 @pytest.fixture
 def empty(tmp_path: Path) -> Facts:
-    """A run that failed before its first stage was done."""
+    """A run that failed before its first stage finished."""
     root = Store(tmp_path / "root").root
     lineage = Lineage.at(root, None)
     number = lineage.start(profile="mnist", command="python -m pipeline run", config={})

@@ -1,4 +1,4 @@
-"""The page of a run as HTML: its sections, that it is self-contained and accessible; its JSON and model card."""
+"""The HTML page of a run: sections, self-containment, accessibility; its JSON and model card."""
 
 import json
 import re
@@ -10,13 +10,13 @@ from schemas.artifacts import GateResult
 from tests.pipeline.report_page import SECTIONS, Page
 
 
-def test_every_question_has_its_section_in_order(page: Page, refused: Facts, empty: Facts) -> None:
-    for each in (page, Page(html.page(refused)), Page(html.page(empty))):
-        assert [attributes["id"] for attributes in each.all("section")] == SECTIONS
-        assert each.open == []
+def test_a_page_has_all_sections_in_order(page: Page, refused: Facts, empty: Facts) -> None:
+    for parsed in (page, Page(html.page(refused)), Page(html.page(empty))):
+        assert [attributes["id"] for attributes in parsed.all("section")] == SECTIONS
+        assert parsed.open == []
 
 
-def test_the_page_says_first_what_came_of_the_run_and_why(page: Page, refused: Facts, empty: Facts) -> None:
+def test_the_page_starts_with_the_outcome_and_its_reason(page: Page, refused: Facts, empty: Facts) -> None:
     assert page.text.index(
         "Pushed as version 2: no gate refused; 1 could not be judged (too few test images)."
     ) < page.text.index("Required and measured")
@@ -29,7 +29,7 @@ def test_the_page_says_first_what_came_of_the_run_and_why(page: Page, refused: F
     assert "The run did not reach the gates." in text
 
 
-def test_the_page_needs_nothing_but_itself(source: str, page: Page) -> None:
+def test_the_page_is_self_contained(source: str, page: Page) -> None:
     assert len(source.encode()) < 3_000_000
     assert not {"script", "iframe", "object", "base"} & {tag for tag, _ in page.elements}
     assert not [name for _, attributes in page.elements for name in attributes if name.startswith("on")]
@@ -41,14 +41,14 @@ def test_the_page_needs_nothing_but_itself(source: str, page: Page) -> None:
     assert "@import" not in source
 
 
-def test_names_are_unique_and_anchors_lead_somewhere(page: Page) -> None:
+def test_ids_are_unique_and_anchors_resolve(page: Page) -> None:
     ids = page.values("id")
     assert len(ids) == len(set(ids))
     anchors = [address[1:] for address in page.values("href") + page.values("xlink:href") if address.startswith("#")]
     assert set(SECTIONS) <= set(anchors) <= set(ids)
 
 
-def test_the_page_can_be_read_without_seeing_and_without_a_mouse(page: Page) -> None:
+def test_the_page_is_accessible(page: Page) -> None:
     assert all(len(image["alt"] or "") > 5 for image in page.all("img"))
     assert all(header.get("scope") in ("row", "col") for header in page.all("th"))
     assert len(page.all("caption")) == len(page.all("table"))
@@ -58,23 +58,23 @@ def test_the_page_can_be_read_without_seeing_and_without_a_mouse(page: Page) -> 
     assert all(region["tabindex"] == "0" and region["aria-label"] for region in regions)
 
 
-def test_beside_the_page_stand_all_figures_as_json(pushed: Facts, tmp_path: Path) -> None:
-    written = html.write(pushed, tmp_path / "reports")
-    assert {kind: path.name for kind, path in written.items()} == {
+def test_the_json_file_contains_all_metrics(pushed: Facts, tmp_path: Path) -> None:
+    paths = html.write(pushed, tmp_path / "reports")
+    assert {kind: path.name for kind, path in paths.items()} == {
         "html": "run-1.html",
         "json": "run-1.json",
         "card": "run-1.md",
     }
     assert sorted(path.name for path in (tmp_path / "reports").iterdir()) == ["run-1.html", "run-1.json", "run-1.md"]
-    found = json.loads(written["json"].read_text(encoding="utf-8"))
-    assert found["verdict"] == "Pushed as version 2: no gate refused; 1 could not be judged (too few test images)."
-    assert [GateResult.of(row) for row in found["gates"]] == pushed.gates
+    content = json.loads(paths["json"].read_text(encoding="utf-8"))
+    assert content["verdict"] == "Pushed as version 2: no gate refused; 1 could not be judged (too few test images)."
+    assert [GateResult.of(row) for row in content["gates"]] == pushed.gates
     for name in ("metrics", "comparisons", "gallery", "history", "splits", "versions", "anomalies"):
-        assert found[name] == json.loads(json.dumps(getattr(pushed, name)))
-        assert found[name]
+        assert content[name] == json.loads(json.dumps(getattr(pushed, name)))
+        assert content[name]
 
 
-def test_the_model_card_has_the_headings_of_model_cards(pushed: Facts) -> None:
+def test_the_model_card_has_the_standard_headings(pushed: Facts) -> None:
     card = html.card(pushed)
     headings = re.findall(r"^## (.*)$", card, re.MULTILINE)
     assert headings == [

@@ -19,7 +19,7 @@ BINS = [
 HISTORY = [
     {"loss": 1 / e, "val_loss": 1.2 / e, "accuracy": 1 - 0.1 / e, "val_accuracy": 1 - 0.2 / e} for e in (1, 2, 3)
 ]
-DRAWN = {
+PLOTS = {
     "accuracies": lambda: plots.accuracies([("overall", ROW, ROW), ("0", ROW, None)]),
     "robustness": lambda: plots.robustness(ROW, {"shift": ROW, "$n_1$ <b>": {**ROW, "interval": None}}, {"shift": ROW}),
     "reliability": lambda: plots.reliability(BINS),
@@ -28,52 +28,52 @@ DRAWN = {
 }
 
 
-@pytest.mark.parametrize("name", DRAWN)
-def test_a_plot_is_well_formed_in_the_colours_of_the_page_and_the_same_each_time(name: str) -> None:
-    svg = DRAWN[name]()
+@pytest.mark.parametrize("name", PLOTS)
+def test_a_plot_is_well_formed_deterministic_and_uses_page_colours(name: str) -> None:
+    svg = PLOTS[name]()
     root = ET.fromstring(svg)
     assert root.get("role") == "img"
     assert len(root.get("aria-label") or "") > 10
-    assert svg == DRAWN[name]()
+    assert svg == PLOTS[name]()
     assert "var(--accent)" in svg
     colours = set(re.findall(r"#[0-9a-f]{6}\b", svg))
-    assert colours <= {"#ffffff", "#000000"}, "a colour that does not follow the page into the dark"
+    assert colours <= {"#ffffff", "#000000"}, "colours must follow the colour scheme of the page"
     assert "http" not in re.sub(r'xmlns(:\w+)?="[^"]*"', "", svg)
 
 
-def test_names_in_a_plot_are_text() -> None:
-    assert "$n_1$ &lt;b&gt;" in DRAWN["robustness"]()
-    assert "$2$" in DRAWN["labels"]()
+def test_names_in_a_plot_are_escaped() -> None:
+    assert "$n_1$ &lt;b&gt;" in PLOTS["robustness"]()
+    assert "$2$" in PLOTS["labels"]()
 
 
-def test_plots_on_one_page_share_no_names() -> None:
-    ids = [set(re.findall(r'\bid="([^"]*)"', draw())) for draw in DRAWN.values()]
+def test_plots_on_one_page_have_distinct_ids() -> None:
+    ids = [set(re.findall(r'\bid="([^"]*)"', plot())) for plot in PLOTS.values()]
     assert sum(map(len, ids)) == len(set().union(*ids))
 
 
-def test_of_many_classes_the_lowest_are_drawn_and_overall() -> None:
+def test_only_the_lowest_of_many_classes_are_plotted() -> None:
     rows = [("overall", ROW, None), *((f"class {k}", {**ROW, "accuracy": k / 100}, None) for k in range(99, -1, -1))]
     svg = plots.accuracies(rows)
     assert all(f">{name}<" in svg for name in ("overall", "class 0", "class 39"))
     assert ">class 40<" not in svg
 
 
-def test_a_name_that_no_font_here_has_is_text_too() -> None:
+def test_a_name_without_glyphs_in_the_font_stays_text() -> None:
     assert ">0 漢字🙂<" in plots.accuracies([("overall", ROW, None), ("0 漢字🙂", ROW, None)])
 
 
-def test_a_long_name_leaves_room_for_the_plot() -> None:
+def test_a_long_name_is_shortened() -> None:
     svg = plots.accuracies([("overall", ROW, None), ("0 " + "a very long name" * 9, ROW, None)])
     assert ">0 a very long namea ver…<" in svg
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_a_small_picture_keeps_every_pixel(channels: int) -> None:
+def test_a_small_image_keeps_every_pixel(channels: int) -> None:
     images = np.random.default_rng(0).integers(0, 256, (4, 28, 20, channels), np.uint8)
     pictures = Pictures(images)
     assert (pictures.width, pictures.height) == (60, 84)
-    kind, encoded = pictures.url(2).split(",")
-    assert kind == "data:image/png;base64"
+    header, encoded = pictures.url(2).split(",")
+    assert header == "data:image/png;base64"
     np.testing.assert_array_equal(
         imagecodecs.png_decode(base64.b64decode(encoded)).reshape(28, 20, channels), images[2]
     )
@@ -82,21 +82,21 @@ def test_a_small_picture_keeps_every_pixel(channels: int) -> None:
 @pytest.mark.parametrize(
     "shape", [(50, 300, 200, 3), (900, 64, 64, 3), (3, 1, 5000, 1), (5, 28, 28, 2), (5, 40, 40, 6)]
 )
-def test_large_pictures_are_shrunk_to_the_budget(shape: tuple[int, ...]) -> None:
+def test_large_images_are_reduced_to_the_budget(shape: tuple[int, ...]) -> None:
     pictures = Pictures(np.random.default_rng(0).integers(0, 256, shape, np.uint8))
     assert sum(len(pictures.url(row)) for row in range(len(pictures))) < 1.6 * BUDGET
     assert max(pictures.width, pictures.height) <= 84
     assert min(pictures.width, pictures.height) >= 1
 
 
-def test_blocks_of_pixels_become_their_mean() -> None:
+def test_reduced_pixels_are_means_of_blocks() -> None:
     images = np.zeros((2, 2000, 2000, 1), np.uint8)
     images[:, :, 1000:] = 200
-    small = imagecodecs.png_decode(base64.b64decode(Pictures(images).url(0).split(",")[1]))
-    assert small.shape == (666, 666)
-    assert (small[0, 0], small[0, -1]) == (0, 200)
-    assert 60 < small.mean() < 140
+    reduced = imagecodecs.png_decode(base64.b64decode(Pictures(images).url(0).split(",")[1]))
+    assert reduced.shape == (666, 666)
+    assert (reduced[0, 0], reduced[0, -1]) == (0, 200)
+    assert 60 < reduced.mean() < 140
 
 
-def test_without_a_gallery_there_are_no_pictures() -> None:
+def test_without_a_gallery_there_are_no_images() -> None:
     assert [Pictures.of(images) for images in (None, np.zeros((0, 28, 28, 1), np.uint8))] == [None, None]

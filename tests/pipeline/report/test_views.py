@@ -14,104 +14,104 @@ from tests.pipeline.predictions import CORRUPTIONS
 from tests.pipeline.report_page import Page, edited, facts_of
 
 
-def test_refused_gates_stand_first_and_say_why(refused: Facts) -> None:
-    shown, folded = views.gates(refused)
-    assert [(gate.gate, gate.slice) for gate in shown[:3]] == [
+def test_refused_gates_are_first_with_their_reasons(refused: Facts) -> None:
+    visible, collapsed = views.gates(refused)
+    assert [(gate.gate, gate.slice) for gate in visible[:3]] == [
         ("accuracy", "overall"),
         ("per_class", "label=8"),
         ("paired", "overall"),
     ]
-    assert all(gate.passed for gate in shown[3:])
-    assert folded == []
+    assert all(gate.passed for gate in visible[3:])
+    assert collapsed == []
     text = Page(html.page(refused)).text
-    for gate in shown[:3]:
+    for gate in visible[:3]:
         assert html.sentence(gate.reason).replace("\u00a0", " ") in text
 
 
-def test_classes_are_folded_when_all_of_them_pass(pushed: Facts, page: Page) -> None:
-    shown, folded = views.gates(pushed)
-    assert [gate.slice for gate in folded] == [f"label={k}" for k in range(10)]
-    assert "per_class" not in {gate.gate for gate in shown}
+def test_classes_are_collapsed_when_all_pass(pushed: Facts, page: Page) -> None:
+    visible, collapsed = views.gates(pushed)
+    assert [gate.slice for gate in collapsed] == [f"label={k}" for k in range(10)]
+    assert "per_class" not in {gate.gate for gate in visible}
     assert "Each of the 10 classes passed; the closest is label=0 by +0.0105" in page.text
 
 
-def test_a_gate_that_could_not_be_judged_is_neither_passed_nor_refused(pushed: Facts) -> None:
-    few = dataclasses.replace(pushed.gates[3], verdict="too few examples", margin="")
-    found = edited(pushed, gates=[*pushed.gates[:3], few, *pushed.gates[4:]])
-    shown, folded = views.gates(found)
-    assert (shown[0].slice, shown[0].verdict, folded) == (few.slice, "too few examples", [])
-    assert f"Too few test images to judge: {few.slice}" in " ".join(views.limits(found))
+def test_a_gate_with_too_few_examples_is_neither_passed_nor_refused(pushed: Facts) -> None:
+    not_judged = dataclasses.replace(pushed.gates[3], verdict="too few examples", margin="")
+    facts = edited(pushed, gates=[*pushed.gates[:3], not_judged, *pushed.gates[4:]])
+    visible, collapsed = views.gates(facts)
+    assert (visible[0].slice, visible[0].verdict, collapsed) == (not_judged.slice, "too few examples", [])
+    assert f"Too few test images to judge: {not_judged.slice}" in " ".join(views.limits(facts))
 
 
-def test_candidate_and_baseline_stand_side_by_side_with_their_intervals(pushed: Facts, page: Page) -> None:
+def test_candidate_and_baseline_are_shown_with_intervals(pushed: Facts, page: Page) -> None:
     rows = views.classes(pushed)
     assert [row["name"] for row in rows] == ["overall", *map(str, range(10))]
     for row in rows:
         candidate, baseline = row["candidate"], row["baseline"]
-        figures = [
+        values = [
             html.number(candidate["accuracy"]),
             html.interval(candidate["interval"]),
             html.number(baseline["accuracy"]),
         ]
-        assert " ".join(figures[:2]) in page.text
-        assert figures[2] in page.text
+        assert " ".join(values[:2]) in page.text
+        assert values[2] in page.text
         assert row["difference"] == pytest.approx(candidate["accuracy"] - baseline["accuracy"])
     assert html.sentence(pushed.comparisons[0]["words"]).replace("\u00a0", " ") in page.text
 
 
-def test_labels_are_called_by_their_names(tmp_path: Path) -> None:
+def test_label_names_are_shown(tmp_path: Path) -> None:
     names = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
     root = Store(tmp_path / "root").root
-    found = facts_of(root, finish(root, refused=("per_class:label=8",), names=names))
-    text = Page(html.page(found)).text
-    assert found.verdict.startswith("Refused: accuracy on label=8 (Bag) is ")
+    facts = facts_of(root, finish(root, refused=("per_class:label=8",), names=names))
+    text = Page(html.page(facts)).text
+    assert facts.verdict.startswith("Refused: accuracy on label=8 (Bag) is ")
     assert "label=8 (Bag) ≥ " in text
-    label, other, images = views.confused(found)[0]
+    label, other, images = views.confused(facts)[0]
     assert f"Most common: {names[label]} predicted as {names[other]} ({images})" in text
     assert (
-        f"label {names[found.gallery['mistakes'][0]['label']]}, "
-        f"predicted {names[found.gallery['mistakes'][0]['predicted']]}" in text
+        f"label {names[facts.gallery['mistakes'][0]['label']]}, "
+        f"predicted {names[facts.gallery['mistakes'][0]['predicted']]}" in text
     )
-    assert [row["name"] for row in views.classes(found)][:3] == ["overall", "0 T-shirt/top", "1 Trouser"]
-    assert "label=1 (Trouser), ink=below 0.1" in [row["name"] for row in views.slices(found)]
-    assert "| class 9 Ankle boot |" in html.card(found)
-    assert "| per\\_class | label=8 (Bag) |" in html.card(found)
+    assert [row["name"] for row in views.classes(facts)][:3] == ["overall", "0 T-shirt/top", "1 Trouser"]
+    assert "label=1 (Trouser), ink=below 0.1" in [row["name"] for row in views.slices(facts)]
+    assert "| class 9 Ankle boot |" in html.card(facts)
+    assert "| per\\_class | label=8 (Bag) |" in html.card(facts)
 
 
-def test_images_that_one_model_got_right_and_the_other_wrong_are_shown(pushed: Facts, page: Page) -> None:
+def test_images_on_which_the_models_disagree_are_shown(pushed: Facts, page: Page) -> None:
     comparison = pushed.comparisons[0]
     assert comparison["only_candidate"] >= len(pushed.gallery["gained"]) > 0
     assert comparison["only_other"] >= len(pushed.gallery["lost"]) > 0
-    shown = sum(len(pushed.gallery[name]) for name in ("mistakes", "lost", "gained", "samples"))
-    assert len(page.all("img")) == shown
+    count = sum(len(pushed.gallery[name]) for name in ("mistakes", "lost", "gained", "samples"))
+    assert len(page.all("img")) == count
     entry = pushed.gallery["lost"][0]
     assert f"Test image {entry['index']}, labelled {entry['label']}, predicted as {entry['predicted']}" in page.values(
         "alt"
     )
 
 
-def test_without_a_baseline_the_page_says_so(root: Path) -> None:
-    found = facts_of(root, 3)
-    assert "No model was served when this run started" in Page(html.page(found)).text
-    assert "Nothing was served yet, so there was no model to compare with." in html.card(found)
+def test_a_missing_baseline_is_stated(root: Path) -> None:
+    facts = facts_of(root, 3)
+    assert "No model was served when this run started" in Page(html.page(facts)).text
+    assert "Nothing was served yet, so there was no model to compare with." in html.card(facts)
 
 
-def test_leaked_images_are_counted_out_and_both_figures_given(pushed: Facts, page: Page, refused: Facts) -> None:
-    with_, without = pushed.metrics["candidate"]["with_leaked"], pushed.metrics["candidate"]["overall"]
-    assert with_["count"] - without["count"] == 23
-    words = f"accuracy is {without['accuracy']:.4f} without them, and {with_['accuracy']:.4f} with them"
-    assert f"23 test images are also in train or validation. All metrics exclude them: {words}." in page.text
+def test_leaked_images_are_excluded_and_both_accuracies_are_shown(pushed: Facts, page: Page, refused: Facts) -> None:
+    with_leaked, without = pushed.metrics["candidate"]["with_leaked"], pushed.metrics["candidate"]["overall"]
+    assert with_leaked["count"] - without["count"] == 23
+    message = f"accuracy is {without['accuracy']:.4f} without them, and {with_leaked['accuracy']:.4f} with them"
+    assert f"23 test images are also in train or validation. All metrics exclude them: {message}." in page.text
     assert "Leakage" not in Page(html.page(refused)).text
 
 
-def test_confident_mistakes_are_headed_as_likely_label_errors(pushed: Facts, page: Page) -> None:
-    likely = pushed.label_errors
-    assert 0 < len(likely) < len(pushed.gallery["mistakes"])
-    assert all(entry["top"][0][1] > 0.95 for entry in likely)
+def test_confident_mistakes_are_listed_as_likely_label_errors(pushed: Facts, page: Page) -> None:
+    label_errors = pushed.label_errors
+    assert 0 < len(label_errors) < len(pushed.gallery["mistakes"])
+    assert all(entry["top"][0][1] > 0.95 for entry in label_errors)
     assert page.text.index("Likely label errors") < page.text.index("Other confident mistakes")
 
 
-def test_the_colours_of_the_confusion_matrix_are_of_mistakes_only() -> None:
+def test_only_mistakes_are_coloured_in_the_confusion_matrix() -> None:
     heat = views.heat([[90, 10, 0], [0, 100, 0], [5, 0, 195]])
     assert [heat[i][i] for i in range(3)] == [0, 0, 0]
     assert heat[0][1] == 1
@@ -129,10 +129,10 @@ def test_robustness_calibration_and_slices_are_shown(pushed: Facts, page: Page) 
     assert all(name in page.text for name in names)
 
 
-def test_the_serving_check_states_its_figures(root: Path, page: Page) -> None:
+def test_the_results_of_the_serving_check_are_shown(root: Path, page: Page) -> None:
     assert "the model loads in 0.21 s and takes at most 61 MB in addition to TensorFlow itself." in page.text
     assert "signature images median, ms p95, ms p99, ms calls" in page.text
     for row in ("serving_default 1 0.40 0.60 0.90 120", "images 32 1.20 1.80 2.70 120"):
         assert row in page.text
-    said = gateline("show", "1", "--root", root).stdout
-    assert "serving check: loads in 0.21 s, answers in 0.40 ms, p99 0.90 ms, 61 MB" in said
+    output = gateline("show", "1", "--root", root).stdout
+    assert "serving check: loads in 0.21 s, answers in 0.40 ms, p99 0.90 ms, 61 MB" in output

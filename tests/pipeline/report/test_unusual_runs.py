@@ -1,4 +1,4 @@
-"""Reports of odd runs: hostile words, older stores, damaged files, models that answer nothing, large images."""
+"""Reports of unusual runs: hostile text, older stores, damaged files, models with NaN predictions, large images."""
 
 import dataclasses
 import json
@@ -26,35 +26,37 @@ def pushed(tmp_path: Path) -> Facts:
     return facts_of(root, finish(root))
 
 
-def test_strings_of_others_are_shown_as_text(tmp_path: Path) -> None:
+def test_hostile_text_is_escaped(tmp_path: Path) -> None:
     root = Store(tmp_path / "root").root
     names = tuple(f"{HOSTILE}{n}" for n in range(10))
     number = finish(
         root, refused=("accuracy", "per_class:label=8"), profile=HOSTILE, command=f"run {HOSTILE}", names=names
     )
-    found = facts_of(root, number)
-    assert found.names == names
-    hostile = dataclasses.replace(found.gates[0], on=HOSTILE, reason=HOSTILE)
-    candidate = found.metrics["candidate"]
+    facts_ = facts_of(root, number)
+    assert facts_.names == names
+    hostile_gate = dataclasses.replace(facts_.gates[0], on=HOSTILE, reason=HOSTILE)
+    candidate = facts_.metrics["candidate"]
     slices = {**candidate["slices"], f"source/dataset={HOSTILE}": candidate["overall"]}
     corruptions = {HOSTILE: candidate["overall"]}
     anomalies = [{"severity": "error", "words": HOSTILE}]
     metrics = {"candidate": {**candidate, "slices": slices, "corruptions": corruptions}}
     row = {"labels": {HOSTILE: 3}, "copies": 0, "leaked": {HOSTILE: 1}, "size": HOSTILE, "formats": {HOSTILE: 1}}
     splits = {HOSTILE: row}
-    found = edited(found, gates=[hostile], metrics=metrics, anomalies=anomalies, splits=splits, counts={HOSTILE: 3})
-    page = Page(html.page(found))
+    facts_ = edited(
+        facts_, gates=[hostile_gate], metrics=metrics, anomalies=anomalies, splits=splits, counts={HOSTILE: 3}
+    )
+    page = Page(html.page(facts_))
     assert "script" not in {tag for tag, _ in page.elements}
     assert page.text.count(HOSTILE) >= 100
-    card = html.card(found)
-    prose = "\n".join(line for line in card.splitlines() if not line.startswith("    "))
-    assert "<script>" not in prose
+    card = html.card(facts_)
+    text = "\n".join(line for line in card.splitlines() if not line.startswith("    "))
+    assert "<script>" not in text
     rows = [line for line in card.splitlines() if line.startswith("|")]
     assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} == {7}
 
 
-def test_an_older_store_still_gives_a_report(tmp_path: Path) -> None:
-    """Metrics by class without intervals, gates in numbers, and no comparisons, gallery or calibration."""
+def test_a_store_of_an_older_version_has_a_report(tmp_path: Path) -> None:
+    """Metrics by class without intervals, gates as numbers, and no comparisons, gallery or calibration."""
     root = Store(tmp_path / "root").root
     number = finish(root)
     folder = next((root / "artifacts" / "evaluate").iterdir())
@@ -79,60 +81,70 @@ def test_an_older_store_still_gives_a_report(tmp_path: Path) -> None:
     (folder / "manifest.json").write_text(json.dumps(manifest | {"seal": files.seal(manifest)}), encoding="utf-8")
     lineage = Lineage.at(root, None)
     stages = [
-        s | ({"digest": manifest["digest"]} if s["stage"] == "evaluate" else {}) for s in lineage.executions(number)
+        stage | ({"digest": manifest["digest"]} if stage["stage"] == "evaluate" else {})
+        for stage in lineage.executions(number)
     ]
-    found = gather(Store(root), lineage.run(number) or {}, stages)
+    facts_ = gather(Store(root), lineage.run(number) or {}, stages)
     lineage.engine.dispose()
-    assert (found.missing, found.damaged) == ([], {})
-    text = Page(html.page(found)).text
+    assert (facts_.missing, facts_.damaged) == ([], {})
+    text = Page(html.page(facts_)).text
     assert "drop overall ≤ 0.0020 0.0010 +0.0010 passed" in text
     assert "per_class label=1 ≥ 0.9500 none refused" in text
     assert all(
-        words in text
-        for words in ("No images were stored.", "Calibration was not measured.", "Robustness under corruptions was not")
+        message in text
+        for message in (
+            "No images were stored.",
+            "Calibration was not measured.",
+            "Robustness under corruptions was not",
+        )
     )
-    assert "| class 1 | 10 | 0.9000 |" in html.card(found)
+    assert "| class 1 | 10 | 0.9000 |" in html.card(facts_)
 
 
 @pytest.mark.parametrize("name", ["metrics.json", "gates.json", "comparisons.json", "gallery.json", "gallery.npy"])
-def test_what_cannot_be_read_leaves_its_part_empty(name: str, tmp_path: Path) -> None:
+def test_an_unreadable_file_leaves_its_section_empty(name: str, tmp_path: Path) -> None:
     root = Store(tmp_path / "root").root
     number = finish(root)
     (next((root / "artifacts" / "evaluate").iterdir()) / name).write_bytes(b"\x93NUMPY{")
     assert [attributes["id"] for attributes in Page(html.page(facts_of(root, number))).all("section")] == SECTIONS
 
 
-def test_artifacts_that_are_gone_are_named(tmp_path: Path) -> None:
+def test_deleted_artifacts_are_named(tmp_path: Path) -> None:
     root = Store(tmp_path / "root").root
     number = finish(root)
     for stage in ("describe", "evaluate", "train"):
         (next((root / "artifacts" / stage).iterdir()) / "manifest.json").unlink()
-    found = facts_of(root, number)
-    assert found.missing == ["describe", "train", "evaluate"]
-    assert "Deleted from the store or replaced: describe, train, evaluate." in Page(html.page(found)).text
+    facts_ = facts_of(root, number)
+    assert facts_.missing == ["describe", "train", "evaluate"]
+    assert "Deleted from the store or replaced: describe, train, evaluate." in Page(html.page(facts_)).text
 
 
-def test_a_model_whose_answers_are_not_numbers_is_reported(pushed: Facts) -> None:
+def test_a_model_with_nan_predictions_is_reported(pushed: Facts) -> None:
     candidate = pushed.metrics["candidate"]
-    blank = {**candidate["overall"], **dict.fromkeys(("accuracy", "interval", "loss", "brier", "ece"))}
+    empty_row = {**candidate["overall"], **dict.fromkeys(("accuracy", "interval", "loss", "brier", "ece"))}
     top = [[0, None], [1, None], [2, None]]
     gallery = {**pushed.gallery, "mistakes": [{**pushed.gallery["mistakes"][0], "top": top}]}
-    broken = {**candidate, "overall": blank, "slices": dict.fromkeys(candidate["slices"], blank), "calibration": []}
-    found = edited(pushed, metrics={"candidate": broken}, gallery=gallery)
-    text = Page(html.page(found)).text
+    without_numbers = {
+        **candidate,
+        "overall": empty_row,
+        "slices": dict.fromkeys(candidate["slices"], empty_row),
+        "calibration": [],
+    }
+    facts_ = edited(pushed, metrics={"candidate": without_numbers}, gallery=gallery)
+    text = Page(html.page(facts_)).text
     assert "overall 2,000 none" in text
     assert "0: not a number" in text
-    assert found.label_errors == []
+    assert facts_.label_errors == []
 
 
-def test_labels_are_read_as_describe_writes_them(sample_statistics: Statistics, tmp_path: Path) -> None:
+def test_label_counts_are_read_from_the_statistics_of_describe(sample_statistics: Statistics, tmp_path: Path) -> None:
     store = Store(tmp_path / "root")
     with store.staging("describe", "k") as out:
         (out / "stats.tfrecord").write_bytes((sample_statistics.path / "stats.tfrecord").read_bytes())
-        made = store.commit(Statistics(out, counts=sample_statistics.counts), "describe", "k", {}, now())
+        statistics = store.commit(Statistics(out, counts=sample_statistics.counts), "describe", "k", {}, now())
     execution = {
-        "stage": "describe", "state": "ran", "why": "", "seconds": 1.0, "key": "k", "digest": made.digest,
-        "path": "", "facts": facts(made),
+        "stage": "describe", "state": "ran", "why": "", "seconds": 1.0, "key": "k", "digest": statistics.digest,
+        "path": "", "facts": facts(statistics),
     }  # fmt: skip
     splits = gather(store, {"run": 1, "state": "refused", "message": "", "config": {}}, [execution]).splits
     assert splits["test"]["labels"] == {str(k): 100 for k in range(10)}
