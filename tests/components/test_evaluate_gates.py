@@ -83,12 +83,13 @@ def test_a_worse_model_is_refused(compared, model, worse, few, mnist, lend):
 def test_the_best_ever_served_is_a_third_model(compared, alone, model, worse, few, mnist, lend):
     """The same model as candidate and baseline; the better one was served before."""
     candidate = dataclasses.replace(model, path=worse.path.parent)
-    now = Served(worse.path, digest="now", version=9)
+    now = Served(worse.path, digest="now", version=9, test="digest of another test split")
     best = Best(model.path / "saved_model", digest="then", version=2, accuracy=0.9, kept=True, same_test=True)
+    run = lend()
     found = evaluated(
         candidate,
         few,
-        lend(),
+        run,
         mnist,
         baseline=now,
         best=best,
@@ -97,6 +98,8 @@ def test_the_best_ever_served_is_a_third_model(compared, alone, model, worse, fe
     assert [g["gate"] for g in read(found, "gates") if not g["passed"]] == ["budget"]
     paired, budget = read(found, "comparisons")
     assert (paired["verdict"], paired["difference"], paired["version"]) == ("equivalent", 0, 9)
+    assert (paired["same_test"], budget["same_test"]) == (False, True)
+    assert run.logged[0] == "the test split changed since version 9 was pushed"
     assert budget["difference"] == pytest.approx(found.accuracy - alone.accuracy)
     assert read(found, "metrics")["best"]["overall"]["accuracy"] == alone.accuracy
 

@@ -43,6 +43,13 @@ def test_a_gate_that_could_not_be_judged_is_neither_passed_nor_refused(pushed: F
     assert f"Too few test images to judge: {few.slice}" in " ".join(views.limits(found))
 
 
+def test_a_test_split_that_changed_since_the_last_push_is_a_limit(pushed: Facts) -> None:
+    sentence = "The test split changed since version 1 was pushed."
+    assert sentence not in " ".join(views.limits(pushed))
+    changed = edited(pushed, comparisons=[pushed.comparisons[0] | {"version": 1, "same_test": False}])
+    assert sentence in " ".join(views.limits(changed))
+
+
 def test_candidate_and_baseline_stand_side_by_side_with_their_intervals(pushed: Facts, page: Page) -> None:
     rows = views.classes(pushed)
     assert [row["name"] for row in rows] == ["overall", *map(str, range(10))]
