@@ -4,7 +4,7 @@ import contextlib
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from etils import epy
 
@@ -24,7 +24,7 @@ from schemas import statistics as stats
 from schemas.artifacts import Statistics
 from schemas.contract import DRAFT, Encoding
 from schemas.errors import ConfigurationError
-from schemas.settings.source import SourceSettings
+from schemas.settings.source import Files, SourceSettings
 
 SIDES = ("height", "width", "channels")
 
@@ -54,13 +54,25 @@ def described(
 ) -> Iterator[tuple[RunContext, Statistics]]:
     """Runs ingest and describe. Yields the run and the statistics. The run ends as drafted after the `with` block."""
     data = source_data(source=source, place=place_of(source), digests=options.digests)
-    examples = ingest(data=data, source=source, place=place_of(source), encoding=None)
+    examples = ingest(data=data, source=source, place=place_of(source), **_as_drafted(source))
     node, store = describe(examples=examples), Store(options.root)
     planner = Planner.of(store, Rerun(), node)
     request = Request(f"{command} {source.title}", command, planner.order, notify)
     with RunContext.begin(options, store, request) as run:
         yield run, cast(Statistics, run.execute(node, planner))
         run.finish(RunState.DRAFTED)
+
+
+def _as_drafted(source: SourceSettings) -> dict[str, Any]:
+    """The settings of ingest that the draft will come to, so that the first run reuses these records.
+
+    Not for TFDS: its builder is looked up in the stage. Small images of one size are recorded again, as raw pixels.
+    """
+    if not isinstance(source, Files):
+        return {"encoding": None}
+    reader = open_source(source, place_of(source))
+    reader.prepare(lambda _: None)
+    return {"encoding": reader.encoding, "labels": source.ordered(reader.labels())}
 
 
 def save(path: Path, content: str) -> None:

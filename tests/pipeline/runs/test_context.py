@@ -13,7 +13,7 @@ from pipeline.lineage import Lineage
 from pipeline.lineage.states import RunState
 from pipeline.notify import Notify
 from pipeline.report.facts import gather
-from pipeline.runs.context import Place, Request, RunContext
+from pipeline.runs.context import Request, RunContext, RunOptions
 from pipeline.store import Store
 from schemas.errors import DataError, EnvironmentFailure, Interrupted, Locked
 from tests.pipeline.command_line import gateline
@@ -37,7 +37,7 @@ def events(told: Path) -> list[tuple[str, int]]:
 
 def stumbles(root: Path, over: str, targets: list[Notify]) -> None:
     store, node = Store(root), stumble(number=pick(value=1), over=over)
-    with RunContext.begin(Place(root), store, Request("tiny", "tiny", ["pick"], targets)) as run:
+    with RunContext.begin(RunOptions(root), store, Request("tiny", "tiny", ["pick"], targets)) as run:
         run.execute(node, Planner.of(store, Rerun(), node))
         run.finish(RunState.PARTIAL)
 
@@ -66,7 +66,7 @@ def test_an_interrupted_run_is_recorded_as_that(tmp_path: Path) -> None:
     root = tmp_path / "root"
     with (
         pytest.raises(Interrupted),
-        RunContext.begin(Place(root), Store(root), Request("tiny", "tiny", [], [])),
+        RunContext.begin(RunOptions(root), Store(root), Request("tiny", "tiny", [], [])),
     ):
         raise KeyboardInterrupt
     lineage = Lineage.at(root, None)
@@ -86,7 +86,7 @@ def test_the_next_run_notifies_of_a_killed_one_first(tmp_path: Path, told: Path,
 
 def test_while_one_works_another_is_refused_and_records_nothing(tmp_path: Path) -> None:
     root = tmp_path / "root"
-    with RunContext.begin(Place(root), Store(root), Request("tiny", "tiny", [], [])) as run:
+    with RunContext.begin(RunOptions(root), Store(root), Request("tiny", "tiny", [], [])) as run:
         with pytest.raises(Locked):
             stumbles(root, "", [])
         run.finish(RunState.PARTIAL)
