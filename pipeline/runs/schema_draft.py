@@ -12,7 +12,7 @@ from components.describe import describe
 from components.ingest import ingest
 from components.resolvers.source_data import source_data
 from components.sources import open_source
-from components.sources.reading import SMALL, place_of
+from components.sources.reading import SMALL, Reader, place_of
 from pipeline.config import Config
 from pipeline.engine.plan import Planner, Rerun
 from pipeline.lineage.states import RunState
@@ -64,15 +64,23 @@ def described(
 
 
 def _as_drafted(source: SourceSettings) -> dict[str, Any]:
-    """The settings of ingest that the draft will come to, so that the first run reuses these records.
+    """The settings of ingest that the draft will most likely come to, so that the first run reuses these records.
 
-    Not for TFDS: its builder is looked up in the stage. Small images of one size are recorded again, as raw pixels.
+    Not for TFDS, whose builder the stage looks up.
     """
     if not isinstance(source, Files):
         return {"encoding": None}
     reader = open_source(source, place_of(source))
     reader.prepare(lambda _: None)
-    return {"encoding": reader.encoding, "labels": source.ordered(reader.labels())}
+    encoding = "raw" if reader.encoding == "raw" or _begins_small(reader) else "encoded"
+    return {"encoding": encoding, "labels": source.ordered(reader.labels())}
+
+
+def _begins_small(reader: Reader) -> bool:
+    """Whether the first images are small and have one size, as `encoding_of` demands of all."""
+    images = next((batch.images for batch in reader.read(reader.pieces()[0], "encoded") if batch.images), [])
+    shapes = {image.shape for image in images}
+    return len(shapes) == 1 and max(shapes.pop()[:2]) <= SMALL
 
 
 def save(path: Path, content: str) -> None:
