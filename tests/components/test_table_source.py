@@ -98,6 +98,15 @@ def test_labels_may_be_numbers(labels, photos, tmp_path, lend):
     assert set(pictures.columns(made, "train")["label"].tolist()) == set(labels)
 
 
+def test_numbers_with_leading_zeros_are_text(photos, tmp_path, lend):
+    classes, patients = ["007", "042"], ["0001", "0002", "0003"]
+    labels, patient = ([names[i % len(names)] for i in range(COUNT)] for names in (classes, patients))
+    table = csv(tmp_path, photos, label=labels, patient=patient)
+    assert open_source(table, place_of(table)).labels() == ("007", "042")
+    made = ingested(table, lend())
+    assert {row["patient"] for row in metadata(made, "train")} == {b"0001", b"0002", b"0003"}
+
+
 def test_the_contract_states_the_order_of_names(photos, tmp_path, lend):
     made = ingested(csv(tmp_path, photos), lend(), labels=["green", "blue", "red"])
     number = dict(zip(pictures.columns(made, "train")["image"], pictures.columns(made, "train")["label"], strict=True))
