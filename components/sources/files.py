@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from etils import epy
 
+from components._data.conversion import as_png
 from components._data.images import decoded, decoder, examine, examine_one
 from components.sources.reading import Batch, Piece, Place, Split, batches, grouped, one_ahead
 from schemas.contract import Encoding
@@ -88,6 +89,7 @@ class FilesReader:
 
     def decoded(self, files: Iterable[File], encoding: Encoding) -> Iterator[Batch]:
         """Batches of the images that can be decoded, with those that cannot be read."""
+        files = map(converted, files)
         if encoding == "encoded":
             # Files are read and records are written while the next batch is decoded.
             yield from one_ahead(examined, grouped(files, _size))
@@ -117,6 +119,16 @@ class FilesReader:
             metadata.clear()
         if unreadable:
             yield Batch([], [], [], unreadable)
+
+
+def converted(file: File) -> File:
+    """The file with an image that TensorFlow decodes, or the reason why there is none."""
+    if isinstance(file.content, DataError):
+        return file
+    try:
+        return file._replace(content=as_png(file.content, file.title))
+    except DataError as error:
+        return file._replace(content=error)
 
 
 def _size(file: File) -> int:

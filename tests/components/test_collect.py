@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 
+from components._data.images import SUFFIXES
 from schemas import files
 from tests import spans
 from tests.spans import collected
@@ -16,7 +17,7 @@ def broken(span, kind):
         return f"{span / 'three'} is not a label: without spans.labels, folders are named by the label's number"
     if kind == "a file that is no image":
         (span / "3" / "notes.txt").write_text("?", encoding="utf-8")
-        return f"{span / '3' / 'notes.txt'} is not an image; .png, .jpg, .jpeg, .bmp, .gif, .webp are supported"
+        return f"{span / '3' / 'notes.txt'} is not an image; {', '.join(SUFFIXES)} are supported"
     if kind == "two forms":
         (span / "new.tfrecord").touch()
         return f"{span} holds 0 and new.tfrecord: images in more than one form"
