@@ -19,7 +19,7 @@ from pipeline.lineage.states import RunState
 from pipeline.notify import Notify
 from pipeline.runs.context import Request, RunContext, RunOptions
 from pipeline.store import Store
-from schemas import files
+from schemas import example, files
 from schemas import statistics as stats
 from schemas.artifacts import Statistics
 from schemas.contract import DRAFT, Encoding
@@ -27,6 +27,8 @@ from schemas.errors import ConfigurationError
 from schemas.settings.source import Files, SourceSettings
 
 SIDES = ("height", "width", "channels")
+# Of encoded images. What the sample lacks is decoded, too: one grey photo or one WebP does not make new data wrong.
+CHANNELS, FORMATS = (1, 4), example.DECODED
 
 with epy.lazy_imports():
     from google.protobuf import text_format
@@ -119,10 +121,10 @@ def text(splits: "dict[str, stats.pb.DatasetFeatureStatistics]", names: Sequence
     image.drift_comparator.jensen_shannon_divergence.threshold = 0.02
     for side in SIDES:
         domain = schema.feature.add(name=f"image/{side}", type=pb.INT).int_domain
-        domain.min, domain.max = _range(side, [size for split in splits.values() for size in sides(split, side)])
+        sizes = [size for split in splits.values() for size in sides(split, side)]
+        domain.min, domain.max = CHANNELS if side == "channels" and encoding == "encoded" else _range(side, sizes)
     if encoding == "encoded":
-        formats = {value for split in splits.values() for value in stats.values(split, "image/format")}
-        schema.feature.add(name="image/format", type=pb.BYTES).string_domain.value.extend(sorted(formats))
+        schema.feature.add(name="image/format", type=pb.BYTES).string_domain.value.extend(FORMATS)
     labels = [int(value) for value in stats.values(train, "label")]
     label = schema.feature.add(name="label", type=pb.INT)
     label.int_domain.min, label.int_domain.is_categorical = 0, True
@@ -150,6 +152,6 @@ def sides(split: "stats.pb.DatasetFeatureStatistics", side: str) -> list[int]:
 
 
 def _range(side: str, sizes: list[int]) -> tuple[int, int]:
-    """(min, max) for the contract: half to twice the sample's sizes, or its one size. Channels are exact."""
+    """(min, max) for the contract: half to twice the sample's sizes, or its one size. Channels of pixels are exact."""
     low, high = min(sizes), max(sizes)
     return (low, high) if side == "channels" or low == high else (max(1, low // 2), 2 * high)

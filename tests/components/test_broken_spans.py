@@ -18,13 +18,15 @@ import pytest
 from components._data.images import stated_pixels
 from components.admit import admit
 from components.collect import collect, write_piece
-from components.sources.labelled import Piece, pieces, read
+from components.sources.reading import Piece
+from components.sources.span import SpanReader
 from schemas.errors import ConfigurationError, DataError
 from schemas.settings.spans import Drift
 from schemas.settings.validate import Validate
 from tests import spans
 from tests.spans import collected, come
 
+ONE = "1 image (2.4%) cannot be read; spans.unreadable allows 1.0%:"
 IMAGES, LABELS = "new-images-idx3-ubyte.gz", "new-labels-idx1-ubyte.gz"
 
 
@@ -68,7 +70,7 @@ def spoil_images(span, kind):
         (span / ("9" * 23)).mkdir()
         return f"{span / ('9' * 23)} is not a label: without spans.labels, folders are named by the label's number"
     image.write_bytes(large_png(10_000))
-    return f"{image} holds an image of 100,000,000 pixels; 67,108,864 are allowed"
+    return f"{ONE} {image} holds an image of 100,000,000 pixels; 67,108,864 are allowed"
 
 
 def spoil_idx(span, kind):
@@ -135,7 +137,7 @@ def test_one_bad_span_is_kept_out_in_words_and_the_others_go_on(form, spoil, kin
 
 def test_what_nobody_thought_of_is_said_with_its_type():
     with pytest.raises(DataError, match=r"^data: a\0b cannot be read: ValueError: embedded null byte"):
-        list(read(Piece("records", ("a\0b",)), "raw"))
+        list(SpanReader(Path("a"), (), 1).read(Piece(("train",), "span", 0, 1, 0, ("a\0b",)), "raw"))
 
 
 def test_a_label_that_int64_just_holds_is_read_and_judged(tmp_path, digits, lend, sample_statistics, mnist):
@@ -189,14 +191,14 @@ def test_a_span_that_may_not_be_read_stops_no_plan_and_says_so(inside, denied, r
     images, labels = digits
     spans.deliver(public, "span-1", images, labels)
     span = spans.deliver(public, "span-2", images[:1], np.array([3]))
-    list(read(pieces(span, [], 10)[0], "raw"))  # what is imported lazily is imported as root
+    list(spans.read(span, 10))  # what is imported lazily is imported as root
     (span / inside).chmod(0)
     with nobody():
         arrivals = come(public, ready=ready)
         with pytest.raises(
             DataError, match=f"^data: {re.escape(str(span / denied))} cannot be read: Permission denied"
         ):
-            list(read(pieces(span, [], 10)[0], "raw"))
+            list(spans.read(span, 10))
     assert list(arrivals.spans) == ["span-1", "span-2"]
     (span / inside).chmod(0o755)
     assert come(public, ready=ready).spans["span-2"] != arrivals.spans["span-2"]  # it is read again
@@ -228,25 +230,26 @@ def test_a_span_that_goes_while_it_is_read_is_kept_out_and_read_anew_when_it_is_
 
 def test_an_image_that_goes_while_it_is_read_is_named(tmp_path, digits):
     span = spans.deliver(tmp_path, "span-1", *digits)
-    found = pieces(span, [], 100)
+    reader = SpanReader(span, (), 100)
+    piece = reader.pieces()[0]
     shutil.rmtree(span)
-    with pytest.raises(
-        DataError, match=f"^data: {re.escape(found[0].files[0])} cannot be read: No such file or directory"
-    ):
-        list(read(found[0], "raw"))
+    first = re.escape(str(span / piece.files[0]))
+    with pytest.raises(DataError, match=f"^data: {first} cannot be read: No such file or directory"):
+        list(reader.read(piece, "raw"))
 
 
 def test_a_full_disk_is_no_fault_of_the_span(tmp_path, digits):
     """Files of at most 10 KB stand for it: the shard has 35."""
     span = spans.deliver(tmp_path, "span-1", *digits)
-    task = {"span": "span-1", "piece": pieces(span, [], 100)[0], "index": 0, "pieces": 1}
+    reader = SpanReader(span, (), 100)
+    piece = reader.pieces()[0]
     out = tmp_path / "out" / "span-1"
     out.mkdir(parents=True)
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, before[1]))
     try:
         with pytest.raises(Exception, match="File too large") as error:
-            write_piece(task, str(out.parent), (0, 0), "raw")
+            write_piece(reader, piece, out=out.parent, encoding="raw")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert not isinstance(error.value, DataError)

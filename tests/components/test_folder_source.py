@@ -121,7 +121,8 @@ def test_unreadable_images_are_set_aside_by_name_with_the_reason(tmp_path, lend)
     made = ingested(folder, run, shard_size=90)
     assert [file for file, _ in made.set_aside()] == bad
     assert [reason.removeprefix(f"{folder}/") for _, reason in made.set_aside()] == [
-        "blue/notes.txt is not an image; .png, .jpg, .jpeg, .bmp, .gif, .webp are supported",
+        "blue/notes.txt is not an image; "
+        ".png, .jpg, .jpeg, .bmp, .gif, .webp, .tif, .tiff, .avif, .heic, .heif are supported",
         *(f"{path} cannot be decoded as an image" for path in bad[1:]),
     ]
     assert made.unreadable == 3

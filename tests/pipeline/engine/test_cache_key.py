@@ -1,5 +1,7 @@
 """What an artifact is made from is its key, and what changed is told in words."""
 
+import importlib.metadata
+import importlib.util
 import os
 import subprocess
 import sys
@@ -106,6 +108,18 @@ def test_the_versions_of_the_libraries_that_the_code_imports_are_ingredients() -
     versions = CacheKey.of(describe(examples=examples), {"examples": None}).parts["versions"]
     assert {"tensorflow", "numpy", "apache_beam"} <= set(versions)
     assert not {"pydantic", "etils", "pathlib"} & set(versions)
+
+
+def test_a_library_that_is_not_installed_is_an_ingredient_too() -> None:
+    """Once it is installed, images that were set aside without it are read again."""
+    from components.ingest import ingest
+    from components.resolvers.source_data import source_data
+
+    source = Tfds(tfds="mnist")
+    examples = ingest(data=source_data(source=source, place=Place()), source=source, place=Place())
+    versions = CacheKey.of(examples, {"data": None}).parts["versions"]
+    installed = importlib.util.find_spec("pillow_heif")
+    assert versions["pillow_heif"] == (importlib.metadata.version("pillow_heif") if installed else "not installed")
 
 
 def test_the_same_ingredients_have_the_same_key() -> None:

@@ -70,8 +70,16 @@ def page(pushed: Facts) -> Page:
 
 
 def row(number: int, fate: str = spans.TRAINED_ON, **known: Any) -> dict[str, Any]:
-    usual = {"date": "2026-03-01", "images": 10, "why": "", "fresh": 0, "warnings": [], "measures": {}}
+    usual = {"date": "2026-03-01", "images": 10, "unreadable": 0, "why": "", "fresh": 0, "warnings": [], "measures": {}}
     return usual | {"span": f"span-{number:04d}", "fate": fate} | known
+
+
+@pytest.mark.parametrize(
+    ("count", "text"), [(1, "1 image could not be read and was"), (3, "3 images could not be read and were")]
+)
+def test_images_of_a_span_that_were_set_aside_are_counted(count: int, text: str) -> None:
+    assert spans.remarks(row(1, unreadable=count, warnings=["span-0001: odd"])) == [f"{text} set aside", "odd"]
+    assert spans.remarks(row(1)) == []
 
 
 def test_every_span_says_what_became_of_it_and_why(pushed: Facts) -> None:
