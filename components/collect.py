@@ -1,27 +1,29 @@
 """collect: converts spans of new images to records, with statistics for each span."""
 
+import functools
 import json
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from etils import epy
 
 from components._data import shard_files, shard_statistics
-from components._data.images import image_hash
-from components.sources import labelled
+from components.sources import writing
+from components.sources.reading import Piece
+from components.sources.span import SpanReader
 from pipeline.engine.component import StageRun, component
-from schemas import example, files
-from schemas.artifacts import Arrivals, Collected, Span, Split
+from schemas import files
+from schemas.artifacts import UNREADABLE, Arrivals, Collected, Span, Split, write_unreadable
 from schemas.contract import Encoding
 from schemas.errors import DataError
+from schemas.settings.source import Unreadable
 from schemas.settings.spans import in_order, shown
 
 with epy.lazy_imports():
     import apache_beam as beam
 
 SPLITS = ("train", "validation", "fresh")
-BROKEN = "broken.json"
+BROKEN, COUNTS = "broken.json", "counts.json"
 MARK = "mark.json"
 
 
@@ -34,39 +36,39 @@ def collect(
     fresh: float,
     shard_size: int,
     encoding: Encoding = "raw",
+    unreadable: Unreadable,
     run: StageRun,
 ) -> Collected:
     """Records and statistics of every span; only those that are new are read.
 
     An image goes to validation or to split `fresh` by a hash of its pixels, so that it is in the same split wherever it
-    appears again. An unreadable span is left out, with the reason; the others go on.
+    appears again. Unreadable images of a folder are set aside. A span with more of them than `unreadable` allows, or
+    with another fault, is left out, with the reason; the others go on.
     """
     names, before = in_order(arrivals.spans), list(run.previous())
     new = [
         name for name in names if not any(_taken(name, arrivals.spans[name], earlier, run.out) for earlier in before)
     ]
-    bounds = (validation * 2**64, (validation + (1 - validation) * fresh) * 2**64)
-    tasks: list[dict[str, Any]] = []
+    shares = {"validation": validation, "fresh": fresh}
+    tasks: list[tuple[SpanReader, Piece]] = []
     for name in new:
         (run.out / name).mkdir()
         (run.out / name / MARK).write_text(json.dumps(arrivals.spans[name]), encoding="utf-8")
+        reader = SpanReader(arrivals.path / name, tuple(labels), shard_size, shares)
         try:
-            pieces = labelled.pieces(arrivals.path / name, labels, shard_size)
+            tasks += [(reader, piece) for piece in reader.pieces()]
         except DataError as error:
             _break(run.out / name, error)
-            continue
-        tasks += [{"span": name, "piece": piece, "index": i, "pieces": len(pieces)} for i, piece in enumerate(pieces)]
     if tasks:
+        write = functools.partial(write_piece, out=run.out, encoding=encoding)
         with run.beam() as pipeline:
-            (
-                pipeline
-                | beam.Create(tasks)
-                | beam.Reshuffle()
-                | "collect" >> beam.Map(write_piece, str(run.out), bounds, encoding)
-            )
+            pipeline | beam.Create(tasks) | beam.Reshuffle() | "collect" >> beam.MapTuple(write)
+    for name in new:
+        _judge(run.out / name, unreadable)
     spans = {name: _span(run.out / name, arrivals.dates[name]) for name in names}
-    images = sum(split.count for name in new for split in spans[name].splits.values())
-    run.log(f"{len(new):,} new of {len(spans):,} spans, {images:,} images")
+    images, aside = (sum(getattr(spans[name], what) for name in new) for what in ("count", "unreadable"))
+    counted = f"{len(new):,} new of {len(spans):,} spans, {images:,} images"
+    run.log(counted + (f"; {aside:,} unreadable" if aside else ""))
     return Collected(run.out, spans=spans)
 
 
@@ -79,61 +81,57 @@ def _taken(name: str, mark: str, earlier: Any, out: Path) -> bool:
     return same and files.lend(earlier.path, name, out)
 
 
-def write_piece(task: dict[str, Any], out: str, bounds: tuple[float, float], encoding: Encoding) -> None:
-    """Writes a shard of each split and its statistics, or the reason why the span is unreadable.
+def write_piece(reader: SpanReader, piece: Piece, *, out: Path, encoding: Encoding) -> None:
+    """Writes a shard of each split and its statistics, or the reason why the span cannot be read.
 
     Other errors are raised: a full disk is not the span's fault.
     """
-    folder = Path(out) / task["span"]
-    shards = [folder / shard_files.name(split, task["index"], task["pieces"]) for split in SPLITS]
+    folder = out / reader.folder.name
     try:
-        counts = _write(task, shards, bounds, encoding)
+        counts = writing.write_piece(piece, out=folder, reader=reader, encoding=encoding)
     except DataError as error:
         _break(folder, error)
         return
-    for shard, count in zip(shards, counts, strict=True):
+    for shard, count in counts.items():
         if count:
             shard_statistics.write_shard_statistics(shard, count, folder / "parts" / shard.stem)
-        shard_files.write_count(shard, count)
-
-
-def _write(task: dict[str, Any], shards: list[Path], bounds: tuple[float, float], encoding: Encoding) -> list[int]:
-    """The number of records in each shard."""
-    encode = example.encoder("spans", task["span"], "span")
-    counts = [0, 0, 0]
-    first = task["index"] * 2**32  # positions within a span, in the order of its pieces
-    with ExitStack() as stack:
-        writers = [stack.enter_context(shard_files.writer(shard)) for shard in shards]
-        for index, (image, label, content) in enumerate(labelled.read(task["piece"], encoding), first):
-            number = image_hash(image)
-            split = 1 if number < bounds[0] else 2 if number < bounds[1] else 0
-            writers[split].write(encode(image, label, index, content))
-            counts[split] += 1
-    return counts
 
 
 def _break(folder: Path, error: DataError) -> None:
     """The reason, printable: file names may hold any character."""
     (folder / BROKEN).write_text(json.dumps(shown(error.cause)), encoding="utf-8")
-    if isinstance(
-        error.__cause__, OSError | MemoryError
-    ):  # this may be temporary: without a mark, the span is read again in the next run
+    # This may be temporary: without a mark, the span is read again in the next run.
+    if isinstance(error.__cause__, OSError | MemoryError):
         (folder / MARK).unlink(missing_ok=True)
 
 
-def _span(folder: Path, date: str) -> Span:
-    """The converted span; of one that cannot be read, only the reason is kept."""
-    counted = folder / "counts.json"
+def _judge(folder: Path, allowed: Unreadable) -> None:
+    """Writes the number of records and the unreadable images of a span that was just read, or why it is left out."""
+    counts, unreadable = shard_files.take_counts(folder), writing.take_unreadable(folder)
+    if not (folder / BROKEN).exists():
+        try:
+            writing.check_readable(unreadable, sum(counts.values()), "spans.unreadable", allowed)
+        except DataError as error:
+            _break(folder, error)
     if (folder / BROKEN).exists():
         for path in folder.iterdir():
             if path.name not in (BROKEN, MARK):
                 files.remove(path)
-        return Span(date, broken=json.loads((folder / BROKEN).read_text(encoding="utf-8")))
-    if not counted.exists():  # of a span that was just read
-        counted.write_text(json.dumps(shard_files.take_counts(folder)), encoding="utf-8")
-    counts = json.loads(counted.read_text(encoding="utf-8"))
-    splits = {}
+        return
+    (folder / COUNTS).write_text(json.dumps(counts), encoding="utf-8")
+    write_unreadable(folder, [(shown(file), shown(reason)) for file, reason in unreadable])
+
+
+def _span(folder: Path, date: str) -> Span:
+    """The converted span; of one that cannot be read, only the reason."""
+    if (folder / BROKEN).exists():
+        return Span(date, broken=_json(folder / BROKEN))
+    counts, splits = _json(folder / COUNTS), {}
     for split in SPLITS:
         mine = {shard: count for shard, count in sorted(counts.items()) if shard.startswith(f"{split}-")}
         splits[split] = Split(tuple(mine), tuple(mine.values()))
-    return Span(date, splits)
+    return Span(date, splits, unreadable=len(_json(folder / UNREADABLE)) if (folder / UNREADABLE).exists() else 0)
+
+
+def _json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))

@@ -70,7 +70,9 @@ def evaluate(
     if baseline:
         _check_better_than_guessing(baseline, metrics[BASELINE]["overall"]["accuracy"], contract.classes)
     predictions = run.out / PREDICTIONS
-    compared = comparison.compare(predictions, plan.leaked, gates, baseline, best, overall["accuracy"])
+    compared = comparison.compare(predictions, plan.leaked, gates, baseline, best, overall["accuracy"], examples.test)
+    if baseline and not compared[0]["same_test"]:
+        run.log(f"the test split changed since version {baseline.version} was pushed")
     results = gates.judge(
         Measured(contract.classes, metrics, compared, contract.names, gates.confidence, gates.min_examples)
     )

@@ -102,6 +102,7 @@ def with_spans(
         fresh=new.fresh,
         shard_size=c.source.shard_size,
         encoding=contract.encoding,
+        unreadable=new.unreadable,
     )
     served = served_spans(spans=spans, directory=directory)
     admission = admit(

@@ -24,6 +24,7 @@ with epy.lazy_imports():
     import tensorflow as tf
 
 FORMATS = {b"\xff\xd8\xff": "jpeg", b"\x89PNG": "png", b"GIF8": "gif", b"BM": "bmp"}  # by their first bytes
+DECODED = ("bmp", "gif", "jpeg", "png", "webp")  # all that the served graph decodes
 METADATA = "metadata/"
 BATCH_BYTES = 4 * 2**20  # records in memory at a time, and a few times as much for what is computed from them
 

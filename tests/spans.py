@@ -1,18 +1,23 @@
 """Spans of real digits: images of the sample that the base dataset does not use, in any supported layout."""
 
 import gzip
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import imagecodecs
 import numpy as np
 
 from components.collect import collect
 from components.resolvers.arrived import arrived
+from components.sources.span import SpanReader
 from schemas.artifacts import Admission, Arrivals, Collected
+from schemas.contract import Encoding
+from schemas.settings.source import Unreadable
 from schemas.settings.spans import READY, Spans
 from tests.conftest import FolderRun
 
-READING = {"labels": [], "validation": 0.1, "fresh": 0.2, "shard_size": 10_000}
+READING = {"labels": [], "validation": 0.1, "fresh": 0.2, "shard_size": 10_000, "unreadable": Unreadable()}
 REST = "train[60%:]"  # the images of spans; the base dataset is the sample's train[:60%]
 
 
@@ -63,6 +68,16 @@ def records(path: Path, images: np.ndarray, labels: np.ndarray) -> None:
     with tf.io.TFRecordWriter(str(path)) as writer:
         for i, (image, label) in enumerate(zip(images, labels.tolist(), strict=True)):
             writer.write(encode(image[:, :, None], label, i))
+
+
+def read(
+    span: Path, size: int, encoding: Encoding = "raw", labels: Sequence[str] = ()
+) -> Iterator[tuple[Any, int, bytes]]:
+    """(image, label, content) of each image, in pieces of `size`."""
+    reader = SpanReader(span, tuple(labels), size)
+    for piece in reader.pieces():
+        for batch in reader.read(piece, encoding):
+            yield from zip(batch.images, batch.labels, batch.contents, strict=True)
 
 
 def arrivals_of(directory: Path, **settings: str) -> Arrivals:

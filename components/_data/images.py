@@ -20,7 +20,7 @@ with epy.lazy_imports():
     import tensorflow as tf
 
 PARALLEL = 4  # images decoded at a time: more than the cores of a laptop, and their pixels are all in memory
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".avif", ".heic", ".heif")
 MOST = 2**26  # pixels of an image
 
 
@@ -128,7 +128,7 @@ def _pixels_of_gif(content: bytes) -> int:
 
 
 def lossless(image: "np.ndarray") -> bytes:
-    """The image, uint8 [height, width, 1 or 3], as a PNG. Fast rather than small."""
+    """The image, uint8 or uint16 [height, width, 1 to 4], as a PNG. Fast rather than small."""
     return bytes(imagecodecs.png_encode(image.copy(), level=1))  # it refuses the strides of some views
 
 

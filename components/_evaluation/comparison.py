@@ -19,11 +19,18 @@ with epy.lazy_imports():
 
 
 def compare(
-    predictions: Path, leaked: frozenset[int], gates: Gates, baseline: Served | None, best: Best | None, accuracy: float
+    predictions: Path,
+    leaked: frozenset[int],
+    gates: Gates,
+    baseline: Served | None,
+    best: Best | None,
+    accuracy: float,
+    test: str,
 ) -> list[dict[str, Any]]:
     """A comparison as JSON values with each, where there is one. Images that are also in train are left out.
 
-    The best model is compared image by image where it is still kept, and by its recorded accuracy otherwise.
+    The best model is compared image by image where it is still kept, and by its recorded accuracy otherwise. `test`:
+    digest of the test split; `same_test` is false if the other model was measured on another one when it was pushed.
     """
     table = pq.read_table(predictions)
     counted = ~np.isin(table["index"].to_numpy(), list(leaked))
@@ -36,7 +43,7 @@ def compare(
         comparisons: np.ndarray = (answers == labels) & np.isfinite(values).all(1)
         return comparisons
 
-    def beside(other: str, version: int, column: str, gate: Paired | Budget) -> dict[str, Any]:
+    def beside(other: str, version: int, column: str, gate: Paired | Budget, same_test: bool) -> dict[str, Any]:
         comparisons = paired.compare(right("probabilities"), right(column), margin=gate.margin, alpha=gate.alpha)
         words = comparisons.words(f"version {version}")
         return {
@@ -46,14 +53,17 @@ def compare(
             "words": words,
             **asdict(comparisons),
             "interval": list(comparisons.interval),
+            "same_test": same_test,
         }
 
     comparisons = []
     if baseline:
-        comparisons.append(beside(BASELINE, baseline.version, "probabilities_baseline", gates.get(Paired)))
+        same_test = baseline.test in ("", test)  # older versions do not state it
+        comparisons.append(beside(BASELINE, baseline.version, "probabilities_baseline", gates.get(Paired), same_test))
     if best and best.kept:
         same = baseline is not None and baseline.version == best.version
-        comparisons.append(beside(BEST, best.version, f"probabilities_{BASELINE if same else BEST}", gates.get(Budget)))
+        column = f"probabilities_{BASELINE if same else BEST}"
+        comparisons.append(beside(BEST, best.version, column, gates.get(Budget), best.same_test))
     elif best:
         comparisons.append(_recorded(best, accuracy))
     return comparisons
@@ -64,5 +74,5 @@ def _recorded(best: Best, accuracy: float) -> dict[str, Any]:
     other = "" if best.same_test else "on other test images "
     recorded = f"{best.accuracy:.4f}, recorded {other}for version {best.version}, which is no longer kept"
     words = f"accuracy {accuracy:.4f} against {recorded}"
-    unknown = dict.fromkeys(field.name for field in fields(paired.Comparison))
-    return unknown | {"with": BEST, "version": best.version, "by": "recorded", "difference": difference, "words": words}
+    row = {"with": BEST, "version": best.version, "by": "recorded", "difference": difference, "words": words}
+    return dict.fromkeys(field.name for field in fields(paired.Comparison)) | row | {"same_test": best.same_test}

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
-from components.sources.labelled import idx
+from components.sources import idx
 
 _HERE = Path(__file__).parent
 
@@ -31,7 +31,7 @@ class MnistSample(tfds.core.GeneratorBasedBuilder):
         return {split: self._generate_examples(split) for split in ("train", "test")}
 
     def _generate_examples(self, split: str) -> Iterator[tuple[int, dict[str, Any]]]:
-        images = idx(_HERE / f"{split}-images-idx3-ubyte.gz")
-        labels = idx(_HERE / f"{split}-labels-idx1-ubyte.gz")
+        images = idx.array(_HERE / f"{split}-images-idx3-ubyte.gz")
+        labels = idx.array(_HERE / f"{split}-labels-idx1-ubyte.gz")
         for index, (image, label) in enumerate(zip(images, labels, strict=True)):
             yield index, {"image": image[:, :, np.newaxis], "label": int(label)}

@@ -129,7 +129,8 @@ def _before(resolver: str, stage: str, made: Artifact, directory: ModelDirectory
 def _now(latest: Version) -> Served:
     """The served version, after a check of its files."""
     latest.check()
-    return Served(latest.path, digest=latest.digest, version=latest.number)
+    test = str(latest.provenance.get("test", ""))
+    return Served(latest.path, digest=latest.digest, version=latest.number, test=test)
 
 
 def _then(resolver: str, directory: ModelDirectory) -> Served | None:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from etils import epy
 
+from components._data.conversion import as_png
 from components._data.images import decoded, decoder, examine, examine_one
 from components.sources.reading import Batch, Piece, Place, Split, batches, grouped, one_ahead
 from schemas.contract import Encoding
@@ -40,12 +41,8 @@ class FilesReader:
     contract_labels: tuple[str, ...] = ()  # in the order of the labels; without them, alphabetical order
 
     @property
-    def validation(self) -> float:
-        return self.settings.validation
-
-    @property
-    def test(self) -> float:
-        return self.settings.test
+    def shares(self) -> dict[str, float]:
+        return {"test": self.settings.test, "validation": self.settings.validation}
 
     @property
     def names(self) -> tuple[str, str]:
@@ -86,37 +83,50 @@ class FilesReader:
         """The numbers of the labels that the contract names; without a contract, those of `labels`, in order."""
         return {nfc(name): number for number, name in enumerate(self.contract_labels or labels)}
 
-    def decoded(self, files: Iterable[File], encoding: Encoding) -> Iterator[Batch]:
-        """Batches of the images that can be decoded, with those that cannot be read."""
-        if encoding == "encoded":
-            # Files are read and records are written while the next batch is decoded.
-            yield from one_ahead(examined, grouped(files, _size))
-        else:
-            yield from self._as_pixels(files)
 
-    def _as_pixels(self, files: Iterable[File]) -> Iterator[Batch]:
-        decode, unreadable = decoder(0), list[tuple[str, str]]()
-        groups, metadata = list[str](), list[tuple[str, ...]]()
+def batches_of(files: Iterable[File], encoding: Encoding) -> Iterator[Batch]:
+    """Batches of the images that can be decoded, with those that cannot be read."""
+    files = map(converted, files)
+    if encoding == "encoded":
+        # Files are read and records are written while the next batch is decoded.
+        yield from one_ahead(examined, grouped(files, _size))
+    else:
+        yield from _as_pixels(files)
 
-        def images() -> "Iterator[tuple[np.ndarray, int, bytes]]":
-            for file in files:
-                try:
-                    if isinstance(file.content, DataError):
-                        raise file.content
-                    image = decoded(decode, file.content, file.title)
-                except DataError as error:
-                    unreadable.append((file.name, error.cause))
-                    continue
-                groups.append(file.group)
-                metadata.append(file.metadata)
-                yield image, file.label, b""
 
-        for batch in batches(images()):
-            yield Batch(batch.images, batch.labels, batch.contents, groups=groups.copy(), metadata=metadata.copy())
-            groups.clear()
-            metadata.clear()
-        if unreadable:
-            yield Batch([], [], [], unreadable)
+def _as_pixels(files: Iterable[File]) -> Iterator[Batch]:
+    decode, unreadable = decoder(0), list[tuple[str, str]]()
+    groups, metadata = list[str](), list[tuple[str, ...]]()
+
+    def images() -> "Iterator[tuple[np.ndarray, int, bytes]]":
+        for file in files:
+            try:
+                if isinstance(file.content, DataError):
+                    raise file.content
+                image = decoded(decode, file.content, file.title)
+            except DataError as error:
+                unreadable.append((file.name, error.cause))
+                continue
+            groups.append(file.group)
+            metadata.append(file.metadata)
+            yield image, file.label, b""
+
+    for batch in batches(images()):
+        yield Batch(batch.images, batch.labels, batch.contents, groups=groups.copy(), metadata=metadata.copy())
+        groups.clear()
+        metadata.clear()
+    if unreadable:
+        yield Batch([], [], [], unreadable)
+
+
+def converted(file: File) -> File:
+    """The file with an image that TensorFlow decodes, or the reason why there is none."""
+    if isinstance(file.content, DataError):
+        return file
+    try:
+        return file._replace(content=as_png(file.content, file.title))
+    except DataError as error:
+        return file._replace(content=error)
 
 
 def _size(file: File) -> int:
@@ -149,4 +159,6 @@ def read(path: Path, title: str) -> bytes | DataError:
     try:
         return path.read_bytes()
     except OSError as error:
-        return DataError(f"{title} cannot be read: {error.strerror}")
+        refused = DataError(f"{title} cannot be read: {error.strerror}")
+        refused.__cause__ = error
+        return refused

@@ -28,39 +28,45 @@ class Digests:
 
     def of(self, folder: Path) -> dict[str, str]:
         """The digest of each file below `folder`, by relative path, in order."""
-        return self.of_files(folder, (str(path.relative_to(folder)) for path in sorted(_files(folder))))
+        start = len(str(folder.absolute())) + 1
+        entries = {entry.path[start:]: entry for entry in _files(str(folder.absolute()))}
+        return {
+            name: self._digest(entries[name].path, entries[name].stat())
+            for name in sorted(entries, key=lambda name: name.split("/"))
+        }
 
     def of_files(self, folder: Path, names: Iterable[str]) -> dict[str, str]:
         """The digest of each file by its path relative to `folder`; "" if it does not exist."""
-        return {name: self._digest(folder / name) for name in names}
+        return {name: self._digest_of(str(folder.absolute() / name)) for name in names}
 
     def save(self) -> None:
         if self.kept is not None and self._changed and self.kept.parent.is_dir():
             with contextlib.suppress(OSError):  # a ROOT that may only be read
                 files.write_json(self.kept, self._known)
 
-    def _digest(self, path: Path) -> str:
+    def _digest_of(self, path: str) -> str:
         try:
-            status = path.stat()
+            return self._digest(path, os.stat(path))  # noqa: PTH116 - the same
         except FileNotFoundError:
             return ""
+
+    def _digest(self, path: str, status: os.stat_result) -> str:
         state = [status.st_size, status.st_mtime_ns, status.st_ino]
-        name = str(path.absolute())
-        if (known := self._known.get(name)) and known[:3] == state:
+        if (known := self._known.get(path)) and known[:3] == state:
             return str(known[3])
-        with path.open("rb") as file:
+        with open(path, "rb") as file:  # noqa: PTH123 - a Path for each of 100,000 files takes a second
             digest = hashlib.file_digest(file, "sha256").hexdigest()
-        self._known[name] = [*state, digest]
+        self._known[path] = [*state, digest]
         self._changed = True
         return digest
 
 
-def _files(folder: Path) -> Iterator[Path]:
+def _files(folder: str) -> Iterator["os.DirEntry[str]"]:
     with os.scandir(folder) as entries:
         for entry in entries:
             if entry.name.startswith(".") or "incomplete" in entry.name:
                 continue
             if entry.is_dir():
-                yield from _files(Path(entry.path))
+                yield from _files(entry.path)
             elif entry.is_file():
-                yield Path(entry.path)
+                yield entry

@@ -4,6 +4,7 @@ train-images-idx3-ubyte, train-labels-idx1-ubyte and the same of t10k or test, e
 """
 
 import gzip
+import math
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ with epy.lazy_imports():
     import numpy as np
 
 NAMES: dict[str, Split] = SPLITS | {"t10k": "test"}  # splits by the beginning of the file's name
+PACKED = 1100  # above the maximal compression ratio of gzip, 1,032
 REMEDY = "The folder needs train-images-idx3-ubyte, train-labels-idx1-ubyte and the same of t10k, or compressed (.gz)."
 
 
@@ -40,19 +42,19 @@ class IdxReader(FilesReader):
             raise DataError(f"{self.path} has no images of {missing[0]} in MNIST's format", REMEDY)
 
     def labels(self) -> tuple[str, ...]:
-        most = max(int(_read(labels, 1).max(initial=0)) for _, labels in self._splits().values())
+        most = max(int(labels(path).max(initial=0)) for _, path in self._splits().values())
         return tuple(map(str, range(most + 1)))
 
     def pieces(self) -> list[Piece]:
-        labels = {split: _read(labels, 1).tolist() for split, (_, labels) in self._splits().items()}
-        return self.cut({split: [(str(i), label) for i, label in enumerate(each)] for split, each in labels.items()})
+        numbers = {split: labels(path).tolist() for split, (_, path) in self._splits().items()}
+        return self.cut({split: [(str(i), label) for i, label in enumerate(each)] for split, each in numbers.items()})
 
     def read(self, piece: Piece, encoding: Encoding) -> Iterator[Batch]:
         path, _ = next(files for split, files in self._splits().items() if split == piece.of)
-        images = _read(path, 3)
-        if len(images) < piece.first + len(piece.labels):
-            raise DataError(f"{path} holds {len(images):,} images, fewer than there are labels", "Fetch it again.")
-        rows = images[piece.first : piece.first + len(piece.labels)]
+        pixels = images(path)
+        if len(pixels) < piece.first + len(piece.labels):
+            raise DataError(f"{path} holds {len(pixels):,} images, fewer than there are labels", "Fetch it again.")
+        rows = pixels[piece.first : piece.first + len(piece.labels)]
         rows = rows[..., np.newaxis] if rows.ndim == 3 else rows
         contents = (lossless(row) if encoding == "encoded" else b"" for row in rows)
         yield from batches(zip(rows, piece.labels, contents, strict=True))
@@ -71,18 +73,49 @@ class IdxReader(FilesReader):
         return found
 
 
-def _read(path: Path, dimensions: int) -> "np.ndarray":
-    """The array of a file of unsigned bytes with at least so many dimensions.
+def images(path: Path) -> "np.ndarray":
+    """uint8 [count, height, width] or [count, height, width, channels].
 
     Raises:
-        DataError: it is no such file, or cut short.
+        DataError: the file holds something else.
+    """
+    return _checked(path, (3, 4), "images have 3, or 4 with channels")
+
+
+def labels(path: Path) -> "np.ndarray":
+    """uint8 [count]. Raises DataError if the file holds something else."""
+    return _checked(path, (1,), "labels have 1")
+
+
+def _checked(path: Path, dimensions: tuple[int, ...], expected: str) -> "np.ndarray":
+    content = array(path)
+    if content.ndim not in dimensions:
+        raise DataError(f"{path} holds an array of {content.ndim} dimensions; {expected}", REMEDY)
+    if len(content) and not content.size:
+        raise DataError(f"{path} holds images without pixels", REMEDY)
+    return content
+
+
+def array(path: Path) -> "np.ndarray":
+    """A file of unsigned bytes, compressed or not, as an array of its own shape.
+
+    Raises:
+        DataError: it is no such file, or cut short, or its header states more bytes than it can hold.
     """
     try:
-        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{path} cannot be read: {error}", "Fetch it again.") from error
-    count = content[3] if content[:3] == b"\0\0\x08" and len(content) > 3 else 0  # 8: unsigned bytes
-    shape = np.frombuffer(content[4 : 4 + 4 * count], ">u4").astype(int)
-    if count < dimensions or len(shape) < count or len(content) != 4 + 4 * count + shape.prod():
-        raise DataError(f"{path} is no file of unsigned bytes in MNIST's format, or cut short", "Fetch it again.")
-    return np.frombuffer(content, np.uint8, offset=4 + 4 * count).reshape(shape)
+        with path.open("rb") as file:
+            packed = file.peek(2)[:2] == b"\x1f\x8b"
+            content = gzip.GzipFile(fileobj=file) if packed else file
+            head = content.read(4)
+            if len(head) < 4 or head[:3] != b"\0\0\x08":
+                raise ValueError("it does not begin like an IDX file of bytes")
+            sides = np.frombuffer(content.read(4 * head[3]), ">u4", head[3]).tolist()
+            size = math.prod(sides)
+            if size > path.stat().st_size * (PACKED if packed else 1):
+                raise ValueError(f"its header states {size:,} bytes")
+            # Reads one byte more to detect a file that unpacks to more than its header states.
+            if len(values := content.read(size + 1)) != size:
+                raise ValueError(f"it holds {'fewer' if len(values) < size else 'more'} bytes than its header states")
+            return np.frombuffer(values, np.uint8).reshape(sides)
+    except (ValueError, EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise DataError(f"{path} is not a complete IDX file: {error}", "Fetch it again.") from error

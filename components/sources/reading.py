@@ -53,7 +53,7 @@ def place_of(settings: SourceSettings) -> Place:
 class Piece:
     """Images that one worker reads. They become one shard of each split."""
 
-    splits: tuple[Split, ...]  # that it feeds
+    splits: tuple[str, ...]  # that it feeds
     of: str  # the source's own split, recorded as `source/split`
     index: int  # of this piece among the `count` pieces of the same split
     count: int
@@ -118,16 +118,27 @@ def grouped(items: Iterable[T], size: Callable[[T], int], most: int = BATCH_BYTE
         yield held
 
 
-class Reader(Protocol):
-    """A kind of source. A reader is pickled to workers."""
+class PieceReader(Protocol):
+    """Reads pieces. It is pickled to workers."""
 
     @property
-    def validation(self) -> float:
-        """Share of train that becomes validation, where a piece feeds both."""
+    def names(self) -> tuple[str, str]:
+        """(dataset, version), as recorded in every record."""
 
     @property
-    def test(self) -> float:
-        """Share that becomes test, where a piece feeds it among others."""
+    def metadata(self) -> tuple[str, ...]:
+        """Names of what else is known of each image, sorted."""
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """The share of each split but train, where a piece feeds several: of what the splits before it leave."""
+
+    def read(self, piece: Piece, encoding: Encoding) -> Iterator[Batch]:
+        """The images of a piece, in order. `encoding`: how they are recorded."""
+
+
+class Reader(PieceReader, Protocol):
+    """A kind of source."""
 
     def prepare(self, log: Log) -> None:
         """Makes the data ready to be read.
@@ -138,19 +149,11 @@ class Reader(Protocol):
         """
 
     @property
-    def names(self) -> tuple[str, str]:
-        """(dataset, version), as recorded in every record."""
-
-    @property
     def title(self) -> str:
         """The dataset with its version, for people."""
 
     def labels(self) -> tuple[str, ...]:
         """The names of the labels, in order: their numbers if they have no names; () for plain numbers."""
-
-    @property
-    def metadata(self) -> tuple[str, ...]:
-        """Names of what else is known of each image, sorted."""
 
     def pieces(self) -> list[Piece]:
         """All images, in pieces.
@@ -158,9 +161,6 @@ class Reader(Protocol):
         Raises:
             DataError: a split is missing, or splits share images.
         """
-
-    def read(self, piece: Piece, encoding: Encoding) -> Iterator[Batch]:
-        """The images of a piece, in order. `encoding`: how they are recorded."""
 
     @property
     def encoding(self) -> Encoding:

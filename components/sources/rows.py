@@ -4,7 +4,7 @@ from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from components.sources.files import File, FilesReader
+from components.sources.files import File, FilesReader, batches_of
 from components.sources.reading import SPLITS, Batch, Log, Piece, Split
 from schemas.contract import Encoding
 from schemas.errors import ConfigurationError, DataError
@@ -77,7 +77,7 @@ class RowsReader(FilesReader):
         return self.cut(by_split)
 
     def read(self, piece: Piece, encoding: Encoding) -> Iterator[Batch]:
-        return self.decoded(self._files(piece), encoding)
+        return batches_of(self._files(piece), encoding)
 
     def _files(self, piece: Piece) -> Iterator[File]:
         rows, wanted = self.rows, list(map(int, piece.files))

@@ -119,13 +119,35 @@ def _columns(path: Path, settings: Table) -> tuple[list[str], dict[str, list[Any
     if path.suffix.lower() == ".parquet":
         schema = pq.read_schema(path)
     else:
-        table = pa_csv.read_csv(path) if path.suffix.lower() == ".csv" else pa_json.read_json(path)
+        table = _csv(path, settings.label) if path.suffix.lower() == ".csv" else pa_json.read_json(path)
         schema = table.schema
     wanted = {*schema.names} if settings.metadata is None else {*settings.columns, *settings.metadata}
     read = [field.name for field in schema if field.name in wanted and _is_scalar(field.type)]
     if path.suffix.lower() == ".parquet":
         table = pq.read_table(path, columns=read)
     return list(schema.names), {name: table[name].to_pylist() for name in read}
+
+
+def _csv(path: Path, label: str) -> "pa.Table":
+    """The columns as text, so that 007 stays 007; labels as numbers, if all of them are."""
+    names = pa_csv.open_csv(path).schema.names
+    table = pa_csv.read_csv(path, convert_options=pa_csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string())))
+    if label in names and (numbers := _numbers(table[label].to_pylist())):
+        table = table.set_column(names.index(label), label, [numbers])
+    return table
+
+
+def _numbers(values: list[str]) -> list[int] | list[float] | None:
+    """The values as numbers, if all are numbers as they are usually written: not 007."""
+    try:
+        if all(str(int(value)) == value for value in values):
+            return list(map(int, values))
+    except ValueError:
+        pass
+    try:
+        return None if all(value.isdecimal() for value in values) else list(map(float, values))
+    except ValueError:
+        return None
 
 
 def _is_scalar(kind: Any) -> bool:

@@ -30,15 +30,14 @@ class TfdsReader:
 
     settings: Tfds
     place: Place
-    test: float = 0.0
     metadata: tuple[str, ...] = ()
     # Where this worker's last pieces stopped. A file can be read only from its start, so this reads each record once
     # instead of once for every later piece.
     reading: dict[str, tuple[int, Iterator[bytes]]] = field(default_factory=dict)
 
     @property
-    def validation(self) -> float:
-        return self.settings.validation
+    def shares(self) -> dict[str, float]:
+        return {"validation": self.settings.validation}
 
     def prepare(self, log: Log) -> None:
         builder = tfds_builder.prepared(self.settings, self.place.data_dir, self.place.manual_dir, log)

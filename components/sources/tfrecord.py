@@ -1,5 +1,7 @@
 """Source `tfrecord`: TFRecord files of `tf.Example`s with an encoded image and a label each."""
 
+import math
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,7 +9,8 @@ from typing import Any
 
 from etils import epy
 
-from components.sources.files import File, FilesReader
+from components._data.images import lossless
+from components.sources.files import File, FilesReader, batches_of
 from components.sources.reading import SPLITS, Batch, Log, Piece, Split
 from schemas.contract import Encoding
 from schemas.errors import DataError
@@ -15,6 +18,7 @@ from schemas.settings.source import Tfrecord
 from schemas.text import nfc
 
 with epy.lazy_imports():
+    import numpy as np
     import tensorflow as tf
     from google.protobuf import message
 
@@ -33,7 +37,7 @@ class TfrecordReader(FilesReader):
 
     def labels(self) -> tuple[str, ...]:
         """Reads all files: labels are not listed anywhere."""
-        labels = {self._label(example, path, row) for path in self._files() for row, example in self._examples(path)}
+        labels = {self._label(example, path, row) for path in self._files() for row, example in examples(path)}
         if any(isinstance(label, int) for label in labels):
             return tuple(str(label) for label in range(1 + max(map(int, labels))))
         return tuple(sorted(map(str, labels)))
@@ -60,24 +64,24 @@ class TfrecordReader(FilesReader):
         return pieces
 
     def read(self, piece: Piece, encoding: Encoding) -> Iterator[Batch]:
-        return self.decoded(self._images(Path(piece.files[0])), encoding)
+        return batches_of(self._images(Path(piece.files[0])), encoding)
 
     def _images(self, path: Path) -> Iterator[File]:
         names = {} if isinstance(self._first_record(), int) else self.numbers(self.contract_labels)
-        for row, example in self._examples(path):
+        for row, example in examples(path):
             label = self._label(example, path, row)
             number = label if isinstance(label, int) else names.get(label)
             if number is None:
                 cause = f"{label} in {path} is not a label: the contract has {', '.join(self.contract_labels)}"
                 raise DataError(cause, "Add the label to the contract, or remove its records.")
             title = f"record {row:,} of {path.name}"
-            images = example.features.feature[self.settings.image].bytes_list.value
-            yield File(title, images[0] if images else DataError(f"{title} holds no image"), number, title)
+            image = image_of(example, self.settings.image)
+            yield File(title, image or DataError(f"{title} holds no image"), number, title)
 
     def _first_record(self) -> str | int:
         """The label of the first record, after a check of its features."""
         path = self._files()[0]
-        row, example = next(self._examples(path), (0, None))
+        row, example = next(examples(path), (0, None))
         if example is None:
             raise DataError(f"{path} holds no records", "Remove it.")
         if not example.features.feature[self.settings.image].bytes_list.value:
@@ -101,17 +105,46 @@ class TfrecordReader(FilesReader):
             raise DataError(f"source.tfrecord {self.path} matches no file", "Name files, for example data/*.tfrecord.")
         return paths
 
-    def _examples(self, path: Path) -> Iterator[tuple[int, Any]]:
-        """(number, tf.Example) of each record."""
-        kind = "GZIP" if path.suffix == ".gz" else ""
-        row = 0
-        try:
-            for row, record in enumerate(tf.data.TFRecordDataset(str(path), kind).as_numpy_iterator()):
-                yield row, tf.train.Example.FromString(record)
-        except tf.errors.OpError as error:
-            raise DataError(f"{path} is damaged after record {row:,}", "Fetch it again.") from error
-        except message.DecodeError as error:
-            raise DataError(f"a record of {path} is no tf.Example", "Name files of tf.Examples.") from error
+
+def examples(path: Path) -> Iterator[tuple[int, Any]]:
+    """(number, tf.Example) of each record.
+
+    Raises:
+        DataError: the file is damaged, or holds something else.
+    """
+    packed, row = path.suffix == ".gz", 0
+    if not packed:
+        _check_lengths(path)
+    try:
+        dataset = tf.data.TFRecordDataset(os.fsencode(path), "GZIP" if packed else "")  # a name may hold any bytes
+        for row, record in enumerate(dataset.as_numpy_iterator()):
+            yield row, tf.train.Example.FromString(record)
+    except tf.errors.OpError as error:
+        raise DataError(f"{path} is damaged after record {row:,}", "Fetch it again.") from error
+    except message.DecodeError as error:
+        raise DataError(f"a record of {path} is no tf.Example", "Name files of tf.Examples.") from error
+
+
+def image_of(example: Any, feature: str) -> bytes:
+    """The encoded image of a record, b"" if it has none; of raw pixels, as `schemas.example` records them, a PNG."""
+    features = example.features.feature
+    content: bytes = next(iter(features[feature].bytes_list.value), b"")
+    stated = [features[f"image/{side}"].int64_list.value for side in ("height", "width", "channels")]
+    shape = [side[0] for side in stated if side]
+    if len(shape) == 3 and min(shape) > 0 and len(content) == math.prod(shape):
+        return lossless(np.frombuffer(content, np.uint8).reshape(shape))
+    return content
+
+
+def _check_lengths(path: Path) -> None:
+    """Checks that no record claims to be longer than the file: TensorFlow would allocate that much, and crash."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        while head := file.read(12):  # the length and its checksum; behind the record, another checksum
+            if (length := int.from_bytes(head[:8], "little")) > size - file.tell() - 4:
+                cause = f"{path} is cut short or altered: a record of {length:,} bytes does not fit into it"
+                raise DataError(cause, "Fetch it again.")
+            file.seek(length + 4, 1)
 
 
 def matching(pattern: Path) -> list[Path]:

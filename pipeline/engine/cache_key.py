@@ -9,6 +9,7 @@ import dataclasses
 import functools
 import hashlib
 import importlib.metadata
+import importlib.util
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -24,7 +25,12 @@ from schemas.errors import WiringError
 from schemas.settings.base import UNKEYED
 
 # Distributions whose import name differs, as far as gateline's own stages import them.
-_DISTRIBUTIONS = {"google": "protobuf", "grpc": "grpcio", "tensorflow_serving": "tensorflow-serving-api"}
+_DISTRIBUTIONS = {
+    "PIL": "pillow",
+    "google": "protobuf",
+    "grpc": "grpcio",
+    "tensorflow_serving": "tensorflow-serving-api",
+}
 _WITHOUT_EFFECT = {"etils", "pydantic"}  # these do not change results
 
 
@@ -121,6 +127,9 @@ def _version(library: str) -> tuple[str, str]:
     name = _DISTRIBUTIONS.get(library, library)
     try:
         return name, importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:  # reading every distribution takes a second
+    except importlib.metadata.PackageNotFoundError:
+        if importlib.util.find_spec(library) is None:  # optional
+            return library, "not installed"
+        # This reads every distribution, which takes a second.
         name = min(importlib.metadata.packages_distributions().get(library, [""]))
     return (name, importlib.metadata.version(name)) if name else (library, "unknown")

@@ -18,6 +18,7 @@ from pipeline.store import facts as facts_of
 from schemas import statistics
 from schemas.artifacts import (
     Admission,
+    Collected,
     DamagedFile,
     Evaluation,
     Examples,
@@ -54,7 +55,7 @@ class Facts:
     anomalies: list[Json]
     validated: bool
     source: str  # dataset and version, without spans
-    unreadable: list[tuple[str, str]]  # (file, reason) of each image that was set aside
+    unreadable: list[tuple[str, str]]  # (file, reason) of each image that was set aside, of spans too
     counts: dict[str, int]  # records by split
     splits: dict[str, Json]  # by split: counts of labels, of duplicates, and of images that are also in other splits
     spans: list[Json]  # rows of `spans.of`
@@ -149,7 +150,7 @@ def gather(store: Store, run: Json, executions: list[Json]) -> Facts:
         anomalies=artifacts.read(Verdict, Verdict.anomalies) or [],
         validated=artifacts.last(Verdict) is not None,
         source=examples.source if examples else "",
-        unreadable=artifacts.read(Examples, Examples.set_aside, first=True) or [],
+        unreadable=_set_aside(artifacts),
         counts=described.counts if described else {},
         splits=artifacts.read(Statistics, _splits) or {},
         spans=spans.of(artifacts, artifacts.read(Admission, Admission.rows) or []),
@@ -163,6 +164,11 @@ def gather(store: Store, run: Json, executions: list[Json]) -> Facts:
         damaged=artifacts.damaged,
         problems=artifacts.problems,
     )
+
+
+def _set_aside(artifacts: RunArtifacts) -> list[tuple[str, str]]:
+    of_source = artifacts.read(Examples, Examples.set_aside, first=True) or []
+    return of_source + (artifacts.read(Collected, Collected.set_aside) or [])
 
 
 def passed_summary(gates: Sequence[GateResult]) -> str:

@@ -23,8 +23,9 @@ NEWEST = 30  # number of the newest spans, which are always listed
 
 
 def of(artifacts: Recorded, decisions: list[Json]) -> list[Json]:
-    """A row for each span, the newest last: `span`, `date`, `images`, `fate`, `why`, `fresh` (number of its images that
-    are tested on), `warnings`, `measures`. `decisions`: rows of `Admission.rows()`, may be empty."""
+    """A row for each span, the newest last: `span`, `date`, `images`, `unreadable` (number of images set aside),
+    `fate`, `why`, `fresh` (number of its images that are tested on), `warnings`, `measures`. `decisions`: rows of
+    `Admission.rows()`, may be empty."""
     collected = artifacts.last(Collected)
     spans = collected.spans if collected else {}
     admission, mixture = artifacts.last(Admission), artifacts.last(Mixture)
@@ -46,6 +47,7 @@ def _row(name: str, span: Span, admission: Admission | None, mixture: Mixture | 
         "span": name,
         "date": span.date,
         "images": span.count,
+        "unreadable": span.unreadable,
         "fate": fate,
         "why": why,
         "fresh": fresh.count if fresh else 0,
@@ -89,8 +91,11 @@ def new(rows: list[Json], known: set[str]) -> str:
 
 
 def remarks(row: Json) -> list[str]:
-    """The reason and the warnings of a span, without its name."""
-    return [text.removeprefix(row["span"]).lstrip(": ") for text in (row["why"], *row["warnings"]) if text]
+    """The reason, the images set aside and the warnings of a span, without its name."""
+    count = row["unreadable"]
+    aside = f"{count:,} image{'s'[: count != 1]} could not be read and {'was' if count == 1 else 'were'} set aside"
+    texts = (row["why"], aside if count else "", *row["warnings"])
+    return [text.removeprefix(row["span"]).lstrip(": ") for text in texts if text]
 
 
 def limits(rows: list[Json]) -> dict[str, float]:

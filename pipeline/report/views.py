@@ -220,6 +220,11 @@ def limits(facts: Facts) -> list[str]:
         sentences.append(f"Too few test images to judge: {'; '.join(few)}. They are shown, but no gate applies.")
     if leak := leaked(facts):
         sentences.append(f"{leak['images']:,} test images are also in train or validation. The metrics exclude them.")
+    if changed := next((each for each in facts.comparisons if not each.get("same_test", True)), None):
+        since = f"The test split changed since version {changed['version']} was pushed"
+        sentences.append(
+            f"{since}. Here, all models are measured on the new one; recorded accuracies are of the old one."
+        )
     if not slices(facts):
         sentences.append("No slices other than the labels were evaluated.")
     if names := ", ".join(candidate["corruptions"]):

@@ -4,7 +4,7 @@ import contextlib
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from etils import epy
 
@@ -12,21 +12,23 @@ from components.describe import describe
 from components.ingest import ingest
 from components.resolvers.source_data import source_data
 from components.sources import open_source
-from components.sources.reading import SMALL, place_of
+from components.sources.reading import SMALL, Reader, place_of
 from pipeline.config import Config
 from pipeline.engine.plan import Planner, Rerun
 from pipeline.lineage.states import RunState
 from pipeline.notify import Notify
 from pipeline.runs.context import Request, RunContext, RunOptions
 from pipeline.store import Store
-from schemas import files
+from schemas import example, files
 from schemas import statistics as stats
 from schemas.artifacts import Statistics
 from schemas.contract import DRAFT, Encoding
 from schemas.errors import ConfigurationError
-from schemas.settings.source import SourceSettings
+from schemas.settings.source import Files, SourceSettings
 
 SIDES = ("height", "width", "channels")
+# Of encoded images. What the sample lacks is decoded, too: one grey photo or one WebP does not make new data wrong.
+CHANNELS, FORMATS = (1, 4), example.DECODED
 
 with epy.lazy_imports():
     from google.protobuf import text_format
@@ -54,13 +56,33 @@ def described(
 ) -> Iterator[tuple[RunContext, Statistics]]:
     """Runs ingest and describe. Yields the run and the statistics. The run ends as drafted after the `with` block."""
     data = source_data(source=source, place=place_of(source), digests=options.digests)
-    examples = ingest(data=data, source=source, place=place_of(source), encoding=None)
+    examples = ingest(data=data, source=source, place=place_of(source), **_as_drafted(source))
     node, store = describe(examples=examples), Store(options.root)
     planner = Planner.of(store, Rerun(), node)
     request = Request(f"{command} {source.title}", command, planner.order, notify)
     with RunContext.begin(options, store, request) as run:
         yield run, cast(Statistics, run.execute(node, planner))
         run.finish(RunState.DRAFTED)
+
+
+def _as_drafted(source: SourceSettings) -> dict[str, Any]:
+    """The settings of ingest that the draft will most likely come to, so that the first run reuses these records.
+
+    Not for TFDS, whose builder the stage looks up.
+    """
+    if not isinstance(source, Files):
+        return {"encoding": None}
+    reader = open_source(source, place_of(source))
+    reader.prepare(lambda _: None)
+    encoding = "raw" if reader.encoding == "raw" or _begins_small(reader) else "encoded"
+    return {"encoding": encoding, "labels": source.ordered(reader.labels())}
+
+
+def _begins_small(reader: Reader) -> bool:
+    """Whether the first images are small and have one size, as `encoding_of` demands of all."""
+    images = next((batch.images for batch in reader.read(reader.pieces()[0], "encoded") if batch.images), [])
+    shapes = {image.shape for image in images}
+    return len(shapes) == 1 and max(shapes.pop()[:2]) <= SMALL
 
 
 def save(path: Path, content: str) -> None:
@@ -99,10 +121,10 @@ def text(splits: "dict[str, stats.pb.DatasetFeatureStatistics]", names: Sequence
     image.drift_comparator.jensen_shannon_divergence.threshold = 0.02
     for side in SIDES:
         domain = schema.feature.add(name=f"image/{side}", type=pb.INT).int_domain
-        domain.min, domain.max = _range(side, [size for split in splits.values() for size in sides(split, side)])
+        sizes = [size for split in splits.values() for size in sides(split, side)]
+        domain.min, domain.max = CHANNELS if side == "channels" and encoding == "encoded" else _range(side, sizes)
     if encoding == "encoded":
-        formats = {value for split in splits.values() for value in stats.values(split, "image/format")}
-        schema.feature.add(name="image/format", type=pb.BYTES).string_domain.value.extend(sorted(formats))
+        schema.feature.add(name="image/format", type=pb.BYTES).string_domain.value.extend(FORMATS)
     labels = [int(value) for value in stats.values(train, "label")]
     label = schema.feature.add(name="label", type=pb.INT)
     label.int_domain.min, label.int_domain.is_categorical = 0, True
@@ -130,6 +152,6 @@ def sides(split: "stats.pb.DatasetFeatureStatistics", side: str) -> list[int]:
 
 
 def _range(side: str, sizes: list[int]) -> tuple[int, int]:
-    """(min, max) for the contract: half to twice the sample's sizes, or its one size. Channels are exact."""
+    """(min, max) for the contract: half to twice the sample's sizes, or its one size. Channels of pixels are exact."""
     low, high = min(sizes), max(sizes)
     return (low, high) if side == "channels" or low == high else (max(1, low // 2), 2 * high)

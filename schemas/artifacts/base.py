@@ -8,7 +8,14 @@ from typing import ClassVar, TypeVar
 
 from schemas.errors import DataError, GatelineError, Refused, StoreError
 
+UNREADABLE = "unreadable.json"
 T = TypeVar("T")
+
+
+def write_unreadable(out: Path, images: list[tuple[str, str]]) -> None:
+    """Writes (file, reason) of images that were set aside to `unreadable.json`, if there are any."""
+    if images:
+        (out / UNREADABLE).write_text(json.dumps(images, indent=1), encoding="utf-8")
 
 
 class DamagedFile(StoreError):

@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from schemas import statistics
-from schemas.artifacts.base import Artifact, DamagedFile, Gate, Sharded
+from schemas.artifacts.base import UNREADABLE, Artifact, DamagedFile, Gate, Sharded
 from schemas.errors import DataError, GatelineError
 
 if TYPE_CHECKING:
     from tensorflow_metadata.proto.v0 import statistics_pb2 as pb
 
 STATISTICS = "stats.tfrecord"
-UNREADABLE = "unreadable.json"
 NEAR = "near.json"
 
 
@@ -49,12 +48,6 @@ class Examples(Sharded):
     def set_aside(self) -> list[tuple[str, str]]:
         """(file, reason) of each image that could not be read."""
         return [(file, reason) for file, reason in self.read_json(UNREADABLE, list)] if self.unreadable else []
-
-    @staticmethod
-    def write_unreadable(out: Path, images: list[tuple[str, str]]) -> None:
-        """Writes `unreadable.json`, if there are any."""
-        if images:
-            (out / UNREADABLE).write_text(json.dumps(images, indent=1), encoding="utf-8")
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ class Served(Artifact):
     """A version in the serving directory."""
 
     version: int
+    test: str = ""  # digest of the test split that it was measured on when it was pushed
 
     def training_statistics(self) -> "pb.DatasetFeatureStatistics | None":
         """Statistics of the data that it was trained on; None where the version does not keep them."""

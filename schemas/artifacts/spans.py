@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
-from schemas.artifacts.base import Artifact, Gate, Split
+from schemas.artifacts.base import UNREADABLE, Artifact, Gate, Split
 from schemas.errors import DataError, GatelineError
 
 
@@ -23,6 +23,7 @@ class Span:
     date: str
     splits: dict[str, Split] = field(default_factory=dict)
     broken: str = ""
+    unreadable: int = 0  # images that were set aside
 
     @property
     def count(self) -> int:
@@ -33,7 +34,8 @@ class Span:
 class Collected(Artifact):
     """Every complete span.
 
-    Files: `<span>/<split>-<i>-of-<n>.tfrecord`, and `<span>/parts/`, the statistics of each shard.
+    Files: `<span>/<split>-<i>-of-<n>.tfrecord`; `<span>/parts/`, the statistics of each shard; and
+    `<span>/unreadable.json`, the images that were set aside, with the reasons.
     """
 
     spans: dict[str, Span]
@@ -42,6 +44,12 @@ class Collected(Artifact):
     def summary(self) -> str:
         images = sum(span.count for span in self.spans.values())
         return f"{len(self.spans):,} span{'s'[: len(self.spans) != 1]}, {images:,} images"
+
+    def set_aside(self) -> list[tuple[str, str]]:
+        """(file, reason) of each image that could not be read; files by their path below the directory of spans."""
+        names = [name for name, span in self.spans.items() if span.unreadable]
+        listed = [(name, self.read_json(f"{name}/{UNREADABLE}", list)) for name in names]
+        return [(f"{name}/{file}", reason) for name, images in listed for file, reason in images]
 
     def parts(self, span: str, *splits: str) -> list[Path]:
         """The statistics of a span's shards that have records."""

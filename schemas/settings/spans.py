@@ -13,6 +13,7 @@ from pydantic import Field, FiniteFloat, PositiveInt, model_validator
 
 from schemas.errors import ConfigurationError
 from schemas.settings.base import FilePath, Positive, Settings
+from schemas.settings.source import Unreadable
 from schemas.text import nfc
 
 READY = "_READY"  # the marker of a span that is complete
@@ -94,6 +95,9 @@ class Spans(Settings):
     base_weight: Positive = Field(1.0, description="how often an image of the dataset of source counts in training")
     fresh: Annotated[FiniteFloat, Field(ge=0, lt=1)] = Field(
         0.1, description="share of the newest span that is tested on, in addition to the fixed test split"
+    )
+    unreadable: Unreadable = Field(
+        Unreadable(), description="images of a span's folders that cannot be decoded; the limit is that of each span"
     )
     drift: Drift = Field(Drift(), description="limits of a span's distance from the served model's training data")
 

@@ -18,13 +18,15 @@ import pytest
 from components._data.images import stated_pixels
 from components.admit import admit
 from components.collect import collect, write_piece
-from components.sources.labelled import Piece, pieces, read
+from components.sources.reading import Piece
+from components.sources.span import SpanReader
 from schemas.errors import ConfigurationError, DataError
 from schemas.settings.spans import Drift
 from schemas.settings.validate import Validate
 from tests import spans
 from tests.spans import arrivals_of, collected
 
+ONE = "1 image (2.4%) cannot be read; spans.unreadable allows 1.0%:"
 IMAGES, LABELS = "new-images-idx3-ubyte.gz", "new-labels-idx1-ubyte.gz"
 
 
@@ -68,7 +70,7 @@ def damage_images(span, kind):
         (span / ("9" * 23)).mkdir()
         return f"{span / ('9' * 23)} is not a label: without spans.labels, folders are named by the label's number"
     image.write_bytes(large_png(10_000))
-    return f"{image} holds an image of 100,000,000 pixels; 67,108,864 are allowed"
+    return f"{ONE} {image} holds an image of 100,000,000 pixels; 67,108,864 are allowed"
 
 
 def damage_idx(span, kind):
@@ -137,7 +139,7 @@ def test_a_damaged_span_is_quarantined_with_the_reason_and_others_are_collected(
 
 def test_an_unexpected_error_is_reported_with_its_type():
     with pytest.raises(DataError, match=r"^data: a\0b cannot be read: ValueError: embedded null byte"):
-        list(read(Piece("records", ("a\0b",)), "raw"))
+        list(SpanReader(Path("a"), (), 1).read(Piece(("train",), "span", 0, 1, 0, ("a\0b",)), "raw"))
 
 
 def test_a_label_of_18_digits_is_quarantined_by_the_contract(tmp_path, digits, new_run, sample_statistics, mnist):
@@ -191,14 +193,14 @@ def test_a_span_without_read_permission_does_not_stop_planning(inside, denied, r
     images, labels = digits
     spans.deliver(open_directory, "span-1", images, labels)
     span = spans.deliver(open_directory, "span-2", images[:1], np.array([3]))
-    list(read(pieces(span, [], 10)[0], "raw"))  # lazy imports need root
+    list(spans.read(span, 10))  # lazy imports need root
     (span / inside).chmod(0)
     with without_root():
         arrivals = arrivals_of(open_directory, ready=ready)
         with pytest.raises(
             DataError, match=f"^data: {re.escape(str(span / denied))} cannot be read: Permission denied"
         ):
-            list(read(pieces(span, [], 10)[0], "raw"))
+            list(spans.read(span, 10))
     assert list(arrivals.spans) == ["span-1", "span-2"]
     (span / inside).chmod(0o755)
     assert arrivals_of(open_directory, ready=ready).spans["span-2"] != arrivals.spans["span-2"]  # it is read again
@@ -233,25 +235,26 @@ def test_a_span_removed_during_collect_is_quarantined_and_collected_when_restore
 
 def test_an_image_removed_while_reading_is_named(tmp_path, digits):
     span = spans.deliver(tmp_path, "span-1", *digits)
-    pieces_ = pieces(span, [], 100)
+    reader = SpanReader(span, (), 100)
+    piece = reader.pieces()[0]
     shutil.rmtree(span)
-    with pytest.raises(
-        DataError, match=f"^data: {re.escape(pieces_[0].files[0])} cannot be read: No such file or directory"
-    ):
-        list(read(pieces_[0], "raw"))
+    first = re.escape(str(span / piece.files[0]))
+    with pytest.raises(DataError, match=f"^data: {first} cannot be read: No such file or directory"):
+        list(reader.read(piece, "raw"))
 
 
 def test_a_full_disk_does_not_quarantine_the_span(tmp_path, digits):
     """Simulated by a limit of 10 KB per file; the shard has 35."""
     span = spans.deliver(tmp_path, "span-1", *digits)
-    task = {"span": "span-1", "piece": pieces(span, [], 100)[0], "index": 0, "pieces": 1}
+    reader = SpanReader(span, (), 100)
+    piece = reader.pieces()[0]
     out = tmp_path / "out" / "span-1"
     out.mkdir(parents=True)
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, before[1]))
     try:
         with pytest.raises(Exception, match="File too large") as error:
-            write_piece(task, str(out.parent), (0, 0), "raw")
+            write_piece(reader, piece, out=out.parent, encoding="raw")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert not isinstance(error.value, DataError)

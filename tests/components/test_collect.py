@@ -5,18 +5,20 @@ import shutil
 
 import pytest
 
+from components._data.images import SUFFIXES
 from schemas import files
 from tests import spans
 from tests.spans import collected
 
 
 def damage(span, kind):
+    one, allowed = "1 image", "cannot be read; spans.unreadable allows 1.0%:"
     if kind == "a folder that is not a label":
         (span / "three").mkdir()
         return f"{span / 'three'} is not a label: without spans.labels, folders are named by the label's number"
     if kind == "a file that is not an image":
         (span / "3" / "notes.txt").write_text("?", encoding="utf-8")
-        return f"{span / '3' / 'notes.txt'} is not an image; .png, .jpg, .jpeg, .bmp, .gif, .webp are supported"
+        return f"{one} (2.4%) {allowed} {span / '3' / 'notes.txt'} is not an image; {', '.join(SUFFIXES)} are supported"
     if kind == "two layouts":
         (span / "new.tfrecord").touch()
         return f"{span} holds 0 and new.tfrecord: images in more than one form"
@@ -28,7 +30,7 @@ def damage(span, kind):
         return f"{span / 'labels.csv'} is neither a folder of images, an IDX file nor a TFRecord"
     image = min((span / "3").iterdir())
     image.write_bytes(image.read_bytes()[:60])
-    return f"{image} cannot be decoded as an image"
+    return f"{one} (2.5%) {allowed} {image} cannot be decoded as an image"
 
 
 KINDS = [

@@ -86,12 +86,13 @@ def test_the_budget_compares_with_an_earlier_better_model(
 ):
     """The same model is candidate and baseline; a better one was served before."""
     candidate = dataclasses.replace(model, path=worse_model.path.parent)
-    served = Served(worse_model.path, digest="now", version=9)
+    served = Served(worse_model.path, digest="now", version=9, test="digest of another test split")
     best = Best(model.path / "saved_model", digest="then", version=2, accuracy=0.9, kept=True, same_test=True)
+    run = new_run()
     evaluation = evaluated(
         candidate,
         few,
-        new_run(),
+        run,
         mnist,
         baseline=served,
         best=best,
@@ -100,6 +101,8 @@ def test_the_budget_compares_with_an_earlier_better_model(
     assert [g["gate"] for g in read(evaluation, "gates") if not g["passed"]] == ["budget"]
     paired, budget = read(evaluation, "comparisons")
     assert (paired["verdict"], paired["difference"], paired["version"]) == ("equivalent", 0, 9)
+    assert (paired["same_test"], budget["same_test"]) == (False, True)
+    assert run.logged[0] == "the test split changed since version 9 was pushed"
     assert budget["difference"] == pytest.approx(evaluation.accuracy - evaluated_alone.accuracy)
     assert read(evaluation, "metrics")["best"]["overall"]["accuracy"] == evaluated_alone.accuracy
 

@@ -123,7 +123,8 @@ def test_unreadable_images_are_set_aside_by_name_with_the_reason(tmp_path, new_r
     examples = ingested(folder, run, shard_size=90)
     assert [file for file, _ in examples.set_aside()] == unreadable_files
     assert [reason.removeprefix(f"{folder}/") for _, reason in examples.set_aside()] == [
-        "blue/notes.txt is not an image; .png, .jpg, .jpeg, .bmp, .gif, .webp are supported",
+        "blue/notes.txt is not an image; "
+        ".png, .jpg, .jpeg, .bmp, .gif, .webp, .tif, .tiff, .avif, .heic, .heif are supported",
         *(f"{path} cannot be decoded as an image" for path in unreadable_files[1:]),
     ]
     assert examples.unreadable == 3

@@ -81,11 +81,17 @@ def fewer_images(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "cause"),
     [
-        (cut_short, r"t10k-images-idx3-ubyte.gz is no file of unsigned bytes in MNIST's format, or cut short"),
-        (damaged, r"train-labels-idx1-ubyte.gz cannot be read: Compressed file ended before"),
+        (
+            cut_short,
+            r"t10k-images-idx3-ubyte.gz is not a complete IDX file: it holds fewer bytes than its header states",
+        ),
+        (damaged, r"train-labels-idx1-ubyte.gz is not a complete IDX file: Compressed file ended before"),
         (without_labels, r"t10k-images-idx3-ubyte.gz has no file of labels beside it"),
         (without_test, r"has no images of test in MNIST's format"),
-        (with_float_type, r"train-images-idx3-ubyte.gz is no file of unsigned bytes in MNIST's format, or cut short"),
+        (
+            with_float_type,
+            r"train-images-idx3-ubyte.gz is not a complete IDX file: it does not begin like an IDX file of bytes",
+        ),
         (fewer_images, r"t10k-images-idx3-ubyte.gz holds 10 images, fewer than there are labels"),
     ],
 )

@@ -129,7 +129,7 @@ def test_images_are_uint8_with_channels_and_labels_have_names(source, reader):
 def test_a_reader_has_a_title_and_names(reader):
     assert reader.title
     assert len(reader.names) == 2
-    assert 0 < reader.validation < 1
+    assert 0 < reader.shares["validation"] < 1
 
 
 @pytest.mark.parametrize("workers", [1, 2])

@@ -102,6 +102,15 @@ def test_labels_can_be_numbers(labels, photos, tmp_path, new_run):
     assert set(pictures.columns(examples, "train")["label"].tolist()) == set(labels)
 
 
+def test_numbers_with_leading_zeros_are_text(photos, tmp_path, new_run):
+    classes, patients = ["007", "042"], ["0001", "0002", "0003"]
+    labels, patient = ([names[i % len(names)] for i in range(COUNT)] for names in (classes, patients))
+    table = csv(tmp_path, photos, label=labels, patient=patient)
+    assert open_source(table, place_of(table)).labels() == ("007", "042")
+    examples = ingested(table, new_run())
+    assert {row["patient"] for row in metadata(examples, "train")} == {b"0001", b"0002", b"0003"}
+
+
 def test_the_contract_defines_the_order_of_names(photos, tmp_path, new_run):
     examples = ingested(csv(tmp_path, photos), new_run(), labels=["green", "blue", "red"])
     number = dict(

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from components import mnist_sample
-from components.sources import labelled
+from components.sources import idx
 from pipeline.lineage import Lineage
 from tests import spans
 from tests.crash import checks, forked_run
@@ -83,9 +83,7 @@ def _spans(data_dir: Path) -> Path:
     """A directory with one span of fifty images, next to the data that TFDS prepares."""
     directory = data_dir / "spans"
     if not directory.exists():
-        images, labels = (
-            labelled.idx(SAMPLE / f"train-{what}-ubyte.gz")[-50:] for what in ("images-idx3", "labels-idx1")
-        )
+        images, labels = (idx.array(SAMPLE / f"train-{what}-ubyte.gz")[-50:] for what in ("images-idx3", "labels-idx1"))
         spans.deliver(temporary := data_dir / f".spans-{os.getpid()}", "span-1", images, labels, layout="idx")
         temporary.rename(directory)
     return directory

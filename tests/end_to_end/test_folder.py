@@ -69,6 +69,7 @@ def test_init_run_and_report_push_a_model_of_a_folder(work, tmp_path):
     assert config["gates"]["accuracy"] == 0.62
     result = json.loads(gateline(tmp_path, "run", "--json").stdout)
     assert (result["state"], Path(result["path"]).parts[-2:]) == ("pushed", ("digits", "1"))
+    assert len(list((tmp_path / "gateline/artifacts/ingest").iterdir())) == 1  # that of init
     assert "Pushed as version 1" in gateline(tmp_path, "report").stdout
     again = gateline(tmp_path, "init", "digits", code=2)
     assert again.stderr == "configuration: gateline.yaml already exists\n  Name another file with --out.\n"

@@ -108,6 +108,7 @@ def test_the_model_is_pushed_and_records_hold_the_original_files(work, pushed):
         for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator()
     }
     files = {path.read_bytes() for path in (work / "photos").rglob("*") if path.is_file()}
+    assert len(list((work / "gateline/artifacts/ingest").iterdir())) == 1  # those of init
     assert records <= files
     assert len(files - records) == len(ODD) + 2  # Thumbs.db and .DS_Store
 

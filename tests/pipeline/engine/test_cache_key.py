@@ -1,5 +1,7 @@
 """The cache key covers everything that an artifact depends on; differences are described in words."""
 
+import importlib.metadata
+import importlib.util
 import os
 import subprocess
 import sys
@@ -106,6 +108,18 @@ def test_the_key_includes_the_versions_of_imported_libraries() -> None:
     versions = CacheKey.of(describe(examples=examples), {"examples": None}).parts["versions"]
     assert {"tensorflow", "numpy", "apache_beam"} <= set(versions)
     assert not {"pydantic", "etils", "pathlib"} & set(versions)
+
+
+def test_the_key_includes_libraries_that_are_not_installed() -> None:
+    """Once it is installed, images that were set aside without it are read again."""
+    from components.ingest import ingest
+    from components.resolvers.source_data import source_data
+
+    source = Tfds(tfds="mnist")
+    examples = ingest(data=source_data(source=source, place=Place()), source=source, place=Place())
+    versions = CacheKey.of(examples, {"data": None}).parts["versions"]
+    installed = importlib.util.find_spec("pillow_heif")
+    assert versions["pillow_heif"] == (importlib.metadata.version("pillow_heif") if installed else "not installed")
 
 
 def test_equal_settings_give_the_same_key() -> None:

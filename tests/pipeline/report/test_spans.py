@@ -70,8 +70,24 @@ def page(pushed: Facts) -> Page:
 
 
 def row(number: int, outcome: str = spans.TRAINED_ON, **columns: Any) -> dict[str, Any]:
-    defaults = {"date": "2026-03-01", "images": 10, "why": "", "fresh": 0, "warnings": [], "measures": {}}
+    defaults = {
+        "date": "2026-03-01",
+        "images": 10,
+        "unreadable": 0,
+        "why": "",
+        "fresh": 0,
+        "warnings": [],
+        "measures": {},
+    }
     return defaults | {"span": f"span-{number:04d}", "fate": outcome} | columns
+
+
+@pytest.mark.parametrize(
+    ("count", "text"), [(1, "1 image could not be read and was"), (3, "3 images could not be read and were")]
+)
+def test_set_aside_images_of_a_span_are_counted(count: int, text: str) -> None:
+    assert spans.remarks(row(1, unreadable=count, warnings=["span-0001: odd"])) == [f"{text} set aside", "odd"]
+    assert spans.remarks(row(1)) == []
 
 
 def test_every_span_has_its_outcome_and_reason(pushed: Facts) -> None:

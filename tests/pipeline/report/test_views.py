@@ -43,6 +43,13 @@ def test_a_gate_with_too_few_examples_is_neither_passed_nor_refused(pushed: Fact
     assert f"Too few test images to judge: {not_judged.slice}" in " ".join(views.limits(facts))
 
 
+def test_a_test_split_that_changed_since_the_last_push_is_listed_as_a_limit(pushed: Facts) -> None:
+    sentence = "The test split changed since version 1 was pushed."
+    assert sentence not in " ".join(views.limits(pushed))
+    changed = edited(pushed, comparisons=[pushed.comparisons[0] | {"version": 1, "same_test": False}])
+    assert sentence in " ".join(views.limits(changed))
+
+
 def test_candidate_and_baseline_are_shown_with_intervals(pushed: Facts, page: Page) -> None:
     rows = views.classes(pushed)
     assert [row["name"] for row in rows] == ["overall", *map(str, range(10))]
