@@ -4,15 +4,15 @@ import math
 
 import pytest
 
-from components._evaluation import paired
-from schemas.gates import Measured
+from schemas.gates import Measured, Planned
 from schemas.settings.gates import Gates
 
 GATES = Gates(accuracy=0.9, per_class=0.8, drop=0.03125, ece=0.05, brier=0.3, min_examples=5)
 
 
 def judge(gates, classes, metrics, comparisons, names=()):
-    return gates.judge(Measured(classes, metrics, comparisons, tuple(names), gates.confidence, gates.min_examples))
+    planned = Planned(range(classes), images=10_000, min_examples=gates.min_examples, values={"label": 1, "ink": 1})
+    return gates.judge(Measured(planned, metrics, comparisons, tuple(names)))
 
 
 def changed(gates, **settings):
@@ -20,8 +20,7 @@ def changed(gates, **settings):
 
 
 def row(accuracy, *, count=100, **options):
-    upper = paired.upper_bound(round(accuracy * count), count, 0.95) if math.isfinite(accuracy) else math.nan
-    return {"count": count, "accuracy": accuracy, "loss": 0.1, "ece": 0.01, "brier": 0.1, "upper": upper} | options
+    return {"count": count, "accuracy": accuracy, "loss": 0.1, "ece": 0.01, "brier": 0.1} | options
 
 
 def metrics(accuracy, *, count=100, slices=None, before=None, corruptions=None, **options):
