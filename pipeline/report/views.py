@@ -49,7 +49,8 @@ def collapsed_summary(collapsed: list[GateResult]) -> str:
         return f"{len(collapsed):,} more classes: {', '.join(f'{n:,} {verdict}' for verdict, n in counts.items())}"
     closest = narrowest(collapsed)
     suffix = f"; the closest is {closest.on} by {closest.margin}" if closest else ""
-    return f"Each of the {len(collapsed):,} classes passed{suffix}"
+    level = next((f" at {gate.level}" for gate in collapsed if gate.level), "")
+    return f"Each of the {len(collapsed):,} classes passed{level}{suffix}"
 
 
 def narrowest(results: list[GateResult]) -> GateResult | None:

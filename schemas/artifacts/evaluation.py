@@ -71,7 +71,7 @@ def refusals(results: Iterable[GateResult]) -> tuple[str, ...]:
             sentences += [result.reason for result in refused]
             continue
         worst = ", ".join(f"{each.on} {each.measured.partition(',')[0]}" for each in ranked(refused)[:WORST])
-        level = f" at {refused[0].level}" if refused[0].level else ""
+        level = next((f" at {result.level}" for result in refused if result.level), "")
         counted = f"{len(refused):,} of {len(group):,} slices{level}"
         sentences.append(f"gates.{gate} refuses {counted}; the lowest are {worst}")
     return tuple(sentences)

@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.config import load
 from pipeline.runs import project_draft
-from pipeline.runs.context import Place
+from pipeline.runs.context import RunOptions
 from schemas.contract import Contract
 from schemas.errors import ConfigurationError
 from schemas.settings.source import Folder, Table
@@ -26,7 +26,7 @@ def here(tmp_path, monkeypatch):
 @pytest.mark.parametrize("out", ["gateline.yaml", "settings/colours.yaml"])
 def test_a_draft_names_its_images_from_its_own_folder(here, out):
     (here / "settings").mkdir()
-    draft = project_draft.write("my colours", Path(out), Place(Path("gateline")))
+    draft = project_draft.write("my colours", Path(out), RunOptions(Path("gateline")))
     assert sum(draft.labels.values()) == draft.images["train"]
     config = load(file=Path(out))
     assert isinstance(config.source, Folder)
@@ -38,14 +38,14 @@ def test_a_draft_names_its_images_from_its_own_folder(here, out):
 def test_a_drafted_contract_precedes_the_shipped_one_of_its_name(here):
     (here / "my colours").rename(here / "mnist")
     (here / "settings").mkdir()
-    project_draft.write("mnist", Path("settings/own.yaml"), Place(Path("gateline")))
+    project_draft.write("mnist", Path("settings/own.yaml"), RunOptions(Path("gateline")))
     assert Contract.load(load(file=Path("settings/own.yaml")).contract).largest == pictures.SHAPE
 
 
 def test_a_root_inside_the_images_is_refused(here, monkeypatch):
     monkeypatch.chdir(here / "my colours")
     with pytest.raises(ConfigurationError) as error:
-        project_draft.write(".", Path("gateline.yaml"), Place(Path("gateline")))
+        project_draft.write(".", Path("gateline.yaml"), RunOptions(Path("gateline")))
     assert error.value.cause == "ROOT gateline is inside ., so it would be read as a label"
     assert not (here / "my colours/gateline").exists()
 
@@ -56,7 +56,7 @@ def test_a_table_is_drafted_with_the_names_of_its_columns(here):
     (here / "tables").mkdir()
     (here / "tables/own.csv").write_text("\n".join(["file,colour", *rows, ""]), encoding="utf-8")
     columns = {"image": "file", "label": "colour"}
-    draft = project_draft.write("tables/own.csv", Path("gateline.yaml"), Place(Path("gateline")), columns)
+    draft = project_draft.write("tables/own.csv", Path("gateline.yaml"), RunOptions(Path("gateline")), columns)
     assert draft.labels.keys() == set(pictures.NAMES)
     loaded = load(file=Path("gateline.yaml"))
     assert isinstance(loaded.source, Table)
@@ -77,4 +77,4 @@ def test_a_table_is_drafted_with_the_names_of_its_columns(here):
 )
 def test_columns_of_a_source_that_has_none_are_refused(source, columns, words, here):
     with pytest.raises(ConfigurationError, match=words):
-        project_draft.write(source, Path("gateline.yaml"), Place(Path("gateline")), columns)
+        project_draft.write(source, Path("gateline.yaml"), RunOptions(Path("gateline")), columns)
