@@ -186,7 +186,8 @@ def unusing(path: Path, *tags: str) -> Path:
     """The contract, with these tags of the label."""
     text = path.read_text(encoding="utf-8")
     stated = " ".join(f"tag: {json.dumps(tag, ensure_ascii=False)}" for tag in tags)
-    path.write_text(text.replace('name: "label"\n  type: INT', f'name: "label" annotation {{ {stated} }}\n  type: INT'))
+    text = text.replace('name: "label"\n  type: INT', f'name: "label" annotation {{ {stated} }}\n  type: INT')
+    path.write_text(text, encoding="utf-8")
     return path
 
 
