@@ -95,7 +95,7 @@ def configuration(shown: str, folder: Path) -> Config:
 def test_every_yaml_block_is_a_configuration(page, tmp_path):
     for shown in page.blocks("yaml"):
         config = configuration(shown, tmp_path)
-        config.gates.check(10, config.evaluate)
+        config.gates.check(range(10), config.evaluate)
 
 
 def test_every_gate_is_shown(tmp_path):

@@ -12,9 +12,8 @@ import tensorflow_model_analysis as tfma
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from tfx_bsl.public import tfxio
 
-from components._evaluation.thresholds import eval_config
 from tests.components import pictures
-from tests.components.evaluations import LOW, PLAN, evaluated, predicted, read
+from tests.components.evaluations import evaluated, predicted, read
 
 
 def by_slice(output, model):
@@ -28,7 +27,7 @@ def by_slice(output, model):
 
 def test_metrics_are_those_of_stock_tfma(plainly_compared, model, few, worse, tmp_path):
     """The same configuration, and nothing of ours but that."""
-    config = eval_config(LOW, PLAN, ["candidate", "baseline"])
+    config = tfma.load_eval_result(str(plainly_compared.path / "tfma"), model_name="candidate").config
     paths = {"candidate": model.path / "saved_model", "baseline": worse.path}
     shared = [
         tfma.default_eval_shared_model(str(path), model_name=name, eval_config=config, include_default_metrics=False)

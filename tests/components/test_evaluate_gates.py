@@ -10,6 +10,7 @@ import tensorflow_model_analysis as tfma
 
 from components._training import saved_model
 from schemas.artifacts import Best, Served
+from schemas.gates import family_wise, upper_bound
 from schemas.gates.budget import Budget
 from schemas.settings.gates import Gates
 from tests.components import pictures
@@ -39,10 +40,14 @@ def test_accuracy_below_the_gate_refuses(alone, model, few, mnist, lend):
 
 def test_each_kind_of_gate_refuses_by_the_evaluation_itself(compared, model, worse, few, mnist, lend):
     """TFMA's validation and ours are compared in the stage: it raises if they differ."""
+
+    def bound(row, family):
+        return upper_bound(round(row["accuracy"] * row["count"]), row["count"], family_wise(0.95, family))
+
     metrics = read(compared, "metrics")["candidate"]
-    slices = {name: row["upper"] for name, row in metrics["slices"].items() if name.startswith("ink=")}
+    slices = {name: bound(row, 4) for name, row in metrics["slices"].items() if name.startswith("ink=")}
     worst = min(slices, key=slices.get)
-    shaken = metrics["corruptions"]["noise"]["upper"]
+    shaken = bound(metrics["corruptions"]["noise"], 2)
     gates = changed(
         slices={"ink": slices[worst] + 1e-6, worst: slices[worst] + 1e-6},
         corruptions={"noise": shaken + 1e-6, "shift": 0.11},
@@ -57,6 +62,13 @@ def test_each_kind_of_gate_refuses_by_the_evaluation_itself(compared, model, wor
         "slices.ink",
         f"slices.{worst}",
     ]
+    levels = {g["gate"].split(".")[0]: g["level"] for g in read(found, "gates")}
+    assert (levels["per_class"], levels["slices"], levels["corruptions"], levels["accuracy"]) == (
+        "95% confidence for 9 slices together",  # one class has fewer than 30 images
+        "95% confidence for 4 slices together",
+        "95% confidence for 2 slices together",
+        "",
+    )
 
 
 def test_a_worse_model_is_refused(compared, model, worse, few, mnist, lend):

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from tests.benchmarks.gates import families
 from tests.benchmarks.gates.__main__ import bench
 from tests.benchmarks.gates.population import imagined
 from tests.benchmarks.gates.simulation import BUDGET, COUNT, PAIRED, chain, counts, draws, pair, paired, threshold
@@ -85,3 +86,23 @@ def test_the_benchmark_prints_its_tables(capsys):
     assert "another seed" in said
     assert "10 generations" in said
     assert "0.5 points worse, yet pushed" in said
+    assert "every class at the floor, yet refused" in said
+
+
+@pytest.mark.parametrize("classes", families.CLASSES)
+@pytest.mark.parametrize(("floor", "images"), [(0.3, 100), (0.75, 30), (0.96, 100)])
+def test_a_model_with_every_class_at_the_floor_is_refused_at_most_at_the_stated_level(floor, images, classes):
+    rng = np.random.default_rng(0)
+    equal = np.full(classes, floor)
+    limit = families.fewest(floor, classes, images)
+    standard_error = (families.LEVEL * (1 - families.LEVEL) / TESTS) ** 0.5
+    assert families.refused(equal, images, limit, TESTS, rng) <= families.LEVEL + 3 * standard_error
+    alone = families.fewest_alone(floor, images)
+    assert families.refused(equal, images, alone, TESTS, rng) > 0.2 + 0.7 * (classes > 10), "a bound for each class"
+
+
+@pytest.mark.parametrize("classes", families.CLASSES)
+def test_a_model_with_one_clearly_worse_class_is_refused(classes):
+    worse = families.with_one_worse(0.75, classes)
+    limit = families.fewest(0.75, classes, 1000)
+    assert families.refused(worse, 1000, limit, TESTS // 10, np.random.default_rng(0)) == 1

@@ -1,6 +1,7 @@
 """The configuration of TensorFlow Model Analysis that states the gates."""
 
 import dataclasses
+import json
 
 import pytest
 
@@ -41,3 +42,34 @@ def test_the_configuration_for_tfma_states_every_gate():
     assert not any(m.per_slice_thresholds for m in best.metrics)
     alone = eval_config(gates, look, ["candidate"]).metrics_specs[0].metrics[0]
     assert not alone.per_slice_thresholds[0].threshold.HasField("change_threshold")
+
+
+def test_bounds_of_slices_state_their_confidence_and_the_stricter_of_two_floors():
+    gates = Gates(
+        accuracy=0.9, per_class=0.6, slices={"label=1": 0.8, "label=2": 0.5, "ink": 0.7}, corruptions={"blur": 0.5}
+    )
+    look = dataclasses.replace(
+        PLAN, classes=6, unused=(4,), slicings=(("label",), ("ink",)), images=9000, values={"label": 5, "ink": 3}
+    )
+    uppers = [
+        (config["name"], config["confidence"], metric.per_slice_thresholds)
+        for metric in eval_config(gates, look, ["candidate"]).metrics_specs[0].metrics
+        if "confidence" in (config := json.loads(metric.config))
+    ]
+    (alone, level, blurred), (of_five, five, floors) = uppers
+    assert (alone, level, len(blurred)) == ("accuracy_upper_bound", 0.95, 1)
+    assert (of_five, five) == ("accuracy_upper_bound_of_5", pytest.approx(0.99))
+    stated = {
+        str(dict(floor.slicing_specs[0].feature_values) or list(floor.slicing_specs[0].feature_keys)): (
+            floor.threshold.value_threshold.lower_bound.value
+        )
+        for floor in floors
+    }
+    assert stated == {
+        "{'label': '0'}": 0.6,
+        "{'label': '1'}": 0.8,
+        "{'label': '2'}": 0.6,
+        "{'label': '3'}": 0.6,
+        "{'label': '5'}": 0.6,
+        "['ink']": 0.7,
+    }

@@ -21,13 +21,12 @@ from tensorflow_model_analysis.utils import update_eval_config_with_defaults
 from components._evaluation import metrics as names
 from components._evaluation.compat import validate
 from components._evaluation.evaluator import EvaluationPlan
-from components._evaluation.paired import upper_bound
 from components._evaluation.thresholds import check_agreement, eval_config, planned
 from pipeline.config import describe
 from schemas.artifacts.evaluation import GateResult
 from schemas.contract import slice_title
 from schemas.errors import ConfigurationError
-from schemas.gates import Measured, kinds
+from schemas.gates import Measured, kinds, upper_bound
 from schemas.model_input import ModelInput
 from schemas.settings.evaluate import Evaluate
 from schemas.settings.gates import Gates
@@ -39,8 +38,7 @@ Edit = Callable[[Json, Json], None]  # of the candidate's metrics and of the ser
 
 
 def row(accuracy: float, *, count: int = 1000, **figures: float) -> Json:
-    upper = upper_bound(round(accuracy * count), count, 0.95) if math.isfinite(accuracy) else math.nan
-    return {"count": count, "accuracy": accuracy, "upper": upper, "loss": 0.1, "ece": 0.01, "brier": 0.05} | figures
+    return {"count": count, "accuracy": accuracy, "loss": 0.1, "ece": 0.01, "brier": 0.05} | figures
 
 
 def good() -> Json:
@@ -117,6 +115,8 @@ PLAN = EvaluationPlan(
     frozenset(),
     0.95,
     30,
+    images=2000,
+    values={"label": 2, "ink": 1},
 )
 
 
@@ -133,9 +133,8 @@ def results(key: str, edit: Edit, bad: bool = False) -> tuple[Gates, Measured, l
     candidate, baseline = good(), good()
     edit(candidate, baseline)
     gates = with_gate(key, CASES[key].setting)
-    measured = Measured(
-        CLASSES, {"candidate": candidate, "baseline": baseline}, CASES[key].comparisons[bad], ("cat", "dog")
-    )
+    metrics = {"candidate": candidate, "baseline": baseline}
+    measured = Measured(planned(PLAN, metrics), metrics, CASES[key].comparisons[bad], ("cat", "dog"))
     return gates, measured, list(gates.stated()[key].judge(measured))
 
 
@@ -169,10 +168,10 @@ def test_what_is_no_number_is_refused(key: str) -> None:
 
 
 def test_a_setting_that_guessing_would_pass_is_refused(key: str) -> None:
-    with_gate(key, CASES[key].setting).check(CLASSES, EVALUATE)
+    with_gate(key, CASES[key].setting).check(range(CLASSES), EVALUATE)
     gates = Gates(**{"accuracy": 0.9, "per_class": 0.6, "budget": {"margin": 0.5}, key: CASES[key].powerless})
     with pytest.raises(ConfigurationError, match=rf"gates\.{key}.* is .*; .*guess"):
-        gates.stated()[key].check(gates, CLASSES, EVALUATE)
+        gates.stated()[key].check(gates, range(CLASSES), EVALUATE)
 
 
 def test_it_is_a_frozen_model_of_its_setting_and_described(key: str) -> None:
@@ -201,7 +200,7 @@ def test_tfma_comes_to_the_same_verdict(key: str, bad: bool) -> None:
     before = measured.baseline["overall"]
     valid = True
     for place, found in rows.items():
-        values = _keyed(found, "candidate") | _keyed(before, "baseline")
+        values = _keyed(found, "candidate", config) | _keyed(before, "baseline", config)
         change = found["accuracy"] - before["accuracy"]
         values[MetricKey(names.ACCURACY, model_name="candidate", is_diff=True)] = change
         valid &= validate((place, values), config).validation_ok
@@ -210,9 +209,13 @@ def test_tfma_comes_to_the_same_verdict(key: str, bad: bool) -> None:
         assert valid == all(result.passed for result in judged) == (not bad)
 
 
-def _keyed(found: Json, model: str) -> dict[MetricKey, float]:
-    of = {"accuracy": names.ACCURACY, "upper": names.UPPER, "brier": names.BRIER, "ece": names.ECE, "loss": names.LOSS}
-    return {MetricKey(name, model_name=model): found[key] for key, name in of.items()}
+def _keyed(found: Json, model: str, config: Any) -> dict[MetricKey, float]:
+    of = {"accuracy": names.ACCURACY, "brier": names.BRIER, "ece": names.ECE, "loss": names.LOSS}
+    values = {name: found[key] for key, name in of.items()}
+    correct = round(found["accuracy"] * found["count"]) if math.isfinite(found["accuracy"]) else 0
+    for name, confidence in names.bounds_in(config).items():
+        values[name] = upper_bound(correct, found["count"], confidence)
+    return {MetricKey(name, model_name=model): value for name, value in values.items()}
 
 
 def test_its_results_are_json(key: str) -> None:

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.benchmarks.__main__ import show
+from tests.benchmarks.gates import families
 from tests.benchmarks.gates.population import CLOSE, Model, digits, imagined, trained
 from tests.benchmarks.gates.simulation import BUDGET, COUNT, PAIRED, Gate, Lost, chain, draws, pair, paired, threshold
 
@@ -156,6 +157,7 @@ def bench(
                 f"at most {100 * budget:g}",
                 most <= budget + CLOSE,
             ),
+            *families.bench(console, 200 if quick else 10_000, seed),
         ]
     )
 

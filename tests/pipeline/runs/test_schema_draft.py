@@ -7,7 +7,7 @@ import pytest
 import tensorflow_datasets as tfds
 
 from components.sources.tfds_builder import names_of
-from pipeline.runs.schema_draft import text
+from pipeline.runs.schema_draft import text, unused
 from schemas import statistics as stats
 from schemas.contract import Contract
 from tests.components import pictures
@@ -63,6 +63,19 @@ def test_a_label_that_train_lacks_is_a_class_too_where_the_data_set_knows_it(
     contract = Contract("own.pbtxt", text({"train": seen(0, 1)}, names))
     assert contract.classes == classes
     assert contract.names == (() if "0" in names else names)
+    assert contract.labels == (0, 1)
+
+
+def test_a_hole_in_the_numbers_of_the_labels_is_drafted_as_unused_classes() -> None:
+    draft = text({"train": seen(1, 2, 5), "test": seen(4)}, ())
+    contract = Contract("own.pbtxt", draft)
+    assert (contract.classes, contract.unused) == (6, (0, 3))
+    assert draft.count("unused=") == 2
+    assert unused({"train": seen(1, 2, 4)}, tuple("01234")) == ("0", "3")
+    assert unused({"train": seen(0, 2)}, ("ant", "bee", "cat")) == ("1 (bee)",)
+    named = text({"train": seen(0, 2), "test": seen(0)}, ("ant", "bee", "cat"))
+    assert 'tag: "unused=bee"' in named
+    assert Contract("own.pbtxt", named).labels == (0, 2)
 
 
 def test_labels_that_are_plain_numbers_have_no_names() -> None:
