@@ -9,6 +9,7 @@ from components._evaluation import comparison, evaluator, gallery, probes, recor
 from components._training import saved_model
 from pipeline.engine.component import StageRun, component
 from schemas import example
+from schemas import statistics as stats
 from schemas.artifacts import Best, Evaluation, Examples, Model, Served, Statistics, refusals
 from schemas.artifacts.evaluation import BASELINE, BEST, CANDIDATE, PREDICTIONS
 from schemas.contract import Contract
@@ -61,23 +62,22 @@ def evaluate(
     models = _models(model, baseline, best, contract)
     shards = _shards(examples)
     model_input = ModelInput.of(contract, transform)
-    plan = _plan(model_input, contract.classes, gates, settings, examples, statistics)
+    plan = _plan(model_input, contract, gates, settings, examples, statistics)
     config = thresholds.eval_config(gates, plan, list(models))
     with run.beam() as pipeline:
         evaluator.evaluate(pipeline, config, shards, models, BASELINE if baseline else None, plan, run.out)
     metrics = {name: record.figures(run.out / "tfma", name if len(models) > 1 else "", plan) for name in models}
     overall = metrics[CANDIDATE]["overall"]
     if baseline:
-        _check_better_than_guessing(baseline, metrics[BASELINE]["overall"]["accuracy"], contract.classes)
+        _check_better_than_guessing(baseline, metrics[BASELINE]["overall"]["accuracy"], len(contract.labels))
     predictions = run.out / PREDICTIONS
     compared = comparison.compare(predictions, plan.leaked, gates, baseline, best, overall["accuracy"], examples.test)
     if baseline and not compared[0]["same_test"]:
         run.log(f"the test split changed since version {baseline.version} was pushed")
-    results = gates.judge(
-        Measured(contract.classes, metrics, compared, contract.names, gates.confidence, gates.min_examples)
-    )
+    planned = thresholds.planned(plan, models)
+    results = gates.judge(Measured(planned, metrics, compared, contract.names))
     valid = tfma.load_validation_result(str(run.out / "tfma")).validation_ok
-    thresholds.check_agreement(gates, thresholds.planned(plan, models), results, valid)
+    thresholds.check_agreement(gates, planned, results, valid)
     Evaluation.write_results(run.out, results, metrics, compared)
     gallery.leave(examples, predictions, run.out, model_input, contract.classes, plan.leaked)
     probes.write(examples, predictions, model_input, run.out)
@@ -128,7 +128,12 @@ def _check_better_than_guessing(baseline: Served, accuracy: float, classes: int)
 
 
 def _plan(
-    model_input: ModelInput, classes: int, gates: Gates, settings: Evaluate, examples: Examples, statistics: Statistics
+    model_input: ModelInput,
+    contract: Contract,
+    gates: Gates,
+    settings: Evaluate,
+    examples: Examples,
+    statistics: Statistics,
 ) -> "evaluator.EvaluationPlan":
     test, leaked = examples.splits["test"].count, statistics.leaked("test")
     if len(leaked) >= test:
@@ -140,7 +145,7 @@ def _plan(
     used = {feature for slicing in settings.features for feature in slicing}
     return evaluator.EvaluationPlan(
         model_input=model_input,
-        classes=classes,
+        classes=contract.classes,
         slicings=tuple(settings.features),
         derived={measure: edges for measure, edges in settings.derived.items() if measure in used},
         corruptions=tuple(settings.corruptions),
@@ -150,4 +155,21 @@ def _plan(
         confidence=gates.confidence,
         min_examples=gates.min_examples,
         metadata=tuple(settings.columns),
+        unused=contract.unused,
+        images=test,
+        values=_values(statistics, settings, gates.min_examples),
     )
+
+
+def _values(statistics: Statistics, settings: Evaluate, min_examples: int) -> dict[str, int]:
+    """By feature of a slicing: the number of its values with at least `min_examples` test images."""
+    described = statistics.by_split()["test"]
+
+    def number(feature: str) -> int:
+        counts = stats.values(described, example.METADATA + feature if feature in settings.columns else feature)
+        without = described.num_examples - sum(counts.values())  # are a slice, too
+        return sum(count >= min_examples for count in (*counts.values(), without))
+
+    derived = {str(measure): len(edges) + 1 for measure, edges in settings.derived.items()}
+    sliced = {feature for slicing in settings.features for feature in slicing}
+    return {feature: derived.get(feature) or number(feature) for feature in sliced}

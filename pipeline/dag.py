@@ -32,7 +32,7 @@ from schemas.settings.spans import Spans
 
 def line(c: Config, serving_dir: Path, decided: Decided | None = None, digests: Path | None = None) -> Node:
     contract = Contract.load(c.contract)
-    c.gates.check(contract.classes, c.evaluate)
+    c.gates.check(contract.labels, c.evaluate)
     directory = ModelDirectory(serving_dir, c.push.model or c.source.name)
 
     data = source_data(source=c.source, place=place_of(c.source), digests=digests, sliced=c.evaluate.columns)

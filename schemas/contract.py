@@ -2,6 +2,7 @@
 
 contract = Contract.load("mnist.pbtxt")
 contract.encoding, contract.largest, contract.classes   # "raw", (28, 28, 1), 10
+contract.labels, contract.unused                         # range(10) without 7, (7,)
 slice_title("label=6, ink=below 0.1", contract.names)    # "label=6 (Shirt), ink=below 0.1"
 """
 
@@ -9,6 +10,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -16,7 +18,7 @@ from typing import Literal
 from etils import epy
 
 from schemas.errors import ConfigurationError
-from schemas.text import nfc
+from schemas.text import listed, nfc
 
 with epy.lazy_imports():
     from google.protobuf import text_format
@@ -24,7 +26,9 @@ with epy.lazy_imports():
 
 SHIPPED = Path(__file__).parent
 DRAFT = "# DRAFT"
+UNUSED = "unused="  # a tag of the feature label, with the name of a class or, without names, its number
 Encoding = Literal["raw", "encoded"]
+SHOWN = 5  # labels in a sentence
 _UNFIT = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
@@ -62,7 +66,7 @@ class Contract:
                 f"schema {name} is still a draft",
                 "Read it, correct the limits inferred from the sample, and remove its first line.",
             )
-        contract.largest, contract.classes, contract.names  # noqa: B018 - each raises where the schema is wrong
+        contract.largest, contract.classes, contract.names, contract.unused  # noqa: B018 - each raises where the schema is wrong
         return contract
 
     @cached_property
@@ -135,6 +139,32 @@ class Contract:
         return int(domain.max) + 1
 
     @cached_property
+    def unused(self) -> tuple[int, ...]:
+        """The classes that never occur, ascending. The network has an output for each, but gates do not judge them.
+
+        A tag `unused=NAME` of the feature `label` declares one. Where the labels have no names, it is `unused=NUMBER`.
+        """
+        tags = (tag for tag in self.feature("label").annotation.tag if tag.startswith(UNUSED))
+        known = {nfc(name): label for label, name in enumerate(self.names or map(str, range(self.classes)))}
+        labels: set[int] = set()
+        for tag in tags:
+            where, name = f"schema {self.name}: label has the tag {json.dumps(tag)}", nfc(tag.removeprefix(UNUSED))
+            if name not in known:
+                raise ConfigurationError(f"{where}, which names no label", f"{_hint(name, self)} Or remove the tag.")
+            if known[name] in labels:
+                raise ConfigurationError(f"{where} twice", "Declare each unused class once.")
+            labels.add(known[name])
+        if len(labels) > self.classes - 2:
+            cause = f"schema {self.name}: {len(labels):,} of {self.classes:,} classes are declared unused"
+            raise ConfigurationError(f"{cause}; a classifier needs at least two others", "Remove tags from label.")
+        return tuple(sorted(labels))
+
+    @property
+    def labels(self) -> tuple[int, ...]:
+        """The labels that occur: all but the unused ones."""
+        return tuple(sorted(set(range(self.classes)) - set(self.unused)))
+
+    @cached_property
     def names(self) -> tuple[str, ...]:
         """The names of the labels, in their order: the string_domain `label`. Empty if the schema has none.
 
@@ -155,9 +185,28 @@ class Contract:
         return names
 
 
+def _hint(name: str, contract: Contract) -> str:
+    """The closest name of a label, or which names there are."""
+    if not contract.names:
+        return f"Labels are 0 to {contract.classes - 1}."
+    if close := get_close_matches(name, contract.names, 1):
+        return f"Did you mean {close[0]}?"
+    return f"Labels have names: {listed(contract.names, SHOWN)}."
+
+
+def unused_tag(label: int, names: Sequence[str]) -> str:
+    """The tag that declares a class unused: "unused=Shirt", or "unused=6" where labels have no names."""
+    return f"{UNUSED}{names[label] if names else label}"
+
+
 def label_title(label: int, names: Sequence[str]) -> str:
     """A label and its name: "6 (Shirt)". Only the number where it has no name."""
     return f"{label} ({names[label]})" if 0 <= label < len(names) else str(label)
+
+
+def label_titles(labels: Sequence[int], names: Sequence[str]) -> str:
+    """The titles of the first few labels: "0 (Top), 1 (Trouser), 2 (Pullover), 3 (Dress), 4 (Coat) and 2 more"."""
+    return listed([label_title(label, names) for label in labels], SHOWN)
 
 
 def slice_title(slice_: str, names: Sequence[str]) -> str:

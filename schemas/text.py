@@ -5,6 +5,7 @@ printable("\\x1b[31mred\\a")      # "[31mred"
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from typing import Any
 
 # C0 except tab and newline, DEL and C1 control terminals, and most are invalid in XML. So are lone surrogates.
@@ -19,6 +20,11 @@ def printable(value: Any) -> Any:
 def nfc(text: str) -> str:
     """Text in Unicode's composed form, in which names are compared: macOS writes "é" as two characters."""
     return unicodedata.normalize("NFC", text)
+
+
+def listed(texts: Sequence[str], most: int) -> str:
+    """The first texts: "a, b, c and 20 more"."""
+    return ", ".join(texts[:most]) + (f" and {len(texts) - most:,} more" if len(texts) > most else "")
 
 
 def yaml_text(value: object, *, compact: bool = False) -> str:

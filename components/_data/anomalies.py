@@ -1,5 +1,6 @@
 """Anomalies of data against its contract, with a sentence for each; and distances between two datasets."""
 
+import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,9 +10,10 @@ from etils import epy
 
 from components._data.duplicates import TESTED
 from schemas import statistics as stats
-from schemas.contract import Contract, label_title
+from schemas.contract import Contract, label_title, label_titles, unused_tag
 from schemas.settings.base import Severity
 from schemas.settings.validate import Validate
+from schemas.text import listed
 
 with epy.lazy_imports():
     import numpy as np
@@ -57,6 +59,7 @@ def against(contract: Contract, dataset: Any) -> Iterator[Anomaly]:
             yield from _outside(contract, dataset, feature)
         elif feature.HasField("string_domain"):
             yield from _unexpected(contract, dataset, feature)
+    yield from _unused(contract, dataset)
 
 
 def _types(statistics: Any) -> list[int]:
@@ -84,6 +87,18 @@ def _unexpected(contract: Contract, dataset: Any, feature: Any) -> Iterator[Anom
         examples = ", ".join(f"{value} ({count:,} times)" for value, count in sorted(wrong.items())[:3])
         words = f"{dataset.name}: {feature.name} is {examples}; {contract.name} allows {', '.join(allowed)}"
         yield Anomaly(dataset.name, feature.name, "ENUM_TYPE_UNEXPECTED_STRING_VALUES", words)
+
+
+def _unused(contract: Contract, dataset: Any) -> Iterator[Anomaly]:
+    """Images of classes that the contract declares unused."""
+    counts = stats.values(dataset, "label")
+    wrong = {label: counts[str(label)] for label in contract.unused if str(label) in counts}
+    if wrong:
+        titles = {label: label_title(label, contract.names) for label in wrong}
+        examples = listed([f"{titles[label]} ({count:,} times)" for label, count in wrong.items()], 3)
+        tags = listed([json.dumps(unused_tag(label, contract.names), ensure_ascii=False) for label in wrong], 3)
+        words = f"{dataset.name}: label is {examples}; {contract.name} declares unused by tag: {tags}"
+        yield Anomaly(dataset.name, "label", "CUSTOM_VALIDATION", words)
 
 
 def oddities(dataset: Any, checks: Validate) -> Iterator[Anomaly]:
@@ -128,18 +143,18 @@ def near(dataset: Any, checks: Validate) -> Iterator[Anomaly]:
 def unjudgeable(test: Any, contract: Contract, min_examples: int) -> Iterator[Anomaly]:
     """Labels that gates on classes cannot judge, known before anything is trained."""
     counts = stats.values(test, "label")
-    by_label = {label: counts.get(str(label), 0) for label in range(contract.classes)}
+    by_label = {label: counts.get(str(label), 0) for label in contract.labels}
     absent = [label for label, count in by_label.items() if not count]
     few = [label for label, count in by_label.items() if 0 < count < min_examples]
-    effect = "will refuse every model" if len(few) == contract.classes else "cannot judge them"
-    for labels, cause in (
-        (absent, "have no images, so gates.per_class will refuse every model"),
-        (few, f"have fewer than {min_examples} images (gates.min_examples), so gates.per_class {effect}"),
+    effect = "will refuse every model" if len(few) == len(by_label) else "cannot judge them"
+    remedy = f"; classes that never occur can be declared unused in {contract.name}"
+    for labels, cause, way_out in (
+        (absent, "have no images, so gates.per_class will refuse every model", remedy),
+        (few, f"have fewer than {min_examples} images (gates.min_examples), so gates.per_class {effect}", ""),
     ):
         if labels and min_examples:
-            named = ", ".join(label_title(label, contract.names) for label in labels[:5])
-            others = f" and {len(labels) - 5:,} more" if len(labels) > 5 else ""
-            words = f"{test.name}: {len(labels):,} of {contract.classes:,} labels {cause}: {named}{others}"
+            titles = label_titles(labels, contract.names)
+            words = f"{test.name}: {len(labels):,} of {len(by_label):,} labels {cause}: {titles}{way_out}"
             yield Anomaly(test.name, "label", "UNKNOWN_TYPE", words, "warning")
 
 

@@ -8,8 +8,8 @@ of sums, which is a monoid, and all metrics follow from them (`components._evalu
 import math
 import uuid
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +57,9 @@ class EvaluationPlan:
     confidence: float
     min_examples: int
     metadata: tuple[str, ...] = ()  # features of slicings that are columns of a table
+    unused: tuple[int, ...] = ()  # classes that never occur
+    images: int = 0  # in the test split
+    values: Mapping[str, int] = field(default_factory=dict)  # by feature: those with at least min_examples test images
 
 
 def evaluate(
@@ -165,7 +168,7 @@ def _extracts(records: list[bytes], columns: dict[str, "np.ndarray"], path: str,
 
 def _compute(config: Any, models: list[str], baseline: str | None, plan: EvaluationPlan) -> "beam.PTransform":
     """What TFMA's own evaluator returns (metrics, plots, validations), and the predictions."""
-    wanted = compat.metric_names(config)
+    wanted, bounds = compat.metric_names(config), metrics.bounds_in(config)
 
     def expand(batches: "beam.PCollection") -> dict[str, "beam.PCollection"]:
         sliced = (
@@ -173,7 +176,7 @@ def _compute(config: Any, models: list[str], baseline: str | None, plan: Evaluat
             | "sums by slice" >> beam.FlatMap(sums_by_slice, models, plan)
             | "merge" >> beam.CombinePerKey(merged)
         )
-        metrics = sliced | "metrics" >> beam.Map(to_metrics, models, baseline, plan, wanted)
+        metrics = sliced | "metrics" >> beam.Map(to_metrics, models, baseline, plan, wanted, bounds)
         return {
             tfma.METRICS_KEY: metrics,
             tfma.PLOTS_KEY: sliced | "plots" >> beam.Map(to_plots, models, plan.classes),
@@ -213,12 +216,17 @@ def _value(value: Any) -> int | str:
 
 
 def to_metrics(
-    sliced: tuple[Any, Sums], models: list[str], baseline: str | None, plan: EvaluationPlan, wanted: set[str]
+    sliced: tuple[Any, Sums],
+    models: list[str],
+    baseline: str | None,
+    plan: EvaluationPlan,
+    wanted: set[str],
+    bounds: Mapping[str, float],
 ) -> tuple[Any, dict[Any, float]]:
     """(slice key, sums) to (slice key, metrics by TFMA's keys), differences to the baseline included."""
     found: dict[str, dict[str, float]] = {}
     for model, row in zip(models, sliced[1], strict=True):
-        values = row.metrics(plan.confidence, plan.min_examples)
+        values = row.metrics(bounds, plan.min_examples)
         found[model] = {name: value for name, value in values.items() if name in wanted}
     key = tfma.metrics.MetricKey
     out = {key(name, model_name=model): value for model, values in found.items() for name, value in values.items()}

@@ -2,21 +2,24 @@
 
 both = Sums.of(labels, probabilities, classes) + Sums.of(others, ...)     # the sums of both sets
 both.metrics()["expected_calibration_error"]
+both.metrics({"accuracy_upper_bound": 0.95})
 """
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 from etils import epy
 
-from components._evaluation import paired
+from schemas.gates import upper_bound
 
 with epy.lazy_imports():
     import numpy as np
 
 EXAMPLE_COUNT, ACCURACY, LOSS = "example_count", "accuracy", "loss"
 BRIER, ECE, UPPER = "brier_score", "expected_calibration_error", "accuracy_upper_bound"
+UPPER_CLASS = "AccuracyUpperBound"  # in `tfma_metrics`
 EPSILON = 1e-7  # Keras clips probabilities there
 BINS = 15  # of equal width, as in Guo et al. 2017
 
@@ -68,8 +71,8 @@ class Sums:
         losses = np.sum([part.losses for part in parts], 0)
         return cls(losses, np.sum([part.bins for part in parts], 0), cells, counts)
 
-    def metrics(self, confidence: float = 0.95, min_examples: int = 1) -> dict[str, float]:
-        """Metrics by name. The upper bound of accuracy is one-sided, and 1 with fewer than `min_examples`."""
+    def metrics(self, bounds: Mapping[str, float] | None = None, min_examples: int = 1) -> dict[str, float]:
+        """Metrics by name. `bounds`: upper bounds of accuracy, each with its confidence; 1 below `min_examples`."""
         count, correct, (loss, brier) = self.bins[0].sum(), self.bins[2].sum(), self.losses
         return {
             EXAMPLE_COUNT: float(count),
@@ -77,10 +80,28 @@ class Sums:
             LOSS: float(loss / count),
             BRIER: float(brier / count),
             ECE: float(np.abs(self.bins[1] - self.bins[2]).sum() / count),
-            UPPER: paired.upper_bound(int(correct), int(count), confidence) if count >= min_examples else 1.0,
+        } | {
+            name: upper_bound(int(correct), int(count), confidence) if count >= min_examples else 1.0
+            for name, confidence in (bounds or {}).items()
         }
 
     def confusion(self, classes: int) -> Iterable[tuple[int, int, int]]:
         """(label, prediction, examples) of each cell of the confusion matrix that is not 0."""
         labels, predictions = np.divmod(self.cells, classes)
         return zip(labels.tolist(), predictions.tolist(), self.counts.tolist(), strict=True)
+
+
+def upper_name(family: int) -> str:
+    """The name of the upper bound that holds for so many slices at once."""
+    return UPPER if family == 1 else f"{UPPER}_of_{family}"
+
+
+def bounds_in(config: Any) -> dict[str, float]:
+    """The confidence of each upper bound of accuracy that an EvalConfig asks for, by its name."""
+    settings = (
+        json.loads(metric.config)
+        for spec in config.metrics_specs
+        for metric in spec.metrics
+        if metric.class_name == UPPER_CLASS
+    )
+    return {each["name"]: each["confidence"] for each in settings}

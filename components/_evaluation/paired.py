@@ -178,20 +178,11 @@ def _more(won: int, lost: int, n: int, margin: float, alpha: float) -> int | Non
 
 def interval(correct: int, count: int, confidence: float = 0.95) -> tuple[float, float]:
     """Low and high end of an accuracy, two-sided (Wilson, 1927): (0, 1) where there are no examples."""
-    return _wilson(correct, count, (1 + confidence) / 2)
-
-
-def upper_bound(correct: int, count: int, confidence: float) -> float:
-    """Upper bound of the true accuracy at this one-sided confidence (Wilson, 1927). 1 without examples."""
-    return _wilson(correct, count, confidence)[1]
-
-
-def _wilson(correct: int, count: int, quantile: float) -> tuple[float, float]:
     if not 0 <= correct <= count:
         raise ValueError(f"{correct} correct of {count}")
     if count == 0:
         return 0.0, 1.0
-    z, share = NormalDist().inv_cdf(quantile), correct / count
+    z, share = NormalDist().inv_cdf((1 + confidence) / 2), correct / count
     centre = (correct + z * z / 2) / (count + z * z)
     half = z / (count + z * z) * math.sqrt(count * share * (1 - share) + z * z / 4)
     return max(0.0, min(share, centre - half)), min(1.0, max(share, centre + half))

@@ -16,7 +16,7 @@ from components._evaluation import metrics
 class Figure(beam.CombineFn):
     """One of `Sums.metrics` over a slice."""
 
-    def __init__(self, key: Any, eval_config: Any, classes: int, confidence: float, min_examples: int) -> None:
+    def __init__(self, key: Any, eval_config: Any, classes: int, confidence: float | None, min_examples: int) -> None:
         self.key, self.eval_config = key, eval_config
         self.classes, self.confidence, self.min_examples = classes, confidence, min_examples
 
@@ -37,11 +37,17 @@ class Figure(beam.CombineFn):
         return metrics.Sums.merged(accumulators)
 
     def extract_output(self, accumulator: metrics.Sums) -> dict[Any, float]:
-        return {self.key: accumulator.metrics(self.confidence, self.min_examples)[self.key.name]}
+        bounds = {} if self.confidence is None else {self.key.name: self.confidence}
+        return {self.key: accumulator.metrics(bounds, self.min_examples)[self.key.name]}
 
 
 def _computations(
-    name: str, classes: int, confidence: float, min_examples: int, eval_config: Any = None, model_name: str = ""
+    name: str,
+    classes: int,
+    confidence: float | None,
+    min_examples: int,
+    eval_config: Any = None,
+    model_name: str = "",
 ) -> list[Any]:
     key = tfma.metrics.MetricKey(name, model_name=model_name)
     combiner = Figure(key, eval_config, classes, confidence, min_examples)
@@ -51,7 +57,7 @@ def _computations(
 class OfSums(tfma.metrics.Metric):
     """A metric that `Sums.metrics` gives under `name`."""
 
-    def __init__(self, name: str, classes: int, confidence: float = 0.95, min_examples: int = 1) -> None:
+    def __init__(self, name: str, classes: int, confidence: float | None = None, min_examples: int = 1) -> None:
         settings = {"name": name, "classes": classes, "confidence": confidence, "min_examples": min_examples}
         super().__init__(tfma.metrics.merge_per_key_computations(_computations), **settings)
 
@@ -65,4 +71,4 @@ class ExpectedCalibrationError(OfSums):
 
 
 class AccuracyUpperBound(OfSums):
-    """One-sided upper confidence bound of accuracy (Wilson 1927); 1 where there are too few examples."""
+    """One-sided upper confidence bound of accuracy (Clopper and Pearson 1934); 1 where there are too few examples."""

@@ -8,7 +8,7 @@ from etils import epy
 from components._evaluation import evaluator, metrics
 from schemas.artifacts.evaluation import BASELINE, BEST, GateResult
 from schemas.errors import GatelineError
-from schemas.gates import Planned, Threshold
+from schemas.gates import Planned, Threshold, family_wise
 from schemas.settings.gates import Gates
 
 with epy.lazy_imports():
@@ -29,8 +29,9 @@ def eval_config(gates: Gates, plan: "evaluator.EvaluationPlan", models: list[str
             name=name, signature_name="serving_default", model_type="tf_generic", is_baseline=name == BASELINE
         )
         spec.label_key, spec.prediction_key = evaluator.LABEL, evaluator.PROBABILITIES
-    measured = _metric_configs(plan)
-    _add_thresholds(measured, gates.thresholds(planned(plan, models)))
+    thresholds = list(gates.thresholds(planned(plan, models)))
+    measured = _metric_configs(plan, {each.family for each in thresholds})
+    _add_thresholds(measured, thresholds)
     config.metrics_specs.add(metrics=measured.values(), model_names=[name for name in models if name != BEST])
     if BEST in models:
         config.metrics_specs.add(metrics=_metric_configs(plan).values(), model_names=[BEST])
@@ -38,19 +39,29 @@ def eval_config(gates: Gates, plan: "evaluator.EvaluationPlan", models: list[str
 
 
 def planned(plan: "evaluator.EvaluationPlan", models: Iterable[str]) -> Planned:
-    return Planned(plan.classes, baseline=BASELINE in models, fresh=plan.fresh is not None)
+    return Planned(
+        labels=tuple(label for label in range(plan.classes) if label not in plan.unused),
+        images=plan.images,
+        baseline=BASELINE in models,
+        fresh=plan.fresh is not None,
+        confidence=plan.confidence,
+        min_examples=plan.min_examples,
+        values=plan.values,
+    )
 
 
 def _add_thresholds(measured: "dict[str, config_pb2.MetricConfig]", thresholds: Iterable[Threshold]) -> None:
     """TFMA takes one threshold for each metric and slice, which may hold several bounds."""
     by_slice: dict[tuple[str, str], config_pb2.MetricThreshold] = {}
     for each in thresholds:
-        if (place := (each.metric, each.slice)) not in by_slice:
+        metric = metrics.upper_name(each.family) if each.metric == "upper" else each.metric
+        if (place := (metric, each.slice)) not in by_slice:
             spec = _slicing_spec(each.slice)
-            by_slice[place] = measured[each.metric].per_slice_thresholds.add(slicing_specs=[spec]).threshold
+            by_slice[place] = measured[metric].per_slice_thresholds.add(slicing_specs=[spec]).threshold
         bounds = by_slice[place]
         if each.lower is not None:
-            bounds.value_threshold.lower_bound.value = each.lower
+            lower = bounds.value_threshold.lower_bound  # two gates may have a floor on one slice
+            lower.value = max(lower.value, each.lower)
         if each.upper is not None:
             bounds.value_threshold.upper_bound.value = each.upper
         if each.drop is not None:
@@ -64,13 +75,22 @@ def _slicing_spec(slice_: str) -> "config_pb2.SlicingSpec":
     return config_pb2.SlicingSpec(feature_keys=keys, feature_values=values)
 
 
-def _metric_configs(plan: "evaluator.EvaluationPlan") -> "dict[str, config_pb2.MetricConfig]":
-    """The metrics of each model, by the names that they have in `Evaluation.metrics()`."""
+def _metric_configs(
+    plan: "evaluator.EvaluationPlan", families: Iterable[int] = ()
+) -> "dict[str, config_pb2.MetricConfig]":
+    """The metrics of each model, by the names that they have in `Evaluation.metrics()`; upper bounds by their own.
+
+    `families`: the numbers of slices that upper bounds hold for at once.
+    """
     own = {"module": "components._evaluation.tfma_metrics"}
-    settings = {"classes": plan.classes, "confidence": plan.confidence, "min_examples": plan.min_examples}
+    settings = {"classes": plan.classes, "min_examples": plan.min_examples}
+    uppers = {metrics.upper_name(family): family_wise(plan.confidence, family) for family in sorted({1, *families})}
     configs = {
         "accuracy": ("SparseCategoricalAccuracy", {"name": metrics.ACCURACY}, {}),
-        "upper": ("AccuracyUpperBound", {"name": metrics.UPPER} | settings, own),
+        **{
+            name: (metrics.UPPER_CLASS, {"name": name, "confidence": confidence} | settings, own)
+            for name, confidence in uppers.items()
+        },
         "brier": ("BrierScore", {"name": metrics.BRIER} | settings, own),
         "ece": ("ExpectedCalibrationError", {"name": metrics.ECE} | settings, own),
         "loss": ("SparseCategoricalCrossentropy", {"name": metrics.LOSS}, {}),

@@ -7,6 +7,10 @@ from typing import Annotated
 import typer
 
 from pipeline.commands.options import DEFAULT_ROOT, ConfigFile, Database, Json, Profile, Root, Sets, Verbose, Wait
+from schemas.text import listed
+
+SHOWN = 10  # classes that never occur
+DECLARED = "the contract declares classes that never occur unused"
 
 
 def settings(as_json: Json = False, verbose: Verbose = False) -> None:
@@ -63,7 +67,9 @@ def infer(
     profile, config = selected(profile, config)
     loaded = load(profile=profile, file=config, sets=sets)
     path = out or Path(f"{loaded.source.name}.draft.pbtxt")
-    schema_draft.write(loaded, RunOptions(root, database, wait, verbose), path)
+    unused = schema_draft.write(loaded, RunOptions(root, database, wait, verbose), path)
+    if unused:
+        print(f"No images of {listed(unused, SHOWN)}: {DECLARED}.")
     print(f"{path} is a draft. Review it, correct the limits inferred from the sample, and remove its first line.")
     print("Then name it in `schema:`.")
 
@@ -95,6 +101,8 @@ def init(
     print(f"size      {height} x {width}, {channels} channel{'s'[: channels != '1']}")
     (rarest, fewest), (commonest, most) = counts[0], counts[-1]
     print(f"labels    {len(counts):,}; in train, {fewest:,} ({rarest}) to {most:,} ({commonest})")
+    if draft.unused:
+        print(f"unused    no images of {listed(draft.unused, SHOWN)}: {DECLARED}")
     if draft.metadata:
         columns_of = ", ".join(f"{name} ({count:,} values)" for name, count in draft.metadata.items())
         print(f"columns   {columns_of}: evaluate.slices can name them")

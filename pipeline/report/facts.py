@@ -63,6 +63,7 @@ class Facts:
     pushed: Json
     served: int | None  # the version that the candidate was compared with
     names: tuple[str, ...]  # of the labels, in order; empty if the contract states none
+    unused: tuple[int, ...]  # classes that the contract declares unused
     versions: dict[str, str]  # of the libraries that the stages import
     missing: list[str]  # stages whose artifacts were deleted from the store or replaced
     damaged: dict[str, list[str]]  # by stage: files that cannot be read
@@ -158,6 +159,7 @@ def gather(store: Store, run: Json, executions: list[Json]) -> Facts:
         pushed=facts_of(pushed) if pushed else {},
         served=baseline.get("version") or (evaluation.baseline if evaluation else None),
         names=artifacts.label_names,
+        unused=artifacts.unused_labels,
         versions=dict(sorted(version for recipe in recipes for version in recipe.get("versions", {}).items())),
         images=artifacts.read(Evaluation, Evaluation.gallery_images),
         missing=artifacts.missing,

@@ -9,6 +9,7 @@ from typing import Any
 
 from pipeline.store.recorded import Recorded
 from schemas.artifacts import Admission, Collected, Mixture, Span
+from schemas.text import listed
 
 Json = dict[str, Any]
 TRAINED_ON, OUTSIDE, UNUSED, QUARANTINED, BROKEN = (
@@ -74,20 +75,15 @@ def trained_on(rows: list[Json]) -> str:
         return ""
     counted = f"{sum(row['fate'] == TRAINED_ON for row in rows):,} of {len(rows):,} span{'s'[: len(rows) != 1]}"
     faults = {fate: [row["span"] for row in reversed(rows) if row["fate"] == fate] for fate in FAULTY}
-    faulty = "; ".join(f"{_abbreviated(names)} {fate}" for fate, names in faults.items() if names)
+    faulty = "; ".join(f"{listed(names, 3)} {fate}" for fate, names in faults.items() if names)
     return f"{counted} ({faulty})" if faulty else counted
 
 
 def new(rows: list[Json], known: set[str]) -> str:
     """The spans that are not `known`: "span-0007, span-0006 (quarantined)". Empty if there are none."""
     expected = (TRAINED_ON, UNUSED)
-    return _abbreviated(
-        [
-            row["span"] + (f" ({row['fate']})" * (row["fate"] not in expected))
-            for row in reversed(rows)
-            if row["span"] not in known
-        ]
-    )
+    newest_first = [row for row in reversed(rows) if row["span"] not in known]
+    return listed([row["span"] + f" ({row['fate']})" * (row["fate"] not in expected) for row in newest_first], 3)
 
 
 def remarks(row: Json) -> list[str]:
@@ -101,7 +97,3 @@ def remarks(row: Json) -> list[str]:
 def limits(rows: list[Json]) -> dict[str, float]:
     """The limit of each measure of drift."""
     return {name: each["limit"] for row in rows for name, each in row["measures"].items()}
-
-
-def _abbreviated(names: list[str]) -> str:
-    return ", ".join(names[:3]) + (f" and {len(names) - 3:,} more" if len(names) > 3 else "")

@@ -193,6 +193,8 @@ def report(facts: "Facts", written: dict[str, Path]) -> None:
     for row in spans.shown(facts.spans):
         if remarks := spans.remarks(row):
             echo(Text(f"{row['span']} {row['fate']}: {'; '.join(remarks)}", "yellow"))
+    if facts.unused:
+        echo(Text(views.unused(facts)))
     if facts.unreadable:
         count = len(facts.unreadable)
         images = "1 image could not be read and was" if count == 1 else f"{count:,} images could not be read and were"

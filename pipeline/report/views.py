@@ -15,6 +15,7 @@ from pipeline.report.facts import Facts
 from pipeline.store.recorded import artifact_of
 from schemas.artifacts import GateResult, in_order, ranked, refusals
 from schemas.artifacts.evaluation import WORST
+from schemas.contract import label_titles
 
 __all__ = ["in_order", "refusals", "spans"]  # used by the templates
 
@@ -48,7 +49,8 @@ def collapsed_summary(collapsed: list[GateResult]) -> str:
         return f"{len(collapsed):,} more classes: {', '.join(f'{n:,} {verdict}' for verdict, n in counts.items())}"
     closest = narrowest(collapsed)
     suffix = f"; the closest is {closest.on} by {closest.margin}" if closest else ""
-    return f"Each of the {len(collapsed):,} classes passed{suffix}"
+    level = next((f" at {gate.level}" for gate in collapsed if gate.level), "")
+    return f"Each of the {len(collapsed):,} classes passed{level}{suffix}"
 
 
 def narrowest(results: list[GateResult]) -> GateResult | None:
@@ -143,6 +145,14 @@ def leaked(facts: Facts) -> Json | None:
     return {"images": with_["count"] - without["count"], "without": without, "with": with_}
 
 
+def unused(facts: Facts) -> str:
+    """A sentence on the classes that the contract declares unused. Empty if there are none."""
+    if not facts.unused:
+        return ""
+    counted = f"{len(facts.unused):,} classes are" if len(facts.unused) > 1 else "1 class is"
+    return f"{counted} declared unused and not judged by gates: {label_titles(facts.unused, facts.names)}."
+
+
 def samples(facts: Facts) -> dict[int, list[Json]]:
     """The sample images by label."""
     by_label: dict[int, list[Json]] = {}
@@ -215,6 +225,8 @@ def limits(facts: Facts) -> list[str]:
         width = f"accuracy is known to within {interval[1] - interval[0]:.4f} (the width of its 95 % interval)"
         count = f"With {candidate['overall']['count']:,} test images, {width}"
         sentences.append(f"{count}. The intervals of smaller slices are wider.")
+    if never := unused(facts):
+        sentences.append(never)
     few = [gate.on for gate in facts.gates if gate.verdict == "too few examples"]
     if few:
         sentences.append(f"Too few test images to judge: {'; '.join(few)}. They are shown, but no gate applies.")

@@ -84,15 +84,23 @@ class RunArtifacts(Recorded):
     @property
     def label_names(self) -> tuple[str, ...]:
         """Names of the labels, from the contract, in the order of the labels. Empty if it states none."""
-        try:
-            return contract.names if (contract := self.contract) else ()
-        except ConfigurationError:  # a contract that only another version of gateline accepts
-            return ()
+        return self._stated(lambda contract: contract.names)
+
+    @property
+    def unused_labels(self) -> tuple[int, ...]:
+        """The classes that the contract declares unused."""
+        return self._stated(lambda contract: contract.unused)
 
     @property
     def missing(self) -> list[str]:
         """Stages whose artifacts were deleted from the store or replaced."""
         return [stage for stage, row in self.executions.items() if row["path"] and not self._exists(row)]
+
+    def _stated(self, read: Callable[[Contract], tuple[T, ...]]) -> tuple[T, ...]:
+        try:
+            return read(contract) if (contract := self.contract) else ()
+        except ConfigurationError:  # a contract that only another version of gateline accepts
+            return ()
 
     def _exists(self, row: Json) -> bool:
         kind = self.kinds.get(row["stage"], Artifact)

@@ -45,6 +45,7 @@ class Draft:
     labels: dict[str, int]  # images of train by label
     unreadable: int
     min_examples: int | None  # drafted, because the test split has fewer images of a label than gates ask for
+    unused: tuple[str, ...]  # titles of the classes that never occur
     metadata: dict[str, int]  # distinct values in train of each further column of a table
 
 
@@ -85,6 +86,7 @@ def write(source: str, path: Path, options: RunOptions, columns: Mapping[str, st
         labels,
         unreadable,
         drafted["gates"].get("min_examples"),
+        schema_draft.unused(splits, names),
         metadata,
     )
 

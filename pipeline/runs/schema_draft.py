@@ -22,7 +22,7 @@ from pipeline.store import Store
 from schemas import example, files
 from schemas import statistics as stats
 from schemas.artifacts import Statistics
-from schemas.contract import DRAFT, Encoding
+from schemas.contract import DRAFT, Encoding, label_title, unused_tag
 from schemas.errors import ConfigurationError
 from schemas.settings.source import Files, SourceSettings
 
@@ -35,8 +35,8 @@ with epy.lazy_imports():
     from tensorflow_metadata.proto.v0 import schema_pb2 as pb
 
 
-def write(config: Config, options: RunOptions, path: Path) -> None:
-    """Ingests and describes the dataset, and writes a draft of its contract.
+def write(config: Config, options: RunOptions, path: Path) -> tuple[str, ...]:
+    """Ingests and describes the dataset, and writes a draft of its contract. Returns the classes that never occur.
 
     Raises:
         ConfigurationError: the file exists, or its folder does not exist.
@@ -47,7 +47,9 @@ def write(config: Config, options: RunOptions, path: Path) -> None:
     with described(source, options, "schema infer", config.notify) as (_, statistics):
         head = f"{DRAFT}: inferred from the train split of {source.title}. Read it, correct it, remove this line.\n\n"
         names = open_source(source, place_of(source)).labels()
-        save(path, head + text(statistics.by_split(), names))
+        splits = statistics.by_split()
+        save(path, head + text(splits, names))
+        return unused(splits, names)
 
 
 @contextlib.contextmanager
@@ -109,9 +111,9 @@ def check(path: Path) -> None:
 
 def text(splits: "dict[str, stats.pb.DatasetFeatureStatistics]", names: Sequence[str]) -> str:
     """The text of a schema that the data satisfies. `names`: the names of the labels in the dataset."""
-    schema, train, encoding = pb.Schema(), splits["train"], encoding_of(splits)
-    if list(names) != [str(label) for label in range(len(names))]:
-        schema.string_domain.add(name="label", value=names)
+    schema, encoding = pb.Schema(), encoding_of(splits)
+    if stated := _stated(names):
+        schema.string_domain.add(name="label", value=stated)
     image = schema.feature.add(name="image", type=pb.BYTES)
     image.image_domain.SetInParent()
     image.annotation.tag.append(f"encoding={encoding}")
@@ -125,10 +127,10 @@ def text(splits: "dict[str, stats.pb.DatasetFeatureStatistics]", names: Sequence
         domain.min, domain.max = CHANNELS if side == "channels" and encoding == "encoded" else _range(side, sizes)
     if encoding == "encoded":
         schema.feature.add(name="image/format", type=pb.BYTES).string_domain.value.extend(FORMATS)
-    labels = [int(value) for value in stats.values(train, "label")]
     label = schema.feature.add(name="label", type=pb.INT)
+    label.annotation.tag.extend(unused_tag(each, _stated(names)) for each in _without_images(splits, names))
     label.int_domain.min, label.int_domain.is_categorical = 0, True
-    label.int_domain.max = max(*labels, len(names) - 1)  # train may lack the last label
+    label.int_domain.max = max(*_labels(splits), len(names) - 1)
     label.skew_comparator.infinity_norm.threshold = label.drift_comparator.infinity_norm.threshold = 0.03
     for name in ("source/dataset", "source/version", "source/split"):
         schema.feature.add(name=name, type=pb.BYTES)
@@ -137,6 +139,26 @@ def text(splits: "dict[str, stats.pb.DatasetFeatureStatistics]", names: Sequence
         feature.presence.min_fraction = 1.0
         feature.shape.SetInParent()
     return str(text_format.MessageToString(schema))
+
+
+def unused(splits: "dict[str, stats.pb.DatasetFeatureStatistics]", names: Sequence[str]) -> tuple[str, ...]:
+    """The titles of the classes that never occur."""
+    return tuple(label_title(label, _stated(names)) for label in _without_images(splits, names))
+
+
+def _without_images(splits: "dict[str, stats.pb.DatasetFeatureStatistics]", names: Sequence[str]) -> list[int]:
+    """The labels that no image has, up to the last one that an image or a name has."""
+    seen = _labels(splits)
+    return sorted(set(range(max(*seen, len(names) - 1) + 1)) - seen)
+
+
+def _labels(splits: "dict[str, stats.pb.DatasetFeatureStatistics]") -> set[int]:
+    return {int(value) for split in splits.values() for value in stats.values(split, "label")}
+
+
+def _stated(names: Sequence[str]) -> Sequence[str]:
+    """The names that the contract states: none where they are the numbers of the labels."""
+    return () if list(names) == [str(label) for label in range(len(names))] else names
 
 
 def encoding_of(splits: "dict[str, stats.pb.DatasetFeatureStatistics]") -> Encoding:

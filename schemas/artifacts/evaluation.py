@@ -36,6 +36,7 @@ class GateResult:
     verdict: str = ""  # "passed", "refused" or "too few examples"
     margin: str = ""
     on: str = ""  # the slice, with the names of its labels
+    level: str = ""  # of a confidence bound: "95% confidence for 10 slices together"
 
     def __post_init__(self) -> None:
         if not self.on:
@@ -70,7 +71,9 @@ def refusals(results: Iterable[GateResult]) -> tuple[str, ...]:
             sentences += [result.reason for result in refused]
             continue
         worst = ", ".join(f"{each.on} {each.measured.partition(',')[0]}" for each in ranked(refused)[:WORST])
-        sentences.append(f"gates.{gate} refuses {len(refused):,} of {len(group):,} slices; the lowest are {worst}")
+        level = next((f" at {result.level}" for result in refused if result.level), "")
+        counted = f"{len(refused):,} of {len(group):,} slices{level}"
+        sentences.append(f"gates.{gate} refuses {counted}; the lowest are {worst}")
     return tuple(sentences)
 
 

@@ -5,6 +5,20 @@ entry point group `gateline.gates`. The module's name is its key in the configur
 """
 
 from schemas.gates._bounds import Ceiling, Floor, Share
+from schemas.gates._family import family_wise, upper_bound
 from schemas.gates._protocol import ROUNDING, Gate, Measured, Planned, Rules, Threshold, kinds
 
-__all__ = ["ROUNDING", "Ceiling", "Floor", "Gate", "Measured", "Planned", "Rules", "Share", "Threshold", "kinds"]
+__all__ = [
+    "ROUNDING",
+    "Ceiling",
+    "Floor",
+    "Gate",
+    "Measured",
+    "Planned",
+    "Rules",
+    "Share",
+    "Threshold",
+    "family_wise",
+    "kinds",
+    "upper_bound",
+]

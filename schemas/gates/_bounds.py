@@ -1,13 +1,14 @@
 """Bounds on metrics, which most gates are: a floor or a ceiling on the whole test split, or a floor on slices."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, ClassVar
 
 from pydantic import ConfigDict, Field, FiniteFloat, RootModel
 
 from schemas.artifacts.evaluation import GateResult
 from schemas.errors import ConfigurationError
+from schemas.gates._family import family_wise, upper_bound
 from schemas.gates._protocol import Measured, Planned, Rules, Threshold
 from schemas.settings.evaluate import Evaluate
 
@@ -56,8 +57,8 @@ class Floor(Bound):
         """The metric of a model that guesses: a floor must be above."""
         return 1 / classes
 
-    def check(self, gates: Rules, classes: int, evaluate: Evaluate) -> None:
-        check_floor(self.key, self.root, self.guessed(classes), classes)
+    def check(self, gates: Rules, labels: Sequence[int], evaluate: Evaluate) -> None:
+        check_floor(self.key, self.root, self.guessed(len(labels)), len(labels))
 
     def thresholds(self, planned: Planned) -> Iterator[Threshold]:
         if self.metric:
@@ -73,9 +74,9 @@ class Ceiling(Bound):
         """The metric of a model that guesses: a ceiling must be below."""
         return 1 - 1 / classes
 
-    def check(self, gates: Rules, classes: int, evaluate: Evaluate) -> None:
-        if self.root >= (guessed := self.guessed(classes)):
-            cause = f"gates.{self.key} is {self.root:g}; guessing among {classes} classes gives {guessed:.3g}"
+    def check(self, gates: Rules, labels: Sequence[int], evaluate: Evaluate) -> None:
+        if self.root >= (guessed := self.guessed(len(labels))):
+            cause = f"gates.{self.key} is {self.root:g}; guessing among {len(labels)} classes gives {guessed:.3g}"
             raise ConfigurationError(cause, STRICTER)
 
     def thresholds(self, planned: Planned) -> Iterator[Threshold]:
@@ -98,23 +99,30 @@ def check_margin(key: str, margin: float, gates: Rules, classes: int) -> None:
         raise ConfigurationError(cause, STRICTER)
 
 
-def judge_slice(key: str, slice_: str, floor: float, row: dict[str, Any] | None, measured: Measured) -> GateResult:
-    """Compares the upper confidence bound with the floor: a few unlucky images must not refuse a model."""
-    required, title = f"≥ {floor:.4f}", measured.title(slice_)
+def judge_slice(
+    key: str, slice_: str, floor: float, row: dict[str, Any] | None, measured: Measured, family: int = 1
+) -> GateResult:
+    """Compares the upper confidence bound with the floor: a few unlucky images must not refuse a model.
+
+    `family`: the number of slices that the gate judges. The bounds of all of them hold at once.
+    """
+    required, title, planned = f"≥ {floor:.4f}", measured.title(slice_), measured.planned
     if row is None:
         reason = f"{title} has no test examples, so gates.{key} cannot be judged"
         return GateResult(key, slice_, required, "no examples", False, reason, floor, on=title)
-    if row["count"] < measured.min_examples:
+    if row["count"] < planned.min_examples:
         few = f"{row['accuracy']:.4f} of {row['count']:,}"
         return GateResult(key, slice_, required, few, True, "", floor, row["accuracy"], "too few examples", on=title)
     if not math.isfinite(row["loss"]):
         return unmeasurable(key, slice_, required, floor, title)
-    accuracy, upper = row["accuracy"], row["upper"]
-    at_most = f"accuracy on {title} is {accuracy:.4f}, at {measured.confidence:.0%} confidence at most {upper:.4f}"
+    accuracy, confidence = row["accuracy"], family_wise(planned.confidence, family)
+    upper = upper_bound(round(accuracy * row["count"]), row["count"], confidence)
+    level = f"{100 * planned.confidence:g}% confidence" + (f" for {family:,} slices together" if family > 1 else "")
+    at_most = f"accuracy on {title} is {accuracy:.4f}, at {level} at most {upper:.4f}"
     return GateResult(
         key, slice_, required, f"{accuracy:.4f}, at most {upper:.4f}", upper >= floor,
         f"{at_most}; gates.{key} requires {floor:.4f} ({floor - upper:.4f} short)", floor, upper,
-        margin=f"{upper - floor:+.4f}", on=title,
+        margin=f"{upper - floor:+.4f}", on=title, level=level,
     )  # fmt: skip
 
 

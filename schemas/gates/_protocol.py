@@ -1,7 +1,8 @@
 """The protocol of a gate, its input, and the settings that all gates share."""
 
 import functools
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Protocol, TypeVar, cast
 
@@ -20,11 +21,25 @@ ROUNDING = 1e-9  # a drop of exactly the allowed value passes, despite floating-
 
 @dataclass(frozen=True)
 class Planned:
-    """The parts of an evaluation that TFMA's thresholds depend on."""
+    """What is known before an evaluation, and how slices are judged. TFMA's thresholds depend on it."""
 
-    classes: int
-    baseline: bool  # a model is served
-    fresh: bool  # images of a span are held out
+    labels: Sequence[int]  # that are used
+    images: int  # in the test split
+    baseline: bool = False  # a model is served
+    fresh: bool = False  # images of a span are held out
+    confidence: float = 0.95  # of the bounds of all slices of a gate together
+    min_examples: int = 30
+    values: Mapping[str, int] = field(default_factory=dict)  # by feature: values with at least min_examples test images
+
+    def most(self, *slices: str) -> int:
+        """The largest number of slices that a gate on `slices` can judge: "ink" is each value of ink, "ink=low" one."""
+
+        def matching(name: str) -> int:
+            features = [feature for feature in name.split(", ") if "=" not in feature]
+            product = math.prod(self.values.get(feature, self.images) for feature in features)
+            return min(product, self.images // self.min_examples)
+
+        return max(1, sum(map(matching, slices)))
 
 
 @dataclass(frozen=True)
@@ -36,18 +51,22 @@ class Threshold:
     lower: float | None = None
     upper: float | None = None
     drop: float | None = None  # against the served model
+    family: int = 1  # of metric "upper": the number of slices whose bounds hold at once
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What was measured on the test split, and how slices are judged."""
+    """What was measured on the test split."""
 
-    classes: int
+    planned: Planned
     metrics: dict[str, Any]  # by model, see `Evaluation.metrics()`
     comparisons: list[dict[str, Any]] = field(default_factory=list)  # see `Evaluation.comparisons()`
     names: tuple[str, ...] = ()  # of the labels
-    confidence: float = 0.95
-    min_examples: int = 30
+
+    @property
+    def labels(self) -> Sequence[int]:
+        """The labels that are used."""
+        return self.planned.labels
 
     @property
     def candidate(self) -> dict[str, Any]:
@@ -72,8 +91,8 @@ class Gate(Protocol):
     title: ClassVar[str]  # its description in the list of settings
     default: ClassVar[Any]  # the setting if it is absent. None: no gate. ...: it is required
 
-    def check(self, gates: "Rules", classes: int, evaluate: Evaluate) -> None:
-        """Called before anything runs.
+    def check(self, gates: "Rules", labels: Sequence[int], evaluate: Evaluate) -> None:
+        """Called before anything runs. `labels`: those that are used.
 
         Raises:
             ConfigurationError: the gate could not refuse, or has nothing to judge.
@@ -90,7 +109,7 @@ class Rules(Settings):
     """Requirements on the test split. accuracy and per_class are required: they have no default."""
 
     confidence: Annotated[FiniteFloat, Field(gt=0.5, le=0.9999)] = Field(
-        0.95, description="of the bounds of slices and corruptions, one-sided"
+        0.95, description="one-sided, of the upper bounds of all slices that one gate judges together"
     )
     min_examples: Annotated[int, Field(ge=1, le=1000)] = Field(
         30, description="a slice of fewer images is shown, not judged; a test split of fewer is refused"
@@ -108,10 +127,10 @@ class Rules(Settings):
         """The gate of a kind that is always set."""
         return cast(G, self.stated()[kind.key])  # type: ignore[attr-defined]
 
-    def check(self, classes: int, evaluate: Evaluate) -> None:
-        """Raises ConfigurationError if guessing among so many classes passes, or if a gate has nothing to judge."""
+    def check(self, labels: Sequence[int], evaluate: Evaluate) -> None:
+        """Raises ConfigurationError if guessing among these labels passes, or if a gate has nothing to judge."""
         for gate in self.stated().values():
-            gate.check(self, classes, evaluate)
+            gate.check(self, labels, evaluate)
 
     def thresholds(self, planned: Planned) -> Iterator[Threshold]:
         """What TFMA checks too."""

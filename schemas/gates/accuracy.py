@@ -20,10 +20,10 @@ class Accuracy(Floor):
     root: Share
 
     def judge(self, measured: Measured) -> Iterator[GateResult]:
-        if (count := measured.candidate[OVERALL]["count"]) >= measured.min_examples:
+        if (count := measured.candidate[OVERALL]["count"]) >= (required := measured.planned.min_examples):
             yield from super().judge(measured)
             return
-        reason = f"the test split has {count:,} countable images; gates.min_examples requires {measured.min_examples:,}"
+        reason = f"the test split has {count:,} countable images; gates.min_examples requires {required:,}"
         yield GateResult(self.key, OVERALL, f"≥ {self.root:.4f}", f"of {count:,} images", False, reason, self.root)
 
 

@@ -1,6 +1,6 @@
 """Gate `budget`: the largest loss of accuracy against the best model ever served, over all versions."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, FiniteFloat
@@ -26,8 +26,8 @@ class Budget(Settings):
     )
     alpha: Annotated[FiniteFloat, Field(gt=0, le=0.2)] = Field(0.0005, description="level of the test")
 
-    def check(self, gates: Rules, classes: int, evaluate: Evaluate) -> None:
-        check_margin(f"{self.key}.margin", self.margin, gates, classes)
+    def check(self, gates: Rules, labels: Sequence[int], evaluate: Evaluate) -> None:
+        check_margin(f"{self.key}.margin", self.margin, gates, len(labels))
 
     def thresholds(self, planned: Planned) -> Iterator[Threshold]:
         yield from ()

@@ -1,6 +1,6 @@
 """Gate `corruptions`: the smallest accuracy on test images that are corrupted, by the kind of corruption."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
 from pydantic import ConfigDict, RootModel
@@ -20,9 +20,9 @@ class Corruptions(RootModel[dict[Corruption, Share]]):
     title: ClassVar[str] = "smallest accuracy by corruption"
     default: ClassVar[Any] = {}
 
-    def check(self, gates: Rules, classes: int, evaluate: Evaluate) -> None:
+    def check(self, gates: Rules, labels: Sequence[int], evaluate: Evaluate) -> None:
         for name, floor in self.root.items():
-            check_floor(f"{self.key}.{name}", floor, 1 / classes, classes)
+            check_floor(f"{self.key}.{name}", floor, 1 / len(labels), len(labels))
             if name not in evaluate.corruptions or not evaluate.corrupted:
                 cause = f"gates.corruptions names {name}, but test images are not corrupted so"
                 raise ConfigurationError(cause, "Add it to evaluate.corruptions, or remove the gate.")
@@ -33,12 +33,13 @@ class Corruptions(RootModel[dict[Corruption, Share]]):
 
     def thresholds(self, planned: Planned) -> Iterator[Threshold]:
         for name, floor in self.root.items():
-            yield Threshold("upper", f"corruption={name}", lower=floor)
+            yield Threshold("upper", f"corruption={name}", lower=floor, family=len(self.root))
 
     def judge(self, measured: Measured) -> Iterator[GateResult]:
         rows = measured.candidate["corruptions"]
         for name, floor in self.root.items():
-            yield judge_slice(f"{self.key}.{name}", f"corruption={name}", floor, rows.get(name), measured)
+            row = rows.get(name)
+            yield judge_slice(f"{self.key}.{name}", f"corruption={name}", floor, row, measured, len(self.root))
 
 
 KIND = Corruptions

@@ -1,6 +1,6 @@
 """Gate `drop`: the largest drop of accuracy against the served model, without allowance for noise."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, ClassVar
 
 from pydantic import ConfigDict, Field, FiniteFloat, RootModel
@@ -21,8 +21,8 @@ class Drop(RootModel[Annotated[FiniteFloat, Field(ge=0, lt=1)]]):
     )
     default: ClassVar[Any] = None
 
-    def check(self, gates: Rules, classes: int, evaluate: Evaluate) -> None:
-        check_margin(self.key, self.root, gates, classes)
+    def check(self, gates: Rules, labels: Sequence[int], evaluate: Evaluate) -> None:
+        check_margin(self.key, self.root, gates, len(labels))
 
     def thresholds(self, planned: Planned) -> Iterator[Threshold]:
         if planned.baseline:

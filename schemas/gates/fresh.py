@@ -1,6 +1,6 @@
 """Gate `fresh`: the smallest accuracy on the newest images."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
 from pydantic import ConfigDict, RootModel
@@ -19,8 +19,8 @@ class Fresh(RootModel[Share]):
     title: ClassVar[str] = "smallest accuracy on the fresh slice of the newest span, judged as slices are"
     default: ClassVar[Any] = None
 
-    def check(self, gates: Rules, classes: int, evaluate: Evaluate) -> None:
-        check_floor(self.key, self.root, 1 / classes, classes)
+    def check(self, gates: Rules, labels: Sequence[int], evaluate: Evaluate) -> None:
+        check_floor(self.key, self.root, 1 / len(labels), len(labels))
 
     def thresholds(self, planned: Planned) -> Iterator[Threshold]:
         if planned.fresh:

@@ -1,6 +1,6 @@
 """Gate `paired`: the candidate and the served model on the same images."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, FiniteFloat
@@ -33,8 +33,8 @@ class Paired(Settings):
     worse: Policy = Field("refuse", description="action for this verdict")
     undecided: Policy = Field("refuse", description="too few test images to decide")
 
-    def check(self, gates: Rules, classes: int, evaluate: Evaluate) -> None:
-        check_margin(f"{self.key}.margin", self.margin, gates, classes)
+    def check(self, gates: Rules, labels: Sequence[int], evaluate: Evaluate) -> None:
+        check_margin(f"{self.key}.margin", self.margin, gates, len(labels))
 
     def thresholds(self, planned: Planned) -> Iterator[Threshold]:
         yield from ()

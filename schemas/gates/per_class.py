@@ -1,6 +1,6 @@
 """Gate `per_class`: the smallest accuracy on each class."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
 from pydantic import ConfigDict, RootModel
@@ -12,28 +12,31 @@ from schemas.settings.evaluate import Evaluate
 
 
 class PerClass(RootModel[Share]):
-    """A floor on the accuracy of each class. Classes with few images are not judged; refuses if none can be."""
+    """A floor on the accuracy of each class. Classes with few images are not judged; refuses if none can be.
+
+    Classes that the contract declares unused are left out.
+    """
 
     model_config = ConfigDict(frozen=True, strict=True)
     key: ClassVar[str] = "per_class"
     title: ClassVar[str] = "smallest accuracy on each class: refused if even the upper confidence bound is below"
     default: ClassVar[Any] = ...
 
-    def check(self, gates: Rules, classes: int, evaluate: Evaluate) -> None:
-        check_floor(self.key, self.root, 1 / classes, classes)
+    def check(self, gates: Rules, labels: Sequence[int], evaluate: Evaluate) -> None:
+        check_floor(self.key, self.root, 1 / len(labels), len(labels))
 
     def thresholds(self, planned: Planned) -> Iterator[Threshold]:
-        for label in range(planned.classes):
-            yield Threshold("upper", f"label={label}", lower=self.root)
+        for label in planned.labels:
+            yield Threshold("upper", f"label={label}", lower=self.root, family=planned.most("label"))
 
     def judge(self, measured: Measured) -> Iterator[GateResult]:
-        rows = measured.candidate["slices"]
-        slices = [f"label={label}" for label in range(measured.classes)]
-        results = [judge_slice(self.key, slice_, self.root, rows.get(slice_), measured) for slice_ in slices]
+        rows, family = measured.candidate["slices"], measured.planned.most("label")
+        slices = [f"label={label}" for label in measured.labels]
+        results = [judge_slice(self.key, slice_, self.root, rows.get(slice_), measured, family) for slice_ in slices]
         yield from results
         if all(result.verdict == "too few examples" for result in results):
             reason = (
-                f"no class has gates.min_examples ({measured.min_examples}) test images, "
+                f"no class has gates.min_examples ({measured.planned.min_examples}) test images, "
                 "so gates.per_class cannot be judged"
             )
             required = f"≥ {self.root:.4f}"

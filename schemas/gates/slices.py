@@ -1,6 +1,6 @@
 """Gate `slices`: the smallest accuracy on slices of the test split."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
 from pydantic import ConfigDict, RootModel
@@ -20,9 +20,9 @@ class Slices(RootModel[dict[str, Share]]):
     title: ClassVar[str] = "the same for other slices: ink, or one of them: ink=below 0.1"
     default: ClassVar[Any] = {}
 
-    def check(self, gates: Rules, classes: int, evaluate: Evaluate) -> None:
+    def check(self, gates: Rules, labels: Sequence[int], evaluate: Evaluate) -> None:
         for name, floor in self.root.items():
-            check_floor(f"{self.key}.{name}", floor, 1 / classes, classes)
+            check_floor(f"{self.key}.{name}", floor, 1 / len(labels), len(labels))
         slicings = [", ".join(features) for features in evaluate.features]
         for name in self.root:
             features = ", ".join(part.partition("=")[0] for part in name.split(", "))
@@ -30,25 +30,27 @@ class Slices(RootModel[dict[str, Share]]):
                 remedy = f"evaluate.slices has {'; '.join(slicings)}. Add it there, or correct the gate."
                 raise ConfigurationError(f"gates.slices names {name}, but the evaluation has no such slice", remedy)
             for part in name.split(", "):
-                _check_value(name, part, classes, evaluate)
+                _check_value(name, part, labels, evaluate)
 
     def thresholds(self, planned: Planned) -> Iterator[Threshold]:
         for name, floor in self.root.items():
-            yield Threshold("upper", name, lower=floor)
+            yield Threshold("upper", name, lower=floor, family=planned.most(*self.root))
 
     def judge(self, measured: Measured) -> Iterator[GateResult]:
-        rows = measured.candidate["slices"]
+        rows, family = measured.candidate["slices"], measured.planned.most(*self.root)
         for name, floor in self.root.items():
             for slice_ in _matching(name, rows):
-                yield judge_slice(f"{self.key}.{name}", slice_, floor, rows.get(slice_), measured)
+                yield judge_slice(f"{self.key}.{name}", slice_, floor, rows.get(slice_), measured, family)
 
 
-def _check_value(name: str, part: str, classes: int, evaluate: Evaluate) -> None:
+def _check_value(name: str, part: str, labels: Sequence[int], evaluate: Evaluate) -> None:
     feature, equals, value = part.partition("=")
     if not equals:
         return
-    if feature == "label" and value not in map(str, range(classes)):
-        raise ConfigurationError(f"gates.slices names {name}; labels are 0 to {classes - 1}", "Correct the gate.")
+    if feature == "label" and value not in map(str, labels):
+        unused = value in map(str, range(labels[-1]))
+        why = f"label {value} is declared unused" if unused else f"labels are {labels[0]} to {labels[-1]}"
+        raise ConfigurationError(f"gates.slices names {name}; {why}", "Correct the gate.")
     if feature in evaluate.derived and value not in (known := bins(evaluate.derived[feature])):
         remedy = f"Its values are {'; '.join(known)}. Correct the gate."
         raise ConfigurationError(f"gates.slices names {name}, but {feature} has no such slice", remedy)

@@ -1,5 +1,6 @@
 """Test data: a small TFDS dataset in unusual variants, and `Examples` of any images and labels."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import tensorflow_transform as tft
 from components._data import shard_files
 from schemas import example
 from schemas.artifacts import Examples, Features, Split
-from schemas.contract import Contract
+from schemas.contract import Contract, unused_tag
 
 SHAPE, CLASSES, NAMES = (8, 10, 3), 3, ["red", "green", "blue"]
 COUNTS = {"train": 90, "test": 30}
@@ -153,14 +154,24 @@ def without_feature(record: bytes, feature: str) -> bytes:
     return message.SerializeToString(deterministic=True)
 
 
-def contract(shape: tuple[int, int, int] = SHAPE, classes: int = CLASSES) -> Contract:
-    """MNIST's contract, for images of another size."""
+def contract(
+    shape: tuple[int, int, int] = SHAPE,
+    classes: int = CLASSES,
+    names: Sequence[str] = (),
+    unused: Sequence[int] = (),
+) -> Contract:
+    """MNIST's contract, for images of another size and other classes."""
     text = Contract.load("mnist.pbtxt").text
+    if unused:
+        tags = " ".join(f'tag: "{unused_tag(label, names)}"' for label in unused)
+        text = text.replace('name: "label"\n', f'name: "label"\n  annotation {{ {tags} }}\n')
+    if names:
+        text += f'string_domain {{ name: "label" {" ".join(f"""value: "{name}" """ for name in names)} }}\n'
     for side, old, new in zip(("height", "width", "channels"), (28, 28, 1), shape, strict=True):
         feature = f'"image/{side}" type: INT presence {{ min_fraction: 1.0 }} shape {{}} int_domain '
         text = text.replace(f"{feature}{{ min: {old} max: {old} }}", f"{feature}{{ min: {new} max: {new} }}")
     result = Contract("own.pbtxt", text.replace("min: 0 max: 9", f"min: 0 max: {classes - 1}"))
-    assert (result.largest, result.classes) == (shape, classes)
+    assert (result.largest, result.classes, result.unused) == (shape, classes, tuple(unused))
     return result
 
 

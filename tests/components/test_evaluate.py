@@ -12,9 +12,8 @@ import tensorflow_model_analysis as tfma
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from tfx_bsl.public import tfxio
 
-from components._evaluation.thresholds import eval_config
 from tests.components import pictures
-from tests.components.evaluations import LOW_GATES, PLAN, evaluated, predicted, read
+from tests.components.evaluations import evaluated, predicted, read
 
 
 def by_slice(output, model):
@@ -28,7 +27,7 @@ def by_slice(output, model):
 
 def test_metrics_equal_those_of_stock_tfma(compared_without_slices, model, few, worse_model, tmp_path):
     """TFMA's own evaluation with the same configuration."""
-    config = eval_config(LOW_GATES, PLAN, ["candidate", "baseline"])
+    config = tfma.load_eval_result(str(compared_without_slices.path / "tfma"), model_name="candidate").config
     paths = {"candidate": model.path / "saved_model", "baseline": worse_model.path}
     shared = [
         tfma.default_eval_shared_model(str(path), model_name=name, eval_config=config, include_default_metrics=False)

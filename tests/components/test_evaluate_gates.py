@@ -10,6 +10,7 @@ import tensorflow_model_analysis as tfma
 
 from components._training import saved_model
 from schemas.artifacts import Best, Served
+from schemas.gates import family_wise, upper_bound
 from schemas.gates.budget import Budget
 from schemas.settings.gates import Gates
 from tests.components import pictures
@@ -40,10 +41,14 @@ def test_accuracy_below_its_gate_is_refused(evaluated_alone, model, few, mnist, 
 
 def test_each_kind_of_gate_refuses(compared, model, worse_model, few, mnist, new_run):
     """The stage compares TFMA's validation with our gates and raises if they differ."""
+
+    def bound(row, family):
+        return upper_bound(round(row["accuracy"] * row["count"]), row["count"], family_wise(0.95, family))
+
     metrics = read(compared, "metrics")["candidate"]
-    slices = {name: row["upper"] for name, row in metrics["slices"].items() if name.startswith("ink=")}
+    slices = {name: bound(row, 4) for name, row in metrics["slices"].items() if name.startswith("ink=")}
     worst = min(slices, key=slices.get)
-    noise_bound = metrics["corruptions"]["noise"]["upper"]
+    noise_bound = bound(metrics["corruptions"]["noise"], 2)
     gates = changed(
         slices={"ink": slices[worst] + 1e-6, worst: slices[worst] + 1e-6},
         corruptions={"noise": noise_bound + 1e-6, "shift": 0.11},
@@ -58,6 +63,13 @@ def test_each_kind_of_gate_refuses(compared, model, worse_model, few, mnist, new
         "slices.ink",
         f"slices.{worst}",
     ]
+    levels = {g["gate"].split(".")[0]: g["level"] for g in read(evaluation, "gates")}
+    assert (levels["per_class"], levels["slices"], levels["corruptions"], levels["accuracy"]) == (
+        "95% confidence for 9 slices together",  # one class has fewer than 30 images
+        "95% confidence for 4 slices together",
+        "95% confidence for 2 slices together",
+        "",
+    )
 
 
 def test_a_worse_model_is_refused(compared, model, worse_model, few, mnist, new_run):

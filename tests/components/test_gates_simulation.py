@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from tests.benchmarks.gates import families
 from tests.benchmarks.gates.__main__ import bench
 from tests.benchmarks.gates.population import simulated
 from tests.benchmarks.gates.simulation import BUDGET, COUNT, PAIRED, chain, counts, draws, pair, paired, threshold
@@ -91,3 +92,25 @@ def test_the_benchmark_prints_its_tables(capsys):
     assert "another seed" in output
     assert "10 generations" in output
     assert "0.5 points worse, yet pushed" in output
+    assert "every class at the floor, yet refused" in output
+
+
+@pytest.mark.parametrize("classes", families.CLASSES)
+@pytest.mark.parametrize(("floor", "images"), [(0.3, 100), (0.75, 30), (0.96, 100)])
+def test_a_model_with_every_class_at_the_floor_is_refused_at_most_at_the_stated_level(floor, images, classes):
+    rng = np.random.default_rng(0)
+    equal = np.full(classes, floor)
+    limit = families.min_correct(floor, classes, images)
+    standard_error = (families.LEVEL * (1 - families.LEVEL) / TESTS) ** 0.5
+    assert families.refusal_rate(equal, images, limit, TESTS, rng) <= families.LEVEL + 3 * standard_error
+    limit_alone = families.min_correct_alone(floor, images)
+    assert families.refusal_rate(equal, images, limit_alone, TESTS, rng) > 0.2 + 0.7 * (classes > 10), (
+        "a bound for each class"
+    )
+
+
+@pytest.mark.parametrize("classes", families.CLASSES)
+def test_a_model_with_one_clearly_worse_class_is_refused(classes):
+    one_worse = families.with_one_worse(0.75, classes)
+    limit = families.min_correct(0.75, classes, 1000)
+    assert families.refusal_rate(one_worse, 1000, limit, TESTS // 10, np.random.default_rng(0)) == 1

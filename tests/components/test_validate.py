@@ -110,7 +110,13 @@ def test_images_with_missing_pixels_are_refused(tmp_path, new_run):
                 "so gates.per_class will refuse every model: 0, 1, 2"
             ],
         ),
-        ((40, 40, 0), ["1 of 3 labels have no images, so gates.per_class will refuse every model: 2"]),
+        (
+            (40, 40, 0),
+            [
+                "1 of 3 labels have no images, so gates.per_class will refuse every model: 2; "
+                "classes that never occur can be declared unused in own.pbtxt"
+            ],
+        ),
     ],
 )
 def test_labels_that_gates_cannot_judge_are_a_warning(counts, expected, tmp_path, new_run):
@@ -123,3 +129,32 @@ def test_labels_that_gates_cannot_judge_are_a_warning(counts, expected, tmp_path
     verdict = validate.function(statistics, None, contract=contract, checks=checks, min_examples=30, run=new_run())
     assert [warning.removeprefix("test: ") for warning in verdict.warnings] == expected
     assert verdict.passed
+
+
+def test_a_class_that_is_declared_unused_and_never_occurs_is_not_an_anomaly(tmp_path, new_run):
+    def without_green(split, images, labels):
+        return images[labels != 1], labels[labels != 1]
+
+    statistics = describe.function(three_splits(tmp_path, without_green, sizes=(300, 300, 300)), run=new_run())
+    contract = pictures.contract(unused=[1])
+    verdict = validate.function(statistics, None, contract=contract, checks=Validate(), min_examples=30, run=new_run())
+    assert (verdict.passed, verdict.reasons, verdict.warnings) == (True, (), ())
+
+
+def test_a_class_that_is_declared_unused_but_occurs_is_refused(tmp_path, new_run):
+    contract = pictures.contract(classes=5, unused=[1, 4])
+    verdict = validated(three_splits(tmp_path, sizes=(300, 60, 0)), new_run(), contract=contract)
+    message = '; own.pbtxt declares unused by tag: "unused=1"'
+    reasons = (f"train: label is 1 (100 times){message}", f"validation: label is 1 (20 times){message}")
+    assert verdict.reasons == (*reasons, "test has no records")
+    assert verdict.remedy == "Fix the data or, if the data is correct, the contract (own.pbtxt). Nothing was trained."
+    assert kinds(verdict)["train/label"] == [("CUSTOM_VALIDATION", ERROR)]
+
+
+def test_the_refusal_names_the_unused_class(tmp_path, new_run):
+    contract = pictures.contract(classes=5, names=["red", "green", "blue", "x", "y"], unused=[1, 2, 3])
+    verdict = validated(three_splits(tmp_path), new_run(), contract=contract)
+    assert verdict.reasons[0] == (
+        "train: label is 1 (green) (100 times), 2 (blue) (100 times); "
+        'own.pbtxt declares unused by tag: "unused=green", "unused=blue"'
+    )

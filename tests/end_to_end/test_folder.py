@@ -73,3 +73,21 @@ def test_init_run_and_report_push_a_model_of_a_folder(work, tmp_path):
     assert "Pushed as version 1" in gateline(tmp_path, "report").stdout
     again = gateline(tmp_path, "init", "digits", code=2)
     assert again.stderr == "configuration: gateline.yaml already exists\n  Name another file with --out.\n"
+
+
+def test_a_dataset_with_unused_classes_yields_a_pushed_model(work, tmp_path):
+    numbers = dict(zip(NAMES, (1, 2, 4, 6), strict=True))
+    files = [path for name in NAMES for path in sorted((work / "digits" / name).glob("[0-9]*.png"))]
+    rows = [f"{path},{numbers[path.parent.name]}" for path in files]
+    (tmp_path / "numbers.csv").write_text("\n".join(["image,label", *rows, ""]), encoding="utf-8")
+    drafted = gateline(tmp_path, "init", "numbers.csv").stdout
+    assert "unused    no images of 0, 3, 5: the contract declares classes that never occur unused\n" in drafted
+    result = json.loads(gateline(tmp_path, "run", "--json").stdout)
+    assert result["state"] == "pushed"
+    assert "3 classes are declared unused" in gateline(tmp_path, "report").stdout
+    page = (tmp_path / "gateline/reports/run-2.html").read_text(encoding="utf-8")
+    assert "3 classes are declared unused and not judged by gates: 0, 3, 5." in page
+    with (tmp_path / "numbers.csv").open("a", encoding="utf-8") as table:
+        table.write(f"{files[0]},3\n")
+    refused = gateline(tmp_path, "run", code=4).stderr
+    assert 'label is 3 (1 times); numbers.pbtxt declares unused by tag: "unused=3"' in refused

@@ -180,3 +180,61 @@ def test_slice_titles_contain_label_names() -> None:
 @pytest.mark.parametrize(("label", "title"), [(0, "0 (cat)"), (1, "1 (dog)"), (2, "2"), (-1, "-1")])
 def test_label_titles_contain_the_name_of_a_known_label(label: int, title: str) -> None:
     assert label_title(label, ("cat", "dog")) == title
+
+
+def with_unused_tags(path: Path, *tags: str) -> Path:
+    """The contract, with these tags of the label."""
+    text = path.read_text(encoding="utf-8")
+    stated = " ".join(f"tag: {json.dumps(tag, ensure_ascii=False)}" for tag in tags)
+    text = text.replace('name: "label"\n  type: INT', f'name: "label" annotation {{ {stated} }}\n  type: INT')
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_unused_classes_are_declared_by_number_or_by_name(tmp_path: Path) -> None:
+    assert Contract.load("mnist.pbtxt").unused == ()
+    numbered = Contract.load(str(with_unused_tags(edited(tmp_path, "# Curated", "# curated"), "unused=7", "unused=0")))
+    assert (numbered.classes, numbered.unused, numbered.labels) == (10, (0, 7), (1, 2, 3, 4, 5, 6, 8, 9))
+    named = Contract.load(str(with_unused_tags(contract_with_names(tmp_path, *"9876543210"), "unused=7", "deprecated")))
+    assert (named.unused, named.names[2]) == ((2,), "7")
+    composed = Contract.load(
+        str(with_unused_tags(contract_with_names(tmp_path, *"abcdefghi", "caf\u00e9"), "unused=cafe\u0301"))
+    )
+    assert composed.unused == (9,)
+
+
+@pytest.mark.parametrize(
+    ("tags", "cause", "remedy"),
+    [
+        (["unused=10"], 'label has the tag "unused=10", which names no label', "Labels are 0 to 9. Or remove the tag."),
+        (["unused=-1"], 'label has the tag "unused=-1", which names no label', "Labels are 0 to 9. Or remove the tag."),
+        (["unused="], 'label has the tag "unused=", which names no label', "Labels are 0 to 9. Or remove the tag."),
+        (["unused=3", "unused=3"], 'label has the tag "unused=3" twice', "Declare each unused class once."),
+        (
+            [f"unused={label}" for label in range(10)],
+            "10 of 10 classes are declared unused; a classifier needs at least two others",
+            "Remove tags from label.",
+        ),
+        (
+            [f"unused={label}" for label in range(1, 10)],
+            "9 of 10 classes are declared unused; a classifier needs at least two others",
+            "Remove tags from label.",
+        ),
+    ],
+)
+def test_unused_classes_that_no_model_could_have_are_refused(
+    tags: list[str], cause: str, remedy: str, tmp_path: Path
+) -> None:
+    path = with_unused_tags(edited(tmp_path, "# Curated", "# curated"), *tags)
+    assert refused(path) == f"configuration: schema mine.pbtxt: {cause}\n  {remedy}"
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [("trainer", "Did you mean trainers?"), ("3", "Labels have names: a, b, c, d, e and 5 more.")],
+)
+def test_an_unused_class_of_an_unknown_name_is_refused(name: str, hint: str, tmp_path: Path) -> None:
+    assert refused(with_unused_tags(contract_with_names(tmp_path, *"abcdefghi", "trainers"), f"unused={name}")) == (
+        f'configuration: schema mine.pbtxt: label has the tag "unused={name}", which names no label\n'
+        f"  {hint} Or remove the tag."
+    )

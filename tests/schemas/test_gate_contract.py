@@ -21,13 +21,12 @@ from tensorflow_model_analysis.utils import update_eval_config_with_defaults
 from components._evaluation import metrics as names
 from components._evaluation.compat import validate
 from components._evaluation.evaluator import EvaluationPlan
-from components._evaluation.paired import upper_bound
 from components._evaluation.thresholds import check_agreement, eval_config, planned
 from pipeline.config import describe
 from schemas.artifacts.evaluation import GateResult
 from schemas.contract import slice_title
 from schemas.errors import ConfigurationError
-from schemas.gates import Measured, kinds
+from schemas.gates import Measured, kinds, upper_bound
 from schemas.model_input import ModelInput
 from schemas.settings.evaluate import Evaluate
 from schemas.settings.gates import Gates
@@ -39,8 +38,7 @@ Edit = Callable[[Json, Json], None]  # edits the metrics of the candidate and of
 
 
 def row(accuracy: float, *, count: int = 1000, **metrics: float) -> Json:
-    upper = upper_bound(round(accuracy * count), count, 0.95) if math.isfinite(accuracy) else math.nan
-    return {"count": count, "accuracy": accuracy, "upper": upper, "loss": 0.1, "ece": 0.01, "brier": 0.05} | metrics
+    return {"count": count, "accuracy": accuracy, "loss": 0.1, "ece": 0.01, "brier": 0.05} | metrics
 
 
 def good_metrics() -> Json:
@@ -124,6 +122,8 @@ PLAN = EvaluationPlan(
     frozenset(),
     0.95,
     30,
+    images=2000,
+    values={"label": 2, "ink": 1},
 )
 
 
@@ -140,9 +140,8 @@ def results(key: str, edit: Edit, bad: bool = False) -> tuple[Gates, Measured, l
     candidate, baseline = good_metrics(), good_metrics()
     edit(candidate, baseline)
     gates = with_gate(key, CASES[key].setting)
-    measured = Measured(
-        CLASSES, {"candidate": candidate, "baseline": baseline}, CASES[key].comparisons[bad], ("cat", "dog")
-    )
+    metrics = {"candidate": candidate, "baseline": baseline}
+    measured = Measured(planned(PLAN, metrics), metrics, CASES[key].comparisons[bad], ("cat", "dog"))
     return gates, measured, list(gates.stated()[key].judge(measured))
 
 
@@ -176,10 +175,10 @@ def test_nan_is_refused(key: str) -> None:
 
 
 def test_a_setting_that_a_guessing_model_would_pass_is_refused(key: str) -> None:
-    with_gate(key, CASES[key].setting).check(CLASSES, EVALUATE)
+    with_gate(key, CASES[key].setting).check(range(CLASSES), EVALUATE)
     gates = Gates(**{"accuracy": 0.9, "per_class": 0.6, "budget": {"margin": 0.5}, key: CASES[key].ineffective})
     with pytest.raises(ConfigurationError, match=rf"gates\.{key}.* is .*; .*guess"):
-        gates.stated()[key].check(gates, CLASSES, EVALUATE)
+        gates.stated()[key].check(gates, range(CLASSES), EVALUATE)
 
 
 def test_a_gate_is_a_frozen_documented_model(key: str) -> None:
@@ -208,7 +207,7 @@ def test_tfma_reaches_the_same_verdict(key: str, bad: bool) -> None:
     baseline = measured.baseline["overall"]
     valid = True
     for slice_key, slice_metrics in rows.items():
-        values = _keyed(slice_metrics, "candidate") | _keyed(baseline, "baseline")
+        values = _keyed(slice_metrics, "candidate", config) | _keyed(baseline, "baseline", config)
         change = slice_metrics["accuracy"] - baseline["accuracy"]
         values[MetricKey(names.ACCURACY, model_name="candidate", is_diff=True)] = change
         valid &= validate((slice_key, values), config).validation_ok
@@ -217,15 +216,13 @@ def test_tfma_reaches_the_same_verdict(key: str, bad: bool) -> None:
         assert valid == all(result.passed for result in gate_results) == (not bad)
 
 
-def _keyed(metrics: Json, model: str) -> dict[MetricKey, float]:
-    metric_names = {
-        "accuracy": names.ACCURACY,
-        "upper": names.UPPER,
-        "brier": names.BRIER,
-        "ece": names.ECE,
-        "loss": names.LOSS,
-    }
-    return {MetricKey(name, model_name=model): metrics[key] for key, name in metric_names.items()}
+def _keyed(metrics: Json, model: str, config: Any) -> dict[MetricKey, float]:
+    metric_names = {"accuracy": names.ACCURACY, "brier": names.BRIER, "ece": names.ECE, "loss": names.LOSS}
+    values = {name: metrics[key] for key, name in metric_names.items()}
+    correct = round(metrics["accuracy"] * metrics["count"]) if math.isfinite(metrics["accuracy"]) else 0
+    for name, confidence in names.bounds_in(config).items():
+        values[name] = upper_bound(correct, metrics["count"], confidence)
+    return {MetricKey(name, model_name=model): value for name, value in values.items()}
 
 
 def test_results_survive_json(key: str) -> None:

@@ -2,17 +2,20 @@
 
 import math
 
+import hypothesis
 import pytest
+from hypothesis import strategies as st
+from scipy.stats import binomtest
 
-from components._evaluation import paired
-from schemas.gates import Measured
+from schemas.gates import Measured, Planned, family_wise, upper_bound
 from schemas.settings.gates import Gates
 
 GATES = Gates(accuracy=0.9, per_class=0.8, drop=0.03125, ece=0.05, brier=0.3, min_examples=5)
 
 
 def judge(gates, classes, metrics, comparisons, names=()):
-    return gates.judge(Measured(classes, metrics, comparisons, tuple(names), gates.confidence, gates.min_examples))
+    planned = Planned(range(classes), images=10_000, min_examples=gates.min_examples, values={"label": 1, "ink": 1})
+    return gates.judge(Measured(planned, metrics, comparisons, tuple(names)))
 
 
 def changed(gates, **settings):
@@ -20,8 +23,7 @@ def changed(gates, **settings):
 
 
 def row(accuracy, *, count=100, **options):
-    upper = paired.upper_bound(round(accuracy * count), count, 0.95) if math.isfinite(accuracy) else math.nan
-    return {"count": count, "accuracy": accuracy, "loss": 0.1, "ece": 0.01, "brier": 0.1, "upper": upper} | options
+    return {"count": count, "accuracy": accuracy, "loss": 0.1, "ece": 0.01, "brier": 0.1} | options
 
 
 def metrics(accuracy, *, count=100, slices=None, before=None, corruptions=None, **options):
@@ -175,3 +177,51 @@ def test_the_policy_decides_which_verdicts_refuse(verdict):
 )
 def test_the_budget_compares_with_the_best_version(comparison_, passes):
     assert refused(metrics(0.95), comparisons=[comparison_]) == ([] if passes else [("budget", "overall")])
+
+
+def test_the_bounds_of_all_slices_of_a_gate_hold_together():
+    """72 of 100 is below a floor of 0.8 with certainty for one class, but not where it is the lowest of a hundred."""
+    rows = {"candidate": {"slices": {"label=1": row(0.72)}}}
+    verdicts = {}
+    for classes in (1, 10, 100):
+        planned = Planned(range(100), images=100 * classes, values={"label": classes})
+        judged = list(GATES.stated()["per_class"].judge(Measured(planned, rows)))
+        verdicts[classes] = judged[1]
+    assert [verdict.passed for verdict in verdicts.values()] == [False, True, True]
+    assert verdicts[1].level == "95% confidence"
+    assert verdicts[100].level == "95% confidence for 100 slices together"
+    at_most = "accuracy on label=1 is 0.7200, at 95% confidence at most 0.7931"
+    assert verdicts[1].reason == f"{at_most}; gates.per_class requires 0.8000 (0.0069 short)"
+    assert verdicts[1].value < verdicts[10].value < verdicts[100].value
+
+
+@pytest.mark.parametrize(
+    ("slices", "limit"),
+    [
+        (["label"], 9),
+        (["label=3"], 1),
+        (["label", "ink"], 12),
+        (["label, ink"], 27),
+        (["label=8, ink"], 3),
+        (["camera"], 33),  # unknown: each judged slice has 30 of the 1,000 images
+        (["label, camera"], 33),
+        ([], 1),
+    ],
+)
+def test_the_number_of_slices_of_a_gate_is_bounded(slices, limit):
+    assert Planned(range(10), images=1000, values={"label": 9, "ink": 3}).most(*slices) == limit
+
+
+@hypothesis.given(st.integers(0, 300), st.integers(1, 300), st.sampled_from([0.8, 0.95, 0.99, 0.99995]))
+def test_the_upper_bound_agrees_with_scipy(correct, more, confidence):
+    count = correct + more - 1
+    hypothesis.assume(count)
+    exact = binomtest(correct, count, alternative="less").proportion_ci(confidence, "exact")
+    assert upper_bound(correct, count, confidence) == pytest.approx(exact.high, abs=1e-9)
+
+
+def test_no_examples_give_the_widest_interval_and_impossible_counts_are_refused():
+    assert upper_bound(0, 0, 0.95) == 1
+    with pytest.raises(ValueError, match="3 correct of 2"):
+        upper_bound(3, 2, 0.95)
+    assert family_wise(0.95, 1) == family_wise(0.95, 0) == 0.95

@@ -1,5 +1,7 @@
 """Refusals of many slices are combined into one sentence that names the worst."""
 
+import dataclasses
+
 from rich.console import Console
 
 from pipeline.report import terminal
@@ -29,6 +31,14 @@ def test_many_refusals_of_one_gate_are_one_sentence_with_the_ten_lowest():
     assert first == "accuracy is 0.5"
     lowest = ", ".join(f"label={label} {label / 200:.4f}" for label in range(10))
     assert second == f"gates.per_class refuses 60 of 200 slices; the lowest are {lowest}"
+
+
+def test_the_sentence_on_many_refusals_states_their_level():
+    level = "95% confidence for 200 slices together"
+    (sentence,) = refusals(
+        [result(0, 0.0), *(dataclasses.replace(result_, level=level) for result_ in MANY_RESULTS[1:])]
+    )
+    assert sentence.startswith(f"gates.per_class refuses 60 of 200 slices at {level}; the lowest are label=0 0.0000, ")
 
 
 def test_results_are_ranked_by_their_margin_with_unjudged_ones_last():

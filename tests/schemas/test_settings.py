@@ -52,9 +52,9 @@ def test_momentum_is_refused_for_optimizers_without_it() -> None:
 
 
 def test_a_gate_that_a_guessing_model_would_pass_is_refused():
-    Gates(accuracy=0.9, per_class=0.2).check(10, Evaluate())
+    Gates(accuracy=0.9, per_class=0.2).check(range(10), Evaluate())
     with pytest.raises(ConfigurationError) as refused:
-        Gates(accuracy=0.9, per_class=0.1).check(10, Evaluate())
+        Gates(accuracy=0.9, per_class=0.1).check(range(10), Evaluate())
     assert refused.value.cause == "gates.per_class is 0.1; guessing among 10 classes gives 0.1"
 
 
@@ -92,10 +92,10 @@ GUESSING_PASSES = "gates.{}.margin is {}; below gates.accuracy 0.9 that allows a
 def test_a_gate_on_a_slice_or_corruption_that_is_not_evaluated_is_refused(gates, cause):
     evaluate = Evaluate(slices=["stroke"], derived={"stroke": [2.0, 3.0]}, corruptions=["shift"], corrupted=400)
     with pytest.raises(ConfigurationError) as refused:
-        Gates(accuracy=0.9, per_class=0.8, **gates).check(10, evaluate)
+        Gates(accuracy=0.9, per_class=0.8, **gates).check(range(10), evaluate)
     assert refused.value.cause == cause
     Gates(accuracy=0.9, per_class=0.8, slices={"stroke": 0.5, "label=3": 0.5}, corruptions={"shift": 0.5}).check(
-        10, evaluate
+        range(10), evaluate
     )
 
 

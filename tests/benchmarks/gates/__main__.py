@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.benchmarks.__main__ import show
+from tests.benchmarks.gates import families
 from tests.benchmarks.gates.population import CLOSE, Model, digits, simulated, trained
 from tests.benchmarks.gates.simulation import BUDGET, COUNT, PAIRED, Gate, Lost, chain, draws, pair, paired, threshold
 
@@ -162,6 +163,7 @@ def bench(
                 f"at most {100 * budget:g}",
                 largest_loss <= budget + CLOSE,
             ),
+            *families.bench(console, 200 if quick else 10_000, seed),
         ]
     )
 

@@ -23,7 +23,7 @@ EDITS = [
     ("docstring", "components/_training/batches.py", '"""Groups in an epoch."""', '"""Calls."""', set()),
     ("formatting", "components/models/mlp.py", "list[keras.layers.Layer] = [", "list[keras.layers.Layer] = [\n", set()),
     ("description of a setting", "schemas/settings/train.py", "passes over train", "number of epochs", set()),
-    ("description of another setting", "schemas/gates/_protocol.py", "of the bounds of slices", "of slices", set()),
+    ("description of another setting", "schemas/gates/_protocol.py", "of the upper bounds", "of bounds", set()),
     ("an unused function", "components/_training/batches.py", "", "\n\ndef unused():\n    return 1\n", set()),
     ("a setting of no stage", "pipeline/notify/settings.py", "", "\n\nUNUSED = 1\n", set()),
     ("body of a helper, two modules away", "components/models/mlp.py", "Flatten()", 'Flatten(name="flat")', TRAINING),

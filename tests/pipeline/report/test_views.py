@@ -35,6 +35,15 @@ def test_classes_are_collapsed_when_all_pass(pushed: Facts, page: Page) -> None:
     assert "Each of the 10 classes passed; the closest is label=0 by +0.0105" in page.text
 
 
+def test_folded_classes_state_the_level_at_which_they_passed(pushed: Facts) -> None:
+    collapsed = [
+        dataclasses.replace(gate, level="95% confidence for 10 slices together") for gate in views.gates(pushed)[1]
+    ]
+    assert views.collapsed_summary(collapsed) == (
+        "Each of the 10 classes passed at 95% confidence for 10 slices together; the closest is label=0 by +0.0105"
+    )
+
+
 def test_a_gate_with_too_few_examples_is_neither_passed_nor_refused(pushed: Facts) -> None:
     not_judged = dataclasses.replace(pushed.gates[3], verdict="too few examples", margin="")
     facts = edited(pushed, gates=[*pushed.gates[:3], not_judged, *pushed.gates[4:]])
@@ -143,3 +152,16 @@ def test_the_results_of_the_serving_check_are_shown(root: Path, page: Page) -> N
         assert row in page.text
     output = gateline("show", "1", "--root", root).stdout
     assert "serving check: loads in 0.21 s, answers in 0.40 ms, p99 0.90 ms, 61 MB" in output
+
+
+def test_unused_classes_are_counted_and_named(pushed: Facts) -> None:
+    assert views.unused(pushed) == ""
+    one = edited(pushed, unused=(3,))
+    assert views.unused(one) == "1 class is declared unused and not judged by gates: 3."
+    many = edited(pushed, unused=tuple(range(10, 17)), names=tuple("abcdefghijklmnopq"))
+    sentence = (
+        "7 classes are declared unused and not judged by gates: 10 (k), 11 (l), 12 (m), 13 (n), 14 (o) and 2 more."
+    )
+    assert views.unused(many) == sentence
+    assert sentence in views.limits(many)
+    assert sentence in Page(html.page(many)).text

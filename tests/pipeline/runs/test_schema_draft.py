@@ -7,7 +7,7 @@ import pytest
 import tensorflow_datasets as tfds
 
 from components.sources.tfds_builder import names_of
-from pipeline.runs.schema_draft import text
+from pipeline.runs.schema_draft import text, unused
 from schemas import statistics as stats
 from schemas.contract import Contract
 from tests.components import pictures
@@ -61,6 +61,19 @@ def test_a_declared_label_without_train_images_is_a_class(names: tuple[str, ...]
     contract = Contract("own.pbtxt", text({"train": statistics(0, 1)}, names))
     assert contract.classes == classes
     assert contract.names == (() if "0" in names else names)
+    assert contract.labels == (0, 1)
+
+
+def test_gaps_in_the_label_numbers_are_drafted_as_unused_classes() -> None:
+    draft = text({"train": statistics(1, 2, 5), "test": statistics(4)}, ())
+    contract = Contract("own.pbtxt", draft)
+    assert (contract.classes, contract.unused) == (6, (0, 3))
+    assert draft.count("unused=") == 2
+    assert unused({"train": statistics(1, 2, 4)}, tuple("01234")) == ("0", "3")
+    assert unused({"train": statistics(0, 2)}, ("ant", "bee", "cat")) == ("1 (bee)",)
+    named = text({"train": statistics(0, 2), "test": statistics(0)}, ("ant", "bee", "cat"))
+    assert 'tag: "unused=bee"' in named
+    assert Contract("own.pbtxt", named).labels == (0, 2)
 
 
 def test_integer_labels_have_no_names() -> None:
