@@ -10,8 +10,7 @@ from pathlib import Path
 
 from etils import epy
 
-from components._data import duplicates, near_copies
-from components._data.decoding import to_arrays
+from components._data import decoding, duplicates, near_copies
 from components._data.statistics import ImageStatistics, merged
 from schemas import example, statistics
 from schemas.artifacts import Statistics
@@ -35,12 +34,13 @@ def write_shard_statistics(shard: Path, count: int, part: Path, metadata: tuple[
     counted, digests, near = ImageStatistics(), [], []
     for records in example.read(shard, count):
         columns = example.parse(records, shard, metadata)
-        thumbnails = to_arrays(columns["image"], THUMBNAIL) if columns["image/format"].any() else None
-        counted = counted.merge(ImageStatistics.of(columns, thumbnails))
-        images = columns["image"] if thumbnails is None else map(np.ndarray.tobytes, thumbnails)
-        digests.append(duplicates.digests(images, columns["source/index"]))
-        if thumbnails is not None:
-            near.append(near_copies.hashes(thumbnails, columns["source/index"]))
+        positions = columns["source/index"]
+        decoded = decoding.thumbnails(columns["image"], THUMBNAIL) if columns["image/format"].any() else None
+        counted = counted.merge(ImageStatistics.of(columns, decoded))
+        images = map(np.ndarray.tobytes, decoded[0]) if decoded else columns["image"]
+        digests.append(duplicates.digests(images, positions))
+        if decoded:
+            near.append(near_copies.hashes(decoded[0], positions))
     part.parent.mkdir(exist_ok=True)  # not its parents: a stage that was interrupted has removed them
     part.with_suffix(".json").write_text(counted.to_json(), encoding="utf-8")
     duplicates.save(np.concatenate(digests), part.with_suffix(".npy"))
