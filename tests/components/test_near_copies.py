@@ -14,12 +14,16 @@ from components._data import near_copies, near_pictures
 from components._data.decoding import to_arrays
 from components._data.shard_statistics import THUMBNAIL
 from components.describe import describe
+from components.mix import mix
 from components.validate import validate
 from schemas import statistics
 from schemas.artifacts import DamagedFile
+from schemas.settings.spans import READY
 from schemas.settings.validate import Validate
+from tests import spans
 from tests.components import pictures
 from tests.components.image_files import encoded, encoded_examples
+from tests.components.span_stages import ALL
 
 COUNT = 60
 
@@ -155,6 +159,32 @@ def test_pictures_of_near_copies_are_those_of_the_shards_that_hold_them(original
     for name in ("near.json", "near-pictured.json", "near-pictures.npy"):
         one, other = ((each.path / name).read_bytes() for each in described)
         assert one == other
+
+
+def test_pictures_of_spans_are_those_of_their_own_records(originals, tmp_path, lend):
+    """Two spans hold copies of test images; positions in spans begin anew in each."""
+    test = [*scenes(6, 3)]
+    made = encoded_examples(
+        tmp_path / "own",
+        train=originals[:20],
+        validation=[jpeg(scene) for scene in scenes(5, 4)],
+        test=[jpeg(scene) for scene in test],
+    )
+    for name, copied in (("span-1", test[:3]), ("span-2", test[3:])):
+        (tmp_path / "spans" / name / "0").mkdir(parents=True)
+        for i, scene in enumerate(copied):
+            (tmp_path / "spans" / name / f"0/{i}.jpg").write_bytes(COPIES["mirrored"](scene))
+        (tmp_path / "spans" / name / READY).touch()
+    found = spans.collected(tmp_path / "spans", lend(), encoding="encoded", validation=0.0, fresh=0.0)
+    admission = spans.admitted(lend(), "span-1", "span-2")
+    mixed = mix.function(made, describe.function(made, run=lend()), found, admission, **ALL, run=lend())
+    pairs = mixed.near_pictured()
+    assert [(one["split"], one["index"], other["split"]) for one, other in pairs] == [
+        ("test", i, "train") for i in range(6)
+    ]
+    assert [other["index"] for _, other in pairs] == [0, 1, 2] * 2
+    for one, other in mixed.near_pictures().reshape(6, 2, 128, 128, 3).astype(int):
+        assert np.abs(one - other[:, ::-1]).mean() < 5
 
 
 def test_without_near_copies_there_are_no_pictures(originals, tmp_path, lend):
