@@ -54,7 +54,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The written pages by name. The index of the ordinary store links to the pages of its runs."""
     ordinary, strange = (Store(tmp_path_factory.mktemp(name) / "root").root for name in ("ordinary", "strange"))
     good, weak = Answers.drawn(n=800), Answers.drawn(n=800, accuracy=0.9)
-    finished_run.finish(ordinary, good, leaked=5)
+    finished_run.finish(ordinary, good, leaked=5, near_copies=30)
     finished_run.finish(ordinary, weak, refused=("accuracy", "per_class:label=8", "paired"))
     serve(ordinary, "mnist", json.dumps({"model": "f" * 64, "accuracy": 0.985}))
     finished_run.finish(
