@@ -17,7 +17,8 @@ def describe(examples: Examples, *, run: StageRun) -> Statistics:
     """Statistics of images and labels per split, and duplicates within and across splits.
 
     Files: `stats.tfrecord`, one `DatasetFeatureStatisticsList` with a dataset per split, readable by TFDV and Facets;
-    `leaked.json`, the test images that are also in another split; and in `parts/` the statistics of each shard.
+    `leaked.json`, the test images that are also in another split; near copies, with pictures for the report; and in
+    `parts/` the statistics of each shard.
 
     Raises:
         DataError: a shard is damaged or a record does not parse; names the shard and the record.
@@ -27,8 +28,11 @@ def describe(examples: Examples, *, run: StageRun) -> Statistics:
         names = examples.metadata
         tasks = [(str(path), count, str(run.out / "parts" / path.stem), names) for _, path, count in shards]
         pipeline | beam.Create(tasks) | beam.Reshuffle() | "count" >> beam.MapTuple(describe_shard)
-    parts = {split: [run.out / "parts" / path.stem for s, path, _ in shards if s == split] for split in examples.splits}
-    return Statistics(run.out, counts=shard_statistics.write(run.out, parts))
+    parts = {
+        split: {run.out / "parts" / path.stem: (path, count) for s, path, count in shards if s == split}
+        for split in examples.splits
+    }
+    return Statistics(run.out, counts=shard_statistics.write(run, parts))
 
 
 def describe_shard(shard: str, count: int, part: str, metadata: tuple[str, ...]) -> None:

@@ -43,7 +43,10 @@ def mix(
     newest = next((name for name in reversed(chosen) if spans.spans[name].splits["fresh"].count), "")
     mixed: dict[str, list[tuple[str, int]]] = {"train": [], "validation": [], "test": []}
     parts = {
-        split: [statistics.path / "parts" / Path(shard).stem for shard, _ in _counted(examples.splits[split])]
+        split: {
+            statistics.path / "parts" / Path(shard).stem: (examples.path / shard, count)
+            for shard, count in _counted(examples.splits[split])
+        }
         for split in mixed
     }
     for split in mixed:
@@ -54,12 +57,12 @@ def mix(
         for split in ("train", "validation", "fresh"):
             shards = spans.spans[name].splits[split]
             target = "fresh" if name == newest and split == "fresh" else "train" if split == "fresh" else split
-            parts.setdefault(target, []).extend(spans.parts(name, split))
+            parts.setdefault(target, {}).update(spans.parts(name, split))
             for shard, count in _counted(shards):
                 here = run.out / f"{target}-{name}-{shard}"
                 files.link(spans.path / name / shard, here)
                 mixed.setdefault(target, []).extend(_weighted(here, count, weight if target == "train" else 1.0))
-    counts = shard_statistics.write(run.out, parts)
+    counts = shard_statistics.write(run, parts)
     splits = {split: Split(*map(tuple, zip(*shards, strict=True))) for split, shards in mixed.items()}
     run.log(
         f"{len(chosen):,} of {len(spans.spans):,} spans: "

@@ -9,13 +9,13 @@ from typing import Any
 
 from etils import epy
 
+from schemas import features, photos
 from schemas.example import METADATA
 
 with epy.lazy_imports():
     import tensorflow as tf
     from tensorflow_metadata.proto.v0 import statistics_pb2 as pb
 
-QUANTILES = 10
 MOST_VALUES = 1000  # of a metadata column: a column of file names has one for each image
 SQUARES = "squares of pixel counts"  # by pixel value, summed over the images
 SERVED = "assets.extra/statistics.tfrecord"  # where a version in the serving directory keeps the statistics of its data
@@ -51,20 +51,22 @@ def encode(
     dataset = pb.DatasetFeatureStatistics(name=split, num_examples=images.records)
     _image(dataset, images, duplicates, leaked, near)
     for i, side in enumerate(("height", "width", "channels")):
-        _categorical(dataset, f"image/{side}", _marginal(images.sizes, i), images.records)
+        features.categorical(dataset, f"image/{side}", _marginal(images.sizes, i), images.records)
     if images.formats:
-        _categorical(dataset, "image/format", images.formats, images.records, pb.FeatureNameStatistics.BYTES)
-    _categorical(dataset, "label", images.labels, images.records)
+        features.categorical(dataset, "image/format", images.formats, images.records, pb.FeatureNameStatistics.BYTES)
+    features.categorical(dataset, "label", images.labels, images.records)
     for i, part in enumerate(("dataset", "version", "split")):
-        _categorical(
+        features.categorical(
             dataset, f"source/{part}", _marginal(images.sources, i), images.records, pb.FeatureNameStatistics.BYTES
         )
+    photos.add(dataset, images.photos, images.records)
     columns: dict[str, dict[str, int]] = {}
     for (name, value), count in sorted(images.metadata.items()):
         columns.setdefault(name, {})[value] = count
     for name, counts in columns.items():
         counts.pop("", None)  # has no value
-        _categorical(dataset, METADATA + name, counts, images.records, pb.FeatureNameStatistics.STRING, MOST_VALUES)
+        kind = pb.FeatureNameStatistics.STRING
+        features.categorical(dataset, METADATA + name, counts, images.records, kind, MOST_VALUES)
     return dataset
 
 
@@ -139,7 +141,7 @@ def feature(dataset: "pb.DatasetFeatureStatistics", name: str) -> "pb.FeatureNam
 def _image(dataset: Any, images: Any, duplicates: int, leaked: Mapping[str, int], near: Mapping[str, int]) -> None:
     stats = dataset.features.add(type=pb.FeatureNameStatistics.BYTES)
     stats.path.step.append("image")
-    _common(stats.bytes_stats.common_stats, images.records, images.no_image)
+    features.common(stats.bytes_stats.common_stats, images.records, images.no_image)
     stats.bytes_stats.avg_num_bytes = images.image_bytes / max(1, images.records - images.no_image)
     numbers = {
         "pixel mean": images.pixels.mean,
@@ -160,29 +162,9 @@ def _image(dataset: Any, images: Any, duplicates: int, leaked: Mapping[str, int]
             histogram.buckets.add(low_value=value, high_value=value + 1, sample_count=count)
     quantiles = stats.custom_stats.add(name="pixel quantiles").histogram
     quantiles.type = pb.Histogram.QUANTILES
-    for i in range(QUANTILES):
-        low, high = (images.pixels.quantile(q / QUANTILES) for q in (i, i + 1))
-        quantiles.buckets.add(low_value=low, high_value=high, sample_count=images.pixels.total / QUANTILES)
-
-
-def _categorical(
-    dataset: Any, name: str, counts: Mapping[Any, int], records: int, kind: Any = None, most: int | None = None
-) -> None:
-    """Counts of each value, or of the `most` frequent ones; `unique` counts all."""
-    stats = dataset.features.add(type=pb.FeatureNameStatistics.INT if kind is None else kind)
-    stats.path.step.append(name)
-    _common(stats.string_stats.common_stats, records, records - sum(counts.values()))
-    stats.string_stats.unique = len(counts)
-    frequent = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))[:most]
-    for value, count in sorted(frequent):
-        stats.string_stats.rank_histogram.buckets.add(label=str(value), sample_count=count)
-
-
-def _common(common: Any, records: int, missing: int) -> None:
-    common.num_non_missing, common.num_missing = records - missing, missing
-    common.min_num_values = common.max_num_values = 1
-    common.avg_num_values = 1
-    common.tot_num_values = records - missing
+    for i in range(features.QUANTILES):
+        low, high = (images.pixels.quantile(q / features.QUANTILES) for q in (i, i + 1))
+        quantiles.buckets.add(low_value=low, high_value=high, sample_count=images.pixels.total / features.QUANTILES)
 
 
 def _marginal(counts: Mapping[tuple[Any, ...], int], position: int) -> dict[Any, int]:

@@ -42,10 +42,22 @@ def to_arrays(images: "np.ndarray", model_input: ModelInput) -> "np.ndarray":
     return arrays
 
 
+def thumbnails(images: "np.ndarray", model_input: ModelInput) -> "tuple[np.ndarray, np.ndarray]":
+    """Encoded images as `to_arrays` gives them, and the `orientation` of each: int32 [batch]. Decodes each once."""
+    arrays, orientations = _decoder(model_input, with_orientation=True)(tf.constant(images.tolist(), tf.string))
+    return arrays.numpy(), orientations.numpy()
+
+
 @functools.lru_cache(4)
-def _decoder(model_input: ModelInput) -> Any:
+def _decoder(model_input: ModelInput, *, with_orientation: bool = False) -> Any:
     signature = [tf.TensorSpec([None], tf.string)]
-    return tf.function(lambda images: decoded(images, model_input), input_signature=signature, autograph=False)
+    both = (tf.TensorSpec(model_input.shape, tf.uint8), tf.TensorSpec([], tf.int32))
+    one = functools.partial(_decoded, model_input=model_input)
+
+    def batch(images: Any) -> Any:
+        return tf.map_fn(one, images, fn_output_signature=both) if with_orientation else decoded(images, model_input)
+
+    return tf.function(batch, input_signature=signature, autograph=False)
 
 
 def decoded(images: Any, model_input: ModelInput) -> Any:
@@ -54,7 +66,7 @@ def decoded(images: Any, model_input: ModelInput) -> Any:
     Images are turned upright by their EXIF orientation. 16 bits a channel become 8. Transparent pixels show the
     background.
     """
-    one = functools.partial(_decoded, model_input=model_input)
+    one = lambda content: _decoded(content, model_input)[0]  # noqa: E731
     return tf.map_fn(one, images, fn_output_signature=tf.TensorSpec(model_input.shape, tf.uint8))
 
 
@@ -85,11 +97,11 @@ def fitted(images: Any, model_input: ModelInput) -> Any:
 
 
 def orientation(content: Any) -> Any:
-    """The EXIF orientation of an encoded image, string []: int32, 1 to 8; 1 if it states none."""
+    """The EXIF orientation of an encoded image, string []: int32, 1 to 8; 1 if EXIF data states none, 0 without it."""
     head = tf.strings.substr(content, 0, HEAD)
     # Most images have no EXIF data, and reading it takes 0.5 ms. RE2's \C matches any byte.
     has_exif = tf.strings.regex_full_match(head, r"\C*(Exif\x00\x00|eXIf)\C*")
-    return tf.cond(has_exif, lambda: _stated_orientation(head), lambda: tf.constant(1))
+    return tf.cond(has_exif, lambda: _stated_orientation(head), lambda: tf.constant(0))
 
 
 def _stated_orientation(start_of_file: Any) -> Any:
@@ -125,7 +137,8 @@ def upright(image: Any, orientation: Any) -> Any:
     return tf.cond(is_one_of(2, 3, 6, 7), lambda: image[:, ::-1], lambda: image)
 
 
-def _decoded(content: Any, model_input: ModelInput) -> Any:
+def _decoded(content: Any, model_input: ModelInput) -> tuple[Any, Any]:
+    """The image in the model's size, and its orientation."""
     # 0: as many channels as the file has. For 4, TensorFlow gives PNG of less than 8 bits a wrong alpha channel.
     image = tf.io.decode_image(content, 0, expand_animations=False)
     channels = tf.shape(image)[2]
@@ -141,7 +154,7 @@ def _decoded(content: Any, model_input: ModelInput) -> Any:
     turned = orientation(content)
     image = tf.cond(turned > 1, lambda: upright(image, turned), lambda: image)
     image.set_shape([None, None, 3])
-    return fitted(image, model_input)
+    return fitted(image, model_input), turned
 
 
 def _end_of(data: Any, pattern: bytes) -> Any:

@@ -165,7 +165,7 @@ def decoder(channels: int, encoding: Encoding = "raw") -> Callable[[bytes], "np.
 def upright(image: "np.ndarray", content: bytes) -> "np.ndarray":
     """The image turned and mirrored as the EXIF orientation of its encoded form states, as the served graph does."""
     turned = _orientation()(content)
-    return image if turned == 1 else np.ascontiguousarray(decoding.upright(image, turned))
+    return image if turned <= 1 else np.ascontiguousarray(decoding.upright(image, turned))
 
 
 @functools.cache

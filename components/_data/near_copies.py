@@ -18,6 +18,7 @@ from etils import epy
 with epy.lazy_imports():
     import numpy as np
 
+Pair = tuple[str, int, str, int]  # split and position of an image, split and position of its near copy
 MOST = 6  # bits in which near copies differ: fewer than WORDS, so that at least one word is equal
 WORDS = 7  # of 16 bits
 SIDE = 15  # frequencies in each direction, of which the lowest are used
@@ -65,8 +66,8 @@ def partners(rows: "np.ndarray", split: "np.ndarray") -> "np.ndarray":
     return partner
 
 
-def across(parts: Mapping[str, list[Path]]) -> list[tuple[str, int, str, int]]:
-    """(split, position, other split, position) of near copies in two splits, sorted. `parts`: `hashes` by split.
+def across(parts: Mapping[str, Iterable[Path]]) -> dict[Pair, tuple[Path, Path]]:
+    """Near copies in two splits, sorted, each with the files of both. `parts`: files of `hashes` by split.
 
     Of each image, one near copy in each other split.
     """
@@ -76,13 +77,17 @@ def across(parts: Mapping[str, list[Path]]) -> list[tuple[str, int, str, int]]:
     split = np.repeat([number for number, _ in files], [len(each) for each in loaded]).astype(np.int64)
     partner, names = partners(rows, split), list(parts)
     one, other = np.nonzero(partner >= 0)
-    places = [(names[number], position) for number, position in zip(split.tolist(), rows[:, 4].tolist(), strict=True)]
+    places = [
+        (names[number], position, path)
+        for (number, path), each in zip(files, loaded, strict=True)
+        for position in each[:, 4].tolist()
+    ]
     pairs = zip(one.tolist(), partner[one, other].tolist(), strict=True)
-    ordered = {tuple(sorted((places[a], places[b]))) for a, b in pairs}
-    return sorted((*first, *second) for first, second in ordered)
+    ordered = sorted({tuple(sorted((places[a], places[b]))) for a, b in pairs})
+    return {(*first[:2], *second[:2]): (first[2], second[2]) for first, second in ordered}
 
 
-def counts(pairs: Iterable[tuple[str, int, str, int]], split: str) -> Counter[str]:
+def counts(pairs: Iterable[Pair], split: str) -> Counter[str]:
     """The number of images of a split that have a near copy in each other split."""
     ways = {each for one, i, other, j in pairs for each in ((one, i, other), (other, j, one))}
     return Counter(other for one, _, other in ways if one == split)

@@ -1,18 +1,18 @@
 """Statistics per shard. Merged, they describe a split, however it was cut into shards.
 
 write_shard_statistics(shard, 1000, out)               # on a worker
-write(out, {"train": [out / "train-00000-of-00001"]})  # the driver: stats.tfrecord, leaked.json, near.json
+write(run, {"train": {part: (shard, 1000)}})           # the driver: stats.tfrecord, leaked.json, near.json, pictures
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from etils import epy
 
-from components._data import duplicates, near_copies
-from components._data.decoding import to_arrays
+from components._data import decoding, duplicates, near_copies, near_pictures
 from components._data.statistics import ImageStatistics, merged
+from pipeline.engine.component import StageRun
 from schemas import example, statistics
 from schemas.artifacts import Statistics
 from schemas.model_input import ModelInput
@@ -35,12 +35,13 @@ def write_shard_statistics(shard: Path, count: int, part: Path, metadata: tuple[
     counted, digests, near = ImageStatistics(), [], []
     for records in example.read(shard, count):
         columns = example.parse(records, shard, metadata)
-        thumbnails = to_arrays(columns["image"], THUMBNAIL) if columns["image/format"].any() else None
-        counted = counted.merge(ImageStatistics.of(columns, thumbnails))
-        images = columns["image"] if thumbnails is None else map(np.ndarray.tobytes, thumbnails)
-        digests.append(duplicates.digests(images, columns["source/index"]))
-        if thumbnails is not None:
-            near.append(near_copies.hashes(thumbnails, columns["source/index"]))
+        positions = columns["source/index"]
+        decoded = decoding.thumbnails(columns["image"], THUMBNAIL) if columns["image/format"].any() else None
+        counted = counted.merge(ImageStatistics.of(columns, decoded))
+        images = map(np.ndarray.tobytes, decoded[0]) if decoded else columns["image"]
+        digests.append(duplicates.digests(images, positions))
+        if decoded:
+            near.append(near_copies.hashes(decoded[0], positions))
     part.parent.mkdir(exist_ok=True)  # not its parents: a stage that was interrupted has removed them
     part.with_suffix(".json").write_text(counted.to_json(), encoding="utf-8")
     duplicates.save(np.concatenate(digests), part.with_suffix(".npy"))
@@ -48,21 +49,25 @@ def write_shard_statistics(shard: Path, count: int, part: Path, metadata: tuple[
         np.save(part.with_suffix(NEAR), np.concatenate(near))
 
 
-def read(parts: list[Path]) -> ImageStatistics:
+def read(parts: Iterable[Path]) -> ImageStatistics:
     """The merged statistics of several shards."""
     texts = (part.with_suffix(".json").read_text(encoding="utf-8") for part in parts)
     return merged(ImageStatistics, map(ImageStatistics.from_json, texts))
 
 
-def write(out: Path, splits: Mapping[str, list[Path]]) -> dict[str, int]:
-    """Writes `stats.tfrecord`, `leaked.json` and, if there are near copies, `near.json`. Returns records by split."""
-    described = {split: read(parts) for split, parts in splits.items()}
+def write(run: StageRun, splits: Mapping[str, Mapping[Path, tuple[Path, int]]]) -> dict[str, int]:
+    """Writes `stats.tfrecord`, `leaked.json` and, if there are near copies, `near.json` and pictures of some.
+
+    `splits`: by split, its parts, each with its shard and the number of its records. Returns records by split.
+    """
+    out, described = run.out, {split: read(parts) for split, parts in splits.items()}
     copies = duplicates.duplicates(
         {split: [part.with_suffix(".npy") for part in parts] for split, parts in splits.items()}
     )
-    near = near_copies.across({split: [part.with_suffix(NEAR) for part in parts] for split, parts in splits.items()})
-    leaked = copies.leaked | duplicates.leaked(near)
-    near = [pair for pair in near if not copies.leaked & {pair[:2], pair[2:]}]
+    hashed = {part.with_suffix(NEAR): shard for parts in splits.values() for part, shard in parts.items()}
+    pairs = near_copies.across({split: [part.with_suffix(NEAR) for part in parts] for split, parts in splits.items()})
+    leaked = copies.leaked | duplicates.leaked(pairs)
+    near = {pair: parts for pair, parts in pairs.items() if not copies.leaked & {pair[:2], pair[2:]}}
     statistics.write(
         out / "stats.tfrecord",
         [
@@ -74,7 +79,8 @@ def write(out: Path, splits: Mapping[str, list[Path]]) -> dict[str, int]:
         if split in splits:
             Statistics.write_leaked(out, split, (index for s, index in leaked if s == split))
     if near:
-        Statistics.write_near_copies(out, near)
+        Statistics.write_near_copies(out, list(near))
+        near_pictures.write(run, near, hashed)
     return {split: each.records for split, each in described.items()}
 
 

@@ -13,6 +13,7 @@ from typing import Any, Protocol, Self, TypeVar
 
 from etils import epy
 
+from components._data import photos
 from schemas.example import METADATA
 
 with epy.lazy_imports():
@@ -90,25 +91,28 @@ class ImageStatistics:
     by_label: Counter[tuple[int, str]] = field(
         default_factory=Counter
     )  # images, bytes, sum and squares of images' sums
+    photos: Counter[tuple[int, str, Any]] = field(default_factory=Counter)  # of `photos.counts`: label, measure, value
 
     @classmethod
-    def of(cls, columns: dict[str, "np.ndarray"], thumbnails: "np.ndarray | None" = None) -> Self:
+    def of(cls, columns: dict[str, "np.ndarray"], decoded: "tuple[np.ndarray, np.ndarray] | None" = None) -> Self:
         """Of a batch as `schemas.example.parse` gives it.
 
-        thumbnails: uint8 [batch, height, width, channels] of encoded images. Pixels are counted on them, so that each
-        image counts as much as another, and time and memory do not depend on their sizes.
+        decoded: of encoded images, thumbnails uint8 [batch, height, width, channels] and EXIF orientations. Pixels are
+        counted on thumbnails, so that each image counts as much as another, and time and memory do not depend on their
+        sizes.
         """
         sides = np.stack([columns[f"image/{side}"] for side in ("height", "width", "channels")], axis=1)
         images = columns["image"].tolist()
         recorded = lengths = np.fromiter(map(len, images), np.int64, len(images))
-        if thumbnails is None:
+        if decoded is None:
             joined = np.frombuffer(b"".join(images), np.uint8)
             malformed = int(((lengths != sides.prod(axis=1)) & (lengths > 0)).sum())
         else:
-            joined, malformed = thumbnails.reshape(-1), 0
-            lengths = np.full(len(images), thumbnails[0].size)
+            joined, malformed = decoded[0].reshape(-1), 0
+            lengths = np.full(len(images), decoded[0][0].size)
         sizes, counts = np.unique(sides, axis=0, return_counts=True)
         labels, label_counts = np.unique(columns["label"][columns["label"] >= 0], return_counts=True)
+        pixels, squares = _pixels(joined, lengths)
         sources = zip(*(columns[f"source/{part}"].tolist() for part in ("dataset", "version", "split")), strict=True)
         return cls(
             records=len(images),
@@ -121,9 +125,10 @@ class ImageStatistics:
             formats=Counter(form.decode() for form in columns["image/format"].tolist() if form),
             sources=Counter({tuple(part.decode() for part in source): n for source, n in Counter(sources).items()}),
             metadata=_metadata(columns),
-            pixels=Histogram.of(joined),
-            squares=_squares(joined, lengths),
+            pixels=pixels,
+            squares=squares,
             by_label=_by_label(joined, lengths, columns["label"]),
+            photos=photos.counts(columns, *decoded) if decoded else Counter(),
         )
 
     def merge(self, other: Self) -> Self:
@@ -140,6 +145,8 @@ class ImageStatistics:
     def to_json(self) -> str:
         """The same as text, to be merged later."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
+        if not self.photos:  # the text of raw images is that of older versions
+            del values["photos"]
         return json.dumps(
             {name: value.counts if isinstance(value, Histogram) else _pairs(value) for name, value in values.items()}
         )
@@ -183,17 +190,22 @@ def _constant(joined: "np.ndarray", lengths: "np.ndarray") -> int:
     return int((np.minimum.reduceat(joined, starts) == np.maximum.reduceat(joined, starts)).sum())
 
 
-def _squares(joined: "np.ndarray", lengths: "np.ndarray") -> Counter[int]:
-    """By pixel value, the sum over images of the square of its count: how much images differ from each other."""
-    total = np.zeros(256, np.int64)
+def _pixels(joined: "np.ndarray", lengths: "np.ndarray") -> tuple[Histogram, Counter[int]]:
+    """The histogram of all pixels; and by pixel value, the sum over images of the square of its count.
+
+    The squares state how much images differ from each other.
+    """
+    total, squares = np.zeros(256, np.int64), np.zeros(256, np.int64)
     ends = np.cumsum(lengths)
     for first in range(0, len(lengths), AT_ONCE):
         part = slice(first, first + AT_ONCE)
         pixels = joined[ends[first] - lengths[first] : ends[part][-1]]
         image = np.repeat(np.arange(0, 256 * len(lengths[part]), 256), lengths[part])
         counts = np.bincount(image + pixels, minlength=256 * len(lengths[part])).reshape(-1, 256)
-        total += (counts * counts).sum(0)
-    return Counter({value: count for value, count in enumerate(total.tolist()) if count})
+        total += counts.sum(0)
+        squares += (counts * counts).sum(0)
+    by_value = Counter({value: count for value, count in enumerate(squares.tolist()) if count})
+    return Histogram(tuple(total.tolist())), by_value
 
 
 def _by_label(joined: "np.ndarray", lengths: "np.ndarray", labels: "np.ndarray") -> Counter[tuple[int, str]]:

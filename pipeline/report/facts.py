@@ -15,7 +15,7 @@ from pipeline.report import spans
 from pipeline.runs.artifacts import RunArtifacts
 from pipeline.store import Store
 from pipeline.store import facts as facts_of
-from schemas import statistics
+from schemas import photos, statistics
 from schemas.artifacts import (
     Admission,
     Collected,
@@ -57,7 +57,9 @@ class Facts:
     source: str  # dataset and version, without spans
     unreadable: list[tuple[str, str]]  # (file, reason) of each image that was set aside, of spans too
     counts: dict[str, int]  # records by split
-    splits: dict[str, Json]  # by split: counts of labels, of duplicates, and of images that are also in other splits
+    splits: dict[str, Json]  # by split: counts of labels, of duplicates, of images in other splits too; of photos
+    near_copies: int  # pairs of near copies in two splits
+    near_pictured: list[list[Json]]  # those that have pictures
     spans: list[Json]  # rows of `spans.of`
     serving: Json
     pushed: Json
@@ -69,6 +71,7 @@ class Facts:
     damaged: dict[str, list[str]]  # by stage: files that cannot be read
     problems: dict[str, str]  # by field: why it is empty, if its file is missing or damaged
     images: "np.ndarray | None" = None  # of the gallery: uint8 [n, height, width, channels]
+    near_images: "np.ndarray | None" = None  # two for each pair of near copies that has pictures
 
     @property
     def verdict(self) -> str:
@@ -125,7 +128,7 @@ class Facts:
         return f"{len(self.label_errors)}{' or more' if len(self.gallery['mistakes']) >= MAX_MISTAKES else ''}"
 
     def as_json(self) -> Json:
-        excluded = ("images", "problems", "validated", "served")
+        excluded = ("images", "near_images", "problems", "validated", "served")
         values = {each.name: getattr(self, each.name) for each in dataclasses.fields(self) if each.name not in excluded}
         gates = [gate.as_row() for gate in self.gates]
         return {"verdict": self.verdict, **values, "gates": gates, "label_errors": len(self.label_errors)}
@@ -154,6 +157,9 @@ def gather(store: Store, run: Json, executions: list[Json]) -> Facts:
         unreadable=_set_aside(artifacts),
         counts=described.counts if described else {},
         splits=artifacts.read(Statistics, _splits) or {},
+        near_copies=len(artifacts.read(Statistics, Statistics.near_copies) or ()),
+        near_pictured=artifacts.read(Statistics, Statistics.near_pictured) or [],
+        near_images=artifacts.read(Statistics, Statistics.near_pictures),
         spans=spans.of(artifacts, artifacts.read(Admission, Admission.rows) or []),
         serving=artifacts.read(ServingCheck, ServingCheck.measurements) or {},
         pushed=facts_of(pushed) if pushed else {},
@@ -213,6 +219,7 @@ def _splits(described: Statistics) -> dict[str, Json]:
                 "leaked": statistics.leaked(split),
                 "size": " × ".join(statistics.value_range(split, f"image/{side}") for side in ("height", "width")),
                 "formats": statistics.values(split, "image/format"),
+                "photos": photos.rows(split),
             }
             for name, split in described.by_split().items()
         }

@@ -42,12 +42,9 @@ def save(path: Path, text: str) -> Path:
 def page(facts: Facts) -> str:
     """The HTML page. Everything is escaped except the plots, which are SVG from `plots`."""
     drawn = {name: Markup(svg) for name, svg in _plots(facts).items()}
-    pictures = Pictures.of(facts.images)
-    return (
-        environment()
-        .get_template("report.html.j2")
-        .render(facts=facts, plots=drawn, pictures=pictures, most_classes=MOST_CLASSES)
-    )
+    pictures, near = Pictures.of(facts.images), Pictures.of(facts.near_images, lossy=True)
+    template = environment().get_template("report.html.j2")
+    return template.render(facts=facts, plots=drawn, pictures=pictures, near=near, most_classes=MOST_CLASSES)
 
 
 def card(facts: Facts) -> str:

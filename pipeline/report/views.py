@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.dag import outputs
-from pipeline.report import spans
+from pipeline.report import photos, spans
 from pipeline.report.facts import Facts
 from pipeline.store.recorded import artifact_of
 from schemas.artifacts import GateResult, in_order, ranked, refusals
 from schemas.artifacts.evaluation import WORST
 from schemas.contract import label_titles
 
-__all__ = ["in_order", "refusals", "spans"]  # used by the templates
+__all__ = ["in_order", "photos", "refusals", "spans"]  # used by the templates
 
 Json = dict[str, Any]
 

@@ -4,9 +4,12 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, TypeVar
+from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 from schemas.errors import DataError, GatelineError, Refused, StoreError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 UNREADABLE = "unreadable.json"
 T = TypeVar("T")
@@ -58,6 +61,20 @@ class Artifact:
         if not isinstance(content, kind):
             raise DamagedFile(self.path, name, f"it holds {type(content).__name__}, not {kind.__name__}")
         return content
+
+    def read_array(self, name: str) -> "np.ndarray":
+        """The content of a NumPy file of this artifact.
+
+        Raises:
+            DamagedFile: the file is missing or cut short.
+        """
+        import numpy as np
+
+        try:
+            array: np.ndarray = np.load(self.path / name, allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise DamagedFile(self.path, name, error) from None
+        return array
 
 
 @dataclass(frozen=True)

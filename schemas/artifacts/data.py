@@ -11,10 +11,11 @@ from schemas.artifacts.base import UNREADABLE, Artifact, DamagedFile, Gate, Shar
 from schemas.errors import DataError, GatelineError
 
 if TYPE_CHECKING:
+    import numpy as np
     from tensorflow_metadata.proto.v0 import statistics_pb2 as pb
 
 STATISTICS = "stats.tfrecord"
-NEAR = "near.json"
+NEAR, NEAR_PICTURED, NEAR_PICTURES = "near.json", "near-pictured.json", "near-pictures.npy"
 
 
 @dataclass(frozen=True)
@@ -55,9 +56,11 @@ class Statistics(Artifact):
     """Statistics of every split.
 
     Files: `stats.tfrecord`, one `DatasetFeatureStatisticsList` with a dataset per split; `leaked.json`, positions
-    (`source/index`) of test images that are also in another split; `near.json`, near copies in two splits; `parts/`,
-    the statistics of each shard.
+    (`source/index`) of test images that are also in another split; `near.json`, near copies in two splits, and
+    `near-pictured.json` and `near-pictures.npy`, pictures of some; `parts/`, the statistics of each shard.
     """
+
+    PICTURED: ClassVar[tuple[str, ...]] = ("split", "index", "label", "height", "width")  # of each image of a pair
 
     counts: dict[str, int]  # records in each split
 
@@ -95,6 +98,29 @@ class Statistics(Artifact):
     @staticmethod
     def write_near_copies(out: Path, pairs: list[tuple[str, int, str, int]]) -> None:
         (out / NEAR).write_text(json.dumps(pairs), encoding="utf-8")
+
+    def near_pictured(self) -> list[list[dict[str, Any]]]:
+        """The pairs of near copies that have pictures: of both images, the facts `PICTURED`.
+
+        Raises:
+            DamagedFile: the file is damaged or missing; there is none without near copies, and in older artifacts.
+        """
+        return self.read_json(NEAR_PICTURED, list)
+
+    def near_pictures(self) -> "np.ndarray":
+        """Their pictures, two for each pair: uint8 [2 * pairs, side, side, 3].
+
+        Raises:
+            DamagedFile: the same.
+        """
+        return self.read_array(NEAR_PICTURES)
+
+    @staticmethod
+    def write_near_pictures(out: Path, pairs: list[list[dict[str, Any]]], pictures: "np.ndarray") -> None:
+        import numpy as np
+
+        (out / NEAR_PICTURED).write_text(json.dumps(pairs), encoding="utf-8")
+        np.save(out / NEAR_PICTURES, pictures)
 
 
 def _counts(counts: dict[str, int]) -> str:

@@ -131,13 +131,7 @@ class Evaluation(Gate):
         Raises:
             DamagedFile: the file is missing or cut short.
         """
-        import numpy as np
-
-        try:
-            images: np.ndarray = np.load(self.path / GALLERY_IMAGES, allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
-            raise DamagedFile(self.path, GALLERY_IMAGES, error) from None
-        return images
+        return self.read_array(GALLERY_IMAGES)
 
     def predictions(self) -> "pa.Table":
         """One row per test image: `index`, `label`, `probabilities`, and those of the other models.

@@ -51,12 +51,12 @@ class Collected(Artifact):
         listed = [(name, self.read_json(f"{name}/{UNREADABLE}", list)) for name in names]
         return [(f"{name}/{file}", reason) for name, images in listed for file, reason in images]
 
-    def parts(self, span: str, *splits: str) -> list[Path]:
-        """The statistics of a span's shards that have records."""
-        parts, every = self.path / span / "parts", self.spans[span].splits
+    def parts(self, span: str, *splits: str) -> dict[Path, tuple[Path, int]]:
+        """The statistics of a span's shards that have records, each with its shard and the number of its records."""
+        folder, every = self.path / span, self.spans[span].splits
         chosen = [every[name] for name in splits or every]
         shards = [each for split in chosen for each in zip(split.shards, split.counts, strict=True)]
-        return [parts / Path(shard).stem for shard, count in shards if count]
+        return {folder / "parts" / Path(shard).stem: (folder / shard, count) for shard, count in shards if count}
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The pages by name. The index of the normal store links to the pages of its runs."""
     normal, hostile = (Store(tmp_path_factory.mktemp(name) / "root").root for name in ("normal", "hostile"))
     good_model, weak_model = Predictions.random(n=800), Predictions.random(n=800, accuracy=0.9)
-    finished_run.finish(normal, good_model, leaked=5)
+    finished_run.finish(normal, good_model, leaked=5, near_copies=30)
     finished_run.finish(normal, weak_model, refused=("accuracy", "per_class:label=8", "paired"))
     serve(normal, "mnist", json.dumps({"model": "f" * 64, "accuracy": 0.985}))
     finished_run.finish(

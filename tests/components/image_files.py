@@ -37,7 +37,7 @@ def encoded_examples(path: Path, **splits: Sequence[bytes]) -> Examples:
     splits_ = {}
     for split, contents in splits.items():
         encode = example.encoder("own", "1.0.0", split)
-        images = [tf.io.decode_image(content).numpy() for content in contents]
+        images = [tf.io.decode_image(content, expand_animations=False).numpy() for content in contents]
         records = [
             encode(image, i % 3, i, content) for i, (image, content) in enumerate(zip(images, contents, strict=True))
         ]

@@ -10,15 +10,20 @@ import pytest
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from components._data import near_copies
+from components._data import near_copies, near_pictures
 from components._data.decoding import to_arrays
 from components._data.shard_statistics import THUMBNAIL
 from components.describe import describe
+from components.mix import mix
 from components.validate import validate
 from schemas import statistics
+from schemas.artifacts import DamagedFile
+from schemas.settings.spans import READY
 from schemas.settings.validate import Validate
+from tests import spans
 from tests.components import pictures
 from tests.components.image_files import encoded, encoded_examples
+from tests.components.span_stages import ALL
 
 COUNT = 60
 
@@ -114,6 +119,15 @@ def test_near_copies_across_splits_are_excluded_from_the_test_metrics(originals,
     assert statistics.near_copies(statistics_["test"]) == {"train": 2, "validation": 1}
     assert described.leaked("test") == {0, 4, 6, 9}
     assert described.near_copies() == [("test", 4, "train", 7), ("test", 6, "validation", 2), ("test", 9, "train", 8)]
+    assert [[each["split"], each["index"], each["label"]] for each in described.near_pictured()[0]] == [
+        ["test", 4, 1],
+        ["train", 7, 1],
+    ]
+    assert [(each["height"], each["width"]) for each in described.near_pictured()[1]] == [(122, 120), (61, 60)]
+    shown = described.near_pictures().reshape(3, 2, 128, 128, 3).astype(int)
+    for (one, other), mirrored in zip(shown, (True, False, True), strict=True):
+        assert np.abs(one - (other[:, ::-1] if mirrored else other)).mean() < 5
+    assert not (described.path / "pictures").exists()
     checks = Validate(skew="ignore", duplicates="ignore", constant="ignore")
     contract = pictures.encoded_contract((10, 500), (10, 500))
     verdict = validate.function(described, None, contract=contract, checks=checks, run=new_run())
@@ -126,6 +140,59 @@ def test_near_copies_across_splits_are_excluded_from_the_test_metrics(originals,
         "test metrics",
     )
     assert json.loads((described.path / "leaked.json").read_text(encoding="utf-8")) == [0, 4, 6, 9]
+
+
+def test_pictures_of_near_copies_do_not_depend_on_shards_and_processes(originals, tmp_path, new_run):
+    """Of many pairs, the first; and the same bytes however the records are split into shards and processes."""
+    test = [COPIES["re-encoded"](scene) for scene in list(scenes(COUNT, 1))[:30]]
+    validation = [jpeg(scene) for scene in scenes(20, 4)]
+    examples = encoded_examples(tmp_path / "own", train=originals, validation=validation, test=test)
+    cut = tmp_path / "cut"
+    cut.mkdir()
+    splits = {split: pictures.write(cut, split, pictures.records(examples, split), 4) for split in examples.splits}
+    described = [
+        describe.function(each, run=new_run(workers=workers))
+        for each, workers in ((examples, 1), (type(examples)(cut, splits=splits, source="own"), 2))
+    ]
+    assert len(described[0].near_copies()) == 30
+    assert [pair[0]["index"] for pair in described[0].near_pictured()] == list(range(near_pictures.SHOWN))
+    for name in ("near.json", "near-pictured.json", "near-pictures.npy"):
+        one, other = ((each.path / name).read_bytes() for each in described)
+        assert one == other
+
+
+def test_pictures_of_near_copies_in_spans_come_from_the_right_records(originals, tmp_path, new_run):
+    """Two spans hold copies of test images; positions in spans begin anew in each."""
+    test = [*scenes(6, 3)]
+    examples = encoded_examples(
+        tmp_path / "own",
+        train=originals[:20],
+        validation=[jpeg(scene) for scene in scenes(5, 4)],
+        test=[jpeg(scene) for scene in test],
+    )
+    for name, copied in (("span-1", test[:3]), ("span-2", test[3:])):
+        (tmp_path / "spans" / name / "0").mkdir(parents=True)
+        for i, scene in enumerate(copied):
+            (tmp_path / "spans" / name / f"0/{i}.jpg").write_bytes(COPIES["mirrored"](scene))
+        (tmp_path / "spans" / name / READY).touch()
+    found = spans.collected(tmp_path / "spans", new_run(), encoding="encoded", validation=0.0, fresh=0.0)
+    admission = spans.admission_of(new_run(), "span-1", "span-2")
+    mixed = mix.function(examples, describe.function(examples, run=new_run()), found, admission, **ALL, run=new_run())
+    pairs = mixed.near_pictured()
+    assert [(one["split"], one["index"], other["split"]) for one, other in pairs] == [
+        ("test", i, "train") for i in range(6)
+    ]
+    assert [other["index"] for _, other in pairs] == [0, 1, 2] * 2
+    for one, other in mixed.near_pictures().reshape(6, 2, 128, 128, 3).astype(int):
+        assert np.abs(one - other[:, ::-1]).mean() < 5
+
+
+def test_without_near_copies_there_are_no_pictures(originals, tmp_path, new_run):
+    examples = encoded_examples(tmp_path / "own", train=originals, test=[jpeg(scene) for scene in scenes(20, 4)])
+    described = describe.function(examples, run=new_run())
+    assert described.near_copies() == []
+    with pytest.raises(DamagedFile, match=r"near-pictured\.json cannot be read: FileNotFoundError"):
+        described.near_pictured()
 
 
 def test_a_test_split_of_near_copies_only_is_refused_before_training(originals, tmp_path, new_run):

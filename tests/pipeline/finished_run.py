@@ -15,6 +15,7 @@ from tensorflow_metadata.proto.v0 import statistics_pb2 as pb
 
 from pipeline.lineage import Lineage, now
 from pipeline.store import Store, facts
+from schemas import photos, statistics
 from schemas.artifacts import (
     Artifact,
     Evaluation,
@@ -43,10 +44,11 @@ def finish(
     model: str | None = "mnist",
     command: str = "python -m pipeline run --profile mnist",
     names: tuple[str, ...] = (),
+    near_copies: int | None = None,
 ) -> int:
     """The number of a new run in the store at `root`: refused by the gates named, pushed if there are none.
 
-    `names`: the names of the labels in the contract.
+    `names`: the names of the labels in the contract. `near_copies`: the images are photos, with so many pairs.
     """
     predictions = predictions or Predictions.random()
     store, lineage = Store(root), Lineage.at(root, None)
@@ -61,6 +63,8 @@ def finish(
         key = f"{number:04d}{i:012d}"
         with store.staging(stage, key) as out:
             _files(stage, out, predictions, results)
+            if stage == "describe" and near_copies is not None:
+                _photos(out, near_copies)
             settings = (
                 {"contract": dataclasses.asdict(contract_with_names(names))}
                 if stage in ("validate", "evaluate")
@@ -130,11 +134,40 @@ def _files(stage: str, out: Path, predictions: Predictions, results: dict[str, A
         _write(out / "serving.json", _SERVING)
 
 
+def _photos(out: Path, near_copies: int) -> None:
+    """Statistics of photos, of which those of class 3 are dark PNGs, and pairs of near copies."""
+    datasets = statistics.read(out / "stats.tfrecord")
+    for split, dataset in datasets.items():
+        counts = {}
+        for k in range(CLASSES):
+            is_unusual = k == 3
+            facts = {
+                "format": "png" if is_unusual else "jpeg",
+                "mode": "RGB",
+                "orientation": 0,
+                "bytes": 21_000,
+                "side": 375,
+            }
+            seen = {"aspect": 133, "brightness": 40 if is_unusual else 110 + k, "contrast": 50 + k, "sharpness": 1000}
+            counts |= {(k, name, value): dataset.num_examples // CLASSES for name, value in (facts | seen).items()}
+        counts[0, "orientation", 6] = counts.pop((0, "orientation", 0)) if split == "test" else 0
+        photos.add(dataset, {key: count for key, count in counts.items() if count}, dataset.num_examples)
+    _write_statistics(out / "stats.tfrecord", pb.DatasetFeatureStatisticsList(datasets=datasets.values()))
+    if near_copies:
+        Statistics.write_near_copies(out, [("test", i, "train", 7 * i) for i in range(near_copies)])
+        shown = min(24, near_copies)
+        sides = [
+            [("test", i, i % 10, 300, 400), ("train", 7 * i, 5 if i == 3 else i % 10, 150, 200)] for i in range(shown)
+        ]
+        noise = np.random.default_rng(1).integers(0, 256, (2 * shown, 128, 128, 3), np.uint8)
+        rows = [[dict(zip(Statistics.PICTURED, side, strict=True)) for side in pair] for pair in sides]
+        Statistics.write_near_pictures(out, rows, noise)
+
+
 def _statistics(path: Path, counts: dict[str, int]) -> None:
-    """As describe writes them, without TensorFlow: a TFRecord is a length, its CRC, the record, its CRC."""
-    statistics = pb.DatasetFeatureStatisticsList()
+    proto = pb.DatasetFeatureStatisticsList()
     for split, count in counts.items():
-        dataset = statistics.datasets.add(name=split, num_examples=count)
+        dataset = proto.datasets.add(name=split, num_examples=count)
         image = dataset.features.add(type=pb.FeatureNameStatistics.BYTES)
         image.path.step.append("image")
         image.custom_stats.add(name="duplicates", num=12 if split == "train" else 0)
@@ -144,7 +177,12 @@ def _statistics(path: Path, counts: dict[str, int]) -> None:
             label.string_stats.rank_histogram.buckets.add(
                 label=str(k), sample_count=count / CLASSES + (k - 4.5) * count / 300
             )
-    record = statistics.SerializeToString(deterministic=True)
+    _write_statistics(path, proto)
+
+
+def _write_statistics(path: Path, found: pb.DatasetFeatureStatisticsList) -> None:
+    """As describe writes them, without TensorFlow: a TFRecord is a length, its CRC, the record, its CRC."""
+    record = found.SerializeToString(deterministic=True)
     path.write_bytes(len(record).to_bytes(8, "little") + bytes(4) + record + bytes(4))
 
 
