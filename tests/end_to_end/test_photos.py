@@ -94,7 +94,9 @@ def pushed(work, drafted):
 def test_init_prints_what_it_found_and_drafts_a_common_size(work, drafted):
     assert re.search(r"^size      24 to 63 x 24 to 71, 1 to 4 channels$", drafted, re.MULTILINE)
     assert "          5 files could not be read and were set aside\n" in drafted
-    assert yaml.safe_load((work / "gateline.yaml").read_text(encoding="utf-8"))["transform"] == {"size": [32, 32]}
+    config = yaml.safe_load((work / "gateline.yaml").read_text(encoding="utf-8"))
+    assert config["transform"] == {"size": [32, 32]}
+    assert (config["train"]["epochs"], config["train"]["optimizer"]) == (60, {"schedule": "cosine"})
     contract = Contract.load(str(work / "photos.pbtxt"))
     assert (contract.encoding, contract.names) == ("encoded", tuple(sorted(NAMES)))
     assert list(contract.feature("image/format").string_domain.value) == ["bmp", "gif", "jpeg", "png", "webp"]
