@@ -78,7 +78,7 @@ def _taken(name: str, mark: str, earlier: Any, out: Path) -> bool:
         same = json.loads((earlier.path / name / MARK).read_text(encoding="utf-8")) == mark
     except (OSError, ValueError):
         return False
-    return same and files.lend(earlier.path, name, out)
+    return same and files.link_files(earlier.path, name, out)
 
 
 def write_piece(reader: SpanReader, piece: Piece, *, out: Path, encoding: Encoding) -> None:

@@ -75,7 +75,7 @@ def evaluate(
     if baseline and not compared[0]["same_test"]:
         run.log(f"the test split changed since version {baseline.version} was pushed")
     planned = thresholds.planned(plan, models)
-    results = gates.judge(Measured(planned, metrics, compared, contract.names))
+    results = gates.evaluate(Measured(planned, metrics, compared, contract.names))
     valid = tfma.load_validation_result(str(run.out / "tfma")).validation_ok
     thresholds.check_agreement(gates, planned, results, valid)
     Evaluation.write_results(run.out, results, metrics, compared)

@@ -15,7 +15,7 @@ from schemas.artifacts import Features, Search
 from schemas.artifacts.training import HYPERPARAMETERS
 from schemas.errors import Refused
 from schemas.settings.train import Train
-from schemas.settings.tune import Range, Space, Tune, drawn
+from schemas.settings.tune import Range, Space, Tune, with_values
 
 with epy.lazy_imports():
     import tensorflow as tf
@@ -62,7 +62,7 @@ def _result(rows: list[dict[str, Any]], space: Space, settings: Train, run: Stag
         remedy = "Check tune.space and tune.parameters; the log holds the errors."
         raise Refused(f"no trial of the search produced a result ({states})", remedy)
     best = max(finished, key=lambda row: row["score"])
-    chosen = drawn(settings, best["values"])
+    chosen = with_values(settings, best["values"])
     (run.out / HYPERPARAMETERS).write_text(chosen.model_dump_json(indent=2), encoding="utf-8")
     _write_logs(rows, space, run.out / "logs")
     run.log(f"best: trial {best['trial']}, validation accuracy {best['score']:.4f}")

@@ -111,16 +111,16 @@ def age(manifest: dict[str, Any]) -> tuple[int, str]:
     return manifest.get("number", 0), manifest["made"]
 
 
-def lend(artifact: Path, below: str, out: Path) -> bool:
+def link_files(artifact: Path, below: str, out: Path) -> bool:
     """Hard-links an artifact's files in its folder `below` into `out`, if all match its manifest. Returns whether."""
     try:
         entries = json.loads((artifact / MANIFEST).read_text(encoding="utf-8"))["files"]
     except (OSError, ValueError, KeyError, TypeError):
         return False
-    mine = {name: entry for name, entry in entries.items() if name.startswith(f"{below}/")}
-    if not mine or differences(artifact, mine, contents=True):
+    of_folder = {name: entry for name, entry in entries.items() if name.startswith(f"{below}/")}
+    if not of_folder or differences(artifact, of_folder, contents=True):
         return False
-    for name in mine:
+    for name in of_folder:
         link(artifact / name, out / name)
     return True
 

@@ -29,7 +29,7 @@ from components._tuning import oracles
 from schemas.artifacts import Features
 from schemas.errors import Refused
 from schemas.settings.train import Train
-from schemas.settings.tune import Tune, drawn
+from schemas.settings.tune import Tune, with_values
 
 with epy.lazy_imports():
     import keras_tuner
@@ -109,7 +109,7 @@ def attempt(work: Work, trial: Any, log: Log) -> dict[str, float]:
     """Trains with a trial's values and returns the metrics for the oracle. A model that cannot be used scores 0."""
     memory.release()
     started, values = time.monotonic(), trial.hyperparameters.values
-    settings = drawn(work.settings, oracles.chosen(trial)).model_copy(update={"epochs": work.tuning.max_epochs})
+    settings = with_values(work.settings, oracles.chosen(trial)).model_copy(update={"epochs": work.tuning.max_epochs})
     until = values.get("tuner/epochs", work.tuning.max_epochs)
     checkpoint = _checkpoint(work, trial.trial_id)
     earlier = _checkpoint(work, values.get("tuner/trial_id") or "none")

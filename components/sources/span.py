@@ -22,7 +22,7 @@ from components.sources.folder import below, entries, image_file
 from components.sources.reading import Batch, Piece, batches
 from schemas.contract import Encoding
 from schemas.errors import DataError
-from schemas.settings.spans import LONGEST, READY, fit
+from schemas.settings.spans import LONGEST, READY, is_valid_name
 from schemas.text import nfc, printable
 
 with epy.lazy_imports():
@@ -139,7 +139,7 @@ def _explained(where: Path | str) -> Iterator[None]:
 
 def _check_plain(folder: Path) -> None:
     """Checks names and types of files: a link leads out of the span, and reading a pipe would block forever."""
-    if not fit(folder.name):
+    if not is_valid_name(folder.name):
         limits = f"at most {LONGEST} bytes, no backslash and only printable characters"
         raise DataError(f"{folder}: a span's name may have {limits}")
     for path in folder.rglob("*"):
