@@ -79,7 +79,7 @@ def evaluate(
     valid = tfma.load_validation_result(str(run.out / "tfma")).validation_ok
     thresholds.check_agreement(gates, planned, results, valid)
     Evaluation.write_results(run.out, results, metrics, compared)
-    gallery.leave(examples, predictions, run.out, model_input, contract.classes, plan.leaked)
+    gallery.write(examples, predictions, run.out, model_input, contract.classes, plan.leaked)
     probes.write(examples, predictions, model_input, run.out)
     run.log(_summary(overall, compared))
     return Evaluation(

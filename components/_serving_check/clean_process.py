@@ -26,7 +26,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
 SECONDS = 0.05  # of measuring, for each signature and batch
-FEWEST, MOST = 10, 200  # calls
+MIN_CALLS, MAX_CALLS = 10, 200  # calls
 
 
 def main() -> dict[str, object]:
@@ -93,7 +93,7 @@ def latency(call: Any, inputs: dict[str, tf.Tensor]) -> dict[str, float]:
     call(**inputs)
     took: list[float] = []
     until = time.perf_counter() + SECONDS
-    while len(took) < FEWEST or (len(took) < MOST and time.perf_counter() < until):
+    while len(took) < MIN_CALLS or (len(took) < MAX_CALLS and time.perf_counter() < until):
         started = time.perf_counter()
         call(**inputs)
         took.append(1000 * (time.perf_counter() - started))

@@ -71,10 +71,10 @@ class SpanReader:
                 yield from batches_of(self._files(piece), encoding)
                 return
             if len(piece.files) == 2:
-                found = _of_idx(*piece.files, encoding)
+                all_batches = _of_idx(*piece.files, encoding)
             else:
-                found = batches_of(_of_records(piece.files[0]), encoding)
-            for batch in found:
+                all_batches = batches_of(_of_records(piece.files[0]), encoding)
+            for batch in all_batches:
                 if batch.unreadable:
                     raise DataError(batch.unreadable[0][1])
                 yield batch
@@ -89,9 +89,9 @@ class SpanReader:
 
     def _forms(self) -> tuple[list[Path], list[Path], list[Path]]:
         """Folders of images, TFRecord files, IDX files: those of one form."""
-        found = [path for path in entries(self.folder) if path.name != READY]
-        folders = [path for path in found if path.is_dir()]
-        files = [path for path in found if path not in folders]
+        paths = [path for path in entries(self.folder) if path.name != READY]
+        folders = [path for path in paths if path.is_dir()]
+        files = [path for path in paths if path not in folders]
         records = [path for path in files if path.suffix in (".tfrecord", ".tfrecords") or ".tfrecord-" in path.name]
         pairs = [path for path in files if "-idx" in path.name and path not in records]
         if other := next((path for path in files if path not in (*records, *pairs)), None):

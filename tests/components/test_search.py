@@ -51,9 +51,9 @@ def rows(run):
 def run_scored_trials(tuning_, score, folder):
     """Rows of a search whose trials are scored without training; the oracle is restored from disk for each trial."""
     while (
-        trial := (oracle := oracles.resumed(tuning_, tuning_.space, folder)).create_trial("tuner0")
+        trial := (oracle := oracles.restore(tuning_, tuning_.space, folder)).create_trial("tuner0")
     ).status == "RUNNING":
-        values = oracles.chosen(trial)
+        values = oracles.sampled_values(trial)
         oracle.update_trial(
             trial.trial_id,
             {oracles.SCORE: score(values), "epochs": trial.hyperparameters.values.get("tuner/epochs", 1)},
@@ -169,7 +169,7 @@ def test_a_killed_search_resumes_with_its_finished_trials(features, tmp_path, ne
         process.send_signal(signal.SIGKILL)  # trial 0 is finished, trial 1 is running
     run = new_run()
     run.scratch = tmp_path / "killed" / "scratch"
-    before = oracles.rows(oracles.resumed(tuning_, tuning_.space, run.scratch))
+    before = oracles.rows(oracles.restore(tuning_, tuning_.space, run.scratch))
     assert [row["state"] for row in before] == ["finished", "unfinished"]
     _, trial_rows = run_search(features, tuning_, run)
     assert run.logged[0] == "resumes after 1 finished trial"
