@@ -55,8 +55,8 @@ def _decided_approval(
 ) -> Approval:
     if (latest := directory.latest()) and latest.identity == approval.model:
         return approval
-    if rolled_back := directory.withdrawn().get(approval.model):
-        cause, remedy = directory.withdrawal_message(rolled_back)
+    if rolled_back := directory.rolled_back().get(approval.model):
+        cause, remedy = directory.rolled_back_message(rolled_back)
         return replace(approval, passed=False, reasons=(cause,), remedy=remedy)
     if decision:
         approval = replace(approval, by=decision.by, reason=decision.reason, at=decision.at)

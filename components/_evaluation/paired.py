@@ -1,9 +1,9 @@
 """Two models on the same test images: a test, an interval and a verdict. And intervals of one model's accuracy.
 
 comparison = compare(candidate == labels, served == labels, margin=0.004, alpha=0.05)
-comparison.verdict, comparison.interval          # "equivalent", (-0.0019, 0.0023)
-comparison.message("version 3")               # a sentence
-interval(correct=941, count=1000)      # (0.925, 0.954)
+comparison.verdict, comparison.interval   # "equivalent", (-0.0019, 0.0023)
+comparison.message("version 3")           # a sentence
+interval(correct=941, count=1000)         # (0.925, 0.954)
 """
 
 import math
