@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from components._data import shard_statistics
-from components._data.anomalies import against, divergence, largest_difference, oddities
+from components._data.anomalies import against, data_anomalies, divergence, largest_difference
 from components._data.duplicates import duplicates
 from pipeline.engine.component import StageRun, component
 from schemas import statistics as stats
@@ -33,16 +33,18 @@ def admit(
     of the served model (of the base dataset, where none is served) is treated as `drift.then` states.
     """
     if served and (kept := served.training_statistics()) is not None:
-        train, whose = kept, f"version {served.version}'s"
+        reference, reference_name = kept, f"version {served.version}'s"
     else:
-        train, whose = statistics.by_split()["train"], "the base dataset's"
-    rows = [_judged(spans, name, train, whose, contract, checks, drift) for name in in_order(spans.spans)]
+        reference, reference_name = statistics.by_split()["train"], "the base dataset's"
+    rows = [
+        _admission_of(spans, name, reference, reference_name, contract, checks, drift) for name in in_order(spans.spans)
+    ]
     (run.out / "spans.json").write_text(json.dumps(rows, indent=1), encoding="utf-8")
     drifted = {row["span"]: row["drift"] for row in rows if row["drift"]}
     quarantined = {row["span"]: "; ".join(row["errors"]) for row in rows if row["errors"]}
     for row in rows:
-        for words in (*row["errors"], *row["warnings"]):
-            run.log(f"{'quarantined' if row['errors'] else 'warning'}: {words}")
+        for message in (*row["errors"], *row["warnings"]):
+            run.log(f"{'quarantined' if row['errors'] else 'warning'}: {message}")
     return Admission(
         run.out,
         passed=drift.then != "error" or not drifted,
@@ -54,8 +56,8 @@ def admit(
     )
 
 
-def _judged(
-    spans: Collected, name: str, learnt: Any, what: str, contract: Contract, checks: Validate, drift: Drift
+def _admission_of(
+    spans: Collected, name: str, reference: Any, reference_name: str, contract: Contract, checks: Validate, drift: Drift
 ) -> dict[str, Any]:
     """A row of `spans.json`."""
     span = spans.spans[name]
@@ -73,17 +75,15 @@ def _judged(
     parts = spans.parts(name)
     copies = duplicates({name: [part.with_suffix(".npy") for part in parts]}).within[name]
     dataset = stats.encode(name, shard_statistics.read(parts), copies, {}, {})
-    for anomaly in (*against(contract, dataset), *oddities(dataset, checks)):
+    for anomaly in (*against(contract, dataset), *data_anomalies(dataset, checks)):
         if anomaly.severity != "ignore":
             row["errors" if anomaly.severity == "error" else "warnings"].append(anomaly.words)
     if not row["errors"]:
-        measured = measures(dataset, learnt, drift, contract.names)
+        measured = measures(dataset, reference, drift, contract.names)
         row["measures"] = {measure: dataclasses.asdict(each) for measure, each in measured.items()}
-        far = [f"{each.words} (spans.drift.{m} allows {each.limit:g})" for m, each in measured.items() if each.over]
-        row["drift"] = (
-            f"{name} is far from {what} training data: {'; '.join(far)}" if far and drift.then != "ignore" else ""
-        )
-        if row["drift"]:
+        drifted = [f"{each.words} (spans.drift.{m} allows {each.limit:g})" for m, each in measured.items() if each.over]
+        if drifted and drift.then != "ignore":
+            row["drift"] = f"{name} is far from {reference_name} training data: {'; '.join(drifted)}"
             row["errors" if drift.then == "quarantine" else "warnings"].append(row["drift"])
     return row
 
@@ -98,15 +98,15 @@ class Measure:
     over: bool
 
 
-def measures(new: Any, learnt: Any, drift: Drift, names: Sequence[str] = ()) -> dict[str, Measure]:
+def measures(new: Any, reference: Any, drift: Drift, names: Sequence[str] = ()) -> dict[str, Measure]:
     """Three distances: the Jensen-Shannon divergence of pixel values (Lin, 1991), the largest difference of a label's
     share, and the largest shift of a label's brightness in standard deviations (Cohen's d, 1988).
 
     The last also detects labels that were mixed up.
     """
-    differs, noise = divergence(new, learnt)
-    label, difference, chance = largest_difference(stats.values(new, "label"), stats.values(learnt, "label"))
-    found = {
+    differs, noise = divergence(new, reference)
+    label, difference, chance = largest_difference(stats.values(new, "label"), stats.values(reference, "label"))
+    by_name = {
         "pixels": Measure(
             differs, drift.pixels, f"pixel values differ by {differs:.4f} bits", differs > drift.pixels + noise
         ),
@@ -117,17 +117,17 @@ def measures(new: Any, learnt: Any, drift: Drift, names: Sequence[str] = ()) -> 
             difference > drift.labels + chance,
         ),
     }
-    if shifts := dict(_shifts(new, learnt)):
+    if shifts := dict(_shifts(new, reference)):
         label = max(shifts, key=lambda each: shifts[each][0] - shifts[each][1])
         shift, chance = shifts[label]
-        words = f"label {label_title(int(label), names)} is brighter or darker by {shift:.2f} standard deviations"
-        found["brightness"] = Measure(shift, drift.brightness, words, shift > drift.brightness + chance)
-    return found
+        message = f"label {label_title(int(label), names)} is brighter or darker by {shift:.2f} standard deviations"
+        by_name["brightness"] = Measure(shift, drift.brightness, message, shift > drift.brightness + chance)
+    return by_name
 
 
-def _shifts(new: Any, learnt: Any) -> Iterator[tuple[str, tuple[float, float]]]:
+def _shifts(new: Any, reference: Any) -> Iterator[tuple[str, tuple[float, float]]]:
     """(label, (shift, the part that is noise in so few images: three standard errors))."""
-    before, counts = stats.brightness(learnt), stats.values(new, "label")
+    before, counts = stats.brightness(reference), stats.values(new, "label")
     for label, (mean, _) in stats.brightness(new).items():
         if label in before and before[label][1] > 0:
             yield label, (abs(mean - before[label][0]) / before[label][1], 3 / counts[label] ** 0.5)

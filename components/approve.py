@@ -43,18 +43,20 @@ def approve(
         shelf=str(directory.path.absolute()),
     )
     decision = decided(approval.shelf, approval.model) if decided else None
-    approval = _judged(approval, decision, directory, settings)
+    approval = _decided_approval(approval, decision, directory, settings)
     if approval.reasons or approval.by:
         run.log(approval.reasons[0] if approval.reasons else f"approved by {approval.by}")
     identity = json.dumps([approval.model, approval.evaluation, approval.reasons, approval.by, approval.at])
     return replace(approval, digest=hashlib.sha256(identity.encode()).hexdigest())
 
 
-def _judged(approval: Approval, decision: Decision | None, directory: ModelDirectory, settings: Push) -> Approval:
+def _decided_approval(
+    approval: Approval, decision: Decision | None, directory: ModelDirectory, settings: Push
+) -> Approval:
     if (latest := directory.latest()) and latest.identity == approval.model:
         return approval
-    if taken_back := directory.withdrawn().get(approval.model):
-        cause, remedy = directory.withdrawal_message(taken_back)
+    if rolled_back := directory.rolled_back().get(approval.model):
+        cause, remedy = directory.rolled_back_message(rolled_back)
         return replace(approval, passed=False, reasons=(cause,), remedy=remedy)
     if decision:
         approval = replace(approval, by=decision.by, reason=decision.reason, at=decision.at)

@@ -56,7 +56,7 @@ def check_serving(
     clients of the served model can call this one. Also writes the warm-up requests.
     """
     with contextlib.nullcontext(run.prefetched) if run.prefetched else started_process() as process:
-        measured = _ask(process, model, evaluation, baseline, budgets)
+        measured = _request(process, model, evaluation, baseline, budgets)
     (run.out / "serving.json").write_text(json.dumps(measured, indent=2), encoding="utf-8")
     if "error" in measured:
         return _verdict(run, [measured["error"]])
@@ -84,7 +84,7 @@ def _verdict(run: StageRun, reasons: list[str], **facts: Any) -> ServingCheck:
     )
 
 
-def _ask(
+def _request(
     process: "subprocess.Popen[str]", model: Model, evaluation: Evaluation, baseline: Served | None, budgets: Serving
 ) -> dict[str, Any]:
     """The result of the clean process, or {"error"}, also where it had to be stopped."""
@@ -98,14 +98,14 @@ def _ask(
         "probabilities": str(probes / PROBABILITIES),
         "batches": sorted({1, *budgets.batches}),
     }
-    question: str | None = json.dumps(task) + "\n"
+    request: str | None = json.dumps(task) + "\n"
     until = time.monotonic() + budgets.timeout_seconds
     while True:
         try:
-            answer, _ = process.communicate(question, timeout=max(0.0, min(POLL, until - time.monotonic())))
+            answer, _ = process.communicate(request, timeout=max(0.0, min(POLL, until - time.monotonic())))
             break
         except subprocess.TimeoutExpired as waiting:
-            question = None
+            request = None
             if time.monotonic() > until:
                 return {"error": f"the model did not answer within {budgets.timeout_seconds:g} s"}
             # Resident memory, not a limit of the kernel: that counts reserved memory, and TensorFlow reserves far more.
@@ -157,6 +157,6 @@ def _slowest(measured: dict[str, Any], percentile: str) -> float:
 
 def _incompatible(measured: dict[str, Any], baseline: Served | None, budgets: Serving) -> Iterator[str]:
     if baseline and not budgets.allow_incompatible:
-        for words in signatures.broken(measured["served"], measured["signatures"]):
-            broken = f"{words}. Clients of version {baseline.version} could not call it"
+        for incompatibility in signatures.broken(measured["served"], measured["signatures"]):
+            broken = f"{incompatibility}. Clients of version {baseline.version} could not call it"
             yield f"{broken}; check_serving.allow_incompatible is false"

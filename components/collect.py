@@ -47,7 +47,7 @@ def collect(
     """
     names, before = in_order(arrivals.spans), list(run.previous())
     new = [
-        name for name in names if not any(_taken(name, arrivals.spans[name], earlier, run.out) for earlier in before)
+        name for name in names if not any(_reused(name, arrivals.spans[name], earlier, run.out) for earlier in before)
     ]
     shares = {"validation": validation, "fresh": fresh}
     tasks: list[tuple[SpanReader, Piece]] = []
@@ -64,21 +64,21 @@ def collect(
         with run.beam() as pipeline:
             pipeline | beam.Create(tasks) | beam.Reshuffle() | "collect" >> beam.MapTuple(write)
     for name in new:
-        _judge(run.out / name, unreadable)
+        _finish_span(run.out / name, unreadable)
     spans = {name: _span(run.out / name, arrivals.dates[name]) for name in names}
-    images, aside = (sum(getattr(spans[name], what) for name in new) for what in ("count", "unreadable"))
+    images, aside = (sum(getattr(spans[name], field) for name in new) for field in ("count", "unreadable"))
     counted = f"{len(new):,} new of {len(spans):,} spans, {images:,} images"
     run.log(counted + (f"; {aside:,} unreadable" if aside else ""))
     return Collected(run.out, spans=spans)
 
 
-def _taken(name: str, mark: str, earlier: Any, out: Path) -> bool:
+def _reused(name: str, mark: str, earlier: Any, out: Path) -> bool:
     """Links the files of an earlier artifact that holds the span unchanged; whether there was one."""
     try:
         same = json.loads((earlier.path / name / MARK).read_text(encoding="utf-8")) == mark
     except (OSError, ValueError):
         return False
-    return same and files.lend(earlier.path, name, out)
+    return same and files.link_files(earlier.path, name, out)
 
 
 def write_piece(reader: SpanReader, piece: Piece, *, out: Path, encoding: Encoding) -> None:
@@ -105,7 +105,7 @@ def _break(folder: Path, error: DataError) -> None:
         (folder / MARK).unlink(missing_ok=True)
 
 
-def _judge(folder: Path, allowed: Unreadable) -> None:
+def _finish_span(folder: Path, allowed: Unreadable) -> None:
     """Writes the number of records and the unreadable images of a span that was just read, or why it is left out."""
     counts, unreadable = shard_files.take_counts(folder), writing.take_unreadable(folder)
     if not (folder / BROKEN).exists():
@@ -128,8 +128,8 @@ def _span(folder: Path, date: str) -> Span:
         return Span(date, broken=_json(folder / BROKEN))
     counts, splits = _json(folder / COUNTS), {}
     for split in SPLITS:
-        mine = {shard: count for shard, count in sorted(counts.items()) if shard.startswith(f"{split}-")}
-        splits[split] = Split(tuple(mine), tuple(mine.values()))
+        shards = {shard: count for shard, count in sorted(counts.items()) if shard.startswith(f"{split}-")}
+        splits[split] = Split(tuple(shards), tuple(shards.values()))
     return Span(date, splits, unreadable=len(_json(folder / UNREADABLE)) if (folder / UNREADABLE).exists() else 0)
 
 

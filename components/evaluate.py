@@ -75,11 +75,11 @@ def evaluate(
     if baseline and not compared[0]["same_test"]:
         run.log(f"the test split changed since version {baseline.version} was pushed")
     planned = thresholds.planned(plan, models)
-    results = gates.judge(Measured(planned, metrics, compared, contract.names))
+    results = gates.evaluate(Measured(planned, metrics, compared, contract.names))
     valid = tfma.load_validation_result(str(run.out / "tfma")).validation_ok
     thresholds.check_agreement(gates, planned, results, valid)
     Evaluation.write_results(run.out, results, metrics, compared)
-    gallery.leave(examples, predictions, run.out, model_input, contract.classes, plan.leaked)
+    gallery.write(examples, predictions, run.out, model_input, contract.classes, plan.leaked)
     probes.write(examples, predictions, model_input, run.out)
     run.log(_summary(overall, compared))
     return Evaluation(

@@ -37,7 +37,7 @@ def mix(
         ConfigurationError: the window names a span that does not exist.
     """
     admission.require_passed("mix")
-    chosen = _within(window, in_order(admission.admitted), spans)
+    chosen = _in_window(window, in_order(admission.admitted), spans)
     if admission.admitted and not chosen:
         run.log(f"warning: spans.window leaves none of {len(admission.admitted):,} admitted spans to train on")
     newest = next((name for name in reversed(chosen) if spans.spans[name].splits["fresh"].count), "")
@@ -81,7 +81,7 @@ def mix(
     )
 
 
-def _within(window: Window, admitted: list[str], spans: Collected) -> list[str]:
+def _in_window(window: Window, admitted: list[str], spans: Collected) -> list[str]:
     if window.only is not None:
         if unknown := sorted(set(window.only) - spans.spans.keys()):
             cause = f"spans.window.only names {unknown[0]}, but there is no such span"
@@ -102,7 +102,7 @@ def _counted(split: Split) -> Iterator[tuple[str, int]]:
 def _weighted(shard: Path, count: int, weight: float) -> list[tuple[str, int]]:
     """A shard, listed `weight` times; for the remaining fraction, records chosen by a hash of their pixels."""
     times, rest = int(weight), weight - int(weight)
-    found = [(shard.name, count)] * times
+    shards = [(shard.name, count)] * times
     if rest > 1e-9:
         part = shard.with_name(f"{shard.stem}-part.tfrecord")
         kept = 0
@@ -113,7 +113,7 @@ def _weighted(shard: Path, count: int, weight: float) -> list[tuple[str, int]]:
                     if image_hash(np.frombuffer(image, np.uint8)) % 2**32 < rest * 2**32:
                         writer.write(record)
                         kept += 1
-        found += [(part.name, kept)] if kept else []
+        shards += [(part.name, kept)] if kept else []
     if not times:
         shard.unlink()
-    return found
+    return shards

@@ -64,10 +64,8 @@ def push(
         if why := rollout.watch(watched, directory.model, version.number):
             raise _not_served(directory, version, why, watched)
         directory.mark_checked(version)
-    gone = [str(each.number) for each in directory.apply_retention(keep)]
-    run.log(
-        (f"version {version.number}" if new else f"version {version.number} already holds this model") + _words(gone)
-    )
+    removed = [str(each.number) for each in directory.apply_retention(keep)]
+    run.log(_message(version, new, removed))
     return Pushed(version.path, digest=version.digest, version=version.number, new=new)
 
 
@@ -85,5 +83,6 @@ def _not_served(directory: ModelDirectory, version: Version, why: str, watched: 
     return Refused(cause, f"It was rolled back: version {back.number} is the model that was served before.")
 
 
-def _words(gone: list[str]) -> str:
-    return f", version{'s'[: len(gone) != 1]} {', '.join(gone)} removed" if gone else ""
+def _message(version: Version, new: bool, removed: list[str]) -> str:
+    message = f"version {version.number}" if new else f"version {version.number} already holds this model"
+    return message + (f", version{'s'[: len(removed) != 1]} {', '.join(removed)} removed" if removed else "")

@@ -15,7 +15,7 @@ from schemas.artifacts import Features, Search
 from schemas.artifacts.training import HYPERPARAMETERS
 from schemas.errors import Refused
 from schemas.settings.train import Train
-from schemas.settings.tune import Range, Space, Tune, drawn
+from schemas.settings.tune import Range, Space, Tune, with_values
 
 with epy.lazy_imports():
     import tensorflow as tf
@@ -36,7 +36,7 @@ def search(features: Features, *, settings: Train, tuning: Tune, workers: Unkeye
     """
     example.check((path, count) for _, path, count in features.shards())
     space = tuning.over(settings)
-    study = oracles.resumed(tuning, space, run.scratch)
+    study = oracles.restore(tuning, space, run.scratch)
     if kept := [row for row in oracles.rows(study) if row["state"] != "unfinished"]:
         run.log(f"resumes after {len(kept)} finished trial{'s'[: len(kept) != 1]}")
     work = trials.Work(features, settings, tuning, run.scratch)
@@ -62,8 +62,8 @@ def _result(rows: list[dict[str, Any]], space: Space, settings: Train, run: Stag
         remedy = "Check tune.space and tune.parameters; the log holds the errors."
         raise Refused(f"no trial of the search produced a result ({states})", remedy)
     best = max(finished, key=lambda row: row["score"])
-    chosen = drawn(settings, best["values"])
-    (run.out / HYPERPARAMETERS).write_text(chosen.model_dump_json(indent=2), encoding="utf-8")
+    best_settings = with_values(settings, best["values"])
+    (run.out / HYPERPARAMETERS).write_text(best_settings.model_dump_json(indent=2), encoding="utf-8")
     _write_logs(rows, space, run.out / "logs")
     run.log(f"best: trial {best['trial']}, validation accuracy {best['score']:.4f}")
     return Search(run.out, trials=len(rows), best=best["trial"], accuracy=best["score"])

@@ -32,7 +32,7 @@ with epy.lazy_imports():
 # Per channel, of ImageNet's training images in [0, 1]: the constants that published networks were trained with.
 IMAGENET_MEAN, IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 BATCH_BYTES = 1_000_000  # pixels per batch: enough to make the fixed costs of a batch negligible
-FEWEST = 16  # encoded images of a batch: all cores decode
+MIN_IMAGES = 16  # encoded images of a batch: all cores decode
 
 
 @component
@@ -144,7 +144,7 @@ def transform_shard(shard: tuple[str, int], out: str, model_input: ModelInput) -
 def _at_model_size(shard: tuple[str, int], model_input: ModelInput) -> Iterator[list[bytes]]:
     """Batches of feature records: image and label."""
     path, count = Path(shard[0]), shard[1]
-    batch = min(5000, max(1 if model_input.raw else FEWEST, BATCH_BYTES // math.prod(model_input.shape)))
+    batch = min(5000, max(1 if model_input.raw else MIN_IMAGES, BATCH_BYTES // math.prod(model_input.shape)))
     for records in example.read(path, count, batch):
         columns = example.parse(records, path)
         images = columns["image"] if model_input.as_recorded else _resized(model_input)(tf.constant(records)).numpy()

@@ -6,7 +6,15 @@ from typing import Any
 
 from etils import epy
 
-from components._data.anomalies import Anomaly, against, divergence, largest_difference, near, oddities, unjudgeable
+from components._data.anomalies import (
+    Anomaly,
+    against,
+    data_anomalies,
+    divergence,
+    largest_difference,
+    near,
+    unjudgeable,
+)
 from pipeline.engine.component import StageRun, component
 from schemas import statistics as stats
 from schemas.artifacts import Served, Statistics, Verdict
@@ -39,7 +47,7 @@ def validate(
     anomalies = [
         anomaly
         for dataset in splits.values()
-        for anomaly in (*against(contract, dataset), *oddities(dataset, checks), *near(dataset, checks))
+        for anomaly in (*against(contract, dataset), *data_anomalies(dataset, checks), *near(dataset, checks))
     ]
     anomalies += unjudgeable(splits["test"], contract, min_examples) if "test" in splits else ()
     train = splits["train"]
@@ -61,14 +69,14 @@ def validate(
     (run.out / "anomalies.pbtxt").write_text(text_format.MessageToString(_proto(contract, anomalies)), encoding="utf-8")
     errors = tuple(anomaly.words for anomaly in anomalies if anomaly.severity == "error")
     warnings = tuple(anomaly.words for anomaly in anomalies if anomaly.severity == "warning")
-    for words in warnings:
-        run.log(f"warning: {words}")
+    for message in warnings:
+        run.log(f"warning: {message}")
     remedy = f"Fix the data or, if the data is correct, the contract ({contract.name}). Nothing was trained."
     return Verdict(run.out, passed=not errors, reasons=errors, warnings=warnings, remedy=remedy)
 
 
 def _apart(
-    contract: Contract, one: Any, other: Any, what: str, split: str, comparator: str, severity: Severity
+    contract: Contract, one: Any, other: Any, compared: str, split: str, comparator: str, severity: Severity
 ) -> Iterator[Anomaly]:
     """Distributions of labels and pixels that differ by more than the schema's comparator allows."""
     kind = "COMPARATOR_JENSEN_SHANNON_DIVERGENCE_HIGH"
@@ -76,16 +84,16 @@ def _apart(
     differs, chance = divergence(one, other)
     if limit and differs > limit + chance:
         differ = f"pixel values differ by a Jensen-Shannon divergence of {differs:.4f}"
-        words = f"{what}: {differ}; {contract.name} allows {limit:.4f}, chance {chance:.4f}"
-        yield Anomaly(split, "image", kind, words, severity)
+        message = f"{compared}: {differ}; {contract.name} allows {limit:.4f}, chance {chance:.4f}"
+        yield Anomaly(split, "image", kind, message, severity)
     limit = getattr(contract.feature("label"), comparator).infinity_norm.threshold
     shares = [stats.values(dataset, "label") for dataset in (one, other)]
     label, difference, chance = largest_difference(*shares)
     if limit and difference > limit + chance:
         title = label_title(int(label), contract.names)
         differ = f"the share of label {title} differs by {difference:.3f}"
-        words = f"{what}: {differ}; {contract.name} allows {limit:.3f}, chance {chance:.3f}"
-        yield Anomaly(split, "label", "COMPARATOR_L_INFTY_HIGH", words, severity)
+        message = f"{compared}: {differ}; {contract.name} allows {limit:.3f}, chance {chance:.3f}"
+        yield Anomaly(split, "label", "COMPARATOR_L_INFTY_HIGH", message, severity)
 
 
 def _proto(contract: Contract, anomalies: list[Anomaly]) -> "anomalies_pb2.Anomalies":

@@ -99,12 +99,12 @@ def format_of(content: bytes) -> str:
 @functools.lru_cache(1024)
 def _varint(number: int) -> bytes:
     """A number of 0 to 2**63 - 1 as Protocol Buffers write it: seven bits a byte, the lowest first."""
-    found = bytearray()
+    encoded = bytearray()
     while number > 127:
-        found.append(number & 127 | 128)
+        encoded.append(number & 127 | 128)
         number >>= 7
-    found.append(number)
-    return bytes(found)
+    encoded.append(number)
+    return bytes(encoded)
 
 
 def _entry(name: str, value: "tf.train.Feature") -> bytes:
@@ -209,16 +209,16 @@ def _damaged(path: Path, count: int) -> DataError:
     remedy = f"Run again with --force {stage}."
     if not path.exists():
         return DataError(f"shard {path} is missing", remedy)
-    intact, what = 0, "ends after"
+    intact, fault = 0, "ends after"
     try:
         for _ in tf.data.TFRecordDataset(str(path)):
             intact += 1
     except tf.errors.DataLossError as error:
-        what = "ends in the middle of" if "truncated" in error.message else "is damaged (a checksum does not match) at"
+        fault = "ends in the middle of" if "truncated" in error.message else "is damaged (a checksum does not match) at"
         intact += 1
     if intact > count:
         return DataError(f"shard {path} holds {intact:,} records instead of {count:,}", remedy)
-    return DataError(f"shard {path} {what} record {intact:,} of {count:,}", remedy)
+    return DataError(f"shard {path} {fault} record {intact:,} of {count:,}", remedy)
 
 
 def parse(records: list[bytes], path: Path, metadata: Iterable[str] = ()) -> dict[str, "np.ndarray"]:

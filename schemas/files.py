@@ -99,7 +99,7 @@ def differences(directory: Path, files: dict[str, dict[str, Any]], *, contents: 
     return lines
 
 
-def strangers(directory: Path, files: dict[str, dict[str, Any]]) -> list[str]:
+def unlisted(directory: Path, files: dict[str, dict[str, Any]]) -> list[str]:
     """A line for each file below `directory` that is not in a manifest's `files`."""
     paths = sorted(p for p in directory.rglob("*") if p.is_symlink() or not p.is_dir())
     names = [str(p.relative_to(directory)) for p in paths]
@@ -111,16 +111,16 @@ def age(manifest: dict[str, Any]) -> tuple[int, str]:
     return manifest.get("number", 0), manifest["made"]
 
 
-def lend(artifact: Path, below: str, out: Path) -> bool:
+def link_files(artifact: Path, below: str, out: Path) -> bool:
     """Hard-links an artifact's files in its folder `below` into `out`, if all match its manifest. Returns whether."""
     try:
         entries = json.loads((artifact / MANIFEST).read_text(encoding="utf-8"))["files"]
     except (OSError, ValueError, KeyError, TypeError):
         return False
-    mine = {name: entry for name, entry in entries.items() if name.startswith(f"{below}/")}
-    if not mine or differences(artifact, mine, contents=True):
+    of_folder = {name: entry for name, entry in entries.items() if name.startswith(f"{below}/")}
+    if not of_folder or differences(artifact, of_folder, contents=True):
         return False
-    for name in mine:
+    for name in of_folder:
         link(artifact / name, out / name)
     return True
 
@@ -192,7 +192,7 @@ def remove(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def explained(place: Path, what: str) -> Iterator[None]:
+def explained(place: Path, action: str) -> Iterator[None]:
     """Errors of the operating system become one line of cause and one of remedy.
 
     Raises:
@@ -202,11 +202,11 @@ def explained(place: Path, what: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise explain(error, place, what) from error
+        raise explain(error, place, action) from error
 
 
 @contextlib.contextmanager
-def full_disk_explained(place: Path, what: str) -> Iterator[None]:
+def full_disk_explained(place: Path, action: str) -> Iterator[None]:
     """The same for errors of other libraries that concern writing below `place`. Other errors are not changed.
 
     Raises:
@@ -220,26 +220,26 @@ def full_disk_explained(place: Path, what: str) -> Iterator[None]:
     except OSError as error:
         below = error.filename is None or Path(str(error.filename)).is_relative_to(place)
         if below and error.errno in (*FULL, *FORBIDDEN):
-            raise explain(error, place, what) from error
+            raise explain(error, place, action) from error
         raise
     except Exception as error:
         if any(os.strerror(code) in str(error) for code in FULL):  # TensorFlow and Arrow have errors of their own
-            raise explain(OSError(FULL[0], os.strerror(FULL[0])), place, what) from error
+            raise explain(OSError(FULL[0], os.strerror(FULL[0])), place, action) from error
         raise
 
 
-def explain(error: OSError, place: Path, what: str) -> GatelineError:
+def explain(error: OSError, place: Path, action: str) -> GatelineError:
     """The same, for an error already caught."""
     # `shutil.copytree` raises a list of messages without error numbers.
     if error.errno in FULL or (error.errno is None and any(os.strerror(code) in str(error) for code in FULL)):
         return GatelineError(
-            f"{what} {place}: no space left on its disk", "Free some space and run again; finished stages are reused."
+            f"{action} {place}: no space left on its disk", "Free some space and run again; finished stages are reused."
         )
     if error.errno in FORBIDDEN:
         return StoreError(
-            f"{what} {place}: {error.strerror}", "Name another with --root or --serving-dir, or fix its permissions."
+            f"{action} {place}: {error.strerror}", "Name another with --root or --serving-dir, or fix its permissions."
         )
-    return StoreError(f"{what} {place}: {error.strerror or error}", "Name another with --root or --serving-dir.")
+    return StoreError(f"{action} {place}: {error.strerror or error}", "Name another with --root or --serving-dir.")
 
 
 def check_loadable(path: Path, option: str) -> None:

@@ -52,15 +52,15 @@ def rows(dataset: "pb.DatasetFeatureStatistics") -> dict[str, dict[str, Any]]:
     orientation other than 1. bytes, side (the shorter one), aspect (width by height), brightness, contrast, sharpness:
     the values that a tenth of the images, half and nine tenths do not exceed.
     """
-    found: dict[str, dict[str, Any]] = {}
+    measures: dict[str, dict[str, Any]] = {}
     for name in (*TEXTS, ORIENTATION, *NUMBERS) if _feature(dataset, "mode") else ():
         for label, value in _values(dataset, name):
-            found.setdefault(label, {})[name] = value
-    for row in found.values():
+            measures.setdefault(label, {})[name] = value
+    for row in measures.values():
         orientations, images = row.pop(ORIENTATION, {}), sum(row["mode"].values())
         row["images"], row["exif"] = images, sum(orientations.values()) / images
         row["turned"] = row["exif"] - orientations.get("1", 0) / images
-    return found
+    return measures
 
 
 def _added(dataset: Any, name: str, counts: Counter[Any], records: int) -> Any:

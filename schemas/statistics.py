@@ -16,7 +16,7 @@ with epy.lazy_imports():
     import tensorflow as tf
     from tensorflow_metadata.proto.v0 import statistics_pb2 as pb
 
-MOST_VALUES = 1000  # of a metadata column: a column of file names has one for each image
+MAX_VALUES = 1000  # of a metadata column: a column of file names has one for each image
 SQUARES = "squares of pixel counts"  # by pixel value, summed over the images
 SERVED = "assets.extra/statistics.tfrecord"  # where a version in the serving directory keeps the statistics of its data
 
@@ -66,7 +66,7 @@ def encode(
     for name, counts in columns.items():
         counts.pop("", None)  # has no value
         kind = pb.FeatureNameStatistics.STRING
-        features.categorical(dataset, METADATA + name, counts, images.records, kind, MOST_VALUES)
+        features.categorical(dataset, METADATA + name, counts, images.records, kind, MAX_VALUES)
     return dataset
 
 

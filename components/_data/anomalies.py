@@ -41,20 +41,20 @@ def against(contract: Contract, dataset: Any) -> Iterator[Anomaly]:
         return
     for feature in contract.proto.feature:
         try:
-            found = stats.feature(dataset, feature.name)
+            column = stats.feature(dataset, feature.name)
         except KeyError:
             if feature.name != "source/index":
-                words = f"{dataset.name}: no record has the feature {feature.name}, which {contract.name} asks for"
-                yield Anomaly(dataset.name, feature.name, "SCHEMA_MISSING_COLUMN", words)
+                message = f"{dataset.name}: no record has the feature {feature.name}, which {contract.name} asks for"
+                yield Anomaly(dataset.name, feature.name, "SCHEMA_MISSING_COLUMN", message)
             continue
-        common = found.bytes_stats.common_stats if feature.name == "image" else found.string_stats.common_stats
+        common = column.bytes_stats.common_stats if feature.name == "image" else column.string_stats.common_stats
         present = common.num_non_missing / dataset.num_examples
         if present < feature.presence.min_fraction:
-            words = f"{dataset.name}: {common.num_missing:,} of {dataset.num_examples:,} records lack {feature.name}"
-            yield Anomaly(dataset.name, feature.name, "FEATURE_TYPE_LOW_FRACTION_PRESENT", words)
-        if common.num_non_missing and feature.type not in _types(found):
-            words = f"{dataset.name}: {feature.name} is {_types(found)}, {contract.name} says {feature.type}"
-            yield Anomaly(dataset.name, feature.name, "UNEXPECTED_DATA_TYPE", words)
+            message = f"{dataset.name}: {common.num_missing:,} of {dataset.num_examples:,} records lack {feature.name}"
+            yield Anomaly(dataset.name, feature.name, "FEATURE_TYPE_LOW_FRACTION_PRESENT", message)
+        if common.num_non_missing and feature.type not in _types(column):
+            message = f"{dataset.name}: {feature.name} is {_types(column)}, {contract.name} says {feature.type}"
+            yield Anomaly(dataset.name, feature.name, "UNEXPECTED_DATA_TYPE", message)
         elif feature.HasField("int_domain") and feature.name != "image":
             yield from _outside(contract, dataset, feature)
         elif feature.HasField("string_domain"):
@@ -75,9 +75,9 @@ def _outside(contract: Contract, dataset: Any, feature: Any) -> Iterator[Anomaly
     if wrong:
         examples = ", ".join(f"{value} ({count:,} times)" for value, count in sorted(wrong.items())[:3])
         allowed = f"{domain.min}" if domain.min == domain.max else f"{domain.min} to {domain.max}"
-        words = f"{dataset.name}: {feature.name} is {examples}; {contract.name} allows {allowed}"
+        message = f"{dataset.name}: {feature.name} is {examples}; {contract.name} allows {allowed}"
         kind = "INT_TYPE_BIG_INT" if any(int(value) > highest for value in wrong) else "INT_TYPE_SMALL_INT"
-        yield Anomaly(dataset.name, feature.name, kind, words)
+        yield Anomaly(dataset.name, feature.name, kind, message)
 
 
 def _unexpected(contract: Contract, dataset: Any, feature: Any) -> Iterator[Anomaly]:
@@ -85,8 +85,8 @@ def _unexpected(contract: Contract, dataset: Any, feature: Any) -> Iterator[Anom
     wrong = {v: n for v, n in stats.values(dataset, feature.name).items() if v not in allowed}
     if wrong:
         examples = ", ".join(f"{value} ({count:,} times)" for value, count in sorted(wrong.items())[:3])
-        words = f"{dataset.name}: {feature.name} is {examples}; {contract.name} allows {', '.join(allowed)}"
-        yield Anomaly(dataset.name, feature.name, "ENUM_TYPE_UNEXPECTED_STRING_VALUES", words)
+        message = f"{dataset.name}: {feature.name} is {examples}; {contract.name} allows {', '.join(allowed)}"
+        yield Anomaly(dataset.name, feature.name, "ENUM_TYPE_UNEXPECTED_STRING_VALUES", message)
 
 
 def _unused(contract: Contract, dataset: Any) -> Iterator[Anomaly]:
@@ -97,16 +97,16 @@ def _unused(contract: Contract, dataset: Any) -> Iterator[Anomaly]:
         titles = {label: label_title(label, contract.names) for label in wrong}
         examples = listed([f"{titles[label]} ({count:,} times)" for label, count in wrong.items()], 3)
         tags = listed([json.dumps(unused_tag(label, contract.names), ensure_ascii=False) for label in wrong], 3)
-        words = f"{dataset.name}: label is {examples}; {contract.name} declares unused by tag: {tags}"
-        yield Anomaly(dataset.name, "label", "CUSTOM_VALIDATION", words)
+        message = f"{dataset.name}: label is {examples}; {contract.name} declares unused by tag: {tags}"
+        yield Anomaly(dataset.name, "label", "CUSTOM_VALIDATION", message)
 
 
-def oddities(dataset: Any, checks: Validate) -> Iterator[Anomaly]:
+def data_anomalies(dataset: Any, checks: Validate) -> Iterator[Anomaly]:
     """Checks that a schema cannot express."""
     name = dataset.name
     if malformed := int(stats.custom(dataset, "malformed")):
-        words = f"{name}: {malformed:,} images do not hold height x width x channels bytes"
-        yield Anomaly(name, "image", "LOW_SUPPORTED_IMAGE_FRACTION", words)
+        message = f"{name}: {malformed:,} images do not hold height x width x channels bytes"
+        yield Anomaly(name, "image", "LOW_SUPPORTED_IMAGE_FRACTION", message)
     if copies := int(stats.custom(dataset, "duplicates")):
         yield Anomaly(
             name, "image", "UNKNOWN_TYPE", f"{name}: {copies:,} images are copies of another one", checks.duplicates
@@ -124,20 +124,20 @@ def oddities(dataset: Any, checks: Validate) -> Iterator[Anomaly]:
                 f"{name}: every image is also in {other}, so no test images are left",
             )
         else:
-            words = f"{name}: {count:,} images are also in {other}; they are excluded from the {name} metrics"
-            yield Anomaly(name, "image", "UNKNOWN_TYPE", words, checks.leakage)
+            message = f"{name}: {count:,} images are also in {other}; they are excluded from the {name} metrics"
+            yield Anomaly(name, "image", "UNKNOWN_TYPE", message, checks.leakage)
 
 
 def near(dataset: Any, checks: Validate) -> Iterator[Anomaly]:
     """Near copies of images that are trained on, or may be."""
     for other, count in stats.near_copies(dataset).items() if dataset.name in TESTED else ():
         if count == dataset.num_examples and other not in TESTED:
-            words = f"{dataset.name}: every image is a near copy of an image in {other}, so no test images are left"
-            yield Anomaly(dataset.name, "image", "UNKNOWN_TYPE", words)
+            message = f"{dataset.name}: every image is a near copy of an image in {other}, so no test images are left"
+            yield Anomaly(dataset.name, "image", "UNKNOWN_TYPE", message)
             continue
-        words = f"{dataset.name}: {count:,} images are re-encoded, resized or mirrored copies of images in {other}"
+        message = f"{dataset.name}: {count:,} images are re-encoded, resized or mirrored copies of images in {other}"
         excluded = "" if other in TESTED else f"; they are excluded from the {dataset.name} metrics"
-        yield Anomaly(dataset.name, "image", "UNKNOWN_TYPE", words + excluded, checks.leakage)
+        yield Anomaly(dataset.name, "image", "UNKNOWN_TYPE", message + excluded, checks.leakage)
 
 
 def unjudgeable(test: Any, contract: Contract, min_examples: int) -> Iterator[Anomaly]:
@@ -154,8 +154,8 @@ def unjudgeable(test: Any, contract: Contract, min_examples: int) -> Iterator[An
     ):
         if labels and min_examples:
             titles = label_titles(labels, contract.names)
-            words = f"{test.name}: {len(labels):,} of {len(by_label):,} labels {cause}: {titles}{way_out}"
-            yield Anomaly(test.name, "label", "UNKNOWN_TYPE", words, "warning")
+            message = f"{test.name}: {len(labels):,} of {len(by_label):,} labels {cause}: {titles}{way_out}"
+            yield Anomaly(test.name, "label", "UNKNOWN_TYPE", message, "warning")
 
 
 def jensen_shannon(one: list[float], other: list[float]) -> float:
@@ -191,10 +191,10 @@ def divergence(one: "pb.DatasetFeatureStatistics", other: "pb.DatasetFeatureStat
 def largest_difference(one: dict[str, int], other: dict[str, int]) -> tuple[str, float, float]:
     """The label whose share differs most, the difference, and the part that is noise (3 standard errors)."""
     sizes = [max(sum(counts.values()), 1) for counts in (one, other)]
-    found = []
+    differences = []
     for label in sorted(one.keys() | other.keys()):
         counts = (one.get(label, 0), other.get(label, 0))
         p = sum(counts) / sum(sizes)
         chance = 3 * (p * (1 - p) * (1 / sizes[0] + 1 / sizes[1])) ** 0.5
-        found.append((label, abs(counts[0] / sizes[0] - counts[1] / sizes[1]), chance))
-    return max(found, key=lambda row: row[1] - row[2], default=("", 0.0, 0.0))
+        differences.append((label, abs(counts[0] / sizes[0] - counts[1] / sizes[1]), chance))
+    return max(differences, key=lambda row: row[1] - row[2], default=("", 0.0, 0.0))

@@ -12,7 +12,7 @@ from typing import Any
 from etils import epy
 
 from components._data import decoding
-from components._data.images import MOST, lossless
+from components._data.images import MAX_PIXELS, lossless
 from schemas.errors import DataError
 
 with epy.lazy_imports():
@@ -35,7 +35,7 @@ def as_png(content: bytes, name: str) -> bytes:
     over 16. CMYK, Lab and palettes become RGB, and HEIF, which is not free of loss in itself, becomes 8 bits.
 
     Raises:
-        DataError: it cannot be decoded, has more than `MOST` pixels, or its codec is not installed.
+        DataError: it cannot be decoded, has more than `MAX_PIXELS`, or its codec is not installed.
     """
     if (decode := _decode_of(content)) is None:
         return content
@@ -104,8 +104,8 @@ def _of_heif(content: bytes, name: str) -> "np.ndarray":
 
 def _check_size(image: Any, name: str) -> None:
     """By the header: nothing is decoded yet."""
-    if (pixels := image.width * image.height) > MOST:
-        raise DataError(f"{name} holds an image of {pixels:,} pixels; {MOST:,} are allowed")
+    if (pixels := image.width * image.height) > MAX_PIXELS:
+        raise DataError(f"{name} holds an image of {pixels:,} pixels; {MAX_PIXELS:,} are allowed")
 
 
 def _pixels(image: Any) -> "np.ndarray":

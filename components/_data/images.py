@@ -21,7 +21,7 @@ with epy.lazy_imports():
 
 PARALLEL = 4  # images decoded at a time: more than the cores of a laptop, and their pixels are all in memory
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".avif", ".heic", ".heif")
-MOST = 2**26  # pixels of an image
+MAX_PIXELS = 2**26  # of an image
 
 
 class Examined(NamedTuple):
@@ -47,7 +47,7 @@ def examine(contents: Sequence[bytes]) -> "list[Examined] | None":
     In one graph, so that neither Python's lock nor a call for each image slows it down.
     """
     try:
-        if any(not content.startswith(b"\xff\xd8") and stated_pixels(content) > MOST for content in contents):
+        if any(not content.startswith(b"\xff\xd8") and stated_pixels(content) > MAX_PIXELS for content in contents):
             return None
         shapes, hashes = _examine()(tf.constant(contents, tf.string))
     except Exception:  # TensorFlow and `struct` raise many types
@@ -59,12 +59,12 @@ def examine_one(content: bytes, name: str, remedy: str = "") -> Examined:
     """The same for one image.
 
     Raises:
-        DataError: it cannot be decoded, or has more than `MOST` pixels.
+        DataError: it cannot be decoded, or has more than `MAX_PIXELS`.
     """
-    if (found := examine([content])) is None:
+    if (examined := examine([content])) is None:
         decoded(decoder(0, "encoded"), content, name, remedy)  # raises with the reason
         raise DataError(f"{name} cannot be decoded as an image", remedy)
-    return found[0]
+    return examined[0]
 
 
 def _numbers(hashes: Any) -> list[int]:
@@ -79,7 +79,8 @@ def _examine() -> Any:
     def one(content: Any) -> Any:
         is_jpeg = tf.strings.substr(content, 0, 2) == b"\xff\xd8"
         size = tf.cond(is_jpeg, lambda: tf.io.extract_jpeg_shape(content, tf.int64), lambda: tf.ones(3, tf.int64))
-        with tf.control_dependencies([tf.debugging.assert_less_equal(size[0] * size[1], tf.constant(MOST, tf.int64))]):
+        limit = tf.constant(MAX_PIXELS, tf.int64)
+        with tf.control_dependencies([tf.debugging.assert_less_equal(size[0] * size[1], limit)]):
             image = tf.io.decode_image(content, 0, expand_animations=False)
         shape = tf.shape(image)
         turned = decoding.orientation(content) >= 5
@@ -177,11 +178,11 @@ def decoded(decode: Callable[[bytes], "np.ndarray"], content: bytes, name: str, 
     """The image `name`, by a `decoder`. The header's size is checked first.
 
     Raises:
-        DataError: it cannot be decoded, or has more than `MOST` pixels.
+        DataError: it cannot be decoded, or has more than `MAX_PIXELS`.
     """
     try:
-        if (pixels := stated_pixels(content)) <= MOST:
+        if (pixels := stated_pixels(content)) <= MAX_PIXELS:
             return decode(content)
     except Exception as error:  # TensorFlow and libpng raise many types
         raise DataError(f"{name} cannot be decoded as an image", remedy) from error
-    raise DataError(f"{name} holds an image of {pixels:,} pixels; {MOST:,} are allowed", remedy)
+    raise DataError(f"{name} holds an image of {pixels:,} pixels; {MAX_PIXELS:,} are allowed", remedy)

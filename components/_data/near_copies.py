@@ -19,7 +19,7 @@ with epy.lazy_imports():
     import numpy as np
 
 Pair = tuple[str, int, str, int]  # split and position of an image, split and position of its near copy
-MOST = 6  # bits in which near copies differ: fewer than WORDS, so that at least one word is equal
+MAX_BITS = 6  # bits in which near copies differ: fewer than WORDS, so that at least one word is equal
 WORDS = 7  # of 16 bits
 SIDE = 15  # frequencies in each direction, of which the lowest are used
 FLAT = 16  # levels: images whose thumbnail varies less have no hash, because noise would decide it
@@ -60,7 +60,7 @@ def partners(rows: "np.ndarray", split: "np.ndarray") -> "np.ndarray":
                 equal = values[np.minimum(place, len(values) - 1)] == plain[seeking, word]
                 equal &= place < len(values)
                 seeking, place = seeking[equal], place[equal]
-                near = np.bitwise_count(plain[seeking] ^ hashed[order[place]]).sum(1) <= MOST
+                near = np.bitwise_count(plain[seeking] ^ hashed[order[place]]).sum(1) <= MAX_BITS
                 partner[seeking[near], target] = members[order[place[near]]]
                 seeking, place = seeking[~near], place[~near] + 1
     return partner

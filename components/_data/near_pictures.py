@@ -39,18 +39,18 @@ def write(run: StageRun, pairs: Mapping[Pair, tuple[Path, Path]], shards: Mappin
     ]
     with run.beam() as pipeline:
         pipeline | beam.Create(tasks) | beam.Reshuffle() | "pictures" >> beam.MapTuple(write_pictures)
-    found: dict[tuple[Path, int], tuple[Any, Any]] = {}
+    by_place: dict[tuple[Path, int], tuple[Any, Any]] = {}
     for number, part in enumerate(parts):
         with np.load(folder / f"{number}.npz") as saved:
             rows = zip(saved["facts"].tolist(), saved["pictures"], strict=True)
-            found |= {(part, facts[0]): (facts, picture) for facts, picture in rows}
+            by_place |= {(part, facts[0]): (facts, picture) for facts, picture in rows}
     files.remove(folder)
     sides = [
-        dict(zip(Statistics.PICTURED, (split, *found[place][0]), strict=True))
+        dict(zip(Statistics.PICTURED, (split, *by_place[place][0]), strict=True))
         for place, split in zip(places, (split for pair, _ in shown for split in pair[::2]), strict=True)
     ]
     pictured = [list(pair) for pair in zip(sides[::2], sides[1::2], strict=True)]
-    Statistics.write_near_pictures(run.out, pictured, np.stack([found[place][1] for place in places]))
+    Statistics.write_near_pictures(run.out, pictured, np.stack([by_place[place][1] for place in places]))
 
 
 def write_pictures(shard: Path, count: int, positions: list[int], path: str) -> None:

@@ -20,7 +20,7 @@ with epy.lazy_imports():
     import numpy as np
 
 
-AT_ONCE = 64  # images: their temporary arrays take 16 bytes a pixel
+BATCH_IMAGES = 64  # their temporary arrays take 16 bytes a pixel
 
 
 class Monoid(Protocol):
@@ -136,7 +136,7 @@ class ImageStatistics:
 
     def brightness(self, label: int) -> tuple[float, float]:
         """(mean, standard deviation) over the images of a label of the mean of their pixels, for images of one size."""
-        images, size, total, squares = (self.by_label[label, what] for what in BRIGHTNESS)
+        images, size, total, squares = (self.by_label[label, name] for name in BRIGHTNESS)
         if not size:
             return 0.0, 0.0
         mean = total / images
@@ -197,8 +197,8 @@ def _pixels(joined: "np.ndarray", lengths: "np.ndarray") -> tuple[Histogram, Cou
     """
     total, squares = np.zeros(256, np.int64), np.zeros(256, np.int64)
     ends = np.cumsum(lengths)
-    for first in range(0, len(lengths), AT_ONCE):
-        part = slice(first, first + AT_ONCE)
+    for first in range(0, len(lengths), BATCH_IMAGES):
+        part = slice(first, first + BATCH_IMAGES)
         pixels = joined[ends[first] - lengths[first] : ends[part][-1]]
         image = np.repeat(np.arange(0, 256 * len(lengths[part]), 256), lengths[part])
         counts = np.bincount(image + pixels, minlength=256 * len(lengths[part])).reshape(-1, 256)
@@ -217,14 +217,14 @@ def _by_label(joined: "np.ndarray", lengths: "np.ndarray", labels: "np.ndarray")
     starts = np.concatenate([[0], np.cumsum(lengths[filled])[:-1]])
     sums = np.add.reduceat(joined, starts, dtype=np.int64)[labels[filled] >= 0]
     order = np.argsort(labels[held], kind="stable")
-    found, first = np.unique(labels[held][order], return_index=True)
+    unique, first = np.unique(labels[held][order], return_index=True)
     columns = (np.ones_like(sums), lengths[held], sums, sums * sums)
     totals = [np.add.reduceat(column[order], first).tolist() for column in columns]
     return Counter(
         {
-            (label, what): n
-            for what, total in zip(BRIGHTNESS, totals, strict=True)
-            for label, n in zip(found.tolist(), total, strict=True)
+            (label, name): n
+            for name, total in zip(BRIGHTNESS, totals, strict=True)
+            for label, n in zip(unique.tolist(), total, strict=True)
         }
     )
 

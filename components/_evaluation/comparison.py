@@ -36,34 +36,35 @@ def compare(
     counted = ~np.isin(table["index"].to_numpy(), list(leaked))
     labels = table["label"].to_numpy()[counted]
 
-    def right(column: str) -> "np.ndarray":
+    def correct(column: str) -> "np.ndarray":
         probabilities = table[column].combine_chunks()
         values = probabilities.values.to_numpy().reshape(len(probabilities), -1)[counted]
-        answers = values.argmax(1)
-        comparisons: np.ndarray = (answers == labels) & np.isfinite(values).all(1)
-        return comparisons
+        predicted = values.argmax(1)
+        is_correct: np.ndarray = (predicted == labels) & np.isfinite(values).all(1)
+        return is_correct
 
-    def beside(other: str, version: int, column: str, gate: Paired | Budget, same_test: bool) -> dict[str, Any]:
-        comparisons = paired.compare(right("probabilities"), right(column), margin=gate.margin, alpha=gate.alpha)
-        words = comparisons.words(f"version {version}")
+    def paired_row(other: str, version: int, column: str, gate: Paired | Budget, same_test: bool) -> dict[str, Any]:
+        comparison = paired.compare(correct("probabilities"), correct(column), margin=gate.margin, alpha=gate.alpha)
+        message = comparison.message(f"version {version}")
         return {
             "with": other,
             "version": version,
             "by": "paired",
-            "words": words,
-            **asdict(comparisons),
-            "interval": list(comparisons.interval),
+            "words": message,
+            **asdict(comparison),
+            "interval": list(comparison.interval),
             "same_test": same_test,
         }
 
     comparisons = []
     if baseline:
         same_test = baseline.test in ("", test)  # older versions do not state it
-        comparisons.append(beside(BASELINE, baseline.version, "probabilities_baseline", gates.get(Paired), same_test))
+        column = f"probabilities_{BASELINE}"
+        comparisons.append(paired_row(BASELINE, baseline.version, column, gates.get(Paired), same_test))
     if best and best.kept:
         same = baseline is not None and baseline.version == best.version
         column = f"probabilities_{BASELINE if same else BEST}"
-        comparisons.append(beside(BEST, best.version, column, gates.get(Budget), best.same_test))
+        comparisons.append(paired_row(BEST, best.version, column, gates.get(Budget), best.same_test))
     elif best:
         comparisons.append(_recorded(best, accuracy))
     return comparisons
@@ -73,6 +74,6 @@ def _recorded(best: Best, accuracy: float) -> dict[str, Any]:
     difference = accuracy - best.accuracy
     other = "" if best.same_test else "on other test images "
     recorded = f"{best.accuracy:.4f}, recorded {other}for version {best.version}, which is no longer kept"
-    words = f"accuracy {accuracy:.4f} against {recorded}"
-    row = {"with": BEST, "version": best.version, "by": "recorded", "difference": difference, "words": words}
+    message = f"accuracy {accuracy:.4f} against {recorded}"
+    row = {"with": BEST, "version": best.version, "by": "recorded", "difference": difference, "words": message}
     return dict.fromkeys(field.name for field in fields(paired.Comparison)) | row | {"same_test": best.same_test}

@@ -25,7 +25,7 @@ BLUR = (
 )
 CONTRAST = 0.3  # of what it was, about the image's mean: ImageNet-C's severity 2
 
-AT_ONCE = 2**20  # pixels: noise needs 30 bytes for each, and the processor's cache is small
+BLOCK_PIXELS = 2**20  # noise needs 30 bytes for each, and the processor's cache is small
 DIRECTIONS = [(y, x) for y in (-1, 0, 1) for x in (-1, 0, 1) if y or x]
 
 
@@ -37,10 +37,10 @@ def corrupt(name: str, images: "np.ndarray", index: "np.ndarray") -> "np.ndarray
     Raises:
         KeyError: `name` is none of NAMES.
     """
-    spoil, out = _CORRUPTIONS[name], np.empty_like(images)
-    step = max(1, AT_ONCE // math.prod(images.shape[1:]))
+    corruption, out = _CORRUPTIONS[name], np.empty_like(images)
+    step = max(1, BLOCK_PIXELS // math.prod(images.shape[1:]))
     for i in range(0, len(images), step):
-        out[i : i + step] = spoil(images[i : i + step], index[i : i + step])
+        out[i : i + step] = corruption(images[i : i + step], index[i : i + step])
     return out
 
 

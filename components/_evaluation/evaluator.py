@@ -224,15 +224,15 @@ def to_metrics(
     bounds: Mapping[str, float],
 ) -> tuple[Any, dict[Any, float]]:
     """(slice key, sums) to (slice key, metrics by TFMA's keys), differences to the baseline included."""
-    found: dict[str, dict[str, float]] = {}
+    by_model: dict[str, dict[str, float]] = {}
     for model, row in zip(models, sliced[1], strict=True):
         values = row.metrics(bounds, plan.min_examples)
-        found[model] = {name: value for name, value in values.items() if name in wanted}
+        by_model[model] = {name: value for name, value in values.items() if name in wanted}
     key = tfma.metrics.MetricKey
-    out = {key(name, model_name=model): value for model, values in found.items() for name, value in values.items()}
-    for model, values in found.items():
+    out = {key(name, model_name=model): value for model, values in by_model.items() for name, value in values.items()}
+    for model, values in by_model.items():
         if baseline is not None and model != baseline:
-            out |= {key(n, model_name=model, is_diff=True): v - found[baseline][n] for n, v in values.items()}
+            out |= {key(n, model_name=model, is_diff=True): v - by_model[baseline][n] for n, v in values.items()}
     return sliced[0], out
 
 

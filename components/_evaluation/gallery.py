@@ -1,6 +1,6 @@
 """Images for the report: the most confident mistakes, differences to the baseline, samples of each class.
 
-leave(examples, out / "predictions", out, model_input, classes=10, leaked=frozenset())     # gallery.json, gallery.npy
+write(examples, out / "predictions", out, model_input, classes=10, leaked=frozenset())     # gallery.json, gallery.npy
 """
 
 import json
@@ -26,7 +26,7 @@ with epy.lazy_imports():
 
 SHOWN = 32  # of mistakes, of lost and of gained: as many as one person reviews
 SAMPLES = 8  # of each class; fewer if there are many classes, to limit the size of the page
-MOST_SAMPLES = 800
+MAX_SAMPLES = 800
 TOP = 3  # classes of highest probability
 
 
@@ -47,7 +47,7 @@ class Rows:
         return type(self)(*(np.concatenate([getattr(self, f.name), getattr(other, f.name)]) for f in fields(self)))
 
 
-def leave(
+def write(
     examples: Examples, predictions: Path, out: Path, model_input: ModelInput, classes: int, leaked: frozenset[int]
 ) -> None:
     """Writes `gallery.npy`, uint8 [n, height, width, channels], and `gallery.json`, the reasons for showing each image.
@@ -70,8 +70,8 @@ def leave(
                 both = best[name].join(rows) if name in best else rows
                 best[name] = both[choose(both)]
     pixels: dict[bytes, int] = {}  # an image in two lists is stored once
-    sure = thresholds([answers for _, _, answers in shards], classes)
-    entries = {name: _entries(best[name], pixels, sure) if name in best else [] for name in _CHOICES}
+    confidence_thresholds = thresholds([answers for _, _, answers in shards], classes)
+    entries = {name: _entries(best[name], pixels, confidence_thresholds) if name in best else [] for name in _CHOICES}
     np.save(out / GALLERY_IMAGES, to_arrays(np.array(list(pixels), object), model_input))
     (out / GALLERY).write_text(json.dumps(entries, indent=1, allow_nan=False), encoding="utf-8")
 
@@ -123,17 +123,17 @@ def _answers(probabilities: "np.ndarray") -> tuple["np.ndarray", "np.ndarray"]:
     return comparable.argmax(1), np.where(np.isfinite(probabilities).all(1), comparable.max(1), 0.0)
 
 
-def _right(rows: Rows, probabilities: "np.ndarray") -> "np.ndarray":
+def _correct(rows: Rows, probabilities: "np.ndarray") -> "np.ndarray":
     predicted, confidence = _answers(probabilities)
-    right: np.ndarray = (predicted == rows.label) & (confidence > 0)
-    return right
+    correct: np.ndarray = (predicted == rows.label) & (confidence > 0)
+    return correct
 
 
-def _only(rows: Rows, right: "np.ndarray", wrong: "np.ndarray") -> "np.ndarray":
+def _only(rows: Rows, correct: "np.ndarray", wrong: "np.ndarray") -> "np.ndarray":
     """Row numbers where the first probabilities are correct and the second are wrong."""
     if not rows.baseline.shape[1]:
         return np.zeros(0, int)
-    return _confident(rows, _right(rows, right) & ~_right(rows, wrong))
+    return _confident(rows, _correct(rows, correct) & ~_correct(rows, wrong))
 
 
 def _confident(rows: Rows, chosen: "np.ndarray") -> "np.ndarray":
@@ -148,23 +148,23 @@ def _samples(rows: Rows) -> "np.ndarray":
     order = np.lexsort((rows.index, rows.label))
     labels = rows.label[order]
     place = np.arange(len(order)) - np.searchsorted(labels, labels)  # in its class
-    each = max(1, min(SAMPLES, MOST_SAMPLES // rows.probabilities.shape[1]))
+    each = max(1, min(SAMPLES, MAX_SAMPLES // rows.probabilities.shape[1]))
     shown: np.ndarray = order[place < each]
     return shown
 
 
 _CHOICES: "dict[str, Callable[[Rows], np.ndarray]]" = {
-    "mistakes": lambda rows: _confident(rows, ~_right(rows, rows.probabilities)),
+    "mistakes": lambda rows: _confident(rows, ~_correct(rows, rows.probabilities)),
     "lost": lambda rows: _only(rows, rows.baseline, rows.probabilities),
     "gained": lambda rows: _only(rows, rows.probabilities, rows.baseline),
     "samples": _samples,
 }
 
 
-def _entries(rows: Rows, pixels: dict[bytes, int], sure: "np.ndarray") -> list[dict[str, Any]]:
+def _entries(rows: Rows, pixels: dict[bytes, int], confidence_thresholds: "np.ndarray") -> list[dict[str, Any]]:
     """JSON values for each row; Adds new images to `pixels`, with their position in the gallery."""
     predicted, confidence = _answers(rows.probabilities)
-    suspect = (predicted != rows.label) & (confidence >= sure[predicted])
+    suspect = (predicted != rows.label) & (confidence >= confidence_thresholds[predicted])
     baseline = _answers(rows.baseline)[0].tolist() if rows.baseline.shape[1] else [None] * len(rows.index)
     return [
         {

@@ -44,15 +44,15 @@ MEASURES: "dict[str, Callable[[np.ndarray], np.ndarray]]" = {"ink": ink, "stroke
 
 
 def binned(values: "np.ndarray", edges: Sequence[float]) -> "np.ndarray":
-    """object [n] of words: "below 0.1", "0.1 to 0.15", "from 0.15". A value on an edge belongs to the upper bin.
+    """object [n] of names: "below 0.1", "0.1 to 0.15", "from 0.15". A value on an edge belongs to the upper bin.
 
     Raises:
         ValueError: `edges` is empty or not increasing.
     """
     if not edges or any(low >= high for low, high in pairwise(edges)):
         raise ValueError(f"edges must increase, and there must be at least one: {list(edges)}")
-    words: np.ndarray = np.array(bins(edges), object)[np.searchsorted(edges, values, side="right")]
-    return words
+    names: np.ndarray = np.array(bins(edges), object)[np.searchsorted(edges, values, side="right")]
+    return names
 
 
 def _quads(images: "np.ndarray") -> "np.ndarray":

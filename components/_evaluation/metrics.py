@@ -46,9 +46,9 @@ class Sums:
         """
         p = probabilities.astype(np.float64)
         rows, known = np.arange(len(p)), np.clip(labels, 0, classes - 1)
-        odd = ~np.isfinite(p).all(1)
-        p[odd] = np.nan  # all metrics of such a model are NaN, and its prediction is wrong
-        predicted = np.where(odd, (known + 1) % classes, np.nan_to_num(p).argmax(1))
+        not_finite = ~np.isfinite(p).all(1)
+        p[not_finite] = np.nan  # all metrics of such a model are NaN, and its prediction is wrong
+        predicted = np.where(not_finite, (known + 1) % classes, np.nan_to_num(p).argmax(1))
         clipped = np.clip(p, EPSILON, 1 - EPSILON)
         loss = np.log(clipped.sum(1)) - np.log(clipped[rows, known])
         brier = (p * p).sum(1) - 2 * p[rows, known] + 1

@@ -1,9 +1,9 @@
 """Two models on the same test images: a test, an interval and a verdict. And intervals of one model's accuracy.
 
-found = compare(candidate == labels, served == labels, margin=0.004, alpha=0.05)
-found.verdict, found.interval          # "equivalent", (-0.0019, 0.0023)
-found.words("version 3")               # a sentence
-interval(correct=941, count=1000)      # (0.925, 0.954)
+comparison = compare(candidate == labels, served == labels, margin=0.004, alpha=0.05)
+comparison.verdict, comparison.interval   # "equivalent", (-0.0019, 0.0023)
+comparison.message("version 3")           # a sentence
+interval(correct=941, count=1000)         # (0.925, 0.954)
 """
 
 import math
@@ -18,7 +18,7 @@ with epy.lazy_imports():
     import scipy.special
 
 Verdict = Literal["better", "equivalent", "worse", "undecided"]
-MOST_EXAMPLES = 10**9  # beyond it, "more test images" is no advice
+MAX_EXAMPLES = 10**9  # beyond it, "more test images" is no advice
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Comparison:
     margin: float
     alpha: float
 
-    def words(self, other: str) -> str:
+    def message(self, other: str) -> str:
         """One sentence without a full stop. `other` names the other model, such as "version 3"."""
         images = "this 1 image" if self.count == 1 else f"these {self.count:,} images"
         size = (
@@ -168,7 +168,7 @@ def _more(won: int, lost: int, n: int, margin: float, alpha: float) -> int | Non
     few, many = n, 2 * n
     while not decided(many):
         few, many = many, 2 * many
-        if many > MOST_EXAMPLES:
+        if many > MAX_EXAMPLES:
             return None
     while many - few > 1:
         middle = (few + many) // 2

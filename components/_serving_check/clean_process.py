@@ -26,7 +26,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
 SECONDS = 0.05  # of measuring, for each signature and batch
-FEWEST, MOST = 10, 200  # calls
+MIN_CALLS, MAX_CALLS = 10, 200  # calls
 
 
 def main() -> dict[str, object]:
@@ -91,14 +91,17 @@ def constants(inputs: dict[str, np.ndarray], batch: int | None = None) -> dict[s
 def latency(call: Any, inputs: dict[str, tf.Tensor]) -> dict[str, float]:
     """Percentiles by nearest rank, after one call to warm up."""
     call(**inputs)
-    took: list[float] = []
+    times_ms: list[float] = []
     until = time.perf_counter() + SECONDS
-    while len(took) < FEWEST or (len(took) < MOST and time.perf_counter() < until):
+    while len(times_ms) < MIN_CALLS or (len(times_ms) < MAX_CALLS and time.perf_counter() < until):
         started = time.perf_counter()
         call(**inputs)
-        took.append(1000 * (time.perf_counter() - started))
-    took.sort()
-    return {"calls": len(took), **{f"p{q}_ms": took[math.ceil(q / 100 * len(took)) - 1] for q in (50, 95, 99)}}
+        times_ms.append(1000 * (time.perf_counter() - started))
+    times_ms.sort()
+    return {
+        "calls": len(times_ms),
+        **{f"p{q}_ms": times_ms[math.ceil(q / 100 * len(times_ms)) - 1] for q in (50, 95, 99)},
+    }
 
 
 def signatures(path: str) -> dict[str, dict[str, dict[str, list[object]]]]:

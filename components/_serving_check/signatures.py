@@ -31,10 +31,10 @@ def _differ(signature: str, does: str, before: Tensors, now: Tensors) -> Iterato
         if tensor not in now:
             yield f"signature {signature} no longer {does} {tensor}"
             continue
-        found, form = now[tensor]
-        fits = _within(shape, form) if does == "takes" else _within(form, shape)
-        if found != dtype or not fits:
-            candidate, served = f"{found} {_words(form)}", f"{dtype} {_words(shape)}"
+        now_dtype, now_shape = now[tensor]
+        fits = _within(shape, now_shape) if does == "takes" else _within(now_shape, shape)
+        if now_dtype != dtype or not fits:
+            candidate, served = f"{now_dtype} {_shape_text(now_shape)}", f"{dtype} {_shape_text(shape)}"
             yield f"signature {signature} {does} {tensor} as {candidate}; the served model as {served}"
 
 
@@ -45,5 +45,5 @@ def _within(narrow: Shape, wide: Shape) -> bool:
     return len(narrow) == len(wide) and all(w in (-1, n) for n, w in zip(narrow, wide, strict=True))
 
 
-def _words(shape: Shape) -> str:
+def _shape_text(shape: Shape) -> str:
     return "of any shape" if shape is None else f"[{', '.join('any' if size == -1 else str(size) for size in shape)}]"

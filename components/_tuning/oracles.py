@@ -1,6 +1,6 @@
 """keras-tuner's oracles over a `Space`: they choose the values of each trial, and survive a kill at any moment.
 
-oracle = resumed(Tune(tuner="hyperband"), Space(units=[64, 128]), scratch)
+oracle = restore(Tune(tuner="hyperband"), Space(units=[64, 128]), scratch)
 rows(oracle)   # [{"trial": "0000", "values": {"units": 64}, "score": 0.97, "epochs": 4, "state": "finished", ...}, ...]
 """
 
@@ -22,7 +22,7 @@ PROJECT = "search"
 SCORE = "val_accuracy"
 
 
-def resumed(tuning: Tune, space: Space, directory: Path) -> "keras_tuner.Oracle":
+def restore(tuning: Tune, space: Space, directory: Path) -> "keras_tuner.Oracle":
     """The oracle as it was when the search was killed, which retries that trial first; or a new one."""
     oracle = make(tuning, space)
     compat.set_directory(oracle, directory, PROJECT)
@@ -89,7 +89,7 @@ def declared(space: Space) -> "keras_tuner.HyperParameters":
     return hyperparameters
 
 
-def chosen(trial: "keras_tuner.engine.trial.Trial") -> dict[str, Any]:
+def sampled_values(trial: "keras_tuner.engine.trial.Trial") -> dict[str, Any]:
     """A trial's values by names of `Space`, without Hyperband's own bookkeeping."""
     return {name: value for name, value in trial.hyperparameters.values.items() if not name.startswith("tuner/")}
 
@@ -108,7 +108,7 @@ def _row(trial: Any) -> dict[str, Any]:
         state = "diverged" if last("diverged") else "finished" if last("epochs") else "too large"
     return {
         "trial": trial.trial_id,
-        "values": chosen(trial),
+        "values": sampled_values(trial),
         "score": trial.score if state == "finished" else None,
         "epochs": int(last("epochs")),
         "seconds": round(last("seconds"), 3),

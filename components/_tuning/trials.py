@@ -29,7 +29,7 @@ from components._tuning import oracles
 from schemas.artifacts import Features
 from schemas.errors import Refused
 from schemas.settings.train import Train
-from schemas.settings.tune import Tune, drawn
+from schemas.settings.tune import Tune, with_values
 
 with epy.lazy_imports():
     import keras_tuner
@@ -109,7 +109,8 @@ def attempt(work: Work, trial: Any, log: Log) -> dict[str, float]:
     """Trains with a trial's values and returns the metrics for the oracle. A model that cannot be used scores 0."""
     memory.release()
     started, values = time.monotonic(), trial.hyperparameters.values
-    settings = drawn(work.settings, oracles.chosen(trial)).model_copy(update={"epochs": work.tuning.max_epochs})
+    sampled = oracles.sampled_values(trial)
+    settings = with_values(work.settings, sampled).model_copy(update={"epochs": work.tuning.max_epochs})
     until = values.get("tuner/epochs", work.tuning.max_epochs)
     checkpoint = _checkpoint(work, trial.trial_id)
     earlier = _checkpoint(work, values.get("tuner/trial_id") or "none")
@@ -119,9 +120,9 @@ def attempt(work: Work, trial: Any, log: Log) -> dict[str, float]:
 
     def report(state: str, score: float, epochs: int) -> dict[str, float]:
         seconds = time.monotonic() - started
-        shown = ", ".join(f"{name} {_shown(value)}" for name, value in oracles.chosen(trial).items())
+        values_text = ", ".join(f"{name} {_value_text(value)}" for name, value in sampled.items())
         accuracy = f"{score:.4f}" if epochs else "-"
-        log(f"trial {trial.trial_id}  {state}  {epochs}/{until}  {accuracy}  {seconds:.1f} s  {shown}")
+        log(f"trial {trial.trial_id}  {state}  {epochs}/{until}  {accuracy}  {seconds:.1f} s  {values_text}")
         return {oracles.SCORE: score, "epochs": epochs, "seconds": seconds, "diverged": float(state == "diverged")}
 
     training = Training(work.features, settings, checkpoint)
@@ -136,7 +137,7 @@ def attempt(work: Work, trial: Any, log: Log) -> dict[str, float]:
     return report("finished", round(training.finish()["val_accuracy"], 6), len(training.history))
 
 
-def _shown(value: Any) -> str:
+def _value_text(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 

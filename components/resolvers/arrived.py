@@ -9,7 +9,7 @@ from pathlib import Path
 from pipeline.engine.component import Unkeyed, component
 from schemas.artifacts import Arrivals
 from schemas.errors import ConfigurationError
-from schemas.settings.spans import READY, Spans, called, in_order
+from schemas.settings.spans import READY, Spans, in_order, printable_name
 
 DATE = re.compile(r"(\d{4})-?(\d{2})-?(\d{2})")
 
@@ -31,7 +31,7 @@ def arrived(*, spans: Unkeyed[Spans]) -> Arrivals:
             remedy = "Make it, or name another: --set spans.directory=FOLDER"
             raise ConfigurationError(f"spans.directory {directory} is not a directory", remedy)
         folders = {
-            called(p.name): p
+            printable_name(p.name): p
             for p in directory.iterdir()
             if p.name.startswith("span-") and _is_complete(p, spans.ready)
         }

@@ -32,10 +32,10 @@ def served_data(statistics: Statistics, *, contract: Contract, directory: Unkeye
         stages = latest.provenance["stages"]
         facts = stages["transform"]["facts"]
         same = statistics.digest == stages["mix" if "mix" in stages else "describe"]["digest"]
-        served, wanted = _accepted(facts), _wanted(contract)
+        served, expected = _accepted(facts), _expected_description(contract)
         labels = list(latest.provenance.get("labels") or ())
-    if served != wanted:
-        cause = f"{latest.path} serves {served}; {contract.name} says {wanted}"
+    if served != expected:
+        cause = f"{latest.path} serves {served}; {contract.name} says {expected}"
         raise ConfigurationError(cause, "Name another push.model.")
     for label, name in enumerate(labels):
         if (
@@ -52,7 +52,7 @@ def _accepted(facts: dict[str, Any]) -> str:
     return _images(raw, facts["classes"])
 
 
-def _wanted(contract: Contract) -> str:
+def _expected_description(contract: Contract) -> str:
     return _images(contract.largest if contract.encoding == "raw" else None, contract.classes)
 
 
@@ -98,10 +98,10 @@ def best(model: Model, examples: Examples, *, directory: Unkeyed[ModelDirectory]
     """
     latest = directory.latest()
     itself = latest is not None and latest.identity == (model.identity or model.digest)
-    found = directory.best(examples.test, before=latest.origin if latest and itself else None)
-    if found is None:
+    best_ever = directory.best(examples.test, before=latest.origin if latest and itself else None)
+    if best_ever is None:
         return None
-    record, kept = found
+    record, kept = best_ever
     if kept:
         kept.check()
     facts: dict[str, Any] = {
@@ -138,8 +138,8 @@ def _then(resolver: str, directory: ModelDirectory) -> Served | None:
     versions = directory.versions()
     with _readable(versions[-1]):
         then = versions[-1].provenance["stages"][resolver]["digest"]
-    found = next((v for v in reversed(versions) if v.digest == then), None)
-    return _now(found) if found else None
+    version = next((v for v in reversed(versions) if v.digest == then), None)
+    return _now(version) if version else None
 
 
 @contextlib.contextmanager

@@ -115,7 +115,7 @@ def state(settings: Custom) -> str:
     """A digest that changes with the images, by what the class says, or by its rows."""
     source = opened(settings)
     if (stated := getattr(source, "state", None)) is not None:
-        return _digest([_called(settings, "state()", stated)])
+        return _digest([_call_user_code(settings, "state()", stated)])
     return _digest([astuple(row) for row in listed(settings)])
 
 
@@ -129,7 +129,7 @@ def listed(settings: Custom) -> list[Row]:
     Raises:
         DataError: the class fails, or gives something else.
     """
-    rows = _called(settings, "rows()", lambda: list(opened(settings).rows()))
+    rows = _call_user_code(settings, "rows()", lambda: list(opened(settings).rows()))
     for row in rows:
         if not isinstance(row, Row):
             raise _failed(settings, "rows()", TypeError(f"it gave {type(row).__name__}, not gateline.Row"))
@@ -138,14 +138,14 @@ def listed(settings: Custom) -> list[Row]:
     return rows
 
 
-def _called(settings: Custom, what: str, call: Callable[[], T]) -> T:
+def _call_user_code(settings: Custom, method: str, call: Callable[[], T]) -> T:
     try:
         return call()
     except Exception as error:
-        raise _failed(settings, what, error) from error
+        raise _failed(settings, method, error) from error
 
 
-def _failed(settings: Custom, what: str, error: Exception) -> DataError:
+def _failed(settings: Custom, method: str, error: Exception) -> DataError:
     return DataError(
-        f"{what} of {settings.custom} failed: {type(error).__name__}: {error}", "Fix the class; -v shows where."
+        f"{method} of {settings.custom} failed: {type(error).__name__}: {error}", "Fix the class; -v shows where."
     )

@@ -61,7 +61,7 @@ class IdxReader(FilesReader):
 
     def _splits(self) -> dict[Split, tuple[Path, Path]]:
         """The files of images and labels of each split."""
-        found: dict[Split, tuple[Path, Path]] = {}
+        splits: dict[Split, tuple[Path, Path]] = {}
         for path in sorted(self.path.glob("*-images?idx*-ubyte*")):
             start, _, rest = path.name.partition("-images")
             labels = [path.with_name(f"{start}-labels{rest[0]}idx1-ubyte{end}") for end in ("", ".gz")]
@@ -69,8 +69,8 @@ class IdxReader(FilesReader):
                 existing = [each for each in labels if each.is_file()]
                 if not existing:
                     raise DataError(f"{path} has no file of labels beside it", REMEDY)
-                found[split] = (path, existing[0])
-        return found
+                splits[split] = (path, existing[0])
+        return splits
 
 
 def images(path: Path) -> "np.ndarray":

@@ -9,7 +9,7 @@ from components.sources.reading import SPLITS, Batch, Log, Piece, Split
 from schemas.contract import Encoding
 from schemas.errors import ConfigurationError, DataError
 
-MOST_VALUES = 1000  # of a column that is sliced by
+MAX_VALUES = 1000  # of a column that is sliced by
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,9 @@ def check_slices(where: str, rows: Rows, columns: Sequence[str]) -> None:
         if name not in rows.metadata:
             cause = f"evaluate.slices names {name}, which is no column of {where} that records carry"
             raise ConfigurationError(cause, f"They carry {', '.join(rows.metadata) or 'none'}.")
-        if (count := len({*rows.metadata[name]})) > MOST_VALUES:
+        if (count := len({*rows.metadata[name]})) > MAX_VALUES:
             cause = f"evaluate.slices names {name}, which has {count:,} values in {where}"
-            raise ConfigurationError(cause, f"Slice by columns of at most {MOST_VALUES:,} values.")
+            raise ConfigurationError(cause, f"Slice by columns of at most {MAX_VALUES:,} values.")
 
 
 @dataclass

@@ -22,7 +22,7 @@ from components.sources.folder import below, entries, image_file
 from components.sources.reading import Batch, Piece, batches
 from schemas.contract import Encoding
 from schemas.errors import DataError
-from schemas.settings.spans import LONGEST, READY, fit
+from schemas.settings.spans import LONGEST, READY, is_valid_name
 from schemas.text import nfc, printable
 
 with epy.lazy_imports():
@@ -71,10 +71,10 @@ class SpanReader:
                 yield from batches_of(self._files(piece), encoding)
                 return
             if len(piece.files) == 2:
-                found = _of_idx(*piece.files, encoding)
+                all_batches = _of_idx(*piece.files, encoding)
             else:
-                found = batches_of(_of_records(piece.files[0]), encoding)
-            for batch in found:
+                all_batches = batches_of(_of_records(piece.files[0]), encoding)
+            for batch in all_batches:
                 if batch.unreadable:
                     raise DataError(batch.unreadable[0][1])
                 yield batch
@@ -89,9 +89,9 @@ class SpanReader:
 
     def _forms(self) -> tuple[list[Path], list[Path], list[Path]]:
         """Folders of images, TFRecord files, IDX files: those of one form."""
-        found = [path for path in entries(self.folder) if path.name != READY]
-        folders = [path for path in found if path.is_dir()]
-        files = [path for path in found if path not in folders]
+        paths = [path for path in entries(self.folder) if path.name != READY]
+        folders = [path for path in paths if path.is_dir()]
+        files = [path for path in paths if path not in folders]
         records = [path for path in files if path.suffix in (".tfrecord", ".tfrecords") or ".tfrecord-" in path.name]
         pairs = [path for path in files if "-idx" in path.name and path not in records]
         if other := next((path for path in files if path not in (*records, *pairs)), None):
@@ -139,7 +139,7 @@ def _explained(where: Path | str) -> Iterator[None]:
 
 def _check_plain(folder: Path) -> None:
     """Checks names and types of files: a link leads out of the span, and reading a pipe would block forever."""
-    if not fit(folder.name):
+    if not is_valid_name(folder.name):
         limits = f"at most {LONGEST} bytes, no backslash and only printable characters"
         raise DataError(f"{folder}: a span's name may have {limits}")
     for path in folder.rglob("*"):

@@ -25,7 +25,7 @@ with epy.lazy_imports():
     import pyarrow.parquet as pq
 
 SUFFIXES = (".csv", ".jsonl", ".parquet")
-AT_ONCE = 16  # images of a Parquet file that are read at a time: a row group may hold all of them
+BATCH_IMAGES = 16  # images of a Parquet file that are read at a time: a row group may hold all of them
 
 
 @dataclass(frozen=True)
@@ -163,7 +163,7 @@ def _contents(path: Path, column: str, wanted: list[int]) -> Iterator[tuple[str,
     for group in range(file.num_row_groups):
         after = first + file.metadata.row_group(group).num_rows
         if row is not None and row < after:
-            for batch in file.iter_batches(AT_ONCE, row_groups=[group], columns=[column]):
+            for batch in file.iter_batches(BATCH_IMAGES, row_groups=[group], columns=[column]):
                 while row is not None and row < first + len(batch):
                     content = batch[0][row - first].as_py()
                     content = content.get("bytes") if isinstance(content, dict) else content

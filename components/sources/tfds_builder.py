@@ -150,5 +150,5 @@ def _is_label(feature: Any) -> bool:
 
 def _described(feature: Any) -> str:
     """The class of a feature with shape and dtype: "Image (28, 28, 1) float32"."""
-    words = [type(feature).__name__, getattr(feature, "shape", ""), getattr(feature, "np_dtype", "")]
-    return " ".join(getattr(word, "__name__", str(word)) for word in words if word != "")
+    parts = [type(feature).__name__, getattr(feature, "shape", ""), getattr(feature, "np_dtype", "")]
+    return " ".join(getattr(part, "__name__", str(part)) for part in parts if part != "")

@@ -57,11 +57,11 @@ def write_piece(piece: Piece, *, out: Path, reader: PieceReader, encoding: Encod
 
 def take_unreadable(out: Path) -> list[tuple[str, str]]:
     """(file, reason) of all pieces, sorted. Removes the pieces' own files."""
-    found: list[tuple[str, str]] = []
+    unreadable: list[tuple[str, str]] = []
     for path in out.glob(UNREADABLE.format("*", "*")):
-        found += [(file, reason) for file, reason in json.loads(path.read_text(encoding="utf-8"))]
+        unreadable += [(file, reason) for file, reason in json.loads(path.read_text(encoding="utf-8"))]
         path.unlink()
-    return sorted(found)
+    return sorted(unreadable)
 
 
 def check_readable(unreadable: list[tuple[str, str]], readable: int, setting: str, allowed: Unreadable) -> None:

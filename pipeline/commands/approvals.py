@@ -30,11 +30,12 @@ def approvals(
 
     from pipeline.report import terminal
     from pipeline.report.times import local
-    from pipeline.runs.approvals import Approvals, overtaken
+    from pipeline.runs.approvals import Approvals, superseded_reason
 
     lineage = lineage_at(root, database)
     rows = [
-        row | {"overtaken": "" if row["decision"] else overtaken(row)} for row in Approvals(lineage, root).rows(limit)
+        row | {"overtaken": "" if row["decision"] else superseded_reason(row)}
+        for row in Approvals(lineage, root).rows(limit)
     ]
     if as_json:
         print(json.dumps(rows, indent=2))

@@ -193,7 +193,7 @@ def _run_schedule(planned: "Schedule", once: bool) -> None:
         if once:
             code = planned.once().exit_code
             raise typer.Exit(1 if code is None or code < 0 else code)
-        planned.forever()
+        planned.run_forever()
     except KeyboardInterrupt:
         _log("stopped")
         if once:

@@ -63,16 +63,16 @@ def list_(
 
 
 def _rows(directory: "ModelDirectory") -> list[dict[str, Any]]:
-    versions, pinned, withdrawn = directory.versions(), directory.pinned(), directory.withdrawn()
+    versions, pinned, rolled_back = directory.versions(), directory.pinned(), directory.rolled_back()
     return [
-        _row(version, version is versions[-1], version.number in pinned, withdrawn) for version in reversed(versions)
+        _row(version, version is versions[-1], version.number in pinned, rolled_back) for version in reversed(versions)
     ]
 
 
-def _row(version: "Version", served: bool, pinned: bool, withdrawn: dict[str, int]) -> dict[str, Any]:
+def _row(version: "Version", served: bool, pinned: bool, rolled_back: dict[str, int]) -> dict[str, Any]:
     state = ["served"] if served else []
     state += ["pinned"] if pinned else []
-    state += ["rolled back"] if version.identity in withdrawn else []
+    state += ["rolled back"] if version.identity in rolled_back else []
     if version.rollback:
         why = f": {version.rollback['reason']}" if version.rollback["reason"] else ""
         state.append(f"rollback to version {version.rollback['to']} from {version.rollback['of']}{why}")
@@ -194,7 +194,7 @@ def unpin(
     verbose: Verbose = False,
 ) -> None:
     """Unpin a version, so that it can be removed."""
-    _model_directory(root, serving_dir, _name(root, serving_dir, model)).pin(number, stays=False)
+    _model_directory(root, serving_dir, _name(root, serving_dir, model)).pin(number, pinned=False)
     print(f"version {number} is no longer pinned")
 
 

@@ -57,18 +57,18 @@ class CacheKey:
     def differences(self, older: dict[str, dict[str, Any]]) -> list[str]:
         """A sentence for each part that differs from an older key of this stage."""
         sentences = []
-        for what, now in self.parts.items():
-            before, after = _flat(older.get(what, {})), _flat(now)
+        for part, now in self.parts.items():
+            before, after = _flat(older.get(part, {})), _flat(now)
             for name in sorted(before.keys() | after.keys()):
                 if (b := before.get(name)) != (a := after.get(name)):
-                    sentences.append(_changed(what, name, b, a))
+                    sentences.append(_changed(part, name, b, a))
         return sentences
 
 
-def _changed(what: str, name: str, before: Any, after: Any) -> str:
-    if what == "code":
+def _changed(part: str, name: str, before: Any, after: Any) -> str:
+    if part == "code":
         return f"{name} was edited"
-    if what == "inputs" and "." not in name:
+    if part == "inputs" and "." not in name:
         return f"{name} changed" if before and after else f"{name} {'is new' if after else 'was removed'}"
     values = [str(value) for value in (before, after)]
     short = all(0 < len(value) < 40 for value in values)

@@ -187,7 +187,7 @@ def show(comparison: RunComparison) -> None:
         style = "dim" if values[0] == values[1] else ""
         table.add_row(
             "" if n and rows[n - 1][0] == group else group,
-            *(Text(text, style) for text in (name, *map(_shown, values))),
+            *(Text(text, style) for text in (name, *map(_value_text, values))),
         )
     terminal.echo(table)
     if comparison.damaged:
@@ -200,7 +200,7 @@ def show(comparison: RunComparison) -> None:
         )
 
 
-def _shown(value: Any) -> str:
+def _value_text(value: Any) -> str:
     if value is None:
         return "none"
     return (

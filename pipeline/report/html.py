@@ -16,7 +16,7 @@ from schemas import files
 from schemas.settings.source import source_title
 from schemas.text import printable, yaml_text
 
-MOST_CLASSES = 24  # with more classes, no confusion matrix is drawn
+MAX_CLASSES = 24  # with more classes, no confusion matrix is drawn
 
 
 def write(facts: Facts, folder: Path) -> dict[str, Path]:
@@ -41,10 +41,10 @@ def save(path: Path, text: str) -> Path:
 
 def page(facts: Facts) -> str:
     """The HTML page. Everything is escaped except the plots, which are SVG from `plots`."""
-    drawn = {name: Markup(svg) for name, svg in _plots(facts).items()}
+    svgs = {name: Markup(svg) for name, svg in _plots(facts).items()}
     pictures, near = Pictures.of(facts.images), Pictures.of(facts.near_images, lossy=True)
     template = environment().get_template("report.html.j2")
-    return template.render(facts=facts, plots=drawn, pictures=pictures, near=near, most_classes=MOST_CLASSES)
+    return template.render(facts=facts, plots=svgs, pictures=pictures, near=near, max_classes=MAX_CLASSES)
 
 
 def card(facts: Facts) -> str:
@@ -108,22 +108,22 @@ def plain(value: object) -> Markup:
 
 def _plots(facts: Facts) -> dict[str, str]:
     """The SVGs of all plots that have data."""
-    drawn: dict[str, str] = {}
+    svgs: dict[str, str] = {}
     candidate = facts.candidate
     if candidate and candidate["overall"]["accuracy"] is not None:
-        drawn["accuracies"] = plots.accuracies(
+        svgs["accuracies"] = plots.accuracies(
             [(row["name"], row["candidate"], row["baseline"]) for row in views.classes(facts)]
         )
         corrupted = {name: row for name, row in candidate["corruptions"].items() if row["accuracy"] is not None}
         if corrupted:
             baseline = facts.metrics.get("baseline", {}).get("corruptions", {})
-            drawn["robustness"] = plots.robustness(candidate["overall"], corrupted, baseline)
+            svgs["robustness"] = plots.robustness(candidate["overall"], corrupted, baseline)
         if any(each["count"] for each in candidate["calibration"]):
-            drawn["reliability"] = plots.reliability(candidate["calibration"])
+            svgs["reliability"] = plots.reliability(candidate["calibration"])
     labels = {name: split["labels"] for name, split in views.in_order(facts.splits).items() if split["labels"]}
     if labels:
-        drawn["labels"] = plots.labels(labels, facts.names)
+        svgs["labels"] = plots.labels(labels, facts.names)
     for name in ("loss", "accuracy"):
         if facts.history:
-            drawn[name] = plots.curve(facts.history, name)
-    return drawn
+            svgs[name] = plots.curve(facts.history, name)
+    return svgs

@@ -59,8 +59,8 @@ class Index:
         if not models:
             return "Nothing is served yet."
         if len(models) == 1:
-            since = f", since {local(models[0].since)[:10]}" if models[0].since else ""
-            return f"{models[0].model} serves version {models[0].version}{since}."
+            since_text = f", since {local(models[0].since)[:10]}" if models[0].since else ""
+            return f"{models[0].model} serves version {models[0].version}{since_text}."
         return f"{len(models)} models are served."
 
     def count(self, *states: str) -> int:
@@ -172,7 +172,7 @@ def _served(serving_dir: Path, runs: list[Json], artifacts: dict[int, RunArtifac
 def write(index: Index, folder: Path) -> dict[str, Path]:
     """Writes `index.html` and `index.json`. Returns their paths by kind. Only the SVG of `history` is not escaped."""
     page = environment()
-    page.filters |= {"local": lambda moment: local(moment)[:16], "lasted": lasted}  # to the minute
+    page.filters |= {"local": lambda moment: local(moment)[:16], "duration_text": duration_text}  # to the minute
     models = dict.fromkeys(row.model for row in index.rows if row.accuracy is not None)
     plots = {
         model: Markup(history.plot([row for row in reversed(index.rows) if row.model == model])) for model in models
@@ -184,7 +184,7 @@ def write(index: Index, folder: Path) -> dict[str, Path]:
     return {kind: save(folder / f"index.{kind}", text) for kind, text in texts.items()}
 
 
-def lasted(seconds: float | None) -> str:
+def duration_text(seconds: float | None) -> str:
     """A human-readable duration: "0.7 s", "1 min 3 s", "2 h 5 min". Empty for None."""
     if seconds is None:
         return ""

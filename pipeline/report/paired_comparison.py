@@ -104,4 +104,4 @@ def paired_comparison(old: Evaluated, new: Evaluated) -> Json:
         raise mismatch
     settings = Paired.model_validate((new.run["config"].get("gates") or {}).get("paired") or {})
     result = paired.compare(correct_after, correct_before, margin=settings.margin, alpha=settings.alpha)
-    return {**dataclasses.asdict(result), "interval": list(result.interval), "words": result.words(old.name)}
+    return {**dataclasses.asdict(result), "interval": list(result.interval), "words": result.message(old.name)}

@@ -13,7 +13,7 @@ from schemas.artifacts import in_order
 
 Json = dict[str, Any]
 
-MOST_CLASSES = 12  # rows that are shown; the others are collapsed
+MAX_CLASSES = 12  # rows that are shown; the others are collapsed
 NOTEWORTHY = 0.5  # difference of a class: of its median in widths of the middle 80 %, or of its shares
 TEXTS = {"format": "format", "mode": "colours", "exif": "EXIF data"}
 ALL = {"none": "without EXIF data", "100 %": "with EXIF data"}  # in a sentence
@@ -88,14 +88,14 @@ def differences(row: Json, whole: Json) -> dict[str, float]:
     Of a number, the distance of the medians in widths of the middle 80 % of all. Of texts, half the sum of the
     differences of shares.
     """
-    found = {}
+    distances = {}
     for name in NUMBERS:
         low, median, high = whole[name]
-        found[name] = abs(row[name][1] - median) / ((high - low) or max(1.0, abs(median)))
+        distances[name] = abs(row[name][1] - median) / ((high - low) or max(1.0, abs(median)))
     for name in ("format", "mode"):
         shares = [{value: n / each["images"] for value, n in each[name].items()} for each in (row, whole)]
-        found[name] = sum(abs(shares[0].get(value, 0) - shares[1].get(value, 0)) for value in shares[1]) / 2
-    return found | {"exif": max(abs(row[name] - whole[name]) for name in ("exif", "turned"))}
+        distances[name] = sum(abs(shares[0].get(value, 0) - shares[1].get(value, 0)) for value in shares[1]) / 2
+    return distances | {"exif": max(abs(row[name] - whole[name]) for name in ("exif", "turned"))}
 
 
 def _photos(facts: Facts) -> dict[str, Json]:

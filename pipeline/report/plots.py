@@ -231,14 +231,14 @@ def _figure(alt_text: str, height: float) -> Iterator[tuple[Any, Callable[[], st
 
 def svg(figure: Any, alt_text: str) -> str:
     """A figure as inline SVG, with CSS variables for colours and ids that are unique on the page."""
-    drawn = io.StringIO()
+    buffer = io.StringIO()
     no_metadata = dict.fromkeys(("Creator", "Date", "Format", "Type"))
     with warnings.catch_warnings():
         warnings.filterwarnings(
             "ignore", "Glyph .* missing from font", UserWarning
         )  # text remains text, and the page's font has the glyph
-        figure.savefig(drawn, format="svg", transparent=True, metadata=no_metadata)
-    text = drawn.getvalue()
+        figure.savefig(buffer, format="svg", transparent=True, metadata=no_metadata)
+    text = buffer.getvalue()
     text = text[text.index("<svg") :]
     for colour, name in VARIABLES.items():
         text = text.replace(colour, f"var(--{name})")

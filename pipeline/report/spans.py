@@ -38,18 +38,18 @@ def of(artifacts: Recorded, decisions: list[Json]) -> list[Json]:
 def _row(name: str, span: Span, admission: Admission | None, mixture: Mixture | None, decision: Json) -> Json:
     drifted = admission.drifted.get(name) if admission else None
     if span.broken:
-        fate, why = BROKEN, span.broken
+        outcome, why = BROKEN, span.broken
     elif admission and name in admission.quarantined:
-        fate, why = QUARANTINED, admission.quarantined[name]
+        outcome, why = QUARANTINED, admission.quarantined[name]
     else:
-        fate, why = UNUSED if not mixture else TRAINED_ON if name in mixture.spans else OUTSIDE, ""
+        outcome, why = UNUSED if not mixture else TRAINED_ON if name in mixture.spans else OUTSIDE, ""
     fresh = span.splits.get("fresh") if mixture and mixture.fresh == name else None
     return {
         "span": name,
         "date": span.date,
         "images": span.count,
         "unreadable": span.unreadable,
-        "fate": fate,
+        "fate": outcome,
         "why": why,
         "fresh": fresh.count if fresh else 0,
         "warnings": decision.get("warnings") or ([drifted] if drifted and not why else []),
@@ -66,7 +66,7 @@ def shown(rows: list[Json]) -> list[Json]:
 def more(rows: list[Json]) -> str:
     """A summary of the rows not in `shown`: "and 370 more: 7 trained on, 363 outside the window". Or ""."""
     rest = Counter(row["fate"] for row in rows) - Counter(row["fate"] for row in shown(rows))
-    return f"and {rest.total():,} more: {', '.join(f'{n:,} {fate}' for fate, n in rest.items())}" if rest else ""
+    return f"and {rest.total():,} more: {', '.join(f'{n:,} {outcome}' for outcome, n in rest.items())}" if rest else ""
 
 
 def trained_on(rows: list[Json]) -> str:
@@ -74,8 +74,8 @@ def trained_on(rows: list[Json]) -> str:
     if not rows:
         return ""
     counted = f"{sum(row['fate'] == TRAINED_ON for row in rows):,} of {len(rows):,} span{'s'[: len(rows) != 1]}"
-    faults = {fate: [row["span"] for row in reversed(rows) if row["fate"] == fate] for fate in FAULTY}
-    faulty = "; ".join(f"{listed(names, 3)} {fate}" for fate, names in faults.items() if names)
+    faults = {outcome: [row["span"] for row in reversed(rows) if row["fate"] == outcome] for outcome in FAULTY}
+    faulty = "; ".join(f"{listed(names, 3)} {outcome}" for outcome, names in faults.items() if names)
     return f"{counted} ({faulty})" if faulty else counted
 
 

@@ -1,7 +1,7 @@
 """Manual approval of models that passed every gate: requested by a run, decided by a person, recorded permanently.
 
 approvals = Approvals(lineage, root)
-approvals.ask(3, approval)                                     # run 3 ended, and its model waits
+approvals.request(3, approval)                                 # run 3 ended, and its model waits
 approvals.decide(3, approved=True, by="ada", reason="...")
 approvals.decided("/srv/serving/mnist", identity)              # Decision(run=3, approved=True, by="ada", ...)
 """
@@ -33,7 +33,7 @@ class Approvals:
     lineage: Lineage
     root: Path
 
-    def ask(self, run: int, approval: Approval) -> None:
+    def request(self, run: int, approval: Approval) -> None:
         """Records that the model of a run waits for approval."""
         names = ("shelf", "model", "evaluation", "evaluated", "baseline")
         with self.lineage.writing() as c:
@@ -117,7 +117,7 @@ class Approvals:
         return str(self.root.absolute() / shelf)
 
 
-def overtaken(row: dict[str, Any]) -> str:
+def superseded_reason(row: dict[str, Any]) -> str:
     """Why a request is void: the served model is not the one that it was compared with. Empty if it is valid."""
     shelf = ModelDirectory(Path(row["shelf"]).parent, Path(row["shelf"]).name)
     latest = shelf.latest()
@@ -150,7 +150,7 @@ def check(row: dict[str, Any], run: dict[str, Any], config: Config, by: str, rea
         cause = f"run {number} was {row['decision']} by {row['person']} on {row['decided'][:10]}: {row['reason']}"
         remedy = f"If it was not pushed yet, the next run pushes it: {run['command']}"
         raise Refused(cause, remedy if row["decision"] == "approved" else "The decision is final. Train a new model.")
-    if why := overtaken(row):
+    if why := superseded_reason(row):
         raise Refused(f"run {number} is overtaken: {why}", f"Evaluate again: {run['command']}")
     age = datetime.datetime.now(datetime.UTC) - datetime.datetime.fromisoformat(row["evaluated"])
     if age > datetime.timedelta(days=days):

@@ -86,7 +86,7 @@ class Session:
             outcome = self._outcome(execution, planner.plan(node))
             if isinstance(outcome.last, Approval) and outcome.state is RunState.WAITING:
                 PinnedInputs(store.root, by_run(run.number)).pin_all(node, outcome.artifacts)
-                Approvals(run.lineage, self.root).ask(run.number, outcome.last)
+                Approvals(run.lineage, self.root).request(run.number, outcome.last)
             run.finish(outcome.state, outcome.message)
         return outcome
 

@@ -122,14 +122,14 @@ def cells(text: str) -> list[str]:
 
 
 def table(rows: list[list[str]]) -> Table:
-    drawn = Table("", "", "epochs", "validation", "time", "", box=None, pad_edge=False, header_style="dim")
-    for column in drawn.columns[2:5]:
+    table = Table("", "", "epochs", "validation", "time", "", box=None, pad_edge=False, header_style="dim")
+    for column in table.columns[2:5]:
         column.justify = "right"
     for trial, state, *numbers, values in rows:
-        drawn.add_row(
+        table.add_row(
             trial, Text(state, COLOURS.get(state, "")), *numbers, Text(values, "dim", overflow="ellipsis", no_wrap=True)
         )
-    return drawn
+    return table
 
 
 def show(result: SearchResult) -> None:

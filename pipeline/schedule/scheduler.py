@@ -1,7 +1,7 @@
 """Decides when the line runs: every tick of a timetable is covered by one run, or recorded as missed.
 
 schedule = Schedule(table.after, Rules(missed="coalesce", retries=3), state, save=..., run=..., now=..., sleep=...)
-schedule.forever()          # until `run` or `sleep` raises
+schedule.run_forever()      # until `run` or `sleep` raises
 
 Clock and sleep are parameters, so that tests can simulate a year. All times are UTC; the timetable handles daylight
 saving time. `State` is saved before and after each run.
@@ -85,7 +85,7 @@ class Schedule:
     sleep: Callable[[float], None]
     new_data: Callable[[], NewData | None] = lambda: None
 
-    def forever(self) -> None:
+    def run_forever(self) -> None:
         while True:
             self.step()
 

@@ -1,4 +1,4 @@
-"""The records of all versions ever served, and what follows from them: the best and the withdrawn models."""
+"""The records of all versions ever served, and what follows from them: the best and the rolled-back models."""
 
 import json
 from collections.abc import Collection, Iterable
@@ -55,13 +55,13 @@ class Record:
         )
 
 
-def withdrawn(history: Iterable[Record]) -> dict[str, int]:
+def rolled_back(history: Iterable[Record]) -> dict[str, int]:
     """{identity: version} of the models that were rolled back and not restored."""
     rolled_back, identities = dict[str, int](), dict[int, str]()
     for record in history:
         identities[record.version] = record.identity
         if record.identity in rolled_back:
-            del rolled_back[record.identity]  # restored, so the version that it replaces is not withdrawn
+            del rolled_back[record.identity]  # restored, so the version that it replaces is not rolled back
         elif record.instead_of in identities:
             rolled_back[identities[record.instead_of]] = record.instead_of
     return rolled_back
@@ -74,6 +74,6 @@ def best(history: Iterable[Record], test: str, available: Collection[str]) -> Re
     whose model is still `available` and can be evaluated again. Withdrawn models are excluded.
     """
     all_records = list(history)
-    records = [record for record in all_records if record.identity not in withdrawn(all_records)]
+    records = [record for record in all_records if record.identity not in rolled_back(all_records)]
     candidates = [r for r in records if r.test == test] or [r for r in records if r.identity in available] or records
     return max(candidates, key=lambda record: (record.accuracy, record.version), default=None)

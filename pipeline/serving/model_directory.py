@@ -28,17 +28,17 @@ class ModelDirectory(ReadOnlyView):
 
     seal: Seal | None = None  # signs a complete version before it is published, and verifies signatures
 
-    def pin(self, number: int, *, stays: bool = True) -> None:
-        """Pins a version, so that it is never removed. With `stays=False`, unpins it.
+    def pin(self, number: int, *, pinned: bool = True) -> None:
+        """Pins a version, so that it is never removed. With `pinned=False`, unpins it.
 
         Raises:
             ConfigurationError: there is no such version.
         """
         with self._writing():
-            pinned = self.pinned()
-            if stays or number not in pinned:  # a missing version can be unpinned
+            numbers = self.pinned()
+            if pinned or number not in numbers:  # a missing version can be unpinned
                 self.version(number)
-            files.write_json(self.path / ".pinned.json", sorted(pinned | {number} if stays else pinned - {number}))
+            files.write_json(self.path / ".pinned.json", sorted(numbers | {number} if pinned else numbers - {number}))
 
     def mark_checked(self, version: Version) -> None:
         """Records that TensorFlow Serving was checked for the version, or need not be."""
@@ -91,8 +91,8 @@ class ModelDirectory(ReadOnlyView):
                     f"{change} while this model was evaluated",
                     "Run again to compare it with the version that is served now.",
                 )
-            if rolled_back := self.withdrawn().get(identity):
-                raise Refused(*self.withdrawal_message(rolled_back))
+            if rolled_back := self.rolled_back().get(identity):
+                raise Refused(*self.rolled_back_message(rolled_back))
             return self._publish(fill, provenance), True
 
     def rollback(self, *, to: int | None = None, reason: str = "") -> Version:
@@ -141,7 +141,7 @@ class ModelDirectory(ReadOnlyView):
                     f"version {served.version}, which is served, holds the model of version {to}", "Name another."
                 )
             return served.version, target
-        excluded = {served.identity, *history.withdrawn(records)}
+        excluded = {served.identity, *history.rolled_back(records)}
         candidates = [v for v in self.readable() if v.identity not in excluded and v.number < served.version]
         if not candidates:
             cause = f"{self.model} has no earlier version with another model than version {served.version}"

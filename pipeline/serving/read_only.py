@@ -131,9 +131,9 @@ class ReadOnlyView:
                 records[record.version] = record
         return [records[number] for number in sorted(records)]
 
-    def withdrawn(self) -> dict[str, int]:
+    def rolled_back(self) -> dict[str, int]:
         """{identity: version} of the models that were rolled back and not restored."""
-        return history.withdrawn(self.history())
+        return history.rolled_back(self.history())
 
     def best(self, test: str, *, before: int | None = None) -> tuple[Record, Version | None] | None:
         """(record of the most accurate model ever served, a version that still has this model), or None.
@@ -170,7 +170,7 @@ class ReadOnlyView:
         root, model = shlex.quote(str(self.root)), shlex.quote(self.model)
         return f"python -m pipeline serving {verb} --serving-dir {root} --model {model}"
 
-    def withdrawal_message(self, number: int) -> tuple[str, str]:
+    def rolled_back_message(self, number: int) -> tuple[str, str]:
         """(cause, remedy) for a model that was rolled back as that version."""
         restore = f", or restore it: {self.command(f'rollback --to {number}')}" if number in self.numbers() else "."
         return f"version {number}, which is this model, was rolled back", f"Train a new model{restore}"

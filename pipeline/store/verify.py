@@ -46,20 +46,20 @@ def verify(store: Store, lineage: Lineage) -> Verified:
         name, remedy = f"{path.parent.name}/{path.name}", f"Remove {path}: the next run that needs it makes it again."
         manifest = None if path.is_symlink() else store.manifest(path.parent.name, path.name)
         if manifest is None:
-            what = (
+            fault = (
                 "it is a symbolic link"
                 if path.is_symlink()
                 else f"it has no readable {files.MANIFEST}, so no run uses it"
             )
-            damage.append(Damage(name, what, f"Remove {path}."))
+            damage.append(Damage(name, fault, f"Remove {path}."))
             continue
         artifacts, count = artifacts + 1, count + len(manifest["files"])
         size += sum(entry["size"] for entry in manifest["files"].values())
-        lines = files.differences(path, manifest["files"], contents=True) + files.strangers(path, manifest["files"])
+        lines = files.differences(path, manifest["files"], contents=True) + files.unlisted(path, manifest["files"])
         if (manifest["stage"], manifest["key"]) != (path.parent.name, path.name):
             lines.append(f"it is {manifest['stage']}/{manifest['key']}, moved here")
-        damage += [Damage(name, what, remedy) for what in lines]
-    damage += [Damage("lineage", what, "Restore the database from a copy.") for what in lineage.damage()]
+        damage += [Damage(name, fault, remedy) for fault in lines]
+    damage += [Damage("lineage", fault, "Restore the database from a copy.") for fault in lineage.damage()]
     return Verified(artifacts, count, size, damage)
 
 

@@ -33,7 +33,7 @@ class Bound(RootModel[Any]):
         """The value that is compared with the bound. Not finite: the model is refused."""
         return float(measured.candidate[OVERALL][self.metric])
 
-    def judge(self, measured: Measured) -> Iterator[GateResult]:
+    def evaluate(self, measured: Measured) -> Iterator[GateResult]:
         value, bound, required = self.measure(measured), self.root, f"{self.sign} {self.root:.4f}"
         floor = self.sign == "≥"
         # argmax turns a probability of NaN into some class: the loss shows it, accuracy does not.
@@ -99,7 +99,7 @@ def check_margin(key: str, margin: float, gates: Rules, classes: int) -> None:
         raise ConfigurationError(cause, STRICTER)
 
 
-def judge_slice(
+def evaluate_slice(
     key: str, slice_: str, floor: float, row: dict[str, Any] | None, measured: Measured, family: int = 1
 ) -> GateResult:
     """Compares the upper confidence bound with the floor: a few unlucky images must not refuse a model.

@@ -31,7 +31,7 @@ class Planned:
     min_examples: int = 30
     values: Mapping[str, int] = field(default_factory=dict)  # by feature: values with at least min_examples test images
 
-    def most(self, *slices: str) -> int:
+    def max_slices(self, *slices: str) -> int:
         """The largest number of slices that a gate on `slices` can judge: "ink" is each value of ink, "ink=low" one."""
 
         def matching(name: str) -> int:
@@ -101,7 +101,7 @@ class Gate(Protocol):
     def thresholds(self, planned: Planned) -> Iterator[Threshold]:
         """What TFMA checks too: its verdict and the gate's must agree."""
 
-    def judge(self, measured: Measured) -> Iterator[GateResult]:
+    def evaluate(self, measured: Measured) -> Iterator[GateResult]:
         """A result for each slice that the gate judges."""
 
 
@@ -137,9 +137,9 @@ class Rules(Settings):
         for gate in self.stated().values():
             yield from gate.thresholds(planned)
 
-    def judge(self, measured: Measured) -> list[GateResult]:
+    def evaluate(self, measured: Measured) -> list[GateResult]:
         """The results of all gates."""
-        return [result for gate in self.stated().values() for result in gate.judge(measured)]
+        return [result for gate in self.stated().values() for result in gate.evaluate(measured)]
 
 
 @functools.cache

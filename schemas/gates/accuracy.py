@@ -19,9 +19,9 @@ class Accuracy(Floor):
 
     root: Share
 
-    def judge(self, measured: Measured) -> Iterator[GateResult]:
+    def evaluate(self, measured: Measured) -> Iterator[GateResult]:
         if (count := measured.candidate[OVERALL]["count"]) >= (required := measured.planned.min_examples):
-            yield from super().judge(measured)
+            yield from super().evaluate(measured)
             return
         reason = f"the test split has {count:,} countable images; gates.min_examples requires {required:,}"
         yield GateResult(self.key, OVERALL, f"≥ {self.root:.4f}", f"of {count:,} images", False, reason, self.root)

@@ -32,7 +32,7 @@ class Budget(Settings):
     def thresholds(self, planned: Planned) -> Iterator[Threshold]:
         yield from ()
 
-    def judge(self, measured: Measured) -> Iterator[GateResult]:
+    def evaluate(self, measured: Measured) -> Iterator[GateResult]:
         for comparison in measured.comparisons:
             if comparison["with"] == BEST:
                 yield self._result(comparison)

@@ -8,7 +8,7 @@ from pydantic import ConfigDict, RootModel
 from schemas.artifacts.evaluation import GateResult
 from schemas.errors import ConfigurationError
 from schemas.gates import Measured, Planned, Rules, Share, Threshold
-from schemas.gates._bounds import check_floor, judge_slice
+from schemas.gates._bounds import check_floor, evaluate_slice
 from schemas.settings.evaluate import Corruption, Evaluate
 
 
@@ -35,11 +35,11 @@ class Corruptions(RootModel[dict[Corruption, Share]]):
         for name, floor in self.root.items():
             yield Threshold("upper", f"corruption={name}", lower=floor, family=len(self.root))
 
-    def judge(self, measured: Measured) -> Iterator[GateResult]:
+    def evaluate(self, measured: Measured) -> Iterator[GateResult]:
         rows = measured.candidate["corruptions"]
         for name, floor in self.root.items():
             row = rows.get(name)
-            yield judge_slice(f"{self.key}.{name}", f"corruption={name}", floor, row, measured, len(self.root))
+            yield evaluate_slice(f"{self.key}.{name}", f"corruption={name}", floor, row, measured, len(self.root))
 
 
 KIND = Corruptions

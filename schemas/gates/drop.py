@@ -28,7 +28,7 @@ class Drop(RootModel[Annotated[FiniteFloat, Field(ge=0, lt=1)]]):
         if planned.baseline:
             yield Threshold("accuracy", drop=self.root + ROUNDING)
 
-    def judge(self, measured: Measured) -> Iterator[GateResult]:
+    def evaluate(self, measured: Measured) -> Iterator[GateResult]:
         if measured.baseline is None:
             return
         before, now = measured.baseline[OVERALL]["accuracy"], measured.candidate[OVERALL]["accuracy"]

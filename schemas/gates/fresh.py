@@ -7,7 +7,7 @@ from pydantic import ConfigDict, RootModel
 
 from schemas.artifacts.evaluation import GateResult
 from schemas.gates import Measured, Planned, Rules, Share, Threshold
-from schemas.gates._bounds import check_floor, judge_slice
+from schemas.gates._bounds import check_floor, evaluate_slice
 from schemas.settings.evaluate import Evaluate
 
 
@@ -26,13 +26,13 @@ class Fresh(RootModel[Share]):
         if planned.fresh:
             yield Threshold("upper", "fresh=yes", lower=self.root)
 
-    def judge(self, measured: Measured) -> Iterator[GateResult]:
+    def evaluate(self, measured: Measured) -> Iterator[GateResult]:
         row = measured.candidate["fresh"]
         if row is None:  # before the first span
             few = "too few examples"
             yield GateResult(self.key, "fresh", f"≥ {self.root:.4f}", "no span yet", True, "", self.root, None, few)
         else:
-            yield judge_slice(self.key, "fresh", self.root, row, measured)
+            yield evaluate_slice(self.key, "fresh", self.root, row, measured)
 
 
 KIND = Fresh

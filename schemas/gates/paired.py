@@ -39,7 +39,7 @@ class Paired(Settings):
     def thresholds(self, planned: Planned) -> Iterator[Threshold]:
         yield from ()
 
-    def judge(self, measured: Measured) -> Iterator[GateResult]:
+    def evaluate(self, measured: Measured) -> Iterator[GateResult]:
         allowed = [verdict for verdict in VERDICTS if getattr(self, verdict) == "pass"]
         for comparison in measured.comparisons:
             if comparison["with"] == BASELINE:

@@ -7,7 +7,7 @@ from pydantic import ConfigDict, RootModel
 
 from schemas.artifacts.evaluation import GateResult
 from schemas.gates import Measured, Planned, Rules, Share, Threshold
-from schemas.gates._bounds import check_floor, judge_slice
+from schemas.gates._bounds import check_floor, evaluate_slice
 from schemas.settings.evaluate import Evaluate
 
 
@@ -27,12 +27,12 @@ class PerClass(RootModel[Share]):
 
     def thresholds(self, planned: Planned) -> Iterator[Threshold]:
         for label in planned.labels:
-            yield Threshold("upper", f"label={label}", lower=self.root, family=planned.most("label"))
+            yield Threshold("upper", f"label={label}", lower=self.root, family=planned.max_slices("label"))
 
-    def judge(self, measured: Measured) -> Iterator[GateResult]:
-        rows, family = measured.candidate["slices"], measured.planned.most("label")
+    def evaluate(self, measured: Measured) -> Iterator[GateResult]:
+        rows, family = measured.candidate["slices"], measured.planned.max_slices("label")
         slices = [f"label={label}" for label in measured.labels]
-        results = [judge_slice(self.key, slice_, self.root, rows.get(slice_), measured, family) for slice_ in slices]
+        results = [evaluate_slice(self.key, slice_, self.root, rows.get(slice_), measured, family) for slice_ in slices]
         yield from results
         if all(result.verdict == "too few examples" for result in results):
             reason = (

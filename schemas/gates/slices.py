@@ -8,7 +8,7 @@ from pydantic import ConfigDict, RootModel
 from schemas.artifacts.evaluation import GateResult
 from schemas.errors import ConfigurationError
 from schemas.gates import Measured, Planned, Rules, Share, Threshold
-from schemas.gates._bounds import check_floor, judge_slice
+from schemas.gates._bounds import check_floor, evaluate_slice
 from schemas.settings.evaluate import Evaluate, bins
 
 
@@ -34,13 +34,13 @@ class Slices(RootModel[dict[str, Share]]):
 
     def thresholds(self, planned: Planned) -> Iterator[Threshold]:
         for name, floor in self.root.items():
-            yield Threshold("upper", name, lower=floor, family=planned.most(*self.root))
+            yield Threshold("upper", name, lower=floor, family=planned.max_slices(*self.root))
 
-    def judge(self, measured: Measured) -> Iterator[GateResult]:
-        rows, family = measured.candidate["slices"], measured.planned.most(*self.root)
+    def evaluate(self, measured: Measured) -> Iterator[GateResult]:
+        rows, family = measured.candidate["slices"], measured.planned.max_slices(*self.root)
         for name, floor in self.root.items():
             for slice_ in _matching(name, rows):
-                yield judge_slice(f"{self.key}.{name}", slice_, floor, rows.get(slice_), measured, family)
+                yield evaluate_slice(f"{self.key}.{name}", slice_, floor, rows.get(slice_), measured, family)
 
 
 def _check_value(name: str, part: str, labels: Sequence[int], evaluate: Evaluate) -> None:

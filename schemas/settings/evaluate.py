@@ -60,8 +60,8 @@ class Evaluate(Settings):
     @model_validator(mode="after")
     def _nothing_is_counted_twice(self) -> "Evaluate":
         seen = [frozenset(features) for features in self.features]
-        for features, found in zip(self.features, seen, strict=True):
-            if len(found) < len(features) or seen.count(found) > 1:
+        for features, distinct in zip(self.features, seen, strict=True):
+            if len(distinct) < len(features) or seen.count(distinct) > 1:
                 raise ValueError(
                     f"slices names {', '.join(features)} twice"
                     + (" (label always is one)" if features == ("label",) else "")

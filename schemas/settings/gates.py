@@ -1,6 +1,6 @@
 """The settings of all gates: one key for each kind in `schemas.gates`, and how slices are judged.
 
-Gates(accuracy=0.9, per_class=0.8).judge(measured)   # [GateResult("accuracy", ...), ...]
+Gates(accuracy=0.9, per_class=0.8).evaluate(measured)   # [GateResult("accuracy", ...), ...]
 """
 
 from typing import TYPE_CHECKING, Any

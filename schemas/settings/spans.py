@@ -20,14 +20,14 @@ READY = "_READY"  # the marker of a span that is complete
 LONGEST = 128  # bytes of a span's name: it becomes part of file names, which have at most 255
 
 
-def fit(name: str) -> bool:
+def is_valid_name(name: str) -> bool:
     """Whether the name is valid: printable, and valid as a file name."""
     return name.isprintable() and "\\" not in name and len(name.encode()) <= LONGEST
 
 
-def called(name: str) -> str:
+def printable_name(name: str) -> str:
     """A span's name; for an invalid name, a unique printable form that is invalid too."""
-    return name if fit(name) else f"{shown(name)[:40]}\\{hashlib.sha256(os.fsencode(name)).hexdigest()[:8]}"
+    return name if is_valid_name(name) else f"{shown(name)[:40]}\\{hashlib.sha256(os.fsencode(name)).hexdigest()[:8]}"
 
 
 def shown(text: str) -> str:
@@ -111,8 +111,8 @@ class Spans(Settings):
             )
         if len(labels) > classes:
             raise ConfigurationError(f"spans.labels names {len(labels)} labels, some twice", remedy)
-        for number, (ours, theirs) in enumerate(zip(labels, names, strict=False)):
-            if ours != theirs and ours in names:
+        for number, (label, expected) in enumerate(zip(labels, names, strict=False)):
+            if label != expected and label in names:
                 raise ConfigurationError(
-                    f"in spans.labels, label {number} is {ours}; in the contract it is {theirs}", remedy
+                    f"in spans.labels, label {number} is {label}; in the contract it is {expected}", remedy
                 )

@@ -1,7 +1,7 @@
 """Settings of hyperparameter search: a space of choices and ranges, and the tuner.
 
 space = Space(units=[64, 128], learning_rate=LogRange(min=1e-4, max=1e-2))
-drawn(Train(), {"units": 64, "learning_rate": 0.003}).model.layers  # [64, 64]
+with_values(Train(), {"units": 64, "learning_rate": 0.003}).model.layers  # [64, 64]
 """
 
 from collections.abc import Iterator
@@ -85,8 +85,8 @@ class Space(Settings):
 
     def named(self) -> dict[str, Any]:
         """The choices or range of each hyperparameter, by name."""
-        found = {name: getattr(self, name) for name in type(self).model_fields}
-        return {name: values for name, values in found.items() if values is not None}
+        values_by_name = {name: getattr(self, name) for name in type(self).model_fields}
+        return {name: values for name, values in values_by_name.items() if values is not None}
 
     @model_validator(mode="after")
     def _is_a_space(self) -> "Space":
@@ -106,7 +106,7 @@ class Space(Settings):
         for name, values in self.named().items():
             for value in values if isinstance(values, list) else (values.min, values.max):
                 try:
-                    drawn(train, {name: value})
+                    with_values(train, {name: value})
                 except ValidationError as error:
                     first = error.errors()[0]
                     raise ValueError(
@@ -155,7 +155,7 @@ class Tune(Settings):
         return self.space or SPACES[train.model.kind]
 
 
-def drawn(train: Train, values: dict[str, Value]) -> Train:
+def with_values(train: Train, values: dict[str, Value]) -> Train:
     """The settings of training with `values` (by names of `Space`) instead of the configured ones.
 
     Raises:

@@ -190,7 +190,7 @@ def _refusal(content: bytes) -> str | None:
 
 @pytest.mark.parametrize("file_format", ["TIFF", "AVIF"])
 def test_images_of_too_many_pixels_are_not_decoded(file_format, monkeypatch):
-    monkeypatch.setattr(conversion, "MOST", 34)
+    monkeypatch.setattr(conversion, "MAX_PIXELS", 34)
     with pytest.raises(DataError) as refused:
         as_png(pillow(BYTES[..., :3], file_format), "large")
     assert refused.value.cause == "large holds an image of 35 pixels; 34 are allowed"

@@ -54,7 +54,7 @@ def test_every_image_changes_and_the_original_does_not(name):
 def test_corrupting_large_images_in_parts_gives_the_same_result(name, monkeypatch):
     images, index = random_images((7, 9, 8, 3)), np.arange(7)
     expected = corrupt(name, images, index)
-    monkeypatch.setattr(corruptions, "AT_ONCE", 2 * images[0].size)
+    monkeypatch.setattr(corruptions, "BLOCK_PIXELS", 2 * images[0].size)
     np.testing.assert_array_equal(corrupt(name, images, index), expected)
 
 

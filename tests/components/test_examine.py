@@ -60,7 +60,7 @@ def test_a_damaged_image_is_detected():
 @pytest.mark.parametrize("file_format", ["jpeg", "png", "gif"])
 def test_images_of_too_many_pixels_are_not_decoded(file_format, monkeypatch):
     content = encoded(file_format)
-    monkeypatch.setattr(images, "MOST", 599)
+    monkeypatch.setattr(images, "MAX_PIXELS", 599)
     images._examine.cache_clear()
     try:
         assert examine([content]) is None

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from components._evaluation.gallery import leave
+from components._evaluation.gallery import write
 from schemas import example
 from schemas.artifacts import Examples
 from schemas.errors import GatelineError
@@ -60,7 +60,7 @@ class Split:
             first += count
 
     def gallery(self, leaked: frozenset[int] = frozenset()) -> tuple[dict[str, list[dict[str, Any]]], np.ndarray]:
-        leave(
+        write(
             self.examples,
             self.out / "predictions",
             self.out,

@@ -101,7 +101,7 @@ def test_all_hashes_within_the_distance_are_paired(values, seed):
     packed = [np.frombuffer(value.to_bytes(16, "little"), np.uint64) for value in values]
     other = [np.frombuffer((~value % 2**112).to_bytes(16, "little"), np.uint64) for value in values]
     rows = np.array([[*p, *o, i] for i, (p, o) in enumerate(zip(packed, other, strict=True))], np.uint64).reshape(-1, 5)
-    are_near = lambda a, b: (a ^ b).bit_count() <= near_copies.MOST or (a ^ ~b % 2**112).bit_count() <= near_copies.MOST  # noqa: E731
+    are_near = lambda a, b: min((a ^ b).bit_count(), (a ^ ~b % 2**112).bit_count()) <= near_copies.MAX_BITS  # noqa: E731
     expected = [[i, j] for i in range(len(values)) for j in range(i + 1, len(values)) if are_near(values[i], values[j])]
     assert pairs(rows) == expected
 

@@ -161,8 +161,8 @@ def test_the_interval_has_its_nominal_coverage():
 def test_each_verdict_has_its_message(cell_counts, verdict, message):
     comparison = comparison_of(cell_counts)
     assert comparison.verdict == verdict
-    assert comparison.words("version 3").startswith(message)
-    assert f"; {cell_counts[1]} images only it got right, {cell_counts[2]} only the other)" in comparison.words(
+    assert comparison.message("version 3").startswith(message)
+    assert f"; {cell_counts[1]} images only it got right, {cell_counts[2]} only the other)" in comparison.message(
         "version 3"
     )
 
@@ -175,11 +175,11 @@ def test_a_significant_loss_within_the_margin_is_equivalent():
 def test_an_undecided_comparison_states_the_number_of_further_examples():
     comparison = comparison_of((970, 10, 15, 5))
     assert comparison.more_examples == pytest.approx(2900, rel=0.05)
-    assert comparison.words("version 3").endswith(
+    assert comparison.message("version 3").endswith(
         f"; about {comparison.more_examples:,} more like these are needed to decide"
     )
-    assert "1 image only it got right" in comparison_of((9, 1, 0, 0)).words("version 3")
-    assert "p < 0.001" in comparison_of((9000, 100, 0, 0)).words("version 3")
+    assert "1 image only it got right" in comparison_of((9, 1, 0, 0)).message("version 3")
+    assert "p < 0.001" in comparison_of((9000, 100, 0, 0)).message("version 3")
 
 
 def test_equal_models_with_zero_margin_stay_undecided():

@@ -19,7 +19,7 @@ from components._tuning import oracles
 from components.search import search
 from schemas.errors import ConfigurationError, Refused
 from schemas.settings.train import Train
-from schemas.settings.tune import LogRange, Range, Space, Tune, drawn
+from schemas.settings.tune import LogRange, Range, Space, Tune, with_values
 from tests.components import bright
 from tests.components.bright import TRAIN
 
@@ -51,9 +51,9 @@ def rows(run):
 def run_scored_trials(tuning_, score, folder):
     """Rows of a search whose trials are scored without training; the oracle is restored from disk for each trial."""
     while (
-        trial := (oracle := oracles.resumed(tuning_, tuning_.space, folder)).create_trial("tuner0")
+        trial := (oracle := oracles.restore(tuning_, tuning_.space, folder)).create_trial("tuner0")
     ).status == "RUNNING":
-        values = oracles.chosen(trial)
+        values = oracles.sampled_values(trial)
         oracle.update_trial(
             trial.trial_id,
             {oracles.SCORE: score(values), "epochs": trial.hyperparameters.values.get("tuner/epochs", 1)},
@@ -115,7 +115,7 @@ def test_the_best_values_replace_training_settings(features, new_run):
     best = max((row for row in trial_rows if row["score"]), key=lambda row: row["score"])
     assert (artifact.trials, artifact.best, artifact.accuracy) == (4, best["trial"], best["score"])
     written = Train.model_validate_json((artifact.path / "hyperparameters.json").read_text(encoding="utf-8"))
-    assert written == drawn(TRAIN, best["values"])
+    assert written == with_values(TRAIN, best["values"])
     assert (written.epochs, written.model.dropout) == (TRAIN.epochs, TRAIN.model.dropout)
     logs = EventAccumulator(str(artifact.path / "logs" / best["trial"]))  # TensorBoard's HParams
     logs.Reload()
@@ -139,7 +139,7 @@ def test_a_promoted_hyperband_trial_equals_an_uninterrupted_training(features, n
     promoted = trial_rows[3]
     assert promoted["values"] == max(trial_rows[:3], key=lambda row: row["score"])["values"]
     uninterrupted = Training(
-        features, drawn(TRAIN, promoted["values"]).model_copy(update={"epochs": 3}), tmp_path / "whole.npz"
+        features, with_values(TRAIN, promoted["values"]).model_copy(update={"epochs": 3}), tmp_path / "whole.npz"
     )
     assert promoted["score"] == pytest.approx([row["val_accuracy"] for row in uninterrupted.epochs(3)][-1], abs=1e-6)
 
@@ -169,7 +169,7 @@ def test_a_killed_search_resumes_with_its_finished_trials(features, tmp_path, ne
         process.send_signal(signal.SIGKILL)  # trial 0 is finished, trial 1 is running
     run = new_run()
     run.scratch = tmp_path / "killed" / "scratch"
-    before = oracles.rows(oracles.resumed(tuning_, tuning_.space, run.scratch))
+    before = oracles.rows(oracles.restore(tuning_, tuning_.space, run.scratch))
     assert [row["state"] for row in before] == ["finished", "unfinished"]
     _, trial_rows = run_search(features, tuning_, run)
     assert run.logged[0] == "resumes after 1 finished trial"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from components.mix import mix
-from schemas.settings.spans import READY, Window, called, fit, shown
+from schemas.settings.spans import READY, Window, is_valid_name, printable_name, shown
 from tests import spans
 from tests.spans import admission_of, arrivals_of, collected
 
@@ -57,12 +57,12 @@ def test_a_span_with_an_invalid_name_is_quarantined(name, shown_name, tmp_path, 
 
 def test_valid_names_are_kept_and_invalid_ones_replaced_by_unique_ones():
     for name in ("span-1", "span-2026-11-07 été", "span-" + "x" * 123):
-        assert (fit(name), called(name)) == (True, name)
+        assert (is_valid_name(name), printable_name(name)) == (True, name)
     invalid_names = ["span-\x1b", "span-\\x1b", "span-" + "x" * 124, "span-" + "x" * 125, "span-" + "\U0001f600" * 60]
-    assert not any(map(fit, invalid_names))
-    assert not any(fit(called(name)) for name in invalid_names)
-    assert len({called(name) for name in invalid_names}) == len(invalid_names)
-    assert max(len(called(name).encode()) for name in invalid_names) <= 255
+    assert not any(map(is_valid_name, invalid_names))
+    assert not any(is_valid_name(printable_name(name)) for name in invalid_names)
+    assert len({printable_name(name) for name in invalid_names}) == len(invalid_names)
+    assert max(len(printable_name(name).encode()) for name in invalid_names) <= 255
 
 
 def test_control_characters_in_file_names_are_escaped(tmp_path, digits, new_run):

@@ -185,6 +185,6 @@ def test_a_column_of_unique_values_is_listed_up_to_a_bound():
     column = schemas.statistics.feature(schemas.statistics.encode("train", images, 0, {}, {}), "metadata/file")
     assert column.string_stats.unique == 3001
     buckets = {bucket.label: bucket.sample_count for bucket in column.string_stats.rank_histogram.buckets}
-    assert len(buckets) == schemas.statistics.MOST_VALUES
+    assert len(buckets) == schemas.statistics.MAX_VALUES
     assert buckets["often.jpg"] == 9
     assert column.string_stats.common_stats.num_non_missing == 3009

@@ -136,7 +136,7 @@ class World:
                     lambda: self.clock,
                     self.sleep,
                     self.new_data,
-                ).forever()
+                ).run_forever()
             except (Crash, MonthEnded):
                 pass
 

@@ -128,7 +128,7 @@ def _metrics(predictions: Predictions, model: str, p: np.ndarray, leaked: int) -
 def _compared(predictions: Predictions) -> dict[str, Any]:
     right = [p.argmax(1) == predictions.labels for p in (predictions.candidate, predictions.baseline)]
     comparison = paired.compare(*right, margin=0.004, alpha=0.05)
-    message = comparison.words("version 1")
+    message = comparison.message("version 1")
     return {
         "with": "baseline",
         "version": 1,

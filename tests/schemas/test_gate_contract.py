@@ -142,7 +142,7 @@ def results(key: str, edit: Edit, bad: bool = False) -> tuple[Gates, Measured, l
     gates = with_gate(key, CASES[key].setting)
     metrics = {"candidate": candidate, "baseline": baseline}
     measured = Measured(planned(PLAN, metrics), metrics, CASES[key].comparisons[bad], ("cat", "dog"))
-    return gates, measured, list(gates.stated()[key].judge(measured))
+    return gates, measured, list(gates.stated()[key].evaluate(measured))
 
 
 def test_a_gate_passes_good_metrics_and_refuses_bad_ones(key: str) -> None:
@@ -211,7 +211,7 @@ def test_tfma_reaches_the_same_verdict(key: str, bad: bool) -> None:
         change = slice_metrics["accuracy"] - baseline["accuracy"]
         values[MetricKey(names.ACCURACY, model_name="candidate", is_diff=True)] = change
         valid &= validate((slice_key, values), config).validation_ok
-    check_agreement(gates, planned(PLAN, models), gates.judge(measured), valid)
+    check_agreement(gates, planned(PLAN, models), gates.evaluate(measured), valid)
     if list(gates.stated()[key].thresholds(planned(PLAN, models))):
         assert valid == all(result.passed for result in gate_results) == (not bad)
 

@@ -13,9 +13,9 @@ from schemas.settings.gates import Gates
 GATES = Gates(accuracy=0.9, per_class=0.8, drop=0.03125, ece=0.05, brier=0.3, min_examples=5)
 
 
-def judge(gates, classes, metrics, comparisons, names=()):
+def evaluate(gates, classes, metrics, comparisons, names=()):
     planned = Planned(range(classes), images=10_000, min_examples=gates.min_examples, values={"label": 1, "ink": 1})
-    return gates.judge(Measured(planned, metrics, comparisons, tuple(names)))
+    return gates.evaluate(Measured(planned, metrics, comparisons, tuple(names)))
 
 
 def changed(gates, **settings):
@@ -39,7 +39,7 @@ def metrics(accuracy, *, count=100, slices=None, before=None, corruptions=None, 
 
 
 def refused(measurements, gates=GATES, comparisons=()):
-    return [(gate.gate, gate.slice) for gate in judge(gates, 2, measurements, list(comparisons)) if not gate.passed]
+    return [(gate.gate, gate.slice) for gate in evaluate(gates, 2, measurements, list(comparisons)) if not gate.passed]
 
 
 @pytest.mark.parametrize(
@@ -83,13 +83,13 @@ def test_a_slice_is_refused_by_its_upper_bound(right, count, passes):
     """Floor 0.8: 74 of 100 can be sampling noise, 72 cannot; fewer than 5 are not judged."""
     measurements = metrics(0.95, slices={"label=1": row(right / count, count=count)})
     assert refused(measurements) == ([] if passes else [("per_class", "label=1")])
-    verdict = next(gate.verdict for gate in judge(GATES, 2, measurements, []) if gate.slice == "label=1")
+    verdict = next(gate.verdict for gate in evaluate(GATES, 2, measurements, []) if gate.slice == "label=1")
     assert verdict == ("too few examples" if count < 5 else "passed" if passes else "refused")
 
 
 def test_a_per_class_gate_without_a_judgeable_class_is_refused():
     """A gate that cannot judge any class must not pass."""
-    results = judge(GATES, 2, metrics(0.95, slices={"label=0": row(1.0, count=4), "label=1": row(1.0, count=4)}), [])
+    results = evaluate(GATES, 2, metrics(0.95, slices={"label=0": row(1.0, count=4), "label=1": row(1.0, count=4)}), [])
     (message,) = [gate.reason for gate in results if not gate.passed]
     assert message == "no class has gates.min_examples (5) test images, so gates.per_class cannot be judged"
     assert refused(metrics(0.95, slices={"label=0": row(1.0, count=4)})) == []
@@ -103,13 +103,13 @@ def test_a_slice_without_examples_is_refused_by_name():
         ("slices.ink=heavy", "ink=heavy"),
         ("slices.label=1, ink", "label=1, ink"),
     ]
-    message = [gate.reason for gate in judge(gates, 2, measurements, []) if gate.slice == "ink=heavy"]
+    message = [gate.reason for gate in evaluate(gates, 2, measurements, []) if gate.slice == "ink=heavy"]
     assert message == ["ink=heavy has no test examples, so gates.slices.ink=heavy cannot be judged"]
 
 
 def test_a_refusal_contains_label_names():
     gates = changed(GATES, slices={"label=0, ink=heavy": 0.5, "label=1": 0.9})
-    results = judge(gates, 2, metrics(0.95, slices={"label=1": row(0.3)}), [], ["cat", "dog"])
+    results = evaluate(gates, 2, metrics(0.95, slices={"label=1": row(0.3)}), [], ["cat", "dog"])
     assert [gate.on for gate in results if not gate.passed] == [
         "label=1 (dog)",
         "label=0 (cat), ink=heavy",
@@ -185,8 +185,8 @@ def test_the_bounds_of_all_slices_of_a_gate_hold_together():
     verdicts = {}
     for classes in (1, 10, 100):
         planned = Planned(range(100), images=100 * classes, values={"label": classes})
-        judged = list(GATES.stated()["per_class"].judge(Measured(planned, rows)))
-        verdicts[classes] = judged[1]
+        results = list(GATES.stated()["per_class"].evaluate(Measured(planned, rows)))
+        verdicts[classes] = results[1]
     assert [verdict.passed for verdict in verdicts.values()] == [False, True, True]
     assert verdicts[1].level == "95% confidence"
     assert verdicts[100].level == "95% confidence for 100 slices together"
@@ -209,7 +209,7 @@ def test_the_bounds_of_all_slices_of_a_gate_hold_together():
     ],
 )
 def test_the_number_of_slices_of_a_gate_is_bounded(slices, limit):
-    assert Planned(range(10), images=1000, values={"label": 9, "ink": 3}).most(*slices) == limit
+    assert Planned(range(10), images=1000, values={"label": 9, "ink": 3}).max_slices(*slices) == limit
 
 
 @hypothesis.given(st.integers(0, 300), st.integers(1, 300), st.sampled_from([0.8, 0.95, 0.99, 0.99995]))

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pydantic import FiniteFloat, PositiveInt, ValidationError
 
 from schemas.settings.train import Cnn, Mlp, Train
-from schemas.settings.tune import SPACES, LogRange, Range, Space, Tune, drawn
+from schemas.settings.tune import SPACES, LogRange, Range, Space, Tune, with_values
 
 RATES = st.floats(1e-6, 10.0)
 SHARES = st.floats(0.0, 0.99)
@@ -62,9 +62,9 @@ def test_every_sampled_value_gives_valid_training_settings(data: st.DataObject, 
     train, space = TRAINS[kind], data.draw(spaces(kind))
     space.check(train)
     values = {name: data.draw(value_of(each)) for name, each in space.named().items()}
-    settings = drawn(train, values)
+    settings = with_values(train, values)
     assert Train.model_validate_json(settings.model_dump_json()) == settings
-    assert drawn(train, {}) == train
+    assert with_values(train, {}) == train
     assert settings.batch_size == values.get("batch_size", train.batch_size)
     assert settings.optimizer.name == values.get("optimizer", train.optimizer.name)
     assert settings.optimizer.learning_rate == values.get("learning_rate", train.optimizer.learning_rate)
@@ -109,12 +109,12 @@ def test_a_range_includes_its_end_despite_rounding() -> None:
     ],
 )
 def test_hidden_layers_have_the_sampled_or_configured_width(values: dict, layers: list[int]) -> None:
-    assert drawn(TRAINS["mlp"], values).model.layers == layers
+    assert with_values(TRAINS["mlp"], values).model.layers == layers
 
 
 def test_filters_double_from_block_to_block() -> None:
-    assert drawn(TRAINS["cnn"], {"filters": 3, "layers": 3}).model.filters == [3, 6, 12]
-    assert drawn(TRAINS["cnn"], {"units": 7}).model.dense == 7
+    assert with_values(TRAINS["cnn"], {"filters": 3, "layers": 3}).model.filters == [3, 6, 12]
+    assert with_values(TRAINS["cnn"], {"units": 7}).model.dense == 7
 
 
 @pytest.mark.parametrize("kind", ["mlp", "cnn"])

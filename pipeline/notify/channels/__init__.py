@@ -36,5 +36,5 @@ class Channel(Protocol):
 
 def kinds() -> dict[str, type[Channel]]:
     """Every kind by its key in the configuration."""
-    found: dict[str, type[Channel]] = plugins.kinds(__name__, "gateline.channels")
-    return found
+    channels: dict[str, type[Channel]] = plugins.kinds(__name__, "gateline.channels")
+    return channels

@@ -26,7 +26,7 @@ def min_correct(floor: float, classes: int, images: int) -> int:
 
     def passes(correct: int) -> bool:
         row = {"count": images, "accuracy": correct / images, "loss": 0.1}
-        return next(PerClass(floor).judge(Measured(planned, {"candidate": {"slices": {"label=0": row}}}))).passed
+        return next(PerClass(floor).evaluate(Measured(planned, {"candidate": {"slices": {"label=0": row}}}))).passed
 
     return _smallest(passes, images)
 

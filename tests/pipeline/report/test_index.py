@@ -197,7 +197,7 @@ def test_streaks_end_at_another_verdict_or_a_missing_run() -> None:
     [(None, ""), (0.66, "0.7 s"), (59.94, "59.9 s"), (63.2, "1 min 3 s"), (3599.6, "1 h 0 min"), (7500, "2 h 5 min")],
 )
 def test_durations_are_readable(seconds: float | None, message: str) -> None:
-    assert index.lasted(seconds) == message
+    assert index.duration_text(seconds) == message
 
 
 def test_the_command_writes_the_index_and_prints_the_headline(root: Path) -> None:

@@ -11,7 +11,7 @@ import sqlalchemy as sql
 from pipeline import cli
 from pipeline.config import load
 from pipeline.lineage import Lineage
-from pipeline.runs.approvals import Approvals, check, overtaken
+from pipeline.runs.approvals import Approvals, check, superseded_reason
 from pipeline.serving import ModelDirectory
 from pipeline.store import Store
 from schemas.artifacts import Approval
@@ -54,7 +54,7 @@ def start_waiting_run(lineage, model_directory, *, model="new", days=1.0, root=N
         baseline="served",
         shelf=str(model_directory.path),
     )
-    (Approvals(lineage, root) if root else approvals_of(lineage)).ask(run, approval)
+    (Approvals(lineage, root) if root else approvals_of(lineage)).request(run, approval)
     lineage.finish(run, state="waiting", exit_code=0, message="waiting: ...")
     return run
 
@@ -110,14 +110,14 @@ def test_only_configured_approvers_may_decide(lineage, model_directory):
 def test_a_request_is_overtaken_when_another_version_is_served(lineage, model_directory, tmp_path):
     run = start_waiting_run(lineage, model_directory)
     row = approvals_of(lineage).row(run)
-    assert overtaken(row) == ""
+    assert superseded_reason(row) == ""
     publish(model_directory, model(tmp_path, "other"))
     with pytest.raises(Refused) as error:
         check(row, lineage.run(run), CONFIG, "ada", "fine")
     assert error.value.cause == "run 1 is overtaken: version 2 is served now"
     assert error.value.remedy == "Evaluate again: python -m pipeline run"
     publish(model_directory, model(tmp_path, "bytes of new"), identity="new")
-    assert overtaken(row) == "version 3 holds this model"
+    assert superseded_reason(row) == "version 3 holds this model"
 
 
 def test_an_old_evaluation_cannot_be_approved(lineage, model_directory):

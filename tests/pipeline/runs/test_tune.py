@@ -21,7 +21,7 @@ from pipeline.report import terminal
 from pipeline.runs import tune as searches
 from schemas.errors import ConfigurationError, DataError
 from schemas.settings.train import Train
-from schemas.settings.tune import Space, Tune, drawn
+from schemas.settings.tune import Space, Tune, with_values
 from tests.components.bright import TRAIN
 from tests.pipeline.bright_line import transform
 from tests.pipeline.conftest import Line
@@ -68,7 +68,7 @@ def test_a_search_runs_once_and_later_runs_use_its_best_values(tiny: Line, capsy
     assert tiny.actions(tune_line())["tune"] == "run: search is new"
     tuned = tiny.run(tune_line())
     best = max(rows, key=lambda row: row["score"])
-    assert Train.model_validate_json((tuned.path / "hyperparameters.json").read_text(encoding="utf-8")) == drawn(
+    assert Train.model_validate_json((tuned.path / "hyperparameters.json").read_text(encoding="utf-8")) == with_values(
         TRAIN, best["values"]
     )
     origin = f"search {result.digest[:12]} (2 trials, validation accuracy {best['score']:.4f})"

@@ -69,7 +69,7 @@ class World:
         self.until = until
         while True:
             try:
-                self.start().forever()
+                self.start().run_forever()
             except Crash:
                 pass
             except SimulationEnded:

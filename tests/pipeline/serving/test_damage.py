@@ -145,7 +145,7 @@ def test_the_rollback_command_in_the_output_of_verify_works(model_directory: Mod
 def test_the_withdrawal_message_names_the_model_directory(model_directory: ModelDirectory) -> None:
     model_directory.rollback()
     command = f"python -m pipeline serving rollback --to 3 --serving-dir '{model_directory.root}' --model mnist"
-    assert model_directory.withdrawal_message(3)[1] == f"Train a new model, or restore it: {command}"
+    assert model_directory.rolled_back_message(3)[1] == f"Train a new model, or restore it: {command}"
     assert gateline(*shlex.split(command)[3:]).returncode == 0
     assert model_directory.versions()[-1].digest == "three"
 

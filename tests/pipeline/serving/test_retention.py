@@ -65,7 +65,7 @@ def test_a_pinned_version_is_kept_until_it_is_unpinned(model_directory: ModelDir
     model_directory.pin(1)
     model_directory.apply_retention(2)
     assert version_numbers(model_directory) == [1, 2, 5, 6]
-    model_directory.pin(1, stays=False)
+    model_directory.pin(1, pinned=False)
     model_directory.apply_retention(2)
     assert version_numbers(model_directory) == [2, 5, 6]
 

@@ -72,9 +72,9 @@ def test_a_rolled_back_model_stays_refused_after_another_push(model_directory: M
 
 def test_a_rolled_back_version_can_be_restored(model_directory: ModelDirectory, tmp_path: Path) -> None:
     model_directory.rollback()
-    assert model_directory.withdrawn() == {"three": 3}
+    assert model_directory.rolled_back() == {"three": 3}
     assert model_directory.rollback(to=3).digest == "three"
-    assert model_directory.withdrawn() == {}
+    assert model_directory.rolled_back() == {}
     assert model_directory.rollback().digest == "two"
 
 
