@@ -37,6 +37,7 @@ def test_the_import_loads_no_heavy_library() -> None:
     assert done.stdout == "[]\n"
 
 
+@pytest.mark.slow
 def test_the_api_is_typed_for_its_users(tmp_path: Path) -> None:
     """mypy reads the annotations of the installed package, because `py.typed` is shipped."""
     (tmp_path / "notebook.py").write_text(
@@ -65,6 +66,7 @@ def test_a_wrong_root_or_run_is_refused(tmp_path: Path) -> None:
         gateline.Run(99, root=tmp_path)
 
 
+@pytest.mark.slow
 def test_a_run_and_its_artifacts_can_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     config = gateline.configure("sample", sets=["train.epochs=2", "gates.accuracy=0.5", "gates.per_class=0.2"])

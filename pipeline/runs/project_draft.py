@@ -188,4 +188,5 @@ def _cnn(side: int) -> dict[str, Any]:
     blocks = min(5, max(2, round(math.log2(max(side, 8) / 4))))
     base = 32 if side <= 32 else 16
     filters = [min(128, base * 2**i) for i in range(blocks)]
-    return {"kind": "cnn", "filters": filters, "pooling": "average", "dropout": 0.2, "flip": True, "zoom": 0.1}
+    augmentation = {"flip": True, "shift": side // 10, "zoom": 0.2}
+    return {"kind": "cnn", "filters": filters, "pooling": "average", "dropout": 0.2, **augmentation}

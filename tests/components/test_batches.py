@@ -34,6 +34,7 @@ def test_a_train_split_larger_than_memory_is_streamed(large):
     np.testing.assert_allclose(*sums, rtol=1e-6)  # every image once, in both cases
 
 
+@pytest.mark.slow
 def test_a_streamed_training_is_reproducible(large, new_run):
     settings = Train(model=Mlp(layers=[16]), epochs=2, memory_mb=1)
     one, other = (trained(large, settings, new_run()) for _ in range(2))

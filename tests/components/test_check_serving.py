@@ -16,13 +16,11 @@ from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 from components import check_serving as module
 from components._serving_check import warmup
 from components.check_serving import check_serving, started_process
-from components.evaluate import evaluate
-from schemas.artifacts import Served, Statistics
+from schemas.artifacts import Served
 from schemas.settings.check_serving import Serving
-from schemas.settings.evaluate import Evaluate
 from schemas.settings.gates import Gates
-from schemas.settings.transform import Transform
 from tests.components import pictures
+from tests.components.evaluations import evaluated
 from tests.conftest import folder_run
 
 BUDGETS = Serving(latency_ms=5000, p99_ms=5000, load_seconds=100)
@@ -31,13 +29,8 @@ REMEDY = "The limits are set in check_serving of the configuration. Nothing was 
 
 @pytest.fixture(scope="module")
 def evaluation(model, few, mnist, tmp_path_factory):
-    statistics = Statistics(tmp_path_factory.mktemp("statistics"), counts={})
-    (statistics.path / "leaked.json").write_text("[]", encoding="utf-8")
     gates = Gates(accuracy=0.2, per_class=0.15)
-    options = {"contract": mnist, "gates": gates, "settings": Evaluate(corrupted=0), "transform": Transform()}
-    return evaluate.function(
-        model, few, statistics, None, None, **options, run=folder_run(tmp_path_factory.mktemp("evaluation"))
-    )
+    return evaluated(model, few, folder_run(tmp_path_factory.mktemp("evaluation")), mnist, gates=gates)
 
 
 def check(model, evaluation, run, budgets=BUDGETS, baseline=None):

@@ -145,6 +145,7 @@ def test_features_can_be_the_records(disk, transform_encoded, raw_and_encoded):
         assert recorded == list(pictures.columns(raw_and_encoded[1], split)["image"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("memory_mb", [1, 1024])  # streamed, or in memory
 def test_decoding_during_training_gives_the_same_weights(memory_mb, pixels, records, new_run):
     features = (pixels, records)

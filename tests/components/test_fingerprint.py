@@ -52,6 +52,7 @@ def test_every_change_of_the_function_changes_the_fingerprint(reference, tmp_pat
     assert fingerprint.of(saved(tmp_path / "other", **options)) != reference
 
 
+@pytest.mark.slow
 def test_two_trainings_with_equal_settings_have_the_same_identity(features, tmp_path):
     settings = Train(model=Mlp(layers=[8]), epochs=1)
     tuned = configured(features, settings, tmp_path / "tune")

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 USER_CONFIGURATION = {"image_data_format": "channels_first", "floatx": "float64", "epsilon": 0.1, "backend": "jax"}
 USER_ENVIRONMENT = {"KERAS_BACKEND": "jax", "KERAS_MAX_EPOCHS": "1", "KERAS_MAX_STEPS_PER_EPOCH": "1"}
@@ -34,6 +36,7 @@ def run_program(home: Path, environment: dict[str, str], program: str = PROGRAM)
     return subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
 def test_the_network_does_not_depend_on_the_users_keras_configuration(tmp_path):
     home = tmp_path / "home"
     (home / ".keras").mkdir(parents=True)
@@ -67,6 +70,7 @@ def test_an_invalid_keras_configuration_is_refused(tmp_path):
     assert done.stdout.endswith("Correct the file, or remove it: gateline does not need it.\n")
 
 
+@pytest.mark.slow
 def test_keras_with_another_backend_is_refused(tmp_path):
     # No other backend is installed; this is the state after an import of Keras with another backend.
     imported = "import keras\nfrom keras.src.backend import config\nconfig._BACKEND = 'jax'\n"

@@ -50,6 +50,7 @@ def trained(tmp_path_factory):
     return examples, statistics, verdict, dataclasses.replace(model, digest="m")
 
 
+@pytest.mark.slow
 def test_a_model_is_pushed_although_some_classes_never_occur(trained, tmp_path, new_run):
     examples, statistics, verdict, model = trained
     assert (verdict.passed, verdict.warnings) == (True, ())

@@ -32,6 +32,7 @@ def test_a_network_with_other_layers_keeps_its_random_weights(features, new_run,
     assert same(training.network.get_weights(), random_weights)
 
 
+@pytest.mark.slow
 def test_the_log_states_the_initial_weights(features, new_run, model):
     settings = Train(model=NETWORKS["mlp"], epochs=1)
     same_network = trained(features, settings, new_run())

@@ -14,6 +14,7 @@ from tests.components import pictures
 from tests.pipeline.command_line import gateline
 
 
+@pytest.mark.slow
 def test_a_draft_states_size_classes_and_label_names(data_dir: str, tmp_path: Path) -> None:
     sets = ["source.tfds=pictures/jpeg", "source.module=tests.components.pictures", f"source.data_dir={data_dir}"]
     command = ["schema", "infer", "--root", tmp_path / "root", *(a for s in sets for a in ("--set", s)), "--out"]

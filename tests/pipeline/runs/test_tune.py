@@ -48,6 +48,7 @@ def show_output(tiny: Line, capsys: pytest.CaptureFixture[str]) -> str:
     return capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_search_runs_once_and_later_runs_use_its_best_values(tiny: Line, capsys: pytest.CaptureFixture[str]) -> None:
     before = tiny.run(tune_line())
     assert before.origin == "configured"

@@ -37,6 +37,7 @@ def test_a_year_without_failures_runs_once_every_night() -> None:
     assert len({tick.hour for tick in expected}) == 2  # in UTC: with and without summer time
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("missed", MISSED)
 @pytest.mark.parametrize("seed", range(2))
 def test_in_a_year_of_failures_every_tick_runs_once_or_is_accounted_for(missed: str, seed: int) -> None:
