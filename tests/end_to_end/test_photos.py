@@ -22,7 +22,7 @@ TRANSPOSED = {
     6: PIL.Image.Transpose.ROTATE_90,
     8: PIL.Image.Transpose.ROTATE_270,
 }
-ODD = ("broken.jpg", "empty.png", "list.txt", "page.tiff", "really-a-text.jpeg")
+ODD = ("broken.jpg", "empty.png", "list.txt", "really-a-text.jpeg")
 
 
 def with_orientation(image: PIL.Image.Image, orientation: int) -> bytes:
@@ -70,12 +70,12 @@ def work(tmp_path_factory):
             with_orientation(PIL.Image.fromarray(images[0]), 1)[:300],
             b"",
             b"a.jpg",
-            encoded(PIL.Image.fromarray(images[0]), "TIFF"),
             b"hello",
         ),
         strict=True,
     ):
         (folder / name).write_bytes(content)
+    (folder / "scan.TIFF").write_bytes(encoded(PIL.Image.fromarray(images[0]), "TIFF"))
     (folder / "Thumbs.db").write_bytes(b"\xd0\xcf")
     (folder / ".DS_Store").write_bytes(b"\0")
     return work
@@ -93,7 +93,7 @@ def pushed(work, drafted):
 
 def test_init_prints_what_it_found_and_drafts_a_common_size(work, drafted):
     assert re.search(r"^size      24 to 63 x 24 to 71, 1 to 4 channels$", drafted, re.MULTILINE)
-    assert "          5 files could not be read and were set aside\n" in drafted
+    assert "          4 files could not be read and were set aside\n" in drafted
     config = yaml.safe_load((work / "gateline.yaml").read_text(encoding="utf-8"))
     assert config["transform"] == {"size": [32, 32]}
     assert (config["train"]["epochs"], config["train"]["optimizer"]) == (60, {"schedule": "cosine"})
@@ -111,8 +111,9 @@ def test_the_model_is_pushed_and_records_hold_the_original_files(work, pushed):
     }
     files = {path.read_bytes() for path in (work / "photos").rglob("*") if path.is_file()}
     assert len(list((work / "gateline/artifacts/ingest").iterdir())) == 1  # those of init
-    assert records <= files
-    assert len(files - records) == len(ODD) + 2  # Thumbs.db and .DS_Store
+    [scan] = records - files
+    np.testing.assert_array_equal(tf.io.decode_png(scan)[..., 0], digits("train", 600)[0][0])
+    assert len(files - records) == len(ODD) + 3  # the TIFF, Thumbs.db and .DS_Store
 
 
 def test_the_report_names_each_unreadable_file_with_the_reason(work, pushed):
