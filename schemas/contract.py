@@ -66,7 +66,8 @@ class Contract:
                 f"schema {name} is still a draft",
                 "Read it, correct the limits inferred from the sample, and remove its first line.",
             )
-        contract.largest, contract.classes, contract.names, contract.unused  # noqa: B018 - each raises where the schema is wrong
+        # Each raises if the schema is wrong.
+        contract.largest, contract.classes, contract.names, contract.unused  # noqa: B018
         return contract
 
     @cached_property

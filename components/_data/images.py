@@ -19,7 +19,7 @@ with epy.lazy_imports():
     import numpy as np
     import tensorflow as tf
 
-PARALLEL = 4  # images decoded at a time: more than the cores of a laptop, and their pixels are all in memory
+PARALLEL = 4  # images that are decoded at a time; the pixels of each may take 200 MB
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".avif", ".heic", ".heif")
 MAX_PIXELS = 2**26  # of an image
 
@@ -42,7 +42,7 @@ def image_hash(image: "np.ndarray | Examined") -> int:
 
 
 def examine(contents: Sequence[bytes]) -> "list[Examined] | None":
-    """Decodes images on all cores, and keeps none. None if one of them cannot be decoded, or is too large.
+    """Decodes images in parallel, and keeps no pixels. None if one of them cannot be decoded, or is too large.
 
     In one graph, so that neither Python's lock nor a call for each image slows it down.
     """

@@ -1,5 +1,6 @@
 """Source `tfrecord`: TFRecord files of `tf.Example`s with an encoded image and a label each."""
 
+import functools
 import math
 import os
 from collections.abc import Iterator
@@ -36,6 +37,10 @@ class TfrecordReader(FilesReader):
             self.contract_labels = self.labels()  # once, before the reader goes to the workers
 
     def labels(self) -> tuple[str, ...]:
+        return self._labels
+
+    @functools.cached_property
+    def _labels(self) -> tuple[str, ...]:
         """Reads all files: labels are not listed anywhere."""
         labels = {self._label(example, path, row) for path in self._files() for row, example in examples(path)}
         if any(isinstance(label, int) for label in labels):

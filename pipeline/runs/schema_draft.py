@@ -77,7 +77,7 @@ def _as_drafted(source: SourceSettings) -> dict[str, Any]:
     reader = open_source(source, place_of(source))
     reader.prepare(lambda _: None)
     encoding = "raw" if reader.encoding == "raw" or _begins_small(reader) else "encoded"
-    return {"encoding": encoding, "labels": source.ordered(reader.labels())}
+    return {"encoding": encoding, "labels": source.ordered(_stated(reader.labels()))}
 
 
 def _begins_small(reader: Reader) -> bool:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from gateline import configure, plan
 from pipeline.config import load
 from pipeline.runs import project_draft
 from pipeline.runs.context import RunOptions
@@ -11,7 +12,7 @@ from schemas.contract import Contract
 from schemas.errors import ConfigurationError
 from schemas.settings.source import Folder, Table
 from tests.components import pictures
-from tests.components.image_files import image_folder
+from tests.components.image_files import image_folder, tfrecord_files
 
 
 @pytest.fixture
@@ -66,6 +67,28 @@ def test_a_draft_for_a_table_names_its_columns(project):
         "colour",
     )
     assert Contract.load(loaded.contract).names == tuple(sorted(pictures.NAMES))
+
+
+@pytest.mark.parametrize("labels", ["names", "numbers"])
+@pytest.mark.parametrize("form", ["folder", "table", "records"])
+def test_the_first_run_reuses_the_records_of_a_draft(form, labels, project):
+    files = sorted((project / "my colours").rglob("*.png"))
+    rows = [(path, path.parent.name if labels == "names" else pictures.NAMES.index(path.parent.name)) for path in files]
+    match form:
+        case "folder":
+            for path, label in rows:
+                (project / "own" / str(label)).mkdir(parents=True, exist_ok=True)
+                path.rename(project / "own" / str(label) / path.name)
+            source = "own"
+        case "table":
+            source = "own.csv"
+            lines = ["image,label", *(f"{path},{label}" for path, label in rows), ""]
+            Path(source).write_text("\n".join(lines), encoding="utf-8")
+        case _:
+            source = tfrecord_files(Path("own"), [(path.read_bytes(), label) for path, label in rows], 2)
+    project_draft.write(source, Path("gateline.yaml"), RunOptions(Path("gateline")))
+    actions = {step.name: step.action for step in plan(configure())}
+    assert actions["ingest"] == actions["describe"] == "reuse"
 
 
 @pytest.mark.parametrize(
