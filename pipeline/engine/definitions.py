@@ -15,6 +15,7 @@ import sysconfig
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.engine import parsed
 from pipeline.engine.syntax import Form, Uses, add_import, without_docstring
 
 _LIBRARIES = tuple(str(Path(sysconfig.get_path(name)).resolve()) for name in ("purelib", "platlib", "stdlib"))
@@ -37,6 +38,7 @@ class Module:
     imports: Uses
     effects: list[Statement]
     errors: set[str]  # the classes that are exceptions
+    bases: dict[tuple[str, str], bool]  # base classes from other modules of the project: whether they are exceptions
 
     @property
     def statements(self) -> list[Statement]:
@@ -103,24 +105,36 @@ def read(module: str) -> Module:
     path = location(module)
     if path is None:
         raise ModuleNotFoundError(f"no source of {module}")
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    source = path.read_bytes()
+    key = parsed.key(module, source)
+    stored = parsed.load(path, key)
+    if isinstance(stored, Module) and all(_is_error_class(*base) is known for base, known in stored.bases.items()):
+        return stored
+    result = _parse(module, path, source)
+    parsed.save(path, key, result)
+    return result
+
+
+def _parse(module: str, path: Path, source: bytes) -> Module:
+    tree = ast.parse(source)
     package = module if path.name == "__init__.py" else module.rpartition(".")[0]
     bindings: dict[str, list[Statement]] = {}
     imports, effects, errors = Uses(), list[Statement](), set[str]()
+    bases: dict[tuple[str, str], bool] = {}
     for node in without_docstring(tree.body):
         if _only_imports(node):
             for each in ast.walk(node):
                 if isinstance(each, ast.Import | ast.ImportFrom):
                     add_import(each, imports, package)
             continue
-        if isinstance(node, ast.ClassDef) and any(_is_error(base, imports, errors) for base in node.bases):
+        if isinstance(node, ast.ClassDef) and any(_is_error(base, imports, errors, bases) for base in node.bases):
             errors.add(node.name)
         statement = _statement(node, package, errors)
         for name in statement.binds:
             bindings.setdefault(name, []).append(statement)
         if not statement.binds or not isinstance(node, ast.FunctionDef | ast.ClassDef | ast.Assign | ast.AnnAssign):
             effects.append(statement)
-    return Module(bindings, imports, effects, errors)
+    return Module(bindings, imports, effects, errors, bases)
 
 
 def _only_imports(node: ast.stmt) -> bool:
@@ -132,12 +146,17 @@ def _only_imports(node: ast.stmt) -> bool:
     return isinstance(node, ast.Import | ast.ImportFrom)
 
 
-def _is_error(base: ast.expr, imports: Uses, known: set[str]) -> bool:
+def _is_error(base: ast.expr, imports: Uses, known: set[str], bases: dict[tuple[str, str], bool]) -> bool:
     name = base.id if isinstance(base, ast.Name) else ""
     if module := imports.imports.get(name, ("", ""))[0]:
-        return is_project(module) and location(module) is not None and name in read(module).errors
+        bases[module, name] = _is_error_class(module, name)
+        return bases[module, name]
     builtin = getattr(builtins, name, None)
     return name in known or (isinstance(builtin, type) and issubclass(builtin, BaseException))
+
+
+def _is_error_class(module: str, name: str) -> bool:
+    return is_project(module) and location(module) is not None and name in read(module).errors
 
 
 def _statement(node: ast.stmt, package: str, errors: set[str]) -> Statement:

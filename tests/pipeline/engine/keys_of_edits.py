@@ -13,6 +13,7 @@ from pathlib import Path
 def main() -> None:
     tree = Path(sys.argv[1])
     sys.path.insert(0, str(tree))
+    sys.dont_write_bytecode, sys.pycache_prefix = False, str(tree / "compiled")  # parsed modules are stored
     from pipeline.engine import definitions, reachable
 
     request = json.load(sys.stdin)
