@@ -26,7 +26,7 @@ docs: $(READY)
 	@echo "build/docs/index.html"
 
 bench: $(READY)
-	$(BIN)/python -m tests.benchmarks $(if $(MNIST),--mnist $(MNIST)) $(if $(PHOTOS),--photos $(PHOTOS))
+	$(BIN)/python -m tests.benchmarks $(if $(BENCH_DATA),--data $(BENCH_DATA)) $(if $(ONLY),--only $(ONLY))
 
 # Exact versions with their hashes, so that nothing is resolved and nothing is built; then this project itself, as a path:
 # setuptools' other way to install it would find a folder gateline/ in the current directory, the default ROOT, instead.

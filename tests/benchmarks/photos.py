@@ -1,15 +1,15 @@
-"""The line on a folder of photos, compared with a bare loop of the decoder and a bare Keras script.
+"""Lines on folders of images, compared with a bare loop of the decoder and with bare Keras scripts.
 
-python -m tests.benchmarks.photos FOLDER OUT     # FOLDER holds a folder of photos for each label
+python -m tests.benchmarks.photos FOLDER OUT     # ingest's images per second / those of the bare loop
 """
 
 import functools
 import json
 import multiprocessing
 import os
-import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
@@ -20,10 +20,71 @@ from components.sources.reading import place_of
 from schemas.artifacts import SourceData
 from schemas.settings.source import Folder
 from tests.benchmarks.rates import CALLS, BenchmarkRun
+from tests.benchmarks.table import Row, at_least, at_most, result, timed
 
-SIDE, EPOCHS = 96, 20
-MODEL = {"kind": "cnn", "filters": [16, 32, 64, 128], "pooling": "average", "flip": True, "zoom": 0.1}
-GATES = {"accuracy": 0.6, "per_class": 0.55}
+
+@dataclass(frozen=True)
+class Training:
+    """What the line and the bare script train: the same network, batch, epochs and augmentation."""
+
+    filters: list[int]
+    epochs: int
+    ratio: float  # of the line's time to the bare script's, to reach
+    side: int | None = None  # that photos are resized to
+
+    @property
+    def settings(self) -> dict[str, object]:
+        model = {"kind": "cnn", "filters": self.filters, "pooling": "average", "flip": True, "zoom": 0.1}
+        return {"model": model, "epochs": self.epochs, "batch_size": 32}
+
+
+TRAININGS = {
+    "cats_dogs": Training([16, 32, 64, 128], epochs=20, ratio=0.5, side=128),
+    "cifar10": Training([32, 64, 128], epochs=10, ratio=0.6),
+}
+
+
+def rows(name: str, folder: Path, work: Path) -> list[Row]:
+    training, here, folder = TRAININGS[name], work / name, folder.absolute()
+    here.mkdir()
+    gateline = [sys.executable, "-m", "pipeline"]
+    timed([*gateline, "init", str(folder), "--root", "drafts"], here)
+    config = yaml.safe_load((here / "gateline.yaml").read_text(encoding="utf-8"))
+    config["train"] = training.settings
+    if training.side:
+        config["transform"] = {"size": [training.side, training.side]}
+    (here / "gateline.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
+    # A refused model has been evaluated; only the push is skipped.
+    line = timed([*gateline, "run", "--root", "pixels"], here, allowed=(0, 3))[0]
+    model = next((here / "pixels/artifacts/train").glob("*/model.keras"))
+    script = ["tests.benchmarks.bare_photos", str(folder), str(model), str(training.epochs)]
+    bare = timed([sys.executable, "-m", *script])[0]
+    measured = [
+        at_most(f"{name}: whole line / bare Keras script", line / bare, training.ratio),
+        ("  the line, cold", f"{line:.1f} s", "", None),
+        ("  the bare script", f"{bare:.1f} s", "", None),
+    ]
+    return measured + (stored(folder, here, training.side) if training.side else [])
+
+
+def stored(folder: Path, here: Path, side: int) -> list[Row]:
+    """Speed of ingest, and the stored bytes per delivered byte, of photos."""
+    none = ["--root", "none", "--until", "transform", "--set", "transform.materialize=none"]
+    timed([sys.executable, "-m", "pipeline", "run", *none], here)
+    paths = _images(folder)
+    delivered = sum(path.stat().st_size for path in paths)
+    pixels = side * side * 3 * len(paths)
+    return [
+        at_least("  ingest / a loop of the decoder on all cores", result(__name__, str(folder), str(here)), 0.7),
+        at_most("  records and features / delivered, none", on_disk(here / "none") / delivered, 1.2),
+        at_most(
+            "  records and features / delivered, pixels", on_disk(here / "pixels") / delivered, 1 + pixels / delivered
+        ),
+    ]
+
+
+def _images(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
 
 
 def decode(path: Path) -> int:
@@ -54,41 +115,12 @@ def ingest_rate(folder: Path, out: Path) -> float:
         run = BenchmarkRun(out / f"ingest{i}", out / f"ingest{i}-scratch")
         for path in (run.out, run.scratch):
             path.mkdir(parents=True)
-        source = Folder(folder=str(folder), shard_size=200)
+        source = Folder(folder=str(folder))
         started = time.perf_counter()
         data = SourceData(Path(), version="", files=0, contents="")
         examples = ingest.function(data, source=source, place=place_of(source), encoding="encoded", run=run)
         rates.append(sum(split.count for split in examples.splits.values()) / (time.perf_counter() - started))
     return max(rates)
-
-
-def measure(folder: Path, out: Path) -> tuple[float, float, dict[str, float]]:
-    """Seconds of the line and of the bare script, and the stored bytes per delivered byte by kind of features."""
-    work = out / "line"
-    work.mkdir()
-    gateline = [sys.executable, "-m", "pipeline"]
-    subprocess.run([*gateline, "init", str(folder), "--root", "drafts"], cwd=work, check=True, capture_output=True)
-    config = yaml.safe_load((work / "gateline.yaml").read_text(encoding="utf-8"))
-    config |= {"transform": {"size": [SIDE, SIDE]}, "gates": config["gates"] | GATES}
-    config["train"] = {"model": MODEL, "epochs": EPOCHS, "batch_size": 32}
-    (work / "gateline.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
-    line = timed([*gateline, "run", "--root", "pixels"], work, may_be_refused=True)
-    model = next((work / "pixels/artifacts/train").glob("*/model.keras"))
-    command = [sys.executable, "-m", "tests.benchmarks.bare_photos", str(folder), str(model), str(EPOCHS)]
-    bare = timed(command, Path.cwd())
-    none = ["--root", "none", "--until", "transform", "--set", "transform.materialize=none"]
-    timed([*gateline, "run", *none], work)
-    delivered = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-    return line, bare, {root: on_disk(work / root) / delivered for root in ("pixels", "none")}
-
-
-def timed(command: list[str], cwd: Path, *, may_be_refused: bool = False) -> float:
-    """Seconds of a cold process. A refused model is evaluated too; only the push is skipped."""
-    started = time.perf_counter()
-    done = subprocess.run(command, cwd=cwd, check=False, capture_output=True, text=True)
-    if done.returncode not in ((0, 3) if may_be_refused else (0,)):
-        sys.exit(f"{' '.join(command)} exited with {done.returncode}:\n{done.stderr[-3000:]}")
-    return time.perf_counter() - started
 
 
 def on_disk(root: Path) -> int:
@@ -97,11 +129,6 @@ def on_disk(root: Path) -> int:
     return sum({status.st_ino: status.st_size for status in files}.values())
 
 
-def main(folder: Path, out: Path) -> dict[str, float]:
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
-    line, bare, sizes = measure(folder, out)
-    return {"line": line, "bare": bare, "ingest": ingest_rate(folder, out) / bare_rate(paths)} | sizes
-
-
 if __name__ == "__main__":
-    print(json.dumps(main(Path(sys.argv[1]).absolute(), Path(sys.argv[2]))))
+    images, out = Path(sys.argv[1]), Path(sys.argv[2])
+    print(json.dumps(ingest_rate(images, out) / bare_rate(_images(images))))

@@ -1,6 +1,6 @@
 """The training of the profile `seed_adam` as tutorials write it: the baseline of the line's benchmark.
 
-python -m tests.benchmarks.bare mnist.npz
+python -m tests.benchmarks.bare_mnist mnist.npz
 """
 
 import sys
