@@ -12,7 +12,7 @@ from typing import Any
 from etils import epy
 
 from components._data import decoding
-from schemas import example
+from schemas import compat
 from schemas.artifacts import Features
 
 with epy.lazy_imports():
@@ -125,7 +125,7 @@ class Batches:
         parsed = tf.io.parse_example(records, columns)
         if self.features.model_input is None or self.features.pixels:
             return parsed["image"], parsed["label"]
-        return example.to_bytes(decoding.pixels(parsed["image"], self.features.model_input)), parsed["label"]
+        return compat.to_bytes(decoding.pixels(parsed["image"], self.features.model_input)), parsed["label"]
 
     def _preprocessed(self, images: Any, labels: Any) -> Any:
         columns = self._preprocess({"image": images, "label": labels})

@@ -21,7 +21,7 @@ from components.sources.files import File, batches_of
 from components.sources.folder import below, entries, image_file
 from components.sources.reading import Batch, Piece, batches
 from schemas.contract import Encoding
-from schemas.errors import DataError
+from schemas.errors import DataError, last_line
 from schemas.settings.spans import LONGEST, READY, is_valid_name
 from schemas.text import nfc, printable
 
@@ -133,8 +133,7 @@ def _explained(where: Path | str) -> Iterator[None]:
     except OSError as error:
         raise DataError(f"{error.filename or where} cannot be read: {error.strerror or error}") from error
     except Exception as error:
-        reason = str(error).partition("\n")[0]
-        raise DataError(f"{where} cannot be read: {type(error).__name__}: {reason}") from error
+        raise DataError(f"{where} cannot be read: {type(error).__name__}: {last_line(error)}") from error
 
 
 def _check_plain(folder: Path) -> None:

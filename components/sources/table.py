@@ -85,7 +85,7 @@ def _rows_at(path: Path, stated: str, state: tuple[int, int]) -> TableRows:
     try:
         names, columns = _columns(path, settings)
     except (pa.ArrowInvalid, pa.ArrowKeyError, UnicodeDecodeError) as error:
-        reason = str(error).partition("\n")[0]
+        reason = str(error).partition("\n")[0]  # pyarrow's cause is the first line; the text of the row follows
         raise DataError(f"source.table {path} cannot be read: {reason}", "Fix the file.") from error
     for setting, column in (("image", settings.image), ("label", settings.label)):
         if column not in names:

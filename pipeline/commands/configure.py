@@ -6,7 +6,18 @@ from typing import Annotated
 
 import typer
 
-from pipeline.commands.options import DEFAULT_ROOT, ConfigFile, Database, Json, Profile, Root, Sets, Verbose, Wait
+from pipeline.commands.options import (
+    DEFAULT_ROOT,
+    ConfigFile,
+    Database,
+    Json,
+    Profile,
+    Root,
+    Sets,
+    Verbose,
+    Wait,
+    expanded,
+)
 from schemas.text import listed
 
 SHOWN = 10  # classes that never occur
@@ -54,7 +65,8 @@ def infer(
     root: Root = DEFAULT_ROOT,
     database: Database = None,
     out: Annotated[
-        Path | None, typer.Option(help="The file to write. [default: <dataset>.draft.pbtxt]", show_default=False)
+        Path | None,
+        typer.Option(help="The file to write. [default: <dataset>.draft.pbtxt]", show_default=False, callback=expanded),
     ] = None,
     wait: Wait = False,
     verbose: Verbose = False,
@@ -78,9 +90,9 @@ def init(
     source: Annotated[str, typer.Argument(metavar="SOURCE", help="A folder of images, a table, or a TFDS dataset.")],
     root: Root = DEFAULT_ROOT,
     database: Database = None,
-    out: Annotated[Path, typer.Option(help="The configuration to write. The contract is written beside it.")] = Path(
-        "gateline.yaml"
-    ),
+    out: Annotated[
+        Path, typer.Option(help="The configuration to write. The contract is written beside it.", callback=expanded)
+    ] = Path("gateline.yaml"),
     image: Annotated[str | None, typer.Option(help="Column or feature of images, if it is not `image`.")] = None,
     label: Annotated[str | None, typer.Option(help="Column or feature of labels, if it is not `label`.")] = None,
     group: Annotated[

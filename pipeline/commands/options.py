@@ -3,16 +3,23 @@
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import typer
 
 from schemas.errors import ConfigurationError
 
+P = TypeVar("P", Path, Path | None, list[Path] | None)
 
-def expanded(path: Path | None) -> Path | None:
-    """The path with `~` expanded. A shell does not expand it in `--root=~/x`, and services not in variables."""
-    return path.expanduser() if path else path
+
+def expanded(value: P) -> P:
+    """A path or several with `~` expanded. A shell does not expand it in `--root=~/x`, and services not in variables.
+
+    The callback of every option that is a path.
+    """
+    if isinstance(value, list):
+        return [path.expanduser() for path in value]
+    return value.expanduser() if value else value
 
 
 Root = Annotated[

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pipeline.commands.options import DEFAULT_ROOT, Json, Root, ServingDir, Verbose
+from pipeline.commands.options import DEFAULT_ROOT, Json, Root, ServingDir, Verbose, expanded
 from schemas.errors import ConfigurationError, DataError
 from schemas.text import printable
 
@@ -97,7 +97,10 @@ def verify(
     serving_dir: ServingDir = None,
     model: Model = None,
     public_key: Annotated[
-        Path | None, typer.Option("--public-key", help="Also check signatures with this key.", show_default=False)
+        Path | None,
+        typer.Option(
+            "--public-key", help="Also check signatures with this key.", show_default=False, callback=expanded
+        ),
     ] = None,
     as_json: Json = False,
     verbose: Verbose = False,
@@ -140,7 +143,10 @@ def rollback(
     serving_dir: ServingDir = None,
     model: Model = None,
     key: Annotated[
-        Path | None, typer.Option("--key", help="Sign the new version with this private key.", show_default=False)
+        Path | None,
+        typer.Option(
+            "--key", help="Sign the new version with this private key.", show_default=False, callback=expanded
+        ),
     ] = None,
     password_env: Annotated[
         str | None,

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.commands.options import DEFAULT_ROOT, Database, Json, Root, Verbose, Wait, lineage_at
+from pipeline.commands.options import DEFAULT_ROOT, Database, Json, Root, Verbose, Wait, expanded, lineage_at
 from schemas.errors import DataError
 
 
@@ -53,6 +53,7 @@ def gc(
             "--serving-dir",
             help="A serving directory in use. May be repeated. [default: all that were pushed to]",
             show_default=False,
+            callback=expanded,
         ),
     ] = None,
     database: Database = None,

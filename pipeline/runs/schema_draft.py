@@ -91,7 +91,8 @@ def save(path: Path, content: str) -> None:
     """Writes a draft.
 
     Raises:
-        EnvironmentFailure: the file cannot be written.
+        StoreError: the file cannot be written.
+        EnvironmentFailure: the disk is full.
     """
     with files.explained(path.absolute().parent, "cannot write the draft to"):
         files.atomic_write_text(path, content)
