@@ -220,6 +220,19 @@ def test_files_and_functions_are_short_and_modules_have_docstrings() -> None:
         assert ast.get_docstring(tree), path
 
 
+def test_lines_of_templates_and_scripts_are_short() -> None:
+    """Ruff checks those of Python files."""
+    paths = [*(ROOT / "pipeline").rglob("*.j2"), ROOT / "Makefile", ROOT / ".ci/run"]
+    assert len(paths) > 10
+    long = [
+        f"{relative(path)}:{number}"
+        for path in paths
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        if len(line) > 120
+    ]
+    assert long == []
+
+
 def test_text_files_state_their_encoding() -> None:
     """The user's locale must not decide how a file is read or written."""
     without_encoding = {

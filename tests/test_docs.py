@@ -130,6 +130,19 @@ def test_generated_pages_are_current():
     assert stale == [], "run python docs/generate.py"
 
 
+def test_the_reference_lists_every_command_group_option_and_fact():
+    pages = {
+        name: (ROOT / f"docs/reference/{name}.md").read_text(encoding="utf-8") for name in ("commands", "artifacts")
+    }
+    sections = dict(re.findall(r"^## ([\w ]+)\n(.*?)(?=^## |\Z)", pages["commands"], re.MULTILINE | re.DOTALL))
+    assert {"`--version`", "`--install-completion`"} <= set(re.findall("`--.*?`", sections["gateline"]))
+    assert "`--cron <str>`" in sections["gateline schedule"]
+    assert {"gateline run", "gateline schedule status", "gateline store gc"} <= set(sections)
+    cells = [[cell.strip() for cell in line.split(" | ")] for line in pages["artifacts"].splitlines() if "| `" in line]
+    assert len(cells) > 50
+    assert [row for row in cells if len(row) != 3 or not row[2].strip("| ") or "schemas." in row[1]] == []
+
+
 @pytest.mark.parametrize("page", ALL, ids=names(ALL))
 def test_every_link_to_a_file_resolves(page):
     targets = re.findall(r"\]\((?!https?:|mailto:)([^)#\s]*)(?:#[\w-]+)?\)", page.text)

@@ -1,5 +1,6 @@
 """The commands `init`, `settings`, `stages` and `schema infer`."""
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Annotated
@@ -29,13 +30,11 @@ def settings(as_json: Json = False, verbose: Verbose = False) -> None:
     from pipeline.config import describe
     from pipeline.report import terminal
 
-    rows = describe()
+    described = describe()
     if as_json:
-        print(
-            json.dumps([dict(zip(("key", "type", "default", "meaning"), row, strict=True)) for row in rows], indent=2)
-        )
+        print(json.dumps([dataclasses.asdict(each) for each in described], indent=2))
     else:
-        terminal.settings(rows)
+        terminal.settings(described)
 
 
 def stages(

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from pipeline.report.facts import Facts
     from pipeline.report.index import Index
     from pipeline.runs.session import Outcome
+    from schemas.settings.reference import Setting
 
 STYLES = {
     "pushed": "green",
@@ -213,10 +214,10 @@ def index(index_: "Index", written: dict[str, Path]) -> None:
     echo(Text(index_.headline), Text(f"report  {written['html']}"))
 
 
-def settings(rows: list[tuple[str, str, str, str]]) -> None:
-    table = new_table("setting", "type", "default", "meaning")
-    for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
+def settings(described: "list[Setting]") -> None:
+    table = new_table("setting", "type", "range", "default", "meaning")
+    for each in described:
+        table.add_row(*map(Text, (each.title, each.type, each.range, each.default, each.meaning)))
     echo(table)
 
 

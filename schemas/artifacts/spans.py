@@ -12,8 +12,8 @@ from schemas.errors import DataError, GatelineError
 class Arrivals(Artifact):
     """The directory of spans, and those that are complete, in the order of their names."""
 
-    spans: dict[str, str]  # identifies the content of each
-    dates: dict[str, str]  # ISO
+    spans: dict[str, str]  # identifies the content of each span
+    dates: dict[str, str]  # date of each span, in ISO format
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Collected(Artifact):
     `<span>/unreadable.json`, the images that were set aside, with the reasons.
     """
 
-    spans: dict[str, Span]
+    spans: dict[str, Span]  # date, shards, unreadable images of each span, or why it cannot be read
 
     @property
     def summary(self) -> str:
@@ -65,9 +65,9 @@ class Admission(Gate):
 
     refusal: ClassVar[type[GatelineError]] = DataError
 
-    admitted: tuple[str, ...]
-    quarantined: dict[str, str]  # the reason
-    drifted: dict[str, str]  # the measure that is over its limit, in words
+    admitted: tuple[str, ...]  # names of the spans that may be trained on
+    quarantined: dict[str, str]  # the reason, by span
+    drifted: dict[str, str]  # the measure that is over its limit, by span
 
     @property
     def summary(self) -> str:

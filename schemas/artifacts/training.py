@@ -20,8 +20,8 @@ class Features(Sharded):
     interpreted: ClassVar[tuple[str, ...]] = ("transform_fn/",)
 
     shape: tuple[int, int, int]  # height, width, channels
-    classes: int
-    one_hot: bool
+    classes: int  # number of classes
+    one_hot: bool  # whether labels are one-hot vectors
     graph: str = ""  # digest of what `transform_fn/` computes
     pixels: bool = True  # False: shards hold images as they are recorded, which are decoded while training
     model_input: ModelInput | None = None  # how images of records became the features; None in versions before 0.2
@@ -35,7 +35,7 @@ class Search(Artifact):
     values, score, epochs, seconds, state), `logs/` (TensorBoard's HParams).
     """
 
-    trials: int
+    trials: int  # number of trials
     best: str  # the trial that won
     accuracy: float  # its validation accuracy, in [0, 1]
 
@@ -67,11 +67,11 @@ class Hyperparameters(Artifact):
 class Model(Artifact):
     """A trained classifier.
 
-    Files: `saved_model/` (signatures `serving_default` and `images`), `model.keras`, `history.json`, `curves.svg`,
-    `logs/` (TensorBoard).
+    Files: `saved_model/` (signatures `serving_default`, `images` and, for encoded images, `bytes`), `model.keras`,
+    `history.json`, `curves.svg`, `logs/` (TensorBoard).
     """
 
-    epochs: int
+    epochs: int  # number of epochs that were trained
     validation_accuracy: float  # of the weights that were kept, in [0, 1]
     identity: str = ""  # digest of what it computes: equal for models that differ only in their bytes
 
