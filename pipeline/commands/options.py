@@ -7,7 +7,10 @@ from typing import Annotated, Any
 
 import typer
 
+from pipeline import DEFAULT_ROOT
 from schemas.errors import ConfigurationError
+
+__all__ = ["DEFAULT_ROOT"]  # re-exported with the options
 
 
 def expanded(path: Path | None) -> Path | None:
@@ -68,8 +71,6 @@ Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show all logs, a
 RunNumber = Annotated[
     int | None, typer.Argument(min=1, max=2**31, help="The run's number. [default: the last]", show_default=False)
 ]
-
-DEFAULT_ROOT = Path("gateline")
 
 
 def typed() -> str:
