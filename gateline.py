@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, TypedDict, TypeVar, Unpack
 
 from components.sources.custom import ImageSource, Row
+from pipeline import DEFAULT_ROOT
 from pipeline.config import Config, profiles
 from pipeline.config import load as _load
 from pipeline.config import selected as _selected
@@ -91,16 +92,13 @@ class Options(TypedDict, total=False):
     """Keyword options of `plan` and `run`, the same as those of the command `run`."""
 
     database: str | None  # SQLAlchemy URL of the lineage
-    again: Rerun  # the stages that run even if nothing changed
+    rerun: Rerun  # the stages that run even if nothing changed
     until: str | None  # the last stage to run
     only: str | None  # the one stage to run
     hold: str | None  # runs with the same name share pinned inputs
     beam_on: Beam  # the Beam runner and its arguments
     wait: bool  # wait while another run holds the lock, instead of raising Locked
     verbose: bool
-
-
-ROOT = Path("gateline")  # the default of the command line, too
 
 
 def configure(profile: str | None = None, *, file: str | Path | None = None, sets: Iterable[str] = ()) -> Config:
@@ -116,7 +114,11 @@ def configure(profile: str | None = None, *, file: str | Path | None = None, set
 
 
 def plan(
-    config: Config, *, root: str | Path = ROOT, serving_dir: str | Path | None = None, **options: Unpack[Options]
+    config: Config,
+    *,
+    root: str | Path = DEFAULT_ROOT,
+    serving_dir: str | Path | None = None,
+    **options: Unpack[Options],
 ) -> list[Step]:
     """The plan of `run`: each stage with its action ("run", "reuse", ...) and the reason. Runs nothing.
 
@@ -127,7 +129,11 @@ def plan(
 
 
 def run(
-    config: Config, *, root: str | Path = ROOT, serving_dir: str | Path | None = None, **options: Unpack[Options]
+    config: Config,
+    *,
+    root: str | Path = DEFAULT_ROOT,
+    serving_dir: str | Path | None = None,
+    **options: Unpack[Options],
 ) -> "Run":
     """Runs the line and returns the finished run.
 
@@ -145,7 +151,7 @@ def run(
     return Run(outcome.run, root=session.root, database=session.database)
 
 
-def runs(*, root: str | Path = ROOT, database: str | None = None, limit: int | None = None) -> list["Run"]:
+def runs(*, root: str | Path = DEFAULT_ROOT, database: str | None = None, limit: int | None = None) -> list["Run"]:
     """The runs of a store, the newest first.
 
     Raises:
@@ -164,7 +170,7 @@ class Run:
     """
 
     number: int
-    root: str | Path = ROOT
+    root: str | Path = DEFAULT_ROOT
     database: str | None = None
 
     def __post_init__(self) -> None:

@@ -40,7 +40,8 @@ def line(c: Config, serving_dir: Path, decided: Decided | None = None, digests: 
     examples = ingest(data=data, source=c.source, place=place_of(c.source), encoding=contract.encoding, labels=labels)
     statistics = describe(examples=examples)
     if c.spans:
-        examples = statistics = with_spans(c, c.spans, examples, statistics, contract, directory)
+        mixture = with_spans(c, c.spans, examples, statistics, contract, directory)
+        examples, statistics = mixture, mixture  # mix makes both, in one artifact
     reference = served_data(statistics=statistics, contract=contract, directory=directory)
     verdict = validate(
         statistics=statistics, served=reference, contract=contract, checks=c.checks, min_examples=c.gates.min_examples
@@ -63,6 +64,7 @@ def line(c: Config, serving_dir: Path, decided: Decided | None = None, digests: 
         settings=c.evaluate,
         transform=c.transform,
     )
+    # Its name only: warm-up requests hold it, so it is part of the cache key, and a path must not be.
     serving = check_serving(
         model=model, evaluation=evaluation, baseline=served, model_name=directory.model, budgets=c.check_serving
     )

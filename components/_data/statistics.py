@@ -210,15 +210,15 @@ def _pixels(joined: "np.ndarray", lengths: "np.ndarray") -> tuple[Histogram, Cou
 
 def _by_label(joined: "np.ndarray", lengths: "np.ndarray", labels: "np.ndarray") -> Counter[tuple[int, str]]:
     """Integer sums from which the brightness of each label is computed."""
-    held = (lengths > 0) & (labels >= 0)
-    if not held.any():
+    counted = (lengths > 0) & (labels >= 0)
+    if not counted.any():
         return Counter()
     filled = lengths > 0
     starts = np.concatenate([[0], np.cumsum(lengths[filled])[:-1]])
     sums = np.add.reduceat(joined, starts, dtype=np.int64)[labels[filled] >= 0]
-    order = np.argsort(labels[held], kind="stable")
-    unique, first = np.unique(labels[held][order], return_index=True)
-    columns = (np.ones_like(sums), lengths[held], sums, sums * sums)
+    order = np.argsort(labels[counted], kind="stable")
+    unique, first = np.unique(labels[counted][order], return_index=True)
+    columns = (np.ones_like(sums), lengths[counted], sums, sums * sums)
     totals = [np.add.reduceat(column[order], first).tolist() for column in columns]
     return Counter(
         {

@@ -7,6 +7,7 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
+from pipeline import DEFAULT_ROOT as DEFAULT_ROOT  # re-exported with the options
 from schemas.errors import ConfigurationError
 
 P = TypeVar("P", Path, Path | None, list[Path] | None)
@@ -75,8 +76,6 @@ Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show all logs, a
 RunNumber = Annotated[
     int | None, typer.Argument(min=1, max=2**31, help="The run's number. [default: the last]", show_default=False)
 ]
-
-DEFAULT_ROOT = Path("gateline")
 
 
 def typed() -> str:
