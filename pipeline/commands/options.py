@@ -7,7 +7,7 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
-from pipeline import DEFAULT_ROOT as DEFAULT_ROOT  # re-exported with the options
+from pipeline import DEFAULT_ROOT  # noqa: F401 - imported from here with the options
 from schemas.errors import ConfigurationError
 
 P = TypeVar("P", Path, Path | None, list[Path] | None)
