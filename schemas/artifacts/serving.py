@@ -1,7 +1,9 @@
 """Artifacts of the serving check, approval and push, and of what is served."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import Field
 
 from schemas import statistics
 from schemas.artifacts.base import Artifact, Gate
@@ -62,7 +64,7 @@ class Approval(Gate):
     evaluation: str  # digest of the evaluation that was shown
     evaluated: str  # when it was made
     baseline: str | None  # digest of the served model that it was compared with
-    shelf: str  # the model directory that the model is for
+    directory: Annotated[str, Field(alias="shelf")]  # the model directory that the model is for
     waiting: bool = False  # there is no decision yet
     by: str = ""
     reason: str = ""

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.store import facts, from_facts
 from schemas import artifacts
-from schemas.artifacts import Artifact, Examples, Gate, Split, Verdict
+from schemas.artifacts import Approval, Artifact, Examples, Gate, Split, Verdict
 from schemas.errors import DataError, Refused
 
 SPLITS = {"train": Split(("a", "b", "c"), (3, 0, 4)), "test": Split(("d",), (5,))}
@@ -40,3 +41,14 @@ def test_every_artifact_is_documented_and_frozen(kind: type[Artifact]) -> None:
     assert not kind.__doc__.startswith(f"{kind.__name__}(")  # the default docstring of a dataclass
     assert kind.__dataclass_params__.frozen
     assert "path" in {field.name for field in dataclasses.fields(kind)}
+
+
+def test_the_directory_of_an_approval_keeps_its_stored_key(tmp_path: Path) -> None:
+    """Lineages and provenance of version 0.1 have it."""
+    approval = Approval(
+        tmp_path, passed=True, model="m", evaluation="e", evaluated="2026", baseline=None, directory="/srv/mnist"
+    )
+    stored = facts(approval)
+    assert stored["shelf"] == "/srv/mnist"
+    assert "directory" not in stored
+    assert from_facts(Approval, tmp_path, stored) == approval
