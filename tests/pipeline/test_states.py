@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 STATES = {*RunState, *StageState}
 # The same words of other vocabularies, by the module that defines or uses them.
 OTHERS = {
-    "pipeline/commands/serving.py": {"pushed", "approved"},  # the head of a column, a key of the provenance
+    "pipeline/commands/serving.py": {"pushed"},  # the head of a column
     "pipeline/engine/plan.py": {"refused"},  # an action of a plan
     "pipeline/notify/delivery.py": {"failed"},  # a state of a notification
     "pipeline/notify/events.py": {"pushed", "failed"},  # events
@@ -29,6 +29,7 @@ OTHERS = {
     "pipeline/runs/progress.py": {"reused", "failed"},  # how an ended stage is marked
     "pipeline/runs/session.py": {"pushed"},  # a key of the command's JSON
     "pipeline/runs/tune.py": {"failed", "running"},  # states of a trial
+    "pipeline/serving/listing.py": {"approved"},  # a key of the provenance
     "pipeline/schedule/child.py": {"waiting"},  # outcomes of a scheduled run
     "pipeline/schedule/scheduler.py": {"failed", "interrupted"},
     "pipeline/schedule/state.py": {"pushed", "unchanged", "waiting", "refused", "failed", "interrupted"},
