@@ -1,6 +1,8 @@
 """Artifacts of the serving check, approval and push, and of what is served."""
 
+import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
@@ -12,6 +14,7 @@ from schemas.errors import GatelineError, Refused, Waiting
 if TYPE_CHECKING:
     from tensorflow_metadata.proto.v0 import statistics_pb2 as pb
 
+MEASUREMENTS = "serving.json"
 WARMUP = "assets.extra/tf_serving_warmup_requests"  # where TensorFlow Serving looks for requests to warm a version up
 
 
@@ -53,7 +56,11 @@ class ServingCheck(Gate):
 
     def measurements(self) -> dict[str, Any]:
         """Load time, latency by batch size, memory, signatures."""
-        return self.read_json("serving.json", dict)
+        return self.read_json(MEASUREMENTS, dict)
+
+    @staticmethod
+    def write_measurements(out: Path, measured: dict[str, Any]) -> None:
+        (out / MEASUREMENTS).write_text(json.dumps(measured, indent=2), encoding="utf-8")
 
 
 @dataclass(frozen=True)
