@@ -1,7 +1,6 @@
 """admit: checks each span, and quarantines those that are unreadable or break the contract."""
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -40,7 +39,7 @@ def admit(
     rows = [
         _admission_of(spans, name, reference, reference_name, contract, checks, drift) for name in in_order(spans.spans)
     ]
-    (run.out / "spans.json").write_text(json.dumps(rows, indent=1), encoding="utf-8")
+    Admission.write_rows(run.out, rows)
     drifted = {row["span"]: row["drift"] for row in rows if row["drift"]}
     quarantined = {row["span"]: "; ".join(row["errors"]) for row in rows if row["errors"]}
     for row in rows:

@@ -3,12 +3,11 @@
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, TypeVar
 
 import typer
 
 from pipeline import DEFAULT_ROOT  # noqa: F401 - imported from here with the options
-from schemas.errors import ConfigurationError
 
 P = TypeVar("P", Path, Path | None, list[Path] | None)
 
@@ -81,30 +80,3 @@ RunNumber = Annotated[
 def typed() -> str:
     """The command line, quoted for a shell."""
     return shlex.join(["python", "-m", "pipeline", *sys.argv[1:]])
-
-
-def lineage_at(root: Path, database: str | None) -> Any:
-    """The lineage of an existing store.
-
-    Raises:
-        ConfigurationError: there is no store at `root`.
-    """
-    from pipeline.lineage import Lineage
-    from pipeline.store import Store
-
-    return Lineage.at(Store.existing(root).root, database)
-
-
-def run_of(lineage: Any, number: int | None, root: Path) -> dict[str, Any]:
-    """The row of a run, by default the last.
-
-    Raises:
-        ConfigurationError: it does not exist.
-    """
-    row: dict[str, Any] | None = lineage.run(number)
-    if row is None:
-        raise ConfigurationError(
-            f"there is no run {'yet' if number is None else number} in {root}",
-            "List them with python -m pipeline runs.",
-        )
-    return row

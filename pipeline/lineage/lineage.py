@@ -2,8 +2,8 @@
 
 lineage = Lineage.open("sqlite:///.../lineage.db")
 run = lineage.start(profile="sample", command="...", config={...})
-lineage.executed(run, "ingest", state="ran", why="first time", seconds=1.2, key=..., digest=...)
-lineage.finish(run, state="pushed", exit_code=0, message="")
+lineage.executed(run, "ingest", state=StageState.RAN, why="first time", seconds=1.2, key=..., digest=...)
+lineage.finish(run, state=RunState.PUSHED, exit_code=0, message="")
 """
 
 import contextlib
@@ -102,7 +102,7 @@ class Lineage:
                 _executions.insert().values(run=run, stage=stage, why=without_passwords(_storable(why)), **columns)
             )
 
-    def finish(self, run: int, *, state: str, exit_code: int, message: str = "") -> None:
+    def finish(self, run: int, *, state: RunState, exit_code: int, message: str = "") -> None:
         with self.writing() as c:
             outcome = {
                 "state": state,

@@ -13,7 +13,9 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.dag import outputs
+from pipeline.lineage.states import RunState
 from pipeline.report import spans, views
+from pipeline.report.states import RUNS
 from pipeline.report.times import local, took
 from pipeline.store.recorded import Recorded
 from schemas.artifacts import (
@@ -34,19 +36,6 @@ if TYPE_CHECKING:
     from pipeline.report.index import Index
     from pipeline.runs.session import Outcome
     from schemas.settings.reference import Setting
-
-STYLES = {
-    "pushed": "green",
-    "unchanged": "cyan",
-    "partial": "cyan",
-    "approved": "green",
-    "waiting": "yellow",
-    "refused": "red",
-    "failed": "red",
-    "killed": "yellow",
-    "interrupted": "yellow",
-}
-
 
 MAX_SLICES = 24  # rows of one gate; with more, only the smallest margins are shown
 
@@ -93,10 +82,10 @@ def outcome(outcome_: "Outcome") -> None:
         echo(gates(evaluation.gates()))
     path = outcome_.last.path
     texts = {
-        "pushed": (("pushed", "bold green"), f"  {path}"),
-        "unchanged": (("nothing changed", "bold cyan"), f"  {path} already holds this model"),
-        "waiting": (("waiting", "bold yellow"), f"  {outcome_.approve}"),
-        "partial": ((outcome_.stage, "bold cyan"), f"  {path}"),
+        RunState.PUSHED: ((outcome_.state, "bold green"), f"  {path}"),
+        RunState.UNCHANGED: (("nothing changed", "bold cyan"), f"  {path} already holds this model"),
+        RunState.WAITING: ((outcome_.state, "bold yellow"), f"  {outcome_.approve}"),
+        RunState.PARTIAL: ((outcome_.stage, "bold cyan"), f"  {path}"),
     }
     echo(Text.assemble(*texts[outcome_.state]))
     echo(Text(f"report  python -m pipeline report {outcome_.run}{outcome_.place}", "dim"))
@@ -222,4 +211,5 @@ def settings(described: "list[Setting]") -> None:
 
 
 def _state(state: str) -> Text:
-    return Text(state, STYLES.get(state, ""))
+    known = state in RUNS  # a newer version of gateline may have recorded others
+    return Text(state, RUNS[RunState(state)].style if known else "")

@@ -98,8 +98,8 @@ class Session:
         name = "approve" if isinstance(last, Approval) else execution.node.name
         return Outcome(execution.number, name, last, dict(execution.artifacts), self.root, self.database)
 
-    def _decided(self, shelf: str, model: str) -> Decision | None:
-        return Approvals(Lineage.at(self.root, self.database), self.root).decided(shelf, model)
+    def _decided(self, directory: str, model: str) -> Decision | None:
+        return Approvals(Lineage.at(self.root, self.database), self.root).decided(directory, model)
 
     def _planner(self, store: Store, node: Node) -> Planner:
         pinned = PinnedInputs(store.root, self.hold) if self.hold else None

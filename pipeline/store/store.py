@@ -264,5 +264,5 @@ def from_facts(kind: Any, path: Path, facts: dict[str, Any]) -> Artifact:
 def facts(artifact: Artifact) -> dict[str, Any]:
     """The facts of an artifact as JSON values."""
     kind: Any = type(artifact)
-    values: dict[str, Any] = json.loads(_adapter(kind).dump_json(artifact))
+    values: dict[str, Any] = json.loads(_adapter(kind).dump_json(artifact, by_alias=True))
     return {name: value for name, value in values.items() if name not in ("path", "digest")}

@@ -1,7 +1,11 @@
 """Artifacts of the serving check, approval and push, and of what is served."""
 
+import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import Field
 
 from schemas import statistics
 from schemas.artifacts.base import Artifact, Gate
@@ -10,6 +14,7 @@ from schemas.errors import GatelineError, Refused, Waiting
 if TYPE_CHECKING:
     from tensorflow_metadata.proto.v0 import statistics_pb2 as pb
 
+MEASUREMENTS = "serving.json"
 WARMUP = "assets.extra/tf_serving_warmup_requests"  # where TensorFlow Serving looks for requests to warm a version up
 
 
@@ -51,7 +56,11 @@ class ServingCheck(Gate):
 
     def measurements(self) -> dict[str, Any]:
         """Load time, latency by batch size, memory, signatures."""
-        return self.read_json("serving.json", dict)
+        return self.read_json(MEASUREMENTS, dict)
+
+    @staticmethod
+    def write_measurements(out: Path, measured: dict[str, Any]) -> None:
+        (out / MEASUREMENTS).write_text(json.dumps(measured, indent=2), encoding="utf-8")
 
 
 @dataclass(frozen=True)
@@ -62,7 +71,7 @@ class Approval(Gate):
     evaluation: str  # digest of the evaluation that was shown
     evaluated: str  # when that evaluation was made
     baseline: str | None  # digest of the served model that it was compared with
-    shelf: str  # the model directory that the model would be pushed to
+    directory: Annotated[str, Field(alias="shelf")]  # the model directory that the model would be pushed to
     waiting: bool = False  # True: there is no decision yet
     by: str = ""  # who decided
     reason: str = ""  # why, in their words

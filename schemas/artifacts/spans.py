@@ -1,11 +1,14 @@
 """Artifacts of the stages that read spans."""
 
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
 from schemas.artifacts.base import UNREADABLE, Artifact, Gate, Split
 from schemas.errors import DataError, GatelineError
+
+SPANS = "spans.json"
 
 
 @dataclass(frozen=True)
@@ -77,4 +80,8 @@ class Admission(Gate):
 
     def rows(self) -> list[dict[str, Any]]:
         """A row for each span: counts, errors, warnings, drift."""
-        return self.read_json("spans.json", list)
+        return self.read_json(SPANS, list)
+
+    @staticmethod
+    def write_rows(out: Path, rows: list[dict[str, Any]]) -> None:
+        (out / SPANS).write_text(json.dumps(rows, indent=1), encoding="utf-8")

@@ -1,13 +1,15 @@
 """Artifacts of transform, tune and train."""
 
+import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 from schemas.artifacts.base import Artifact, Sharded
 from schemas.model_input import ModelInput
 from schemas.settings.train import Train
 
-HYPERPARAMETERS = "hyperparameters.json"
+HYPERPARAMETERS, TRIALS, HISTORY = "hyperparameters.json", "trials.json", "history.json"
 
 
 @dataclass(frozen=True)
@@ -45,8 +47,12 @@ class Search(Artifact):
 
     def rows(self) -> list[dict[str, Any]]:
         """A row for each trial, the best first; trials without a score last."""
-        rows: list[dict[str, Any]] = self.read_json("trials.json", list)
+        rows: list[dict[str, Any]] = self.read_json(TRIALS, list)
         return sorted(rows, key=lambda row: -1.0 if row["score"] is None else row["score"], reverse=True)
+
+    @staticmethod
+    def write_rows(out: Path, rows: list[dict[str, Any]]) -> None:
+        (out / TRIALS).write_text(json.dumps(rows, indent=2), encoding="utf-8")
 
 
 @dataclass(frozen=True)
@@ -81,4 +87,8 @@ class Model(Artifact):
 
     def history(self) -> list[dict[str, float]]:
         """A row for each epoch: loss, accuracy, val_loss, val_accuracy."""
-        return self.read_json("history.json", list)
+        return self.read_json(HISTORY, list)
+
+    @staticmethod
+    def write_history(out: Path, rows: list[dict[str, float]]) -> None:
+        (out / HISTORY).write_text(json.dumps(rows, indent=2), encoding="utf-8")
