@@ -51,7 +51,7 @@ def approvals(
 def _state(row: dict[str, Any]) -> tuple[str, str]:
     if row["decision"]:
         return row["decision"], "green" if row["decision"] == "approved" else "red"
-    return ("waits", "yellow") if not row["overtaken"] else (f"overtaken: {row['overtaken']}", "dim")
+    return ("waits", "yellow") if not row["overtaken"] else (f"superseded: {row['overtaken']}", "dim")
 
 
 def approve(

@@ -151,7 +151,7 @@ def check(row: dict[str, Any], run: dict[str, Any], config: Config, by: str, rea
         remedy = f"If it was not pushed yet, the next run pushes it: {run['command']}"
         raise Refused(cause, remedy if row["decision"] == "approved" else "The decision is final. Train a new model.")
     if why := superseded_reason(row):
-        raise Refused(f"run {number} is overtaken: {why}", f"Evaluate again: {run['command']}")
+        raise Refused(f"run {number} is superseded: {why}", f"Evaluate again: {run['command']}")
     age = datetime.datetime.now(datetime.UTC) - datetime.datetime.fromisoformat(row["evaluated"])
     if age > datetime.timedelta(days=days):
         days_ago = f"{age / datetime.timedelta(days=1):.1f} days"

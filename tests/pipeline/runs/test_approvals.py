@@ -114,7 +114,7 @@ def test_a_request_is_overtaken_when_another_version_is_served(lineage, model_di
     publish(model_directory, model(tmp_path, "other"))
     with pytest.raises(Refused) as error:
         check(row, lineage.run(run), CONFIG, "ada", "fine")
-    assert error.value.cause == "run 1 is overtaken: version 2 is served now"
+    assert error.value.cause == "run 1 is superseded: version 2 is served now"
     assert error.value.remedy == "Evaluate again: python -m pipeline run"
     publish(model_directory, model(tmp_path, "bytes of new"), identity="new")
     assert superseded_reason(row) == "version 3 holds this model"
