@@ -51,8 +51,7 @@ def _state(request: "ApprovalRequest") -> tuple[str, str]:
 
     if request.decision:
         return request.decision, "green" if request.decision == APPROVED else "red"
-    overtaken = request.superseded
-    return (f"overtaken: {overtaken}", "dim") if overtaken else ("waits", "yellow")
+    return (f"superseded: {request.superseded}", "dim") if request.superseded else ("waits", "yellow")
 
 
 def approve(

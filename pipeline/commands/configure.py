@@ -22,7 +22,7 @@ from pipeline.commands.options import (
 from schemas.text import listed
 
 SHOWN = 10  # classes that never occur
-DECLARED = "the contract declares classes that never occur unused"
+DECLARED = "the contract marks classes that never occur as unused"
 
 
 def settings(as_json: Json = False, verbose: Verbose = False) -> None:
@@ -82,7 +82,7 @@ def infer(
     if unused:
         print(f"No images of {listed(unused, SHOWN)}: {DECLARED}.")
     print(f"{path} is a draft. Review it, correct the limits inferred from the sample, and remove its first line.")
-    print("Then name it in `schema:`.")
+    print("Then set `schema:` to its path.")
 
 
 def init(
@@ -120,7 +120,7 @@ def init(
     if draft.unreadable:
         print(f"          {draft.unreadable:,} files could not be read and were set aside")
     print(f"wrote     {draft.config}, {draft.contract}")
-    print("Decide    gates in the configuration: which accuracy do you need?")
+    print("Review    the gates: which accuracy do you need?")
     if draft.min_examples:
         print(f"          gates.min_examples: a label has only {draft.min_examples:,} test images")
     print("          limits of drift in the contract: they are inferred from this sample")

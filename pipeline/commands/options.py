@@ -52,8 +52,8 @@ Profile = Annotated[
     typer.Option(
         "--profile",
         "-p",
-        help="A shipped profile: cnn, mnist, sample, seed_adam, seed_sgd. [default: gateline.yaml of the current "
-        "directory, if there is one, else sample]",
+        help="A shipped profile: cnn, mnist, sample, seed_adam, seed_sgd. "
+        "[default: ./gateline.yaml if it exists, otherwise sample]",
         show_default=False,
     ),
 ]

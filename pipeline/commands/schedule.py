@@ -87,7 +87,10 @@ def schedule(
         return
     watching = on_new_span or on_drift
     if cron is None and not (watching or once):
-        raise ConfigurationError("--cron is missing", 'For example: --cron "0 3 * * *" --timezone Europe/Berlin')
+        raise ConfigurationError(
+            "--cron, --on-new-span, --on-drift or --once is required",
+            'For example: --cron "0 3 * * *" --timezone Europe/Berlin',
+        )
     from pipeline.config import load, selected
     from pipeline.schedule import service
     from pipeline.schedule.cron import Timetable, zone_named

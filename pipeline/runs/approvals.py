@@ -77,7 +77,7 @@ class ApprovalRequest:
             remedy = f"If it was not pushed yet, the next run pushes it: {run['command']}"
             raise Refused(cause, remedy if self.decision == APPROVED else "The decision is final. Train a new model.")
         if why := self.superseded:
-            raise Refused(f"run {self.run} is overtaken: {why}", f"Evaluate again: {run['command']}")
+            raise Refused(f"run {self.run} is superseded: {why}", f"Evaluate again: {run['command']}")
         age = datetime.datetime.now(datetime.UTC) - datetime.datetime.fromisoformat(self.evaluated)
         if age > datetime.timedelta(days=days):
             days_ago = f"{age / datetime.timedelta(days=1):.1f} days"
@@ -87,8 +87,8 @@ class ApprovalRequest:
     def as_json(self) -> dict[str, Any]:
         """As JSON values, with the keys of version 0.1."""
         values = {name: value for name, value in vars(self).items() if name not in ("run", "directory")}
-        overtaken = "" if self.decision else self.superseded
-        return {"run": self.run, "shelf": str(self.directory), **values, "overtaken": overtaken}
+        superseded = "" if self.decision else self.superseded
+        return {"run": self.run, "shelf": str(self.directory), **values, "overtaken": superseded}
 
 
 @dataclass(frozen=True)

@@ -24,13 +24,13 @@ class Tfds(Settings):
     tfds: str = Field(min_length=1, description="name of the TFDS dataset, e.g. mnist or mnist:3.0.1")
     module: str | None = Field(None, description="Python module to import first, where it registers the builder")
     data_dir: Annotated[FilePath | None, UNKEYED] = Field(
-        None, description="folder of TFDS's prepared data; absent: TFDS's default"
+        None, description="folder of TFDS's prepared data; default: TFDS's default"
     )
     manual_dir: Annotated[FilePath | None, UNKEYED] = Field(
         None, description="folder of the original files, for machines without network"
     )
-    image: str | None = Field(None, description="feature that holds the image; absent: as the dataset states")
-    label: str | None = Field(None, description="feature that holds the label; absent: as the dataset states")
+    image: str | None = Field(None, description="feature that contains the image; default: as the dataset states")
+    label: str | None = Field(None, description="feature that contains the label; default: as the dataset states")
     train: Split = Field("train", description="the split to train on; validation is cut from it")
     test: Split = Field("test", description="the split that only evaluate reads")
     validation: Share = Field(0.1, description="share of train that becomes validation")
@@ -65,7 +65,7 @@ class Unreadable(Settings):
     then: Literal["set_aside", "error"] = Field(
         "set_aside", description="set_aside: name each in the report and go on; error: refuse the data"
     )
-    at_most: Fraction = Field(0.01, description="share of the images above which the data is refused")
+    at_most: Fraction = Field(0.01, description="largest share of unreadable images; above it, the data is refused")
 
 
 class Files(Settings):
@@ -118,9 +118,9 @@ class Table(Files):
     )
     label: str = Field("label", description="column of labels: names, or numbers from 0")
     split: str = Field("split", description="column of train, validation and test, if there is one")
-    group: str = Field("group", description="column of what stays in one split, e.g. a patient, if there is one")
+    group: str = Field("group", description="group column; a group is never split")
     metadata: list[str] | None = Field(
-        None, description="columns that records carry, to slice by; absent: all further ones of text or numbers"
+        None, description="additional columns stored for slicing; default: all other text and number columns"
     )
 
     @property
@@ -163,7 +163,7 @@ class Custom(Files):
     key = "custom"
 
     custom: str = Field(pattern=r"^[\w.]+:\w+$", description="the class, as module:Class")
-    options: dict[str, Any] = Field({}, description="its arguments")
+    options: dict[str, Any] = Field({}, description="keyword arguments of the class")
 
     @property
     def name(self) -> str:

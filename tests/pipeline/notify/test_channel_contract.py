@@ -168,7 +168,7 @@ def test_only_one_channel_per_target_is_allowed(receiver: Receiver) -> None:
     assert (target.on, target.channel) == (list(EVENTS), receiver.channel)
     other = "email" if key == "command" else "command"
     other_settings = ["true"] if other == "command" else {"host": "h", "from": "a@b", "to": ["c@d"]}
-    with pytest.raises(ValidationError, match="state one of "):
+    with pytest.raises(ValidationError, match="set exactly one of "):
         Notify.model_validate({key: receiver.channel, other: other_settings})
 
 

@@ -107,14 +107,14 @@ def test_only_configured_approvers_may_decide(lineage, model_directory):
     request.check(lineage.run(run), load(profile="sample"), "eve", "fine")
 
 
-def test_a_request_is_overtaken_when_another_version_is_served(lineage, model_directory, tmp_path):
+def test_a_request_is_superseded_when_another_version_is_served(lineage, model_directory, tmp_path):
     run = start_waiting_run(lineage, model_directory)
     request = approvals_of(lineage).request_of(run)
     assert request.superseded == ""
     publish(model_directory, model(tmp_path, "other"))
     with pytest.raises(Refused) as error:
         request.check(lineage.run(run), CONFIG, "ada", "fine")
-    assert error.value.cause == "run 1 is overtaken: version 2 is served now"
+    assert error.value.cause == "run 1 is superseded: version 2 is served now"
     assert error.value.remedy == "Evaluate again: python -m pipeline run"
     publish(model_directory, model(tmp_path, "bytes of new"), identity="new")
     assert request.superseded == "version 3 holds this model"
