@@ -222,3 +222,14 @@ def test_the_serving_configuration_uses_models_of_shipped_profiles():
     pushed = {config.load(profile=name).push.model for name in config.profiles()}
     assert {model.name for model in models} <= pushed
     assert all(model.base_path == f"/models/{model.name}" for model in models)
+
+
+def test_programs_on_pages_import_only_the_public_module():
+    imported = {
+        str(page.path.relative_to(ROOT)): re.findall(
+            r"^ *(?:from|import) (?:pipeline|schemas|components)\b.*", "".join(page.blocks("python")), re.MULTILINE
+        )
+        for page in PAGES
+        if page.path != NIGHTLY  # it names the module of the sample
+    }
+    assert {page: lines for page, lines in imported.items() if lines} == {}

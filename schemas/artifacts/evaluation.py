@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from schemas.artifacts.base import DamagedFile, Gate
-from schemas.errors import last_line
 
 if TYPE_CHECKING:
     import numpy as np
@@ -146,7 +145,7 @@ class Evaluation(Gate):
         try:
             return pq.read_table(self.path / PREDICTIONS)
         except (OSError, pa.ArrowException) as error:
-            raise DamagedFile(self.path, PREDICTIONS, last_line(error)) from None
+            raise DamagedFile(self.path, PREDICTIONS, str(error).splitlines()[0]) from None
 
     @staticmethod
     def write_results(
