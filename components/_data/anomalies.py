@@ -125,8 +125,13 @@ def data_anomalies(dataset: Any, checks: Validate) -> Iterator[Anomaly]:
 
 
 def near(dataset: Any, checks: Validate) -> Iterator[Anomaly]:
-    """Near copies of images that are trained on, or may be."""
-    for other, count in stats.near_copies(dataset).items() if dataset.name in TESTED else ():
+    """Near copies within the split; and of tested images, in splits that are trained on, or may be."""
+    for other, count in stats.near_copies(dataset).items():
+        if other == dataset.name:
+            message = f"{other}: {count:,} images are re-encoded, resized or mirrored copies of each other"
+            yield Anomaly(other, "image", "UNKNOWN_TYPE", message, checks.duplicates)
+        if other == dataset.name or dataset.name not in TESTED:
+            continue
         if count == dataset.num_examples and other not in TESTED:
             message = f"{dataset.name}: every image is a near copy of an image in {other}, so no test images are left"
             yield Anomaly(dataset.name, "image", "UNKNOWN_TYPE", message)

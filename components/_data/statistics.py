@@ -230,5 +230,15 @@ def _by_label(joined: "np.ndarray", lengths: "np.ndarray", labels: "np.ndarray")
 
 
 def merged(kind: type[M], parts: Iterable[M]) -> M:
-    """All parts as one. `functools.partial(merged, Kind)` is what Beam takes as a combiner."""
-    return functools.reduce(lambda a, b: a.merge(b), parts, kind())
+    """All parts as one. `functools.partial(merged, Kind)` is what Beam takes as a combiner.
+
+    Parts are merged with others of their size, so counters that grow with the parts are not copied for each of them.
+    """
+    stack: list[tuple[int, M]] = []  # (number of merges behind it, result), the largest first
+    for part in parts:
+        merges = 0
+        while stack and stack[-1][0] == merges:
+            part = stack.pop()[1].merge(part)  # noqa: PLW2901
+            merges += 1
+        stack.append((merges, part))
+    return functools.reduce(lambda a, b: b.merge(a), (part for _, part in reversed(stack)), kind())

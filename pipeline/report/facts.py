@@ -58,7 +58,7 @@ class Facts:
     unreadable: list[tuple[str, str]]  # (file, reason) of each image that was set aside, of spans too
     counts: dict[str, int]  # records by split
     splits: dict[str, Json]  # by split: counts of labels, of duplicates, of images in other splits too; of photos
-    near_copies: int  # pairs of near copies in two splits
+    near_copies: int  # pairs of near copies, within and across splits
     near_pictured: list[list[Json]]  # those that have pictures
     spans: list[Json]  # rows of `spans.of`
     serving: Json

@@ -56,7 +56,7 @@ class Statistics(Artifact):
     """Statistics of every split.
 
     Files: `stats.tfrecord`, one `DatasetFeatureStatisticsList` with a dataset per split; `leaked.json`, positions
-    (`source/index`) of test images that are also in another split; `near.json`, near copies in two splits, and
+    (`source/index`) of test images that are also in another split; `near.json`, pairs of near copies, and
     `near-pictured.json` and `near-pictures.npy`, pictures of some; `parts/`, the statistics of each shard.
     """
 
