@@ -51,9 +51,8 @@ def ingest(
         pipeline | beam.Create(pieces) | beam.Reshuffle() | "write" >> beam.Map(write)
     splits = _splits(shard_files.take_counts(run.out))
     unreadable = take_unreadable(run.out)
-    if isinstance(source, Files):
-        readable = sum(split.count for split in splits.values())
-        check_readable(unreadable, readable, "source.unreadable", source.unreadable)
+    readable = sum(split.count for split in splits.values())
+    check_readable(unreadable, readable, "source.unreadable", source.unreadable)
     for split in ("train", "validation", "test"):
         if split not in splits or not splits[split].count:
             remedy = "Check source.train, source.test and source.validation."

@@ -12,7 +12,7 @@ from etils import epy
 from components.sources import compat
 from schemas.errors import ConfigurationError, DataError, EnvironmentFailure, GatelineError, is_transient, last_line
 from schemas.process import prints_to_stderr
-from schemas.settings.source import Tfds
+from schemas.settings.source import Files, Tfds
 
 with epy.lazy_imports():
     import numpy as np
@@ -98,6 +98,19 @@ def _read_again(source: Tfds, data_dir: str | None) -> Any:
     """The builder as it is on disk now: TFDS reads a builder's splits only when it makes the builder."""
     load.cache_clear()
     return known(source, data_dir)
+
+
+def as_delivered(source: Tfds) -> Tfds:
+    """The source with the splits that the prepared dataset has: without a split `test`, a share is drawn from train.
+
+    Raises:
+        As `prepared`.
+    """
+    splits = prepared(source, source.data_dir, source.manual_dir, lambda _: None).info.splits  # TFDS shows its progress
+    update: dict[str, Any] = {} if source.test in splits else {"test": Files.model_fields["test"].default}
+    if "validation" in splits:
+        update["validation"] = "validation"
+    return source.model_copy(update=update)
 
 
 def _explained(error: Exception, source: Tfds, folder: str) -> GatelineError:

@@ -18,6 +18,15 @@ def data_set_name(tfds: str) -> str:
     return tfds.split(":", maxsplit=1)[0].replace("/", "_")
 
 
+class Unreadable(Settings):
+    """Images that cannot be decoded."""
+
+    then: Literal["set_aside", "error"] = Field(
+        "set_aside", description="set_aside: name each in the report and go on; error: refuse the data"
+    )
+    at_most: Fraction = Field(0.01, description="largest share of unreadable images; above it, the data is refused")
+
+
 class Tfds(Settings):
     """A TFDS image-classification dataset."""
 
@@ -31,9 +40,14 @@ class Tfds(Settings):
     )
     image: str | None = Field(None, description="feature that contains the image; default: as the dataset states")
     label: str | None = Field(None, description="feature that contains the label; default: as the dataset states")
-    train: Split = Field("train", description="the split to train on; validation is cut from it")
-    test: Split = Field("test", description="the split that only evaluate reads")
-    validation: Share = Field(0.1, description="share of train that becomes validation")
+    train: Split = Field("train", description="the split to train on")
+    test: Split | Share = Field(
+        "test", description="the split that only evaluate reads; or the share of train that becomes it"
+    )
+    validation: Split | Share = Field(
+        0.1, description="share of train that becomes validation; or the split that is delivered for it"
+    )
+    unreadable: Unreadable = Field(Unreadable(), description="images that cannot be decoded")
     shard_size: PositiveInt = Field(10_000, description=SHARD)
 
     @property
@@ -56,16 +70,22 @@ class Tfds(Settings):
             raise ValueError(
                 f"train and test are both {self.test}: a model must be tested on images that it was not trained on"
             )
+        for name, split in (("train", self.train), ("test", self.test)):
+            if self.validation == split and isinstance(split, str):
+                raise ValueError(f"{name} and validation are both {split}: name splits that do not overlap")
         return self
 
+    @property
+    def shares(self) -> dict[str, float]:
+        """The shares of train that become other splits: of what the splits before them leave."""
+        stated = {"test": self.test, "validation": self.validation}
+        return {split: share for split, share in stated.items() if not isinstance(share, str)}
 
-class Unreadable(Settings):
-    """Images that cannot be decoded."""
-
-    then: Literal["set_aside", "error"] = Field(
-        "set_aside", description="set_aside: name each in the report and go on; error: refuse the data"
-    )
-    at_most: Fraction = Field(0.01, description="largest share of unreadable images; above it, the data is refused")
+    @property
+    def delivered(self) -> dict[str, str]:
+        """The names of the dataset's splits by the split that each is read as."""
+        stated = {"train": self.train, "validation": self.validation, "test": self.test}
+        return {split: name for split, name in stated.items() if isinstance(name, str)}
 
 
 class Files(Settings):
