@@ -3,8 +3,8 @@
 rows = hashes(thumbnails, positions, digests)  # uint64 [images, 6], saved by shard
 partners(rows, split)                          # int64 [images, splits]: rows of near copies
 
-The hash is the signs of the 112 lowest frequencies of the discrete cosine transform of the grey image (pHash, Zauner 2010).
-docs/decisions/near-copies.md states how many copies it finds.
+The hash is the signs of the 112 lowest frequencies of the discrete cosine transform of the grey image (pHash,
+Zauner 2010). docs/decisions/near-copies.md states how many copies it finds.
 """
 
 import functools
