@@ -29,8 +29,8 @@ def admit(
 ) -> Admission:
     """The spans that may be trained on. Passes unless a span drifted and `drift.then` is `error`.
 
-    A span that is unreadable or breaks the contract is quarantined, with the reason. A span that is far from the data
-    of the served model (of the base dataset, where none is served) is treated as `drift.then` states.
+    A span that is unreadable or breaks the contract is quarantined, with the reason. `drift.then` states what happens to
+    a span that has drifted from the training data of the served model, or from the base dataset where none is served.
     """
     if served and (kept := served.training_statistics()) is not None:
         reference, reference_name = kept, f"version {served.version}'s"
@@ -49,7 +49,7 @@ def admit(
         run.out,
         passed=drift.then != "error" or not drifted,
         reasons=tuple(drifted.values()),
-        remedy="Look at the span; then remove it, or set spans.drift.then or its limits. Nothing was trained.",
+        remedy="Inspect the span. Remove it, or change spans.drift. Nothing was trained.",
         admitted=tuple(row["span"] for row in rows if not row["errors"]),
         quarantined=quarantined,
         drifted=drifted,
@@ -83,7 +83,7 @@ def _admission_of(
         row["measures"] = {measure: dataclasses.asdict(each) for measure, each in measured.items()}
         drifted = [f"{each.words} (spans.drift.{m} allows {each.limit:g})" for m, each in measured.items() if each.over]
         if drifted and drift.then != "ignore":
-            row["drift"] = f"{name} is far from {reference_name} training data: {'; '.join(drifted)}"
+            row["drift"] = f"{name} has drifted from {reference_name} training data: {'; '.join(drifted)}"
             row["errors" if drift.then == "quarantine" else "warnings"].append(row["drift"])
     return row
 

@@ -30,7 +30,7 @@ VERDICTS = {
     "worse": "worse than",
     "undecided": "undecided against",
 }
-REMEDY = "See python -m pipeline report. Train better, or lower the gate if that is what you want. Nothing was pushed."
+REMEDY = "See python -m pipeline report. Improve the model, or lower the gate if that is intended. Nothing was pushed."
 
 
 @component
@@ -140,7 +140,7 @@ def _plan(
         cause = "every test image is also in train or validation"
         raise DataError(cause, "Name another source.test. Nothing was pushed.")
     if unknown := [name for name in settings.columns if name not in examples.metadata]:
-        cause = f"evaluate.slices names {unknown[0]}, which records do not carry"
+        cause = f"evaluate.slices names {unknown[0]}, which is not a column stored in the records"
         raise ConfigurationError(cause, f"They carry {', '.join(examples.metadata) or 'no further columns'}.")
     used = {feature for slicing in settings.features for feature in slicing}
     return evaluator.EvaluationPlan(

@@ -42,7 +42,7 @@ class Config(Settings):
     """All settings of a run. Sections are named after the stages that read them."""
 
     source: Source = Field(description="the dataset")
-    spans: Spans | None = Field(None, description="new images that arrive over time; absent: none")
+    spans: Spans | None = Field(None, description="new images that arrive over time; default: none")
     contract: FilePath = Field(alias="schema", description="the data contract: a path, or the name of a shipped .pbtxt")
     checks: Validate = Field(Validate(), alias="validate", description="severity of each anomaly of the data")
     transform: Transform = Field(Transform(), description="preprocessing of image and label")

@@ -40,7 +40,7 @@ def against(contract: Contract, dataset: Any) -> Iterator[Anomaly]:
             column = stats.feature(dataset, feature.name)
         except KeyError:
             if feature.name != "source/index":
-                message = f"{dataset.name}: no record has the feature {feature.name}, which {contract.name} asks for"
+                message = f"{dataset.name}: no record has the feature {feature.name}, which {contract.name} requires"
                 yield Anomaly(dataset.name, feature.name, "SCHEMA_MISSING_COLUMN", message)
             continue
         common = column.bytes_stats.common_stats if feature.name == "image" else column.string_stats.common_stats
@@ -101,7 +101,7 @@ def data_anomalies(dataset: Any, checks: Validate) -> Iterator[Anomaly]:
     """Checks that a schema cannot express."""
     name = dataset.name
     if malformed := int(stats.custom(dataset, "malformed")):
-        message = f"{name}: {malformed:,} images do not hold height x width x channels bytes"
+        message = f"{name}: {malformed:,} images have a pixel count that does not match height x width x channels"
         yield Anomaly(name, "image", "LOW_SUPPORTED_IMAGE_FRACTION", message)
     if copies := int(stats.custom(dataset, "duplicates")):
         yield Anomaly(

@@ -60,7 +60,7 @@ def _decode_of(content: bytes) -> "Callable[[bytes, str], np.ndarray] | None":
 
 
 def _of_tiff(content: bytes, name: str) -> "np.ndarray":
-    cause = f"{name} is a TIFF of another kind than grey, RGB, CMYK or a palette in whole numbers of at most 16 bits"
+    cause = f"{name} is a TIFF with unsupported pixels; supported: grey, RGB, CMYK, palette, integers up to 16 bits"
     try:
         image = TiffImagePlugin.TiffImageFile(io.BytesIO(content))
     except SyntaxError as error:
@@ -105,7 +105,7 @@ def _of_heif(content: bytes, name: str) -> "np.ndarray":
 def _check_size(image: Any, name: str) -> None:
     """By the header: nothing is decoded yet."""
     if (pixels := image.width * image.height) > MAX_PIXELS:
-        raise DataError(f"{name} holds an image of {pixels:,} pixels; {MAX_PIXELS:,} are allowed")
+        raise DataError(f"{name} has {pixels:,} pixels; the limit is {MAX_PIXELS:,}")
 
 
 def _pixels(image: Any) -> "np.ndarray":

@@ -191,4 +191,4 @@ def decoded(decode: Callable[[bytes], "np.ndarray"], content: bytes, name: str, 
             return decode(content)
     except Exception as error:  # TensorFlow and libpng raise many types
         raise DataError(f"{name} cannot be decoded as an image", remedy) from error
-    raise DataError(f"{name} holds an image of {pixels:,} pixels; {MAX_PIXELS:,} are allowed", remedy)
+    raise DataError(f"{name} has {pixels:,} pixels; the limit is {MAX_PIXELS:,}", remedy)

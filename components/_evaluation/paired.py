@@ -48,7 +48,7 @@ class Comparison:
         statement = {
             "better": f"{size} than {other}",
             "worse": f"{size} than {other}",
-            "equivalent": f"as good as {other} to within {100 * self.margin:g} points",
+            "equivalent": f"equivalent to {other} within {100 * self.margin:g} points",
             "undecided": f"not distinguishable from {other} on {images}",
         }[self.verdict]
         low, high = (f"{100 * bound:+.2f}" for bound in self.interval)
@@ -57,9 +57,11 @@ class Comparison:
         seen = [
             *([size] if size not in statement else []),
             f"{100 * (1 - 2 * self.alpha):g} % interval {low} to {high}, {p}",
-            f"{self.only_candidate:,} {only} only it got right, {self.only_other:,} only the other",
+            f"{self.only_candidate:,} {only} correct only for the candidate, {self.only_other:,} only for the other",
         ]
-        more = f"; about {self.more_examples:,} more like these are needed to decide" if self.more_examples else ""
+        more = (
+            f"; about {self.more_examples:,} more such test images are needed to decide" if self.more_examples else ""
+        )
         return f"{statement} ({'; '.join(seen)}){more}"
 
     @property
@@ -68,7 +70,7 @@ class Comparison:
 
 
 def compare(candidate: "np.ndarray", other: "np.ndarray", *, margin: float, alpha: float) -> Comparison:
-    """Whether the candidate is as good as the other model, from correctness on the same examples: bool [n] each.
+    """Whether the candidate is equivalent to the other model, from correctness on the same examples: bool [n] each.
 
     "better": significantly. "equivalent": worse by less than the margin, if at all. "worse": significantly, and perhaps
     by the margin or more. A significant loss within the margin is still "equivalent"; a budget against the best model

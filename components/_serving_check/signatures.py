@@ -18,7 +18,7 @@ def broken(served: Signatures, candidate: Signatures) -> Iterator[str]:
     for name, before in served.items():
         now = candidate.get(name)
         if now is None:
-            yield f"signature {name} is gone"
+            yield f"signature {name} was removed"
             continue
         for tensor in sorted(now["inputs"].keys() - before["inputs"].keys()):
             yield f"signature {name} requires {tensor}, which the served model does not take"

@@ -147,7 +147,7 @@ def listed(settings: Custom) -> list[Row]:
     rows = _call_user_code(settings, "rows()", lambda: list(opened(settings).rows()))
     for row in rows:
         if not isinstance(row, Row):
-            raise _failed(settings, "rows()", TypeError(f"it gave {type(row).__name__}, not gateline.Row"))
+            raise _failed(settings, "rows()", TypeError(f"it returned {type(row).__name__}, expected gateline.Row"))
         if not isinstance(row.label, (str, int)) or row.label == "" or (isinstance(row.label, int) and row.label < 0):
             raise DataError(f"{row.name} of {settings.custom} has no label", "Labels are names, or numbers from 0.")
     return rows

@@ -58,7 +58,7 @@ class IdxReader(FilesReader):
         path, _ = next(files for split, files in self._splits().items() if split == piece.of)
         pixels = self._images(path)
         if len(pixels) < piece.first + len(piece.labels):
-            raise DataError(f"{path} holds {len(pixels):,} images, fewer than there are labels", "Fetch it again.")
+            raise DataError(f"{path} holds {len(pixels):,} images, fewer than there are labels", "Download it again.")
         rows = pixels[piece.first : piece.first + len(piece.labels)]
         rows = rows[..., np.newaxis] if rows.ndim == 3 else rows
         contents = (lossless(row) if encoding == "encoded" else b"" for row in rows)
@@ -124,7 +124,7 @@ def array(path: Path) -> "np.ndarray":
             content = gzip.GzipFile(fileobj=file) if packed else file
             head = content.read(4)
             if len(head) < 4 or head[:3] != b"\0\0\x08":
-                raise ValueError("it does not begin like an IDX file of bytes")
+                raise ValueError("it has no IDX header for unsigned bytes")
             sides = np.frombuffer(content.read(4 * head[3]), ">u4", head[3]).tolist()
             size = math.prod(sides)
             if size > path.stat().st_size * (PACKED if packed else 1):
@@ -134,4 +134,4 @@ def array(path: Path) -> "np.ndarray":
                 raise ValueError(f"it holds {'fewer' if len(values) < size else 'more'} bytes than its header states")
             return np.frombuffer(values, np.uint8).reshape(sides)
     except (ValueError, EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise DataError(f"{path} is not a complete IDX file: {error}", "Fetch it again.") from error
+        raise DataError(f"{path} is not a complete IDX file: {error}", "Download it again.") from error

@@ -26,7 +26,7 @@ def check_slices(where: str, rows: Rows, columns: Sequence[str]) -> None:
     """Raises ConfigurationError unless records carry these columns, with few enough values to slice by."""
     for name in columns:
         if name not in rows.metadata:
-            cause = f"evaluate.slices names {name}, which is no column of {where} that records carry"
+            cause = f"evaluate.slices names {name}, which is not a column of {where} stored in the records"
             raise ConfigurationError(cause, f"They carry {', '.join(rows.metadata) or 'none'}.")
         if (count := len({*rows.metadata[name]})) > MAX_VALUES:
             cause = f"evaluate.slices names {name}, which has {count:,} values in {where}"

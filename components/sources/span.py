@@ -95,7 +95,7 @@ class SpanReader:
             raise DataError(f"{other} is neither a folder of images, an IDX file nor a TFRecord")
         if len(kinds := [kind for kind in (folders, records, pairs) if kind]) > 1:
             raise DataError(
-                f"{self.folder} holds {kinds[0][0].name} and {kinds[1][0].name}: images in more than one form"
+                f"{self.folder} holds {kinds[0][0].name} and {kinds[1][0].name}; a span must contain one form only"
             )
         return folders, records, pairs
 

@@ -216,7 +216,7 @@ def _numbers(values: list[str]) -> list[int] | list[float] | None:
 
 
 def _is_scalar(kind: Any) -> bool:
-    """Whether values are text, numbers, truth values or times."""
+    """Whether values are text, numbers, booleans or times."""
     binary = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view, pa.types.is_fixed_size_binary)
     return not (pa.types.is_nested(kind) or any(is_kind(kind) for is_kind in binary))
 

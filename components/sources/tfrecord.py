@@ -55,7 +55,7 @@ class TfrecordReader(FilesReader):
             split = next((split for name, split in SPLITS.items() if path.name.lower().startswith(name)), None)
             by_split.setdefault(split, []).append(path)
         if len(by_split) > 1 and None in by_split:
-            cause = f"{by_split[None][0]} is of no split, and other files of {self.settings.tfrecord} are"
+            cause = f"{by_split[None][0]} names no split, but other files of {self.settings.tfrecord} do"
             raise DataError(cause, "Begin its name with train, validation or test.")
         if None not in by_split and (missing := [split for split in ("train", "test") if split not in by_split]):
             cause = f"{self.settings.tfrecord} matches no file whose name begins with {missing[0]}"
@@ -139,9 +139,9 @@ def examples(path: Path) -> Iterator[tuple[int, Any]]:
         for row, record in enumerate(dataset.as_numpy_iterator()):
             yield row, tf.train.Example.FromString(record)
     except tf.errors.OpError as error:
-        raise DataError(f"{path} is damaged after record {row:,}", "Fetch it again.") from error
+        raise DataError(f"{path} is damaged after record {row:,}", "Download it again.") from error
     except message.DecodeError as error:
-        raise DataError(f"a record of {path} is no tf.Example", "Name files of tf.Examples.") from error
+        raise DataError(f"a record of {path} is not a tf.Example", "Name files of tf.Examples.") from error
 
 
 def label_of(example: Any, feature: str, record: str) -> str | int | None:
@@ -179,7 +179,7 @@ def _check_lengths(path: Path) -> None:
         while head := file.read(12):  # the length and its checksum; behind the record, another checksum
             if (length := int.from_bytes(head[:8], "little")) > size - file.tell() - 4:
                 cause = f"{path} is cut short or altered: a record of {length:,} bytes does not fit into it"
-                raise DataError(cause, "Fetch it again.")
+                raise DataError(cause, "Download it again.")
             file.seek(length + 4, 1)
 
 

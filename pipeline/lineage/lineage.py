@@ -51,7 +51,7 @@ class Lineage:
         try:
             if "@" in (sql.make_url(url).host or ""):
                 raise StoreError(
-                    "the URL of the lineage database contains more than one @", "In a password, write %40 for it."
+                    "the URL of the lineage database contains more than one @", "Write @ in a password as %40."
                 )
             engine, read_only = database.connect(url)
             try:

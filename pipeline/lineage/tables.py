@@ -107,7 +107,7 @@ def prepare(engine: sql.Engine, *, read_only: bool = False) -> None:
             return
     if read_only:
         cause = f"the lineage database {engine.url.render_as_string()} has older tables and is read-only"
-        raise StoreError(without_passwords(cause), "Let its owner start a run, which migrates them.")
+        raise StoreError(without_passwords(cause), "Start a run as a user with write access to migrate it.")
     with engine.execution_options(writing=True).begin() as c:
         if engine.dialect.name == "postgresql":
             c.execute(sql.text("SELECT pg_advisory_xact_lock(:gateline)"), {"gateline": 0x6761746C})

@@ -106,7 +106,7 @@ def _photos(facts: Facts) -> dict[str, Json]:
 def _row(name: str, row: Json, apart: Json | None = None) -> Row:
     differs = {measure: value >= NOTEWORTHY for measure, value in (apart or {}).items()}
     cells = {each: _shares(row[each].items(), differs.get(each, False)) for each in ("format", "mode")}
-    turned = f"{_percent(row['turned'])} turned" if row["turned"] else ""
+    turned = f"{_percent(row['turned'])} rotated" if row["turned"] else ""
     cells["exif"] = Cell(_percent(row["exif"]) if row["exif"] else "none", turned, differs.get("exif", False))
     for measure, (_, shown) in NUMBERS.items():
         low, median, high = map(shown, row[measure])

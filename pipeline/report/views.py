@@ -235,7 +235,7 @@ def limits(facts: Facts) -> list[str]:
     if changed := next((each for each in facts.comparisons if not each.get("same_test", True)), None):
         since = f"The test split changed since version {changed['version']} was pushed"
         sentences.append(
-            f"{since}. Here, all models are measured on the new one; recorded accuracies are of the old one."
+            f"{since}. All models are measured on the new split; recorded accuracies refer to the old one."
         )
     if not slices(facts):
         sentences.append("No slices other than the labels were evaluated.")

@@ -23,7 +23,7 @@ class Accuracy(Floor):
         if (count := measured.candidate[OVERALL]["count"]) >= (required := measured.planned.min_examples):
             yield from super().evaluate(measured)
             return
-        reason = f"the test split has {count:,} countable images; gates.min_examples requires {required:,}"
+        reason = f"the test split has {count:,} usable images; gates.min_examples requires {required:,}"
         yield GateResult(self.key, OVERALL, f"≥ {self.root:.4f}", f"of {count:,} images", False, reason, self.root)
 
 

@@ -24,7 +24,7 @@ class Corruptions(RootModel[dict[Corruption, Share]]):
         for name, floor in self.root.items():
             check_floor(f"{self.key}.{name}", floor, 1 / len(labels), len(labels))
             if name not in evaluate.corruptions or not evaluate.corrupted:
-                cause = f"gates.corruptions names {name}, but test images are not corrupted so"
+                cause = f"gates.corruptions names {name}, but evaluate.corruptions does not include it"
                 raise ConfigurationError(cause, "Add it to evaluate.corruptions, or remove the gate.")
         if self.root and evaluate.corrupted < gates.min_examples:
             cause = f"gates.corruptions is judged on {evaluate.corrupted} images (evaluate.corrupted)"

@@ -17,7 +17,7 @@ class Drop(RootModel[Annotated[FiniteFloat, Field(ge=0, lt=1)]]):
     model_config = ConfigDict(frozen=True, strict=True)
     key: ClassVar[str] = "drop"
     title: ClassVar[str] = (
-        "largest drop of accuracy against the served model, without allowance for noise; absent: only paired decides"
+        "largest drop of accuracy against the served model, without allowance for noise; default: only paired decides"
     )
     default: ClassVar[Any] = None
 

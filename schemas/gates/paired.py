@@ -28,9 +28,9 @@ class Paired(Settings):
     alpha: Annotated[FiniteFloat, Field(gt=0, le=0.2)] = Field(
         0.05, description="level of the test; the interval covers 1 - 2 alpha"
     )
-    better: Policy = Field("pass", description="action for this verdict")
+    better: Policy = Field("pass", description="action if the candidate is significantly better")
     equivalent: Policy = Field("pass", description="no worse than the margin, at this level")
-    worse: Policy = Field("refuse", description="action for this verdict")
+    worse: Policy = Field("refuse", description="action if the candidate is significantly worse")
     undecided: Policy = Field("refuse", description="too few test images to decide")
 
     def check(self, gates: Rules, labels: Sequence[int], evaluate: Evaluate) -> None:

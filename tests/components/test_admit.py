@@ -100,4 +100,4 @@ def test_drift_is_measured_against_the_training_data_of_the_served_model(
     admission = admit_spans(
         three_spans, base_statistics, mnist, new_run(), served=Served(version, digest="x", version=4)
     )
-    assert "is far from version 4's training data: label 3 is brighter or darker" in admission.drifted["span-0001"]
+    assert "has drifted from version 4's training data: label 3 is brighter or darker" in admission.drifted["span-0001"]

@@ -70,7 +70,7 @@ def damage_images(span, kind):
         (span / ("9" * 23)).mkdir()
         return f"{span / ('9' * 23)} is not a label: without spans.labels, folders are named by the label's number"
     image.write_bytes(large_png(10_000))
-    return f"{ONE} {image} holds an image of 100,000,000 pixels; 67,108,864 are allowed"
+    return f"{ONE} {image} has 100,000,000 pixels; the limit is 67,108,864"
 
 
 def damage_idx(span, kind):
@@ -91,7 +91,7 @@ def damage_idx(span, kind):
         return f"{images} holds images without pixels"
     if kind == "three bytes":
         images.write_bytes(b"\0\0\x08")
-        return f"{images} is not a complete IDX file: it does not begin like an IDX file of bytes"
+        return f"{images} is not a complete IDX file: it has no IDX header for unsigned bytes"
     idx(images, (2**32 - 1,) * 3)
     return f"{images} is not a complete IDX file: its header states {(2**32 - 1) ** 3:,} bytes"
 

@@ -117,9 +117,8 @@ def test_a_model_with_incompatible_signatures_is_refused_unless_allowed(model, e
     tf.saved_model.save(loaded, str(tmp_path), signatures=signatures)
     served = Served(tmp_path, version=3)
     check_ = check(model, evaluation, new_run(), baseline=served)
-    reason = (
-        "signature legacy is gone. Clients of version 3 could not call it; check_serving.allow_incompatible is false"
-    )
+    removed = "signature legacy was removed. Clients of version 3 could not call it"
+    reason = f"{removed}; check_serving.allow_incompatible is false"
     assert check_.reasons == (f"serving check: {reason}",)
     assert check(model, evaluation, new_run(), BUDGETS.model_copy(update={"allow_incompatible": True}), served).passed
 

@@ -21,7 +21,7 @@ def damage(span, kind):
         return f"{one} (2.4%) {allowed} {span / '3' / 'notes.txt'} is not an image; {', '.join(SUFFIXES)} are supported"
     if kind == "two layouts":
         (span / "new.tfrecord").touch()
-        return f"{span} holds 0 and new.tfrecord: images in more than one form"
+        return f"{span} holds 0 and new.tfrecord; a span must contain one form only"
     if kind == "a link":
         (span / "3" / "x.png").symlink_to(span / "3" / "y.png")
         return f"{span / '3' / 'x.png'} is a symbolic link; a span holds plain files only"
@@ -64,7 +64,7 @@ def truncate(path, length):
     ("layout", "file", "length", "message"),
     [
         ("idx", "new-images-idx3-ubyte.gz", 60, "is not a complete IDX file"),
-        ("idx", "new-images-idx3-ubyte.gz", 0, "it does not begin like an IDX file"),
+        ("idx", "new-images-idx3-ubyte.gz", 0, "it has no IDX header"),
         ("records", "new.tfrecord", 5000, "is cut short or altered"),
     ],
 )

@@ -64,7 +64,7 @@ def test_images_of_too_many_pixels_are_not_decoded(file_format, monkeypatch):
     images._examine.cache_clear()
     try:
         assert examine([content]) is None
-        with pytest.raises(DataError, match=r"^data: a holds an image of 600 pixels; 599 are allowed"):
+        with pytest.raises(DataError, match=r"^data: a has 600 pixels; the limit is 599"):
             examine_one(content, "a")
     finally:
         images._examine.cache_clear()

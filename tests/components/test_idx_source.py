@@ -90,7 +90,7 @@ def fewer_images(folder: Path) -> None:
         (without_test, r"has no images of test in MNIST's format"),
         (
             with_float_type,
-            r"train-images-idx3-ubyte.gz is not a complete IDX file: it does not begin like an IDX file of bytes",
+            r"train-images-idx3-ubyte.gz is not a complete IDX file: it has no IDX header for unsigned bytes",
         ),
         (fewer_images, r"t10k-images-idx3-ubyte.gz holds 10 images, fewer than there are labels"),
     ],

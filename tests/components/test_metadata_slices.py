@@ -65,6 +65,8 @@ def test_a_gate_on_a_metadata_slice_refuses_a_model(digits, model, mnist, new_ru
 
 def test_an_unknown_column_is_refused(digits, model, mnist, new_run):
     settings = Evaluate(slices=["lens"], corrupted=0)
-    with pytest.raises(ConfigurationError, match=r"evaluate\.slices names lens, which records do not carry") as error:
+    with pytest.raises(
+        ConfigurationError, match=r"evaluate\.slices names lens, which is not a column stored in the records"
+    ) as error:
         evaluated(model, digits, new_run(), mnist, settings=settings)
     assert error.value.remedy == "They carry camera."

@@ -144,12 +144,12 @@ def test_the_interval_has_its_nominal_coverage():
         (
             (9700, 100, 100, 100),
             "equivalent",
-            "as good as version 3 to within 0.4 points (level; 90 % interval -0.23 to +0.23, p = 1; ",
+            "equivalent to version 3 within 0.4 points (level; 90 % interval -0.23 to +0.23, p = 1; ",
         ),
         (
             (9730, 20, 40, 210),
             "equivalent",
-            "as good as version 3 to within 0.4 points (0.20 points worse; 90 % interval -0.33 to -0.07, p = ",
+            "equivalent to version 3 within 0.4 points (0.20 points worse; 90 % interval -0.33 to -0.07, p = ",
         ),
         (
             (970, 10, 15, 5),
@@ -162,8 +162,9 @@ def test_each_verdict_has_its_message(cell_counts, verdict, message):
     comparison = comparison_of(cell_counts)
     assert comparison.verdict == verdict
     assert comparison.message("version 3").startswith(message)
-    assert f"; {cell_counts[1]} images only it got right, {cell_counts[2]} only the other)" in comparison.message(
-        "version 3"
+    assert (
+        f"; {cell_counts[1]} images correct only for the candidate, {cell_counts[2]} only for the other)"
+        in comparison.message("version 3")
     )
 
 
@@ -176,9 +177,9 @@ def test_an_undecided_comparison_states_the_number_of_further_examples():
     comparison = comparison_of((970, 10, 15, 5))
     assert comparison.more_examples == pytest.approx(2900, rel=0.05)
     assert comparison.message("version 3").endswith(
-        f"; about {comparison.more_examples:,} more like these are needed to decide"
+        f"; about {comparison.more_examples:,} more such test images are needed to decide"
     )
-    assert "1 image only it got right" in comparison_of((9, 1, 0, 0)).message("version 3")
+    assert "1 image correct only for the candidate" in comparison_of((9, 1, 0, 0)).message("version 3")
     assert "p < 0.001" in comparison_of((9000, 100, 0, 0)).message("version 3")
 
 

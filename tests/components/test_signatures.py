@@ -37,7 +37,7 @@ def test_compatible_changes_are_accepted(candidate):
 @pytest.mark.parametrize(
     ("candidate", "message"),
     [
-        ({}, "signature images is gone"),
+        ({}, "signature images was removed"),
         (changed("inputs", images=None), "signature images no longer takes images"),
         (
             changed("inputs", mask=("uint8", [-1])),

@@ -287,8 +287,8 @@ def test_only_configured_metadata_columns_are_stored(photos, tmp_path, new_run):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("cam", "evaluate.slices names cam, which is no column of {table} that records carry"),
-        ("image", "evaluate.slices names image, which is no column of {table} that records carry"),
+        ("cam", "evaluate.slices names cam, which is not a column of {table} stored in the records"),
+        ("image", "evaluate.slices names image, which is not a column of {table} stored in the records"),
         ("number", "evaluate.slices names number, which has 1,200 values in {table}"),
     ],
 )

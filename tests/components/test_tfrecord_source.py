@@ -95,9 +95,9 @@ def only_test(folder: Path) -> None:
     [
         (no_files, r"source.tfrecord .*\*.tfrecord matches no file"),
         (cut_short, r"part-1.tfrecord is cut short or altered: a record of \d+ bytes does not fit into it"),
-        (with_other_content, r"a record of .*part-0.tfrecord is no tf.Example"),
+        (with_other_content, r"a record of .*part-0.tfrecord is not a tf.Example"),
         (empty, r"part-0.tfrecord holds no records"),
-        (with_one_split_name, r"part-1.tfrecord is of no split, and other files of .* are"),
+        (with_one_split_name, r"part-1.tfrecord names no split, but other files of .* do"),
         (only_test, r"matches no file whose name begins with train"),
     ],
 )

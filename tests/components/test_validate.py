@@ -88,7 +88,7 @@ def test_images_with_missing_pixels_are_refused(tmp_path, new_run):
     records[5] = message.SerializeToString(deterministic=True)
     pictures.write(examples.path, "train", records)
     verdict = validated(examples, new_run())
-    assert verdict.reasons == ("train: 1 images do not hold height x width x channels bytes",)
+    assert verdict.reasons == ("train: 1 images have a pixel count that does not match height x width x channels",)
     assert kinds(verdict) == {"train/image": [("LOW_SUPPORTED_IMAGE_FRACTION", ERROR)]}
 
 

@@ -86,7 +86,7 @@ GUESSING_PASSES = "gates.{}.margin is {}; below gates.accuracy 0.9 that allows a
             "gates.corruptions is judged on 400 images (evaluate.corrupted); gates.min_examples requires 401",
         ),
         ({"slices": {"stroke": 0.05}}, "gates.slices.stroke is 0.05; guessing among 10 classes gives 0.1"),
-        ({"corruptions": {"blur": 0.5}}, "gates.corruptions names blur, but test images are not corrupted so"),
+        ({"corruptions": {"blur": 0.5}}, "gates.corruptions names blur, but evaluate.corruptions does not include it"),
     ],
 )
 def test_a_gate_on_a_slice_or_corruption_that_is_not_evaluated_is_refused(gates, cause):

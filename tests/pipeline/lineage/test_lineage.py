@@ -201,7 +201,7 @@ def test_an_unescaped_at_sign_in_a_password_is_refused(open_lineage: OpenLineage
         open_lineage("postgresql+psycopg://me:hun@ter2@127.0.0.1:9/lineage")
     assert (
         str(error.value)
-        == "store: the URL of the lineage database contains more than one @\n  In a password, write %40 for it."
+        == "store: the URL of the lineage database contains more than one @\n  Write @ in a password as %40."
     )
 
 

@@ -34,7 +34,7 @@ def test_splits_and_classes_have_a_table_each(facts: Facts) -> None:
     columns = "format EXIF data short side, px aspect KB brightness contrast sharpness"
     train = "train 5,400 jpeg 90 % png 10 % none 375 1.33 21 114 40 – 118 54 50 – 58 1,000"
     assert f"Photos by split split images {columns} {train} validation 600" in text
-    assert "test 200 jpeg 90 % png 10 % 10 % 10 % turned 375 1.33" in text
+    assert "test 200 jpeg 90 % png 10 % 10 % 10 % rotated 375 1.33" in text
     assert "Photos of train by class, those that differ most first class images format short side, px" in text
 
 

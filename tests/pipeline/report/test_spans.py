@@ -102,7 +102,7 @@ def test_every_span_has_its_outcome_and_reason(pushed: Facts) -> None:
     }
     assert by_name["span-0002"]["why"].endswith(".png cannot be decoded as an image")
     assert by_name["span-0003"]["why"].startswith(
-        "span-0003 is far from the base dataset's training data: pixel values differ by "
+        "span-0003 has drifted from the base dataset's training data: pixel values differ by "
     )
     assert [row["images"] for row in pushed.spans] == [40, 0, 60, 40, 40, 200]
     assert by_name["span-0003"]["measures"]["pixels"]["over"]
@@ -199,7 +199,7 @@ def test_terminal_card_and_show_summarize_the_spans(root: Path, pushed: Facts) -
     assert f"\ndata: {trained_on}: {counts}\n" in gateline("show", 2, "--root", root).stdout
     output = gateline("report", 2, "--root", root).stdout
     assert f"\ndata: {trained_on}\n" in output
-    assert "\nspan-0003 quarantined: is far from the base dataset's training data: pixel values" in output
+    assert "\nspan-0003 quarantined: has drifted from the base dataset's training data: pixel values" in output
     card = html.card(pushed)
     assert f"| span-0006 | {pushed.spans[-1]['date']} | 200 | trained on |" in card
     content = json.loads((root / "reports/run-2.json").read_text(encoding="utf-8"))
@@ -249,7 +249,7 @@ def test_the_index_lists_spans_that_are_newer_than_the_served_model(root: Path) 
     assert [row.new for row in index_.rows] == ["span-0007", "span-0007", new_spans, "span-0001"]
     refused = index_.rows[0]
     assert (refused.state, refused.refused, list(refused.gates)) == ("refused", ["spans"], ["spans"])
-    assert refused.why.startswith("Span-0003 is far from ")
+    assert refused.why.startswith("Span-0003 has drifted from ")
     text = Page(index.write(index_, root / "reports")["html"].read_text(encoding="utf-8")).text
     assert f"{refused.why} Refused by: spans. New: span-0007." in text
 
