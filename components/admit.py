@@ -29,8 +29,8 @@ def admit(
 ) -> Admission:
     """The spans that may be trained on. Passes unless a span drifted and `drift.then` is `error`.
 
-    A span that is unreadable or breaks the contract is quarantined, with the reason. `drift.then` states what happens to
-    a span that has drifted from the training data of the served model, or from the base dataset where none is served.
+    A span that is unreadable or breaks the contract is quarantined, with the reason. `drift.then` states what happens
+    to a span that has drifted from the training data of the served model, or from the base dataset if none is served.
     """
     if served and (kept := served.training_statistics()) is not None:
         reference, reference_name = kept, f"version {served.version}'s"
