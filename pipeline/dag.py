@@ -37,7 +37,14 @@ def line(c: Config, serving_dir: Path, decided: Decided | None = None, digests: 
 
     data = source_data(source=c.source, place=place_of(c.source), digests=digests, sliced=c.evaluate.columns)
     labels = c.source.ordered(contract.names)
-    examples = ingest(data=data, source=c.source, place=place_of(c.source), encoding=contract.encoding, labels=labels)
+    examples = ingest(
+        data=data,
+        source=c.source,
+        place=place_of(c.source),
+        digests=digests,
+        encoding=contract.encoding,
+        labels=labels,
+    )
     statistics = describe(examples=examples)
     if c.spans:
         examples = statistics = with_spans(c, c.spans, examples, statistics, contract, directory)
