@@ -2,6 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+OTHER_PYTHON := "gateline needs Python 3.11 to 3.13; select one: make PYTHON=python3.11 ..."
 
 .PHONY: run test test-slow lint docs bench lock clean
 
@@ -28,10 +29,10 @@ docs: $(READY)
 bench: $(READY)
 	$(BIN)/python -m tests.benchmarks $(if $(BENCH_DATA),--data $(BENCH_DATA)) $(if $(ONLY),--only $(ONLY))
 
-# Exact versions with their hashes, so that nothing is resolved and nothing is built; then this project itself, as a path:
-# setuptools' other way to install it would find a folder gateline/ in the current directory, the default ROOT, instead.
+# Exact versions with their hashes, so that nothing is resolved and nothing is built; then this project itself, as a
+# path: setuptools' other way to install it would find a folder gateline/ in the current directory, the default ROOT.
 $(READY): requirements.lock setup.py
-	$(PYTHON) -c 'import sys; sys.exit(None if (3, 11) <= sys.version_info < (3, 14) else "gateline needs Python 3.11 to 3.13; name one: make PYTHON=python3.11 ...")'
+	$(PYTHON) -c 'import sys; sys.exit(None if (3, 11) <= sys.version_info < (3, 14) else $(OTHER_PYTHON))'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --require-hashes --no-deps -r requirements.lock
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --config-settings editable_mode=compat --editable .
@@ -39,7 +40,8 @@ $(READY): requirements.lock setup.py
 
 # For maintainers, with uv: makes the lock file anew from setup.py.
 lock:
-	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --extra dev setup.py -o requirements.lock
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --extra dev \
+		setup.py -o requirements.lock
 
 clean:
 	rm -rf $(VENV) build *.egg-info

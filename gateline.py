@@ -11,27 +11,19 @@ A custom stage is a function decorated with `@component`; see `docs/how-to/exten
 code.
 """
 
+from __future__ import annotations
+
 import functools
+import importlib
 import shlex
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, TypedDict, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack
 
-from components.sources.custom import ImageSource, Row
-from pipeline.config import Config, profiles
-from pipeline.config import load as _load
-from pipeline.config import selected as _selected
-from pipeline.dag import outputs as _outputs
-from pipeline.engine.component import StageRun, Unkeyed, component
-from pipeline.engine.plan import Rerun, Step
-from pipeline.engine.runner import Beam
-from pipeline.lineage import Lineage as _Lineage
-from pipeline.lineage.states import RunState
-from pipeline.runs.session import Session
-from pipeline.store import Store as _Store
+from pipeline import DEFAULT_ROOT
 from schemas.artifacts import Artifact, Evaluation, Examples, Gate, GateResult, Model, Pushed, Statistics
 from schemas.errors import (
     ConfigurationError,
@@ -45,44 +37,53 @@ from schemas.errors import (
     WiringError,
 )
 
+if TYPE_CHECKING:
+    from components.sources.custom import ImageSource, Row
+    from pipeline.config import Config, profiles
+    from pipeline.engine.component import StageRun, Unkeyed, component
+    from pipeline.engine.plan import Rerun, Step
+    from pipeline.engine.runner import Beam
+    from pipeline.lineage import Lineage
+    from pipeline.lineage.states import RunState
+    from pipeline.notify.channels import Undelivered
+    from pipeline.runs.session import Session
+    from schemas.gates import Ceiling, Floor, Measured, Share
+    from schemas.settings.base import FilePath, Settings
+
 __all__ = [
-    "Artifact",
-    "Beam",
-    "Config",
-    "ConfigurationError",
-    "DataError",
-    "EnvironmentFailure",
-    "Evaluation",
-    "Examples",
-    "Gate",
-    "GateResult",
-    "GatelineError",
-    "ImageSource",
-    "Interrupted",
-    "Locked",
-    "Model",
-    "Options",
-    "Pushed",
-    "Refused",
-    "Rerun",
-    "Row",
-    "Run",
-    "RunState",
-    "Session",
-    "StageRun",
-    "Statistics",
-    "Step",
-    "StoreError",
-    "Unkeyed",
-    "WiringError",
-    "component",
-    "configure",
-    "plan",
-    "profiles",
-    "run",
-    "runs",
-]
+    "Artifact", "Beam", "Ceiling", "Config", "ConfigurationError", "DataError", "EnvironmentFailure", "Evaluation",
+    "Examples", "FilePath", "Floor", "Gate", "GateResult", "GatelineError", "ImageSource", "Interrupted", "Locked",
+    "Measured", "Model", "Options", "Pushed", "Refused", "Rerun", "Row", "Run", "RunState", "Session", "Settings",
+    "Share", "StageRun", "Statistics", "Step", "StoreError", "Undelivered", "Unkeyed", "WiringError", "component",
+    "configure", "plan", "profiles", "run", "runs",
+]  # fmt: skip
 __version__ = version("gateline")
+
+# Imported when they are used: the configuration imports installed gates and channels, which import this module.
+_DEFINED_IN = {
+    "components.sources.custom": "ImageSource Row",
+    "pipeline.config": "Config profiles",
+    "pipeline.engine.component": "StageRun Unkeyed component",
+    "pipeline.engine.plan": "Rerun Step",
+    "pipeline.engine.runner": "Beam",
+    "pipeline.lineage.states": "RunState",
+    "pipeline.notify.channels": "Undelivered",
+    "pipeline.runs.session": "Session",
+    "schemas.gates": "Ceiling Floor Measured Share",
+    "schemas.settings.base": "FilePath Settings",
+}
+if not TYPE_CHECKING:  # a type checker would take any name for an existing one
+
+    def __getattr__(name: str) -> Any:
+        for module, names in _DEFINED_IN.items():
+            if name in names.split():
+                globals()[name] = value = getattr(importlib.import_module(module), name)
+                return value
+        raise AttributeError(f"module 'gateline' has no attribute {name!r}")
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})
+
 
 A = TypeVar("A", bound=Artifact)
 
@@ -91,16 +92,13 @@ class Options(TypedDict, total=False):
     """Keyword options of `plan` and `run`, the same as those of the command `run`."""
 
     database: str | None  # SQLAlchemy URL of the lineage
-    again: Rerun  # the stages that run even if nothing changed
+    rerun: Rerun  # the stages that run even if nothing changed
     until: str | None  # the last stage to run
     only: str | None  # the one stage to run
     hold: str | None  # runs with the same name share pinned inputs
     beam_on: Beam  # the Beam runner and its arguments
     wait: bool  # wait while another run holds the lock, instead of raising Locked
     verbose: bool
-
-
-ROOT = Path("gateline")  # the default of the command line, too
 
 
 def configure(profile: str | None = None, *, file: str | Path | None = None, sets: Iterable[str] = ()) -> Config:
@@ -111,12 +109,18 @@ def configure(profile: str | None = None, *, file: str | Path | None = None, set
     Raises:
         ConfigurationError: no such profile or file, an unknown setting, or a value of the wrong type or range.
     """
-    profile, path = _selected(profile, Path(file).expanduser() if file else None)
-    return _load(profile=profile, file=path, sets=list(sets))
+    from pipeline.config import load, selected
+
+    profile, path = selected(profile, Path(file).expanduser() if file else None)
+    return load(profile=profile, file=path, sets=list(sets))
 
 
 def plan(
-    config: Config, *, root: str | Path = ROOT, serving_dir: str | Path | None = None, **options: Unpack[Options]
+    config: Config,
+    *,
+    root: str | Path = DEFAULT_ROOT,
+    serving_dir: str | Path | None = None,
+    **options: Unpack[Options],
 ) -> list[Step]:
     """The plan of `run`: each stage with its action ("run", "reuse", ...) and the reason. Runs nothing.
 
@@ -127,11 +131,16 @@ def plan(
 
 
 def run(
-    config: Config, *, root: str | Path = ROOT, serving_dir: str | Path | None = None, **options: Unpack[Options]
-) -> "Run":
+    config: Config,
+    *,
+    root: str | Path = DEFAULT_ROOT,
+    serving_dir: str | Path | None = None,
+    **options: Unpack[Options],
+) -> Run:
     """Runs the line and returns the finished run.
 
-    `root`, `serving_dir`: the same as `--root` and `--serving-dir`. `options`: see `Options`.
+    `root`, `serving_dir`: the same as `--root` and `--serving-dir`. `options`: see `Options`. Prints the progress;
+    TensorFlow's messages go to `root/logs`.
 
     Raises:
         Refused: a gate refused the model. The run is recorded; `runs()[0].message` has the reason.
@@ -145,8 +154,11 @@ def run(
     return Run(outcome.run, root=session.root, database=session.database)
 
 
-def runs(*, root: str | Path = ROOT, database: str | None = None, limit: int | None = None) -> list["Run"]:
+def runs(*, root: str | Path = DEFAULT_ROOT, database: str | None = None, limit: int | None = None) -> list[Run]:
     """The runs of a store, the newest first.
+
+    >>> [(run.number, run.state.value) for run in gateline.runs(root=root)]
+    [(1, 'pushed')]
 
     Raises:
         ConfigurationError: there is no store at `root`.
@@ -159,12 +171,18 @@ def runs(*, root: str | Path = ROOT, database: str | None = None, limit: int | N
 class Run:
     """A recorded run: its outcome, and the artifacts of its stages.
 
+    >>> run = gateline.Run(1, root=root)
+    >>> run.state, run.profile
+    (<RunState.PUSHED: 'pushed'>, 'mnist')
+    >>> [gate.name for gate in run.evaluation.gates() if not gate.passed]
+    []
+
     Raises:
         ConfigurationError: there is no store at `root`, or no such run.
     """
 
     number: int
-    root: str | Path = ROOT
+    root: str | Path = DEFAULT_ROOT
     database: str | None = None
 
     def __post_init__(self) -> None:
@@ -175,6 +193,8 @@ class Run:
     @property
     def state(self) -> RunState:
         """The outcome. `RunState.RUNNING` while the run is in progress."""
+        from pipeline.lineage.states import RunState
+
         return RunState(self._recorded["state"])
 
     @property
@@ -241,7 +261,10 @@ class Run:
     def _load(self, row: dict[str, Any]) -> Artifact | None:
         if not (row["key"] and row["digest"]):
             return None
-        artifact = _Store(Path(self.root)).find(row["stage"], row["key"], _outputs().get(row["stage"], Artifact))
+        from pipeline.dag import outputs
+        from pipeline.store import Store
+
+        artifact = Store(Path(self.root)).find(row["stage"], row["key"], outputs().get(row["stage"], Artifact))
         return artifact if artifact and artifact.digest == row["digest"] else None
 
     @functools.cached_property
@@ -251,6 +274,8 @@ class Run:
     @property
     def _recorded(self) -> dict[str, Any]:
         """The row of the run. Read again while the run is in progress."""
+        from pipeline.lineage.states import RunState
+
         row = self._row or {}
         if row.get("state") == RunState.RUNNING:
             row = _lineage(Path(self.root), self.database).run(self.number) or row
@@ -258,9 +283,14 @@ class Run:
 
 
 def _session(root: str | Path, serving_dir: str | Path | None, options: Options) -> Session:
+    from pipeline.runs.session import Session
+
     served = Path(serving_dir).expanduser() if serving_dir else None
     return Session(Path(root).expanduser(), served, **options)
 
 
-def _lineage(root: Path, database: str | None) -> _Lineage:
-    return _Lineage.at(_Store.existing(root).root, database)
+def _lineage(root: Path, database: str | None) -> Lineage:
+    from pipeline.lineage import Lineage
+    from pipeline.store import Store
+
+    return Lineage.at(Store.existing(root).root, database)

@@ -1,15 +1,30 @@
 """The package. Beam ships it to workers with `--beam-arg=--setup_file=./setup.py`."""
 
+import shutil
 from pathlib import Path
 
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
 
 HERE = Path(__file__).parent
 DOCS = ["furo", "myst-parser", "sphinx"]
 POSTGRES = "psycopg[binary]>=3.2"
 SIGNING = ["model-signing>=1.1", "pyopenssl"]  # the former needs the latter and does not say so
 
+
+class WithStubs(build_py):
+    """Adds a package of stubs for the module `gateline`: type checkers look for `py.typed` in packages only."""
+
+    def run(self) -> None:
+        super().run()
+        if not self.editable_mode:
+            stubs = Path(self.build_lib, "gateline-stubs")
+            stubs.mkdir(exist_ok=True)
+            shutil.copy(HERE / "gateline.py", stubs / "__init__.pyi")
+
+
 setup(
+    cmdclass={"build_py": WithStubs},
     name="gateline",
     version="0.2.0",
     description="A production pipeline for image classifiers: a model is published only if it passes every gate.",

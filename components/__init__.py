@@ -1,1 +1,1 @@
-"""The stages, one a file. Files that begin with an underscore are shared by several."""
+"""The stages, one a file; packages that begin with an underscore are shared by several."""

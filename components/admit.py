@@ -1,12 +1,12 @@
 """admit: checks each span, and quarantines those that are unreadable or break the contract."""
 
 import dataclasses
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from components._data import shard_statistics
-from components._data.anomalies import against, data_anomalies, divergence, largest_difference
+from components._data.anomalies import against, data_anomalies
+from components._data.distances import brightness_shift, divergence, largest_difference
 from components._data.duplicates import duplicates
 from pipeline.engine.component import StageRun, component
 from schemas import statistics as stats
@@ -39,7 +39,7 @@ def admit(
     rows = [
         _admission_of(spans, name, reference, reference_name, contract, checks, drift) for name in in_order(spans.spans)
     ]
-    (run.out / "spans.json").write_text(json.dumps(rows, indent=1), encoding="utf-8")
+    Admission.write_rows(run.out, rows)
     drifted = {row["span"]: row["drift"] for row in rows if row["drift"]}
     quarantined = {row["span"]: "; ".join(row["errors"]) for row in rows if row["errors"]}
     for row in rows:
@@ -105,29 +105,24 @@ def measures(new: Any, reference: Any, drift: Drift, names: Sequence[str] = ()) 
     The last also detects labels that were mixed up.
     """
     differs, noise = divergence(new, reference)
-    label, difference, chance = largest_difference(stats.values(new, "label"), stats.values(reference, "label"))
+    labels = largest_difference(stats.values(new, "label"), stats.values(reference, "label"), drift.labels)
     by_name = {
         "pixels": Measure(
             differs, drift.pixels, f"pixel values differ by {differs:.4f} bits", differs > drift.pixels + noise
         ),
         "labels": Measure(
-            difference,
+            labels.value,
             drift.labels,
-            f"the share of label {label_title(int(label), names) if label else label} differs by {difference:.3f}",
-            difference > drift.labels + chance,
+            f"the share of label {_title(labels.label, names)} differs by {labels.value:.3f}",
+            labels.over,
         ),
     }
-    if shifts := dict(_shifts(new, reference)):
-        label = max(shifts, key=lambda each: shifts[each][0] - shifts[each][1])
-        shift, chance = shifts[label]
-        message = f"label {label_title(int(label), names)} is brighter or darker by {shift:.2f} standard deviations"
-        by_name["brightness"] = Measure(shift, drift.brightness, message, shift > drift.brightness + chance)
+    if shift := brightness_shift(new, reference, drift.brightness):
+        title = _title(shift.label, names)
+        message = f"label {title} is brighter or darker by {shift.value:.2f} standard deviations"
+        by_name["brightness"] = Measure(shift.value, drift.brightness, message, shift.over)
     return by_name
 
 
-def _shifts(new: Any, reference: Any) -> Iterator[tuple[str, tuple[float, float]]]:
-    """(label, (shift, the part that is noise in so few images: three standard errors))."""
-    before, counts = stats.brightness(reference), stats.values(new, "label")
-    for label, (mean, _) in stats.brightness(new).items():
-        if label in before and before[label][1] > 0:
-            yield label, (abs(mean - before[label][0]) / before[label][1], 3 / counts[label] ** 0.5)
+def _title(label: str, names: Sequence[str]) -> str:
+    return label_title(int(label), names) if label else label

@@ -40,9 +40,9 @@ def approve(
         evaluation=evaluation.digest,
         evaluated=json.loads((evaluation.path / files.MANIFEST).read_text(encoding="utf-8"))["made"],
         baseline=baseline.digest if baseline else None,
-        shelf=str(directory.path.absolute()),
+        directory=str(directory.path.absolute()),
     )
-    decision = decided(approval.shelf, approval.model) if decided else None
+    decision = decided(approval.directory, approval.model) if decided else None
     approval = _decided_approval(approval, decision, directory, settings)
     if approval.reasons or approval.by:
         run.log(approval.reasons[0] if approval.reasons else f"approved by {approval.by}")

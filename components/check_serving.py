@@ -57,7 +57,7 @@ def check_serving(
     """
     with contextlib.nullcontext(run.prefetched) if run.prefetched else started_process() as process:
         measured = _request(process, model, evaluation, baseline, budgets)
-    (run.out / "serving.json").write_text(json.dumps(measured, indent=2), encoding="utf-8")
+    ServingCheck.write_measurements(run.out, measured)
     if "error" in measured:
         return _verdict(run, [measured["error"]])
     loads, latency, p99 = measured["load_seconds"], _slowest(measured, "p50_ms"), _slowest(measured, "p99_ms")

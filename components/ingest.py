@@ -53,9 +53,8 @@ def ingest(
     pieces = reader.pieces()
     counts, unreadable = _written(reader, pieces, digests, encoding or reader.encoding, run)
     splits = _splits(pieces, counts)
-    if isinstance(source, Files):
-        readable = sum(split.count for split in splits.values())
-        check_readable(unreadable, readable, "source.unreadable", source.unreadable)
+    readable = sum(split.count for split in splits.values())
+    check_readable(unreadable, readable, "source.unreadable", source.unreadable)
     for split in ("train", "validation", "test"):
         if split not in splits or not splits[split].count:
             remedy = "Check source.train, source.test and source.validation."

@@ -1,7 +1,6 @@
 """search: searches hyperparameters by validation accuracy with keras-tuner."""
 
 import collections
-import json
 import os
 from pathlib import Path
 from typing import Any
@@ -54,7 +53,7 @@ def search(features: Features, *, settings: Train, tuning: Tune, workers: Unkeye
 
 
 def _result(rows: list[dict[str, Any]], space: Space, settings: Train, run: StageRun) -> Search:
-    (run.out / "trials.json").write_text(json.dumps(rows, indent=2), encoding="utf-8")
+    Search.write_rows(run.out, rows)
     finished = [row for row in rows if row["state"] == "finished"]
     if not finished:
         counts = collections.Counter(row["state"] for row in rows)

@@ -1,6 +1,5 @@
 """train: trains a Keras model and saves it as the SavedModel that is served."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +49,7 @@ def train(features: Features, hyperparameters: Hyperparameters, start: Served | 
     kept = training.finish()
     saved_model.save(training.network, features, run.out / "saved_model")
     training.network.save(run.out / "model.keras")
-    (run.out / "history.json").write_text(json.dumps(history, indent=2), encoding="utf-8")
+    Model.write_history(run.out, history)
     _plot(history, run.out / "curves.svg")
     identity = fingerprint.of(run.out / "saved_model")
     del training

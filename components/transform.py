@@ -12,7 +12,7 @@ from components._data import decoding, shard_files
 from components._data.reuse import Reuse, shard_digests
 from components._training import fingerprint
 from pipeline.engine.component import StageRun, component
-from schemas import example, files
+from schemas import compat, example, files
 from schemas.artifacts import Examples, Features, Split, Verdict
 from schemas.contract import Contract
 from schemas.errors import DataError
@@ -174,7 +174,7 @@ def _resized(model_input: ModelInput) -> Any:
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
     def resized(records: Any) -> Any:
-        return example.to_bytes(decoding.pixels(tf.io.parse_example(records, spec)["image"], model_input))
+        return compat.to_bytes(decoding.pixels(tf.io.parse_example(records, spec)["image"], model_input))
 
     return resized
 

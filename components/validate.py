@@ -6,15 +6,8 @@ from typing import Any
 
 from etils import epy
 
-from components._data.anomalies import (
-    Anomaly,
-    against,
-    data_anomalies,
-    divergence,
-    largest_difference,
-    near,
-    unjudgeable,
-)
+from components._data.anomalies import Anomaly, against, data_anomalies, near, unjudgeable
+from components._data.distances import divergence, largest_difference
 from pipeline.engine.component import StageRun, component
 from schemas import statistics as stats
 from schemas.artifacts import Served, Statistics, Verdict
@@ -87,12 +80,11 @@ def _apart(
         message = f"{compared}: {differ}; {contract.name} allows {limit:.4f}, chance {chance:.4f}"
         yield Anomaly(split, "image", kind, message, severity)
     limit = getattr(contract.feature("label"), comparator).infinity_norm.threshold
-    shares = [stats.values(dataset, "label") for dataset in (one, other)]
-    label, difference, chance = largest_difference(*shares)
-    if limit and difference > limit + chance:
-        title = label_title(int(label), contract.names)
-        differ = f"the share of label {title} differs by {difference:.3f}"
-        message = f"{compared}: {differ}; {contract.name} allows {limit:.3f}, chance {chance:.3f}"
+    labels = largest_difference(stats.values(one, "label"), stats.values(other, "label"), limit)
+    if limit and labels.over:
+        title = label_title(int(labels.label), contract.names)
+        differ = f"the share of label {title} differs by {labels.value:.3f}"
+        message = f"{compared}: {differ}; {contract.name} allows {limit:.3f}, chance {labels.chance:.3f}"
         yield Anomaly(split, "label", "COMPARATOR_L_INFTY_HIGH", message, severity)
 
 

@@ -2,6 +2,8 @@
 
 from importlib.metadata import version as installed
 
+import gateline
+
 project = "gateline"
 author = "the gateline authors"
 release = version = installed("gateline")
@@ -14,3 +16,6 @@ html_static_path = ["_static"]
 exclude_patterns = ["_build"]
 autodoc_typehints = "description"
 nitpicky = False
+
+for name in gateline.__all__:  # imports what it names, so that autodoc can resolve annotations
+    getattr(gateline, name)

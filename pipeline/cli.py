@@ -24,7 +24,7 @@ from schemas.process import open_standard_streams
 from schemas.text import printable
 
 app = typer.Typer(
-    help="gateline: labelled images in, a served model out, if it passes every gate.",
+    help="Trains image classifiers and publishes a model only if it passes every gate.",
     epilog="Exit codes: 0 done, 1 unexpected error, 2 configuration or usage, 3 model refused, 4 data refused, "
     "5 locked, 75 network, disk or service failed, 130 interrupted.",
     no_args_is_help=True,
@@ -47,7 +47,7 @@ def options(
         bool, typer.Option("--version", is_eager=True, callback=_version, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    """gateline: labelled images in, a served model out, if it passes every gate."""
+    """Trains image classifiers and publishes a model only if it passes every gate."""
 
 
 for command in (

@@ -6,12 +6,11 @@ config.train.epochs  # 3
 
 import difflib
 import re
-import types
 import typing
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, Field, RootModel, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
@@ -24,17 +23,17 @@ from schemas.settings.check_serving import Serving
 from schemas.settings.evaluate import Evaluate
 from schemas.settings.gates import Gates
 from schemas.settings.push import Push
+from schemas.settings.reference import MODELS, Setting, described, sections
 from schemas.settings.source import KINDS as SOURCES
 from schemas.settings.source import Custom, Source, Table
 from schemas.settings.spans import Spans
-from schemas.settings.train import Cnn, Mlp, Train
+from schemas.settings.train import Train
 from schemas.settings.transform import Transform
 from schemas.settings.tune import Range, Tune
 from schemas.settings.validate import Validate
 
 PROFILES = Path(__file__).parent / "profiles"
 DEFAULT_FILE = Path("gateline.yaml")  # the configuration of the current directory
-MODELS: dict[str, type[BaseModel]] = {"mlp": Mlp, "cnn": Cnn}  # by their `kind`
 ALTERNATIVES = MODELS | SOURCES | {"range": Range}  # models of one setting, by their tag in pydantic's errors
 
 
@@ -134,7 +133,7 @@ def _resolve_paths(section: dict[str, Any], model: type[BaseModel], folder: Path
     for name, field in model.model_fields.items():
         value = section.get(field.alias or name)
         if isinstance(value, dict):
-            for inner in _models(field.annotation):
+            for inner in sections(field.annotation):
                 _resolve_paths(value, inner, folder)
         elif isinstance(value, str) and value and _is_path(field):
             path = folder / Path(value).expanduser()
@@ -215,57 +214,16 @@ def _keys(path: list[str]) -> list[str]:
     path = re.sub(r"\.\d+(?=\.|$)", "[]", ".".join(path)).split(".") if path else []
     return sorted(
         {
-            row[0].split(".")[len(path)]
-            for row in describe()
-            if row[0].split(".")[: len(path)] == path and row[0].count(".") >= len(path)
+            each.key.split(".")[len(path)]
+            for each in describe()
+            if each.key.split(".")[: len(path)] == path and each.key.count(".") >= len(path)
         }
     )
 
 
-def describe(
-    model: type[BaseModel] = Config, prefix: str = "", required: str = "required"
-) -> list[tuple[str, str, str, str]]:
-    """(key, type, default, meaning) of every setting. `key[]`: any item of a list. `required`: the default of a
-    required setting."""
-    rows = []
-    for name, field in model.model_fields.items():
-        key = f"{prefix}{field.alias or name}"
-        listed = typing.get_origin(field.annotation) is list
-        for inner in (sections := _models(field.annotation)):
-            optional = listed or len(sections) > 1 or (not field.is_required() and field.default is None)
-            rows += describe(inner, f"{key}[]." if listed else f"{key}.", "required there" if optional else required)
-        if not sections or listed or len(sections) > 1 or type(None) in typing.get_args(field.annotation):
-            default = required if field.is_required() else _short(field.default)
-            rows.append((key, _type(field.annotation), default, field.description or ""))
-    return sorted(set(rows))
-
-
-def _models(annotation: Any) -> list[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [] if issubclass(annotation, Range | RootModel) else [annotation]
-    if isinstance(annotation, types.UnionType) or typing.get_origin(annotation) in (
-        typing.Union,
-        typing.Annotated,
-        list,
-    ):
-        return [model for each in typing.get_args(annotation) for model in _models(each)]
-    return []
-
-
-def _type(annotation: Any) -> str:
-    if isinstance(annotation, type) and issubclass(annotation, RootModel):
-        annotation = annotation.model_fields["root"].annotation
-    if typing.get_origin(annotation) is typing.Literal:
-        return ", ".join(str(each) for each in typing.get_args(annotation))
-    if isinstance(annotation, types.UnionType) or typing.get_origin(annotation) is typing.Union:
-        return " or ".join(_type(each) for each in typing.get_args(annotation))
-    if isinstance(annotation, type) and issubclass(annotation, Range):
-        return "{" + ", ".join(annotation.model_fields) + "}"
-    if typing.get_origin(annotation) is typing.Annotated:
-        return _type(typing.get_args(annotation)[0])
-    if typing.get_origin(annotation) is list:
-        return f"list of {_type(typing.get_args(annotation)[0])}"
-    return "none" if annotation is type(None) else getattr(annotation, "__name__", str(annotation))
+def describe() -> list[Setting]:
+    """Every setting."""
+    return described(Config)
 
 
 def _suggestion(word: str, known: list[str]) -> str:

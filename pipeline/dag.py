@@ -35,19 +35,13 @@ def line(c: Config, serving_dir: Path, decided: Decided | None = None, digests: 
     c.gates.check(contract.labels, c.evaluate)
     directory = ModelDirectory(serving_dir, c.push.model or c.source.name)
 
-    data = source_data(source=c.source, place=place_of(c.source), digests=digests, sliced=c.evaluate.columns)
-    labels = c.source.ordered(contract.names)
-    examples = ingest(
-        data=data,
-        source=c.source,
-        place=place_of(c.source),
-        digests=digests,
-        encoding=contract.encoding,
-        labels=labels,
-    )
+    source, place, labels = c.source, place_of(c.source), c.source.ordered(contract.names)
+    data = source_data(source=source, place=place, digests=digests, sliced=c.evaluate.columns)
+    examples = ingest(data=data, source=source, place=place, digests=digests, encoding=contract.encoding, labels=labels)
     statistics = describe(examples=examples)
     if c.spans:
-        examples = statistics = with_spans(c, c.spans, examples, statistics, contract, directory)
+        mixture = with_spans(c, c.spans, examples, statistics, contract, directory)
+        examples, statistics = mixture, mixture  # mix makes both, in one artifact
     reference = served_data(statistics=statistics, contract=contract, directory=directory)
     verdict = validate(
         statistics=statistics, served=reference, contract=contract, checks=c.checks, min_examples=c.gates.min_examples
@@ -70,6 +64,7 @@ def line(c: Config, serving_dir: Path, decided: Decided | None = None, digests: 
         settings=c.evaluate,
         transform=c.transform,
     )
+    # Its name only: warm-up requests hold it, so it is part of the cache key, and a path must not be.
     serving = check_serving(
         model=model, evaluation=evaluation, baseline=served, model_name=directory.model, budgets=c.check_serving
     )

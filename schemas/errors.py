@@ -114,7 +114,7 @@ class StoreError(GatelineError):
 _TRANSIENT = {
     errno.EAGAIN, errno.EBUSY, errno.ECONNABORTED, errno.ECONNREFUSED, errno.ECONNRESET, errno.EDQUOT, errno.EHOSTDOWN,
     errno.EHOSTUNREACH, errno.EIO, errno.EMFILE, errno.ENETDOWN, errno.ENETRESET, errno.ENETUNREACH, errno.ENFILE,
-    errno.ENOBUFS, errno.ENOMEM, errno.ENOSPC, errno.EPIPE, errno.EROFS, errno.ESTALE, errno.ETIMEDOUT,
+    errno.ENOBUFS, errno.ENOMEM, errno.ENOSPC, errno.ENOTCONN, errno.EPIPE, errno.EROFS, errno.ESTALE, errno.ETIMEDOUT,
 }  # fmt: skip
 # Errors of libraries by name, so that they need not be imported: sockets and urllib, requests and urllib3, TensorFlow.
 _TRANSIENT_NAMES = {
@@ -147,6 +147,9 @@ def causes(error: BaseException) -> Iterator[BaseException]:
 def _is_transient(error: BaseException) -> bool:
     if isinstance(error, GatelineError):
         return error.retryable
+    if type(error).__name__ == "HTTPError":  # of urllib, requests: the server answered
+        status = getattr(error, "code", None) or getattr(getattr(error, "response", None), "status_code", None) or 0
+        return status in (408, 429) or status >= 500
     if isinstance(error, MemoryError | ConnectionError | TimeoutError):
         return True
     if isinstance(error, OSError) and error.errno in _TRANSIENT:

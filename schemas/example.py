@@ -260,15 +260,3 @@ def feature_spec() -> dict[str, "tf.io.FixedLenFeature"]:
     texts = ("image", "image/format", "source/dataset", "source/file", "source/version", "source/split")
     spec = {name: tf.io.FixedLenFeature([], tf.int64, -1) for name in integers}
     return spec | {name: tf.io.FixedLenFeature([], tf.string, b"") for name in texts}
-
-
-def to_bytes(images: "tf.Tensor") -> "tf.Tensor":
-    """uint8 [batch, height, width, channels] as the records' string [batch], inside a TensorFlow graph.
-
-    The inverse of `tf.io.decode_raw`, which TensorFlow lacks: a serialized tensor ends in its content, row after row.
-    """
-    shape = tf.shape(images)
-    count, size = shape[0], tf.reduce_prod(shape[1:])
-    content = tf.io.serialize_tensor(images)
-    first = tf.strings.length(content) - count * size
-    return tf.strings.substr(content, first + tf.range(count) * size, tf.fill([count], size))

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from schemas.errors import ConfigurationError, GatelineError, StoreError
+from schemas.errors import ConfigurationError, EnvironmentFailure, GatelineError, StoreError
 
 MANIFEST = "manifest.json"
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -202,7 +202,7 @@ def explained(place: Path, action: str) -> Iterator[None]:
 
     Raises:
         StoreError: not allowed, read-only, or not a directory.
-        GatelineError: the disk is full.
+        EnvironmentFailure: the disk is full.
     """
     try:
         yield
@@ -215,7 +215,7 @@ def full_disk_explained(place: Path, action: str) -> Iterator[None]:
     """The same for errors of other libraries that concern writing below `place`. Other errors are not changed.
 
     Raises:
-        GatelineError: the disk is full.
+        EnvironmentFailure: the disk is full.
         StoreError: it is read-only, or permission is lacking.
     """
     try:
@@ -237,7 +237,7 @@ def explain(error: OSError, place: Path, action: str) -> GatelineError:
     """The same, for an error already caught."""
     # `shutil.copytree` raises a list of messages without error numbers.
     if error.errno in FULL or (error.errno is None and any(os.strerror(code) in str(error) for code in FULL)):
-        return GatelineError(
+        return EnvironmentFailure(
             f"{action} {place}: no space left on its disk", "Free some space and run again; finished stages are reused."
         )
     if error.errno in FORBIDDEN:

@@ -1,7 +1,12 @@
-"""Process settings that make training independent of the user's home directory and environment."""
+"""What is set for the whole process: standard streams, and the environment that Keras reads."""
 
+import contextlib
 import os
 import sys
+import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
 
 _KERAS_ENVIRONMENT = {"KERAS_BACKEND": "tensorflow"}
 _IGNORED = ("KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH", "KERAS_NNX_ENABLED")  # debugging limits of every `fit`
@@ -30,3 +35,30 @@ def set_keras_environment() -> None:
     os.environ.update(_KERAS_ENVIRONMENT)
     for name in _IGNORED:
         os.environ.pop(name, None)
+
+
+class SharedContext:
+    """A change of the whole process for the time of a block. Blocks that overlap in threads share it.
+
+    The first block makes the change and the last one undoes it, in whatever order they end.
+    """
+
+    def __init__(self, change: Callable[[], AbstractContextManager[Any]]) -> None:
+        self._change, self._lock, self._blocks = change, threading.Lock(), 0
+        self._undo = contextlib.ExitStack()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._blocks:
+                self._undo.enter_context(self._change())
+            self._blocks += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._blocks -= 1
+            if not self._blocks:
+                self._undo.close()
+
+
+# Libraries print, and stdout is for results.
+prints_to_stderr = SharedContext(lambda: contextlib.redirect_stdout(sys.stderr))

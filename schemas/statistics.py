@@ -46,7 +46,7 @@ def encode(
 ) -> "pb.DatasetFeatureStatistics":
     """One split's `components._data.statistics.ImageStatistics` as a proto.
 
-    `leaked`: images also in each other split. `near`: images with a near copy in it.
+    `leaked`: images also in each other split. `near`: images with a near copy in each split.
     """
     dataset = pb.DatasetFeatureStatistics(name=split, num_examples=images.records)
     _image(dataset, images, duplicates, leaked, near)
@@ -92,7 +92,7 @@ def leaked(dataset: "pb.DatasetFeatureStatistics") -> dict[str, int]:
 
 
 def near_copies(dataset: "pb.DatasetFeatureStatistics") -> dict[str, int]:
-    """The number of images of this split that have a near copy, but no copy, in each other split."""
+    """The number of images of this split that have a near copy, but no copy, in each split, its own included."""
     return _by_split(dataset, "near copy in ")
 
 

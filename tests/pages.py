@@ -26,7 +26,8 @@ class Page:
 
     @property
     def commands(self) -> list[str]:
-        return [line for text in self.blocks("sh") for line in text.strip().splitlines()]
+        joined = "\n".join(self.blocks("sh")).replace("\\\n", " ")
+        return [line for line in joined.splitlines() if line.strip() and not line.lstrip().startswith("#")]
 
 
 class Reader:
@@ -42,6 +43,7 @@ class Reader:
         clean_environment = {k: v for k, v in os.environ.items() if not k.startswith(("GATELINE_", "TFDS_"))}
         return clean_environment | {
             "HOME": str(self.home),
+            "BROWSER": "true",  # what `report --open` starts
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
             "PYTHONPATH": str(ROOT),
         }

@@ -2,13 +2,18 @@
 
 import doctest
 import json
+import shutil
 import subprocess
 import sys
+import venv
+import zipfile
 from pathlib import Path
 
 import pytest
 
 import gateline
+from pipeline.store import Store
+from tests.pipeline.finished_run import finish
 
 ROOT = Path(__file__).parents[1]
 
@@ -27,7 +32,22 @@ def test_every_public_name_is_documented() -> None:
 
 def test_the_docstring_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert doctest.testmod(gateline).failed == 0
+    root = Store(tmp_path / "root").root
+    finish(root)
+    result = doctest.testmod(gateline, extraglobs={"root": root, "gateline": gateline})
+    assert (result.failed, result.attempted > 5) == (0, True)
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="module 'gateline' has no attribute 'Trainer'"):
+        gateline.Trainer  # noqa: B018
+
+
+def test_an_extension_can_import_the_module_while_the_configuration_is_imported() -> None:
+    """An installed gate is imported by the configuration, which the functions of this module import."""
+    program = "import sys, gateline; from gateline import Floor; print('pipeline.config' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout == "False\n"
 
 
 def test_the_import_loads_no_heavy_library() -> None:
@@ -39,21 +59,35 @@ def test_the_import_loads_no_heavy_library() -> None:
 
 @pytest.mark.slow
 def test_the_api_is_typed_for_its_users(tmp_path: Path) -> None:
-    """mypy reads the annotations of the installed package, because `py.typed` is shipped."""
+    """mypy, outside the repository, reads the types of the installed wheel."""
+    source, site = tmp_path / "source", tmp_path / "venv"
+    for name in ("pipeline", "components", "schemas"):
+        shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("gateline.py", "setup.py", "pyproject.toml", "README.md"):
+        shutil.copy(ROOT / name, source)
+    wheel = ["wheel", "--no-deps", "--no-build-isolation", "--no-index", "--wheel-dir", str(tmp_path), str(source)]
+    subprocess.run([sys.executable, "-m", "pip", *wheel], capture_output=True, check=True)
+    venv.create(site)
+    [packages] = site.glob("lib/python*/site-packages")
+    [built] = tmp_path.glob("*.whl")
+    zipfile.ZipFile(built).extractall(packages)
     (tmp_path / "notebook.py").write_text(
         "from gateline import Run, configure, plan, run\n"
         "steps = plan(configure('sample'))\nreveal_type(steps[0].name)\n"
         "evaluation = Run(1).evaluation\nif evaluation:\n    reveal_type(evaluation.gates()[0].passed)\n",
         encoding="utf-8",
     )
-    mypy = [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(tmp_path / "cache"), "--follow-imports=silent"]
-    done = subprocess.run(
-        [*mypy, "--python-version", "3.11", str(tmp_path / "notebook.py")],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=ROOT,
-    )
+    mypy = [
+        sys.executable,
+        "-m",
+        "mypy",
+        "--strict",
+        "--cache-dir",
+        str(tmp_path / "cache"),
+        "--ignore-missing-imports",
+    ]
+    command = [*mypy, "--python-executable", str(site / "bin" / "python"), "notebook.py"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
     assert 'Revealed type is "str"' in done.stdout.replace("builtins.", ""), done.stdout
     assert 'Revealed type is "bool"' in done.stdout.replace("builtins.", ""), done.stdout
 

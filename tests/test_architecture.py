@@ -3,12 +3,11 @@
 import ast
 import functools
 import importlib
+import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-
-import pytest
 
 from pipeline.engine.component import Component
 
@@ -35,6 +34,7 @@ LAYERS = (
     {"pipeline.cli"},
     {"pipeline.__main__"},
 )
+OPENS_NO_TEXT = ("os", "tarfile", "Image", "PIL", "Lineage", "webbrowser", "opener", "build_opener")
 ALLOWED_OF_PIPELINE = ("pipeline.engine.component", "pipeline.serving")  # what a stage may import from the pipeline
 
 
@@ -88,16 +88,22 @@ def layer(name: str) -> int:
     return next(i for i, parts in enumerate(LAYERS) if name in parts)
 
 
-def group(name: str) -> str:
-    """The folder below `components/` of a helper, or the stage itself."""
-    return ".".join(name.split(".")[:2])
+def offenders(found: Mapping[str, Sequence[str]]) -> dict[str, Sequence[str]]:
+    """The files with something that they must not have."""
+    return {path: names for path, names in found.items() if names}
 
 
-@pytest.mark.parametrize("path", [p for p in OURS if module(p) != "pipeline"], ids=relative)
-def test_every_file_belongs_to_a_layer_and_imports_no_higher_one(path: Path) -> None:
-    own = layer(part(module(path)))
-    above = {name for name in imports(path) if part(name) not in ("", "pipeline") and layer(part(name)) > own}
-    assert not above
+def test_every_file_belongs_to_a_layer_and_imports_no_higher_one() -> None:
+    above = {
+        relative(path): sorted(
+            name
+            for name in imports(path)
+            if part(name) not in ("", "pipeline") and layer(part(name)) > layer(part(module(path)))
+        )
+        for path in OURS
+        if module(path) != "pipeline"
+    }
+    assert offenders(above) == {}
 
 
 def test_parts_import_without_a_cycle() -> None:
@@ -131,25 +137,23 @@ def _cycle(edges: dict[str, set[str]]) -> list[str]:
     return next(filter(None, (visit(node, []) for node in sorted(edges))), [])
 
 
-@pytest.mark.parametrize("path", sources("components"), ids=relative)
-def test_a_component_imports_only_the_allowed_parts_of_the_pipeline(path: Path) -> None:
-    assert not {
-        n
-        for n in imports(path)
-        if part(n).startswith("pipeline") and n not in ALLOWED_OF_PIPELINE and not n.startswith("pipeline.serving.")
+def test_a_component_imports_only_the_allowed_parts_of_the_pipeline() -> None:
+    forbidden = {
+        relative(path): sorted(
+            name
+            for name in imports(path)
+            if part(name).startswith("pipeline")
+            and name not in ALLOWED_OF_PIPELINE
+            and not name.startswith("pipeline.serving.")
+        )
+        for path in sources("components")
     }
+    assert offenders(forbidden) == {}
 
 
-@pytest.mark.parametrize("path", [p for p in sources("components") if p not in STAGES], ids=relative)
-def test_helpers_do_not_import_stages(path: Path) -> None:
+def test_stages_are_imported_by_no_other_stage_and_by_no_helper() -> None:
     stages = {module(stage) for stage in STAGES}
-    assert not imports(path) & stages
-
-
-@pytest.mark.parametrize("path", STAGES, ids=relative)
-def test_stages_do_not_import_each_other(path: Path) -> None:
-    stages = {module(stage) for stage in STAGES}
-    assert not imports(path) & stages
+    assert offenders({relative(path): sorted(imports(path) & stages) for path in sources("components")}) == {}
 
 
 def test_the_top_of_the_pipeline_fits_on_one_screen() -> None:
@@ -194,14 +198,13 @@ def test_the_top_level_folders_are_the_expected_ones() -> None:
     assert required <= {folder for folder in folders if not folder.startswith(".")} <= required | {"docs"}
 
 
-@pytest.mark.parametrize("path", STAGES, ids=relative)
-def test_every_stage_file_has_a_component_of_its_own_name(path: Path) -> None:
-    contents = vars(importlib.import_module(module(path)))
-    assert [name for name, value in contents.items() if isinstance(value, Component)] == [path.stem]
-    stage = contents[path.stem]
-    assert stage.name == path.stem
-    assert stage.function.__module__ == module(path)
-    assert len(stage.function.__doc__ or "") > 20
+def test_every_stage_file_has_a_component_of_its_own_name() -> None:
+    for path in STAGES:
+        contents = vars(importlib.import_module(module(path)))
+        assert [name for name, value in contents.items() if isinstance(value, Component)] == [path.stem], path
+        stage = contents[path.stem]
+        assert (stage.name, stage.function.__module__) == (path.stem, module(path))
+        assert len(stage.function.__doc__ or "") > 20, path
 
 
 def test_files_and_functions_are_short_and_modules_have_docstrings() -> None:
@@ -217,18 +220,48 @@ def test_files_and_functions_are_short_and_modules_have_docstrings() -> None:
         assert ast.get_docstring(tree), path
 
 
+def test_lines_of_templates_and_scripts_are_short() -> None:
+    """Ruff checks those of Python files."""
+    paths = [*(ROOT / "pipeline").rglob("*.j2"), ROOT / "Makefile", ROOT / ".ci/run"]
+    assert len(paths) > 10
+    long = [
+        f"{relative(path)}:{number}"
+        for path in paths
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        if len(line) > 120
+    ]
+    assert long == []
+
+
 def test_text_files_state_their_encoding() -> None:
     """The user's locale must not decide how a file is read or written."""
-    without_encoding = [
-        f"{relative(path)}:{node.lineno}"
+    without_encoding = {
+        relative(path): [
+            f"line {node.lineno}"
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+            if isinstance(node, ast.Call) and _opens_text(node)
+            if not any(keyword.arg == "encoding" for keyword in node.keywords)
+        ]
         for path in [*OURS, *sources("tests")]
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if isinstance(node, ast.Call)
-        and isinstance(node.func, ast.Attribute)
-        and node.func.attr in ("read_text", "write_text")
-        and not any(keyword.arg == "encoding" for keyword in node.keywords)
-    ]
-    assert without_encoding == []
+    }
+    assert offenders(without_encoding) == {}
+
+
+def _opens_text(call: ast.Call) -> bool:
+    """True for `read_text` and `write_text`, and for `open` and `os.fdopen` in a text mode."""
+    function = call.func
+    name = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
+    if name in ("read_text", "write_text"):
+        return isinstance(function, ast.Attribute)
+    if name not in ("open", "fdopen") or set(re.findall(r"\w+", ast.unparse(function))) & {*OPENS_NO_TEXT} - {name}:
+        return name == "fdopen" and not _is_binary(call, 1)
+    return not _is_binary(call, 0 if isinstance(function, ast.Attribute) else 1)
+
+
+def _is_binary(call: ast.Call, position: int) -> bool:
+    """Whether the mode, an argument at this position or a keyword, is binary."""
+    modes = [*call.args[position : position + 1], *(each.value for each in call.keywords if each.arg == "mode")]
+    return any("b" in ast.unparse(mode) for mode in modes)
 
 
 def test_product_code_has_no_assert() -> None:

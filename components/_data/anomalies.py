@@ -1,7 +1,6 @@
-"""Anomalies of data against its contract, with a sentence for each; and distances between two datasets."""
+"""Anomalies of data against its contract, with a sentence for each."""
 
 import json
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -18,9 +17,6 @@ from schemas.text import listed
 with epy.lazy_imports():
     import numpy as np
     from tensorflow_metadata.proto.v0 import schema_pb2
-    from tensorflow_metadata.proto.v0 import statistics_pb2 as pb
-
-CHI_SQUARED = 10.83  # 0.999 quantile with one degree of freedom
 
 
 @dataclass(frozen=True)
@@ -129,8 +125,13 @@ def data_anomalies(dataset: Any, checks: Validate) -> Iterator[Anomaly]:
 
 
 def near(dataset: Any, checks: Validate) -> Iterator[Anomaly]:
-    """Near copies of images that are trained on, or may be."""
-    for other, count in stats.near_copies(dataset).items() if dataset.name in TESTED else ():
+    """Near copies within the split; and of tested images, in splits that are trained on, or may be."""
+    for other, count in stats.near_copies(dataset).items():
+        if other == dataset.name:
+            message = f"{other}: {count:,} images are re-encoded, resized or mirrored copies of each other"
+            yield Anomaly(other, "image", "UNKNOWN_TYPE", message, checks.duplicates)
+        if other == dataset.name or dataset.name not in TESTED:
+            continue
         if count == dataset.num_examples and other not in TESTED:
             message = f"{dataset.name}: every image is a near copy of an image in {other}, so no test images are left"
             yield Anomaly(dataset.name, "image", "UNKNOWN_TYPE", message)
@@ -156,45 +157,3 @@ def unjudgeable(test: Any, contract: Contract, min_examples: int) -> Iterator[An
             titles = label_titles(labels, contract.names)
             message = f"{test.name}: {len(labels):,} of {len(by_label):,} labels {cause}: {titles}{way_out}"
             yield Anomaly(test.name, "label", "UNKNOWN_TYPE", message, "warning")
-
-
-def jensen_shannon(one: list[float], other: list[float]) -> float:
-    """Divergence of two histograms in bits, in [0, 1] (Lin, 1991)."""
-    p, q = (np.asarray(h, float) / max(sum(h), 1) for h in (one, other))
-    middle = (p + q) / 2
-
-    def kullback_leibler(a: Any) -> float:
-        held = a > 0
-        return float((a[held] * np.log2(a[held] / middle[held])).sum())
-
-    return (kullback_leibler(p) + kullback_leibler(q)) / 2
-
-
-def divergence(one: "pb.DatasetFeatureStatistics", other: "pb.DatasetFeatureStatistics") -> tuple[float, float]:
-    """The Jensen-Shannon divergence of two splits' pixel values, and the part that is noise.
-
-    Images are the independent draws, not pixels: how much they differ among themselves gives the variance v of each
-    value's share p. For small differences, the divergence is a sum of squares whose mean under equal distributions is
-    sum(v / p) (1/n + 1/m) / (8 ln 2). The largest 0.999 quantile of any such sum is that of one squared normal
-    variable, 10.83 times its mean.
-    """
-    shares = np.asarray(stats.pixels(one)) + np.asarray(stats.pixels(other))
-    shares = shares / max(shares.sum(), 1)
-    sizes = [max(dataset.num_examples, 1) for dataset in (one, other)]
-    weights = np.array([sizes]).T / sum(sizes)
-    variances = (weights * np.array([stats.pixel_variances(dataset) for dataset in (one, other)])).sum(0)
-    held = shares > 0
-    mean = (variances[held] / shares[held]).sum() * (1 / sizes[0] + 1 / sizes[1]) / (8 * math.log(2))
-    return jensen_shannon(stats.pixels(one), stats.pixels(other)), float(CHI_SQUARED * mean)
-
-
-def largest_difference(one: dict[str, int], other: dict[str, int]) -> tuple[str, float, float]:
-    """The label whose share differs most, the difference, and the part that is noise (3 standard errors)."""
-    sizes = [max(sum(counts.values()), 1) for counts in (one, other)]
-    differences = []
-    for label in sorted(one.keys() | other.keys()):
-        counts = (one.get(label, 0), other.get(label, 0))
-        p = sum(counts) / sum(sizes)
-        chance = 3 * (p * (1 - p) * (1 / sizes[0] + 1 / sizes[1])) ** 0.5
-        differences.append((label, abs(counts[0] / sizes[0] - counts[1] / sizes[1]), chance))
-    return max(differences, key=lambda row: row[1] - row[2], default=("", 0.0, 0.0))

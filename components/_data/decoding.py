@@ -15,9 +15,11 @@ with epy.lazy_imports():
     import numpy as np
     import tensorflow as tf
 
-HEAD = 4096  # bytes in which an encoded image states its EXIF data
+HEAD = 4096  # bytes in which a JPEG or PNG states its EXIF data
+EXIF = b"Exif\0\0"  # before the EXIF data of a JPEG
 ORIENTATION = 0x0112  # the EXIF tag (TIFF 6.0, 274)
 ENTRIES = 64  # of an EXIF directory
+PARALLEL = 4  # images that are decoded at a time; the pixels of each may take 200 MB
 
 
 def pixels(images: Any, model_input: ModelInput) -> Any:
@@ -55,7 +57,9 @@ def _decoder(model_input: ModelInput, *, with_orientation: bool = False) -> Any:
     one = functools.partial(_decoded, model_input=model_input)
 
     def batch(images: Any) -> Any:
-        return tf.map_fn(one, images, fn_output_signature=both) if with_orientation else decoded(images, model_input)
+        if not with_orientation:
+            return decoded(images, model_input)
+        return tf.map_fn(one, images, fn_output_signature=both, parallel_iterations=PARALLEL)
 
     return tf.function(batch, input_signature=signature, autograph=False)
 
@@ -67,7 +71,8 @@ def decoded(images: Any, model_input: ModelInput) -> Any:
     background.
     """
     one = lambda content: _decoded(content, model_input)[0]  # noqa: E731
-    return tf.map_fn(one, images, fn_output_signature=tf.TensorSpec(model_input.shape, tf.uint8))
+    signature = tf.TensorSpec(model_input.shape, tf.uint8)
+    return tf.map_fn(one, images, fn_output_signature=signature, parallel_iterations=PARALLEL)
 
 
 def fitted(images: Any, model_input: ModelInput) -> Any:
@@ -98,35 +103,64 @@ def fitted(images: Any, model_input: ModelInput) -> Any:
 
 def orientation(content: Any) -> Any:
     """The EXIF orientation of an encoded image, string []: int32, 1 to 8; 1 if EXIF data states none, 0 without it."""
-    head = tf.strings.substr(content, 0, HEAD)
-    # Most images have no EXIF data, and reading it takes 0.5 ms. RE2's \C matches any byte.
-    has_exif = tf.strings.regex_full_match(head, r"\C*(Exif\x00\x00|eXIf)\C*")
-    return tf.cond(has_exif, lambda: _stated_orientation(head), lambda: tf.constant(0))
+    exif = tf.cond(
+        tf.strings.regex_full_match(
+            tf.strings.substr(content, 0, 16), r"RIFF\C{4}WEBPVP8X"
+        ),  # others have no EXIF data
+        lambda: _exif_of_webp(content),
+        lambda: _exif_in(tf.strings.substr(content, 0, HEAD)),
+    )
+    # Most images have no EXIF data, and reading it takes 0.5 ms.
+    return tf.cond(tf.strings.length(exif) > 0, lambda: _stated_orientation(exif), lambda: tf.constant(0))
 
 
-def _stated_orientation(start_of_file: Any) -> Any:
-    head = tf.cast(tf.io.decode_raw(start_of_file, tf.uint8), tf.int32)
-    after_jpeg, after_png = _end_of(head, b"Exif\0\0"), _end_of(head, b"eXIf")
-    start = tf.where(after_jpeg >= 0, after_jpeg, after_png)
+def _exif_in(head: Any) -> Any:
+    """The EXIF data of a JPEG or PNG, from the TIFF header on: string []; empty if there is none."""
+
+    def exif() -> Any:
+        data = tf.io.decode_raw(head, tf.uint8)
+        after_jpeg, after_png = _end_of(data, EXIF), _end_of(data, b"eXIf")
+        return tf.strings.substr(head, tf.where(after_jpeg >= 0, after_jpeg, after_png), HEAD)
+
+    # RE2's \C matches any byte.
+    return tf.cond(tf.strings.regex_full_match(head, r"\C*(Exif\x00\x00|eXIf)\C*"), exif, lambda: tf.constant(b""))
+
+
+def _exif_of_webp(content: Any) -> Any:
+    """The same of a WebP, where it is a chunk of the file, usually the last one."""
+    length = tf.strings.length(content)
+    is_before = lambda at: (at <= length - 8) & (tf.strings.substr(content, tf.minimum(at, length), 4) != b"EXIF")  # noqa: E731
+
+    def after(at: Any) -> Any:
+        size = tf.cast(tf.io.decode_raw(tf.strings.substr(content, at + 4, 4), tf.uint8), tf.int32)
+        # Chunks have an even size. One of 16 MiB or more holds pixels; the limit keeps the sum within int32.
+        size = tf.minimum(tf.reduce_sum(size * [1, 2**8, 2**16, 0]) + tf.minimum(size[3], 64) * 2**24, length)
+        return at + 8 + size + size % 2
+
+    (at,) = tf.while_loop(is_before, lambda at: (after(at),), [tf.constant(12)])
+    exif = tf.strings.substr(content, tf.minimum(at + 8, length), HEAD)
+    has_prefix = tf.strings.substr(exif, 0, len(EXIF)) == EXIF  # some programs write it
+    return tf.cond(has_prefix, lambda: tf.strings.substr(exif, len(EXIF), HEAD), lambda: exif)
+
+
+def _stated_orientation(exif: Any) -> Any:
+    data = tf.cast(tf.io.decode_raw(exif, tf.uint8), tf.int32)
 
     def byte(at: Any) -> Any:
-        inside = (at >= 0) & (at < tf.size(head))
-        return tf.where(inside, tf.gather(head, tf.where(inside, at, 0)), 0)
+        inside = (at >= 0) & (at < tf.size(data))
+        return tf.where(inside, tf.gather(data, tf.where(inside, at, 0)), 0)
 
     def number(at: Any, size: int) -> Any:
         """Little-endian if the EXIF data begins with "II"."""
         each = [byte(at + i) for i in range(size)]
         little, big = (sum(value * 256**i for i, value in enumerate(order)) for order in (each, each[::-1]))
-        return tf.where(byte(start) == ord("I"), little, big)
+        return tf.where(byte(0) == ord("I"), little, big)
 
-    def stated() -> Any:
-        directory = start + number(start + 4, 4)
-        entries = directory + 2 + 12 * tf.range(tf.minimum(number(directory, 2), ENTRIES))
-        values = tf.where(number(entries, 2) == ORIENTATION, number(entries + 8, 2), 0)
-        value = tf.reduce_max(tf.concat([values, [0]], 0))
-        return tf.where((value >= 1) & (value <= 8), value, 1)
-
-    return tf.cond(start >= 0, stated, lambda: tf.constant(1))
+    directory = number(4, 4)
+    entries = directory + 2 + 12 * tf.range(tf.minimum(number(directory, 2), ENTRIES))
+    values = tf.where(number(entries, 2) == ORIENTATION, number(entries + 8, 2), 0)
+    value = tf.reduce_max(tf.concat([values, [0]], 0))
+    return tf.where((value >= 1) & (value <= 8), value, 1)
 
 
 def upright(image: Any, orientation: Any) -> Any:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from etils import epy
 
 from components._data import decoding
-from components._data.decoding import HEAD
+from components._data.decoding import HEAD, PARALLEL
 from schemas.contract import Encoding
 from schemas.errors import DataError
 
@@ -19,7 +19,6 @@ with epy.lazy_imports():
     import numpy as np
     import tensorflow as tf
 
-PARALLEL = 4  # images that are decoded at a time; the pixels of each may take 200 MB
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".avif", ".heic", ".heif")
 MAX_PIXELS = 2**26  # of an image
 
@@ -143,7 +142,7 @@ def decoder(channels: int, encoding: Encoding = "raw") -> Callable[[bytes], "np.
 
     def decode(content: bytes) -> "np.ndarray":
         image = by_tensorflow(content) if encoding == "encoded" else as_stored(content)
-        return upright(image, content) if b"Exif\0\0" in content[:HEAD] or b"eXIf" in content[:HEAD] else image
+        return upright(image, content) if may_have_exif(content) else image
 
     def as_stored(content: bytes) -> "np.ndarray":
         if content.startswith(b"\x89PNG"):
@@ -161,6 +160,13 @@ def decoder(channels: int, encoding: Encoding = "raw") -> Callable[[bytes], "np.
         return np.asarray(tf.io.decode_image(content, channels, expand_animations=False))
 
     return decode
+
+
+def may_have_exif(content: bytes) -> bool:
+    """False for most images, whose EXIF orientation need not be read."""
+    if content.startswith(b"RIFF"):
+        return b"EXIF" in content
+    return b"Exif\0\0" in content[:HEAD] or b"eXIf" in content[:HEAD]
 
 
 def upright(image: "np.ndarray", content: bytes) -> "np.ndarray":

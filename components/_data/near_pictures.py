@@ -9,7 +9,8 @@ from typing import Any
 
 from etils import epy
 
-from components._data.decoding import to_arrays
+from components._data import near_copies
+from components._data.decoding import fitted, to_arrays
 from components._data.near_copies import Pair
 from pipeline.engine.component import StageRun
 from schemas import example, files
@@ -66,5 +67,9 @@ def write_pictures(shard: Path, count: int, positions: list[int], path: str) -> 
         if chosen.any():
             names = ("source/index", "label", "image/height", "image/width")
             facts.append(np.stack([columns[name][chosen] for name in names], axis=1))
-            pictures.append(to_arrays(columns["image"][chosen], PICTURE))
+            raw = near_copies.large_raw({name: column[chosen] for name, column in columns.items()})
+            is_raw = not columns["image/format"].any()
+            pictures.append(
+                np.asarray(fitted(raw, PICTURE)) if is_raw else to_arrays(columns["image"][chosen], PICTURE)
+            )
     np.savez(path, facts=np.concatenate(facts), pictures=np.concatenate(pictures))

@@ -27,23 +27,28 @@ THUMBNAIL = ModelInput((64, 64, 3), fit="stretch")
 def write_shard_statistics(shard: Path, count: int, part: Path, metadata: tuple[str, ...] = ()) -> None:
     """Writes the statistics of a shard of `count` records to `part`.json, the digests of its images to `part`.npy.
 
-    Of encoded images, also the hashes by which near copies are found, to `part`.near.npy.
+    Of all but small images, also the hashes by which near copies are found, to `part`.near.npy.
 
     Raises:
         DataError: the shard is damaged or a record does not parse; names the shard and the record.
     """
-    counted, digests, near = ImageStatistics(), [], []
-    for records in example.read(shard, count):
+    digests: list[np.ndarray] = []
+    near: list[np.ndarray] = []
+
+    def counted(records: list[bytes]) -> ImageStatistics:
         columns = example.parse(records, shard, metadata)
         positions = columns["source/index"]
         decoded = decoding.thumbnails(columns["image"], THUMBNAIL) if columns["image/format"].any() else None
-        counted = counted.merge(ImageStatistics.of(columns, decoded))
-        images = map(np.ndarray.tobytes, decoded[0]) if decoded else columns["image"]
+        images = [*map(np.ndarray.tobytes, decoded[0])] if decoded else columns["image"]
         digests.append(duplicates.digests(images, positions))
-        if decoded:
-            near.append(near_copies.hashes(decoded[0], positions))
+        pictures = decoded[0] if decoded else near_copies.large_raw(columns)
+        if pictures is not None:
+            near.append(near_copies.hashes(pictures, positions, digests[-1][:, 0]))
+        return ImageStatistics.of(columns, decoded)
+
+    whole = merged(ImageStatistics, map(counted, example.read(shard, count)))
     part.parent.mkdir(exist_ok=True)  # not its parents: a stage that was interrupted has removed them
-    part.with_suffix(".json").write_text(counted.to_json(), encoding="utf-8")
+    part.with_suffix(".json").write_text(whole.to_json(), encoding="utf-8")
     duplicates.save(np.concatenate(digests), part.with_suffix(".npy"))
     if near:
         np.save(part.with_suffix(NEAR), np.concatenate(near))
@@ -71,7 +76,7 @@ def write(run: StageRun, splits: Mapping[str, Mapping[Path, tuple[Path, int]]]) 
         {split: [part.with_suffix(".npy") for part in parts] for split, parts in splits.items()}
     )
     hashed = {part.with_suffix(NEAR): shard for parts in splits.values() for part, shard in parts.items()}
-    pairs = near_copies.across({split: [part.with_suffix(NEAR) for part in parts] for split, parts in splits.items()})
+    pairs = near_copies.found({split: [part.with_suffix(NEAR) for part in parts] for split, parts in splits.items()})
     leaked = copies.leaked | duplicates.leaked(pairs)
     near = {pair: parts for pair, parts in pairs.items() if not copies.leaked & {pair[:2], pair[2:]}}
     statistics.write(

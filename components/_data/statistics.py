@@ -210,15 +210,15 @@ def _pixels(joined: "np.ndarray", lengths: "np.ndarray") -> tuple[Histogram, Cou
 
 def _by_label(joined: "np.ndarray", lengths: "np.ndarray", labels: "np.ndarray") -> Counter[tuple[int, str]]:
     """Integer sums from which the brightness of each label is computed."""
-    held = (lengths > 0) & (labels >= 0)
-    if not held.any():
+    counted = (lengths > 0) & (labels >= 0)
+    if not counted.any():
         return Counter()
     filled = lengths > 0
     starts = np.concatenate([[0], np.cumsum(lengths[filled])[:-1]])
     sums = np.add.reduceat(joined, starts, dtype=np.int64)[labels[filled] >= 0]
-    order = np.argsort(labels[held], kind="stable")
-    unique, first = np.unique(labels[held][order], return_index=True)
-    columns = (np.ones_like(sums), lengths[held], sums, sums * sums)
+    order = np.argsort(labels[counted], kind="stable")
+    unique, first = np.unique(labels[counted][order], return_index=True)
+    columns = (np.ones_like(sums), lengths[counted], sums, sums * sums)
     totals = [np.add.reduceat(column[order], first).tolist() for column in columns]
     return Counter(
         {
@@ -230,5 +230,15 @@ def _by_label(joined: "np.ndarray", lengths: "np.ndarray", labels: "np.ndarray")
 
 
 def merged(kind: type[M], parts: Iterable[M]) -> M:
-    """All parts as one. `functools.partial(merged, Kind)` is what Beam takes as a combiner."""
-    return functools.reduce(lambda a, b: a.merge(b), parts, kind())
+    """All parts as one. `functools.partial(merged, Kind)` is what Beam takes as a combiner.
+
+    Parts are merged with others of their size, so counters that grow with the parts are not copied for each of them.
+    """
+    stack: list[tuple[int, M]] = []  # (number of merges behind it, result), the largest first
+    for part in parts:
+        merges = 0
+        while stack and stack[-1][0] == merges:
+            part = stack.pop()[1].merge(part)  # noqa: PLW2901
+            merges += 1
+        stack.append((merges, part))
+    return functools.reduce(lambda a, b: b.merge(a), (part for _, part in reversed(stack)), kind())

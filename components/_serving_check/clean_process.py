@@ -128,9 +128,8 @@ if __name__ == "__main__":
     try:
         answer = main()
     except Exception as error:
-        answer = {
-            "error": f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"
-        }
+        lines = [line for line in str(error).splitlines() if line.strip()] or [""]  # TensorFlow puts the cause last
+        answer = {"error": f"{type(error).__name__}: {lines[-1].strip()}"}
     print(json.dumps(answer), flush=True)
     atexit._run_exitfuncs()
     os._exit(0)  # the result is written; TensorFlow takes a second to shut down

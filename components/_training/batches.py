@@ -2,6 +2,9 @@
 
 The preprocessing graph, which is also part of the served model, scales images and encodes labels of each batch. The
 order of an epoch depends on seed and epoch alone, so a resumed training sees the same batches.
+
+Records are often sorted by label. So a streamed epoch reads blocks of consecutive records in random order, and shuffles
+the records of many blocks in a buffer.
 """
 
 import math
@@ -12,7 +15,8 @@ from typing import Any
 from etils import epy
 
 from components._data import decoding
-from schemas import example
+from components._training.blocks import Blocks
+from schemas import compat
 from schemas.artifacts import Features
 
 with epy.lazy_imports():
@@ -25,6 +29,7 @@ GROUP_BYTES = 64 * 2**20  # images of one call, as the network reads them
 FLOAT = 4  # bytes for each byte of uint8
 BUFFER = 20_000  # examples among which a streamed epoch is shuffled, at most
 BUFFER_BYTES = 256 * 2**20  # of them
+BLOCKS = 256  # that the buffer holds: one block in many changes the shares of the classes little
 
 
 @dataclass(frozen=True)
@@ -112,11 +117,15 @@ class Batches:
     def _preprocess(self) -> Any:
         return tft.TFTransformOutput(str(self.features.path)).transform_features_layer()
 
+    @cached_property
+    def _blocks(self) -> Blocks:
+        shards = [(path, count) for _, path, count in self.features.shards("train")]
+        return Blocks.of(shards, BUFFER // BLOCKS, BUFFER_BYTES // BLOCKS)
+
     def _streamed(self, number: int) -> "tf.data.Dataset":
-        shards = [str(path) for _, path, _ in self.features.shards("train")]
-        order = np.random.default_rng([self.seed, number]).permutation(len(shards))
+        order = np.random.default_rng([self.seed, number]).permutation(len(self._blocks))
         buffer = max(1, min(BUFFER, int(BUFFER_BYTES // self._record_bytes)))
-        records = tf.data.TFRecordDataset([shards[i] for i in order]).shuffle(buffer, seed=self.seed + number)
+        records = self._blocks.read(order).shuffle(buffer, seed=self.seed + number)
         return records.batch(self._at_once).map(self._parsed, num_parallel_calls=2, deterministic=True).unbatch()
 
     def _parsed(self, records: Any) -> Any:
@@ -125,7 +134,7 @@ class Batches:
         parsed = tf.io.parse_example(records, columns)
         if self.features.model_input is None or self.features.pixels:
             return parsed["image"], parsed["label"]
-        return example.to_bytes(decoding.pixels(parsed["image"], self.features.model_input)), parsed["label"]
+        return compat.to_bytes(decoding.pixels(parsed["image"], self.features.model_input)), parsed["label"]
 
     def _preprocessed(self, images: Any, labels: Any) -> Any:
         columns = self._preprocess({"image": images, "label": labels})

@@ -1,12 +1,13 @@
 """The checkpoint of an interrupted training: one NumPy file, replaced as a whole after each epoch."""
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from etils import epy
+
+from schemas.files import atomic_write
 
 with epy.lazy_imports():
     import numpy as np
@@ -35,15 +36,8 @@ class Checkpoint:
         sizes: dict[str, Any] = {"variables": len(self.variables), "bests": len(self.best)}
         arrays: dict[str, Any] = {f"variable{i}": value for i, value in enumerate(self.variables)}
         arrays |= {f"best{i}": value for i, value in enumerate(self.best)}
-        temporary = path.with_suffix(".part")
-        try:
-            with temporary.open("wb") as file:
-                np.savez(file, history=json.dumps(self.history), **sizes, **arrays)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)  # on a full disk, half a checkpoint would take the space
+        with atomic_write(path, sync=True) as temporary, temporary.open("wb") as file:
+            np.savez(file, history=json.dumps(self.history), **sizes, **arrays)
 
 
 def _numbered(saved: Any, name: str) -> "list[np.ndarray]":

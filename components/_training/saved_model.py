@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from etils import epy
 
 from components._data import decoding
-from schemas import example
+from schemas import compat, example
 from schemas.artifacts import Features
 from schemas.contract import Encoding
 from schemas.errors import ConfigurationError, StoreError, last_line
@@ -79,7 +79,7 @@ def save(network: "keras.Model", features: Features, path: Path) -> None:
     channels = features.shape[2]
 
     def classify(pixels: Any) -> dict[str, Any]:
-        return predict(example.to_bytes(pixels))
+        return predict(compat.to_bytes(pixels))
 
     def predict(images: Any) -> dict[str, Any]:
         probabilities = network(module.transform({"image": images})["image"], training=False)

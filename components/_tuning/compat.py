@@ -4,13 +4,13 @@ Each has a canary test in `tests/components/test_tuning_compat.py`.
 """
 
 import functools
-import json
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from etils import epy
+
+from schemas.files import write_json
 
 with epy.lazy_imports():
     import keras_tuner
@@ -51,10 +51,10 @@ def durable(kind: Any) -> Any:
 
     class Durable(kind):  # type: ignore[misc]
         def save(self) -> None:
-            _write(state_file(self), self.get_state())
+            write_json(state_file(self), self.get_state())
 
         def _save_trial(self, trial: Any) -> None:
-            _write(Path(self._get_trial_dir(trial.trial_id)) / "trial.json", trial.get_state())
+            write_json(Path(self._get_trial_dir(trial.trial_id)) / "trial.json", trial.get_state())
 
     return Durable
 
@@ -67,12 +67,3 @@ def add_service(oracle: "keras_tuner.Oracle", server: Any) -> Any:
     servicer = oracle_chief.OracleServicer(oracle)
     protos.get_service_grpc().add_OracleServicer_to_server(servicer, server)
     return servicer
-
-
-def _write(path: Path, state: Any) -> None:
-    temporary = path.with_suffix(".part")
-    with temporary.open("w", encoding="utf-8") as file:
-        json.dump(state, file)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)

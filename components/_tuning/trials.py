@@ -7,7 +7,6 @@ That process reads a `Work` as one line of JSON from standard input, and ends wh
 progress to standard output.
 """
 
-import contextlib
 import dataclasses
 import json
 import os
@@ -28,6 +27,7 @@ from components._training.training import Training
 from components._tuning import oracles
 from schemas.artifacts import Features
 from schemas.errors import Refused
+from schemas.process import prints_to_stderr
 from schemas.settings.train import Train
 from schemas.settings.tune import Tune, with_values
 
@@ -69,7 +69,7 @@ def run(work: Work, oracle: "keras_tuner.Oracle", log: Log) -> None:
 
     A trial that raises counts as failed, and the search continues.
     """
-    with contextlib.redirect_stdout(sys.stderr):  # keras-tuner prints
+    with prints_to_stderr:  # keras-tuner prints
         _tuner()(work, oracle, log).search()
 
 

@@ -12,10 +12,13 @@ import importlib
 import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import astuple, dataclass, field
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+from components.sources.fingerprint import Digests, Fingerprint, code_of
+from components.sources.reading import Place
 from components.sources.rows import Rows, RowsReader
-from schemas.errors import ConfigurationError, DataError
+from schemas.errors import ConfigurationError, DataError, EnvironmentFailure, GatelineError, is_transient
 from schemas.settings.source import Custom
 from schemas.text import nfc, printable
 
@@ -40,7 +43,9 @@ class ImageSource(Protocol):
         """Every image, in an order that stays the same."""
 
     def content(self, name: str) -> bytes:
-        """The encoded image of a row. An OSError or ValueError sets the image aside, with its message."""
+        """The encoded image of a row. An OSError or ValueError sets the image aside, with its message; one of the
+        network or the disk, as ConnectionError or TimeoutError, ends the run instead, which can be repeated.
+        """
 
     # Optional: `state(self) -> str` changes whenever the images change. Without it, a run looks at the rows alone.
 
@@ -88,6 +93,8 @@ class CustomReader(RowsReader):
                 if not isinstance(content, bytes):
                     raise TypeError(f"content returned {type(content).__name__}, not bytes")
             except (OSError, ValueError) as error:
+                if is_transient(error):
+                    raise _failed(self.settings, f"content({name!r})", error) from error
                 reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
                 content = DataError(f"{title} cannot be read: {reason}")
             except Exception as error:
@@ -115,6 +122,13 @@ def opened(settings: Custom) -> ImageSource:
         raise _failed(settings, f"__init__ with source.options {settings.options}", error) from error
 
 
+def fingerprint(settings: Custom, place: Place, digests: Digests) -> Fingerprint:
+    """What the class states, and the code of its module."""
+    del place, digests
+    code = "\n".join(code_of(settings.custom.partition(":")[0]))
+    return Fingerprint(Path(), {"": state(settings), "code": hashlib.sha256(code.encode()).hexdigest()})
+
+
 def state(settings: Custom) -> str:
     """A digest that changes with the images, by what the class says, or by its rows."""
     source = opened(settings)
@@ -132,6 +146,7 @@ def listed(settings: Custom) -> list[Row]:
 
     Raises:
         DataError: the class fails, or gives something else.
+        EnvironmentFailure: the network or the disk failed.
     """
     rows = _call_user_code(settings, "rows()", lambda: list(opened(settings).rows()))
     for row in rows:
@@ -149,7 +164,8 @@ def _call_user_code(settings: Custom, method: str, call: Callable[[], T]) -> T:
         raise _failed(settings, method, error) from error
 
 
-def _failed(settings: Custom, method: str, error: Exception) -> DataError:
-    return DataError(
-        f"{method} of {settings.custom} failed: {type(error).__name__}: {error}", "Fix the class; -v shows where."
-    )
+def _failed(settings: Custom, method: str, error: Exception) -> GatelineError:
+    cause = f"{method} of {settings.custom} failed: {type(error).__name__}: {error}"
+    if is_transient(error):
+        return EnvironmentFailure(cause, "Run again later.")
+    return DataError(cause, "Fix the class; -v shows where.")

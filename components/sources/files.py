@@ -1,6 +1,7 @@
 """What the sources have in common whose images are files of the user's own."""
 
 import os
+from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -14,7 +15,7 @@ from components._data.images import decoded, decoder, examine, examine_one
 from components.sources import cutting
 from components.sources.reading import Batch, Piece, Place, Split, batches, grouped, one_ahead
 from schemas.contract import Encoding
-from schemas.errors import DataError
+from schemas.errors import DataError, EnvironmentFailure, is_transient
 from schemas.settings.source import Files
 from schemas.text import nfc
 
@@ -69,7 +70,7 @@ class FilesReader:
     @property
     def path(self) -> Path:
         """Of the folder or table."""
-        return Path(self.place.path or self.settings.path).expanduser()
+        return path_of(self.settings, self.place)
 
     @property
     def folder(self) -> Path | None:
@@ -110,6 +111,27 @@ class FilesReader:
                 pieces.append(piece)
         return pieces
 
+    @abstractmethod
+    def pieces(self) -> list[Piece]:
+        """All images, in pieces, as `Reader` states."""
+
+    @abstractmethod
+    def read(self, piece: Piece, encoding: Encoding) -> Iterator[Batch]:
+        """The images of a piece, as `Reader` states."""
+
+    def sample(self) -> Iterator[Batch]:
+        """The first and the last image of each label, examined: whether all images may have one small size."""
+        images = [image for piece in self.pieces() for image in zip(piece.files, piece.labels, strict=True)]
+        last = {label: i for i, (_, label) in enumerate(images)}
+        first = {label: i for i, (_, label) in reversed([*enumerate(images)])}
+        chosen = [images[i] for i in sorted({*first.values(), *last.values()})]
+        for part in (chosen[:1], chosen[1:]):  # the first one mostly decides
+            if part:
+                files, labels = zip(*part, strict=True)
+                yield from self.read(
+                    Piece(("train",), "sample", 0, 1, 0, files, labels, tuple(range(len(files)))), "encoded"
+                )
+
     def numbers(self, labels: Sequence[str]) -> dict[str, int]:
         """The numbers of the labels that the contract names; without a contract, those of `labels`, in order."""
         return {nfc(name): number for number, name in enumerate(self.contract_labels or labels)}
@@ -120,25 +142,34 @@ def _sizes(folder: Path | None, names: Iterable[str]) -> list[int]:
 
     def size(name: str) -> int:
         try:
-            return os.stat(f"{folder}/{name}").st_size if folder else 0  # noqa: PTH116 - a Path each is slow
+            # A Path for each of 100,000 files takes a second.
+            return os.stat(os.path.join(folder, name)).st_size if folder else 0  # noqa: PTH116, PTH118
         except (OSError, ValueError):
             return 0
 
     return list(map(size, names))
 
 
-def batches_of(files: Iterable[File], encoding: Encoding) -> Iterator[Batch]:
-    """Batches of the images that can be decoded, with those that cannot be read."""
+def path_of(settings: Files, place: Place) -> Path:
+    """Where the folder or table is on this machine."""
+    return Path(place.path or settings.path).expanduser()
+
+
+def batches_of(files: Iterable[File], encoding: Encoding, channels: int = 0) -> Iterator[Batch]:
+    """Batches of the images that can be decoded, with those that cannot be read.
+
+    `channels`: of images that are recorded raw; 0: as in the file.
+    """
     files = map(converted, files)
     if encoding == "encoded":
         # Files are read and records are written while the next batch is decoded.
         yield from one_ahead(examined, grouped(files, _size))
     else:
-        yield from _as_pixels(files)
+        yield from _as_pixels(files, channels)
 
 
-def _as_pixels(files: Iterable[File]) -> Iterator[Batch]:
-    decode, unreadable = decoder(0), list[tuple[str, str]]()
+def _as_pixels(files: Iterable[File], channels: int) -> Iterator[Batch]:
+    decode, unreadable = decoder(channels), list[tuple[str, str]]()
     groups, metadata, sources = list[str](), list[tuple[str, ...]](), list[tuple[int, str]]()
 
     def images() -> "Iterator[tuple[np.ndarray, int, bytes]]":
@@ -200,10 +231,19 @@ def examined(files: Sequence[File]) -> Batch:
 
 
 def read(path: Path, title: str) -> bytes | DataError:
-    """The content of a file, or why it cannot be read."""
+    """The content of a file, or why it cannot be read.
+
+    Raises:
+        EnvironmentFailure: the disk or the network failed: the image may be fine.
+    """
     try:
+        if path.exists() and not path.is_file():  # opening a pipe would block forever
+            return DataError(f"{title} cannot be read: Not a file")
         return path.read_bytes()
-    except OSError as error:
-        refused = DataError(f"{title} cannot be read: {error.strerror}")
+    except (OSError, ValueError) as error:  # a ValueError: the name holds a zero byte
+        cause = f"{title} cannot be read: {getattr(error, 'strerror', None) or error}"
+        if is_transient(error):
+            raise EnvironmentFailure(cause, "Run again later.") from error
+        refused = DataError(cause)
         refused.__cause__ = error
         return refused

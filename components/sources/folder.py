@@ -5,11 +5,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from components._data.images import SUFFIXES
-from components.sources.files import File, FilesReader, batches_of, read
-from components.sources.reading import SPLITS, Batch, Log, Piece, Split, is_ignored
+from components.sources.files import File, FilesReader, batches_of, path_of, read
+from components.sources.fingerprint import Digests, Fingerprint
+from components.sources.listing import below, entries
+from components.sources.reading import SPLITS, Batch, Log, Piece, Place, Split
+from components.sources.writing import NO_IMAGE
 from schemas.contract import Encoding
 from schemas.errors import DataError
-from schemas.text import nfc, printable
+from schemas.settings.source import Folder
+from schemas.text import listed, nfc, printable
+
+LOOSE = -1  # instead of the label of a file that is in no folder of a label
 
 
 @dataclass
@@ -19,6 +25,8 @@ class FolderReader(FilesReader):
     def prepare(self, log: Log) -> None:
         if not self.path.is_dir():
             raise DataError(f"source.folder {self.path} is not a folder", "Name it with --set source.folder=FOLDER.")
+        if None in self._splits() and (named := _split_folders(self.path)):
+            log(f"{named[0]} holds images, not folders of labels: it is read as a label")
 
     def labels(self) -> tuple[str, ...]:
         folders = {nfc(path.name) for root in self._splits().values() for path in entries(root) if path.is_dir()}
@@ -36,21 +44,36 @@ class FolderReader(FilesReader):
 
     def _files(self, piece: Piece) -> Iterator[File]:
         for name, label, position in zip(piece.files, piece.labels, piece.positions, strict=True):
-            yield image_file(self.path / name, name, label)._replace(source=(position, printable(name)))
+            path = self.path / name
+            file = _loose_file(name, path) if label == LOOSE else image_file(path, name, label)
+            yield file._replace(source=(position, printable(name)))
 
     def _splits(self) -> dict[Split | None, Path]:
         """The folder of each split that has one; {None: root} if none has."""
-        named = [(SPLITS[path.name.lower()], path) for path in entries(self.path) if path.name.lower() in SPLITS]
-        if not named:
+        named = _split_folders(self.path)
+        others = [path for path in entries(self.path) if path.is_dir() and path not in named]
+        # A label may be called train: then it holds images, as those beside it.
+        if not named or (len(named) == 1 and others and not any(path.is_dir() for path in entries(named[0]))):
             return {None: self.path}
-        folders: dict[Split | None, Path] = dict(sorted(named))
+        folders: dict[Split | None, Path] = dict(sorted((SPLITS[path.name.lower()], path) for path in named))
         if len(folders) < len(named):
-            cause = f"{self.path} holds two folders for one split: {', '.join(path.name for _, path in named)}"
+            cause = f"{self.path} holds two folders for one split: {', '.join(path.name for path in named)}"
             raise DataError(cause, "Remove one of them.")
+        if others:
+            self._refuse_beside_splits(named, others)
         if missing := [split for split in ("train", "test") if split not in folders]:
             cause = f"{self.path} has folders for splits, but none for {missing[0]}"
             raise DataError(cause, "Add it, or put all images into one folder for each label.")
         return folders
+
+    def _refuse_beside_splits(self, named: list[Path], others: list[Path]) -> None:
+        beside = listed([path.name for path in others], 5)
+        splits = ", ".join(path.name for path in named)
+        raise DataError(
+            f"{self.path} holds folders for splits ({splits}), and others beside them: {beside}",
+            f"Move these into the splits or away. If {named[0].name} is a label, put its images directly into its "
+            "folder, or list the images in a table: source.table.",
+        )
 
     def _images(self, root: Path) -> Iterator[tuple[str, int]]:
         """(path below the source's folder, label) of each image, in the order of the labels and paths."""
@@ -64,6 +87,28 @@ class FolderReader(FilesReader):
                 raise DataError(cause, "Add the label to the contract, or move the folder away.")
             for path in below(folder):
                 yield str(path.relative_to(self.path)), number
+        # Last, so that they do not change the positions of images.
+        loose = [path for path in entries(root) if not path.is_dir()]
+        if root != self.path and root == min(self._splits().values()):
+            loose += [path for path in entries(self.path) if not path.is_dir()]
+        for path in loose:
+            yield str(path.relative_to(self.path)), LOOSE
+
+
+def fingerprint(settings: Folder, place: Place, digests: Digests) -> Fingerprint:
+    """All files of the folder. One without read permission does not end the run: the reader sets it aside."""
+    path = path_of(settings, place)
+    return Fingerprint(path, digests.of(path, set_aside=True) if path.is_dir() else {})
+
+
+def _split_folders(root: Path) -> list[Path]:
+    return [path for path in entries(root) if path.name.lower() in SPLITS and path.is_dir()]
+
+
+def _loose_file(name: str, path: Path) -> File:
+    title = printable(str(path))
+    reason = "is in no folder of a label" if path.suffix.lower() in SUFFIXES else NO_IMAGE
+    return File(name, DataError(f"{title} {reason}"), LOOSE, title)
 
 
 def image_file(path: Path, name: str, label: int) -> File:
@@ -72,17 +117,3 @@ def image_file(path: Path, name: str, label: int) -> File:
     if path.suffix.lower() in SUFFIXES:
         return File(name, read(path, title), label, title)
     return File(name, DataError(f"{title} is not an image; {', '.join(SUFFIXES)} are supported"), label, title)
-
-
-def entries(folder: Path) -> list[Path]:
-    """The files and folders in it that are not ignored, sorted."""
-    return sorted(path for path in folder.iterdir() if not is_ignored(path))
-
-
-def below(folder: Path) -> Iterator[Path]:
-    """The files at any depth."""
-    for path in entries(folder):
-        if path.is_dir():
-            yield from below(path)
-        else:
-            yield path

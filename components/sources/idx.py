@@ -7,16 +7,18 @@ import gzip
 import math
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from etils import epy
 
 from components._data.images import lossless
-from components.sources.files import FilesReader
-from components.sources.reading import SPLITS, Batch, Log, Piece, Split, batches
+from components.sources.files import FilesReader, path_of
+from components.sources.fingerprint import Digests, Fingerprint
+from components.sources.reading import SPLITS, Batch, Log, Piece, Place, Split, batches
 from schemas.contract import Encoding
 from schemas.errors import DataError
+from schemas.settings.source import Idx
 
 with epy.lazy_imports():
     import numpy as np
@@ -29,6 +31,9 @@ REMEDY = "The folder needs train-images-idx3-ubyte, train-labels-idx1-ubyte and 
 @dataclass
 class IdxReader(FilesReader):
     """Reads images and labels of each split from two files."""
+
+    # The file that this worker read last: pieces of one file follow each other, and a file may be compressed.
+    last: "tuple[Path, np.ndarray] | None" = field(default=None, init=False, repr=False, compare=False)
 
     @property
     def encoding(self) -> Encoding:
@@ -51,13 +56,18 @@ class IdxReader(FilesReader):
 
     def read(self, piece: Piece, encoding: Encoding) -> Iterator[Batch]:
         path, _ = next(files for split, files in self._splits().items() if split == piece.of)
-        pixels = images(path)
+        pixels = self._images(path)
         if len(pixels) < piece.first + len(piece.labels):
             raise DataError(f"{path} holds {len(pixels):,} images, fewer than there are labels", "Fetch it again.")
         rows = pixels[piece.first : piece.first + len(piece.labels)]
         rows = rows[..., np.newaxis] if rows.ndim == 3 else rows
         contents = (lossless(row) if encoding == "encoded" else b"" for row in rows)
         yield from batches(zip(rows, piece.labels, contents, strict=True))
+
+    def _images(self, path: Path) -> "np.ndarray":
+        if self.last is None or self.last[0] != path:
+            self.last = (path, images(path))
+        return self.last[1]
 
     def _splits(self) -> dict[Split, tuple[Path, Path]]:
         """The files of images and labels of each split."""
@@ -71,6 +81,12 @@ class IdxReader(FilesReader):
                     raise DataError(f"{path} has no file of labels beside it", REMEDY)
                 splits[split] = (path, existing[0])
         return splits
+
+
+def fingerprint(settings: Idx, place: Place, digests: Digests) -> Fingerprint:
+    """All files of the folder."""
+    path = path_of(settings, place)
+    return Fingerprint(path, digests.of(path) if path.is_dir() else {})
 
 
 def images(path: Path) -> "np.ndarray":

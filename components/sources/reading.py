@@ -9,7 +9,6 @@ for piece in reader.pieces():
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 from schemas.contract import Encoding
@@ -86,11 +85,6 @@ class Batch:
     groups: list[str] = field(default_factory=list)  # one each, or none at all
     metadata: list[tuple[str, ...]] = field(default_factory=list)  # the same: a value for each of `Reader.metadata`
     sources: list[tuple[int, str]] = field(default_factory=list)  # the same: `source/index` and `source/file`
-
-
-def is_ignored(path: Path) -> bool:
-    """True for hidden files and those of file managers."""
-    return path.name.startswith(".") or path.name.lower() in ("thumbs.db", "desktop.ini")
 
 
 def batches(images: "Iterable[tuple[np.ndarray, int, bytes]]") -> Iterator[Batch]:

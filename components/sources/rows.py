@@ -82,6 +82,8 @@ class RowsReader(FilesReader):
         if rows.splits and (missing := [split for split in ("train", "test") if split not in by_split]):
             cause = f"{self.where} states splits, but no row of {missing[0]}"
             raise DataError(cause, "Add some, or name another source.split to draw the splits.")
+        if rows.splits and rows.groups:
+            self._check_groups(rows)
         if (images := self.images) is not None:
             return self.cut(by_split, name=lambda row: images[int(row)])
         return [replace(piece, positions=tuple(map(int, piece.files))) for piece in self.cut(by_split)]
@@ -103,6 +105,20 @@ class RowsReader(FilesReader):
         ):
             metadata = tuple(values[row] for values in rows.metadata.values())
             yield File(title, content, label, title, rows.groups[row] if rows.groups else "", metadata, source)
+
+    def _check_groups(self, rows: Rows) -> None:
+        """Checks that no group is in two delivered splits: the test would measure images like those of training."""
+        splits: dict[str, Split] = {}
+        shared: dict[str, list[Split]] = {}
+        for group, value in zip(rows.groups, rows.splits, strict=True):
+            if group and splits.setdefault(group, split := self._split(value)) != split:
+                shared.setdefault(group, [splits[group], split])
+        if shared:
+            group, (one, other) = next(iter(shared.items()))
+            more = f", and {len(shared) - 1:,} more groups are in several" if len(shared) > 1 else ""
+            cause = f"group {group} of {self.where} is in {one} and in {other}{more}"
+            remedy = "Put each group into one split, or name another source.split to draw the splits by group."
+            raise DataError(cause, remedy)
 
     def _split(self, value: str) -> Split:
         if (split := SPLITS.get(value.lower())) is None:

@@ -18,10 +18,11 @@ from etils import epy
 from components._data.images import SUFFIXES, lossless
 from components.sources import idx, tfrecord
 from components.sources.files import File, batches_of
-from components.sources.folder import below, entries, image_file
+from components.sources.folder import image_file
+from components.sources.listing import below, entries
 from components.sources.reading import Batch, Piece, batches
 from schemas.contract import Encoding
-from schemas.errors import DataError
+from schemas.errors import DataError, EnvironmentFailure, last_line
 from schemas.settings.spans import LONGEST, READY, is_valid_name
 from schemas.text import nfc, printable
 
@@ -33,7 +34,7 @@ IMAGE, LABEL = "image", "label"  # features of TFRecord files
 
 @dataclass(frozen=True)
 class SpanReader:
-    """Reads one span. An unreadable image of a folder is set aside; a damaged IDX or TFRecord file is an error."""
+    """Reads one span. An unreadable image is set aside; a damaged IDX or TFRecord file is an error."""
 
     folder: Path
     labels: tuple[str, ...]  # names of the folders of images, by label; without them, they are numbers
@@ -71,13 +72,9 @@ class SpanReader:
                 yield from batches_of(self._files(piece), encoding)
                 return
             if len(piece.files) == 2:
-                all_batches = _of_idx(*piece.files, encoding)
+                yield from _of_idx(*piece.files, encoding)
             else:
-                all_batches = batches_of(_of_records(piece.files[0]), encoding)
-            for batch in all_batches:
-                if batch.unreadable:
-                    raise DataError(batch.unreadable[0][1])
-                yield batch
+                yield from batches_of(_of_records(piece.files[0]), encoding)
 
     def _files(self, piece: Piece) -> Iterator[File]:
         for name, label in zip(piece.files, piece.labels, strict=True):
@@ -130,11 +127,12 @@ def _explained(where: Path | str) -> Iterator[None]:
         yield
     except DataError:
         raise
+    except EnvironmentFailure as failure:  # by its cause, for which the next run reads the span again
+        raise DataError(failure.cause) from failure.__cause__
     except OSError as error:
         raise DataError(f"{error.filename or where} cannot be read: {error.strerror or error}") from error
     except Exception as error:
-        reason = str(error).partition("\n")[0]
-        raise DataError(f"{where} cannot be read: {type(error).__name__}: {reason}") from error
+        raise DataError(f"{where} cannot be read: {type(error).__name__}: {last_line(error)}") from error
 
 
 def _check_plain(folder: Path) -> None:
@@ -177,7 +175,9 @@ def _of_idx(images: str, labels: str, encoding: Encoding) -> Iterator[Batch]:
 def _of_records(path: str) -> Iterator[File]:
     """Of `tf.Example`s with `label` and `image`."""
     for row, example in tfrecord.examples(Path(path)):
-        label = example.features.feature[LABEL].int64_list.value
-        if not label:
-            raise DataError(f"record {row:,} of {path} has no label that is a number")
-        yield File(path, tfrecord.image_of(example, IMAGE) or b"", label[0], path)
+        title = f"record {row:,} of {printable(path)}"
+        label = tfrecord.label_of(example, LABEL, title)
+        if not isinstance(label, int):
+            raise DataError(f"{title} has no label that is a number")
+        image = tfrecord.image_of(example, IMAGE)
+        yield File(title, image or DataError(f"{title} holds no image"), label, title)

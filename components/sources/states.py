@@ -13,7 +13,8 @@ def states(reader: Reader, pieces: Sequence[Piece], digests: Digests) -> dict[Pi
     """The digest of each piece beside the stage's settings. Empty for sources whose images are not files."""
     if not isinstance(reader, FilesReader) or reader.folder is None:
         return {}
-    contents = digests.of_files(reader.folder, (name for piece in pieces for name in piece.names if name))
+    names = (name for piece in pieces for name in piece.names if name)
+    contents = digests.of_files(reader.folder, names, set_aside=True)
     digests.save()
     return {piece: _state(reader, piece, [contents.get(name, "") for name in piece.names]) for piece in pieces}
 

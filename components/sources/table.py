@@ -4,15 +4,19 @@ The image is the path of a file, relative to the table's folder, or its content:
 `bytes`, as image datasets of Hugging Face store it.
 """
 
+import bisect
 import functools
-from collections.abc import Iterator
-from dataclasses import dataclass
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from etils import epy
 
-from components.sources.files import read
+from components.sources.files import path_of, read
+from components.sources.fingerprint import Digests, Fingerprint
+from components.sources.reading import Place
 from components.sources.rows import Rows, RowsReader
 from schemas.errors import DataError
 from schemas.settings.source import Table
@@ -26,6 +30,7 @@ with epy.lazy_imports():
 
 SUFFIXES = (".csv", ".jsonl", ".parquet")
 BATCH_IMAGES = 16  # images of a Parquet file that are read at a time: a row group may hold all of them
+BLOCK = 2**24  # bytes of a CSV file that are parsed at a time: a row may not be larger
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,9 @@ class TableReader(RowsReader):
     """Reads the rows of a table."""
 
     settings: Table
+    # Where this worker's last piece stopped, and the values of the rows from there. A row group can be read only from
+    # its start, so this reads it once instead of once for every piece.
+    stopped: tuple[int, Iterator[Any]] | None = field(default=None, init=False, repr=False, compare=False)
 
     @property
     def rows(self) -> TableRows:
@@ -56,20 +64,65 @@ class TableReader(RowsReader):
     def contents(self, wanted: list[int]) -> Iterator[tuple[str, bytes | DataError]]:
         images = self.rows.images
         if images is None:
-            yield from _contents(self.path, self.settings.image, wanted)
+            yield from self._stored(wanted)
         for row in wanted if images else ():
             name = (images or ())[row]
             title = printable(name) or f"row {row:,} of {self.path.name}"
             yield title, read(self.path.parent / name, title) if name else DataError(f"{title} names no image")
 
+    def _stored(self, wanted: list[int]) -> Iterator[tuple[str, bytes | DataError]]:
+        """The images that a Parquet file holds. `wanted`: in order.
 
-def files_of(path: Path, settings: Table) -> list[str]:
-    """The table and the files that it names, relative to its folder.
+        Where `bytes` is empty, Hugging Face's datasets name a file in `path`.
+        """
+        file = pq.ParquetFile(self.path)
+        groups = range(file.num_row_groups)
+        starts = [0, *itertools.accumulate(file.metadata.row_group(group).num_rows for group in groups)]
+        (at, values), self.stopped = self.stopped or (len(self.rows.labels), iter(())), None
+        for row in wanted:
+            group = bisect.bisect_right(starts, row) - 1
+            if not starts[group] <= at <= row:
+                at, values = starts[group], _values(file, self.settings.image, group)
+            value = next(itertools.islice(values, row - at, None))
+            at = row + 1
+            path = value.get("path") if isinstance(value, dict) else None
+            content = value.get("bytes") if isinstance(value, dict) else value
+            title = f"row {row:,} of {self.path.name}"
+            if not content and path:
+                yield printable(path), read(self.path.parent / path, printable(path))
+            else:
+                yield title, content or DataError(f"{title} holds no image")
+        self.stopped = (at, values)
+
+
+def fingerprint(settings: Table, place: Place, digests: Digests) -> Fingerprint:
+    """The table and the files that it names. One that cannot be read does not end the run: the reader sets it aside.
 
     Raises:
         DataError: it is no table.
     """
-    return [path.name, *(name for name in rows_of(path, settings).images or () if name)]
+    path = path_of(settings, place)
+    if not path.is_file():
+        return Fingerprint(path, {})
+    images = rows_of(path, settings).images
+    named = _linked(path, settings.image) if images is None else [name for name in images if name]
+    table = digests.of_files(path.parent, [path.name])
+    return Fingerprint(path, table | digests.of_files(path.parent, named, set_aside=True))
+
+
+def _linked(path: Path, column: str) -> list[str]:
+    """The existing files that a Parquet file names as Hugging Face does; none if it holds all images."""
+    file = pq.ParquetFile(path)
+    metadata = file.metadata
+    chunks = [metadata.row_group(group).column(i) for group in range(metadata.num_row_groups)
+              for i in range(metadata.num_columns)]  # fmt: skip
+    stored = [chunk.statistics for chunk in chunks if chunk.path_in_schema == f"{column}.bytes"]
+    if all(each is not None and each.has_null_count and not each.null_count for each in stored):
+        return []
+    values = file.read(columns=[f"{column}.path"])
+    column_values: list[Any] = values[column].to_pylist() if values.num_columns else []
+    paths: list[str] = [value["path"] for value in column_values if value and value.get("path")]
+    return [name for name in paths if (path.parent / name).is_file()]
 
 
 def rows_of(path: Path, settings: Table) -> TableRows:
@@ -93,7 +146,7 @@ def _rows_at(path: Path, stated: str, state: tuple[int, int]) -> TableRows:
     try:
         names, columns = _columns(path, settings)
     except (pa.ArrowInvalid, pa.ArrowKeyError, UnicodeDecodeError) as error:
-        reason = str(error).partition("\n")[0]
+        reason = str(error).partition("\n")[0]  # pyarrow's cause is the first line; the text of the row follows
         raise DataError(f"source.table {path} cannot be read: {reason}", "Fix the file.") from error
     for setting, column in (("image", settings.image), ("label", settings.label)):
         if column not in names:
@@ -126,6 +179,7 @@ def _columns(path: Path, settings: Table) -> tuple[list[str], dict[str, list[Any
     """The names of all columns, and the values of those that are read: not of images that are stored in the table."""
     if path.suffix.lower() == ".parquet":
         schema = pq.read_schema(path)
+        _check_names(path, schema.names)
     else:
         table = _csv(path, settings.label) if path.suffix.lower() == ".csv" else pa_json.read_json(path)
         schema = table.schema
@@ -136,10 +190,21 @@ def _columns(path: Path, settings: Table) -> tuple[list[str], dict[str, list[Any
     return list(schema.names), {name: table[name].to_pylist() for name in read}
 
 
+def _check_names(path: Path, names: Sequence[str]) -> None:
+    if len({*names}) < len(names):
+        name: str = next(name for i, name in enumerate(names) if name in names[:i])
+        called = f"called {name}" if name else "without a name"
+        raise DataError(f"source.table {path} has two columns {called}", "Rename or remove one of them.")
+
+
 def _csv(path: Path, label: str) -> "pa.Table":
-    """The columns as text, so that 007 stays 007; labels as numbers, if all of them are."""
-    names = pa_csv.open_csv(path).schema.names
-    table = pa_csv.read_csv(path, convert_options=pa_csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string())))
+    """The columns as text, so that 007 stays 007; labels as numbers, if all of them are. Quoted text may have lines."""
+    read, parse = pa_csv.ReadOptions(block_size=BLOCK), pa_csv.ParseOptions(newlines_in_values=True)
+    with pa_csv.open_csv(path, read_options=read, parse_options=parse) as reader:
+        names = reader.schema.names
+    _check_names(path, names)
+    types = pa_csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()))
+    table = pa_csv.read_csv(path, read_options=read, parse_options=parse, convert_options=types)
     if label in names and (numbers := _numbers(table[label].to_pylist())):
         table = table.set_column(names.index(label), label, [numbers])
     return table
@@ -164,18 +229,8 @@ def _is_scalar(kind: Any) -> bool:
     return not (pa.types.is_nested(kind) or any(is_kind(kind) for is_kind in binary))
 
 
-def _contents(path: Path, column: str, wanted: list[int]) -> Iterator[tuple[str, bytes]]:
-    """(name, content) of the image of each row of a Parquet file. `wanted`: numbers of rows, in order."""
-    file, first, rows = pq.ParquetFile(path), 0, iter(wanted)
-    row = next(rows, None)
-    for group in range(file.num_row_groups):
-        after = first + file.metadata.row_group(group).num_rows
-        if row is not None and row < after:
-            for batch in file.iter_batches(BATCH_IMAGES, row_groups=[group], columns=[column]):
-                while row is not None and row < first + len(batch):
-                    content = batch[0][row - first].as_py()
-                    content = content.get("bytes") if isinstance(content, dict) else content
-                    yield f"row {row:,} of {path.name}", content or b""
-                    row = next(rows, None)
-                first += len(batch)
-        first = after
+def _values(file: Any, column: str, group: int) -> Iterator[Any]:
+    """The values of a column from the start of a row group on, some images at a time."""
+    for later in range(group, file.num_row_groups):
+        for batch in file.iter_batches(BATCH_IMAGES, row_groups=[later], columns=[column]):
+            yield from batch[0].to_pylist()

@@ -1,17 +1,21 @@
 """Source `tfds`: the splits of a TFDS dataset, in TFDS's order."""
 
+import ast
+import hashlib
 import itertools
 import math
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from etils import epy
 
-from components._data.images import decoder
 from components.sources import tfds_builder
-from components.sources.files import File, examined
-from components.sources.reading import SMALL, Batch, Log, Piece, Place, Split, batches, grouped, one_ahead
+from components.sources.files import File, batches_of
+from components.sources.fingerprint import Digests, Fingerprint, code_of
+from components.sources.reading import SMALL, Batch, Log, Piece, Place, grouped
 from schemas.contract import Encoding
 from schemas.errors import DataError
 from schemas.settings.source import Tfds
@@ -26,7 +30,7 @@ BATCH = 16  # encoded images that TFDS's reader holds at a time: a photo may hav
 
 @dataclass
 class TfdsReader:
-    """Reads slices of the splits `train` and `test`. Validation is cut from train by a hash of the image."""
+    """Reads slices of the dataset's splits. Test and validation can be cut from train by a hash of the image."""
 
     settings: Tfds
     place: Place
@@ -37,7 +41,7 @@ class TfdsReader:
 
     @property
     def shares(self) -> dict[str, float]:
-        return {"validation": self.settings.validation}
+        return self.settings.shares
 
     def prepare(self, log: Log) -> None:
         builder = tfds_builder.prepared(self.settings, self.place.data_dir, self.place.manual_dir, log)
@@ -57,19 +61,17 @@ class TfdsReader:
 
     def pieces(self) -> list[Piece]:
         settings, pieces = self.settings, list[Piece]()
-        feeds: list[tuple[tuple[Split, ...], str]] = [
-            (("train", "validation"), settings.train),
-            (("test",), settings.test),
-        ]
-        for splits, of in feeds:
+        for split, of in settings.delivered.items():
+            splits = (split, *sorted(settings.shares, reverse=True)) if split == "train" else (split,)
             count = math.ceil(self._count(of) / settings.shard_size)
             sizes = [self._count(part) for part in tfds.even_splits(of, count)] if count else []
             pieces += [Piece(splits, of, i, count, sum(sizes[:i])) for i in range(count)]
-        if self._overlap(settings.train, settings.test):
-            raise DataError(
-                f"source.train {settings.train} and source.test {settings.test} share images of {settings.tfds}",
-                "A model must be tested on images that it was not trained on: name splits that do not overlap.",
-            )
+        for (one, first), (other, second) in itertools.combinations(settings.delivered.items(), 2):
+            if self._overlap(first, second):
+                raise DataError(
+                    f"source.{one} {first} and source.{other} {second} share images of {settings.tfds}",
+                    "A model must be tested on images that it was not trained on: name splits that do not overlap.",
+                )
         return pieces
 
     @property
@@ -84,20 +86,14 @@ class TfdsReader:
         channels = builder.info.features[keys[0]].shape[2] or 0
         by_file = builder.info.file_format is tfds.core.FileFormat.TFRECORD
         read = self._by_file(part, *keys) if by_file else self._by_tfds(part, *keys)
-        if encoding == "encoded":
-            yield from one_ahead(self._examined, read)
-            return
-        decode = decoder(channels)
-        for contents, labels in read:
-            yield from batches(zip(map(decode, contents), labels.tolist(), itertools.repeat(b""), strict=False))
+        yield from batches_of(self._files(read, piece), encoding, channels)
 
-    def _examined(self, read: "tuple[np.ndarray, np.ndarray]") -> Batch:
-        title = f"an image of {self.title}"
-        contents, labels = (each.tolist() for each in read)
-        batch = examined([File(title, *pair, title) for pair in zip(contents, labels, strict=True)])
-        if batch.unreadable:
-            raise DataError(batch.unreadable[0][1], "Prepare the dataset again.")
-        return batch
+    def _files(self, read: "Iterator[tuple[np.ndarray, np.ndarray]]", piece: Piece) -> Iterator[File]:
+        number, where = itertools.count(piece.first), f"of {piece.of} of {self.title}"
+        for contents, labels in read:
+            for content, label in zip(contents.tolist(), labels.tolist(), strict=True):
+                title = f"image {next(number):,} {where}"
+                yield File(title, content, label, title)
 
     @property
     def _builder(self) -> Any:
@@ -108,7 +104,9 @@ class TfdsReader:
         try:
             return int(info.splits[split].num_examples)
         except (KeyError, ValueError):
-            remedy = f"It has {', '.join(info.splits)}; see source.train and source.test."
+            remedy = (
+                f"It has {', '.join(info.splits)}; see source.train and source.test, which may be a share of train."
+            )
             raise DataError(f"{info.full_name} has no split {split}", remedy) from None
 
     def _overlap(self, one: str, other: str) -> bool:
@@ -128,9 +126,12 @@ class TfdsReader:
             if at > file.skip:
                 at, records = 0, tf.compat.v1.io.tf_record_iterator(name)
             wanted = itertools.islice(records, file.skip - int(at), None if end is None else end - int(at))
-            for batch in grouped(wanted, len):
-                parsed = tf.io.parse_example(tf.constant(batch), spec)
-                yield parsed[image_key].numpy(), parsed[label_key].numpy()
+            try:
+                for batch in grouped(wanted, len):
+                    parsed = tf.io.parse_example(tf.constant(batch), spec)
+                    yield parsed[image_key].numpy(), parsed[label_key].numpy()
+            except (tf.errors.DataLossError, tf.errors.InvalidArgumentError) as error:
+                raise DataError(f"{name} is damaged", "Prepare the dataset again.") from error
             if end is not None:
                 self.reading[name] = (end, records)
 
@@ -140,3 +141,42 @@ class TfdsReader:
         dataset = self._builder.as_dataset(split=part, shuffle_files=False, decoders=skip)
         pairs = dataset.map(lambda record: (record[image_key], record[label_key]))
         yield from pairs.batch(BATCH).prefetch(2).as_numpy_iterator()
+
+
+def fingerprint(settings: Tfds, place: Place, digests: Digests) -> Fingerprint:
+    """What TFDS has prepared: every version and variant that `source.tfds` may resolve to."""
+    name, _, version = settings.tfds.partition(":")
+    folder = _prepared_in(place.data_dir) / name
+    return Fingerprint(
+        folder,
+        digests.of(folder, _is_unfinished) if folder.is_dir() else {},
+        name,
+        version if version and "*" not in version else _stated_version(settings.module),
+    )
+
+
+def _is_unfinished(name: str) -> bool:
+    """True for hidden files and for what TFDS is still preparing."""
+    return name.startswith(".") or "incomplete" in name
+
+
+def _prepared_in(data_dir: str | None) -> Path:
+    """The folder in which TFDS keeps prepared data."""
+    return Path(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
+
+
+def _stated_version(module: str | None) -> str:
+    """The builder's VERSION as its module states it, else a digest of the module's source. "" without a module."""
+    if module is None:
+        return ""  # a builder of TFDS itself: its version is that of the library, which is in the cache key
+    texts = code_of(module)
+    versions = [
+        each.value.args[0].value
+        for text in texts
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.ClassDef)
+        for each in node.body
+        if isinstance(each, ast.Assign) and any(getattr(target, "id", "") == "VERSION" for target in each.targets)
+        if isinstance(each.value, ast.Call) and each.value.args and isinstance(each.value.args[0], ast.Constant)
+    ]
+    return ", ".join(map(str, versions)) or hashlib.sha256("\n".join(texts).encode()).hexdigest()[:12]

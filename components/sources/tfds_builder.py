@@ -1,9 +1,8 @@
 """TFDS builders: loading, preparing, and the errors that they raise."""
 
-import contextlib
 import functools
 import importlib
-import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,8 @@ from etils import epy
 
 from components.sources import compat
 from schemas.errors import ConfigurationError, DataError, EnvironmentFailure, GatelineError, is_transient, last_line
-from schemas.settings.source import Tfds
+from schemas.process import prints_to_stderr
+from schemas.settings.source import Files, Tfds
 
 with epy.lazy_imports():
     import numpy as np
@@ -23,6 +23,8 @@ OFFLINE = (
     "Run again when the network works. Without a network, put the original files into a folder and name it:\n"
     "  --set source.manual_dir=FOLDER (TFDS reads them there and verifies its checksums)."
 )
+
+_PREPARING = threading.Lock()  # of the runs in this process, one at a time prepares
 
 
 @functools.lru_cache(1)
@@ -70,19 +72,45 @@ def prepared(source: Tfds, data_dir: str | None, manual_dir: str | None, log: Lo
         ConfigurationError: the data folder cannot be written to.
     """
     builder = known(source, data_dir)
-    if builder.is_prepared():
+    if builder.is_prepared() and builder.info.splits:
         return builder
-    log(f"preparing {source.tfds}")
+    with _PREPARING:
+        if (builder := _read_again(source, data_dir)).is_prepared():  # by another run in the meantime
+            return builder
+        log(f"preparing {source.tfds}")
+        try:
+            _prepare(source, data_dir, manual_dir)
+        except Exception as error:  # TFDS raises whatever its downloader, its checksums or the builder raise
+            if not _read_again(source, data_dir).is_prepared():
+                raise _explained(error, source, builder.data_dir) from error
+        return _read_again(source, data_dir)
+
+
+def _prepare(source: Tfds, data_dir: str | None, manual_dir: str | None) -> None:
+    builder = load.__wrapped__(source, data_dir)  # its own: TFDS changes the builder's folder while it prepares
     compat.limit_download_retries()
     settings = tfds.download.DownloadConfig(manual_dir=Path(manual_dir).expanduser() if manual_dir else None)
-    try:
-        with contextlib.redirect_stdout(sys.stderr):  # TFDS prints; stdout is for results
-            builder.download_and_prepare(download_config=settings)
-    except Exception as error:  # TFDS raises whatever its downloader, its checksums or the builder raise
-        if builder.is_prepared():  # by another process in the meantime
-            return builder
-        raise _explained(error, source, builder.data_dir) from error
-    return builder
+    with prints_to_stderr:  # TFDS prints; stdout is for results
+        builder.download_and_prepare(download_config=settings)
+
+
+def _read_again(source: Tfds, data_dir: str | None) -> Any:
+    """The builder as it is on disk now: TFDS reads a builder's splits only when it makes the builder."""
+    load.cache_clear()
+    return known(source, data_dir)
+
+
+def as_delivered(source: Tfds) -> Tfds:
+    """The source with the splits that the prepared dataset has: without a split `test`, a share is drawn from train.
+
+    Raises:
+        As `prepared`.
+    """
+    splits = prepared(source, source.data_dir, source.manual_dir, lambda _: None).info.splits  # TFDS shows its progress
+    update: dict[str, Any] = {} if source.test in splits else {"test": Files.model_fields["test"].default}
+    if "validation" in splits:
+        update["validation"] = "validation"
+    return source.model_copy(update=update)
 
 
 def _explained(error: Exception, source: Tfds, folder: str) -> GatelineError:

@@ -1,6 +1,7 @@
 """Source `tfrecord`: TFRecord files of `tf.Example`s with an encoded image and a label each."""
 
 import functools
+import itertools
 import math
 import os
 from collections.abc import Iterator
@@ -11,8 +12,9 @@ from typing import Any
 from etils import epy
 
 from components._data.images import lossless
-from components.sources.files import File, FilesReader, batches_of
-from components.sources.reading import SPLITS, Batch, Log, Piece, Split
+from components.sources.files import File, FilesReader, batches_of, path_of
+from components.sources.fingerprint import Digests, Fingerprint
+from components.sources.reading import SPLITS, Batch, Log, Piece, Place, Split
 from schemas.contract import Encoding
 from schemas.errors import DataError
 from schemas.settings.source import Tfrecord
@@ -33,7 +35,7 @@ class TfrecordReader(FilesReader):
     settings: Tfrecord
 
     def prepare(self, log: Log) -> None:
-        if isinstance(self._first_record(), str) and not self.contract_labels:
+        if isinstance(self._first_label, str) and not self.contract_labels:
             self.contract_labels = self.labels()  # once, before the reader goes to the workers
 
     def labels(self) -> tuple[str, ...]:
@@ -68,11 +70,16 @@ class TfrecordReader(FilesReader):
             ]
         return pieces
 
+    def sample(self) -> Iterator[Batch]:
+        """The first images of each file."""
+        for piece in self.pieces():
+            yield from itertools.islice(self.read(piece, "encoded"), 1)
+
     def read(self, piece: Piece, encoding: Encoding) -> Iterator[Batch]:
         return batches_of(self._images(Path(piece.files[0])), encoding)
 
     def _images(self, path: Path) -> Iterator[File]:
-        names = {} if isinstance(self._first_record(), int) else self.numbers(self.contract_labels)
+        names = {} if isinstance(self._first_label, int) else self.numbers(self.contract_labels)
         for row, example in examples(path):
             label = self._label(example, path, row)
             number = label if isinstance(label, int) else names.get(label)
@@ -83,8 +90,9 @@ class TfrecordReader(FilesReader):
             image = image_of(example, self.settings.image)
             yield File(title, image or DataError(f"{title} holds no image"), number, title)
 
-    def _first_record(self) -> str | int:
-        """The label of the first record, after a check of its features."""
+    @functools.cached_property
+    def _first_label(self) -> str | int:
+        """The label of the first record, after a check of its features. Read once: it goes to the workers."""
         path = self._files()[0]
         row, example = next(examples(path), (0, None))
         if example is None:
@@ -96,11 +104,9 @@ class TfrecordReader(FilesReader):
         return self._label(example, path, row)
 
     def _label(self, example: Any, path: Path, row: int) -> str | int:
-        feature = example.features.feature[self.settings.label]
-        if feature.int64_list.value:
-            return int(feature.int64_list.value[0])
-        if feature.bytes_list.value:
-            return nfc(feature.bytes_list.value[0].decode(errors="replace"))
+        label = label_of(example, self.settings.label, f"record {row:,} of {path}")
+        if label is not None:
+            return label
         has = ", ".join(sorted(name for name in example.features.feature if name != self.settings.label))
         cause = f"record {row:,} of {path} has no feature {self.settings.label}"
         raise DataError(cause, f"It has {has}; name it in source.label.")
@@ -109,6 +115,14 @@ class TfrecordReader(FilesReader):
         if not (paths := matching(self.path)):
             raise DataError(f"source.tfrecord {self.path} matches no file", "Name files, for example data/*.tfrecord.")
         return paths
+
+
+def fingerprint(settings: Tfrecord, place: Place, digests: Digests) -> Fingerprint:
+    """The files that match."""
+    if not (paths := matching(path_of(settings, place))):
+        return Fingerprint(Path(), {})
+    folder = Path(os.path.commonpath([path.parent for path in paths]))
+    return Fingerprint(folder, digests.of_files(folder, (str(path.relative_to(folder)) for path in paths)))
 
 
 def examples(path: Path) -> Iterator[tuple[int, Any]]:
@@ -128,6 +142,23 @@ def examples(path: Path) -> Iterator[tuple[int, Any]]:
         raise DataError(f"{path} is damaged after record {row:,}", "Fetch it again.") from error
     except message.DecodeError as error:
         raise DataError(f"a record of {path} is no tf.Example", "Name files of tf.Examples.") from error
+
+
+def label_of(example: Any, feature: str, record: str) -> str | int | None:
+    """The label of a record: a name, or a number. None if there is none. `record`: its name, in the error.
+
+    Raises:
+        DataError: it has several labels.
+    """
+    if feature not in example.features.feature:
+        return None
+    stated = example.features.feature[feature]
+    labels = [*stated.int64_list.value, *stated.bytes_list.value]
+    if len(labels) > 1:
+        cause = f"{record} has {len(labels):,} labels in feature {feature}"
+        raise DataError(cause, "An image has one label: name another feature in source.label, or split the records.")
+    label = labels[0] if labels else None
+    return nfc(label.decode(errors="replace")) if isinstance(label, bytes) else label
 
 
 def image_of(example: Any, feature: str) -> bytes:

@@ -25,6 +25,8 @@ with epy.lazy_imports():
     import numpy as np
 
 UNREADABLE = "unreadable-{}-{}.json"  # of one piece: its split and name
+# The reason of a file that is listed with the unreadable images, and does not count as one: a README, a licence.
+NO_IMAGE = "is no image and in no folder of a label"
 
 
 def write_piece(piece: Piece, *, out: Path, reader: PieceReader, encoding: Encoding) -> dict[Path, int]:
@@ -73,6 +75,7 @@ def take_unreadable(out: Path, piece: Piece | None = None) -> list[tuple[str, st
 
 def check_readable(unreadable: list[tuple[str, str]], readable: int, setting: str, allowed: Unreadable) -> None:
     """Raises DataError if more images are unreadable than allowed. `setting`: its name."""
+    unreadable = [(file, reason) for file, reason in unreadable if not reason.endswith(NO_IMAGE)]
     share = len(unreadable) / max(1, readable + len(unreadable))
     if not unreadable or (allowed.then == "set_aside" and share <= allowed.at_most):
         return

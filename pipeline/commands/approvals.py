@@ -1,12 +1,14 @@
 """The commands `approvals`, `approve` and `reject`: manual approval of models that passed every gate."""
 
 import json
-from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.commands.options import DEFAULT_ROOT, Database, Json, Root, Verbose, lineage_at, run_of, typed
+from pipeline.commands.options import DEFAULT_ROOT, Database, Json, Root, Verbose, typed
+
+if TYPE_CHECKING:
+    from pipeline.runs.approvals import ApprovalRequest
 
 Run = Annotated[
     int,
@@ -30,28 +32,26 @@ def approvals(
 
     from pipeline.report import terminal
     from pipeline.report.times import local
-    from pipeline.runs.approvals import Approvals, superseded_reason
+    from pipeline.runs.approvals import Approvals
+    from pipeline.runs.lookup import lineage_at
 
-    lineage = lineage_at(root, database)
-    rows = [
-        row | {"overtaken": "" if row["decision"] else superseded_reason(row)}
-        for row in Approvals(lineage, root).rows(limit)
-    ]
+    requests = Approvals(lineage_at(root, database), root).requests(limit)
     if as_json:
-        print(json.dumps(rows, indent=2))
+        print(json.dumps([each.as_json() for each in requests], indent=2))
         return
     table = terminal.new_table("run", "model", "evaluated", "", "by", "reason", right=("run",))
-    for row in rows:
-        state, colour = _state(row)
-        cells = (str(row["run"]), Path(row["shelf"]).name, local(row["evaluated"]))
-        table.add_row(*cells, Text(state, colour), Text(row["person"] or ""), Text(row["reason"] or ""))
-    terminal.echo(table if rows else "no model waits for approval, and there are no decisions yet")
+    for each in requests:
+        cells = (str(each.run), each.directory.name, local(each.evaluated))
+        table.add_row(*cells, Text(*_state(each)), Text(each.person or ""), Text(each.reason or ""))
+    terminal.echo(table if requests else "no model waits for approval, and there are no decisions yet")
 
 
-def _state(row: dict[str, Any]) -> tuple[str, str]:
-    if row["decision"]:
-        return row["decision"], "green" if row["decision"] == "approved" else "red"
-    return ("waits", "yellow") if not row["overtaken"] else (f"overtaken: {row['overtaken']}", "dim")
+def _state(request: "ApprovalRequest") -> tuple[str, str]:
+    from pipeline.runs.approvals import APPROVED
+
+    if request.decision:
+        return request.decision, "green" if request.decision == APPROVED else "red"
+    return (f"superseded: {request.superseded}", "dim") if request.superseded else ("waits", "yellow")
 
 
 def approve(
@@ -64,28 +64,12 @@ def approve(
     verbose: Verbose = False,
 ) -> None:
     """Approve a waiting model and push it. The decision is final."""
-    from pipeline.config import Config
-    from pipeline.engine.pinned import by_run
     from pipeline.report import terminal
-    from pipeline.runs.approvals import Approvals, check
-    from pipeline.runs.session import Session
+    from pipeline.runs import decisions
 
-    lineage = lineage_at(root, database)
-    approvals, run = Approvals(lineage, root), run_of(lineage, number, root)
-    row, config = approvals.row(number), Config.model_validate_json(json.dumps(run["config"]))
-    check(row, run, config, by, reason)
-    session = Session(
-        root=root,
-        serving_dir=Path(row["shelf"]).parent,
-        database=database,
-        only="push",
-        hold=by_run(number),
-        wait=True,
-        verbose=verbose,
+    outcome = decisions.approve(
+        number, by=by, reason=reason, root=root, database=database, command=typed(), verbose=verbose
     )
-    session.plan(config)  # approval is final, so first check that the model can be pushed
-    approvals.decide(number, approved=True, by=by, reason=reason)
-    outcome = session.run(config, name=run["profile"], command=typed())
     if as_json:
         print(json.dumps(outcome.as_json(), indent=2))
     else:
@@ -101,11 +85,7 @@ def reject(
     verbose: Verbose = False,
 ) -> None:
     """Reject a waiting model. The decision is final."""
-    from pipeline.config import Config
-    from pipeline.runs.approvals import Approvals, check
+    from pipeline.runs import decisions
 
-    lineage = lineage_at(root, database)
-    approvals, run = Approvals(lineage, root), run_of(lineage, number, root)
-    check(approvals.row(number), run, Config.model_validate_json(json.dumps(run["config"])), by, reason)
-    approvals.decide(number, approved=False, by=by, reason=reason)
+    decisions.reject(number, by=by, reason=reason, root=root, database=database)
     print(f"the model of run {number} was rejected by {by}; it will not be pushed")

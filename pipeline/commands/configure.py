@@ -1,16 +1,28 @@
 """The commands `init`, `settings`, `stages` and `schema infer`."""
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from pipeline.commands.options import DEFAULT_ROOT, ConfigFile, Database, Json, Profile, Root, Sets, Verbose, Wait
+from pipeline.commands.options import (
+    DEFAULT_ROOT,
+    ConfigFile,
+    Database,
+    Json,
+    Profile,
+    Root,
+    Sets,
+    Verbose,
+    Wait,
+    expanded,
+)
 from schemas.text import listed
 
 SHOWN = 10  # classes that never occur
-DECLARED = "the contract declares classes that never occur unused"
+DECLARED = "the contract marks classes that never occur as unused"
 
 
 def settings(as_json: Json = False, verbose: Verbose = False) -> None:
@@ -18,13 +30,11 @@ def settings(as_json: Json = False, verbose: Verbose = False) -> None:
     from pipeline.config import describe
     from pipeline.report import terminal
 
-    rows = describe()
+    described = describe()
     if as_json:
-        print(
-            json.dumps([dict(zip(("key", "type", "default", "meaning"), row, strict=True)) for row in rows], indent=2)
-        )
+        print(json.dumps([dataclasses.asdict(each) for each in described], indent=2))
     else:
-        terminal.settings(rows)
+        terminal.settings(described)
 
 
 def stages(
@@ -54,7 +64,8 @@ def infer(
     root: Root = DEFAULT_ROOT,
     database: Database = None,
     out: Annotated[
-        Path | None, typer.Option(help="The file to write. [default: <dataset>.draft.pbtxt]", show_default=False)
+        Path | None,
+        typer.Option(help="The file to write. [default: <dataset>.draft.pbtxt]", show_default=False, callback=expanded),
     ] = None,
     wait: Wait = False,
     verbose: Verbose = False,
@@ -71,16 +82,16 @@ def infer(
     if unused:
         print(f"No images of {listed(unused, SHOWN)}: {DECLARED}.")
     print(f"{path} is a draft. Review it, correct the limits inferred from the sample, and remove its first line.")
-    print("Then name it in `schema:`.")
+    print("Then set `schema:` to its path.")
 
 
 def init(
     source: Annotated[str, typer.Argument(metavar="SOURCE", help="A folder of images, a table, or a TFDS dataset.")],
     root: Root = DEFAULT_ROOT,
     database: Database = None,
-    out: Annotated[Path, typer.Option(help="The configuration to write. The contract is written beside it.")] = Path(
-        "gateline.yaml"
-    ),
+    out: Annotated[
+        Path, typer.Option(help="The configuration to write. The contract is written beside it.", callback=expanded)
+    ] = Path("gateline.yaml"),
     image: Annotated[str | None, typer.Option(help="Column or feature of images, if it is not `image`.")] = None,
     label: Annotated[str | None, typer.Option(help="Column or feature of labels, if it is not `label`.")] = None,
     group: Annotated[
@@ -109,7 +120,7 @@ def init(
     if draft.unreadable:
         print(f"          {draft.unreadable:,} files could not be read and were set aside")
     print(f"wrote     {draft.config}, {draft.contract}")
-    print("Decide    gates in the configuration: which accuracy do you need?")
+    print("Review    the gates: which accuracy do you need?")
     if draft.min_examples:
         print(f"          gates.min_examples: a label has only {draft.min_examples:,} test images")
     print("          limits of drift in the contract: they are inferred from this sample")

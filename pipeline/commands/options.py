@@ -3,16 +3,23 @@
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, TypeVar
 
 import typer
 
-from schemas.errors import ConfigurationError
+from pipeline import DEFAULT_ROOT  # noqa: F401 - imported from here with the options
+
+P = TypeVar("P", Path, Path | None, list[Path] | None)
 
 
-def expanded(path: Path | None) -> Path | None:
-    """The path with `~` expanded. A shell does not expand it in `--root=~/x`, and services not in variables."""
-    return path.expanduser() if path else path
+def expanded(value: P) -> P:
+    """A path or several with `~` expanded. A shell does not expand it in `--root=~/x`, and services not in variables.
+
+    The callback of every option that is a path.
+    """
+    if isinstance(value, list):
+        return [path.expanduser() for path in value]
+    return value.expanduser() if value else value
 
 
 Root = Annotated[
@@ -45,8 +52,8 @@ Profile = Annotated[
     typer.Option(
         "--profile",
         "-p",
-        help="A shipped profile: cnn, mnist, sample, seed_adam, seed_sgd. [default: gateline.yaml of the current "
-        "directory, if there is one, else sample]",
+        help="A shipped profile: cnn, mnist, sample, seed_adam, seed_sgd. "
+        "[default: ./gateline.yaml if it exists, otherwise sample]",
         show_default=False,
     ),
 ]
@@ -69,36 +76,7 @@ RunNumber = Annotated[
     int | None, typer.Argument(min=1, max=2**31, help="The run's number. [default: the last]", show_default=False)
 ]
 
-DEFAULT_ROOT = Path("gateline")
-
 
 def typed() -> str:
     """The command line, quoted for a shell."""
     return shlex.join(["python", "-m", "pipeline", *sys.argv[1:]])
-
-
-def lineage_at(root: Path, database: str | None) -> Any:
-    """The lineage of an existing store.
-
-    Raises:
-        ConfigurationError: there is no store at `root`.
-    """
-    from pipeline.lineage import Lineage
-    from pipeline.store import Store
-
-    return Lineage.at(Store.existing(root).root, database)
-
-
-def run_of(lineage: Any, number: int | None, root: Path) -> dict[str, Any]:
-    """The row of a run, by default the last.
-
-    Raises:
-        ConfigurationError: it does not exist.
-    """
-    row: dict[str, Any] | None = lineage.run(number)
-    if row is None:
-        raise ConfigurationError(
-            f"there is no run {'yet' if number is None else number} in {root}",
-            "List them with python -m pipeline runs.",
-        )
-    return row

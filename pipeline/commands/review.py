@@ -18,8 +18,6 @@ from pipeline.commands.options import (
     ServingDir,
     Verbose,
     expanded,
-    lineage_at,
-    run_of,
 )
 from schemas.errors import ConfigurationError
 
@@ -33,6 +31,7 @@ def runs(
 ) -> None:
     """List runs, the newest first."""
     from pipeline.report import terminal
+    from pipeline.runs.lookup import lineage_at
 
     rows = lineage_at(root, database).runs(limit)
     if as_json:
@@ -50,6 +49,7 @@ def show(
 ) -> None:
     """Show a run: its outcome, its stages, and why each ran or was reused."""
     from pipeline.report import terminal
+    from pipeline.runs.lookup import lineage_at, run_of
 
     lineage = lineage_at(root, database)
     run = run_of(lineage, number, root)
@@ -80,6 +80,7 @@ def report(
     from pipeline.report import html, terminal
     from pipeline.report import index as pages
     from pipeline.report.facts import gather
+    from pipeline.runs.lookup import lineage_at, run_of
     from pipeline.store import Store
 
     lineage, folder = lineage_at(root, database), out or _reports(root)
@@ -126,6 +127,7 @@ def compare(
 ) -> None:
     """Compare two runs: settings, data and metrics, and which model is better on the same images."""
     from pipeline.report import compare as comparison
+    from pipeline.runs.lookup import lineage_at, run_of
     from pipeline.store import Store
 
     lineage = lineage_at(root, database)

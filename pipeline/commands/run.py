@@ -80,7 +80,7 @@ def run(
         root=root,
         serving_dir=serving_dir,
         database=database,
-        again=Rerun(frozenset(force or ()), from_stage, no_cache),
+        rerun=Rerun(frozenset(force or ()), from_stage, no_cache),
         until=until,
         only=only,
         hold=hold,

@@ -1,7 +1,5 @@
 """The command `schedule`: runs the line at the times of a cron expression."""
 
-import contextlib
-import dataclasses
 import datetime
 import functools
 import json
@@ -10,21 +8,19 @@ import socket
 import sys
 import time
 import zoneinfo
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TextIO
 
 import typer
 
 from pipeline.commands.options import DEFAULT_ROOT, ConfigFile, Database, Json, Profile, Root, ServingDir, Sets, Verbose
-from schemas.errors import ConfigurationError, GatelineError, Locked
+from schemas.errors import ConfigurationError
 from schemas.text import printable
 
 if TYPE_CHECKING:
-    from pipeline.config import Config
-    from pipeline.schedule.child import Child
-    from pipeline.schedule.scheduler import NewData, Schedule
-    from pipeline.schedule.state import Ended, Entry, Running, State
+    from pipeline.schedule.scheduler import Schedule
+    from pipeline.schedule.state import Entry, State
 
 Cron = Annotated[
     str | None, typer.Option(help='When to run, e.g. "0 3 * * *": every day at three.', show_default=False)
@@ -91,14 +87,16 @@ def schedule(
         return
     watching = on_new_span or on_drift
     if cron is None and not (watching or once):
-        raise ConfigurationError("--cron is missing", 'For example: --cron "0 3 * * *" --timezone Europe/Berlin')
+        raise ConfigurationError(
+            "--cron, --on-new-span, --on-drift or --once is required",
+            'For example: --cron "0 3 * * *" --timezone Europe/Berlin',
+        )
     from pipeline.config import load, selected
-    from pipeline.schedule.child import Child
+    from pipeline.schedule import service
     from pipeline.schedule.cron import Timetable, zone_named
     from pipeline.schedule.scheduler import Rules, Schedule
     from pipeline.schedule.state import State
     from pipeline.serving import default_dir
-    from pipeline.store import Store
 
     zone_named(timezone)  # checked without --cron too: times are shown in it
     after = Timetable.of(cron, timezone).after if cron else lambda _: None
@@ -106,19 +104,18 @@ def schedule(
     profile, config = selected(profile, config)
     # An invalid configuration is refused now, not at the first tick.
     loaded = load(profile=profile, file=config, sets=sets)
-    _check_spans(loaded, watching=watching, on_drift=on_drift)
+    service.check_triggers(loaded, on_new_span=on_new_span, on_drift=on_drift)
     serving_dir = serving_dir or default_dir(root)
-    command = [sys.executable, "-m", "pipeline", "run", "--json", f"--root={root}", f"--serving-dir={serving_dir}"]
-    command += [f"--config={config}" if config else f"--profile={profile}", *(f"--set={each}" for each in sets or [])]
+    options = [f"--config={config}" if config else f"--profile={profile}", *(f"--set={each}" for each in sets or [])]
     if database:
         os.environ["GATELINE_DATABASE"] = database  # not an argument, which all users of the machine can see
-    run = Child(command, Store(root).root / "logs" / "schedule.log", limit=time_limit and 60 * time_limit)
-    start = functools.partial(_run_if_drifted, run, on_new_span)
-    with _scheduler_lock(root):
-        state = State.begin(State.read(_path(root)), cron or "", timezone, _now())
+    run = service.child(root, serving_dir, options, limit=time_limit and 60 * time_limit)
+    start = functools.partial(service.run_if_drifted, run, on_new_span=on_new_span)
+    with service.lock(root):
+        state = State.begin(State.read(service.state_path(root)), cron or "", timezone, _now())
         planned = Schedule(after, rules, state, _saver(root, state), start, _now, time.sleep)
         if watching:
-            planned.new_data = functools.partial(_new_data, loaded)
+            planned.new_data = functools.partial(service.new_data, loaded)
         if metrics_port is not None:
             from pipeline.schedule import health
 
@@ -127,26 +124,18 @@ def schedule(
         _run_schedule(planned, once)
 
 
-def _check_spans(config: "Config", *, watching: bool, on_drift: bool) -> None:
-    if watching and not config.spans:
-        cause = "--on-new-span and --on-drift watch spans, and the configuration has none"
-        raise ConfigurationError(cause, "Set spans.directory.")
-    if on_drift and config.spans and config.spans.drift.then == "ignore":
-        cause = "--on-drift has no effect with spans.drift.then: ignore"
-        raise ConfigurationError(cause, "Set it to warning, quarantine or error.")
-
-
 @app.command()
 def status(root: Root = DEFAULT_ROOT, as_json: Json = False, verbose: Verbose = False) -> None:
     """Show the last scheduled run, its outcome, and when and why the next one starts."""
+    from pipeline.schedule import service
     from pipeline.schedule.state import State
 
-    state = State.read(_path(root))
+    state = State.read(service.state_path(root))
     if state is None:
         raise ConfigurationError(
             f"there is no schedule in {root}", "Start one with python -m pipeline schedule --cron, or name --root."
         )
-    alive = _alive(root)
+    alive = service.is_alive(root)
     if as_json:
         print(json.dumps({"alive": alive, **state.as_json()}, indent=2))
         return
@@ -165,29 +154,6 @@ def status(root: Root = DEFAULT_ROOT, as_json: Json = False, verbose: Verbose = 
     )
 
 
-def _run_if_drifted(run: "Child", on_new_span: bool, running: "Running") -> "Ended":
-    """Runs the line. With --on-drift, a new span starts it only if the span has drifted."""
-    from pipeline.schedule.child import drifted
-
-    if running.cause and not on_new_span:
-        admission = dataclasses.replace(run, command=[*run.command, "--until=admit"], read=drifted)()
-        if admission.exit_code or not admission.new:
-            return admission
-    return run()
-
-
-def _new_data(config: "Config") -> "NewData | None":
-    """The complete spans. None if there are none, or if the directory cannot be read."""
-    from pipeline.dag import complete
-    from pipeline.schedule.scheduler import NewData
-
-    try:
-        arrivals = complete(config)
-    except (GatelineError, OSError):
-        return None
-    return NewData(arrivals.digest, f"new span {list(arrivals.spans)[-1]}") if arrivals and arrivals.spans else None
-
-
 def _run_schedule(planned: "Schedule", once: bool) -> None:
     try:
         if once:
@@ -202,11 +168,13 @@ def _run_schedule(planned: "Schedule", once: bool) -> None:
 
 def _saver(root: Path, state: "State") -> Callable[["State"], None]:
     """A function that saves the state and prints its changes."""
+    from pipeline.schedule import service
+
     before = state
 
     def save(state: "State") -> None:
         nonlocal before
-        state.write(_path(root))
+        state.write(service.state_path(root))
         if state.recent != before.recent:
             _log(_summary(state.recent[-1]))
         elif state.why != before.why or state.next != before.next:
@@ -214,44 +182,6 @@ def _saver(root: Path, state: "State") -> Callable[["State"], None]:
         before = state
 
     return save
-
-
-@contextlib.contextmanager
-def _scheduler_lock(root: Path) -> Iterator[None]:
-    """Holds the scheduler's lock: a store has only one scheduler.
-
-    Raises:
-        Locked: another one is running.
-        StoreError: the store cannot be written.
-    """
-    import filelock
-
-    from schemas import files
-
-    lock = filelock.FileLock(root / "schedule.lock")
-    with files.explained(root, "cannot lock"):
-        try:
-            lock.acquire(timeout=2)  # `status` takes it briefly
-        except filelock.Timeout:
-            raise Locked(
-                f"another scheduler holds {root / 'schedule.lock'}", "Stop it first, or use another --root."
-            ) from None
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-def _alive(root: Path) -> bool:
-    try:
-        with _scheduler_lock(root):
-            return False
-    except Locked:
-        return True
-
-
-def _path(root: Path) -> Path:
-    return root / "schedule.json"
 
 
 def _now() -> datetime.datetime:

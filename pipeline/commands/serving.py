@@ -2,18 +2,17 @@
 
 import dataclasses
 import json
-import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.commands.options import DEFAULT_ROOT, Json, Root, ServingDir, Verbose
+from pipeline.commands.options import DEFAULT_ROOT, Json, Root, ServingDir, Verbose, expanded
 from schemas.errors import ConfigurationError, DataError
 from schemas.text import printable
 
 if TYPE_CHECKING:
-    from pipeline.serving import ModelDirectory, Version
+    from pipeline.serving import ModelDirectory
 
 Model = Annotated[
     str | None,
@@ -38,10 +37,9 @@ def list_(
 
     from pipeline.report import terminal
     from pipeline.report.times import local
+    from pipeline.serving import listing
 
-    rows = [
-        row for name in _names(root, serving_dir, model) for row in _rows(_model_directory(root, serving_dir, name))
-    ]
+    rows = [row for directory in _model_directories(root, serving_dir, model) for row in listing.rows(directory)]
     if as_json:
         print(json.dumps(rows, indent=2))
         return
@@ -62,32 +60,6 @@ def list_(
     terminal.echo(table if rows else "nothing was pushed yet")
 
 
-def _rows(directory: "ModelDirectory") -> list[dict[str, Any]]:
-    versions, pinned, rolled_back = directory.versions(), directory.pinned(), directory.rolled_back()
-    return [
-        _row(version, version is versions[-1], version.number in pinned, rolled_back) for version in reversed(versions)
-    ]
-
-
-def _row(version: "Version", served: bool, pinned: bool, rolled_back: dict[str, int]) -> dict[str, Any]:
-    state = ["served"] if served else []
-    state += ["pinned"] if pinned else []
-    state += ["rolled back"] if version.identity in rolled_back else []
-    if version.rollback:
-        why = f": {version.rollback['reason']}" if version.rollback["reason"] else ""
-        state.append(f"rollback to version {version.rollback['to']} from {version.rollback['of']}{why}")
-    return {
-        "model": version.path.parent.name,
-        "version": version.number,
-        "accuracy": version.record().accuracy,
-        "run": version.provenance.get("run"),
-        "published": version.provenance.get("published"),
-        "approved_by": (version.provenance.get("approved") or {}).get("by", ""),
-        "state": state,
-        "path": str(version.path),
-    }
-
-
 @app.command()
 def verify(
     number: Annotated[
@@ -97,33 +69,32 @@ def verify(
     serving_dir: ServingDir = None,
     model: Model = None,
     public_key: Annotated[
-        Path | None, typer.Option("--public-key", help="Also check signatures with this key.", show_default=False)
+        Path | None,
+        typer.Option(
+            "--public-key", help="Also check signatures with this key.", show_default=False, callback=expanded
+        ),
     ] = None,
     as_json: Json = False,
     verbose: Verbose = False,
 ) -> None:
     """Recompute every digest and name each file that differs from the pushed one. Exits with code 4 if one does."""
-    from pipeline.serving import signing
+    from pipeline.serving import listing, signing
     from schemas.settings.push import Signing
 
     keys = Signing(public_key=str(public_key)) if public_key else None
     signing.ready(keys)
-    names = [_name(root, serving_dir, model)] if number else _names(root, serving_dir, model)
-    directories = [_model_directory(root, serving_dir, name) for name in names]
-    damage, rollbacks = dict[str, list[str]](), dict[str, None]()
-    for directory in directories:
-        for path in [directory.version_path(number)] if number else directory.entries():
-            problems = directory.findings(path) + (signing.check(path, keys) if keys and path.is_dir() else [])
-            if os.path.lexists(path):  # unless the version was removed in the meantime
-                damage[f"{directory.model}/{path.name}"] = problems
-                rollbacks |= {directory.command("rollback"): None} if problems else {}
+    one, several = _model_directory, _model_directories
+    directories = [one(root, serving_dir, model)] if number else several(root, serving_dir, model)
+    damage = listing.verify(directories, number, keys)
     if as_json:
         print(json.dumps(damage, indent=2))
     else:
         for name, problems in damage.items():
             print("\n".join(printable(f"{name}  {line}") for line in problems or ["intact"]))
     if bad := [name for name, problems in damage.items() if problems]:
-        remedy = f"Move it away if it is not served; if it is, roll back first: {'; '.join(rollbacks)}"
+        damaged = {name.partition("/")[0] for name in bad}
+        commands = (each.command("rollback") for each in directories if each.model in damaged)
+        remedy = f"Move it away if it is not served; if it is, roll back first: {'; '.join(commands)}"
         raise DataError(f"{', '.join(bad)} {'differs' if len(bad) == 1 else 'differ'} from what was pushed", remedy)
 
 
@@ -140,7 +111,10 @@ def rollback(
     serving_dir: ServingDir = None,
     model: Model = None,
     key: Annotated[
-        Path | None, typer.Option("--key", help="Sign the new version with this private key.", show_default=False)
+        Path | None,
+        typer.Option(
+            "--key", help="Sign the new version with this private key.", show_default=False, callback=expanded
+        ),
     ] = None,
     password_env: Annotated[
         str | None,
@@ -158,9 +132,7 @@ def rollback(
         raise ConfigurationError(cause, "Add --key, or remove --password-env.")
     keys = Signing(key=str(key), password_env=password_env) if key else None
     signing.ready(keys)
-    directory = dataclasses.replace(
-        _model_directory(root, serving_dir, _name(root, serving_dir, model)), seal=signing.seal(keys)
-    )
+    directory = dataclasses.replace(_model_directory(root, serving_dir, model), seal=signing.seal(keys))
     version = directory.rollback(to=to, reason=reason)
     facts = version.rollback or {}
     if as_json:
@@ -181,7 +153,7 @@ def pin(
     verbose: Verbose = False,
 ) -> None:
     """Pin a version, so that it is never removed."""
-    _model_directory(root, serving_dir, _name(root, serving_dir, model)).pin(number)
+    _model_directory(root, serving_dir, model).pin(number)
     print(f"version {number} is pinned")
 
 
@@ -194,7 +166,7 @@ def unpin(
     verbose: Verbose = False,
 ) -> None:
     """Unpin a version, so that it can be removed."""
-    _model_directory(root, serving_dir, _name(root, serving_dir, model)).pin(number, pinned=False)
+    _model_directory(root, serving_dir, model).pin(number, pinned=False)
     print(f"version {number} is no longer pinned")
 
 
@@ -209,7 +181,7 @@ def gc(
     verbose: Verbose = False,
 ) -> None:
     """Remove old versions. Keeps the served, previous, pinned and best versions, and the target of a rollback."""
-    directories = [_model_directory(root, serving_dir, name) for name in _names(root, serving_dir, model)]
+    directories = _model_directories(root, serving_dir, model)
     removed = {
         directory.model: [v.number for v in (directory.removable(keep) if dry_run else directory.apply_retention(keep))]
         for directory in directories
@@ -222,38 +194,15 @@ def gc(
     print("\n".join(lines) or "nothing to remove")
 
 
-def _model_directory(root: Path, serving_dir: Path | None, name: str) -> "ModelDirectory":
-    from pipeline.serving import ModelDirectory
-
-    return ModelDirectory(_directory(root, serving_dir), name)
-
-
-def _names(root: Path, serving_dir: Path | None, model: str | None) -> list[str]:
+def _model_directories(root: Path, serving_dir: Path | None, model: str | None) -> list["ModelDirectory"]:
     """The named model, or all models."""
-    from pipeline.serving import models
+    from pipeline.serving import default_dir, listing
 
-    directory = _directory(root, serving_dir)
-    known = models(directory)
-    if model is not None and model not in known:
-        served = f"It serves {', '.join(known)}." if known else "Nothing was pushed there yet."
-        raise ConfigurationError(f"{directory} serves no model {model}", served)
-    return [model] if model else known
+    return listing.model_directories(serving_dir or default_dir(root), model)
 
 
-def _name(root: Path, serving_dir: Path | None, model: str | None) -> str:
+def _model_directory(root: Path, serving_dir: Path | None, model: str | None) -> "ModelDirectory":
     """The named model, or the only one."""
-    known = _names(root, serving_dir, model)
-    if len(known) == 1:
-        return known[0]
-    directory = _directory(root, serving_dir)
-    if not known:
-        raise ConfigurationError(
-            f"nothing was pushed to {directory} yet", "Run the line first, or name another with --serving-dir."
-        )
-    raise ConfigurationError(f"{directory} serves {', '.join(known)}", "Name one with --model.")
+    from pipeline.serving import default_dir, listing
 
-
-def _directory(root: Path, serving_dir: Path | None) -> Path:
-    from pipeline.serving import default_dir
-
-    return serving_dir or default_dir(root)
+    return listing.model_directory(serving_dir or default_dir(root), model)

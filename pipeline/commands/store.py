@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.commands.options import DEFAULT_ROOT, Database, Json, Root, Verbose, Wait, lineage_at
+from pipeline.commands.options import DEFAULT_ROOT, Database, Json, Root, Verbose, Wait, expanded
 from schemas.errors import DataError
 
 
@@ -20,6 +20,7 @@ def verify(
 ) -> None:
     """Recompute the digest of every file in the store. Exits with code 4 if one has changed."""
     from pipeline.report import terminal
+    from pipeline.runs.lookup import lineage_at
     from pipeline.store import Store
     from pipeline.store.verify import verify as verify_store
 
@@ -53,6 +54,7 @@ def gc(
             "--serving-dir",
             help="A serving directory in use. May be repeated. [default: all that were pushed to]",
             show_default=False,
+            callback=expanded,
         ),
     ] = None,
     database: Database = None,
@@ -63,6 +65,7 @@ def gc(
 ) -> None:
     """Remove artifacts, reports and logs that no kept run, served version or pending approval needs."""
     from pipeline.report import terminal
+    from pipeline.runs.lookup import lineage_at
     from pipeline.store import Store
     from pipeline.store.gc import Plan
 

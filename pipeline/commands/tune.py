@@ -58,7 +58,7 @@ def tune(
         root=root,
         serving_dir=serving_dir,
         database=database,
-        again=Rerun(frozenset({"search"} if again else ())),
+        rerun=Rerun(frozenset({"search"} if again else ())),
         wait=wait,
         verbose=verbose,
     )

@@ -12,6 +12,7 @@ import hashlib
 import importlib.util
 import sys
 import sysconfig
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -115,8 +116,12 @@ def read(module: str) -> Module:
     return result
 
 
+_PARSER = threading.Lock()  # two threads that parse at the same time can crash Python 3.11
+
+
 def _parse(module: str, path: Path, source: bytes) -> Module:
-    tree = ast.parse(source)
+    with _PARSER:
+        tree = ast.parse(source)
     package = module if path.name == "__init__.py" else module.rpartition(".")[0]
     bindings: dict[str, list[Statement]] = {}
     imports, effects, errors = Uses(), list[Statement](), set[str]()

@@ -54,7 +54,9 @@ class PinnedInputs:
         """Pins the result of a resolver, unless one is pinned for these inputs."""
         results = self._read("kept")
         if (query := _query(node, inputs)) not in results:
-            self._write(results | {query: _adapter(node).dump_python(artifact, mode="json")}, self._read("made"))
+            self._write(
+                results | {query: _adapter(node).dump_python(artifact, mode="json", by_alias=True)}, self._read("made")
+            )
 
     def pin_all(self, node: Node, artifacts: Inputs) -> None:
         """Pins every resolver's result and the key of every stage's artifact. `artifacts`: all of the run, by stage."""

@@ -57,14 +57,14 @@ class Planner:
     """Decides the action of each stage, for one store."""
 
     store: Store
-    again: Rerun
+    rerun: Rerun
     order: list[str]
     only: str | None = None  # the one stage that may run: its inputs must exist
     pinned: PinnedInputs | None = None
 
     @classmethod
     def of(
-        cls, store: Store, again: Rerun, node: Node, *, only: str | None = None, pinned: PinnedInputs | None = None
+        cls, store: Store, rerun: Rerun, node: Node, *, only: str | None = None, pinned: PinnedInputs | None = None
     ) -> "Planner":
         order = [only] if only else [each.name for each in node.walk()]
         kinds = {
@@ -72,14 +72,14 @@ class Planner:
             for each in node.walk()
             if each.name in order and each.component.kind != "resolver"
         }
-        for stage in [*again.force, *([again.from_stage] if again.from_stage else [])]:
+        for stage in [*rerun.force, *([rerun.from_stage] if rerun.from_stage else [])]:
             if stage not in kinds:
                 raise ConfigurationError(f"{stage} is not a stage of this run", f"Its stages are {', '.join(kinds)}.")
             if kinds[stage] == "always":
                 raise ConfigurationError(
                     f"{stage} runs every time", "Leave it out, or name a stage whose artifact is stored."
                 )
-        return cls(store, again, order, only, pinned)
+        return cls(store, rerun, order, only, pinned)
 
     def plan(self, node: Node) -> list[Step]:
         """A step for each node, inputs first. Only resolvers are run."""
@@ -113,7 +113,7 @@ class Planner:
         return self._decide_cached(node, key, must_exist=must_exist)
 
     def _decide_cached(self, node: Node, key: CacheKey, *, must_exist: bool) -> Step:
-        if not must_exist and (forced := self.again.reason(node)) is not None:
+        if not must_exist and (forced := self.rerun.reason(node)) is not None:
             return Step(node, "run", forced, key)
         if artifact := self.store.find(node.name, key.digest, node.component.output):
             return Step(node, "reuse", "nothing changed", key, artifact)

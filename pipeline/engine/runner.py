@@ -24,7 +24,7 @@ from pipeline.lineage.states import StageState
 from pipeline.store import Store, facts
 from schemas import files
 from schemas.artifacts import Artifact
-from schemas.errors import ConfigurationError, GatelineError
+from schemas.errors import ConfigurationError, GatelineError, last_line
 
 with epy.lazy_imports():
     import apache_beam as beam
@@ -39,7 +39,7 @@ class Progress(Protocol):
 
     def started(self, stage: str) -> None: ...
     def message(self, stage: str, text: str) -> None: ...
-    def ended(self, stage: str, state: str, why: str, seconds: float) -> None: ...
+    def ended(self, stage: str, state: StageState, why: str, seconds: float) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -153,7 +153,7 @@ class Execution:
             try:
                 artifact = self._run_stage(step, inputs)
             except BaseException as error:
-                why = (str(error) or type(error).__name__).split("\n")[0]
+                why = f"{error}".split("\n")[0] if isinstance(error, GatelineError) else last_line(error)
                 with contextlib.suppress(GatelineError):  # the first failure must not be hidden
                     self._record(step, StageState.FAILED, time.monotonic() - started, None, why)
                 raise

@@ -2,8 +2,8 @@
 
 lineage = Lineage.open("sqlite:///.../lineage.db")
 run = lineage.start(profile="sample", command="...", config={...})
-lineage.executed(run, "ingest", state="ran", why="first time", seconds=1.2, key=..., digest=...)
-lineage.finish(run, state="pushed", exit_code=0, message="")
+lineage.executed(run, "ingest", state=StageState.RAN, why="first time", seconds=1.2, key=..., digest=...)
+lineage.finish(run, state=RunState.PUSHED, exit_code=0, message="")
 """
 
 import contextlib
@@ -23,7 +23,7 @@ from pipeline.lineage.states import RunState
 from pipeline.lineage.tables import executions as _executions
 from pipeline.lineage.tables import prepare
 from pipeline.lineage.tables import runs as _runs
-from schemas.errors import GatelineError, StoreError
+from schemas.errors import EnvironmentFailure, StoreError
 from schemas.redact import without_passwords
 
 DISK_FULL_REMEDY = "Is its disk full? Free some space."
@@ -46,7 +46,7 @@ class Lineage:
 
         Raises:
             StoreError: the database cannot be opened, or has tables of a newer version of gateline.
-            GatelineError: its disk is full, or it stays locked by other processes.
+            EnvironmentFailure: its disk is full, or it stays locked by other processes.
         """
         try:
             if "@" in (sql.make_url(url).host or ""):
@@ -61,7 +61,7 @@ class Lineage:
                 raise
         except (sql.exc.SQLAlchemyError, ImportError) as error:
             cause = _open_failure(error, url)
-            kind = GatelineError if _is_disk_full(cause) or "locked" in cause else StoreError
+            kind = EnvironmentFailure if _is_disk_full(cause) or "locked" in cause else StoreError
             remedy = _remedy(cause, "Name another with --database.")
             raise kind(f"cannot open the lineage database {_without_password(url)}: {cause}", remedy) from None
         lineage = cls(engine, store)
@@ -102,7 +102,7 @@ class Lineage:
                 _executions.insert().values(run=run, stage=stage, why=without_passwords(_storable(why)), **columns)
             )
 
-    def finish(self, run: int, *, state: str, exit_code: int, message: str = "") -> None:
+    def finish(self, run: int, *, state: RunState, exit_code: int, message: str = "") -> None:
         with self.writing() as c:
             outcome = {
                 "state": state,
@@ -124,7 +124,7 @@ class Lineage:
 
     @contextlib.contextmanager
     def _explained(self, action: str) -> Iterator[None]:
-        """Raises errors of the database as GatelineError. Errors of our own statements are not converted."""
+        """Raises errors of the database as EnvironmentFailure or StoreError, but not those of our own statements."""
         database = _without_password(self.engine.url.render_as_string(hide_password=False))
         try:
             yield
@@ -132,11 +132,11 @@ class Lineage:
             raise
         except sql.exc.DBAPIError as error:
             cause = _cause(error)
-            raise GatelineError(f"cannot {action} the lineage database {database}: {cause}", _remedy(cause)) from error
+            kind = EnvironmentFailure if _is_disk_full(cause) or "locked" in cause else StoreError
+            raise kind(f"cannot {action} the lineage database {database}: {cause}", _remedy(cause)) from error
         except ValueError as error:  # invalid JSON in a column
-            raise GatelineError(
-                f"cannot {action} the lineage database {database}: {error}", _remedy("altered")
-            ) from error
+            cause = f"cannot {action} the lineage database {database}: {error}"
+            raise StoreError(cause, _remedy("altered")) from error
 
     def runs(self, limit: int | None = None) -> list[dict[str, Any]]:
         """The recorded runs, the newest first."""
@@ -200,6 +200,7 @@ def _storable(text: str) -> str:
 
 
 def _cause(error: Exception) -> str:
+    # The first line: databases add hints and the position in the statement after it.
     return str(getattr(error, "orig", None) or error).strip().split("\n")[0]
 
 

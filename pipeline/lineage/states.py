@@ -1,4 +1,4 @@
-"""States of a run and of a stage's execution, as they are stored in the lineage."""
+"""States of a run and of the execution of a stage, as they are stored in the lineage."""
 
 import enum
 

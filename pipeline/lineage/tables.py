@@ -23,7 +23,7 @@ runs = sql.Table(
     sql.Column("config", sql.JSON, nullable=False),
     sql.Column("started", sql.Text, nullable=False),
     sql.Column("finished", sql.Text),
-    sql.Column("state", sql.Text, nullable=False),  # running, pushed, unchanged, refused, failed, interrupted, killed
+    sql.Column("state", sql.Text, nullable=False),  # a RunState
     sql.Column("exit_code", sql.Integer),
     sql.Column("message", sql.Text, nullable=False, default=""),
     sql.Column(
@@ -38,7 +38,7 @@ executions = sql.Table(
     sql.Column("id", sql.Integer, primary_key=True, autoincrement=True),
     sql.Column("run", sql.ForeignKey("runs.run"), nullable=False, index=True),
     sql.Column("stage", sql.Text, nullable=False),
-    sql.Column("state", sql.Text, nullable=False),  # ran, reused, refused, failed
+    sql.Column("state", sql.Text, nullable=False),  # a StageState
     sql.Column("why", sql.Text, nullable=False),
     sql.Column("seconds", sql.Float, nullable=False),
     sql.Column("key", sql.Text),
@@ -51,7 +51,7 @@ approvals = sql.Table(
     "approvals",
     metadata,
     sql.Column("run", sql.ForeignKey("runs.run"), primary_key=True),  # the run that waits
-    sql.Column("shelf", sql.Text, nullable=False),  # the model directory to push to
+    sql.Column("shelf", sql.Text, key="directory", nullable=False),  # the model directory to push to
     sql.Column("model", sql.Text, nullable=False),  # its identity
     sql.Column("evaluation", sql.Text, nullable=False),  # digest of the evaluation
     sql.Column("evaluated", sql.Text, nullable=False),
@@ -60,7 +60,7 @@ approvals = sql.Table(
     sql.Column("person", sql.Text),
     sql.Column("reason", sql.Text),
     sql.Column("decided", sql.Text),
-    sql.Index("ix_approvals_model", "shelf", "model"),
+    sql.Index("ix_approvals_model", "directory", "model"),
 )
 
 _schema_version = sql.Table("lineage_schema", metadata, sql.Column("version", sql.Integer, nullable=False))

@@ -25,7 +25,7 @@ class Target(Settings):
     def _one_channel(self) -> "Target":
         if len(self._configured()) != 1:
             *others, last = kinds()
-            raise ValueError(f"state one of {', '.join(others)} and {last}")
+            raise ValueError(f"set exactly one of {', '.join(others)} and {last}")
         return self
 
     @property

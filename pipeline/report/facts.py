@@ -58,7 +58,7 @@ class Facts:
     unreadable: list[tuple[str, str]]  # (file, reason) of each image that was set aside, of spans too
     counts: dict[str, int]  # records by split
     splits: dict[str, Json]  # by split: counts of labels, of duplicates, of images in other splits too; of photos
-    near_copies: int  # pairs of near copies in two splits
+    near_copies: int  # pairs of near copies, within and across splits
     near_pictured: list[list[Json]]  # those that have pictures
     spans: list[Json]  # rows of `spans.of`
     serving: Json
@@ -137,7 +137,7 @@ class Facts:
 def gather(store: Store, run: Json, executions: list[Json]) -> Facts:
     """The facts of a run and its executions. Fields of deleted or damaged artifacts are empty; `problems` says why."""
     artifacts = RunArtifacts(store, executions)
-    recipes = [manifest.get("recipe", {}) for manifest in artifacts.manifests]
+    keys = [manifest.get("recipe", {}) for manifest in artifacts.manifests]
     evaluation, examples = artifacts.last(Evaluation), artifacts.first(Examples)
     described, pushed = artifacts.last(Statistics), artifacts.last(Pushed)
     metrics = artifacts.read(Evaluation, Evaluation.metrics) or {}
@@ -166,7 +166,7 @@ def gather(store: Store, run: Json, executions: list[Json]) -> Facts:
         served=baseline.get("version") or (evaluation.baseline if evaluation else None),
         names=artifacts.label_names,
         unused=artifacts.unused_labels,
-        versions=dict(sorted(version for recipe in recipes for version in recipe.get("versions", {}).items())),
+        versions=dict(sorted(version for key in keys for version in key.get("versions", {}).items())),
         images=artifacts.read(Evaluation, Evaluation.gallery_images),
         missing=artifacts.missing,
         damaged=artifacts.damaged,

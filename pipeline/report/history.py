@@ -9,6 +9,7 @@ from typing import Any
 
 from etils import epy
 
+from pipeline.lineage.states import RunState
 from pipeline.report.plots import ACCENT, BAD, DIM, STYLE, svg
 from pipeline.report.row import Row
 from schemas.text import printable
@@ -64,15 +65,20 @@ def _accuracy(axes: Any, rows: "Sequence[Row]") -> None:
     room = max(top - low, 0.005)
     axes.set_ylim(low - 0.12 * room, top + 0.2 * room)
     axes.set_ylabel("accuracy")
-    pushed = [(row, accuracy) for row, accuracy in seen if row.state == "pushed"]
+    pushed = [(row, accuracy) for row, accuracy in seen if row.state == RunState.PUSHED]
     if pushed:
         steps = [*((row.run, accuracy) for row, accuracy in pushed), (rows[-1].run, pushed[-1][1])]
         axes.step(*zip(*steps, strict=True), where="post", color=ACCENT, linewidth=1)
     size = 26 if len(seen) <= 100 else 12
     hollow = {"facecolors": "none", "edgecolors": BAD, "s": size}
     small = {"color": DIM, "s": size / 5}
-    styles: dict[str, Any] = {"pushed": {"color": ACCENT, "s": size}, "unchanged": small, "partial": small}
-    for state in ("unchanged", "partial", *sorted({row.state for row, _ in seen} - styles.keys()), "pushed"):
+    styles: dict[str, Any] = {
+        RunState.UNCHANGED: small,
+        RunState.PARTIAL: small,
+        RunState.PUSHED: {"color": ACCENT, "s": size},
+    }
+    others = sorted({row.state for row, _ in seen} - styles.keys())
+    for state in (RunState.UNCHANGED, RunState.PARTIAL, *others, RunState.PUSHED):
         points = [(row.run, accuracy) for row, accuracy in seen if row.state == state]
         for marker, places in (
             ("o", [p for p in points if p[1] >= low]),
@@ -111,7 +117,7 @@ def _streaks(rows: "Sequence[Row]", gate: str, verdict: str) -> Iterator[tuple[i
 
 def _alt_text(rows: "Sequence[Row]") -> str:
     seen = [row.accuracy for row in rows if row.accuracy is not None]
-    pushed, refused = (sum(row.state == state for row in rows) for state in ("pushed", "refused"))
+    pushed, refused = (sum(row.state == state for row in rows) for state in (RunState.PUSHED, RunState.REFUSED))
     span = f"accuracy from {min(seen):.4f} to {max(seen):.4f}"
     counts = f"{pushed} pushed, {refused} refused; below, the gates that refused"
     return f"runs {rows[0].run} to {rows[-1].run}: {span}, {counts}"

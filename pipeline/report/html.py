@@ -8,7 +8,8 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from pipeline.report import plots, views
+from pipeline.lineage.states import RunState
+from pipeline.report import plots, states, views
 from pipeline.report.facts import Facts
 from pipeline.report.pictures import Pictures
 from pipeline.report.times import local, took
@@ -73,10 +74,13 @@ def environment() -> jinja2.Environment:
         "percent": percent,
         "sentence": sentence,
         "yaml": yaml_text,
+        "chip": lambda state: states.RUNS[state].chip if state in states.RUNS else "dim",
+        "predicate": lambda state: states.RUNS[state].predicate if state in states.RUNS else state,
+        "stage_chip": lambda state: states.STAGE_CHIPS.get(state, ""),
         "plain": plain,
         "indented": lambda text: Markup("\n".join(f"    {line}" for line in str(text).splitlines())),
     }
-    templates.globals |= {"views": views, "source_title": source_title}
+    templates.globals |= {"views": views, "source_title": source_title, "RunState": RunState}
     return templates
 
 

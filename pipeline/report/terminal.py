@@ -13,7 +13,9 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.dag import outputs
+from pipeline.lineage.states import RunState
 from pipeline.report import spans, views
+from pipeline.report.states import RUNS
 from pipeline.report.times import local, took
 from pipeline.store.recorded import Recorded
 from schemas.artifacts import (
@@ -33,19 +35,7 @@ if TYPE_CHECKING:
     from pipeline.report.facts import Facts
     from pipeline.report.index import Index
     from pipeline.runs.session import Outcome
-
-STYLES = {
-    "pushed": "green",
-    "unchanged": "cyan",
-    "partial": "cyan",
-    "approved": "green",
-    "waiting": "yellow",
-    "refused": "red",
-    "failed": "red",
-    "killed": "yellow",
-    "interrupted": "yellow",
-}
-
+    from schemas.settings.reference import Setting
 
 MAX_SLICES = 24  # rows of one gate; with more, only the smallest margins are shown
 
@@ -92,10 +82,10 @@ def outcome(outcome_: "Outcome") -> None:
         echo(gates(evaluation.gates()))
     path = outcome_.last.path
     texts = {
-        "pushed": (("pushed", "bold green"), f"  {path}"),
-        "unchanged": (("nothing changed", "bold cyan"), f"  {path} already holds this model"),
-        "waiting": (("waiting", "bold yellow"), f"  {outcome_.approve}"),
-        "partial": ((outcome_.stage, "bold cyan"), f"  {path}"),
+        RunState.PUSHED: ((outcome_.state, "bold green"), f"  {path}"),
+        RunState.UNCHANGED: (("nothing changed", "bold cyan"), f"  {path} already holds this model"),
+        RunState.WAITING: ((outcome_.state, "bold yellow"), f"  {outcome_.approve}"),
+        RunState.PARTIAL: ((outcome_.stage, "bold cyan"), f"  {path}"),
     }
     echo(Text.assemble(*texts[outcome_.state]))
     echo(Text(f"report  python -m pipeline report {outcome_.run}{outcome_.place}", "dim"))
@@ -213,12 +203,13 @@ def index(index_: "Index", written: dict[str, Path]) -> None:
     echo(Text(index_.headline), Text(f"report  {written['html']}"))
 
 
-def settings(rows: list[tuple[str, str, str, str]]) -> None:
-    table = new_table("setting", "type", "default", "meaning")
-    for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
+def settings(described: "list[Setting]") -> None:
+    table = new_table("setting", "type", "range", "default", "meaning")
+    for each in described:
+        table.add_row(*map(Text, (each.title, each.type, each.range, each.default, each.meaning)))
     echo(table)
 
 
 def _state(state: str) -> Text:
-    return Text(state, STYLES.get(state, ""))
+    known = state in RUNS  # a newer version of gateline may have recorded others
+    return Text(state, RUNS[RunState(state)].style if known else "")

@@ -10,9 +10,14 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
+from pipeline.lineage.states import StageState
 from schemas.text import printable
 
-MARKS = {"ran": ("done", "green"), "reused": ("reused", "cyan"), "failed": ("failed", "red")}
+MARKS = {
+    StageState.RAN: ("done", "green"),
+    StageState.REUSED: ("reused", "cyan"),
+    StageState.FAILED: ("failed", "red"),
+}
 
 
 @dataclass
@@ -32,7 +37,7 @@ class Lines:
     def message(self, stage: str, text: str) -> None:
         self._print(f"{stage:<14} {text}")
 
-    def ended(self, stage: str, state: str, why: str, seconds: float) -> None:
+    def ended(self, stage: str, state: StageState, why: str, seconds: float) -> None:
         self._print(f"{stage:<14} {MARKS[state][0]:<7} {seconds:6.1f} s  ({why})")
 
     def _print(self, text: str) -> None:
@@ -41,10 +46,10 @@ class Lines:
 
 @dataclass
 class Row:
-    state: str = "waiting"
+    state: StageState | None = None  # None: not ended
     text: str = ""
     why: str = ""
-    started: float = 0.0  # monotonic clock
+    started: float | None = None  # monotonic clock
     seconds: float = 0.0
 
 
@@ -67,7 +72,7 @@ class Board:
         self._live.__exit__(*error)
 
     def started(self, stage: str) -> None:
-        self.rows[stage] = Row("running", started=time.monotonic())
+        self.rows[stage] = Row(started=time.monotonic())
 
     def message(self, stage: str, text: str) -> None:
         if text.startswith("warning: "):
@@ -75,7 +80,7 @@ class Board:
         else:
             self.rows[stage].text = printable(text)
 
-    def ended(self, stage: str, state: str, why: str, seconds: float) -> None:
+    def ended(self, stage: str, state: StageState, why: str, seconds: float) -> None:
         row = self.rows[stage]
         row.state, row.why, row.seconds = state, printable(why), seconds
 
@@ -89,16 +94,15 @@ class Board:
         ):
             table.add_column(**column)  # type: ignore[arg-type]
         for stage, row in self.rows.items():
-            if row.state == "waiting":
-                table.add_row(Text(stage, "dim"), "", "", "")
-            elif row.state == "running":
-                table.add_row(
-                    Text(stage, "bold"), self._spinner, f"{time.monotonic() - row.started:.1f} s", Text(row.text)
-                )
-            else:
+            if row.state is not None:
                 mark, colour = MARKS[row.state]
                 detail = Text.assemble(row.text, "  " if row.text else "", (row.why, "dim"))
                 table.add_row(stage, Text(mark, colour), f"{row.seconds:.1f} s", detail)
+            elif row.started is None:
+                table.add_row(Text(stage, "dim"), "", "", "")
+            else:
+                seconds = f"{time.monotonic() - row.started:.1f} s"
+                table.add_row(Text(stage, "bold"), self._spinner, seconds, Text(row.text))
         return Group(table)
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from components.sources import open_source
+from components.sources import open_source, tfds_builder
 from components.sources.reading import place_of
 from components.sources.table import SUFFIXES
 from pipeline.dag import outputs
@@ -115,7 +115,7 @@ def _settings(source: str, root: Path, columns: Mapping[str, str]) -> SourceSett
         )
     if "group" in columns:
         raise ConfigurationError(f"the TFDS dataset {source} has its own splits", "Leave out --group.")
-    return Tfds.model_validate({"tfds": source, **columns})
+    return tfds_builder.as_delivered(Tfds.model_validate({"tfds": source, **columns}))
 
 
 def _relative_to_config(source: SourceSettings, path: Path) -> SourceSettings:

@@ -12,7 +12,8 @@ from components.describe import describe
 from components.ingest import ingest
 from components.resolvers.source_data import source_data
 from components.sources import open_source
-from components.sources.reading import SMALL, Reader, place_of
+from components.sources.files import FilesReader
+from components.sources.reading import SMALL, Batch, place_of
 from pipeline.config import Config
 from pipeline.engine.plan import Planner, Rerun
 from pipeline.lineage.states import RunState
@@ -24,7 +25,7 @@ from schemas import statistics as stats
 from schemas.artifacts import Statistics
 from schemas.contract import DRAFT, Encoding, label_title, unused_tag
 from schemas.errors import ConfigurationError
-from schemas.settings.source import Files, SourceSettings
+from schemas.settings.source import SourceSettings
 
 SIDES = ("height", "width", "channels")
 # Of encoded images. What the sample lacks is decoded, too: one grey photo or one WebP does not make new data wrong.
@@ -72,26 +73,30 @@ def _as_drafted(source: SourceSettings) -> dict[str, Any]:
 
     Not for TFDS, whose builder the stage looks up.
     """
-    if not isinstance(source, Files):
-        return {"encoding": None}
     reader = open_source(source, place_of(source))
+    if not isinstance(reader, FilesReader):
+        return {"encoding": None}
     reader.prepare(lambda _: None)
-    encoding = "raw" if reader.encoding == "raw" or _begins_small(reader) else "encoded"
+    encoding = "raw" if reader.encoding == "raw" or _are_small(reader.sample()) else "encoded"
     return {"encoding": encoding, "labels": source.ordered(_stated(reader.labels()))}
 
 
-def _begins_small(reader: Reader) -> bool:
-    """Whether the first images are small and have one size, as `encoding_of` demands of all."""
-    images = next((batch.images for batch in reader.read(reader.pieces()[0], "encoded") if batch.images), [])
-    shapes = {image.shape for image in images}
-    return len(shapes) == 1 and max(shapes.pop()[:2]) <= SMALL
+def _are_small(sample: Iterator[Batch]) -> bool:
+    """Whether images are small and have one size, as `encoding_of` demands of all. Ends with the first that is not."""
+    shapes: set[tuple[int, ...]] = set()
+    for batch in sample:
+        shapes |= {image.shape for image in batch.images}
+        if len(shapes) > 1 or any(max(shape[:2]) > SMALL for shape in shapes):
+            return False
+    return len(shapes) == 1
 
 
 def save(path: Path, content: str) -> None:
     """Writes a draft.
 
     Raises:
-        EnvironmentFailure: the file cannot be written.
+        StoreError: the file cannot be written.
+        EnvironmentFailure: the disk is full.
     """
     with files.explained(path.absolute().parent, "cannot write the draft to"):
         files.atomic_write_text(path, content)

@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
-from pipeline import serving
+from pipeline import DEFAULT_ROOT, serving
 from pipeline.config import Config
 from pipeline.dag import line
 from pipeline.engine import runner
@@ -32,7 +32,7 @@ class Session:
     root: Path
     serving_dir: Path | None = None  # None: ROOT/serving
     database: str | None = None
-    again: Rerun = Rerun()
+    rerun: Rerun = Rerun()
     until: str | None = None  # the last stage of the run; None: the last stage of the line
     only: str | None = None  # the only stage that runs: its inputs must already exist in the store
     hold: str | None = None  # the name under which runs share pinned inputs
@@ -98,12 +98,12 @@ class Session:
         name = "approve" if isinstance(last, Approval) else execution.node.name
         return Outcome(execution.number, name, last, dict(execution.artifacts), self.root, self.database)
 
-    def _decided(self, shelf: str, model: str) -> Decision | None:
-        return Approvals(Lineage.at(self.root, self.database), self.root).decided(shelf, model)
+    def _decided(self, directory: str, model: str) -> Decision | None:
+        return Approvals(Lineage.at(self.root, self.database), self.root).decided(directory, model)
 
     def _planner(self, store: Store, node: Node) -> Planner:
         pinned = PinnedInputs(store.root, self.hold) if self.hold else None
-        return Planner.of(store, self.again, node, only=self.only, pinned=pinned)
+        return Planner.of(store, self.rerun, node, only=self.only, pinned=pinned)
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ class Outcome:
     @property
     def place(self) -> str:
         """The options that make another command use the store of this run."""
-        root = "" if self.root == Path("gateline") else f" --root {shlex.quote(str(self.root))}"
+        root = "" if self.root == DEFAULT_ROOT else f" --root {shlex.quote(str(self.root))}"
         return root + (f" --database {shlex.quote(without_passwords(self.database))}" if self.database else "")
 
     @property

@@ -58,7 +58,7 @@ def search(session: Session, config: Config, *, workers: int, name: str, command
     chief = is_chief(os.environ)
     node = search_line(config, session.destination, workers=workers, chief=chief, digests=session.options.digests)
     store = Store(session.root)
-    planner = Planner.of(store, session.again, node)
+    planner = Planner.of(store, session.rerun, node)
     request = Request(name, command, node.stages, config.notify, config)
     with RunContext.begin(session.options, store, request, watch=watch) as run:
         serving.writable(session.destination)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipeline.lineage.states import RunState
 from pipeline.schedule.state import Ended
 
 
@@ -84,7 +85,7 @@ def _parse(stdout: str, read: Callable[[dict[str, Any]], Ended]) -> Ended:
 
 def pushed(run: dict[str, Any]) -> Ended:
     """The outcome from the JSON of a run of all stages."""
-    if run.get("state") == "waiting":
+    if run.get("state") == RunState.WAITING:
         return Ended(0, f"run {run['run']} waits for approval", special="waiting")
     text = f"version {run['version']}" if run["new"] else f"nothing changed, version {run['version']} is still served"
     return Ended(0, f"{text} (run {run['run']})", new=run["new"])

@@ -23,6 +23,7 @@ from etils import epy
 from pipeline.dag import outputs
 from pipeline.lineage import Lineage
 from pipeline.lineage.states import RunState
+from pipeline.schedule import service
 from pipeline.schedule.scheduler import MAX_SLEEP
 from pipeline.schedule.state import FAILING, Outcome, State
 from pipeline.serving import PROVENANCE, ModelDirectory
@@ -75,7 +76,7 @@ class Health:
                 yield _family(
                     core.GaugeMetricFamily, f"gateline_served_{name}", f"The served model's {text}.", "model", values
                 )
-        if state := State.read(self.root / "schedule.json"):
+        if state := State.read(service.state_path(self.root)):
             yield from _scheduled(state)
 
     def _last(self, run: dict[str, Any]) -> "Iterator[core.Metric]":
@@ -119,7 +120,7 @@ class Health:
 
         A run that failed because of a full disk or an invalid configuration may be recorded only in the schedule.
         """
-        run, state, served = self.lineage.run(None), State.read(self.root / "schedule.json"), self.served()
+        run, state, served = self.lineage.run(None), State.read(service.state_path(self.root)), self.served()
         late = bool(state and state.next and time.time() - state.next.timestamp() > LATE)
         failing = bool(run and run["state"] in (RunState.FAILED, RunState.KILLED))
         failing |= bool(state and state.recent and state.recent[-1].outcome in FAILING)

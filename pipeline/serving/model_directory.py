@@ -61,6 +61,7 @@ class ModelDirectory(ReadOnlyView):
         `check`: called with the new version's directory before it is published; an error stops the push.
 
         Raises:
+            ConfigurationError: TensorFlow cannot load a model from the serving directory.
             Refused: the model on disk is not the evaluated one, another version was pushed since the comparison, or the
                 model was rolled back.
             StoreError: the serving directory is not writable, or contains foreign files.
@@ -80,6 +81,7 @@ class ModelDirectory(ReadOnlyView):
                 shutil.copy(source, staged / name)
             check(staged)
 
+        files.check_loadable(self.root, "--serving-dir")  # of its other parts, a version's path has no such characters
         identity = provenance.get("identity") or provenance["model"]
         with self._writing():
             last = self.latest()

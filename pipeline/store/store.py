@@ -4,7 +4,7 @@ store = Store(root)
 with store.lock(wait=False):
     with store.staging("ingest", key) as out:          # a temporary directory on the same file system
         ...
-        artifact = store.commit(out, Examples(out, ...), recipe)
+        artifact = store.commit(out, Examples(out, ...), "ingest", key, parts, now)
 store.find("ingest", key, Examples)                    # the artifact, or None
 store.check("ingest", artifact)                        # its files are unchanged
 """
@@ -174,10 +174,10 @@ class Store:
         manifests = [self.manifest(stage, p.name) for p in folder.iterdir()] if folder.is_dir() else []
         yield from sorted((m for m in manifests if m), key=files.age)
 
-    def similar(self, stage: str, recipe: dict[str, Any], kind: type[Artifact]) -> Iterator[Artifact]:
+    def similar(self, stage: str, parts: dict[str, Any], kind: type[Artifact]) -> Iterator[Artifact]:
         """Complete artifacts of a stage with the same code, settings and libraries, the newest first."""
         for manifest in reversed(list(self.manifests(stage))):
-            if all(manifest["recipe"].get(part) == recipe[part] for part in ("code", "settings", "versions")):
+            if all(manifest["recipe"].get(part) == parts[part] for part in ("code", "settings", "versions")):
                 with contextlib.suppress(DataError):
                     if artifact := self.find(stage, manifest["key"], kind):
                         yield artifact
@@ -206,15 +206,18 @@ class Store:
         files.commit(path, removed)
         files.remove(removed)
 
-    def commit(self, artifact: Artifact, stage: str, key: str, recipe: dict[str, Any], made: str) -> Artifact:
-        """Moves an artifact to its final path: flushes files, writes the manifest last, then renames once."""
+    def commit(self, artifact: Artifact, stage: str, key: str, parts: dict[str, Any], made: str) -> Artifact:
+        """Moves an artifact to its final path: flushes files, writes the manifest last, then renames once.
+
+        `parts`: those of the cache key.
+        """
         listing = files.listing(artifact.path, sync=True)
         manifest: dict[str, Any] = {
             "stage": stage,
             "key": key,
             "made": made,
             "number": max((m.get("number", 0) for m in self.manifests(stage)), default=0) + 1,
-            "recipe": recipe,
+            "recipe": parts,
             "facts": facts(artifact),
             "files": listing,
             "interpreted": list(artifact.interpreted),
@@ -261,5 +264,5 @@ def from_facts(kind: Any, path: Path, facts: dict[str, Any]) -> Artifact:
 def facts(artifact: Artifact) -> dict[str, Any]:
     """The facts of an artifact as JSON values."""
     kind: Any = type(artifact)
-    values: dict[str, Any] = json.loads(_adapter(kind).dump_json(artifact))
+    values: dict[str, Any] = json.loads(_adapter(kind).dump_json(artifact, by_alias=True))
     return {name: value for name, value in values.items() if name not in ("path", "digest")}

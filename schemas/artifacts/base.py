@@ -83,9 +83,9 @@ class Gate(Artifact):
 
     refusal: ClassVar[type[GatelineError]] = Refused
 
-    passed: bool = field(kw_only=True)
-    reasons: tuple[str, ...] = field(default=(), kw_only=True)  # a sentence for each refusal
-    remedy: str = field(default="", kw_only=True)
+    passed: bool = field(kw_only=True)  # False: refused
+    reasons: tuple[str, ...] = field(default=(), kw_only=True)  # one sentence for each refusal
+    remedy: str = field(default="", kw_only=True)  # what to do after a refusal
 
     @property
     def summary(self) -> str:
@@ -118,9 +118,13 @@ class Split:
 
 @dataclass(frozen=True)
 class Sharded(Artifact):
-    """Splits in TFRecord shards. Files: `<split>-<i>-of-<n>.tfrecord`."""
+    """Splits in TFRecord shards.
 
-    splits: dict[str, Split]
+    Files: `<split>-<i>-of-<n>.tfrecord`; of a folder, or a table of files, `<split>-<p>.tfrecord`, where `<p>` is the
+    `source/index` of the first image that was read for the shard.
+    """
+
+    splits: dict[str, Split]  # shards of each split, in order, with the number of records in each
 
     def shards(self, *splits: str) -> Iterator[tuple[str, Path, int]]:
         """(split, path, records) of each shard that has records; all splits if none is named."""

@@ -22,9 +22,9 @@ NEAR, NEAR_PICTURED, NEAR_PICTURES = "near.json", "near-pictured.json", "near-pi
 class SourceData(Artifact):
     """The state of the dataset: its version and the files prepared on disk. `path` need not exist yet."""
 
-    version: str  # stated in the configuration or by the builder; "" if only the library knows it
+    version: str  # as the configuration or the builder states it; "" if only the library knows it
     files: int  # prepared files; 0 before the first run
-    contents: str  # digest of their names and contents
+    contents: str  # digest of the names and contents of the prepared files
 
     def cache_identity(self) -> dict[str, str]:
         return {"version": self.version, "files": str(self.files), "contents": self.contents}
@@ -39,8 +39,8 @@ class Examples(Sharded):
 
     source: str  # dataset and version, e.g. "mnist:3.0.1"
     test: str = ""  # digest of the test split alone
-    unreadable: int = 0  # images that were set aside
-    metadata: tuple[str, ...] = ()  # columns of a table that records carry
+    unreadable: int = 0  # number of images that were set aside
+    metadata: tuple[str, ...] = ()  # columns of a table that are stored in the records
 
     @property
     def summary(self) -> str:
@@ -56,7 +56,7 @@ class Statistics(Artifact):
     """Statistics of every split.
 
     Files: `stats.tfrecord`, one `DatasetFeatureStatisticsList` with a dataset per split; `leaked.json`, positions
-    (`source/index`) of test images that are also in another split; `near.json`, near copies in two splits, and
+    (`source/index`) of test images that are also in another split; `near.json`, pairs of near copies, and
     `near-pictured.json` and `near-pictures.npy`, pictures of some; `parts/`, the statistics of each shard.
     """
 
@@ -145,7 +145,7 @@ class Mixture(Examples, Statistics):
     """
 
     spans: tuple[str, ...] = ()  # spans that are trained on
-    fresh: str = ""  # the span that `fresh` is of
+    fresh: str = ""  # the span that the split `fresh` is taken from
 
     @property
     def summary(self) -> str:
@@ -154,11 +154,11 @@ class Mixture(Examples, Statistics):
 
 @dataclass(frozen=True)
 class Verdict(Gate):
-    """The verdict on the data by its contract. Files: `anomalies.pbtxt` (an `Anomalies` proto), `anomalies.json`."""
+    """Whether the data fits its contract. Files: `anomalies.pbtxt` (an `Anomalies` proto), `anomalies.json`."""
 
     refusal: ClassVar[type[GatelineError]] = DataError
 
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()  # one sentence for each anomaly that is only a warning
 
     def anomalies(self) -> list[dict[str, Any]]:
         """A row for each anomaly: kind, feature, split, severity, words."""

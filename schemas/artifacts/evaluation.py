@@ -99,7 +99,7 @@ class Evaluation(Gate):
     """
 
     accuracy: float  # on the test split, in [0, 1]
-    loss: float
+    loss: float  # mean cross-entropy on the test split
     saved_model: str  # digest of the SavedModel that was evaluated
     test: str = ""  # digest of the test split
     baseline: int | None = None  # the version it was compared with

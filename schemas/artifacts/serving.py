@@ -1,7 +1,11 @@
 """Artifacts of the serving check, approval and push, and of what is served."""
 
+import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import Field
 
 from schemas import statistics
 from schemas.artifacts.base import Artifact, Gate
@@ -10,6 +14,7 @@ from schemas.errors import GatelineError, Refused, Waiting
 if TYPE_CHECKING:
     from tensorflow_metadata.proto.v0 import statistics_pb2 as pb
 
+MEASUREMENTS = "serving.json"
 WARMUP = "assets.extra/tf_serving_warmup_requests"  # where TensorFlow Serving looks for requests to warm a version up
 
 
@@ -17,7 +22,7 @@ WARMUP = "assets.extra/tf_serving_warmup_requests"  # where TensorFlow Serving l
 class Served(Artifact):
     """A version in the serving directory."""
 
-    version: int
+    version: int  # the number of its folder
     test: str = ""  # digest of the test split that it was measured on when it was pushed
 
     def training_statistics(self) -> "pb.DatasetFeatureStatistics | None":
@@ -30,10 +35,10 @@ class Served(Artifact):
 class Best(Artifact):
     """The most accurate version ever served. `path` is there only if it is still kept."""
 
-    version: int
+    version: int  # its number
     accuracy: float  # as recorded when it was pushed
-    kept: bool
-    same_test: bool  # recorded on the test split that is in use
+    kept: bool  # whether its files are still in the serving directory
+    same_test: bool  # whether that was measured on the current test split
 
 
 @dataclass(frozen=True)
@@ -43,30 +48,34 @@ class ServingCheck(Gate):
     Files: `serving.json`, the measurements; `assets.extra/tf_serving_warmup_requests`, pushed with the model.
     """
 
-    load_seconds: float = 0.0
-    latency_ms: float = 0.0  # of one image, median
-    p99_ms: float = 0.0
-    memory_mb: float = 0.0  # peak beside TensorFlow itself, in 10^6 bytes
-    difference: float = 0.0  # largest difference to the evaluator's probabilities
+    load_seconds: float = 0.0  # to load the SavedModel
+    latency_ms: float = 0.0  # median of a call with one image
+    p99_ms: float = 0.0  # 99th percentile of a call with one image
+    memory_mb: float = 0.0  # peak in addition to TensorFlow itself, in 10^6 bytes
+    difference: float = 0.0  # largest difference from the evaluator's probabilities
 
     def measurements(self) -> dict[str, Any]:
         """Load time, latency by batch size, memory, signatures."""
-        return self.read_json("serving.json", dict)
+        return self.read_json(MEASUREMENTS, dict)
+
+    @staticmethod
+    def write_measurements(out: Path, measured: dict[str, Any]) -> None:
+        (out / MEASUREMENTS).write_text(json.dumps(measured, indent=2), encoding="utf-8")
 
 
 @dataclass(frozen=True)
 class Approval(Gate):
     """The decision on a model that passed every other gate. `by` is empty where no approval was needed."""
 
-    model: str  # the model's identity
+    model: str  # digest of what the model computes
     evaluation: str  # digest of the evaluation that was shown
-    evaluated: str  # when it was made
+    evaluated: str  # when that evaluation was made
     baseline: str | None  # digest of the served model that it was compared with
-    shelf: str  # the model directory that the model is for
-    waiting: bool = False  # there is no decision yet
-    by: str = ""
-    reason: str = ""
-    at: str = ""
+    directory: Annotated[str, Field(alias="shelf")]  # the model directory that the model would be pushed to
+    waiting: bool = False  # True: there is no decision yet
+    by: str = ""  # who decided
+    reason: str = ""  # why, in their words
+    at: str = ""  # when
 
     @property
     def refusal(self) -> type[GatelineError]:  # type: ignore[override]
@@ -87,10 +96,10 @@ class Decision:
 
 @dataclass(frozen=True)
 class Pushed(Artifact):
-    """A version in the serving directory, at `path`. `new` is false if that version already held the same model."""
+    """A version in the serving directory, at `path`. `new` is false if that version already contained this model."""
 
-    version: int
-    new: bool
+    version: int  # its number
+    new: bool  # False: the version existed before, with the same model
 
     @property
     def summary(self) -> str:

@@ -1,5 +1,6 @@
 """Artifacts of the stages that read spans."""
 
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -7,13 +8,15 @@ from typing import Any, ClassVar
 from schemas.artifacts.base import UNREADABLE, Artifact, Gate, Split
 from schemas.errors import DataError, GatelineError
 
+SPANS = "spans.json"
+
 
 @dataclass(frozen=True)
 class Arrivals(Artifact):
     """The directory of spans, and those that are complete, in the order of their names."""
 
-    spans: dict[str, str]  # identifies the content of each
-    dates: dict[str, str]  # ISO
+    spans: dict[str, str]  # identifies the content of each span
+    dates: dict[str, str]  # date of each span, in ISO format
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,7 @@ class Collected(Artifact):
     `<span>/unreadable.json`, the images that were set aside, with the reasons.
     """
 
-    spans: dict[str, Span]
+    spans: dict[str, Span]  # date, shards, unreadable images of each span, or why it cannot be read
 
     @property
     def summary(self) -> str:
@@ -65,9 +68,9 @@ class Admission(Gate):
 
     refusal: ClassVar[type[GatelineError]] = DataError
 
-    admitted: tuple[str, ...]
-    quarantined: dict[str, str]  # the reason
-    drifted: dict[str, str]  # the measure that is over its limit, in words
+    admitted: tuple[str, ...]  # names of the spans that may be trained on
+    quarantined: dict[str, str]  # the reason, by span
+    drifted: dict[str, str]  # the measure that is over its limit, by span
 
     @property
     def summary(self) -> str:
@@ -77,4 +80,8 @@ class Admission(Gate):
 
     def rows(self) -> list[dict[str, Any]]:
         """A row for each span: counts, errors, warnings, drift."""
-        return self.read_json("spans.json", list)
+        return self.read_json(SPANS, list)
+
+    @staticmethod
+    def write_rows(out: Path, rows: list[dict[str, Any]]) -> None:
+        (out / SPANS).write_text(json.dumps(rows, indent=1), encoding="utf-8")

@@ -1,13 +1,15 @@
 """Artifacts of transform, tune and train."""
 
+import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 from schemas.artifacts.base import Artifact, Sharded
 from schemas.model_input import ModelInput
 from schemas.settings.train import Train
 
-HYPERPARAMETERS = "hyperparameters.json"
+HYPERPARAMETERS, TRIALS, HISTORY = "hyperparameters.json", "trials.json", "history.json"
 
 
 @dataclass(frozen=True)
@@ -20,8 +22,8 @@ class Features(Sharded):
     interpreted: ClassVar[tuple[str, ...]] = ("transform_fn/",)
 
     shape: tuple[int, int, int]  # height, width, channels
-    classes: int
-    one_hot: bool
+    classes: int  # number of classes
+    one_hot: bool  # whether labels are one-hot vectors
     graph: str = ""  # digest of what `transform_fn/` computes
     pixels: bool = True  # False: shards hold images as they are recorded, which are decoded while training
     model_input: ModelInput | None = None  # how images of records became the features; None in versions before 0.2
@@ -35,7 +37,7 @@ class Search(Artifact):
     values, score, epochs, seconds, state), `logs/` (TensorBoard's HParams).
     """
 
-    trials: int
+    trials: int  # number of trials
     best: str  # the trial that won
     accuracy: float  # its validation accuracy, in [0, 1]
 
@@ -45,8 +47,12 @@ class Search(Artifact):
 
     def rows(self) -> list[dict[str, Any]]:
         """A row for each trial, the best first; trials without a score last."""
-        rows: list[dict[str, Any]] = self.read_json("trials.json", list)
+        rows: list[dict[str, Any]] = self.read_json(TRIALS, list)
         return sorted(rows, key=lambda row: -1.0 if row["score"] is None else row["score"], reverse=True)
+
+    @staticmethod
+    def write_rows(out: Path, rows: list[dict[str, Any]]) -> None:
+        (out / TRIALS).write_text(json.dumps(rows, indent=2), encoding="utf-8")
 
 
 @dataclass(frozen=True)
@@ -67,11 +73,11 @@ class Hyperparameters(Artifact):
 class Model(Artifact):
     """A trained classifier.
 
-    Files: `saved_model/` (signatures `serving_default` and `images`), `model.keras`, `history.json`, `curves.svg`,
-    `logs/` (TensorBoard).
+    Files: `saved_model/` (signatures `serving_default`, `images` and, for encoded images, `bytes`), `model.keras`,
+    `history.json`, `curves.svg`, `logs/` (TensorBoard).
     """
 
-    epochs: int
+    epochs: int  # number of epochs that were trained
     validation_accuracy: float  # of the weights that were kept, in [0, 1]
     identity: str = ""  # digest of what it computes: equal for models that differ only in their bytes
 
@@ -81,4 +87,8 @@ class Model(Artifact):
 
     def history(self) -> list[dict[str, float]]:
         """A row for each epoch: loss, accuracy, val_loss, val_accuracy."""
-        return self.read_json("history.json", list)
+        return self.read_json(HISTORY, list)
+
+    @staticmethod
+    def write_history(out: Path, rows: list[dict[str, float]]) -> None:
+        (out / HISTORY).write_text(json.dumps(rows, indent=2), encoding="utf-8")

@@ -109,10 +109,10 @@ class Rules(Settings):
     """Requirements on the test split. accuracy and per_class are required: they have no default."""
 
     confidence: Annotated[FiniteFloat, Field(gt=0.5, le=0.9999)] = Field(
-        0.95, description="one-sided, of the upper bounds of all slices that one gate judges together"
+        0.95, description="joint one-sided confidence of the upper bounds of all slices of a gate"
     )
     min_examples: Annotated[int, Field(ge=1, le=1000)] = Field(
-        30, description="a slice of fewer images is shown, not judged; a test split of fewer is refused"
+        30, description="minimum test images: smaller slices are shown but not judged; a smaller test split is refused"
     )
 
     if TYPE_CHECKING:

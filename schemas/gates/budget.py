@@ -22,7 +22,7 @@ class Budget(Settings):
     default: ClassVar[Any] = {}
 
     margin: Annotated[FiniteFloat, Field(gt=0, lt=1)] = Field(
-        0.01, description="the largest loss of accuracy, over all versions"
+        0.01, description="largest accuracy loss below the best version ever served"
     )
     alpha: Annotated[FiniteFloat, Field(gt=0, le=0.2)] = Field(0.0005, description="level of the test")
 

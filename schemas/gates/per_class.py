@@ -19,7 +19,7 @@ class PerClass(RootModel[Share]):
 
     model_config = ConfigDict(frozen=True, strict=True)
     key: ClassVar[str] = "per_class"
-    title: ClassVar[str] = "smallest accuracy on each class: refused if even the upper confidence bound is below"
+    title: ClassVar[str] = "minimum accuracy of each class; refuses only if the upper confidence bound is lower"
     default: ClassVar[Any] = ...
 
     def check(self, gates: Rules, labels: Sequence[int], evaluate: Evaluate) -> None:

@@ -17,7 +17,7 @@ class Slices(RootModel[dict[str, Share]]):
 
     model_config = ConfigDict(frozen=True, strict=True)
     key: ClassVar[str] = "slices"
-    title: ClassVar[str] = "the same for other slices: ink, or one of them: ink=below 0.1"
+    title: ClassVar[str] = "minimum accuracy by slice: a feature (ink) or one value (ink=below 0.1)"
     default: ClassVar[Any] = {}
 
     def check(self, gates: Rules, labels: Sequence[int], evaluate: Evaluate) -> None:

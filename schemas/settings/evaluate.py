@@ -48,9 +48,9 @@ class Evaluate(Settings):
         {}, description="features measured on the image: edges between slices, e.g. ink: [0.1, 0.16]"
     )
     corruptions: list[Corruption] = Field(
-        list(CORRUPTIONS), description="corruptions of test images that robustness is measured under"
+        list(CORRUPTIONS), description="corruptions applied to test images to measure robustness"
     )
-    corrupted: NonNegativeInt = Field(1000, description="number of test images that are corrupted, each in every way")
+    corrupted: NonNegativeInt = Field(1000, description="number of test images to corrupt, each with every corruption")
 
     @property
     def features(self) -> list[tuple[str, ...]]:

@@ -27,7 +27,7 @@ class Signing(Settings):
             raise ValueError("require_signature needs key, to sign what is pushed, and public_key, to check it")
         if not self.key and (self.password_env or not self.public_key):
             raise ValueError(
-                "state key, public_key or both"
+                "set key, public_key or both"
                 if not self.password_env
                 else "password_env is the password of key, which is not stated"
             )
@@ -38,7 +38,7 @@ class Watch(Settings):
     """Checks with TensorFlow Serving, after a push, that it serves the new version."""
 
     url: Annotated[str, Field(pattern=r"^https?://[^/\s]+$")] = Field(
-        description="its REST address, e.g. http://127.0.0.1:8501"
+        description="REST address of TensorFlow Serving, e.g. http://127.0.0.1:8501"
     )
     timeout_seconds: Annotated[FiniteFloat, Field(gt=0, le=3600)] = Field(
         120.0, description="longest time until a version is served"
@@ -56,7 +56,7 @@ class Push(Settings):
     """How a model reaches the serving directory."""
 
     model: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")] | None = Field(
-        None, description="folder below the serving directory; absent: named after the dataset"
+        None, description="folder below the serving directory; default: named after the dataset"
     )
     keep: Annotated[int, Field(ge=2)] = Field(
         5, description="versions to keep, in addition to pinned ones and the best ever served"
@@ -65,8 +65,8 @@ class Push(Settings):
         "auto", description="manual: a model that passed every gate waits for approval"
     )
     approvers: Annotated[list[Name], Field(min_length=1)] | None = Field(
-        None, description="who may approve; absent: anyone"
+        None, description="who may approve; default: anyone"
     )
     approval_days: Positive = Field(7.0, description="largest age of an approved evaluation, and of an approval")
-    signing: Signing | None = Field(None, description="sign what is pushed; absent: nothing is signed or checked")
-    watch: Watch | None = Field(None, description="check with TensorFlow Serving after a push; absent: no check")
+    signing: Signing | None = Field(None, description="sign what is pushed; default: nothing is signed or checked")
+    watch: Watch | None = Field(None, description="check with TensorFlow Serving after a push; default: no check")

@@ -18,22 +18,36 @@ def data_set_name(tfds: str) -> str:
     return tfds.split(":", maxsplit=1)[0].replace("/", "_")
 
 
+class Unreadable(Settings):
+    """Images that cannot be decoded."""
+
+    then: Literal["set_aside", "error"] = Field(
+        "set_aside", description="set_aside: name each in the report and go on; error: refuse the data"
+    )
+    at_most: Fraction = Field(0.01, description="largest share of unreadable images; above it, the data is refused")
+
+
 class Tfds(Settings):
     """A TFDS image-classification dataset."""
 
     tfds: str = Field(min_length=1, description="name of the TFDS dataset, e.g. mnist or mnist:3.0.1")
     module: str | None = Field(None, description="Python module to import first, where it registers the builder")
     data_dir: Annotated[FilePath | None, UNKEYED] = Field(
-        None, description="folder of TFDS's prepared data; absent: TFDS's default"
+        None, description="folder of TFDS's prepared data; default: TFDS's default"
     )
     manual_dir: Annotated[FilePath | None, UNKEYED] = Field(
         None, description="folder of the original files, for machines without network"
     )
-    image: str | None = Field(None, description="feature that holds the image; absent: as the dataset states")
-    label: str | None = Field(None, description="feature that holds the label; absent: as the dataset states")
-    train: Split = Field("train", description="the split to train on; validation is cut from it")
-    test: Split = Field("test", description="the split that only evaluate reads")
-    validation: Share = Field(0.1, description="share of train that becomes validation")
+    image: str | None = Field(None, description="feature that contains the image; default: as the dataset states")
+    label: str | None = Field(None, description="feature that contains the label; default: as the dataset states")
+    train: Split = Field("train", description="the split to train on")
+    test: Split | Share = Field(
+        "test", description="the split that only evaluate reads; or the share of train that becomes it"
+    )
+    validation: Split | Share = Field(
+        0.1, description="share of train that becomes validation; or the split that is delivered for it"
+    )
+    unreadable: Unreadable = Field(Unreadable(), description="images that cannot be decoded")
     shard_size: PositiveInt = Field(10_000, description=SHARD)
 
     @property
@@ -56,16 +70,22 @@ class Tfds(Settings):
             raise ValueError(
                 f"train and test are both {self.test}: a model must be tested on images that it was not trained on"
             )
+        for name, split in (("train", self.train), ("test", self.test)):
+            if self.validation == split and isinstance(split, str):
+                raise ValueError(f"{name} and validation are both {split}: name splits that do not overlap")
         return self
 
+    @property
+    def shares(self) -> dict[str, float]:
+        """The shares of train that become other splits: of what the splits before them leave."""
+        stated = {"test": self.test, "validation": self.validation}
+        return {split: share for split, share in stated.items() if not isinstance(share, str)}
 
-class Unreadable(Settings):
-    """Images that cannot be decoded."""
-
-    then: Literal["set_aside", "error"] = Field(
-        "set_aside", description="set_aside: name each in the report and go on; error: refuse the data"
-    )
-    at_most: Fraction = Field(0.01, description="share of the images above which the data is refused")
+    @property
+    def delivered(self) -> dict[str, str]:
+        """The names of the dataset's splits by the split that each is read as."""
+        stated = {"train": self.train, "validation": self.validation, "test": self.test}
+        return {split: name for split, name in stated.items() if isinstance(name, str)}
 
 
 class Files(Settings):
@@ -118,9 +138,9 @@ class Table(Files):
     )
     label: str = Field("label", description="column of labels: names, or numbers from 0")
     split: str = Field("split", description="column of train, validation and test, if there is one")
-    group: str = Field("group", description="column of what stays in one split, e.g. a patient, if there is one")
+    group: str = Field("group", description="group column; a group is never split")
     metadata: list[str] | None = Field(
-        None, description="columns that records carry, to slice by; absent: all further ones of text or numbers"
+        None, description="additional columns stored for slicing; default: all other text and number columns"
     )
 
     @property
@@ -163,7 +183,7 @@ class Custom(Files):
     key = "custom"
 
     custom: str = Field(pattern=r"^[\w.]+:\w+$", description="the class, as module:Class")
-    options: dict[str, Any] = Field({}, description="its arguments")
+    options: dict[str, Any] = Field({}, description="keyword arguments of the class")
 
     @property
     def name(self) -> str:

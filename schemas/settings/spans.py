@@ -46,11 +46,11 @@ def in_order(names: Iterable[str]) -> list[str]:
 class Window(Settings):
     """The admitted spans that are trained on; all by default."""
 
-    last: PositiveInt | None = Field(None, description="the newest N")
+    last: PositiveInt | None = Field(None, description="the newest N spans")
     days: PositiveInt | None = Field(
-        None, description="those of the last N days, counted from the newest admitted span's date"
+        None, description="spans of the last N days, counted from the newest admitted span's date"
     )
-    only: list[str] | None = Field(None, description="those of these names")
+    only: list[str] | None = Field(None, description="only the spans with these names")
 
     @model_validator(mode="before")
     @classmethod
@@ -60,7 +60,7 @@ class Window(Settings):
     @model_validator(mode="after")
     def _one_rule(self) -> "Window":
         if len([rule for rule in (self.last, self.days, self.only) if rule is not None]) > 1:
-            raise ValueError("state one of last, days and only")
+            raise ValueError("set exactly one of last, days and only")
         return self
 
 
@@ -85,12 +85,12 @@ class Spans(Settings):
     directory: FilePath = Field(description="where spans appear: span-0007/, or span-2026-11-07/")
     ready: Literal["marker", "rename"] = Field(
         "marker",
-        description=f"a span is complete when it holds {READY}; or, if delivered by rename, as soon as it has its name",
+        description=f"a span is complete when it contains {READY}; or, with rename, as soon as it has its name",
     )
     labels: list[str] = Field(
-        [], description="names of the folders of images, in the order of labels; absent: they are numbers"
+        [], description="names of the folders of images, in the order of labels; default: they are numbers"
     )
-    window: Window = Field(Window(), description="which spans are trained on; absent: all")
+    window: Window = Field(Window(), description="which spans are trained on; default: all")
     weight: Positive = Field(1.0, description="how often an image of a span counts in training")
     base_weight: Positive = Field(1.0, description="how often an image of the dataset of source counts in training")
     fresh: Annotated[FiniteFloat, Field(ge=0, lt=1)] = Field(

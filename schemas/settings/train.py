@@ -15,7 +15,7 @@ class Mlp(Settings):
         [128, 64], description="units of each hidden layer"
     )
     activation: Literal["relu", "gelu", "silu", "elu", "tanh", "sigmoid"] = Field(
-        "relu", description="after each hidden layer"
+        "relu", description="activation after each hidden layer"
     )
     dropout: Annotated[FiniteFloat, Field(ge=0, lt=1)] = Field(
         0.0, description="share of units dropped after each hidden layer"
@@ -30,7 +30,9 @@ class Cnn(Settings):
         [32, 64], description="filters of each block"
     )
     dense: PositiveInt = Field(128, description="units of the dense layer")
-    activation: Literal["relu", "gelu", "silu", "elu", "tanh"] = Field("relu", description="after each layer")
+    activation: Literal["relu", "gelu", "silu", "elu", "tanh"] = Field(
+        "relu", description="activation after each layer"
+    )
     dropout: Annotated[FiniteFloat, Field(ge=0, lt=1)] = Field(
         0.0, description="share of units dropped after each block and the dense layer"
     )
@@ -38,7 +40,7 @@ class Cnn(Settings):
         "flatten", description="before the dense layer; average: global average pooling, for photos"
     )
     batch_norm_momentum: Annotated[FiniteFloat, Field(ge=0, lt=1)] = Field(
-        0.9, description="of the moving averages that are used outside of training; 0.99 needs hundreds of steps"
+        0.9, description="momentum of the moving averages used outside of training; 0.99 needs hundreds of steps"
     )
     shift: NonNegativeInt = Field(0, description="largest random shift, in pixels, of each training image")
     flip: bool = Field(False, description="mirror half of the training images, left to right")
@@ -48,10 +50,10 @@ class Cnn(Settings):
 class Optimizer(Settings):
     """A Keras optimizer."""
 
-    name: Literal["adam", "adamw", "sgd", "rmsprop"] = Field("adam", description="which one")
-    learning_rate: Positive = Field(0.001, description="at the start")
+    name: Literal["adam", "adamw", "sgd", "rmsprop"] = Field("adam", description="name of the optimizer")
+    learning_rate: Positive = Field(0.001, description="initial learning rate")
     schedule: Literal["constant", "cosine"] = Field("constant", description="cosine decays to 0 at the last step")
-    momentum: Annotated[FiniteFloat, Field(ge=0, lt=1)] = Field(0.0, description="of sgd and rmsprop")
+    momentum: Annotated[FiniteFloat, Field(ge=0, lt=1)] = Field(0.0, description="momentum of sgd and rmsprop")
 
     @model_validator(mode="after")
     def _momentum_has_an_optimizer(self) -> "Optimizer":
@@ -63,8 +65,10 @@ class Optimizer(Settings):
 class EarlyStopping(Settings):
     """Stops when validation accuracy no longer rises, and keeps the best weights."""
 
-    patience: PositiveInt = Field(3, description="epochs without a rise")
-    min_delta: Annotated[FiniteFloat, Field(ge=0)] = Field(0.0, description="the smallest rise that counts")
+    patience: PositiveInt = Field(3, description="epochs without improvement before training stops")
+    min_delta: Annotated[FiniteFloat, Field(ge=0)] = Field(
+        0.0, description="smallest improvement of validation accuracy that counts"
+    )
 
 
 class Train(Settings):
@@ -75,11 +79,17 @@ class Train(Settings):
     loss: Literal["sparse_categorical_crossentropy", "categorical_crossentropy"] = Field(
         "sparse_categorical_crossentropy", description="categorical_crossentropy requires transform.label: one_hot"
     )
-    label_smoothing: Annotated[FiniteFloat, Field(ge=0, lt=1)] = Field(0.0, description="of categorical_crossentropy")
+    label_smoothing: Annotated[FiniteFloat, Field(ge=0, lt=1)] = Field(
+        0.0, description="label smoothing of categorical_crossentropy"
+    )
     epochs: Annotated[int, Field(ge=1, le=100_000)] = Field(10, description="passes over train")
-    batch_size: PositiveInt = Field(32, description="images a step")
-    seed: Annotated[int, Field(ge=0, lt=2**32)] = Field(1, description="of weights, order and dropout")
-    early_stopping: EarlyStopping | None = Field(None, description="absent: train all epochs and keep the last weights")
+    batch_size: PositiveInt = Field(32, description="images per training step")
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = Field(
+        1, description="random seed for weights, image order and dropout"
+    )
+    early_stopping: EarlyStopping | None = Field(
+        None, description="default: train all epochs and keep the last weights"
+    )
     warm_start: bool = Field(
         False, description="start from the weights of the served model, if its layers are the same"
     )

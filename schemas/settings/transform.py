@@ -13,13 +13,13 @@ class Transform(Settings):
     """Preprocessing of image and label. Its graph is part of the served model."""
 
     size: Annotated[list[Side], Field(min_length=2, max_length=2)] | None = Field(
-        None, description="height and width of the model's input; absent: those of the contract, if it states one size"
+        None, description="height and width of the model's input; default: those of the contract, if it states one size"
     )
     fit: Literal["crop", "pad", "stretch"] = Field(
         "crop", description="crop the centre, pad with the background, or stretch images of another aspect ratio"
     )
     channels: Literal[1, 3] | None = Field(
-        None, description="channels of the model's input: 1 is grey, 3 is RGB; absent: as the contract states"
+        None, description="channels of the model's input: 1 is grey, 3 is RGB; default: as the contract states"
     )
     background: Literal["white", "black"] = Field(
         "white", description="colour behind transparent pixels and of the padding"
@@ -32,5 +32,5 @@ class Transform(Settings):
         "auto",
         description="pixels: write images at the model's size; none: decode them in every epoch; auto: by disk_gb",
     )
-    disk_gb: Positive = Field(20.0, description="10^9 bytes that auto may write")
+    disk_gb: Positive = Field(20.0, description="disk limit in GB for `auto`")
     label: Literal["index", "one_hot"] = Field("index", description="encoding of the label, as the loss requires")

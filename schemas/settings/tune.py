@@ -21,7 +21,9 @@ class Range(Settings, Generic[Number]):
 
     min: Number = Field(description="the smallest value")
     max: Number = Field(description="the largest value")
-    step: Number | None = Field(None, description="distance between values, a factor if log; absent: any value between")
+    step: Number | None = Field(
+        None, description="distance between values, a factor if log; default: any value between"
+    )
     log: bool = Field(False, description="equal factors are equally likely, not equal distances")
 
     @model_validator(mode="after")
@@ -80,8 +82,8 @@ class Space(Settings):
     optimizer: Choices[Literal["adam", "adamw", "sgd", "rmsprop"]] | None = Field(
         None, description="names of optimizers"
     )
-    learning_rate: Rates | None = Field(None, description="learning rates at the start")
-    batch_size: Counts | None = Field(None, description="images a step")
+    learning_rate: Rates | None = Field(None, description="initial learning rates")
+    batch_size: Counts | None = Field(None, description="images per training step")
 
     def named(self) -> dict[str, Any]:
         """The choices or range of each hyperparameter, by name."""
@@ -144,11 +146,11 @@ class Tune(Settings):
     max_epochs: Annotated[int, Field(ge=1, le=100_000)] = Field(
         10, description="epochs of a trial at most; hyperband gives most trials fewer"
     )
-    seed: Annotated[int, Field(ge=1, lt=2**31)] = Field(1, description="of the choice of values")
+    seed: Annotated[int, Field(ge=1, lt=2**31)] = Field(1, description="random seed of the search")
     parameters: PositiveInt | None = Field(
         None, description="largest number of a model's weights: larger ones are not tried"
     )
-    space: Space | None = Field(None, description="search space; absent: one that fits train.model")
+    space: Space | None = Field(None, description="search space; default: one that fits train.model")
 
     def over(self, train: Train) -> Space:
         """The space, or the one that fits the model."""

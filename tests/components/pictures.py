@@ -10,7 +10,7 @@ import tensorflow_datasets as tfds
 import tensorflow_transform as tft
 
 from components._data import shard_files
-from schemas import example
+from schemas import compat, example
 from schemas.artifacts import Examples, Features, Split
 from schemas.contract import Contract, unused_tag
 
@@ -143,7 +143,7 @@ def preprocessed(features: Features, split: str) -> tuple[np.ndarray, np.ndarray
     """(images, labels) of a split after the preprocessing graph, as the model reads them."""
     pixels, labels = stored(features, split)
     layer = tft.TFTransformOutput(str(features.path)).transform_features_layer()
-    columns_ = layer({"image": example.to_bytes(tf.constant(pixels)), "label": tf.constant(labels)})
+    columns_ = layer({"image": compat.to_bytes(tf.constant(pixels)), "label": tf.constant(labels)})
     return columns_["image"].numpy(), columns_["label"].numpy()
 
 

@@ -105,7 +105,8 @@ def damage_records(span, kind):
         features = {name: tf.train.Feature(int64_list=tf.train.Int64List(value=[n])) for name, n in integers.items()}
         with tf.io.TFRecordWriter(str(path)) as writer:
             writer.write(tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString())
-        return f"{path} cannot be decoded as an image"
+        one = ONE.replace("2.4%", "100.0%")
+        return f"{one} record 0 of {path} holds no image"
     path.write_bytes(bytes.fromhex("00c06e31d9100100e5d5d135") + b"abc")  # a length of 300 TB with its checksum
     return f"{path} is cut short or altered: a record of 300,000,000,000,000 bytes does not fit into it"
 

@@ -87,19 +87,39 @@ def test_a_transparent_palette_is_blended_with_the_background():
     assert decoded(encoded(image, "PNG", transparency=1), (8, 8, 3)).min() == 255
 
 
-@pytest.mark.parametrize("file_format", ["JPEG", "PNG"])
+@pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP"])
 @pytest.mark.parametrize("endian", ["<", ">"])
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_the_exif_orientation_is_applied(orientation, endian, file_format):
     exif = PIL.Image.Exif()
     exif.endian = endian
     exif[0x010E], exif[ORIENTATION] = "a description before it", orientation
-    content = encoded(photo(), file_format, exif=exif)
+    options = {"lossless": True} if file_format == "WEBP" else {}
+    content = encoded(photo(), file_format, exif=exif, **options)
     expected = PIL.ImageOps.exif_transpose(PIL.Image.open(io.BytesIO(content)))
     decoded_image = decoded(content, (expected.height, expected.width, 3))
     assert_similar(decoded_image, expected, 3)
     # Ingest and the served graph agree.
     np.testing.assert_allclose(decoder(0, "encoded")(content), decoded_image, atol=1)
+
+
+@pytest.mark.parametrize("prefix", [b"", b"Exif\0\0"])
+@pytest.mark.parametrize("before", [0, 1, 2, 5000, 70_000])
+def test_exif_data_of_a_webp_is_found_behind_chunks_of_any_size(before, prefix):
+    exif = PIL.Image.Exif()
+    exif[ORIENTATION] = 6
+    content = encoded(photo(), "WEBP", exif=exif)
+    chunks, data = content[: content.index(b"EXIF")], exif.tobytes().removeprefix(b"Exif\0\0")
+    chunks += b"ICCP" + before.to_bytes(4, "little") + b"EXIF"[:before] + bytes(max(0, before - 4)) + bytes(before % 2)
+    content = chunks + b"EXIF" + len(prefix + data).to_bytes(4, "little") + prefix + data
+    assert int(decoding.orientation(tf.constant(content))) == 6
+    assert int(decoding.orientation(tf.constant(content[: content.index(b"ICCP") + 8 + before]))) == 0
+
+
+@hypothesis.given(st.binary(max_size=60))
+def test_arbitrary_chunks_of_a_webp_are_read_or_ignored(chunks):
+    content = b"RIFF\0\0\0\0WEBPVP8X" + chunks
+    assert 0 <= int(decoding.orientation(tf.constant(content))) <= 8
 
 
 @hypothesis.given(st.binary(max_size=60), st.booleans())

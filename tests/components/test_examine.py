@@ -29,7 +29,7 @@ def test_shapes_are_those_of_each_image_in_order(file_format):
     assert [image.shape for image in examine(contents)] == [(20, 30, 3), (9, 7, 3), (64, 64, 3)]
 
 
-@pytest.mark.parametrize("file_format", ["jpeg", "png"])
+@pytest.mark.parametrize("file_format", ["jpeg", "png", "webp"])
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_shapes_are_upright(file_format, orientation):
     shape = (30, 20, 3) if orientation >= 5 else (20, 30, 3)

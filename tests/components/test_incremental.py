@@ -101,8 +101,9 @@ def test_a_damaged_shard_is_read_again(first, tmp_path, new_run):
     shutil.copytree(examples.path, copy)
     shard = copy / examples.splits["train"].shards[0]
     shard.write_bytes(shard.read_bytes()[:-1] + b"?")
-    run, source = new_run(previous_artifacts=[type(examples)(copy, splits=examples.splits, source="")]), Folder(
-        folder=str(folder), shard_size=30
+    run, source = (
+        new_run(previous_artifacts=[type(examples)(copy, splits=examples.splits, source="")]),
+        Folder(folder=str(folder), shard_size=30),
     )
     again = ingest.function(UNPREPARED, source=source, place=place_of(source), encoding="encoded", run=run)
     count = len(examples.splits["train"].shards)

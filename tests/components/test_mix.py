@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 
 import pytest
 
@@ -130,3 +132,32 @@ def test_a_mixture_is_equal_with_new_and_stored_spans(base, base_statistics, dat
     assert results[0] == results[1]
     assert results[0][0]["spans"] == ["span-10", "span-11"]
     assert results[0][0]["fresh"] == "span-11"
+
+
+FEW_FILES = """
+import resource, sys
+from pathlib import Path
+from components.describe import describe
+from components.mix import mix
+from schemas.contract import Contract
+from tests.components import pictures
+from tests.components.span_stages import ALL, admit_spans
+from tests.conftest import folder_run
+from tests.spans import collected
+
+folder, contract = Path(sys.argv[1]), Contract.load("mnist.pbtxt")
+images = [pictures.pictures(690, seed=seed, shape=(28, 28, 1), classes=10) for seed in range(3)]
+base = pictures.examples(folder / "base", 345, **dict(zip(("train", "validation", "test"), images)))
+spans = collected(folder, folder_run(folder / "collect"))
+resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256))
+statistics = describe.function(base, run=folder_run(folder / "describe"))
+admission = admit_spans(spans, statistics, contract, folder_run(folder / "admit"))
+mixed = mix.function(base, statistics, spans, admission, **ALL, run=folder_run(folder / "mix"))
+print({name: split.count for name, split in mixed.splits.items()})
+"""
+
+
+def test_a_mixture_of_345_shards_needs_few_open_files(tmp_path):
+    command = [sys.executable, "-c", FEW_FILES, tmp_path]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.stdout == "{'train': 690, 'validation': 690, 'test': 690}\n", done.stderr

@@ -1,5 +1,6 @@
 """Near copies: every kind of copy is detected, and nothing else."""
 
+import hashlib
 import json
 import tracemalloc
 
@@ -53,12 +54,18 @@ COPIES = {
 
 
 def hashed(contents: list[bytes]) -> np.ndarray:
-    return near_copies.hashes(to_arrays(np.array(contents, object), THUMBNAIL), np.arange(len(contents)))
+    return hashed_pictures(to_arrays(np.array(contents, object), THUMBNAIL))
+
+
+def hashed_pictures(images: np.ndarray) -> np.ndarray:
+    digests = [int.from_bytes(hashlib.blake2b(image.tobytes(), digest_size=8).digest()) for image in images]
+    return near_copies.hashes(images, np.arange(len(images)), np.array(digests, np.uint64))
 
 
 def pairs(rows: np.ndarray) -> list[list[int]]:
     """All pairs of near copies; each row is a split of its own."""
     best = near_copies.partners(rows, np.arange(len(rows)))
+    assert (np.diag(best) == -1).all()
     assert (best == np.where(best >= 0, np.arange(len(rows)), -1)).all()
     assert ((best >= 0) == (best >= 0).T).all()
     return np.argwhere(np.triu(best >= 0)).tolist()
@@ -84,6 +91,39 @@ def test_different_images_are_not_paired(originals):
     assert pairs(rows) == []
 
 
+def test_near_copies_within_a_split_are_counted_and_are_no_leakage(originals, tmp_path, new_run):
+    train = [*originals[:30], *(COPIES["mirrored"](scene) for scene in list(scenes(30, 1))[:4]), originals[7]]
+    examples = encoded_examples(tmp_path / "own", train=train, test=[jpeg(scene) for scene in scenes(20, 3)])
+    described = describe.function(examples, run=new_run())
+    train_statistics = statistics.read(described.path / "stats.tfrecord")["train"]
+    assert described.near_copies() == [("train", i, "train", 30 + i) for i in range(4)]
+    assert statistics.near_copies(train_statistics) == {"train": 8}
+    assert statistics.custom(train_statistics, "duplicates") == 1, "exact copies are not near ones"
+    assert described.leaked("test") == set()
+    assert len(described.near_pictured()) == 4
+    checks = Validate(skew="ignore", duplicates="warning", constant="ignore")
+    contract = pictures.encoded_contract((10, 500), (10, 500))
+    verdict = validate.function(described, None, contract=contract, checks=checks, run=new_run())
+    assert "train: 8 images are re-encoded, resized or mirrored copies of each other" in verdict.warnings
+
+
+def test_raw_colour_images_of_32_pixels_have_near_copies_and_digits_have_none(tmp_path, new_run):
+    small = np.stack([np.asarray(scene.resize((32, 32))) for scene in scenes(40, 1)])
+    test = np.stack([np.asarray(scene.resize((32, 32))) for scene in scenes(20, 2)])
+    test[3] = small[11, :, ::-1]
+    labels = np.arange(40) % 3
+    split = {"train": (small, labels), "test": (test, labels[:20])}
+    described = describe.function(pictures.examples(tmp_path / "own", **split), run=new_run())
+    assert described.near_copies() == [("test", 3, "train", 11)]
+    assert described.leaked("test") == {3}
+    one, other = described.near_pictures().astype(int)
+    assert np.abs(one - other[:, ::-1]).mean() < 1
+    grey = {name: (images[..., :1], labels_) for name, (images, labels_) in split.items()}
+    described = describe.function(pictures.examples(tmp_path / "grey", **grey), run=new_run())
+    assert described.near_copies() == []
+    assert not list((described.path / "parts").glob("*.near.npy"))
+
+
 def test_nearly_constant_images_are_not_compared():
     white = PIL.Image.new("RGB", (90, 90), "white")
     assert len(hashed([jpeg(white), jpeg(white, 60), jpeg(PIL.Image.new("L", (40, 50), 7))])) == 0
@@ -100,7 +140,9 @@ def test_all_hashes_within_the_distance_are_paired(values, seed):
     values += [value ^ sum(1 << bit for bit in bits) for value, bits in zip(values, flipped, strict=True)]
     packed = [np.frombuffer(value.to_bytes(16, "little"), np.uint64) for value in values]
     other = [np.frombuffer((~value % 2**112).to_bytes(16, "little"), np.uint64) for value in values]
-    rows = np.array([[*p, *o, i] for i, (p, o) in enumerate(zip(packed, other, strict=True))], np.uint64).reshape(-1, 5)
+    rows = np.array([[*p, *o, i, i] for i, (p, o) in enumerate(zip(packed, other, strict=True))], np.uint64).reshape(
+        -1, 6
+    )
     are_near = lambda a, b: min((a ^ b).bit_count(), (a ^ ~b % 2**112).bit_count()) <= near_copies.MAX_BITS  # noqa: E731
     expected = [[i, j] for i in range(len(values)) for j in range(i + 1, len(values)) if are_near(values[i], values[j])]
     assert pairs(rows) == expected
@@ -208,10 +250,12 @@ def test_a_test_split_of_near_copies_only_is_refused_before_training(originals, 
     assert verdict.reasons == ("test: every image is a near copy of an image in train, so no test images are left",)
 
 
-def test_near_copies_need_memory_per_image_and_not_per_pair():
+@pytest.mark.parametrize("exact", [1, 20_000])
+def test_near_copies_need_memory_per_image_and_not_per_pair(exact):
     random = np.random.default_rng(1)
-    rows = np.repeat(random.integers(0, 2**63, (1, 5), np.uint64), 20_000, axis=0)
+    rows = np.repeat(random.integers(0, 2**63, (1, 6), np.uint64), 20_000, axis=0)
     rows[:, 4] = np.arange(20_000)
+    rows[:, 5] = np.arange(20_000) // exact
     split = np.arange(20_000) % 2
     tracemalloc.start()
     best = near_copies.partners(rows, split)
@@ -219,5 +263,10 @@ def test_near_copies_need_memory_per_image_and_not_per_pair():
     tracemalloc.stop()
     other = best[np.arange(20_000), 1 - split]
     assert (split[other] == 1 - split).all()
-    assert (best[np.arange(20_000), split] == -1).all()
+    within = best[np.arange(20_000), split]
+    if exact == 1:
+        assert (split[within] == split).all()
+        assert (within != np.arange(20_000)).all()
+    else:
+        assert (within == -1).all()
     assert peak < 1000 * len(rows)  # 400 million pairs would take 6 GB

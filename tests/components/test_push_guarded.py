@@ -54,7 +54,7 @@ def pushed(tmp_path, model_directory, new_run):
             ServingCheck(folder, passed=True),
             Statistics(folder, counts={"train": 1}),
             Served(latest.path, digest=latest.digest, version=latest.number) if latest else None,
-            Approval(folder, passed=True, model=name, evaluation="", evaluated="", baseline=None, shelf=""),
+            Approval(folder, passed=True, model=name, evaluation="", evaluated="", baseline=None, directory=""),
             keep=5,
             directory=model_directory,
             run=new_run(lineage={"run": 1, "stages": {}}),

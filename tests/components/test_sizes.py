@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from components._data.anomalies import divergence
+from components._data.distances import divergence
 from components._data.statistics import ImageStatistics
 from components._evaluation import evaluator, metrics
 from components._training import batches

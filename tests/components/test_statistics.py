@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 from collections import Counter
 
 import hypothesis
@@ -188,3 +189,19 @@ def test_a_column_of_unique_values_is_listed_up_to_a_bound():
     assert len(buckets) == schemas.statistics.MAX_VALUES
     assert buckets["often.jpg"] == 9
     assert column.string_stats.common_stats.num_non_missing == 3009
+
+
+def test_time_of_merging_grows_with_the_batches_and_not_with_their_square():
+    """Each batch of photos adds values that no other has."""
+
+    def seconds(count):
+        parts = [
+            ImageStatistics(records=1, photos=Counter({(0, "bytes", 8 * i + k): 1 for k in range(8)}))
+            for i in range(count)
+        ]
+        start = time.process_time()
+        whole = merged(ImageStatistics, parts)
+        assert (whole.records, len(whole.photos)) == (count, 8 * count)
+        return time.process_time() - start
+
+    assert seconds(4000) < 8 * seconds(1000) + 0.1

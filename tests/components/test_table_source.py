@@ -146,7 +146,7 @@ def test_a_row_without_an_image_is_set_aside_by_row_number(photos, tmp_path, new
     table = pa.table({"image": [*images, None], "label": [i % 3 for i in range(COUNT)]})
     pq.write_table(table, tmp_path / "own.parquet")
     [(name, reason)] = ingested(Table(table=str(tmp_path / "own.parquet")), new_run()).set_aside()
-    assert (name, reason) == ("row 239 of own.parquet", "row 239 of own.parquet cannot be decoded as an image")
+    assert (name, reason) == ("row 239 of own.parquet", "row 239 of own.parquet holds no image")
 
 
 @pytest.mark.parametrize(

@@ -46,10 +46,15 @@ class Line:
         return ["-m", "pipeline", command, *arguments, "--root", str(self.root), *options]
 
     def start(
-        self, command: str = "run", *arguments: str, sets: Sequence[str] = (), **options: object
+        self,
+        command: str = "run",
+        *arguments: str,
+        sets: Sequence[str] = (),
+        python: Sequence[str] = (),  # options of the interpreter
+        **options: object,
     ) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [sys.executable, *self.arguments(command, *arguments, sets=sets)],
+            [sys.executable, *python, *self.arguments(command, *arguments, sets=sets)],
             cwd=REPOSITORY,
             env=self.environment,
             stdout=subprocess.PIPE,

@@ -81,7 +81,7 @@ def test_a_dataset_with_unused_classes_yields_a_pushed_model(work, tmp_path):
     rows = [f"{path},{numbers[path.parent.name]}" for path in files]
     (tmp_path / "numbers.csv").write_text("\n".join(["image,label", *rows, ""]), encoding="utf-8")
     drafted = gateline(tmp_path, "init", "numbers.csv").stdout
-    assert "unused    no images of 0, 3, 5: the contract declares classes that never occur unused\n" in drafted
+    assert "unused    no images of 0, 3, 5: the contract marks classes that never occur as unused\n" in drafted
     result = json.loads(gateline(tmp_path, "run", "--json").stdout)
     assert result["state"] == "pushed"
     assert "3 classes are declared unused" in gateline(tmp_path, "report").stdout

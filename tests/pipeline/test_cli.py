@@ -36,17 +36,22 @@ def test_an_unexpected_error_is_a_one_line_message_with_exit_code_1(broken_root:
 
 
 def test_verbose_shows_the_traceback_of_an_unexpected_error(broken_root: Path) -> None:
+    with contextlib.closing(sqlite3.connect(broken_root / "lineage.db")) as connection:
+        connection.execute("UPDATE runs SET config = '{}', started = 'once'")
+        connection.commit()
     done = gateline("runs", "--root", broken_root, "-v")
     assert done.returncode == 1
     assert done.stderr.startswith("Traceback (most recent call last):\n")
-    assert "json.decoder.JSONDecodeError: " in done.stderr
+    assert "ValueError: Invalid isoformat string: 'once'" in done.stderr
 
 
 @pytest.mark.parametrize("name", ["runs", "report"])
-def test_commands_whose_error_suggests_v_accept_v(name: str, broken_root: Path) -> None:
-    done = gateline(name, "--root", broken_root)
-    assert done.returncode == 1
-    assert "-v" not in done.stderr or "JSONDecodeError" in gateline(name, "--root", broken_root, "-v").stderr
+def test_verbose_shows_what_is_behind_an_error_of_the_store(name: str, broken_root: Path) -> None:
+    done, verbose = gateline(name, "--root", broken_root), gateline(name, "--root", broken_root, "-v")
+    assert (done.returncode, verbose.returncode) == (2, 2)
+    assert "Restore it from a copy" in done.stderr
+    assert "JSONDecodeError" in verbose.stderr
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from pipeline.config import PROFILES, describe, load, profiles
 from schemas.errors import ConfigurationError
 from tests.pipeline.cases import cases, expected
 
+EACH = "each > 0; at least 1 item"
 MINIMAL = "source: {tfds: mnist}\nschema: mnist.pbtxt\ngates: {accuracy: 0.9, per_class: 0.8, drop: 0.01}\n"
 
 
@@ -173,14 +174,42 @@ def test_every_shipped_profile_loads_and_starts_with_its_command(name: str) -> N
     ] == f"# python -m pipeline run --profile {name}"
 
 
-@pytest.mark.parametrize("row", describe(), ids=lambda row: row[0])
-def test_every_setting_is_documented(row: tuple[str, str, str, str]) -> None:
-    key, type_, default, meaning = row
-    assert len(meaning) > 5, f"{key} lacks a description"
-    assert type_
-    assert default
+def test_every_setting_is_documented_once() -> None:
+    settings = describe()
+    assert [each.title for each in settings if len(each.meaning) <= 5 or not each.type or not each.default] == []
+    titles = [each.title for each in settings]
+    assert sorted(set(titles)) == sorted(titles)
+
+
+@pytest.mark.parametrize(
+    ("title", "type_", "range_", "default"),
+    [
+        ("check_serving.batches", "list of int", "each 1 to 1,024; 1 to 8 items", "[1, 8, 32]"),
+        ("evaluate.corrupted", "int", "≥ 0", "1000"),
+        ("evaluate.derived", "dict of list of float", "each > 0; 1 to 9 items", "{}"),
+        ("evaluate.slices", "list of (str or list of str)", "each not empty, or 2 to 3 items", "[]"),
+        ("gates.accuracy", "float", "> 0, ≤ 1", "required"),
+        ("gates.min_examples", "int", "1 to 1,000", "30"),
+        ("notify[].email", "section or none", "", "none"),
+        ("notify[].email.host", "str", "not empty", "required there"),
+        ("push.keep", "int", "≥ 2", "5"),
+        ("source", "tfds or folder or table or tfrecord or idx or custom", "", "required"),
+        ("source.image (table)", "str", "", "image"),
+        ("source.image (tfds)", "str or none", "", "none"),
+        ("source.shard_size", "int", "> 0", "10000"),
+        ("train.epochs", "int", "1 to 100,000", "10"),
+        ("train.model", "mlp or cnn", "", "{kind: mlp, layers: [128, 64], activation: relu, dropout: 0.0}"),
+        ("train.model.dropout (cnn)", "float", "≥ 0, < 1", "0.0"),
+        ("train.warm_start", "bool", "", "false"),
+        ("transform.size", "list of int or none", "each 1 to 4,096; 2 items", "none"),
+        ("tune.space.units", "list of int or {min, max, step, log} or none", f"{EACH}, or min > 0", "none"),
+    ],
+)
+def test_a_setting_states_its_type_range_and_default(title: str, type_: str, range_: str, default: str) -> None:
+    (setting,) = (each for each in describe() if each.title == title)
+    assert (setting.type, setting.range, setting.default) == (type_, range_, default)
 
 
 def test_mandatory_settings_are_marked_required() -> None:
-    required = [key for key, _, default, _ in describe() if default == "required"]
+    required = [each.key for each in describe() if each.default == "required"]
     assert required == ["gates.accuracy", "gates.per_class", "schema", "source"]

@@ -167,3 +167,17 @@ def test_check_loadable_agrees_with_tensorflow(name: str, tmp_path: Path) -> Non
     else:
         saved_model.check_loadable(tmp_path / name)
         assert tf.train.load_checkpoint(str(tmp_path / name / "variables" / "variables")).has_tensor("weights")
+
+
+def test_a_configuration_in_utf_8_is_read_in_any_locale(tmp_path: Path) -> None:
+    ascii_only = {"PYTHONUTF8": "0", "LC_ALL": "C"}
+    contract = (ROOT / "schemas" / "mnist.pbtxt").read_text(encoding="utf-8")
+    (tmp_path / "own.pbtxt").write_text(f"# für Größen\n{contract}", encoding="utf-8")
+    sample = (PROFILES / "sample.yaml").read_text(encoding="utf-8").replace("mnist.pbtxt", "own.pbtxt")
+    (tmp_path / "own.yaml").write_text(f"# für Größen\n{sample}", encoding="utf-8")
+    done = gateline("run", "--dry-run", "--config", "own.yaml", "--root", "root", cwd=tmp_path, **ascii_only)
+    assert (done.returncode, done.stderr) == (0, "")
+    (tmp_path / "own.yaml").write_text(f"größe: 1\n{sample}", encoding="utf-8")
+    refused = gateline("run", "--dry-run", "--config", "own.yaml", "--root", "root", cwd=tmp_path, **ascii_only)
+    assert refused.returncode == 2
+    assert r"gr\xf6\xdfe" in refused.stderr

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas import files
-from schemas.errors import GatelineError, StoreError
+from schemas.errors import EnvironmentFailure, StoreError
 
 names = st.text("abc", min_size=1, max_size=3)
 trees = st.dictionaries(st.tuples(names, names), st.binary(max_size=20), max_size=4)
@@ -128,13 +128,13 @@ def test_a_commit_is_all_or_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a device that is always full")
 def test_a_full_disk_is_an_error_with_a_remedy() -> None:
-    with pytest.raises(GatelineError) as error, files.explained(Path("/dev/full"), "stage train cannot write to"):
+    with pytest.raises(EnvironmentFailure) as error, files.explained(Path("/dev/full"), "stage train cannot write to"):
         Path("/dev/full").write_text("x", encoding="utf-8")
     assert str(error.value) == (
-        "error: stage train cannot write to /dev/full: no space left on its disk\n"
+        "environment: stage train cannot write to /dev/full: no space left on its disk\n"
         "  Free some space and run again; finished stages are reused."
     )
-    assert error.value.exit_code == 1
+    assert (error.value.exit_code, error.value.retryable) == (75, True)
 
 
 @pytest.mark.parametrize(

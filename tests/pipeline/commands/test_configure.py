@@ -13,6 +13,8 @@ def test_settings_are_listed_as_text_and_json() -> None:
         "type": "int",
         "default": "10",
         "meaning": "passes over train",
+        "range": "1 to 100,000",
+        "kinds": [],
     }
     text = gateline("settings").stdout
     assert all(key in text for key in rows)

@@ -1,5 +1,9 @@
 """Help and usage errors of all commands."""
 
+import inspect
+from pathlib import Path
+from typing import get_type_hints
+
 import pytest
 import typer
 
@@ -87,3 +91,18 @@ def test_a_usage_error_exits_with_2_and_a_message(arguments: tuple[str, ...], me
     assert "Traceback" not in done.stderr
     assert "NoSuch" not in done.stderr
     assert done.returncode == 2
+
+
+def test_every_path_option_expands_the_home_directory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A shell leaves `--out=~/x` as it is; without expansion, a folder named `~` would be made."""
+    monkeypatch.setenv("HOME", "/home/ann")
+    values = {}
+    for name in COMMANDS:
+        context = command(name).context_class(command(name), info_name=name)
+        hints = get_type_hints(inspect.unwrap(command(name).callback)) if command(name).callback else {}
+        for parameter in command(name).params:
+            if "Path" in str(hints.get(parameter.name)):
+                value = parameter.process_value(context, ["~/x"] if parameter.multiple else "~/x")
+                values[name, parameter.name] = value[0] if parameter.multiple else value
+    assert {parameter for _, parameter in values} >= {"root", "serving_dir", "config", "out", "key", "public_key"}
+    assert {each: value for each, value in values.items() if value != Path("/home/ann/x")} == {}

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from pipeline.lineage import Lineage
-from schemas.errors import GatelineError, StoreError
+from schemas.errors import EnvironmentFailure, GatelineError, StoreError
 from tests.pipeline.conftest import OpenLineage
 
 
@@ -133,7 +133,7 @@ def test_each_write_failure_has_its_own_remedy(open_lineage: OpenLineage, tmp_pa
     first, second = open_lineage(f"sqlite:///{path}"), open_lineage(f"sqlite:///{path}")
     reader = open_lineage(f"sqlite:///file:{path}?mode=ro&uri=true")
     with pytest.raises(
-        GatelineError, match=r"readonly database\n  Fix its permissions, or name another with --database\.$"
+        StoreError, match=r"readonly database\n  Fix its permissions, or name another with --database\.$"
     ):
         start(reader)
     with second.engine.connect() as connection:
@@ -141,7 +141,7 @@ def test_each_write_failure_has_its_own_remedy(open_lineage: OpenLineage, tmp_pa
     with (
         first.writing(),
         pytest.raises(
-            GatelineError, match=r"locked\n  Another process is writing to it: run again when it has ended\.$"
+            EnvironmentFailure, match=r"locked\n  Another process is writing to it: run again when it has ended\.$"
         ),
     ):
         start(second)
@@ -170,7 +170,7 @@ def test_waiting_too_long_for_a_writer_is_an_error(
     monkeypatch.setattr("pipeline.lineage.database.BUSY_TIMEOUT", 0.2)
     cause = r"cannot open the lineage database .*: database is locked"
     locked = cause + r"\n  Another process is writing to it: run again when it has ended\.$"
-    with pytest.raises(GatelineError, match=locked):
+    with pytest.raises(EnvironmentFailure, match=locked):
         open_lineage(f"sqlite:///{tmp_path / 'lineage.db'}")
 
 

@@ -8,7 +8,7 @@ import sqlalchemy as sql
 
 from pipeline.lineage import tables
 from pipeline.lineage.tables import VERSION
-from schemas.errors import GatelineError, StoreError
+from schemas.errors import EnvironmentFailure, StoreError
 from tests.pipeline.conftest import OpenLineage
 
 FIRST_VERSION = """
@@ -93,7 +93,8 @@ def test_a_failed_migration_leaves_the_old_database(
     with monkeypatch.context() as patched:
         patched.setattr(tables, "_MIGRATIONS", (*tables._MIGRATIONS, failing_migration))
         with pytest.raises(
-            GatelineError, match=r"cannot open the lineage database .*: No space left on device\n  Is its disk full\?"
+            EnvironmentFailure,
+            match=r"cannot open the lineage database .*: No space left on device\n  Is its disk full\?",
         ):
             open_lineage(old)
     engine = sql.create_engine(old)

@@ -156,7 +156,7 @@ def test_a_channel_is_a_frozen_documented_model(receiver: Receiver) -> None:
     with pytest.raises(ValidationError):
         setattr(channel, next(iter(type(channel).model_fields)), None)
     (key,) = (key for key, kind in kinds().items() if isinstance(channel, kind))
-    rows = {row[0]: row[3] for row in describe()}
+    rows = {setting.key: setting.meaning for setting in describe()}
     assert rows[f"notify[].{key}"] == channel.title
     inner = [text for name, text in rows.items() if name.startswith(f"notify[].{key}.")]
     assert all(inner)
@@ -168,7 +168,7 @@ def test_only_one_channel_per_target_is_allowed(receiver: Receiver) -> None:
     assert (target.on, target.channel) == (list(EVENTS), receiver.channel)
     other = "email" if key == "command" else "command"
     other_settings = ["true"] if other == "command" else {"host": "h", "from": "a@b", "to": ["c@d"]}
-    with pytest.raises(ValidationError, match="state one of "):
+    with pytest.raises(ValidationError, match="set exactly one of "):
         Notify.model_validate({key: receiver.channel, other: other_settings})
 
 

@@ -11,7 +11,7 @@ import sqlalchemy as sql
 from pipeline import cli
 from pipeline.config import load
 from pipeline.lineage import Lineage
-from pipeline.runs.approvals import Approvals, check, superseded_reason
+from pipeline.runs.approvals import Approvals
 from pipeline.serving import ModelDirectory
 from pipeline.store import Store
 from schemas.artifacts import Approval
@@ -52,7 +52,7 @@ def start_waiting_run(lineage, model_directory, *, model="new", days=1.0, root=N
         evaluation=f"evaluation of {model}",
         evaluated=(NOW - datetime.timedelta(days=days)).isoformat(),
         baseline="served",
-        shelf=str(model_directory.path),
+        directory=str(model_directory.path),
     )
     (Approvals(lineage, root) if root else approvals_of(lineage)).request(run, approval)
     lineage.finish(run, state="waiting", exit_code=0, message="waiting: ...")
@@ -62,7 +62,7 @@ def start_waiting_run(lineage, model_directory, *, model="new", days=1.0, root=N
 def test_a_decision_is_stored_with_person_and_reason(lineage, model_directory):
     run, approvals = start_waiting_run(lineage, model_directory), approvals_of(lineage)
     assert approvals.decided(str(model_directory.path), "new") is None
-    assert [(row["run"], row["decision"], row["baseline"]) for row in approvals.rows()] == [(run, None, "served")]
+    assert [(each.run, each.decision, each.baseline) for each in approvals.requests()] == [(run, None, "served")]
     approvals.decide(run, approved=True, by="ada", reason="fine")
     decision = approvals.decided(str(model_directory.path), "new")
     assert decision
@@ -99,31 +99,31 @@ def test_the_last_decision_about_a_model_counts(lineage, model_directory):
 
 def test_only_configured_approvers_may_decide(lineage, model_directory):
     run = start_waiting_run(lineage, model_directory)
-    row = approvals_of(lineage).row(run)
-    check(row, lineage.run(run), CONFIG, "ada", "fine")
+    request = approvals_of(lineage).request_of(run)
+    request.check(lineage.run(run), CONFIG, "ada", "fine")
     with pytest.raises(ConfigurationError) as error:
-        check(row, lineage.run(run), CONFIG, "eve", "fine")
+        request.check(lineage.run(run), CONFIG, "eve", "fine")
     assert str(error.value) == "configuration: eve may not decide: push.approvers names ada, bob\n  Ask one of them."
-    check(row, lineage.run(run), load(profile="sample"), "eve", "fine")
+    request.check(lineage.run(run), load(profile="sample"), "eve", "fine")
 
 
-def test_a_request_is_overtaken_when_another_version_is_served(lineage, model_directory, tmp_path):
+def test_a_request_is_superseded_when_another_version_is_served(lineage, model_directory, tmp_path):
     run = start_waiting_run(lineage, model_directory)
-    row = approvals_of(lineage).row(run)
-    assert superseded_reason(row) == ""
+    request = approvals_of(lineage).request_of(run)
+    assert request.superseded == ""
     publish(model_directory, model(tmp_path, "other"))
     with pytest.raises(Refused) as error:
-        check(row, lineage.run(run), CONFIG, "ada", "fine")
-    assert error.value.cause == "run 1 is overtaken: version 2 is served now"
+        request.check(lineage.run(run), CONFIG, "ada", "fine")
+    assert error.value.cause == "run 1 is superseded: version 2 is served now"
     assert error.value.remedy == "Evaluate again: python -m pipeline run"
     publish(model_directory, model(tmp_path, "bytes of new"), identity="new")
-    assert superseded_reason(row) == "version 3 holds this model"
+    assert request.superseded == "version 3 holds this model"
 
 
 def test_an_old_evaluation_cannot_be_approved(lineage, model_directory):
     run = start_waiting_run(lineage, model_directory, days=9.2)
     with pytest.raises(Refused) as error:
-        check(approvals_of(lineage).row(run), lineage.run(run), CONFIG, "ada", "fine")
+        approvals_of(lineage).request_of(run).check(lineage.run(run), CONFIG, "ada", "fine")
     assert error.value.cause == "run 1 was evaluated 9.2 days ago; push.approval_days is 3"
     assert error.value.remedy == "Evaluate again: python -m pipeline run --force evaluate"
 
@@ -132,14 +132,14 @@ def test_a_decision_cannot_be_changed(lineage, model_directory):
     run = start_waiting_run(lineage, model_directory)
     approvals_of(lineage).decide(run, approved=False, by="bob", reason="blurry sevens")
     with pytest.raises(Refused, match=r"run 1 was rejected by bob on .*: blurry sevens"):
-        check(approvals_of(lineage).row(run), lineage.run(run), CONFIG, "ada", "fine")
+        approvals_of(lineage).request_of(run).check(lineage.run(run), CONFIG, "ada", "fine")
 
 
 @pytest.mark.parametrize(("by", "reason"), [("ada", ""), ("ada", "  "), ("", "fine")])
 def test_a_decision_needs_a_name_and_a_reason(lineage, model_directory, by, reason):
     run = start_waiting_run(lineage, model_directory)
     with pytest.raises(ConfigurationError, match=r"needs a name and a reason\n  Add --by NAME --reason TEXT\.$"):
-        check(approvals_of(lineage).row(run), lineage.run(run), load(profile="sample"), by, reason)
+        approvals_of(lineage).request_of(run).check(lineage.run(run), load(profile="sample"), by, reason)
 
 
 def test_the_second_of_two_concurrent_decisions_is_refused(lineage, model_directory):
@@ -148,7 +148,7 @@ def test_the_second_of_two_concurrent_decisions_is_refused(lineage, model_direct
     approvals_of(lineage).decide(run, approved=False, by="bob", reason="blurry sevens")
     with pytest.raises(Refused, match=r"someone else has just decided on run 1\n  See python -m pipeline approvals\.$"):
         approvals_of(lineage).decide(run, approved=True, by="ada", reason="fine")
-    assert approvals_of(lineage).row(run)["person"] == "bob"
+    assert approvals_of(lineage).request_of(run).person == "bob"
     assert lineage.run(run)["state"] == "refused"
 
 
@@ -162,13 +162,13 @@ def test_decisions_stay_valid_when_store_and_serving_directory_are_moved(tmp_pat
     lineage = Lineage.at(root, f"sqlite:///{tmp_path / 'shared.db'}")
     approvals = Approvals(lineage, root)
     assert approvals.decided(str(root / "serving/mnist"), "new").approved
-    assert approvals.row(1)["shelf"] == str(root / "serving/mnist")
+    assert approvals.request_of(1).directory == root / "serving/mnist"
     assert approvals.decided("/elsewhere/mnist", "new") is None
 
 
 def test_a_run_without_a_request_is_refused(lineage):
     with pytest.raises(ConfigurationError) as error:
-        approvals_of(lineage).row(7)
+        approvals_of(lineage).request_of(7)
     assert str(error.value) == "configuration: run 7 does not wait for approval\n  See python -m pipeline approvals."
 
 
@@ -177,7 +177,7 @@ def test_a_database_without_approvals_is_migrated(lineage, open_lineage):
         c.execute(sql.text("DROP TABLE approvals"))
         c.execute(sql.text("UPDATE lineage_schema SET version = 2"))
     migrated = open_lineage(str(lineage.engine.url))
-    assert approvals_of(migrated).rows() == []
+    assert approvals_of(migrated).requests() == []
     inspector = sql.inspect(migrated.engine)
     assert {column["name"] for column in inspector.get_columns("approvals")} >= {
         "run",
@@ -223,5 +223,5 @@ def test_reject_prints_and_records_the_decision(lineage: Lineage, model_director
     assert command("reject", str(run), "--by", "ada", "--reason", "blurry sevens") == (
         "the model of run 1 was rejected by ada; it will not be pushed\n"
     )
-    (row,) = approvals_of(lineage).rows()
-    assert (row["decision"], row["person"], row["reason"]) == ("rejected", "ada", "blurry sevens")
+    (request,) = approvals_of(lineage).requests()
+    assert (request.decision, request.person, request.reason) == ("rejected", "ada", "blurry sevens")

@@ -149,7 +149,7 @@ def test_on_drift_only_a_drifted_span_triggers_a_run(tmp_path: Path, data_dir: s
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((), "configuration: --cron is missing\n"),
+        ((), "configuration: --cron, --on-new-span, --on-drift or --once is required\n"),
         (("--cron", "nightly"), 'configuration: --cron "nightly" has 1 fields, not 5\n'),
         (("--cron", "0 3 * * *", "--timezone", "Europe/Berln"), "configuration: there is no time zone Europe/Berln\n"),
         (("--cron", "0 3 * * *", "--set", "train.epoch=3"), "configuration: train.epoch is not a setting."),

@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.serving import ModelDirectory
 from schemas import files
-from schemas.errors import Refused, StoreError
+from schemas.errors import ConfigurationError, Refused, StoreError
 from tests.pipeline.published import contents, model, publish
 
 
@@ -152,3 +152,15 @@ def test_models_with_the_same_identity_are_the_same_version(model_directory: Mod
     first = publish(model_directory, model(tmp_path, "one"), identity="the same function")
     assert publish(model_directory, model(tmp_path, "other bytes"), identity="the same function") == first
     assert publish(model_directory, model(tmp_path, "one"), identity="another function").number == 2
+
+
+@pytest.mark.parametrize("name", ["a[1", "a]", "a\\b"])
+def test_a_directory_that_tensorflow_cannot_load_from_gets_no_version(name: str, tmp_path: Path) -> None:
+    """Also where the model's own check passes: TensorFlow finds the weights of a model by a glob."""
+    directory = ModelDirectory(tmp_path / name, "mnist")
+    with pytest.raises(
+        ConfigurationError,
+        match="TensorFlow cannot load a model from there",
+    ):
+        publish(directory, model(tmp_path, "one"))
+    assert not directory.root.exists()
