@@ -35,6 +35,7 @@ from schemas.settings.validate import Validate
 PROFILES = Path(__file__).parent / "profiles"
 DEFAULT_FILE = Path("gateline.yaml")  # the configuration of the current directory
 ALTERNATIVES = MODELS | SOURCES | {"range": Range}  # models of one setting, by their tag in pydantic's errors
+TAGS = ("choices", "named split", "share of train")  # of other alternatives of one setting
 
 
 class Config(Settings):
@@ -186,7 +187,7 @@ def _override(document: dict[str, Any], override: str) -> None:
 
 def _explain(error: Any) -> str:
     """One line: the key, the value, what is allowed, and a close match for a misspelt name."""
-    path = [str(part) for part in error["loc"] if part not in (*ALTERNATIVES, "choices")]
+    path = [str(part) for part in error["loc"] if part not in (*ALTERNATIVES, *TAGS)]
     key, kind, value = ".".join(path), error["type"], _short(error["input"])
     if kind == "extra_forbidden":
         chosen = next((model for name, model in ALTERNATIVES.items() if name in error["loc"]), None)

@@ -136,8 +136,13 @@ class TfdsReader:
                 self.reading[name] = (end, records)
 
     def _by_tfds(self, part: Any, image_key: str, label_key: str) -> "Iterator[tuple[np.ndarray, np.ndarray]]":
-        """Reads files of any format with TFDS's reader."""
+        """Reads files of other formats with TFDS's reader. TFDS has no `tf.data` reader of ArrayRecord."""
         skip = {image_key: tfds.decode.SkipDecoding()}
+        if self._builder.info.file_format is tfds.core.FileFormat.ARRAY_RECORD:
+            records = self._builder.as_data_source(split=part, decoders=skip)
+            for some in grouped(records, lambda record: len(record[image_key])):
+                yield np.array([r[image_key] for r in some], object), np.array([r[label_key] for r in some])
+            return
         dataset = self._builder.as_dataset(split=part, shuffle_files=False, decoders=skip)
         pairs = dataset.map(lambda record: (record[image_key], record[label_key]))
         yield from pairs.batch(BATCH).prefetch(2).as_numpy_iterator()

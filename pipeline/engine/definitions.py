@@ -15,6 +15,7 @@ import sysconfig
 import threading
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pipeline.engine import parsed
 from pipeline.engine.syntax import Form, Uses, add_import, without_docstring
@@ -30,6 +31,13 @@ class Statement:
     uses: Uses
     binds: frozenset[str]
 
+    def as_json(self) -> dict[str, Any]:
+        return {"digest": self.digest, "uses": self.uses.as_json(), "binds": sorted(self.binds)}
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> "Statement":
+        return cls(values["digest"], Uses.from_json(values["uses"]), frozenset(values["binds"]))
+
 
 @dataclass(frozen=True)
 class Module:
@@ -40,6 +48,25 @@ class Module:
     effects: list[Statement]
     errors: set[str]  # the classes that are exceptions
     bases: dict[tuple[str, str], bool]  # base classes from other modules of the project: whether they are exceptions
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "bindings": {name: [each.as_json() for each in bound] for name, bound in self.bindings.items()},
+            "imports": self.imports.as_json(),
+            "effects": [each.as_json() for each in self.effects],
+            "errors": sorted(self.errors),
+            "bases": [[*base, is_error] for base, is_error in self.bases.items()],
+        }
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> "Module":
+        return cls(
+            {name: list(map(Statement.from_json, bound)) for name, bound in values["bindings"].items()},
+            Uses.from_json(values["imports"]),
+            list(map(Statement.from_json, values["effects"])),
+            set(values["errors"]),
+            {(module, name): is_error for module, name, is_error in values["bases"]},
+        )
 
     @property
     def statements(self) -> list[Statement]:
@@ -108,11 +135,12 @@ def read(module: str) -> Module:
         raise ModuleNotFoundError(f"no source of {module}")
     source = path.read_bytes()
     key = parsed.key(module, source)
-    stored = parsed.load(path, key)
-    if isinstance(stored, Module) and all(_is_error_class(*base) is known for base, known in stored.bases.items()):
-        return stored
+    if values := parsed.load(path, key):
+        stored = Module.from_json(values)
+        if all(_is_error_class(*base) is known for base, known in stored.bases.items()):
+            return stored
     result = _parse(module, path, source)
-    parsed.save(path, key, result)
+    parsed.save(path, key, result.as_json())
     return result
 
 

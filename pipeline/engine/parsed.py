@@ -1,17 +1,17 @@
 """Parsed modules, stored beside Python's own compiled files: parsing took half of a run that reuses every stage.
 
-Whoever can write there can already run code as the user: the files are as trusted as Python's.
+Anyone who can write there can run code as the user anyway: the files are as trusted as Python's.
 """
 
 import functools
 import hashlib
 import importlib.util
-import pickle
+import json
 import sys
 from pathlib import Path
 from typing import Any
 
-from schemas.files import atomic_write
+from schemas.files import atomic_write_text
 
 
 def key(module: str, source: bytes) -> str:
@@ -26,23 +26,22 @@ def _parser() -> bytes:
 
 
 def load(source: Path, key: str) -> Any:
-    """What was saved for this source under this key; None if there is nothing or it cannot be read."""
+    """The JSON values saved for this source under this key; None if there are none, or they cannot be read."""
     try:
-        stored, value = pickle.loads(_file(source).read_bytes())
-    except Exception:  # unpickling a damaged file raises anything
+        stored = json.loads(_file(source).read_text(encoding="utf-8"))
+        return stored["value"] if stored["key"] == key else None
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):  # a cache: what cannot be read is computed
         return None
-    return value if stored == key else None
 
 
 def save(source: Path, key: str, value: Any) -> None:
-    """Saves a value. It does nothing where Python would not store compiled files, or cannot."""
+    """Saves JSON values. It does nothing where Python would not store compiled files, or cannot."""
     if sys.dont_write_bytecode:
         return
     try:
         file = _file(source)
         file.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_write(file) as temporary:
-            temporary.write_bytes(pickle.dumps((key, value)))
+        atomic_write_text(file, json.dumps({"key": key, "value": value}))
     except OSError:
         return
 

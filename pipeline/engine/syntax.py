@@ -32,6 +32,16 @@ class Uses:
     packages: set[str] = field(default_factory=set)  # dotted names in strings that end with a dot
     dynamic: bool = False
 
+    def as_json(self) -> dict[str, Any]:
+        sets = {name: sorted(getattr(self, name)) for name in ("stars", "modules", "packages")}
+        return {"chains": sorted(self.chains), "imports": self.imports, "dynamic": self.dynamic} | sets
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> "Uses":
+        imports = {bound: (module, name) for bound, (module, name) in values["imports"].items()}
+        stars, modules, packages = (set(values[name]) for name in ("stars", "modules", "packages"))
+        return cls(set(map(tuple, values["chains"])), imports, stars, modules, packages, values["dynamic"])
+
 
 def add_import(node: ast.Import | ast.ImportFrom, uses: Uses, package: str) -> None:
     if isinstance(node, ast.Import):

@@ -11,6 +11,11 @@ from schemas.settings.base import UNKEYED, FilePath, Fraction, Settings
 Split = Annotated[str, Field(min_length=1)]
 Share = Annotated[FiniteFloat, Field(gt=0, lt=1)]
 SHARD = "records of a source split per shard"
+# Chosen by the type, so that an error names one of the two.
+SplitOrShare = Annotated[
+    Annotated[Split, Tag("named split")] | Annotated[Share, Tag("share of train")],
+    Discriminator(lambda value: "named split" if isinstance(value, str) else "share of train"),
+]
 
 
 def data_set_name(tfds: str) -> str:
@@ -41,10 +46,10 @@ class Tfds(Settings):
     image: str | None = Field(None, description="feature that contains the image; default: as the dataset states")
     label: str | None = Field(None, description="feature that contains the label; default: as the dataset states")
     train: Split = Field("train", description="the split to train on")
-    test: Split | Share = Field(
+    test: SplitOrShare = Field(
         "test", description="the split that only evaluate reads; or the share of train that becomes it"
     )
-    validation: Split | Share = Field(
+    validation: SplitOrShare = Field(
         0.1, description="share of train that becomes validation; or the split that is delivered for it"
     )
     unreadable: Unreadable = Field(Unreadable(), description="images that cannot be decoded")

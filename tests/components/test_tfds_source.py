@@ -99,3 +99,17 @@ def test_an_unreadable_image_is_set_aside_by_its_number(encoding, tmp_path, new_
     refusing = settings.model_copy(update={"unreadable": Unreadable(then="error")})
     with pytest.raises(DataError, match=r"1 image \(0\.4%\) cannot be read; source\.unreadable allows none: image 150"):
         ingested(refusing, new_run(), encoding)
+
+
+@pytest.mark.parametrize("file_format", ["array_record", "tfrecord"])
+def test_files_of_tfds_formats_give_the_same_records(file_format, tmp_path, new_run):
+    """TFDS's other formats need packages that are not installed: riegeli, bagz, or its reader of Parquet."""
+    settings = source("train_validation_test", tmp_path)
+    tfds.builder(settings.tfds, data_dir=settings.data_dir, file_format=file_format).download_and_prepare()
+    tfds_builder.load.cache_clear()
+    examples = ingested(settings, new_run())
+    images, labels = pictures.pictures(60, seed=len("test"))
+    expected = {(image.tobytes(), label) for image, label in zip(images, labels.tolist(), strict=True)}
+    columns = pictures.columns(examples, "test")
+    assert set(zip(columns["image"].tolist(), columns["label"].tolist(), strict=True)) == expected
+    assert len(columns["label"]) == 60

@@ -123,6 +123,20 @@ def test_an_unknown_feature_name_is_refused(setting, cause, remedy, rows, tmp_pa
     assert error.value.remedy == remedy
 
 
+def test_a_record_with_several_labels_is_refused(rows, tmp_path, new_run):
+    pattern = tfrecord_files(tmp_path, rows, 1)
+    path = tmp_path / "part-0.tfrecord"
+    records = [tf.train.Example.FromString(record.numpy()) for record in tf.data.TFRecordDataset(str(path))]
+    records[3].features.feature["label"].int64_list.value[:] = [1, 2]
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for record in records:
+            writer.write(record.SerializeToString())
+    with pytest.raises(DataError) as error:
+        ingested(Tfrecord(tfrecord=pattern), new_run())
+    assert error.value.cause.startswith(f"record 3 of {path} has 2 labels in feature label")
+    assert error.value.remedy == ("An image has one label: name another feature in source.label, or split the records.")
+
+
 def test_only_the_matching_files_are_keyed(rows, tmp_path):
     source = Tfrecord(tfrecord=tfrecord_files(tmp_path, rows, 2))
     state = lambda: source_data.function(source=source, place=place_of(source)).contents  # noqa: E731
