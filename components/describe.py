@@ -5,6 +5,7 @@ from pathlib import Path
 from etils import epy
 
 from components._data import shard_statistics
+from components._data.reuse import Reuse, shard_digests
 from pipeline.engine.component import StageRun, component
 from schemas.artifacts import Examples, Statistics
 
@@ -18,16 +19,30 @@ def describe(examples: Examples, *, run: StageRun) -> Statistics:
 
     Files: `stats.tfrecord`, one `DatasetFeatureStatisticsList` with a dataset per split, readable by TFDV and Facets;
     `leaked.json`, the test images that are also in another split; near copies, with pictures for the report; and in
-    `parts/` the statistics of each shard.
+    `parts/` the statistics of each shard, listed in `parts.json`. Those of shards that an earlier run described are
+    linked.
 
     Raises:
         DataError: a shard is damaged or a record does not parse; names the shard and the record.
     """
     shards = list(examples.shards())
-    with run.beam() as pipeline:
-        names = examples.metadata
-        tasks = [(str(path), count, str(run.out / "parts" / path.stem), names) for _, path, count in shards]
-        pipeline | beam.Create(tasks) | beam.Reshuffle() | "count" >> beam.MapTuple(describe_shard)
+    # Metadata columns are named by the data alone: which ones are described is part of what statistics depend on.
+    digests = {
+        name: f"{digest} {' '.join(map(repr, examples.metadata))}".strip()
+        for name, digest in shard_digests(examples).items()
+    }
+    reuse = Reuse(run, "parts.json")
+    changed = [(path, count) for _, path, count in shards if reuse.link(digests[path.name]) is None]
+    if changed:
+        with run.beam() as pipeline:
+            names = examples.metadata
+            tasks = [(str(path), count, str(run.out / "parts" / path.stem), names) for path, count in changed]
+            pipeline | beam.Create(tasks) | beam.Reshuffle() | "count" >> beam.MapTuple(describe_shard)
+    for path, _ in changed:
+        reuse.add(digests[path.name], shard_statistics.files_of(run.out, path.stem))
+    reuse.write()
+    if reuse.linked:
+        run.log(reuse.message("shards"))
     parts = {
         split: {run.out / "parts" / path.stem: (path, count) for s, path, count in shards if s == split}
         for split in examples.splits

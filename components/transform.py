@@ -9,6 +9,7 @@ from typing import Any
 from etils import epy
 
 from components._data import decoding, shard_files
+from components._data.reuse import Reuse, shard_digests
 from components._training import fingerprint
 from pipeline.engine.component import StageRun, component
 from schemas import compat, example, files
@@ -73,9 +74,7 @@ def transform(
         for path, _ in shards:
             files.link(Path(path), run.out / Path(path).name)
     else:
-        with run.beam() as pipeline:
-            transformed = pipeline | beam.Create(shards) | beam.Reshuffle()
-            transformed | "transform" >> beam.Map(transform_shard, str(run.out), model_input)
+        _transform_changed(examples, shards, model_input, run)
     return Features(
         run.out,
         splits=splits,
@@ -86,6 +85,23 @@ def transform(
         pixels=pixels,
         graph=fingerprint.of(run.out / tft.TFTransformOutput.TRANSFORM_FN_DIR),
     )
+
+
+def _transform_changed(
+    examples: Examples, shards: list[tuple[str, int]], model_input: ModelInput, run: StageRun
+) -> None:
+    """Writes shards of pixels; those of records that an earlier run has transformed are linked."""
+    reuse, digests = Reuse(run, "shards.json"), shard_digests(examples)
+    changed = [(path, count) for path, count in shards if reuse.link(digests[Path(path).name]) is None]
+    if changed:
+        with run.beam() as pipeline:
+            transformed = pipeline | beam.Create(changed) | beam.Reshuffle()
+            transformed | "transform" >> beam.Map(transform_shard, str(run.out), model_input)
+    for path, _ in changed:
+        reuse.add(digests[Path(path).name], [Path(path).name])
+    reuse.write()
+    if reuse.linked:
+        run.log(reuse.message("shards"))
 
 
 def _materialized(settings: Transform, splits: Mapping[str, Split], model_input: ModelInput) -> bool:

@@ -35,9 +35,9 @@ def line(c: Config, serving_dir: Path, decided: Decided | None = None, digests: 
     c.gates.check(contract.labels, c.evaluate)
     directory = ModelDirectory(serving_dir, c.push.model or c.source.name)
 
-    data = source_data(source=c.source, place=place_of(c.source), digests=digests, sliced=c.evaluate.columns)
-    labels = c.source.ordered(contract.names)
-    examples = ingest(data=data, source=c.source, place=place_of(c.source), encoding=contract.encoding, labels=labels)
+    source, place, labels = c.source, place_of(c.source), c.source.ordered(contract.names)
+    data = source_data(source=source, place=place, digests=digests, sliced=c.evaluate.columns)
+    examples = ingest(data=data, source=source, place=place, digests=digests, encoding=contract.encoding, labels=labels)
     statistics = describe(examples=examples)
     if c.spans:
         mixture = with_spans(c, c.spans, examples, statistics, contract, directory)

@@ -7,7 +7,8 @@ image/height, image/width, image/channels   int64   of the upright image
 label           int64
 metadata/*      bytes   further columns of a table, e.g. metadata/camera; empty bytes for no value
 source/dataset, source/version, source/split   bytes
-source/index    int64   position in the source's split
+source/file     bytes   name of the image's file, relative to the source's folder; absent where there is none
+source/index    int64   position in the source's split; of files, a number of 53 bits that depends on the name
 """
 
 import functools
@@ -31,17 +32,17 @@ BATCH_BYTES = 4 * 2**20  # records in memory at a time, and a few times as much 
 
 class Encode(Protocol):
     def __call__(
-        self, image: Any, label: int, index: int, content: bytes = b"", metadata: tuple[str, ...] = ()
+        self, image: Any, label: int, index: int, content: bytes = b"", metadata: tuple[str, ...] = (), file: str = ""
     ) -> bytes:
         """The serialized record of an image, uint8 [height, width, channels].
 
         `content`: its encoded form, if kept; then only the shape of `image` is used. `metadata`: a value for each name
-        that the encoder was made for.
+        that the encoder was made for. `file`: its name, if it has one.
         """
 
 
 def encoder(dataset: str, version: str, split: str, metadata: tuple[str, ...] = ()) -> Encode:
-    """A function (image, label, index, content, metadata) -> serialized record, for one source split.
+    """A function (image, label, index, content, metadata, file) -> serialized record, for one source split.
 
     `metadata`: the names of the columns, sorted.
 
@@ -74,16 +75,25 @@ def encoder(dataset: str, version: str, split: str, metadata: tuple[str, ...] = 
         entries = [_entry(METADATA + name, _bytes(value.encode())) for name, value in pairs]
         return b"".join([*entries, texts["dataset"]])
 
+    @functools.lru_cache(1024)
+    def before_name(size: int) -> bytes:
+        return _entry("source/file", _bytes(bytes(size)))[:-size]
+
     @functools.cache
     def head(size: int) -> bytes:
         return b"\x0a" + _varint(size)  # the field `features`
 
-    def encode(image: Any, label: int, index: int, content: bytes = b"", metadata: tuple[str, ...] = ()) -> bytes:
+    def encode(
+        image: Any, label: int, index: int, content: bytes = b"", metadata: tuple[str, ...] = (), file: str = ""
+    ) -> bytes:
         payload = content or image.tobytes()
         before, after = around(image.shape, label, len(payload), format_of(content).encode())
         high = index >> 7
         number = continued[index & 127] + _varint(high) if high else _varint(index)  # the high bits seldom change
-        features = b"".join((before, payload, after, carried(metadata), places[len(number) - 1], number, tail))
+        name = file.encode()
+        named = before_name(len(name)) + name if name else b""
+        place = places[len(number) - 1]
+        features = b"".join((before, payload, after, carried(metadata), named, place, number, tail))
         return head(len(features)) + features
 
     return encode
@@ -247,6 +257,6 @@ def parse(records: list[bytes], path: Path, metadata: Iterable[str] = ()) -> dic
 def feature_spec() -> dict[str, "tf.io.FixedLenFeature"]:
     """How TensorFlow parses a record."""
     integers = ("image/height", "image/width", "image/channels", "label", "source/index")
-    texts = ("image", "image/format", "source/dataset", "source/version", "source/split")
+    texts = ("image", "image/format", "source/dataset", "source/file", "source/version", "source/split")
     spec = {name: tf.io.FixedLenFeature([], tf.int64, -1) for name in integers}
     return spec | {name: tf.io.FixedLenFeature([], tf.string, b"") for name in texts}

@@ -111,13 +111,18 @@ def age(manifest: dict[str, Any]) -> tuple[int, str]:
     return manifest.get("number", 0), manifest["made"]
 
 
+def contents(artifact: Path) -> dict[str, dict[str, Any]]:
+    """{relative path: {size, sha256}} of the artifact's files by its manifest; empty without a readable one."""
+    try:
+        entries: dict[str, dict[str, Any]] = json.loads((artifact / MANIFEST).read_text(encoding="utf-8"))["files"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+    return entries
+
+
 def link_files(artifact: Path, below: str, out: Path) -> bool:
     """Hard-links an artifact's files in its folder `below` into `out`, if all match its manifest. Returns whether."""
-    try:
-        entries = json.loads((artifact / MANIFEST).read_text(encoding="utf-8"))["files"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
-    of_folder = {name: entry for name, entry in entries.items() if name.startswith(f"{below}/")}
+    of_folder = {name: entry for name, entry in contents(artifact).items() if name.startswith(f"{below}/")}
     if not of_folder or differences(artifact, of_folder, contents=True):
         return False
     for name in of_folder:

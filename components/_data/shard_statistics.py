@@ -54,6 +54,12 @@ def write_shard_statistics(shard: Path, count: int, part: Path, metadata: tuple[
         np.save(part.with_suffix(NEAR), np.concatenate(near))
 
 
+def files_of(out: Path, shard: str) -> list[str]:
+    """The files with the statistics of a shard, relative to the artifact."""
+    parts = [Path("parts", f"{shard}{suffix}") for suffix in (".json", ".npy", NEAR)]
+    return [str(part) for part in parts if (out / part).exists()]
+
+
 def read(parts: Iterable[Path]) -> ImageStatistics:
     """The merged statistics of several shards."""
     texts = (part.with_suffix(".json").read_text(encoding="utf-8") for part in parts)

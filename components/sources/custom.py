@@ -80,6 +80,10 @@ class CustomReader(RowsReader):
     def rows(self) -> Rows:
         return self._rows
 
+    @property
+    def images(self) -> list[str]:
+        return [row.name for row in self._listed]
+
     def contents(self, wanted: list[int]) -> Iterator[tuple[str, bytes | DataError]]:
         source = opened(self.settings)
         for name in (self._listed[row].name for row in wanted):

@@ -1,15 +1,18 @@
 """What the sources have in common whose images are files of the user's own."""
 
+import os
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from etils import epy
 
 from components._data.conversion import as_png
 from components._data.images import decoded, decoder, examine, examine_one
+from components.sources import cutting
 from components.sources.reading import Batch, Piece, Place, Split, batches, grouped, one_ahead
 from schemas.contract import Encoding
 from schemas.errors import DataError, EnvironmentFailure, is_transient
@@ -18,6 +21,8 @@ from schemas.text import nfc
 
 with epy.lazy_imports():
     import numpy as np
+
+PIECE_FILES, PIECE_BYTES = 1000, 2**24  # of a piece at most: 100,000 files make about 200 pieces
 
 
 class File(NamedTuple):
@@ -29,6 +34,7 @@ class File(NamedTuple):
     title: str  # in the reason
     group: str = ""
     metadata: tuple[str, ...] = ()
+    source: tuple[int, str] | None = None  # `source/index` and `source/file`; None: images are counted
 
 
 @dataclass
@@ -66,18 +72,43 @@ class FilesReader:
         """Of the folder or table."""
         return path_of(self.settings, self.place)
 
-    def cut(self, by_split: Mapping[Split | None, Sequence[tuple[str, int]]]) -> list[Piece]:
-        """Pieces of (file, label) by delivered split; None: the splits are drawn."""
+    @property
+    def folder(self) -> Path | None:
+        """The folder that the names of a piece's files are relative to; None if they are not files."""
+        return None
+
+    def facts(self, piece: Piece) -> Any:
+        """What records depend on beside their files' names, labels and contents, as JSON values."""
+        return None
+
+    def cut(
+        self, by_split: Mapping[Split | None, Sequence[tuple[str, int]]], name: Callable[[str], str] | None = None
+    ) -> list[Piece]:
+        """Pieces of (file, label) by delivered split; None: the splits are drawn.
+
+        `name`: the name of a file, by which it is numbered and pieces are cut, so that they stay when others change.
+        Without it, pieces have equal numbers of images.
+        """
         pieces: list[Piece] = []
         size = self.settings.shard_size
+        names = [name(file) for images in by_split.values() for file, _ in images] if name else []
+        positions, done = cutting.positions(names), 0
         for split, images in by_split.items():
             feeds: tuple[Split, ...] = (split,) if split else ("train", "validation", "test")
             if split == "train" and "validation" not in by_split:
                 feeds = ("train", "validation")
-            for first in range(0, len(images), size):
-                files, labels = zip(*images[first : first + size], strict=True)
-                index, count = first // size, -(-len(images) // size)
-                pieces.append(Piece(feeds, split or "all", index, count, first, files, labels))
+            own, ends = slice(done, done + len(images)), [*range(size, len(images), size), len(images)]
+            done += len(images)
+            if name:
+                sizes = _sizes(self.folder, names[own])
+                ends = cutting.ends(positions[own], sizes, min(size, PIECE_FILES), PIECE_BYTES)
+            for index, (first, end) in enumerate(pairwise([0, *ends])):
+                files, labels = zip(*images[first:end], strict=True)
+                piece = Piece(feeds, split or "all", index, len(ends), first, files, labels)
+                if name:
+                    part = slice(own.start + first, own.start + end)
+                    piece = replace(piece, positions=tuple(positions[part]), names=tuple(names[part]))
+                pieces.append(piece)
         return pieces
 
     @abstractmethod
@@ -97,11 +128,26 @@ class FilesReader:
         for part in (chosen[:1], chosen[1:]):  # the first one mostly decides
             if part:
                 files, labels = zip(*part, strict=True)
-                yield from self.read(Piece(("train",), "sample", 0, 1, 0, files, labels), "encoded")
+                yield from self.read(
+                    Piece(("train",), "sample", 0, 1, 0, files, labels, tuple(range(len(files)))), "encoded"
+                )
 
     def numbers(self, labels: Sequence[str]) -> dict[str, int]:
         """The numbers of the labels that the contract names; without a contract, those of `labels`, in order."""
         return {nfc(name): number for number, name in enumerate(self.contract_labels or labels)}
+
+
+def _sizes(folder: Path | None, names: Iterable[str]) -> list[int]:
+    """Bytes of files; 0 of those that do not exist, or whose size is not known without reading them."""
+
+    def size(name: str) -> int:
+        try:
+            # A Path for each of 100,000 files takes a second.
+            return os.stat(os.path.join(folder, name)).st_size if folder else 0  # noqa: PTH116, PTH118
+        except (OSError, ValueError):
+            return 0
+
+    return list(map(size, names))
 
 
 def path_of(settings: Files, place: Place) -> Path:
@@ -124,7 +170,7 @@ def batches_of(files: Iterable[File], encoding: Encoding, channels: int = 0) -> 
 
 def _as_pixels(files: Iterable[File], channels: int) -> Iterator[Batch]:
     decode, unreadable = decoder(channels), list[tuple[str, str]]()
-    groups, metadata = list[str](), list[tuple[str, ...]]()
+    groups, metadata, sources = list[str](), list[tuple[str, ...]](), list[tuple[int, str]]()
 
     def images() -> "Iterator[tuple[np.ndarray, int, bytes]]":
         for file in files:
@@ -137,12 +183,13 @@ def _as_pixels(files: Iterable[File], channels: int) -> Iterator[Batch]:
                 continue
             groups.append(file.group)
             metadata.append(file.metadata)
+            sources.extend([file.source] if file.source else [])
             yield image, file.label, b""
 
     for batch in batches(images()):
-        yield Batch(batch.images, batch.labels, batch.contents, groups=groups.copy(), metadata=metadata.copy())
-        groups.clear()
-        metadata.clear()
+        yield replace(batch, groups=groups.copy(), metadata=metadata.copy(), sources=sources.copy())
+        for each in (groups, metadata, sources):
+            each.clear()
     if unreadable:
         yield Batch([], [], [], unreadable)
 
@@ -179,6 +226,7 @@ def examined(files: Sequence[File]) -> Batch:
         batch.contents.append(file.content)
         batch.groups.append(file.group)
         batch.metadata.append(file.metadata)
+        batch.sources.extend([file.source] if file.source else [])
     return batch
 
 

@@ -33,14 +33,20 @@ class FolderReader(FilesReader):
         return tuple(sorted(folders))
 
     def pieces(self) -> list[Piece]:
-        return self.cut({split: list(self._images(root)) for split, root in self._splits().items()})
+        return self.cut({split: list(self._images(root)) for split, root in self._splits().items()}, name=str)
+
+    @property
+    def folder(self) -> Path:
+        return self.path
 
     def read(self, piece: Piece, encoding: Encoding) -> Iterator[Batch]:
         return batches_of(self._files(piece), encoding)
 
     def _files(self, piece: Piece) -> Iterator[File]:
-        for name, label in zip(piece.files, piece.labels, strict=True):
-            yield _loose_file(name, self.path / name) if label == LOOSE else image_file(self.path / name, name, label)
+        for name, label, position in zip(piece.files, piece.labels, piece.positions, strict=True):
+            path = self.path / name
+            file = _loose_file(name, path) if label == LOOSE else image_file(path, name, label)
+            yield file._replace(source=(position, printable(name)))
 
     def _splits(self) -> dict[Split | None, Path]:
         """The folder of each split that has one; {None: root} if none has."""

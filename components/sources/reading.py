@@ -59,6 +59,13 @@ class Piece:
     first: int  # recorded `source/index` of its first image
     files: tuple[str, ...] = ()  # in a table, the numbers of their rows
     labels: tuple[int, ...] = ()  # of the files
+    positions: tuple[int, ...] = ()  # recorded `source/index` of each file; without them, images count from `first`
+    names: tuple[str, ...] = ()  # recorded `source/file` of each; without them, there is none
+
+    @property
+    def name(self) -> str:
+        """Of its shards. It does not depend on the number of pieces where files have positions of their own."""
+        return f"{self.positions[0]:014x}" if self.positions else f"{self.index:05d}-of-{self.count:05d}"
 
 
 @dataclass(frozen=True)
@@ -77,6 +84,7 @@ class Batch:
     unreadable: list[tuple[str, str]] = field(default_factory=list)
     groups: list[str] = field(default_factory=list)  # one each, or none at all
     metadata: list[tuple[str, ...]] = field(default_factory=list)  # the same: a value for each of `Reader.metadata`
+    sources: list[tuple[int, str]] = field(default_factory=list)  # the same: `source/index` and `source/file`
 
 
 def batches(images: "Iterable[tuple[np.ndarray, int, bytes]]") -> Iterator[Batch]:

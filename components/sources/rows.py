@@ -2,12 +2,15 @@
 
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import repeat
+from typing import Any
 
 from components.sources.files import File, FilesReader, batches_of
 from components.sources.reading import SPLITS, Batch, Log, Piece, Split
 from schemas.contract import Encoding
 from schemas.errors import ConfigurationError, DataError
+from schemas.text import printable
 
 MAX_VALUES = 1000  # of a column that is sliced by
 
@@ -47,6 +50,11 @@ class RowsReader(FilesReader):
         """(name, encoded image, or why it cannot be read) of rows, by their numbers."""
 
     @property
+    def images(self) -> Sequence[str] | None:
+        """The names of the images, by row; None if they have none."""
+        return None
+
+    @property
     def where(self) -> str:
         """The source, in messages."""
         return str(self.path)
@@ -76,16 +84,27 @@ class RowsReader(FilesReader):
             raise DataError(cause, "Add some, or name another source.split to draw the splits.")
         if rows.splits and rows.groups:
             self._check_groups(rows)
-        return self.cut(by_split)
+        if (images := self.images) is not None:
+            return self.cut(by_split, name=lambda row: images[int(row)])
+        return [replace(piece, positions=tuple(map(int, piece.files))) for piece in self.cut(by_split)]
+
+    def facts(self, piece: Piece) -> Any:
+        rows, numbers = self.rows, list(map(int, piece.files))
+        groups = [rows.groups[row] for row in numbers] if rows.groups else []
+        unnamed = [row for row, name in zip(numbers, piece.names, strict=True) if not name]  # named in messages
+        return groups, {name: [values[row] for row in numbers] for name, values in rows.metadata.items()}, unnamed
 
     def read(self, piece: Piece, encoding: Encoding) -> Iterator[Batch]:
         return batches_of(self._files(piece), encoding)
 
     def _files(self, piece: Piece) -> Iterator[File]:
         rows, wanted = self.rows, list(map(int, piece.files))
-        for row, label, (title, content) in zip(wanted, piece.labels, self.contents(wanted), strict=True):
+        sources = zip(piece.positions, map(printable, piece.names or repeat("")), strict=False)
+        for row, label, source, (title, content) in zip(
+            wanted, piece.labels, sources, self.contents(wanted), strict=True
+        ):
             metadata = tuple(values[row] for values in rows.metadata.values())
-            yield File(title, content, label, title, rows.groups[row] if rows.groups else "", metadata)
+            yield File(title, content, label, title, rows.groups[row] if rows.groups else "", metadata, source)
 
     def _check_groups(self, rows: Rows) -> None:
         """Checks that no group is in two delivered splits: the test would measure images like those of training."""

@@ -53,6 +53,14 @@ class TableReader(RowsReader):
     def rows(self) -> TableRows:
         return rows_of(self.path, self.settings)
 
+    @property
+    def images(self) -> tuple[str, ...] | None:
+        return self.rows.images
+
+    @property
+    def folder(self) -> Path | None:
+        return None if self.images is None else self.path.parent
+
     def contents(self, wanted: list[int]) -> Iterator[tuple[str, bytes | DataError]]:
         images = self.rows.images
         if images is None:

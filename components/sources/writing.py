@@ -24,7 +24,7 @@ from schemas.settings.source import Unreadable
 with epy.lazy_imports():
     import numpy as np
 
-UNREADABLE = "unreadable-{}-{}.json"  # of one piece
+UNREADABLE = "unreadable-{}-{}.json"  # of one piece: its split and name
 # The reason of a file that is listed with the unreadable images, and does not count as one: a README, a licence.
 NO_IMAGE = "is no image and in no folder of a label"
 
@@ -34,7 +34,7 @@ def write_piece(piece: Piece, *, out: Path, reader: PieceReader, encoding: Encod
     drawn_first = [split for split in reader.shares if split in piece.splits]
     targets = [*drawn_first, *(split for split in piece.splits if split not in drawn_first)]
     bounds = _bounds([reader.shares[split] for split in targets[:-1]])
-    shards = [out / shard_files.name(target, piece.index, piece.count) for target in targets]
+    shards = [out / shard_name(piece, target) for target in targets]
     counts = [0] * len(targets)
     encode = example.encoder(*reader.names, piece.of, reader.metadata)
     unreadable: list[tuple[str, str]] = []
@@ -43,9 +43,11 @@ def write_piece(piece: Piece, *, out: Path, reader: PieceReader, encoding: Encod
         for batch in reader.read(piece, encoding):
             unreadable += batch.unreadable
             drawn_by = _drawn_by(batch) if bounds else itertools.repeat(0)
-            positions = itertools.count(piece.first + sum(counts))
+            first = piece.first + sum(counts)
+            positions = [position for position, _ in batch.sources] or itertools.count(first)
+            names = [name for _, name in batch.sources] or itertools.repeat("")
             metadata = batch.metadata or itertools.repeat(())
-            records = map(encode, batch.images, batch.labels, positions, batch.contents, metadata)
+            records = map(encode, batch.images, batch.labels, positions, batch.contents, metadata, names)
             for record, drawn in zip(records, drawn_by, strict=False):
                 target = bisect.bisect_right(bounds, drawn)
                 write[target](record)
@@ -53,14 +55,19 @@ def write_piece(piece: Piece, *, out: Path, reader: PieceReader, encoding: Encod
     for shard, count in zip(shards, counts, strict=True):
         shard_files.write_count(shard, count)
     if unreadable:
-        files.atomic_write_text(out / UNREADABLE.format(piece.of, piece.index), json.dumps(unreadable))
+        files.atomic_write_text(out / UNREADABLE.format(piece.of, piece.name), json.dumps(unreadable))
     return dict(zip(shards, counts, strict=True))
 
 
-def take_unreadable(out: Path) -> list[tuple[str, str]]:
-    """(file, reason) of all pieces, sorted. Removes the pieces' own files."""
+def shard_name(piece: Piece, split: str) -> str:
+    return f"{split}-{piece.name}.tfrecord"
+
+
+def take_unreadable(out: Path, piece: Piece | None = None) -> list[tuple[str, str]]:
+    """(file, reason) of a piece, or of all pieces, sorted. Removes the pieces' own files."""
     unreadable: list[tuple[str, str]] = []
-    for path in out.glob(UNREADABLE.format("*", "*")):
+    own = [out / UNREADABLE.format(piece.of, piece.name)] if piece else []
+    for path in filter(Path.exists, own) if piece else out.glob(UNREADABLE.format("*", "*")):
         unreadable += [(file, reason) for file, reason in json.loads(path.read_text(encoding="utf-8"))]
         path.unlink()
     return sorted(unreadable)

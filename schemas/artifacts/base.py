@@ -118,7 +118,11 @@ class Split:
 
 @dataclass(frozen=True)
 class Sharded(Artifact):
-    """Splits in TFRecord shards. Files: `<split>-<i>-of-<n>.tfrecord`."""
+    """Splits in TFRecord shards.
+
+    Files: `<split>-<i>-of-<n>.tfrecord`; of a folder, or a table of files, `<split>-<p>.tfrecord`, where `<p>` is the
+    `source/index` of the first image that was read for the shard.
+    """
 
     splits: dict[str, Split]  # shards of each split, in order, with the number of records in each
 

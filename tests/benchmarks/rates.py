@@ -20,7 +20,7 @@ from components.ingest import ingest
 from components.sources.reading import Place
 from components.transform import transform
 from pipeline.engine.runner import Beam
-from schemas.artifacts import SourceData, Verdict
+from schemas.artifacts import Artifact, SourceData, Verdict
 from schemas.contract import Contract
 from schemas.settings.source import Tfds
 from schemas.settings.transform import Transform
@@ -41,6 +41,9 @@ class BenchmarkRun:
     def beam(self) -> Iterator[Any]:
         with Beam().pipeline() as pipeline:
             yield pipeline
+
+    def previous(self) -> Iterator[Artifact]:
+        yield from ()
 
     def log(self, text: str) -> None: ...
 
