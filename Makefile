@@ -2,19 +2,24 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 OTHER_PYTHON := "gateline needs Python 3.11 to 3.13; select one: make PYTHON=python3.11 ..."
 
-.PHONY: run test test-slow lint docs bench lock clean
+.PHONY: run test test-slow coverage lint docs bench lock clean
 
 run: $(READY)
 	$(BIN)/python -m pipeline run --profile sample
 
 test: $(READY)
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder -m "not slow"
+	$(PYTEST) -m "not slow"
 
 # What runs whole lines, servers and browsers.
 test-slow: $(READY)
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder -m slow
+	$(PYTEST) -m slow
+
+# Lines and branches that the quick tests execute. Code that runs in other processes does not count.
+coverage: $(READY)
+	$(PYTEST) -m "not slow" --cov --cov-report=term:skip-covered
 
 lint: $(READY)
 	$(BIN)/ruff check .
