@@ -66,7 +66,7 @@ def test_a_model_below_a_gate_is_refused_with_exit_code_3_and_not_served(line, p
     )
     assert message, done.stderr
     assert float(message[1]) + float(message[2]) == pytest.approx(float(floor), abs=2e-4)
-    assert "Train better, or lower the gate" in done.stderr
+    assert "Improve the model, or lower the gate" in done.stderr
     assert not NOISE.search(done.stderr)
     again = line(sets=[f"gates.accuracy={floor}"], python=python)
     assert again.returncode == 3

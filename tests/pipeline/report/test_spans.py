@@ -126,9 +126,10 @@ def test_the_page_lists_spans_with_drift_and_limits(pushed: Facts, page: Page) -
     drifted = pushed.spans[2]
     measured = f"over limit {drifted['measures']['pixels']['value']:.3f}"
     assert re.search(
-        rf"span-0003 {drifted['date']} 60 {re.escape(measured)} .* quarantined Is far from the base dataset's", text
+        rf"span-0003 {drifted['date']} 60 {re.escape(measured)} .* quarantined Has drifted from the base dataset's",
+        text,
     )
-    assert re.search(r"span-0006 \S+ 200 0\.0\d\d 0\.\d{3} 0\.\d{3} trained on \d+ tested on", text)
+    assert re.search(r"span-0006 \S+ 200 0\.0\d\d 0\.\d{3} 0\.\d{3} trained on \d+ used for testing", text)
     assert text.index("span-0006 20") < text.index("span-0001 20")
 
 
