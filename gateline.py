@@ -290,7 +290,6 @@ def _session(root: str | Path, serving_dir: str | Path | None, options: Options)
 
 
 def _lineage(root: Path, database: str | None) -> Lineage:
-    from pipeline.lineage import Lineage
-    from pipeline.store import Store
+    from pipeline.runs.lookup import lineage_at
 
-    return Lineage.at(Store.existing(root).root, database)
+    return lineage_at(root, database)

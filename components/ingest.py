@@ -74,7 +74,8 @@ def _written(
     reader: Reader, pieces: list[Piece], digests: Path | None, encoding: Encoding, run: StageRun
 ) -> tuple[dict[str, int], list[tuple[str, str]]]:
     """Records by shard, and what is unreadable, once each piece is written, or linked from an earlier artifact."""
-    before = states(reader, pieces, Digests(digests))
+    kept = Digests(digests)
+    before = states(reader, pieces, kept)
     reuse = Reuse(run, "pieces.json")
     facts = {piece: linked for piece, state in before.items() if (linked := reuse.link(state))}
     changed = [piece for piece in pieces if piece not in facts]
@@ -83,7 +84,7 @@ def _written(
         with run.beam() as pipeline:
             pipeline | beam.Create(changed) | beam.Reshuffle() | "write" >> beam.Map(write)
     counts = shard_files.take_counts(run.out)
-    after = states(reader, changed, Digests(digests)) if before else {}
+    after = states(reader, changed, kept) if before else {}
     for piece in changed:
         shards = {shard: counts[shard] for shard in (shard_name(piece, split) for split in piece.splits)}
         facts[piece] = {"counts": shards, "unreadable": take_unreadable(run.out, piece)}

@@ -103,10 +103,10 @@ def fitted(images: Any, model_input: ModelInput) -> Any:
 
 def orientation(content: Any) -> Any:
     """The EXIF orientation of an encoded image, string []: int32, 1 to 8; 1 if EXIF data states none, 0 without it."""
+    # Only the extended form of WebP, VP8X, has EXIF data.
+    is_webp = tf.strings.regex_full_match(tf.strings.substr(content, 0, 16), r"RIFF\C{4}WEBPVP8X")
     exif = tf.cond(
-        tf.strings.regex_full_match(
-            tf.strings.substr(content, 0, 16), r"RIFF\C{4}WEBPVP8X"
-        ),  # others have no EXIF data
+        is_webp,
         lambda: _exif_of_webp(content),
         lambda: _exif_in(tf.strings.substr(content, 0, HEAD)),
     )
@@ -129,7 +129,9 @@ def _exif_in(head: Any) -> Any:
 def _exif_of_webp(content: Any) -> Any:
     """The same of a WebP, where it is a chunk of the file, usually the last one."""
     length = tf.strings.length(content)
-    is_before = lambda at: (at <= length - 8) & (tf.strings.substr(content, tf.minimum(at, length), 4) != b"EXIF")  # noqa: E731
+
+    def is_before(at: Any) -> Any:
+        return (at <= length - 8) & (tf.strings.substr(content, tf.minimum(at, length), 4) != b"EXIF")
 
     def after(at: Any) -> Any:
         size = tf.cast(tf.io.decode_raw(tf.strings.substr(content, at + 4, 4), tf.uint8), tf.int32)

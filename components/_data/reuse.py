@@ -74,6 +74,10 @@ def shard_digests(examples: Sharded) -> dict[str, str]:
     digests = {}
     for _, path, _ in examples.shards():
         stated = manifest.get(path.name)
-        digest = stated["sha256"] if stated else hashlib.sha256(path.read_bytes()).hexdigest()
-        digests[path.name] = f"{path.stem} {digest}"
+        digests[path.name] = f"{path.stem} {stated['sha256'] if stated else _sha256(path)}"
     return digests
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -115,7 +115,7 @@ class RowsReader(FilesReader):
                 shared.setdefault(group, [splits[group], split])
         if shared:
             group, (one, other) = next(iter(shared.items()))
-            more = f", and {len(shared) - 1:,} more groups are in several" if len(shared) > 1 else ""
+            more = f"; in all, {len(shared):,} groups are in several splits" if len(shared) > 1 else ""
             cause = f"group {group} of {self.where} is in {one} and in {other}{more}"
             remedy = "Put each group into one split, or name another source.split to draw the splits by group."
             raise DataError(cause, remedy)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import imagecodecs
 import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
@@ -205,3 +206,12 @@ def write_weights(saved_model: Path, text: str) -> None:
         shape_and_slices=[""],
         tensors=[values],
     )
+
+
+def png_files(folder: Path, count: int) -> list[Path]:
+    """PNG files of three classes in turn."""
+    images, _ = pictures(count, seed=5)
+    files = [folder / f"{i:04d}.png" for i in range(count)]
+    for file, image in zip(files, images, strict=True):
+        file.write_bytes(imagecodecs.png_encode(image))
+    return files

@@ -4,7 +4,6 @@ import csv
 import io
 from pathlib import Path
 
-import imagecodecs
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -23,12 +22,7 @@ COUNT = 90
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory) -> list[Path]:
     """PNG files of three classes in turn."""
-    folder = tmp_path_factory.mktemp("photos")
-    images, _ = pictures.pictures(COUNT, seed=5)
-    files = [folder / f"{i:04d}.png" for i in range(COUNT)]
-    for file, image in zip(files, images, strict=True):
-        file.write_bytes(imagecodecs.png_encode(image))
-    return files
+    return pictures.png_files(tmp_path_factory.mktemp("photos"), COUNT)
 
 
 LABELS = [pictures.NAMES[i % 3] for i in range(COUNT)]
@@ -52,7 +46,7 @@ def test_a_group_in_two_delivered_splits_is_refused(photos, tmp_path, new_run):
     table = write_csv(tmp_path / "labels.csv", {"image": photos, "label": LABELS, "split": splits, "group": groups})
     with pytest.raises(DataError) as error:
         ingested(table, new_run())
-    causes = f"group anna of {table.table} is in train and in test, and 1 more groups are in several"
+    causes = f"group anna of {table.table} is in train and in test; in all, 2 groups are in several splits"
     assert error.value.cause == causes
     assert error.value.remedy == (
         "Put each group into one split, or name another source.split to draw the splits by group."

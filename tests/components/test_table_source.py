@@ -5,7 +5,6 @@ import json
 from collections import Counter
 from pathlib import Path
 
-import imagecodecs
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
@@ -28,12 +27,7 @@ COUNT = 240
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory) -> list[Path]:
     """PNG files of three classes in turn."""
-    folder = tmp_path_factory.mktemp("photos")
-    images, _ = pictures.pictures(COUNT, seed=5)
-    files = [folder / f"{i:04d}.png" for i in range(COUNT)]
-    for file, image in zip(files, images, strict=True):
-        file.write_bytes(imagecodecs.png_encode(image))
-    return files
+    return pictures.png_files(tmp_path_factory.mktemp("photos"), COUNT)
 
 
 def csv(folder: Path, photos: list[Path], **columns: list[object]) -> Table:
