@@ -7,7 +7,7 @@ from pipeline.lineage import Lineage
 from pipeline.lineage.states import RunState
 from pipeline.notify.settings import Event
 from pipeline.store.recorded import Kinds, Recorded
-from schemas.artifacts import Admission, Evaluation, Pushed, Verdict
+from schemas.artifacts import TRAIN, Admission, Evaluation, Pushed, Verdict
 from schemas.errors import StoreError
 
 
@@ -58,4 +58,4 @@ def _drift(verdict: Verdict) -> list[str]:
         anomalies = verdict.anomalies()
     except StoreError:
         return []
-    return [a["words"] for a in anomalies if a["split"] == "train" and a["kind"].startswith("COMPARATOR_")]
+    return [a["words"] for a in anomalies if a["split"] == TRAIN and a["kind"].startswith("COMPARATOR_")]

@@ -9,19 +9,22 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from pipeline.dag import outputs
+from pipeline.config import section
+from pipeline.dag import outputs, stage_of
 from pipeline.report import photos, spans
 from pipeline.report.facts import Facts
 from pipeline.store.recorded import artifact_of
-from schemas.artifacts import GateResult, in_order, ranked, refusals
+from schemas.artifacts import GateResult, Model, Statistics, in_order, ranked, refusals
 from schemas.artifacts.evaluation import WORST
 from schemas.contract import label_titles
+from schemas.settings.train import Train
 
 __all__ = ["in_order", "photos", "refusals", "spans"]  # used by the templates
 
 Json = dict[str, Any]
 
 NOT_EVALUATED = "The run did not reach the evaluation."
+NOT_DESCRIBED, NOT_TRAINED = (f"The run did not reach the {stage_of(kind)} stage." for kind in (Statistics, Model))
 MAX_CLASSES = 24  # gates on classes; with more, only the smallest margins are shown
 _CLASS = re.compile(r"label=(\d+)")
 
@@ -211,7 +214,7 @@ def lineage(facts: Facts) -> list[dict[str, str]]:
 
 
 def seed(facts: Facts) -> int | None:
-    number: int | None = (facts.run["config"] or {}).get("train", {}).get("seed")
+    number: int | None = (facts.run["config"] or {}).get(section(Train), {}).get("seed")
     return number
 
 

@@ -4,7 +4,18 @@ examples = Examples(path, splits={"train": Split(shards=("train-00000-of-00001.t
 examples.splits["train"].count  # 4000
 """
 
-from schemas.artifacts.base import UNREADABLE, Artifact, DamagedFile, Gate, Sharded, Split, write_unreadable
+from schemas.artifacts.base import (
+    TEST,
+    TRAIN,
+    UNREADABLE,
+    VALIDATION,
+    Artifact,
+    DamagedFile,
+    Gate,
+    Sharded,
+    Split,
+    write_unreadable,
+)
 from schemas.artifacts.data import Examples, Mixture, SourceData, Statistics, Verdict, in_order
 from schemas.artifacts.evaluation import Evaluation, GateResult, ranked, refusals
 from schemas.artifacts.serving import WARMUP, Approval, Best, Decision, Pushed, Served, ServingCheck
@@ -12,7 +23,10 @@ from schemas.artifacts.spans import Admission, Arrivals, Collected, Span
 from schemas.artifacts.training import Features, Hyperparameters, Model, Search
 
 __all__ = [
+    "TEST",
+    "TRAIN",
     "UNREADABLE",
+    "VALIDATION",
     "WARMUP",
     "Admission",
     "Approval",

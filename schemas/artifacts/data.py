@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from schemas import statistics
-from schemas.artifacts.base import UNREADABLE, Artifact, DamagedFile, Gate, Sharded
+from schemas.artifacts.base import SPLITS, UNREADABLE, Artifact, DamagedFile, Gate, Sharded
 from schemas.errors import DataError, GatelineError
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ def _counts(counts: dict[str, int]) -> str:
 
 def in_order(splits: dict[str, Any]) -> dict[str, Any]:
     """The same, in the order of the line: train, validation, test, fresh, and others after them."""
-    known = [name for name in ("train", "validation", "test", "fresh") if name in splits]
+    known = [name for name in SPLITS if name in splits]
     return {name: splits[name] for name in (*known, *(name for name in splits if name not in known))}
 
 
