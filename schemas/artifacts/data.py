@@ -159,6 +159,8 @@ class Verdict(Gate):
     refusal: ClassVar[type[GatelineError]] = DataError
 
     warnings: tuple[str, ...] = ()  # one sentence for each anomaly that is only a warning
+    labels: tuple[str, ...] | None = None  # names of the labels, in order; (): they have none; None: before 0.2
+    unused: tuple[int, ...] = ()  # classes that the contract declares unused
 
     def anomalies(self) -> list[dict[str, Any]]:
         """A row for each anomaly: kind, feature, split, severity, words."""
