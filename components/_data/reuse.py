@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.engine.component import StageRun
-from schemas import files
+from schemas import disk, files
 from schemas.artifacts import Sharded
 
 EARLIER = 10  # artifacts that are looked at, the newest first
@@ -40,7 +40,7 @@ class Reuse:
             if part is None or files.differences(path, {name: manifest[name] for name in part["files"]}, contents=True):
                 continue
             for name in part["files"]:
-                files.link(path / name, self.run.out / name)
+                disk.link(path / name, self.run.out / name)
             self.parts[digest] = part
             self.linked += 1
             return part["facts"]

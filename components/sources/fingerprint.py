@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from components.sources.listing import files_in, is_ignored
-from schemas import files
+from schemas import disk
 from schemas.errors import is_transient
 
 UNREADABLE = "unreadable"  # instead of the digest of a file that cannot be read
@@ -61,7 +61,7 @@ class Digests:
     def save(self) -> None:
         if self.kept is not None and self._changed and self.kept.parent.is_dir():
             with contextlib.suppress(OSError):  # a ROOT that may only be read
-                files.write_json(self.kept, self._known)
+                disk.write_json(self.kept, self._known)
 
     def _digest_of(self, path: str, set_aside: bool) -> str:
         try:

@@ -21,7 +21,7 @@ from pipeline.serving import signing
 from pipeline.store import Store, facts
 from schemas.artifacts import Approval, Artifact, Decision, Pushed
 from schemas.errors import ConfigurationError, Waiting
-from schemas.files import check_loadable
+from schemas.places import check_loadable
 from schemas.redact import without_passwords
 
 
