@@ -1,0 +1,90 @@
+"""Statements of a report that depend on verdicts: the headline, the best version, likely label errors."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from pipeline.report import html, views
+from pipeline.store import Store
+from schemas.artifacts import GateResult
+from tests.pipeline.finished_run import finish
+from tests.pipeline.predictions import Predictions
+from tests.pipeline.report_page import Page, edited, facts_of
+
+FEW = Predictions.random(n=200)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A store with one pushed run."""
+    root = Store(tmp_path / "root").root
+    finish(root, FEW)
+    return root
+
+
+def test_the_headline_reports_gates_that_could_not_be_judged(root: Path) -> None:
+    gates = facts_of(root, 1).gates
+    few = sum(gate.verdict == "too few examples" for gate in gates)
+    assert few >= 10
+    paired = next(gate for gate in gates if gate.gate == "paired")
+
+    def verdict(measured: str, *rest: GateResult, state: str = "pushed") -> str:
+        facts, gate_ = facts_of(root, 1), dataclasses.replace(paired, measured=measured)
+        return edited(facts, run={**facts.run, "state": state}, gates=[gate_, *rest]).verdict
+
+    not_judged_gates = [gate for gate in gates if gate.verdict == "too few examples"]
+    not_judged = f"{few} could not be judged (too few test images)"
+    assert verdict("better, +0.50 points") == "Pushed as version 2: every gate passed."
+    assert verdict("better, +0.50 points", *not_judged_gates) == f"Pushed as version 2: no gate refused; {not_judged}."
+    allowed = "worse than the served model, which gates.paired allows"
+    assert verdict("worse, -0.50 points") == f"Pushed as version 2: no gate refused; {allowed}."
+    allowed = "undecided against the served model, which gates.paired allows"
+    assert (
+        verdict("undecided, -0.50 points", *not_judged_gates)
+        == f"Pushed as version 2: no gate refused; {not_judged}; {allowed}."
+    )
+    already_held = "Nothing changed: version 2 already holds this model"
+    assert verdict("equivalent, +0.00 points", state="unchanged") == f"{already_held}."
+    assert (
+        verdict("equivalent, +0.00 points", *not_judged_gates, state="unchanged")
+        == f"{already_held}; no gate refused; {not_judged}."
+    )
+
+
+@pytest.mark.parametrize(("verdict", "within"), [("equivalent", "within"), ("undecided", "not shown to be within")])
+def test_a_served_version_that_is_also_the_best_is_compared_once(root: Path, verdict: str, within: str) -> None:
+    facts = facts_of(root, 1)
+    [served] = facts.comparisons
+    best = served | {"with": "best", "margin": 0.01, "verdict": verdict, "words": "a hidden message"}
+    facts = edited(facts, comparisons=[served, best])
+    text = Page(html.page(facts)).text
+    assert f"It is also the best version ever served; {within} the budget of 1 point." in text
+    assert "a hidden message" not in text + html.card(facts)
+    assert len(views.paired(facts)) == 1
+    assert "version 1, the best so far" in text
+    other = edited(facts, comparisons=[served, best | {"version": 7}])
+    assert "Against the best version ever served: a hidden message." in Page(html.page(other)).text
+    assert len(views.paired(other)) == 2
+
+
+def test_label_errors_are_those_flagged_by_evaluate(root: Path) -> None:
+    facts = facts_of(root, 1)
+    confident, unconfident = (
+        {**facts.gallery["mistakes"][0], "top": [[1, p], [2, 0.0], [3, 0.0]]} for p in (0.99, 0.4)
+    )
+    flagged = edited(
+        facts, gallery={**facts.gallery, "mistakes": [confident | {"suspect": False}, unconfident | {"suspect": True}]}
+    )
+    assert [entry["top"][0][1] for entry in flagged.label_errors] == [0.4]
+    text = Page(html.page(flagged)).text
+    assert (
+        text.index("Likely label errors")
+        < text.index("40.0 %")
+        < text.index("Other confident mistakes")
+        < text.index("99.0 %")
+    )
+    assert "confident learning, Northcutt, Jiang and Chuang 2021" in text
+    old = edited(facts, gallery={**facts.gallery, "mistakes": [confident, unconfident]})
+    assert [entry["top"][0][1] for entry in old.label_errors] == [0.99]
+    assert "more than 95 % confident" in Page(html.page(old)).text.replace("\u00a0", " ")
