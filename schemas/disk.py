@@ -26,6 +26,7 @@ def atomic_write(path: Path, *, sync: bool = False) -> Iterator[Path]:
     Readers see the old file or the new one. `sync` also flushes the file and its directory entry to disk, so that the
     file survives a crash of the machine.
     """
+    # No library: these lines are all that is needed, and atomicwrites, the usual one, is no longer maintained.
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}")
     try:
         yield temporary
