@@ -1,5 +1,6 @@
 """The events of a run: its outcome, drift, and quarantined spans."""
 
+import contextlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -54,8 +55,6 @@ def _pushed(artifacts: Recorded) -> dict[str, Any]:
 
 def _drift(verdict: Verdict) -> list[str]:
     """Sentences on drift from the served model's training data. Empty if the artifact is damaged or deleted."""
-    try:
-        anomalies = verdict.anomalies()
-    except StoreError:
-        return []
-    return [a["words"] for a in anomalies if a["split"] == "train" and a["kind"].startswith("COMPARATOR_")]
+    with contextlib.suppress(StoreError):
+        return [anomaly.message for anomaly in verdict.anomalies() if anomaly.is_drift]
+    return []

@@ -146,7 +146,8 @@ def _data(artifacts: RunArtifacts) -> Json:
 
 
 def _spans(artifacts: RunArtifacts) -> Json:
-    return {row["span"]: row["fate"] for row in spans.of(artifacts, artifacts.read(Admission, Admission.rows) or [])}
+    decisions = artifacts.read(Admission, Admission.decisions) or []
+    return {row.span: row.fate for row in spans.rows(artifacts, decisions)}
 
 
 def _rows(name: str, old: Json, new: Json) -> list[Json]:

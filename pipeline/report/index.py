@@ -6,7 +6,7 @@ write(gather(Store(root), lineage, root / "serving"), root / "reports")["html"]
 import dataclasses
 import datetime
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,9 @@ from markupsafe import Markup
 
 from pipeline.lineage import Lineage, now
 from pipeline.lineage.states import RunState
-from pipeline.report import history, spans
-from pipeline.report.facts import passed_summary
+from pipeline.report import history, messages, spans
+from pipeline.report.comparisons import with_served
+from pipeline.report.gates import passed_summary
 from pipeline.report.html import environment, save, sentence
 from pipeline.report.row import Row
 from pipeline.report.times import local
@@ -24,7 +25,7 @@ from pipeline.runs.artifacts import RunArtifacts
 from pipeline.serving import ModelDirectory
 from pipeline.store import Store
 from pipeline.store.recorded import Recorded
-from schemas.artifacts import Admission, Collected, Evaluation, GateResult, Pushed, ServingCheck, Verdict
+from schemas.artifacts import Admission, Collected, Comparison, Evaluation, GateResult, Pushed, ServingCheck, Verdict
 from schemas.artifacts import Gate as GateArtifact
 from schemas.errors import StoreError
 from schemas.settings.source import source_name
@@ -89,7 +90,7 @@ def _row(run: Json, artifacts: RunArtifacts, store: Store, known: set[str]) -> R
     finished = run["finished"]
     report = store.root / "reports" / f"run-{run['run']}.html"
     gates = artifacts.read(Evaluation, Evaluation.gates) or ()
-    comparisons = artifacts.read(Evaluation, Evaluation.comparisons) or []
+    comparisons = artifacts.read(Evaluation, Evaluation.comparisons) or ()
     evaluation, pushed = artifacts.last(Evaluation), artifacts.last(Pushed)
     evaluated, version = artifacts.row(Evaluation), pushed.version if pushed else None
     return Row(
@@ -102,10 +103,10 @@ def _row(run: Json, artifacts: RunArtifacts, store: Store, known: set[str]) -> R
         accuracy=evaluation.accuracy if evaluation else None,
         version=version,
         gates=_gates(artifacts, gates),
-        why=_why(run, version, comparisons, passed_summary(gates)),
+        why=_why(run, version, gates, comparisons),
         report=report.name if report.exists() else None,
         damaged=artifacts.damaged.get(evaluated["stage"], []) if evaluated else [],
-        new=spans.new(spans.of(artifacts, []), known),
+        new=spans.new(spans.rows(artifacts, []), known),
     )
 
 
@@ -129,13 +130,14 @@ def _verdicts(artifacts: Recorded, kinds: dict[str, type[GateArtifact]]) -> dict
     return {name: "passed" if artifact.passed else "refused" for name, artifact in last.items() if artifact}
 
 
-def _why(run: Json, version: int | None, comparisons: list[Json], passed: str) -> str:
+def _why(run: Json, version: int | None, gates: Sequence[GateResult], comparisons: Sequence[Comparison]) -> str:
     if run["message"]:
-        return sentence(run["message"].split("\n")[0].split(": ", 1)[-1])
+        return sentence(messages.cause(run["message"]))
     if run["state"] == RunState.UNCHANGED:
         return f"Version {version} already holds this model."
     if run["state"] == RunState.PUSHED:
-        return sentence(next((each["words"] for each in comparisons if each["with"] == "baseline"), passed))
+        served = with_served(comparisons)
+        return sentence(served.message if served else passed_summary(gates, comparisons))
     return ""
 
 
