@@ -64,7 +64,15 @@ def validate(
     for message in warnings:
         run.log(f"warning: {message}")
     remedy = f"Fix the data or, if the data is correct, the contract ({contract.name}). Nothing was trained."
-    return Verdict(run.out, passed=not errors, reasons=errors, warnings=warnings, remedy=remedy)
+    return Verdict(
+        run.out,
+        passed=not errors,
+        reasons=errors,
+        warnings=warnings,
+        remedy=remedy,
+        labels=contract.names,
+        unused=contract.unused,
+    )
 
 
 def _apart(

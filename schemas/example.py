@@ -18,6 +18,7 @@ from typing import Any, Protocol
 
 from etils import epy
 
+from schemas import files
 from schemas.errors import DataError
 
 with epy.lazy_imports():
@@ -215,8 +216,7 @@ def check(shards: Iterable[tuple[Path, int]]) -> None:
 
 def _damaged(path: Path, count: int) -> DataError:
     """The error of a damaged shard, with the first record that cannot be read."""
-    stage = path.parent.parent.name if path.parent.parent.parent.name == "artifacts" else "ingest"
-    remedy = f"Run again with --force {stage}."
+    remedy = files.rerun(path)
     if not path.exists():
         return DataError(f"shard {path} is missing", remedy)
     intact, fault = 0, "ends after"
@@ -247,9 +247,7 @@ def parse(records: list[bytes], path: Path, metadata: Iterable[str] = ()) -> dic
         UnicodeDecodeError,
     ) as error:  # TensorFlow sometimes fails to format its own error
         cause = str(getattr(error, "message", "it is not a tf.Example")).split("\n")[0]
-        raise DataError(
-            f"shard {path} holds a record that does not parse: {cause}", "Run again with --force ingest."
-        ) from error
+        raise DataError(f"shard {path} holds a record that does not parse: {cause}", files.rerun(path)) from error
     return {name: column.numpy() for name, column in columns.items()}
 
 

@@ -15,6 +15,7 @@ from typing import Any
 from schemas.errors import ConfigurationError, EnvironmentFailure, GatelineError, StoreError
 
 MANIFEST = "manifest.json"
+ARTIFACTS = "artifacts"  # the folder in ROOT: ROOT/artifacts/<stage>/<key>
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 
@@ -118,6 +119,18 @@ def contents(artifact: Path) -> dict[str, dict[str, Any]]:
     except (OSError, ValueError, KeyError, TypeError):
         return {}
     return entries
+
+
+def stage_of(path: Path) -> str | None:
+    """The stage that made the artifact with this file, by its place `artifacts/<stage>/<key>`. None elsewhere."""
+    parts = path.absolute().parts
+    return next((parts[i + 1] for i in range(len(parts) - 3, -1, -1) if parts[i] == ARTIFACTS), None)
+
+
+def rerun(path: Path) -> str:
+    """How to make the artifact with this file again, as the remedy of an error."""
+    stage = stage_of(path)
+    return f"Run again with --force {stage}." if stage else "Run again with --no-cache."
 
 
 def link_files(artifact: Path, below: str, out: Path) -> bool:

@@ -64,6 +64,7 @@ def gc(
     verbose: Verbose = False,
 ) -> None:
     """Remove artifacts, reports and logs that no kept run, served version or pending approval needs."""
+    from pipeline.dag import outputs
     from pipeline.report import terminal
     from pipeline.runs.lookup import lineage_at
     from pipeline.store import Store
@@ -71,7 +72,7 @@ def gc(
 
     lineage, store = lineage_at(root, database), Store(root)
     with store.lock(wait=wait):
-        plan = Plan.of(store, lineage, serving_dir, keep_runs=keep_runs)
+        plan = Plan.of(store, lineage, serving_dir, keep_runs=keep_runs, kinds=outputs())
         if not dry_run:
             plan.carry_out()
     if as_json:

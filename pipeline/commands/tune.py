@@ -47,9 +47,11 @@ def tune(
     After a kill, the same command continues the search. Finished trials are kept.
     """
     from pipeline.config import load, selected
+    from pipeline.dag import stage_of
     from pipeline.engine.plan import Rerun
     from pipeline.runs import tune
     from pipeline.runs.session import Session
+    from schemas.artifacts import Search
 
     overrides = [*(sets or []), *([f"tune.trials={trials}"] if trials else [])]
     profile, config = selected(profile, config)
@@ -58,7 +60,7 @@ def tune(
         root=root,
         serving_dir=serving_dir,
         database=database,
-        rerun=Rerun(frozenset({"search"} if again else ())),
+        rerun=Rerun(frozenset({stage_of(Search)} if again else ())),
         wait=wait,
         verbose=verbose,
     )

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from pipeline.config import section
+from pipeline.dag import stage_of
 from pipeline.lineage.states import RunState
 from pipeline.report import messages, spans
 from pipeline.report.comparisons import with_served
@@ -38,6 +40,7 @@ from schemas.artifacts import (
 )
 from schemas.artifacts.data import STATISTICS
 from schemas.contract import slice_title
+from schemas.settings.train import Train
 
 if TYPE_CHECKING:
     import numpy as np
@@ -116,6 +119,16 @@ class Facts:
         return self.problems.get(field, default)
 
     @property
+    def no_counts(self) -> str:
+        """Why there are no counts of records."""
+        return f"The run did not reach the {stage_of(Statistics)} stage."
+
+    @property
+    def no_history(self) -> str:
+        """Why there is no history of training."""
+        return self.absent("history", f"The run did not reach the {stage_of(Model)} stage.")
+
+    @property
     def no_metrics(self) -> str:
         """Why there are no metrics."""
         return self.absent("metrics", "The run did not reach the evaluation.")
@@ -131,7 +144,7 @@ class Facts:
     @property
     def seed(self) -> int | None:
         """The seed of training."""
-        seed: int | None = (self.run["config"] or {}).get("train", {}).get("seed")
+        seed: int | None = (self.run["config"] or {}).get(section(Train), {}).get("seed")
         return seed
 
     @property

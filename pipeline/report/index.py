@@ -13,6 +13,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from pipeline.config import section
 from pipeline.lineage import Lineage, now
 from pipeline.lineage.states import RunState
 from pipeline.report import history, messages, spans
@@ -28,6 +29,7 @@ from pipeline.store.recorded import Recorded
 from schemas.artifacts import Admission, Collected, Comparison, Evaluation, GateResult, Pushed, ServingCheck, Verdict
 from schemas.artifacts import Gate as GateArtifact
 from schemas.errors import StoreError
+from schemas.settings.push import Push
 from schemas.settings.source import source_name
 
 NEWEST = 50  # runs that are shown; older ones are collapsed
@@ -143,7 +145,7 @@ def _why(run: Json, version: int | None, gates: Sequence[GateResult], comparison
 
 def _model(run: Json) -> str:
     config = run["config"]
-    model = (config.get("push") or {}).get("model")
+    model = (config.get(section(Push)) or {}).get("model")
     return str(model or (source_name(config["source"]) if "source" in config else run["profile"]))
 
 

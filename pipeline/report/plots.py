@@ -14,6 +14,7 @@ from typing import Any
 
 from etils import epy
 
+from schemas.artifacts import TRAIN, VALIDATION
 from schemas.text import printable
 
 with epy.lazy_imports():
@@ -173,7 +174,7 @@ def curve(history: list[dict[str, float]], name: str) -> str:
     epochs = range(1, len(history) + 1)
     with _figure(f"{name} over the epochs, train and validation", 2.6) as (figure, finish):
         axes = figure.subplots()
-        for key, colour, label in ((name, OTHER, "train"), (f"val_{name}", ACCENT, "validation")):
+        for key, colour, label in ((name, OTHER, TRAIN), (f"val_{name}", ACCENT, VALIDATION)):
             axes.plot(
                 epochs,
                 [row.get(key) for row in history],

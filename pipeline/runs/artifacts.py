@@ -9,6 +9,7 @@ artifacts.problems                                # {"gates": "gates.json of eva
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TypeVar
@@ -17,7 +18,7 @@ from pipeline.dag import outputs
 from pipeline.store import Store
 from pipeline.store.recorded import Json, Recorded
 from schemas import files
-from schemas.artifacts import Approval, Artifact, DamagedFile, Pushed
+from schemas.artifacts import Approval, Artifact, DamagedFile, Pushed, Verdict
 from schemas.contract import Contract
 from schemas.errors import ConfigurationError
 
@@ -83,24 +84,29 @@ class RunArtifacts(Recorded):
 
     @property
     def label_names(self) -> tuple[str, ...]:
-        """Names of the labels, from the contract, in the order of the labels. Empty if it states none."""
-        return self._stated(lambda contract: contract.names)
+        """Names of the labels, in their order. Empty if the contract states none, or the run did not reach it."""
+        return self._labels[0]
 
     @property
     def unused_labels(self) -> tuple[int, ...]:
         """The classes that the contract declares unused."""
-        return self._stated(lambda contract: contract.unused)
+        return self._labels[1]
 
     @property
     def missing(self) -> list[str]:
         """Stages whose artifacts were deleted from the store or replaced."""
         return [stage for stage, row in self.executions.items() if row["path"] and not self._exists(row)]
 
-    def _stated(self, read: Callable[[Contract], tuple[T, ...]]) -> tuple[T, ...]:
-        try:
-            return read(contract) if (contract := self.contract) else ()
+    @functools.cached_property
+    def _labels(self) -> tuple[tuple[str, ...], tuple[int, ...]]:
+        """Names of the labels, and the unused ones."""
+        verdict = self.last(Verdict)
+        if verdict and verdict.labels is not None:
+            return verdict.labels, verdict.unused
+        try:  # version 0.1 recorded only the contract
+            return (contract.names, contract.unused) if (contract := self.contract) else ((), ())
         except ConfigurationError:  # a contract that only another version of gateline accepts
-            return ()
+            return (), ()
 
     def _exists(self, row: Json) -> bool:
         kind = self.kinds.get(row["stage"], Artifact)

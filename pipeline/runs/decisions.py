@@ -5,10 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.config import Config
+from pipeline.dag import stage_of
 from pipeline.engine.pinned import by_run
 from pipeline.runs.approvals import ApprovalRequest, Approvals
 from pipeline.runs.lookup import lineage_at, run_of
 from pipeline.runs.session import Outcome, Session
+from schemas.artifacts import Pushed
 
 
 def approve(
@@ -33,7 +35,7 @@ def approve(
         root=root,
         serving_dir=request.directory.parent,
         database=database,
-        only="push",
+        only=stage_of(Pushed),
         hold=by_run(number),
         wait=True,
         verbose=verbose,

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from pipeline import DEFAULT_ROOT, serving
 from pipeline.config import Config
-from pipeline.dag import line
+from pipeline.dag import line, stage_of
 from pipeline.engine import runner
 from pipeline.engine.component import Node
 from pipeline.engine.pinned import PinnedInputs, by_run
@@ -94,8 +94,8 @@ class Session:
         try:
             last = cast(Artifact, execution.run(steps))
         except Waiting:
-            last = cast(Artifact, execution.artifacts["approve"])
-        name = "approve" if isinstance(last, Approval) else execution.node.name
+            last = cast(Artifact, execution.artifacts[stage_of(Approval)])
+        name = stage_of(Approval) if isinstance(last, Approval) else execution.node.name
         return Outcome(execution.number, name, last, dict(execution.artifacts), self.root, self.database)
 
     def _decided(self, directory: str, model: str) -> Decision | None:

@@ -92,7 +92,7 @@ def pushed(run: dict[str, Any]) -> Ended:
 
 
 def drifted(run: dict[str, Any]) -> Ended:
-    """The outcome from the JSON of a run that ended with admit. `new`: a span drifted."""
-    spans = run["stages"]["admit"]["drifted"]
+    """The outcome from the JSON of a run that ended with the admission of spans. `new`: a span drifted."""
+    spans = run["drifted"]
     message = "; ".join(spans.values()) if spans else f"no span drifted from the training data (run {run['run']})"
     return Ended(0, message, new=bool(spans), special=None if spans else "no drift")

@@ -14,12 +14,13 @@ from pathlib import Path
 import filelock
 
 from pipeline.config import Config
-from pipeline.dag import complete
+from pipeline.dag import complete, stage_of
 from pipeline.schedule.child import Child, drifted
 from pipeline.schedule.scheduler import NewData
 from pipeline.schedule.state import Ended, Running
 from pipeline.store import Store
 from schemas import files
+from schemas.artifacts import Admission
 from schemas.errors import ConfigurationError, GatelineError, Locked
 
 
@@ -86,7 +87,7 @@ def child(root: Path, serving_dir: Path, options: Iterable[str], limit: float | 
 def run_if_drifted(run: Child, running: Running, *, on_new_span: bool) -> Ended:
     """Runs the line. Unless `on_new_span`, a new span starts it only if the span has drifted."""
     if running.cause and not on_new_span:
-        admission = dataclasses.replace(run, command=[*run.command, "--until=admit"], read=drifted)()
+        admission = dataclasses.replace(run, command=[*run.command, f"--until={stage_of(Admission)}"], read=drifted)()
         if admission.exit_code or not admission.new:
             return admission
     return run()

@@ -74,7 +74,7 @@ class ModelDirectory(ReadOnlyView):
             if files.digest(files.listing(staged)) != expected:
                 raise Refused(
                     f"{saved_model} is not the model that was evaluated: its digest changed",
-                    "Run again with --force train.",
+                    files.rerun(saved_model),
                 )
             for name, source in extra.items():
                 (staged / name).parent.mkdir(parents=True, exist_ok=True)

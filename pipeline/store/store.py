@@ -40,7 +40,7 @@ class Store:
 
     def __post_init__(self) -> None:
         with files.explained(self.root, "cannot use ROOT"):
-            for name in ("artifacts", "staging", "scratch", "logs", "reports"):
+            for name in (files.ARTIFACTS, "staging", "scratch", "logs", "reports"):
                 (self.root / name).mkdir(parents=True, exist_ok=True)
             if not (self.root / MARKER).exists():
                 with filelock.FileLock(self.root / ".making"):
@@ -132,7 +132,7 @@ class Store:
                 self.discard(leftover)  # killed after the commit; otherwise a forced stage would resume from here
 
     def path(self, stage: str, key: str) -> Path:
-        return self.root / "artifacts" / stage / key
+        return self.root / files.ARTIFACTS / stage / key
 
     def find(self, stage: str, key: str, kind: type[Artifact]) -> Artifact | None:
         """The complete artifact of a key, or None.

@@ -4,7 +4,18 @@ examples = Examples(path, splits={"train": Split(shards=("train-00000-of-00001.t
 examples.splits["train"].count  # 4000
 """
 
-from schemas.artifacts.base import UNREADABLE, Artifact, DamagedFile, Gate, Sharded, Split, write_unreadable
+from schemas.artifacts.base import (
+    TEST,
+    TRAIN,
+    UNREADABLE,
+    VALIDATION,
+    Artifact,
+    DamagedFile,
+    Gate,
+    Sharded,
+    Split,
+    write_unreadable,
+)
 from schemas.artifacts.comparison import Comparison, PairedTest
 from schemas.artifacts.data import Anomaly, Examples, Mixture, NearCopy, SourceData, Statistics, Verdict, in_order
 from schemas.artifacts.evaluation import Evaluation, GateResult, ranked, refusals
@@ -14,7 +25,10 @@ from schemas.artifacts.spans import Admission, Arrivals, Collected, Measure, Spa
 from schemas.artifacts.training import Features, Hyperparameters, Model, Search
 
 __all__ = [
+    "TEST",
+    "TRAIN",
     "UNREADABLE",
+    "VALIDATION",
     "WARMUP",
     "Admission",
     "Anomaly",

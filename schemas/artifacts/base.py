@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 UNREADABLE = "unreadable.json"
+SPLITS = TRAIN, VALIDATION, TEST, FRESH = ("train", "validation", "test", "fresh")  # in the order of the line
 T = TypeVar("T")
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from schemas import statistics
-from schemas.artifacts.base import UNREADABLE, Artifact, DamagedFile, Gate, Sharded
+from schemas.artifacts.base import SPLITS, TRAIN, UNREADABLE, Artifact, DamagedFile, Gate, Sharded
 from schemas.errors import DataError, GatelineError
 from schemas.settings.base import Severity
 
@@ -140,7 +140,7 @@ def _counts(counts: dict[str, int]) -> str:
 
 def in_order(splits: dict[str, Any]) -> dict[str, Any]:
     """The same, in the order of the line: train, validation, test, fresh, and others after them."""
-    known = [name for name in ("train", "validation", "test", "fresh") if name in splits]
+    known = [name for name in SPLITS if name in splits]
     return {name: splits[name] for name in (*known, *(name for name in splits if name not in known))}
 
 
@@ -190,7 +190,7 @@ class Anomaly:
     @property
     def is_drift(self) -> bool:
         """Whether the training data drifted from that of the served model."""
-        return self.split == "train" and self.kind.startswith("COMPARATOR_")
+        return self.split == TRAIN and self.kind.startswith("COMPARATOR_")
 
 
 @dataclass(frozen=True)
@@ -200,6 +200,8 @@ class Verdict(Gate):
     refusal: ClassVar[type[GatelineError]] = DataError
 
     warnings: tuple[str, ...] = ()  # one sentence for each anomaly that is only a warning
+    labels: tuple[str, ...] | None = None  # names of the labels, in order; (): they have none; None: before 0.2
+    unused: tuple[int, ...] = ()  # classes that the contract declares unused
 
     def anomalies(self) -> list[Anomaly]:
         """The anomalies, in the order of the splits."""

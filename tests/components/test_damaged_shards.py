@@ -34,7 +34,7 @@ CAUSES = {
     "empty": "ends after record 0 of 5",
     "not_there": "is missing",
 }
-REMEDY = "Run again with --force ingest."
+REMEDY = "Run again with --no-cache."  # outside a store; see test_a_file_of_an_artifact_names_its_stage
 
 
 @pytest.mark.parametrize("fault", CAUSES)
@@ -76,7 +76,7 @@ def test_a_record_that_is_not_an_example_is_refused(tmp_path):
         example.parse([b"\xff\xff no protobuf"], path)
     assert refused.value.cause.startswith(f"shard {path} holds a record that does not parse: ")
     assert "\n" not in refused.value.cause
-    assert refused.value.remedy.startswith("Run again with --force ingest")
+    assert refused.value.remedy.startswith("Run again with --no-cache")
 
 
 def test_missing_features_are_parsed_as_minus_one_or_empty():

@@ -26,6 +26,14 @@ def test_valid_colour_images_satisfy_their_contract(tmp_path, new_run):
     assert verdict.passed, verdict.reasons
 
 
+def test_a_verdict_states_the_names_of_the_labels_and_those_that_are_unused(tmp_path, new_run):
+    examples = three_splits(tmp_path)
+    named = pictures.contract(classes=4, names=["cat", "dog", "elk", "fox"], unused=[3])
+    verdict = validated(examples, new_run(), contract=named)
+    assert (verdict.labels, verdict.unused) == (("cat", "dog", "elk", "fox"), (3,))
+    assert validated(examples, new_run()).labels == ()
+
+
 def test_images_of_another_size_are_refused(tmp_path, new_run):
     verdict = validated(three_splits(tmp_path, in_test(lambda images, labels: (images[:, :6], labels))), new_run())
     assert not verdict.passed

@@ -73,7 +73,7 @@ def finish(
                 else {}
             )
             recipe = {"code": {}, "settings": settings, "inputs": {}, "versions": {"numpy": "2.3.5", "keras": "3.15.0"}}
-            artifact = store.commit(_artifact(stage, out, results, refused), stage, key, recipe, now())
+            artifact = store.commit(_artifact(stage, out, results, refused, names), stage, key, recipe, now())
         reused = stage in ("ingest", "describe")
         lineage.executed(
             number, stage, state="reused" if reused else "ran",
@@ -188,14 +188,16 @@ def _write_statistics(path: Path, found: pb.DatasetFeatureStatisticsList) -> Non
     path.write_bytes(len(record).to_bytes(8, "little") + bytes(4) + record + bytes(4))
 
 
-def _artifact(stage: str, out: Path, results: dict[str, Any], refused: tuple[str, ...]) -> Artifact:
+def _artifact(
+    stage: str, out: Path, results: dict[str, Any], refused: tuple[str, ...], names: tuple[str, ...]
+) -> Artifact:
     overall = results["metrics"]["candidate"]["overall"]
     if stage == "ingest":
         return Examples(out, splits={}, source="mnist:3.0.1")
     if stage == "describe":
         return Statistics(out, counts={"test": overall["count"], "train": 5400, "validation": 600})
     if stage == "validate":
-        return Verdict(out, passed=True)
+        return Verdict(out, passed=True, labels=names)
     if stage == "transform":
         return Features(out, splits={}, shape=(SIDE, SIDE, 1), classes=CLASSES, one_hot=False)
     if stage == "tune":

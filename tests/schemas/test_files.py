@@ -149,3 +149,15 @@ def test_an_unusable_directory_is_an_error_with_a_remedy(number: int, remedy: st
     error = files.explain(OSError(number, os.strerror(number)), Path("/there"), "cannot use ROOT")
     assert str(error) == f"store: cannot use ROOT /there: {os.strerror(number)}\n  {remedy}"
     assert error.exit_code == 2
+
+
+def test_a_file_of_an_artifact_names_its_stage() -> None:
+    shard = Path("artifacts") / "shop" / "artifacts" / "ingest" / "3f9a" / "train-0.tfrecord"
+    assert (files.stage_of(shard), files.stage_of(shard.parent)) == ("ingest", "ingest")
+    assert files.rerun(shard) == "Run again with --force ingest."
+
+
+def test_a_file_outside_a_store_has_no_stage() -> None:
+    for path in (Path("train-0.tfrecord"), Path("artifacts/train-0.tfrecord"), Path("/artifacts")):
+        assert files.stage_of(path) is None
+    assert files.rerun(Path("train-0.tfrecord")) == "Run again with --no-cache."

@@ -1,17 +1,22 @@
 """Contents of a report: gates, comparison, confusions, robustness, leakage, serving check."""
 
 import dataclasses
+import shutil
 from pathlib import Path
 
 import pytest
 
+from pipeline.lineage import Lineage
 from pipeline.report import gates, html, limits, views
 from pipeline.report.facts import Facts
+from pipeline.runs.artifacts import RunArtifacts
 from pipeline.store import Store
 from tests.pipeline.command_line import gateline
 from tests.pipeline.finished_run import finish
 from tests.pipeline.predictions import CORRUPTIONS
 from tests.pipeline.report_page import Page, edited, facts_of
+
+NAMES = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
 
 
 def test_refused_gates_are_first_with_their_reasons(refused: Facts) -> None:
@@ -77,8 +82,7 @@ def test_candidate_and_baseline_are_shown_with_intervals(pushed: Facts, page: Pa
 
 
 def test_label_names_are_shown(tmp_path: Path) -> None:
-    names = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
-    root = Store(tmp_path / "root").root
+    names, root = NAMES, Store(tmp_path / "root").root
     facts = facts_of(root, finish(root, refused=("per_class:label=8",), names=names))
     text = Page(html.page(facts)).text
     assert facts.verdict.startswith("Refused: accuracy on label=8 (Bag) is ")
@@ -93,6 +97,21 @@ def test_label_names_are_shown(tmp_path: Path) -> None:
     assert "label=1 (Trouser), ink=below 0.1" in [row["name"] for row in views.slices(facts)]
     assert "| class 9 Ankle boot |" in html.card(facts)
     assert "| per\\_class | label=8 (Bag) |" in html.card(facts)
+
+
+def test_label_names_are_known_after_the_artifacts_are_deleted(tmp_path: Path) -> None:
+    root = Store(tmp_path / "root").root
+    number = finish(root, names=NAMES)
+    shutil.rmtree(root / "artifacts")
+    assert facts_of(root, number).names == NAMES
+
+
+def test_label_names_of_older_versions_are_read_from_the_recorded_contract(tmp_path: Path) -> None:
+    root = Store(tmp_path / "root").root
+    rows = Lineage.at(root, None).executions(finish(root, names=NAMES))
+    for row in rows:
+        row["facts"].pop("labels", None)  # of version 0.1
+    assert RunArtifacts(Store(root), rows).label_names == NAMES
 
 
 def test_images_on_which_the_models_disagree_are_shown(pushed: Facts, page: Page) -> None:

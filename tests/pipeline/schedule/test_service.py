@@ -17,7 +17,7 @@ from schemas.settings.spans import READY
 NOW = datetime.datetime(2026, 6, 1, 12, tzinfo=datetime.UTC)
 # A run of all stages pushes; one that ends with admit finds no drift.
 PROGRAM = """import json, sys
-admit = {"run": 1, "stages": {"admit": {"drifted": {}}}}
+admit = {"run": 1, "drifted": {}}
 print(json.dumps(admit if "--until=admit" in sys.argv else {"run": 2, "version": 3, "new": True}))"""
 
 

@@ -108,7 +108,7 @@ def test_a_link_to_a_version_is_refused(model_directory: ModelDirectory, tmp_pat
 def test_a_model_altered_after_its_evaluation_is_refused(model_directory: ModelDirectory, tmp_path: Path) -> None:
     publish(model_directory, model(tmp_path, "one"))
     before = contents(model_directory.root)
-    altered = model(tmp_path, "two")
+    altered = model(tmp_path / "artifacts" / "train", "two")
     expected = files.digest(files.listing(altered))
     (altered / "variables" / "variables.index").write_text("weights of zwo", encoding="utf-8")
     with pytest.raises(Refused) as error:

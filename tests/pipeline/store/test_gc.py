@@ -11,6 +11,7 @@ import time_machine
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pipeline.dag import outputs
 from pipeline.lineage import Lineage, now
 from pipeline.store import Store
 from pipeline.store.gc import Plan
@@ -54,7 +55,7 @@ class History:
         )
 
     def plan(self, keep: int, serving: list[Path] | None = None) -> Plan:
-        return Plan.of(self.store, self.lineage, serving, keep_runs=keep)
+        return Plan.of(self.store, self.lineage, serving, keep_runs=keep, kinds=outputs())
 
     def stored(self) -> set[str]:
         return {f"{p.parent.name}/{p.name}" for p in self.store.root.glob("artifacts/*/*")}
@@ -223,7 +224,7 @@ def test_a_lineage_without_the_runs_of_the_store_is_refused(
         history.run(*names)
     other = open_lineage(f"sqlite:///{tmp_path / 'other.db'}")
     with pytest.raises(StoreError, match=r"other\.db has no run that made a/1, or 2 more\n  Name the database of"):
-        Plan.of(history.store, other, None, keep_runs=1)
+        Plan.of(history.store, other, None, keep_runs=1, kinds=outputs())
 
 
 @pytest.mark.parametrize("later", [False, True])
