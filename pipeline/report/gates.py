@@ -20,8 +20,7 @@ def shown(results: Iterable[GateResult]) -> tuple[list[GateResult], list[GateRes
 
     Gates on classes are collapsed if all pass. If there are many, only those with the smallest margins are shown.
     """
-    order = {"refused": 0, FEW: 1}
-    ordered = sorted(results, key=lambda gate: 0 if not gate.passed else order.get(gate.verdict, 2))
+    ordered = sorted(results, key=lambda gate: (gate.passed, gate.verdict != FEW))
     classes = [gate for gate in ordered if gate.gate == "per_class"]
     if all(gate.verdict == "passed" for gate in classes) and len(classes) > 1:
         return [gate for gate in ordered if gate.gate != "per_class"], classes

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from pipeline.engine.plan import Step
     from pipeline.report.facts import Facts
     from pipeline.report.index import Index
-    from pipeline.runs.session import Outcome
+    from pipeline.runs.outcome import Outcome
     from schemas.settings.reference import Setting
 
 MAX_SLICES = 24  # rows of one gate; with more, only the smallest margins are shown
