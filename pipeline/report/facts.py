@@ -17,7 +17,8 @@ from pipeline.report import messages, spans
 from pipeline.report.comparisons import with_served
 from pipeline.report.gates import passed_summary
 from pipeline.report.spans import SpanRow
-from pipeline.runs.artifacts import RunArtifacts
+from pipeline.runs.artifacts import StoredArtifacts
+from pipeline.runs.contract import labels_of
 from pipeline.store import Store
 from pipeline.store import facts as facts_of
 from schemas import photos, statistics
@@ -189,7 +190,8 @@ class Facts:
 
 def gather(store: Store, run: Json, executions: list[Json]) -> Facts:
     """The facts of a run and its executions. Fields of deleted or damaged artifacts are empty; `problems` says why."""
-    artifacts = RunArtifacts(store, executions)
+    artifacts = StoredArtifacts(store, executions)
+    labels = labels_of(artifacts)
     keys = [manifest.get("recipe", {}) for manifest in artifacts.manifests]
     evaluation, examples = artifacts.last(Evaluation), artifacts.first(Examples)
     described, pushed = artifacts.last(Statistics), artifacts.last(Pushed)
@@ -217,8 +219,8 @@ def gather(store: Store, run: Json, executions: list[Json]) -> Facts:
         serving=artifacts.read(ServingCheck, ServingCheck.measurements) or {},
         pushed=facts_of(pushed) if pushed else {},
         served=served.version if served else evaluation.baseline if evaluation else None,
-        names=artifacts.label_names,
-        unused=artifacts.unused_labels,
+        names=labels.names,
+        unused=labels.unused,
         versions=dict(sorted(version for key in keys for version in key.get("versions", {}).items())),
         images=artifacts.read(Evaluation, Evaluation.gallery_images),
         missing=artifacts.missing,
@@ -227,7 +229,7 @@ def gather(store: Store, run: Json, executions: list[Json]) -> Facts:
     )
 
 
-def _set_aside(artifacts: RunArtifacts) -> list[tuple[str, str]]:
+def _set_aside(artifacts: StoredArtifacts) -> list[tuple[str, str]]:
     of_source = artifacts.read(Examples, Examples.set_aside, first=True) or []
     return of_source + (artifacts.read(Collected, Collected.set_aside) or [])
 

@@ -22,10 +22,10 @@ from pipeline.report.gates import passed_summary
 from pipeline.report.html import environment, save, sentence
 from pipeline.report.row import Row
 from pipeline.report.times import local
-from pipeline.runs.artifacts import RunArtifacts
+from pipeline.runs.artifacts import StoredArtifacts
 from pipeline.serving import ModelDirectory
 from pipeline.store import Store
-from pipeline.store.recorded import Recorded
+from pipeline.store.recorded import RecordedArtifacts
 from schemas.artifacts import Admission, Collected, Comparison, Evaluation, GateResult, Pushed, ServingCheck, Verdict
 from schemas.artifacts import Gate as GateArtifact
 from schemas.errors import StoreError
@@ -76,7 +76,7 @@ class Index:
 def gather(store: Store, lineage: Lineage, serving_dir: Path) -> Index:
     """Gathers the facts of all runs from the lineage, the store and the serving directory."""
     runs = lineage.runs()
-    artifacts = {run["run"]: RunArtifacts(store, lineage.executions(run["run"])) for run in runs}
+    artifacts = {run["run"]: StoredArtifacts(store, lineage.executions(run["run"])) for run in runs}
     rows: list[Row] = []
     known: dict[str, set[str]] = {}  # by model: the spans that existed when it was last served
     for run in reversed(runs):
@@ -88,7 +88,7 @@ def gather(store: Store, lineage: Lineage, serving_dir: Path) -> Index:
     return Index(list(_served(serving_dir, runs, artifacts)), rows[::-1], now())
 
 
-def _row(run: Json, artifacts: RunArtifacts, store: Store, known: set[str]) -> Row:
+def _row(run: Json, artifacts: StoredArtifacts, store: Store, known: set[str]) -> Row:
     finished = run["finished"]
     report = store.root / "reports" / f"run-{run['run']}.html"
     gates = artifacts.read(Evaluation, Evaluation.gates) or ()
@@ -116,7 +116,7 @@ def _seconds(started: str, finished: str) -> float:
     return (datetime.datetime.fromisoformat(finished) - datetime.datetime.fromisoformat(started)).total_seconds()
 
 
-def _gates(artifacts: Recorded, results: Iterable[GateResult]) -> dict[str, str]:
+def _gates(artifacts: RecordedArtifacts, results: Iterable[GateResult]) -> dict[str, str]:
     """The verdict of each gate: refused if it refused any slice. Order: gates on data, evaluation, serving."""
     verdicts: dict[str, set[str]] = {}
     for gate in results:
@@ -127,7 +127,7 @@ def _gates(artifacts: Recorded, results: Iterable[GateResult]) -> dict[str, str]
     return of_data | of_model | _verdicts(artifacts, {"serving": ServingCheck})
 
 
-def _verdicts(artifacts: Recorded, kinds: dict[str, type[GateArtifact]]) -> dict[str, str]:
+def _verdicts(artifacts: RecordedArtifacts, kinds: dict[str, type[GateArtifact]]) -> dict[str, str]:
     last = {name: artifacts.last(kind) for name, kind in kinds.items()}
     return {name: "passed" if artifact.passed else "refused" for name, artifact in last.items() if artifact}
 
@@ -149,7 +149,7 @@ def _model(run: Json) -> str:
     return str(model or (source_name(config["source"]) if "source" in config else run["profile"]))
 
 
-def _served(serving_dir: Path, runs: list[Json], artifacts: dict[int, RunArtifacts]) -> Iterator[Served]:
+def _served(serving_dir: Path, runs: list[Json], artifacts: dict[int, StoredArtifacts]) -> Iterator[Served]:
     """The latest version of each model, and the run of this store that pushed it: same model, number and digest."""
     pushed = {}
     for run in runs:

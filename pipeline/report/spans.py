@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from pipeline.store.recorded import Recorded
+from pipeline.store.recorded import RecordedArtifacts
 from schemas.artifacts import Admission, Collected, Measure, Mixture, Span, SpanDecision
 from schemas.text import listed
 
@@ -38,7 +38,7 @@ class SpanRow:
     measures: dict[str, Measure]  # distances from the training data of the served model
 
 
-def rows(artifacts: Recorded, decisions: Iterable[SpanDecision]) -> list[SpanRow]:
+def rows(artifacts: RecordedArtifacts, decisions: Iterable[SpanDecision]) -> list[SpanRow]:
     """A row for each span, the newest last. `decisions`: those of `Admission`; may be empty."""
     collected = artifacts.last(Collected)
     spans = collected.spans if collected else {}

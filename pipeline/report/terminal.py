@@ -17,7 +17,7 @@ from pipeline.report import comparisons, limits, messages, spans
 from pipeline.report.gates import counted
 from pipeline.report.states import RUNS
 from pipeline.report.times import local, took
-from pipeline.store.recorded import Recorded
+from pipeline.store.recorded import RecordedArtifacts
 from schemas.artifacts import (
     Evaluation,
     Examples,
@@ -140,7 +140,7 @@ def show(run: dict[str, Any], executions: list[dict[str, Any]]) -> None:
     for e in executions:
         table.add_row(e["stage"], e["state"], f"{e['seconds']:.2f}", Text(e["why"]), Text(e["path"] or "", "dim"))
     echo(table)
-    artifacts = Recorded(executions, outputs())
+    artifacts = RecordedArtifacts(executions, outputs())
     if data := trained_on(artifacts):
         echo(Text(f"data: {data}"))
     if tuned := artifacts.last(Hyperparameters):
@@ -152,7 +152,7 @@ def show(run: dict[str, Any], executions: list[dict[str, Any]]) -> None:
         echo(Text(run["message"]))
 
 
-def trained_on(artifacts: Recorded) -> str:
+def trained_on(artifacts: RecordedArtifacts) -> str:
     """The data of a run: "mnist:3.0.1 and 2 of 3 spans: 56,000 train, ..."."""
     examples, described = artifacts.first(Examples), artifacts.last(Statistics)
     parts = [examples.source if examples else "", spans.trained_on(spans.rows(artifacts, []))]

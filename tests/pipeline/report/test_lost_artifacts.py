@@ -183,12 +183,12 @@ def test_damaged_metrics_do_not_prevent_a_comparison(tmp_path: Path) -> None:
     truncate(root / "artifacts/evaluate/evaluate1/metrics.json")
     comparison = comparison_of(root, 1, 2)
     assert comparison.paired
-    assert (comparison.paired["verdict"], comparison.damaged, comparison.slices) == (
+    assert (comparison.paired.verdict, comparison.damaged, comparison.slices) == (
         "better",
         ["metrics.json of run 1"],
         [],
     )
-    assert comparison.overall[0]["old"] == pytest.approx(OLD.mean())
+    assert comparison.overall[0].old == pytest.approx(OLD.mean())
     assert "damaged: metrics.json of run 1" in gateline("compare", 1, 2, "--root", root).stdout
 
 

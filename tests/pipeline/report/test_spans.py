@@ -13,7 +13,7 @@ from pipeline.report import gates, html, index, spans, views
 from pipeline.report.facts import Facts
 from pipeline.report.spans import SpanRow
 from pipeline.store import Store
-from pipeline.store.recorded import Recorded
+from pipeline.store.recorded import RecordedArtifacts
 from schemas.artifacts import Examples, GateResult
 from tests.pipeline.command_line import gateline
 from tests.pipeline.finished_run import finish
@@ -203,7 +203,7 @@ def test_terminal_card_and_show_summarize_the_spans(root: Path, pushed: Facts) -
 
 
 def test_without_the_admission_outcomes_come_from_the_lineage(root: Path, pushed: Facts) -> None:
-    rows = spans.rows(Recorded(pushed.stages, outputs()), [])
+    rows = spans.rows(RecordedArtifacts(pushed.stages, outputs()), [])
     assert [(row.span, row.fate, row.why) for row in rows] == [(r.span, r.fate, r.why) for r in pushed.spans]
     assert spans.limits(rows) == {}
 

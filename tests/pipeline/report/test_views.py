@@ -9,7 +9,8 @@ import pytest
 from pipeline.lineage import Lineage
 from pipeline.report import gates, html, limits, views
 from pipeline.report.facts import Facts
-from pipeline.runs.artifacts import RunArtifacts
+from pipeline.runs.artifacts import StoredArtifacts
+from pipeline.runs.contract import labels_of
 from pipeline.store import Store
 from tests.pipeline.command_line import gateline
 from tests.pipeline.finished_run import finish
@@ -111,7 +112,7 @@ def test_label_names_of_older_versions_are_read_from_the_recorded_contract(tmp_p
     rows = Lineage.at(root, None).executions(finish(root, names=NAMES))
     for row in rows:
         row["facts"].pop("labels", None)  # of version 0.1
-    assert RunArtifacts(Store(root), rows).label_names == NAMES
+    assert labels_of(StoredArtifacts(Store(root), rows)).names == NAMES
 
 
 def test_images_on_which_the_models_disagree_are_shown(pushed: Facts, page: Page) -> None:
