@@ -79,7 +79,7 @@ def report(
     """Write a run's report: one HTML file, its metrics as JSON, a model card, and a summary in the terminal."""
     from pipeline.report import html, summary
     from pipeline.report import index as pages
-    from pipeline.report.facts import gather
+    from pipeline.report.gather import gather
     from pipeline.runs.lookup import lineage_at, run_of
     from pipeline.store import Store
 
