@@ -1,5 +1,6 @@
 """evaluate: TensorFlow Model Analysis on test records, comparison with served models, and accuracy gates."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from components._training import saved_model
 from pipeline.engine.component import StageRun, component
 from schemas import example
 from schemas import statistics as stats
-from schemas.artifacts import Best, Evaluation, Examples, Model, Served, Statistics, refusals
+from schemas.artifacts import Best, Comparison, Evaluation, Examples, Model, Served, Statistics, refusals
 from schemas.artifacts.evaluation import BASELINE, BEST, CANDIDATE, PREDICTIONS
 from schemas.contract import Contract
 from schemas.errors import ConfigurationError, DataError
@@ -24,12 +25,6 @@ from schemas.settings.transform import Transform
 with epy.lazy_imports():
     import tensorflow_model_analysis as tfma
 
-VERDICTS = {
-    "better": "better than",
-    "equivalent": "equivalent to",
-    "worse": "worse than",
-    "undecided": "undecided against",
-}
 REMEDY = "See python -m pipeline report. Improve the model, or lower the gate if that is intended. Nothing was pushed."
 
 
@@ -72,7 +67,7 @@ def evaluate(
         _check_better_than_guessing(baseline, metrics[BASELINE]["overall"]["accuracy"], len(contract.labels))
     predictions = run.out / PREDICTIONS
     compared = comparison.compare(predictions, plan.leaked, gates, baseline, best, overall["accuracy"], examples.test)
-    if baseline and not compared[0]["same_test"]:
+    if baseline and not compared[0].same_test:
         run.log(f"the test split changed since version {baseline.version} was pushed")
     planned = thresholds.planned(plan, models)
     results = gates.evaluate(Measured(planned, metrics, compared, contract.names))
@@ -95,8 +90,8 @@ def evaluate(
     )
 
 
-def _summary(overall: dict[str, Any], comparisons: list[dict[str, Any]]) -> str:
-    verdicts = (f"; {VERDICTS[c['verdict']]} version {c['version']}" for c in comparisons if c["with"] == BASELINE)
+def _summary(overall: dict[str, Any], comparisons: Sequence[Comparison]) -> str:
+    verdicts = (f"; {c.test.phrase} version {c.version}" for c in comparisons if c.model == BASELINE and c.test)
     measured = f"accuracy {overall['accuracy']:.4f}, loss {overall['loss']:.4f} on {overall['count']:,} test images"
     return measured + next(verdicts, "")
 

@@ -1,16 +1,15 @@
 """validate: the data against its contract."""
 
 from collections.abc import Iterator
-from dataclasses import asdict
 from typing import Any
 
 from etils import epy
 
-from components._data.anomalies import Anomaly, against, data_anomalies, near, unjudgeable
+from components._data.anomalies import against, data_anomalies, near, unjudgeable
 from components._data.distances import divergence, largest_difference
 from pipeline.engine.component import StageRun, component
 from schemas import statistics as stats
-from schemas.artifacts import Served, Statistics, Verdict
+from schemas.artifacts import Anomaly, Served, Statistics, Verdict
 from schemas.contract import Contract, label_title
 from schemas.settings.base import Severity
 from schemas.settings.validate import Validate
@@ -58,10 +57,10 @@ def validate(
             checks.drift,
         )
     anomalies = [anomaly for anomaly in anomalies if anomaly.severity != "ignore"]
-    Verdict.write_anomalies(run.out, [asdict(anomaly) for anomaly in anomalies])
+    Verdict.write_anomalies(run.out, anomalies)
     (run.out / "anomalies.pbtxt").write_text(text_format.MessageToString(_proto(contract, anomalies)), encoding="utf-8")
-    errors = tuple(anomaly.words for anomaly in anomalies if anomaly.severity == "error")
-    warnings = tuple(anomaly.words for anomaly in anomalies if anomaly.severity == "warning")
+    errors = tuple(anomaly.message for anomaly in anomalies if anomaly.severity == "error")
+    warnings = tuple(anomaly.message for anomaly in anomalies if anomaly.severity == "warning")
     for message in warnings:
         run.log(f"warning: {message}")
     remedy = f"Fix the data or, if the data is correct, the contract ({contract.name}). Nothing was trained."
@@ -105,10 +104,10 @@ def _proto(contract: Contract, anomalies: list[Anomaly]) -> "anomalies_pb2.Anoma
         info.path.step[:] = [anomaly.feature]
         info.severity = max(info.severity, severities[anomaly.severity])
         info.short_description = anomaly.kind.replace("_", " ").capitalize()
-        info.description = "; ".join(filter(None, [info.description, anomaly.words]))
+        info.description = "; ".join(filter(None, [info.description, anomaly.message]))
         info.reason.add(
             type=anomalies_pb2.AnomalyInfo.Type.Value(anomaly.kind),
             short_description=info.short_description,
-            description=anomaly.words,
+            description=anomaly.message,
         )
     return proto

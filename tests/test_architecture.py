@@ -170,7 +170,7 @@ def test_every_package_has_a_one_line_docstring() -> None:
 
 
 def test_commands_and_stages_import_no_heavy_library() -> None:
-    modules = ["pipeline.cli", "pipeline.runs.session", "pipeline.dag", *map(module, STAGES)]
+    modules = ["pipeline.cli", "pipeline.runs.line_run", "pipeline.dag", *map(module, STAGES)]
     program = f"import sys, {', '.join(modules)}; print([name for name in {HEAVY} if name in sys.modules])"
     visited = subprocess.run(
         [sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, check=False, cwd=ROOT
@@ -180,8 +180,8 @@ def test_commands_and_stages_import_no_heavy_library() -> None:
 
 def test_planning_imports_no_heavy_library(tmp_path: Path) -> None:
     program = (
-        "import sys, pathlib\nfrom pipeline.config import load\nfrom pipeline.runs.session import Session\n"
-        "root = pathlib.Path(sys.argv[1])\nsteps = Session(root, root / 'serving').plan(load(profile='mnist'))\n"
+        "import sys, pathlib\nfrom pipeline.config import load\nfrom pipeline.runs import line_run\n"
+        "root = pathlib.Path(sys.argv[1])\nsteps = line_run.plan(load(profile='mnist'), line_run.LineOptions(root))\n"
         f"print(len(steps) > 8, [name for name in {HEAVY} if name in sys.modules])"
     )
     visited = subprocess.run(

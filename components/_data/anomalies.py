@@ -2,32 +2,20 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from etils import epy
 
 from components._data.duplicates import TESTED
 from schemas import statistics as stats
+from schemas.artifacts import Anomaly
 from schemas.contract import Contract, label_title, label_titles, unused_tag
-from schemas.settings.base import Severity
 from schemas.settings.validate import Validate
 from schemas.text import listed
 
 with epy.lazy_imports():
     import numpy as np
     from tensorflow_metadata.proto.v0 import schema_pb2
-
-
-@dataclass(frozen=True)
-class Anomaly:
-    """One anomaly: the value, and the expected value."""
-
-    split: str
-    feature: str
-    kind: str  # a name of AnomalyInfo.Type
-    words: str
-    severity: Severity = "error"
 
 
 def against(contract: Contract, dataset: Any) -> Iterator[Anomaly]:

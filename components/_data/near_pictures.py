@@ -14,7 +14,7 @@ from components._data.decoding import fitted, to_arrays
 from components._data.near_copies import Pair
 from pipeline.engine.component import StageRun
 from schemas import example, files
-from schemas.artifacts import Statistics
+from schemas.artifacts import NearCopy, Statistics
 from schemas.model_input import ModelInput
 
 with epy.lazy_imports():
@@ -47,10 +47,10 @@ def write(run: StageRun, pairs: Mapping[Pair, tuple[Path, Path]], shards: Mappin
             by_place |= {(part, facts[0]): (facts, picture) for facts, picture in rows}
     files.remove(folder)
     sides = [
-        dict(zip(Statistics.PICTURED, (split, *by_place[place][0]), strict=True))
+        NearCopy(split, *by_place[place][0])
         for place, split in zip(places, (split for pair, _ in shown for split in pair[::2]), strict=True)
     ]
-    pictured = [list(pair) for pair in zip(sides[::2], sides[1::2], strict=True)]
+    pictured = list(zip(sides[::2], sides[1::2], strict=True))
     Statistics.write_near_pictures(run.out, pictured, np.stack([by_place[place][1] for place in places]))
 
 

@@ -117,15 +117,16 @@ def compare(
     verbose: options.Verbose = False,
 ) -> None:
     """Compare two runs: settings, data and metrics, and which model is better on the same images."""
-    from pipeline.report import compare as comparison
+    from pipeline.report import comparison_table
+    from pipeline.report.compare import compare as compare_runs
     from pipeline.runs.lookup import lineage_at, run_of
     from pipeline.store import Store
 
     lineage = lineage_at(root, database)
-    compared = comparison.compare(Store(root), lineage, *(run_of(lineage, number, root) for number in (old, new)))
+    compared = compare_runs(Store(root), lineage, *(run_of(lineage, number, root) for number in (old, new)))
     if as_json:
         print(json.dumps(compared.as_json(), indent=2))
     else:
-        comparison.show(compared)
+        comparison_table.show(compared)
     if compared.refusal:
         raise compared.refusal

@@ -60,12 +60,12 @@ def run(
     from pipeline.engine.plan import Rerun
     from pipeline.engine.runner import validated_beam
     from pipeline.report import terminal
-    from pipeline.runs.session import Session
+    from pipeline.runs import line_run
 
     profile, config = selected(profile, config)
     loaded = load(profile=profile, file=config, sets=sets)
-    session = Session(
-        root=root,
+    line_options = line_run.LineOptions(
+        root,
         serving_dir=serving_dir,
         database=database,
         rerun=Rerun(frozenset(force or ()), from_stage, no_cache),
@@ -77,9 +77,9 @@ def run(
         verbose=verbose,
     )
     if dry_run:
-        terminal.plan(session.plan(loaded), as_json=as_json)
+        terminal.plan(line_run.plan(loaded, line_options), as_json=as_json)
         return
-    outcome = session.run(loaded, name=str(config or profile), command=options.typed())
+    outcome = line_run.run(loaded, line_options, name=str(config or profile), command=options.typed())
     if as_json:
         print(json.dumps(outcome.as_json(), indent=2))
     else:

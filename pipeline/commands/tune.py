@@ -38,14 +38,14 @@ def tune(
     from pipeline.dag import stage_of
     from pipeline.engine.plan import Rerun
     from pipeline.runs import tune
-    from pipeline.runs.session import Session
+    from pipeline.runs.line_run import LineOptions
     from schemas.artifacts import Search
 
     overrides = [*(sets or []), *([f"tune.trials={trials}"] if trials else [])]
     profile, config = selected(profile, config)
     loaded = load(profile=profile, file=config, sets=overrides)
-    session = Session(
-        root=root,
+    line_options = LineOptions(
+        root,
         serving_dir=serving_dir,
         database=database,
         rerun=Rerun(frozenset({stage_of(Search)} if again else ())),
@@ -53,7 +53,7 @@ def tune(
         verbose=verbose,
     )
     name = str(config or profile)
-    result = tune.search(session, loaded, workers=workers, name=name, command=options.typed())
+    result = tune.search(loaded, line_options, workers=workers, name=name, command=options.typed())
     if as_json:
         print(json.dumps(result.as_json(), indent=2))
     else:

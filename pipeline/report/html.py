@@ -9,14 +9,16 @@ import jinja2
 from markupsafe import Markup
 
 from pipeline.lineage.states import RunState
-from pipeline.report import plots, states, views
+from pipeline.report import comparisons, gates, limits, lineage, photos, plots, spans, states, views
 from pipeline.report.facts import Facts
 from pipeline.report.pictures import Pictures
 from pipeline.report.times import local, took
 from schemas import files
+from schemas.artifacts import in_order, refusals
 from schemas.settings.source import source_title
 from schemas.text import printable, yaml_text
 
+SUBJECTS = (comparisons, gates, limits, lineage, photos, spans, views)  # modules that the templates use
 MAX_CLASSES = 24  # with more classes, no confusion matrix is drawn
 
 
@@ -80,7 +82,13 @@ def environment() -> jinja2.Environment:
         "plain": plain,
         "indented": lambda text: Markup("\n".join(f"    {line}" for line in str(text).splitlines())),
     }
-    templates.globals |= {"views": views, "source_title": source_title, "RunState": RunState}
+    templates.globals |= {module.__name__.rpartition(".")[2]: module for module in SUBJECTS}
+    templates.globals |= {
+        "in_order": in_order,
+        "refusals": refusals,
+        "source_title": source_title,
+        "RunState": RunState,
+    }
     return templates
 
 
@@ -124,7 +132,7 @@ def _plots(facts: Facts) -> dict[str, str]:
             svgs["robustness"] = plots.robustness(candidate["overall"], corrupted, baseline)
         if any(each["count"] for each in candidate["calibration"]):
             svgs["reliability"] = plots.reliability(candidate["calibration"])
-    labels = {name: split["labels"] for name, split in views.in_order(facts.splits).items() if split["labels"]}
+    labels = {name: split["labels"] for name, split in in_order(facts.splits).items() if split["labels"]}
     if labels:
         svgs["labels"] = plots.labels(labels, facts.names)
     for name in ("loss", "accuracy"):

@@ -6,7 +6,7 @@ write(gather(Store(root), lineage, root / "serving"), root / "reports")["html"]
 import dataclasses
 import datetime
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,16 +16,17 @@ from markupsafe import Markup
 from pipeline.config import section
 from pipeline.lineage import Lineage, now
 from pipeline.lineage.states import RunState
-from pipeline.report import history, spans
-from pipeline.report.facts import passed_summary
+from pipeline.report import history, messages, spans
+from pipeline.report.comparisons import with_served
+from pipeline.report.gates import passed_summary
 from pipeline.report.html import environment, save, sentence
 from pipeline.report.row import Row
 from pipeline.report.times import local
-from pipeline.runs.artifacts import RunArtifacts
+from pipeline.runs.artifacts import StoredArtifacts
 from pipeline.serving import ModelDirectory
 from pipeline.store import Store
-from pipeline.store.recorded import Recorded
-from schemas.artifacts import Admission, Collected, Evaluation, GateResult, Pushed, ServingCheck, Verdict
+from pipeline.store.recorded import RecordedArtifacts
+from schemas.artifacts import Admission, Collected, Comparison, Evaluation, GateResult, Pushed, ServingCheck, Verdict
 from schemas.artifacts import Gate as GateArtifact
 from schemas.errors import StoreError
 from schemas.settings.push import Push
@@ -75,7 +76,7 @@ class Index:
 def gather(store: Store, lineage: Lineage, serving_dir: Path) -> Index:
     """Gathers the facts of all runs from the lineage, the store and the serving directory."""
     runs = lineage.runs()
-    artifacts = {run["run"]: RunArtifacts(store, lineage.executions(run["run"])) for run in runs}
+    artifacts = {run["run"]: StoredArtifacts(store, lineage.executions(run["run"])) for run in runs}
     rows: list[Row] = []
     known: dict[str, set[str]] = {}  # by model: the spans that existed when it was last served
     for run in reversed(runs):
@@ -87,11 +88,11 @@ def gather(store: Store, lineage: Lineage, serving_dir: Path) -> Index:
     return Index(list(_served(serving_dir, runs, artifacts)), rows[::-1], now())
 
 
-def _row(run: Json, artifacts: RunArtifacts, store: Store, known: set[str]) -> Row:
+def _row(run: Json, artifacts: StoredArtifacts, store: Store, known: set[str]) -> Row:
     finished = run["finished"]
     report = store.root / "reports" / f"run-{run['run']}.html"
     gates = artifacts.read(Evaluation, Evaluation.gates) or ()
-    comparisons = artifacts.read(Evaluation, Evaluation.comparisons) or []
+    comparisons = artifacts.read(Evaluation, Evaluation.comparisons) or ()
     evaluation, pushed = artifacts.last(Evaluation), artifacts.last(Pushed)
     evaluated, version = artifacts.row(Evaluation), pushed.version if pushed else None
     return Row(
@@ -104,10 +105,10 @@ def _row(run: Json, artifacts: RunArtifacts, store: Store, known: set[str]) -> R
         accuracy=evaluation.accuracy if evaluation else None,
         version=version,
         gates=_gates(artifacts, gates),
-        why=_why(run, version, comparisons, passed_summary(gates)),
+        why=_why(run, version, gates, comparisons),
         report=report.name if report.exists() else None,
         damaged=artifacts.damaged.get(evaluated["stage"], []) if evaluated else [],
-        new=spans.new(spans.of(artifacts, []), known),
+        new=spans.new(spans.rows(artifacts, []), known),
     )
 
 
@@ -115,7 +116,7 @@ def _seconds(started: str, finished: str) -> float:
     return (datetime.datetime.fromisoformat(finished) - datetime.datetime.fromisoformat(started)).total_seconds()
 
 
-def _gates(artifacts: Recorded, results: Iterable[GateResult]) -> dict[str, str]:
+def _gates(artifacts: RecordedArtifacts, results: Iterable[GateResult]) -> dict[str, str]:
     """The verdict of each gate: refused if it refused any slice. Order: gates on data, evaluation, serving."""
     verdicts: dict[str, set[str]] = {}
     for gate in results:
@@ -126,18 +127,19 @@ def _gates(artifacts: Recorded, results: Iterable[GateResult]) -> dict[str, str]
     return of_data | of_model | _verdicts(artifacts, {"serving": ServingCheck})
 
 
-def _verdicts(artifacts: Recorded, kinds: dict[str, type[GateArtifact]]) -> dict[str, str]:
+def _verdicts(artifacts: RecordedArtifacts, kinds: dict[str, type[GateArtifact]]) -> dict[str, str]:
     last = {name: artifacts.last(kind) for name, kind in kinds.items()}
     return {name: "passed" if artifact.passed else "refused" for name, artifact in last.items() if artifact}
 
 
-def _why(run: Json, version: int | None, comparisons: list[Json], passed: str) -> str:
+def _why(run: Json, version: int | None, gates: Sequence[GateResult], comparisons: Sequence[Comparison]) -> str:
     if run["message"]:
-        return sentence(run["message"].split("\n")[0].split(": ", 1)[-1])
+        return sentence(messages.cause(run["message"]))
     if run["state"] == RunState.UNCHANGED:
         return f"Version {version} already holds this model."
     if run["state"] == RunState.PUSHED:
-        return sentence(next((each["words"] for each in comparisons if each["with"] == "baseline"), passed))
+        served = with_served(comparisons)
+        return sentence(served.message if served else passed_summary(gates, comparisons))
     return ""
 
 
@@ -147,7 +149,7 @@ def _model(run: Json) -> str:
     return str(model or (source_name(config["source"]) if "source" in config else run["profile"]))
 
 
-def _served(serving_dir: Path, runs: list[Json], artifacts: dict[int, RunArtifacts]) -> Iterator[Served]:
+def _served(serving_dir: Path, runs: list[Json], artifacts: dict[int, StoredArtifacts]) -> Iterator[Served]:
     """The latest version of each model, and the run of this store that pushed it: same model, number and digest."""
     pushed = {}
     for run in runs:

@@ -1,7 +1,6 @@
 """Prints runs, plans, outcomes and reports in the terminal."""
 
 import json
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,10 +13,11 @@ from rich.text import Text
 
 from pipeline.dag import outputs
 from pipeline.lineage.states import RunState
-from pipeline.report import spans, views
+from pipeline.report import comparisons, limits, messages, spans
+from pipeline.report.gates import counted
 from pipeline.report.states import RUNS
 from pipeline.report.times import local, took
-from pipeline.store.recorded import Recorded
+from pipeline.store.recorded import RecordedArtifacts
 from schemas.artifacts import (
     Evaluation,
     Examples,
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from pipeline.engine.plan import Step
     from pipeline.report.facts import Facts
     from pipeline.report.index import Index
-    from pipeline.runs.session import Outcome
+    from pipeline.runs.outcome import Outcome
     from schemas.settings.reference import Setting
 
 MAX_SLICES = 24  # rows of one gate; with more, only the smallest margins are shown
@@ -114,14 +114,13 @@ def _shortened(results: Iterable[GateResult]) -> Iterator[GateResult | str]:
             continue
         order = ranked(group)
         yield from order[:WORST]
-        counts = Counter(result.verdict for result in order[WORST:])
-        yield f"and {counts.total():,} more: {', '.join(f'{n:,} {verdict}' for verdict, n in counts.items())}"
+        yield f"and {len(order) - WORST:,} more: {counted(order[WORST:])}"
 
 
 def runs(rows: list[dict[str, Any]]) -> None:
     table = new_table("run", "profile", "started", "took", "outcome", "", right=("run", "took"))
     for row in rows:
-        first = (row["message"] or "").split("\n")[0]
+        first = messages.first_line(row["message"])
         table.add_row(
             str(row["run"]), row["profile"], local(row["started"]), took(row), _state(row["state"]), Text(first, "dim")
         )
@@ -141,7 +140,7 @@ def show(run: dict[str, Any], executions: list[dict[str, Any]]) -> None:
     for e in executions:
         table.add_row(e["stage"], e["state"], f"{e['seconds']:.2f}", Text(e["why"]), Text(e["path"] or "", "dim"))
     echo(table)
-    artifacts = Recorded(executions, outputs())
+    artifacts = RecordedArtifacts(executions, outputs())
     if data := trained_on(artifacts):
         echo(Text(f"data: {data}"))
     if tuned := artifacts.last(Hyperparameters):
@@ -153,10 +152,10 @@ def show(run: dict[str, Any], executions: list[dict[str, Any]]) -> None:
         echo(Text(run["message"]))
 
 
-def trained_on(artifacts: Recorded) -> str:
+def trained_on(artifacts: RecordedArtifacts) -> str:
     """The data of a run: "mnist:3.0.1 and 2 of 3 spans: 56,000 train, ..."."""
     examples, described = artifacts.first(Examples), artifacts.last(Statistics)
-    parts = [examples.source if examples else "", spans.trained_on(spans.of(artifacts, []))]
+    parts = [examples.source if examples else "", spans.trained_on(spans.rows(artifacts, []))]
     return ": ".join(filter(None, [" and ".join(filter(None, parts)), described.summary if described else ""]))
 
 
@@ -166,11 +165,11 @@ def report(facts: "Facts", written: dict[str, Path]) -> None:
     if facts.missing:
         echo(Text(f"deleted from the store or replaced: {', '.join(facts.missing)}", "yellow"))
     if facts.damaged:
-        echo(Text(f"damaged: {', '.join(views.damaged(facts))}", "yellow"))
+        echo(Text(f"damaged: {', '.join(facts.damaged_files)}", "yellow"))
     if facts.gates:
         echo(gates(facts.gates))
-    for comparison in views.comparisons(facts):
-        echo(Text(comparison["sentence"]))
+    for _, sentence in comparisons.sentences(facts.comparisons):
+        echo(Text(sentence))
     if likely := len(facts.label_errors):
         echo(
             Text(
@@ -182,15 +181,15 @@ def report(facts: "Facts", written: dict[str, Path]) -> None:
         echo(Text(f"data: {facts.source} and {spans.trained_on(facts.spans)}"))
     for row in spans.shown(facts.spans):
         if remarks := spans.remarks(row):
-            echo(Text(f"{row['span']} {row['fate']}: {'; '.join(remarks)}", "yellow"))
+            echo(Text(f"{row.span} {row.fate}: {'; '.join(remarks)}", "yellow"))
     if facts.unused:
-        echo(Text(views.unused(facts)))
+        echo(Text(limits.unused(facts)))
     if facts.unreadable:
         count = len(facts.unreadable)
         images = "1 image could not be read and was" if count == 1 else f"{count:,} images could not be read and were"
         echo(Text(f"{images} set aside: see the report", "yellow"))
     for anomaly in facts.anomalies:
-        echo(Text(f"{anomaly['severity']}: {anomaly['words']}", "yellow"))
+        echo(Text(f"{anomaly.severity}: {anomaly.message}", "yellow"))
     echo(
         Text(f"card    {written['card']}", "dim"),
         Text(f"metrics {written['json']}", "dim"),

@@ -20,7 +20,7 @@ from pipeline.config import section
 from pipeline.dag import outputs
 from pipeline.runs import schema_draft
 from pipeline.runs.context import RunOptions
-from pipeline.store.recorded import Recorded
+from pipeline.store.recorded import RecordedArtifacts
 from schemas import statistics as stats
 from schemas.artifacts import TEST, TRAIN, Examples, in_order
 from schemas.errors import ConfigurationError
@@ -74,7 +74,7 @@ def write(source: str, path: Path, options: RunOptions, columns: Mapping[str, st
         schema_draft.save(path, head + yaml_text(drafted, compact=True))
     counts = stats.values(splits[TRAIN], "label")
     labels = {names[int(label)] if int(label) < len(names) else label: count for label, count in counts.items()}
-    examples = Recorded(run.lineage.executions(run.number), outputs()).first(Examples)
+    examples = RecordedArtifacts(run.lineage.executions(run.number), outputs()).first(Examples)
     unreadable = examples.unreadable if examples else 0
     sizes_by_side = {side: _all_sides(splits, side) for side in schema_draft.SIDES}
     ranges = {side: (min(sizes), max(sizes)) for side, sizes in sizes_by_side.items()}

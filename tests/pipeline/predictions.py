@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from components._evaluation import paired
+from schemas.artifacts import Comparison
 
 CLASSES, SIDE, BINS = 10, 28, 15
 CORRUPTIONS = {
@@ -129,14 +130,7 @@ def _compared(predictions: Predictions) -> dict[str, Any]:
     right = [p.argmax(1) == predictions.labels for p in (predictions.candidate, predictions.baseline)]
     comparison = paired.compare(*right, margin=0.004, alpha=0.05)
     message = comparison.message("version 1")
-    return {
-        "with": "baseline",
-        "version": 1,
-        "by": "paired",
-        "words": message,
-        **dataclasses.asdict(comparison),
-        "interval": list(comparison.interval),
-    }
+    return Comparison("baseline", 1, message, comparison.difference, comparison).as_row()
 
 
 def _gates(candidate: dict[str, Any], comparisons: list[dict[str, Any]], refused: tuple[str, ...]) -> Any:

@@ -9,7 +9,7 @@ import math
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,8 @@ from components._evaluation.compat import validate
 from components._evaluation.evaluator import EvaluationPlan
 from components._evaluation.thresholds import check_agreement, eval_config, planned
 from pipeline.config import describe
-from schemas.artifacts.evaluation import GateResult
+from schemas.artifacts import Comparison, GateResult, PairedTest
+from schemas.artifacts.comparison import Verdict
 from schemas.contract import slice_title
 from schemas.errors import ConfigurationError
 from schemas.gates import Measured, kinds, upper_bound
@@ -47,15 +48,9 @@ def good_metrics() -> Json:
     return {"overall": row(0.95), "slices": slices, "corruptions": {"blur": row(0.95)}, "fresh": row(0.95)}
 
 
-def comparison(other: str, verdict: str, low: float) -> Json:
-    comparison_ = {
-        "with": other,
-        "version": 3,
-        "by": "paired",
-        "words": f"{verdict} than version 3",
-        "verdict": verdict,
-    }
-    return comparison_ | {"difference": low + 0.001, "interval": [low, low + 0.002], "margin": 0.0041}
+def comparison(other: str, verdict: Verdict, low: float) -> Comparison:
+    test = PairedTest(verdict, low + 0.001, (low, low + 0.002), 0.5, 900, 50, 40, 10, None, margin=0.0041, alpha=0.05)
+    return Comparison(other, 3, f"{verdict} than version 3", test.difference, test)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,7 +62,7 @@ class Case:
     invalid: Any  # of a wrong type or out of range
     bad: Edit
     nan: Edit | None = None  # None: the gate reads comparisons, which exclude NaN
-    comparisons: tuple[list[Json], list[Json]] = ((), ())  # good ones, bad ones
+    comparisons: tuple[Sequence[Comparison], Sequence[Comparison]] = ((), ())  # good ones, bad ones
 
 
 def edit_overall(**metrics: float) -> Edit:

@@ -7,13 +7,15 @@ import shutil
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pipeline.lineage import Lineage
-from pipeline.report import html, index, views
+from pipeline.report import comparisons, html, index
 from pipeline.store import Store
-from schemas.artifacts import GateResult
+from schemas.artifacts import Comparison, GateResult
+from schemas.artifacts.comparison import Verdict
 from schemas.errors import ConfigurationError
 from schemas.text import printable
 from tests.pipeline.command_line import gateline
@@ -40,6 +42,13 @@ def root(tmp_path: Path) -> Path:
 def artifact_folder(root: Path, stage: str) -> Path:
     [folder] = (root / "artifacts" / stage).iterdir()
     return folder
+
+
+def compared_with(comparison: Comparison, verdict: Verdict, **changes: Any) -> Comparison:
+    """The comparison with another verdict of its test."""
+    assert comparison.test
+    test = dataclasses.replace(comparison.test, verdict=verdict, **changes)
+    return dataclasses.replace(comparison, test=test)
 
 
 def truncate(path: Path) -> None:
@@ -174,12 +183,12 @@ def test_damaged_metrics_do_not_prevent_a_comparison(tmp_path: Path) -> None:
     truncate(root / "artifacts/evaluate/evaluate1/metrics.json")
     comparison = comparison_of(root, 1, 2)
     assert comparison.paired
-    assert (comparison.paired["verdict"], comparison.damaged, comparison.slices) == (
+    assert (comparison.paired.verdict, comparison.damaged, comparison.slices) == (
         "better",
         ["metrics.json of run 1"],
         [],
     )
-    assert comparison.overall[0]["old"] == pytest.approx(OLD.mean())
+    assert comparison.overall[0].old == pytest.approx(OLD.mean())
     assert "damaged: metrics.json of run 1" in gateline("compare", 1, 2, "--root", root).stdout
 
 
@@ -261,54 +270,52 @@ def test_the_headline_reports_gates_that_could_not_be_judged(root: Path) -> None
     assert few >= 10
     paired = next(gate for gate in gates if gate.gate == "paired")
 
-    def verdict(measured: str, *rest: GateResult, state: str = "pushed") -> str:
-        facts, gate_ = facts_of(root, 1), dataclasses.replace(paired, measured=measured)
-        return edited(facts, run={**facts.run, "state": state}, gates=[gate_, *rest]).verdict
+    def verdict(of_test: Verdict, *rest: GateResult, state: str = "pushed") -> str:
+        facts = facts_of(root, 1)
+        comparisons = [compared_with(each, of_test) for each in facts.comparisons]
+        run = {**facts.run, "state": state}
+        return edited(facts, run=run, gates=[paired, *rest], comparisons=comparisons).verdict
 
     not_judged_gates = [gate for gate in gates if gate.verdict == "too few examples"]
     not_judged = f"{few} could not be judged (too few test images)"
-    assert verdict("better, +0.50 points") == "Pushed as version 2: every gate passed."
-    assert verdict("better, +0.50 points", *not_judged_gates) == f"Pushed as version 2: no gate refused; {not_judged}."
+    assert verdict("better") == "Pushed as version 2: every gate passed."
+    assert verdict("better", *not_judged_gates) == f"Pushed as version 2: no gate refused; {not_judged}."
     allowed = "worse than the served model, which gates.paired allows"
-    assert verdict("worse, -0.50 points") == f"Pushed as version 2: no gate refused; {allowed}."
+    assert verdict("worse") == f"Pushed as version 2: no gate refused; {allowed}."
     allowed = "undecided against the served model, which gates.paired allows"
-    assert (
-        verdict("undecided, -0.50 points", *not_judged_gates)
-        == f"Pushed as version 2: no gate refused; {not_judged}; {allowed}."
-    )
+    assert verdict("undecided", *not_judged_gates) == f"Pushed as version 2: no gate refused; {not_judged}; {allowed}."
     already_held = "Nothing changed: version 2 already holds this model"
-    assert verdict("equivalent, +0.00 points", state="unchanged") == f"{already_held}."
+    assert verdict("equivalent", state="unchanged") == f"{already_held}."
     assert (
-        verdict("equivalent, +0.00 points", *not_judged_gates, state="unchanged")
-        == f"{already_held}; no gate refused; {not_judged}."
+        verdict("equivalent", *not_judged_gates, state="unchanged") == f"{already_held}; no gate refused; {not_judged}."
     )
 
 
 @pytest.mark.parametrize(("verdict", "within"), [("equivalent", "within"), ("undecided", "not shown to be within")])
-def test_a_served_version_that_is_also_the_best_is_compared_once(root: Path, verdict: str, within: str) -> None:
+def test_a_served_version_that_is_also_the_best_is_compared_once(root: Path, verdict: Verdict, within: str) -> None:
     facts = facts_of(root, 1)
     [served] = facts.comparisons
-    best = served | {"with": "best", "margin": 0.01, "verdict": verdict, "words": "a hidden message"}
+    best = compared_with(served, verdict, margin=0.01)
+    best = dataclasses.replace(best, model="best", message="a hidden message")
     facts = edited(facts, comparisons=[served, best])
     text = Page(html.page(facts)).text
     assert f"It is also the best version ever served; {within} the budget of 1 point." in text
     assert "a hidden message" not in text + html.card(facts)
-    assert len(views.paired(facts)) == 1
+    assert len(comparisons.counts(facts.comparisons)) == 1
     assert "version 1, the best so far" in text
-    other = edited(facts, comparisons=[served, best | {"version": 7}])
+    other = edited(facts, comparisons=[served, dataclasses.replace(best, version=7)])
     assert "Against the best version ever served: a hidden message." in Page(html.page(other)).text
-    assert len(views.paired(other)) == 2
+    assert len(comparisons.counts(other.comparisons)) == 2
 
 
 def test_label_errors_are_those_flagged_by_evaluate(root: Path) -> None:
     facts = facts_of(root, 1)
     confident, unconfident = (
-        {**facts.gallery["mistakes"][0], "top": [[1, p], [2, 0.0], [3, 0.0]]} for p in (0.99, 0.4)
+        dataclasses.replace(facts.gallery["mistakes"][0], top=((1, p), (2, 0.0), (3, 0.0))) for p in (0.99, 0.4)
     )
-    flagged = edited(
-        facts, gallery={**facts.gallery, "mistakes": [confident | {"suspect": False}, unconfident | {"suspect": True}]}
-    )
-    assert [entry["top"][0][1] for entry in flagged.label_errors] == [0.4]
+    mistakes = [dataclasses.replace(confident, suspect=False), dataclasses.replace(unconfident, suspect=True)]
+    flagged = edited(facts, gallery={**facts.gallery, "mistakes": mistakes})
+    assert [entry.top[0][1] for entry in flagged.label_errors] == [0.4]
     text = Page(html.page(flagged)).text
     assert (
         text.index("Likely label errors")
@@ -318,5 +325,5 @@ def test_label_errors_are_those_flagged_by_evaluate(root: Path) -> None:
     )
     assert "confident learning, Northcutt, Jiang and Chuang 2021" in text
     old = edited(facts, gallery={**facts.gallery, "mistakes": [confident, unconfident]})
-    assert [entry["top"][0][1] for entry in old.label_errors] == [0.99]
+    assert [entry.top[0][1] for entry in old.label_errors] == [0.99]
     assert "more than 95 % confident" in Page(html.page(old)).text.replace("\u00a0", " ")

@@ -1,0 +1,66 @@
+"""Prints the comparison of two runs in the terminal."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from pipeline.report import spans, terminal
+from pipeline.report.compare import RunComparison
+from pipeline.report.times import local
+from schemas.contract import slice_title
+
+
+def show(comparison: RunComparison) -> None:
+    """Prints the result of the paired test, a table of all values that differ, and what cannot be compared."""
+    if comparison.paired:
+        colour = {"better": "bold green", "worse": "bold red"}.get(comparison.paired.verdict, "bold")
+        terminal.echo(Text(f"run {comparison.runs[1]['run']}: {comparison.sentence}", colour))
+    terminal.echo(_table(comparison))
+    if comparison.damaged:
+        terminal.echo(Text(f"damaged: {', '.join(comparison.damaged)}", "yellow"))
+    if not comparison.configuration:
+        terminal.echo(Text("the settings are the same", "dim"))
+    if slices := comparison.slices:
+        beyond = sum(each.beyond_noise for each in slices)
+        terminal.echo(Text(f"{beyond} of {len(slices)} slices differ by more than noise (95 % interval)", "dim"))
+
+
+def _table(comparison: RunComparison) -> Table:
+    """The rows by group; the name of a group is shown once."""
+    table = terminal.new_table("", " ", *(f"run {run['run']}" for run in comparison.runs))
+    last = ""
+    for group, name, old, new in _rows(comparison):
+        style = "dim" if old == new else ""
+        table.add_row("" if group == last else group, *(Text(text, style) for text in (name, _shown(old), _shown(new))))
+        last = group
+    return table
+
+
+def _rows(comparison: RunComparison) -> Iterator[tuple[str, str, Any, Any]]:
+    """(group, name, old value, new value) of each row."""
+    old, new = comparison.runs
+    for key in ("profile", "state"):
+        yield "run", key, old[key], new[key]
+    yield "run", "started", local(old["started"]), local(new["started"])
+    for each in comparison.configuration:
+        yield "settings", each.name, each.old, each.new
+    for each in comparison.data:
+        yield "data", each.name, each.old, each.new
+    for each in comparison.spans[: spans.NEWEST]:
+        yield "spans", each.name, each.old or "absent", each.new or "absent"
+    if (more := len(comparison.spans) - spans.NEWEST) > 0:
+        yield "spans", f"and {more:,} more", "", ""
+    for each in comparison.overall:
+        yield "model", each.name, each.old, each.new
+    for each in comparison.slices:
+        if each.beyond_noise:
+            yield "slices", slice_title(each.name, comparison.names), each.old, each.new
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "none"
+    decimals = f"{value:.4f}" if isinstance(value, float) and 0 < abs(value) < 10 else ""
+    return str(value) if decimals in ("", "0.0000") else decimals
