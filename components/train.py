@@ -15,6 +15,8 @@ with epy.lazy_imports():
     import matplotlib.figure
     import tensorflow as tf
 
+    from components.models import batch_norm
+
 
 @component
 def train(features: Features, hyperparameters: Hyperparameters, start: Served | None = None, *, run: StageRun) -> Model:
@@ -47,12 +49,13 @@ def train(features: Features, hyperparameters: Hyperparameters, start: Served | 
         )
     logs.close()
     kept = training.finish()
-    saved_model.save(training.network, features, run.out / "saved_model")
-    training.network.save(run.out / "model.keras")
+    network = batch_norm.unfused(training.network)
+    saved_model.save(network, features, run.out / "saved_model")
+    network.save(run.out / "model.keras")
     Model.write_history(run.out, history)
     _plot(history, run.out / "curves.svg")
     identity = fingerprint.of(run.out / "saved_model")
-    del training
+    del training, network
     memory.release()
     return Model(run.out, epochs=len(history), validation_accuracy=kept["val_accuracy"], identity=identity)
 

@@ -15,6 +15,7 @@ from components.sources import open_source
 from components.sources.files import FilesReader
 from components.sources.reading import SMALL, Batch, place_of
 from pipeline.config import Config
+from pipeline.engine.component import Node
 from pipeline.engine.plan import Planner, Rerun
 from pipeline.lineage.states import RunState
 from pipeline.notify import Notify
@@ -59,12 +60,15 @@ def described(
 ) -> Iterator[tuple[RunContext, Statistics]]:
     """Runs ingest and describe. Yields the run and the statistics. The run ends as drafted after the `with` block."""
     data = source_data(source=source, place=place_of(source), digests=options.digests)
-    examples = ingest(data=data, source=source, place=place_of(source), **_as_drafted(source))
-    node, store = describe(examples=examples), Store(options.root)
-    planner = Planner.of(store, Rerun(), node)
-    request = Request(f"{command} {source.title}", command, planner.order, notify)
-    with RunContext.begin(options, store, request) as run:
-        yield run, cast(Statistics, run.execute(node, planner))
+
+    def line(**drafted: Any) -> Node:
+        return describe(examples=ingest(data=data, source=source, place=place_of(source), **drafted))
+
+    store = Store(options.root)
+    stages = Planner.of(store, Rerun(), line(encoding=None)).order
+    with RunContext.begin(options, store, Request(f"{command} {source.title}", command, stages, notify)) as run:
+        node = line(**_as_drafted(source))  # reads images: a failure is one of the run, messages go to its log
+        yield run, cast(Statistics, run.execute(node, Planner.of(store, Rerun(), node)))
         run.finish(RunState.DRAFTED)
 
 
