@@ -56,7 +56,8 @@ class Digests:
 
     def of_files(self, folder: Path, names: Iterable[str], *, set_aside: bool = False) -> dict[str, str]:
         """The digest of each file by its path relative to `folder`; "" if it does not exist."""
-        return {name: self._digest_of(str(folder.absolute() / name), set_aside) for name in names}
+        start = str(folder.absolute())
+        return {name: self._digest_of(os.path.join(start, name), set_aside) for name in names}  # noqa: PTH118
 
     def save(self) -> None:
         if self.kept is not None and self._changed and self.kept.parent.is_dir():

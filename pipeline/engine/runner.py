@@ -54,12 +54,12 @@ class Beam:
         if self.runner == "DirectRunner":
             # In this process and thread: Beam's threads use gRPC, which is slower here, and hide errors.
             defaults = ["--direct_num_workers=1", "--direct_running_mode=in_memory"]
-            return beam.Pipeline(compat.in_process_runner(), options=self._options(defaults))
-        return beam.Pipeline(self.runner, options=self._options([]))
+            return beam.Pipeline(compat.in_process_runner(), options=self._options(compat.options, defaults))
+        return beam.Pipeline(self.runner, options=self._options(pipeline_options.PipelineOptions, []))
 
-    def _options(self, defaults: list[str]) -> "pipeline_options.PipelineOptions":
+    def _options(self, make: Callable[[list[str]], Any], defaults: list[str]) -> "pipeline_options.PipelineOptions":
         try:
-            return pipeline_options.PipelineOptions([*defaults, *self.arguments])
+            return make([*defaults, *self.arguments])
         except SystemExit:  # raised by argparse
             raise ConfigurationError(
                 f"Beam refuses {' '.join(self.arguments)}", "Check the values of --beam-arg."
@@ -127,7 +127,7 @@ class Execution:
         compat.cache_signatures()
         _executions[self.token] = self
         try:
-            with beam.Pipeline(compat.in_process_runner(), options=pipeline_options.PipelineOptions([])) as pipeline:
+            with beam.Pipeline(compat.in_process_runner(), options=compat.options()) as pipeline:
                 done: dict[str, beam.PCollection] = {}
                 for step in steps:
                     after = {name: beam.pvalue.AsSingleton(done[n.name]) for name, n in step.node.inputs.items()}
