@@ -63,12 +63,10 @@ def encoder(dataset: str, version: str, split: str, metadata: tuple[str, ...] = 
     @functools.lru_cache(1024)
     def around(shape: tuple[int, int, int], label: int, size: int, form: bytes) -> tuple[bytes, bytes]:
         """The bytes before and after the pixels, or the encoded image."""
-        sides = dict(zip(("height", "width", "channels"), shape, strict=True))
-        stated = b"".join(_entry(f"image/{side}", _integer(sides[side])) for side in sorted(sides))
-        if form:
-            stated += _entry("image/format", _bytes(form))
-        image = _entry("image", _bytes(bytes(size)))
-        return stated + image[: len(image) - size], _entry("label", _integer(label))
+        height, width, channels = shape
+        sides = (("image/channels", channels), ("image/height", height), ("image/width", width))
+        stated = b"".join([_number(name, value) for name, value in sides])
+        return stated + _format(form) + _before_bytes(b"image", size), _number("label", label)
 
     @functools.lru_cache(1024)
     def carried(values: tuple[str, ...]) -> bytes:
@@ -78,7 +76,7 @@ def encoder(dataset: str, version: str, split: str, metadata: tuple[str, ...] = 
 
     @functools.lru_cache(1024)
     def before_name(size: int) -> bytes:
-        return _entry("source/file", _bytes(bytes(size)))[:-size]
+        return _before_bytes(b"source/file", size)
 
     @functools.cache
     def head(size: int) -> bytes:
@@ -122,6 +120,24 @@ def _entry(name: str, value: "tf.train.Feature") -> bytes:
     """One feature of a serialized `tf.train.Features`."""
     content: bytes = tf.train.Features(feature={name: value}).SerializeToString(deterministic=True)
     return content
+
+
+@functools.cache
+def _format(form: bytes) -> bytes:
+    return _entry("image/format", _bytes(form)) if form else b""
+
+
+@functools.lru_cache(4096)
+def _number(name: str, value: int) -> bytes:
+    return _entry(name, _integer(value))
+
+
+def _before_bytes(name: bytes, size: int) -> bytes:
+    """The bytes of such a feature before its value, which has `size` bytes: the sizes of photos seldom repeat."""
+    value = b"\x0a" + _varint(size)  # of the BytesList
+    value = b"\x0a" + _varint(len(value) + size) + value  # of the Feature
+    entry = b"".join((b"\x0a", _varint(len(name)), name, b"\x12", _varint(len(value) + size), value))
+    return b"\x0a" + _varint(len(entry) + size) + entry
 
 
 def _integer(value: int) -> "tf.train.Feature":
