@@ -8,7 +8,7 @@ from etils import epy
 from components._training import fingerprint, memory, saved_model
 from components._training.training import Training
 from pipeline.engine.component import StageRun, component
-from schemas import example
+from schemas import shard_reader
 from schemas.artifacts import Features, Hyperparameters, Model, Served
 
 with epy.lazy_imports():
@@ -29,7 +29,7 @@ def train(features: Features, hyperparameters: Hyperparameters, start: Served | 
         Refused: the loss is not a finite number.
     """
     settings = hyperparameters.settings()
-    example.check((path, count) for _, path, count in features.shards())
+    shard_reader.check((path, count) for _, path, count in features.shards())
     training = Training(features, settings, run.scratch / "checkpoint.npz")
     history = training.history
     if start and not history:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from components.sources.listing import files_in, is_ignored
-from schemas import files
+from schemas import disk
 from schemas.errors import is_transient
 
 UNREADABLE = "unreadable"  # instead of the digest of a file that cannot be read
@@ -66,7 +66,7 @@ class Digests:
         if self.kept is not None and self._changed and self.kept.parent.is_dir():
             with contextlib.suppress(OSError):  # a ROOT that may only be read
                 # Not indented, which takes several times as long.
-                files.atomic_write_text(self.kept, json.dumps(self._known), sync=True)
+                disk.atomic_write_text(self.kept, json.dumps(self._known), sync=True)
                 self._changed = False
 
     def _digest_of(self, path: str, set_aside: bool) -> str:

@@ -22,7 +22,7 @@ from pipeline.engine.plan import Planner, Step, refusal_of, resolve
 from pipeline.lineage import Lineage, now
 from pipeline.lineage.states import StageState
 from pipeline.store import Store, facts
-from schemas import files
+from schemas import disk, places
 from schemas.artifacts import Artifact
 from schemas.errors import ConfigurationError, GatelineError, last_line
 
@@ -179,7 +179,7 @@ class Execution:
                 self.store.check(step.node.inputs[name].name, source)  # detects damage before hours of work
                 self._verified.add(source.path)
         self._start_prefetch(step.node)
-        written = files.full_disk_explained(self.store.root, f"stage {step.name} cannot write to")
+        written = places.full_disk_explained(self.store.root, f"stage {step.name} cannot write to")
         with written, self.store.staging(step.name, key.digest) as out:
             run = _StageRun(
                 out=out,
@@ -192,10 +192,10 @@ class Execution:
             )
             artifact: Artifact = step.node.component.function(**inputs, **step.node.settings, run=run)
             if step.node.component.kind == "always":
-                files.remove(run.scratch)
+                disk.remove(run.scratch)
                 return artifact
             if (completed := self._completed(step, inputs)) and completed.digest != key.digest:
-                files.remove(run.scratch)
+                disk.remove(run.scratch)
                 key = completed
             committed = self.store.commit(artifact, step.name, key.digest, key.parts, now())
             self._verified.add(committed.path)

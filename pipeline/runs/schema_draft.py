@@ -21,7 +21,7 @@ from pipeline.lineage.states import RunState
 from pipeline.notify import Notify
 from pipeline.runs.context import Request, RunContext, RunOptions
 from pipeline.store import Store
-from schemas import example, files
+from schemas import disk, example, places
 from schemas import statistics as stats
 from schemas.artifacts import Statistics
 from schemas.contract import DRAFT, Encoding, label_title, unused_tag
@@ -102,8 +102,8 @@ def save(path: Path, content: str) -> None:
         StoreError: the file cannot be written.
         EnvironmentFailure: the disk is full.
     """
-    with files.explained(path.absolute().parent, "cannot write the draft to"):
-        files.atomic_write_text(path, content)
+    with places.explained(path.absolute().parent, "cannot write the draft to"):
+        disk.atomic_write_text(path, content)
 
 
 def check(path: Path) -> None:

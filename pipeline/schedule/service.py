@@ -27,7 +27,7 @@ from pipeline.schedule.scheduler import NewData, Rules, Schedule
 from pipeline.schedule.state import Ended, Running, State
 from pipeline.serving import default_dir
 from pipeline.store import Store
-from schemas import files
+from schemas import places
 from schemas.artifacts import Admission
 from schemas.errors import ConfigurationError, GatelineError, Locked
 
@@ -46,7 +46,7 @@ def lock(root: Path) -> Iterator[None]:
         StoreError: the store cannot be written.
     """
     scheduler = filelock.FileLock(root / "schedule.lock")
-    with files.explained(root, "cannot lock"):
+    with places.explained(root, "cannot lock"):
         try:
             scheduler.acquire(timeout=2)  # `is_alive` takes it briefly
         except filelock.Timeout:
