@@ -30,7 +30,7 @@ def approvals(
     """List models that wait for approval, and recent decisions."""
     from rich.text import Text
 
-    from pipeline.report import terminal
+    from pipeline.report import console
     from pipeline.report.times import local
     from pipeline.runs.approvals import Approvals
     from pipeline.runs.lookup import lineage_at
@@ -39,11 +39,11 @@ def approvals(
     if as_json:
         print(json.dumps([each.as_json() for each in requests], indent=2))
         return
-    table = terminal.new_table("run", "model", "evaluated", "", "by", "reason", right=("run",))
+    table = console.new_table("run", "model", "evaluated", "", "by", "reason", right=("run",))
     for each in requests:
         cells = (str(each.run), each.directory.name, local(each.evaluated))
         table.add_row(*cells, Text(*_state(each)), Text(each.person or ""), Text(each.reason or ""))
-    terminal.echo(table if requests else "no model waits for approval, and there are no decisions yet")
+    console.echo(table if requests else "no model waits for approval, and there are no decisions yet")
 
 
 def _state(request: "ApprovalRequest") -> tuple[str, str]:

@@ -16,14 +16,19 @@ DECLARED = "the contract marks classes that never occur as unused"
 
 def settings(as_json: options.Json = False, verbose: options.Verbose = False) -> None:
     """List every setting: its meaning, the allowed values, and its default."""
+    from rich.text import Text
+
     from pipeline.config import describe
-    from pipeline.report import terminal
+    from pipeline.report import console
 
     described = describe()
     if as_json:
         print(json.dumps([dataclasses.asdict(each) for each in described], indent=2))
-    else:
-        terminal.settings(described)
+        return
+    table = console.new_table("setting", "type", "range", "default", "meaning")
+    for each in described:
+        table.add_row(*map(Text, (each.title, each.type, each.range, each.default, each.meaning)))
+    console.echo(table)
 
 
 def stages(

@@ -68,9 +68,9 @@ def report(
     verbose: options.Verbose = False,
 ) -> None:
     """Write a run's report: one HTML file, its metrics as JSON, a model card, and a summary in the terminal."""
-    from pipeline.report import html, terminal
+    from pipeline.report import html, summary
     from pipeline.report import index as pages
-    from pipeline.report.facts import gather
+    from pipeline.report.gather import gather
     from pipeline.runs.lookup import lineage_at, run_of
     from pipeline.store import Store
 
@@ -82,18 +82,18 @@ def report(
 
         every = pages.gather(Store(root), lineage, serving_dir or default_dir(root))
         written = pages.write(every, folder)
-        summary = every.as_json()
+        content = every.as_json()
     else:
         run = run_of(lineage, number, root)
         gathered = gather(Store(root), run, lineage.executions(run["run"]))
         written = html.write(gathered, folder)
-        summary = gathered.as_json()
+        content = gathered.as_json()
     if as_json:
-        print(json.dumps({**{kind: str(path) for kind, path in written.items()}, **summary}, indent=2))
+        print(json.dumps({**{kind: str(path) for kind, path in written.items()}, **content}, indent=2))
     elif index:
-        terminal.index(every, written)
+        summary.index(every, written)
     else:
-        terminal.report(gathered, written)
+        summary.report(gathered, written)
     if open_:
         webbrowser.open(written["html"].absolute().as_uri())
 

@@ -35,7 +35,7 @@ def list_(
     """List versions, the newest first, with their state: served, pinned, rolled back."""
     from rich.text import Text
 
-    from pipeline.report import terminal
+    from pipeline.report import console
     from pipeline.report.times import local
     from pipeline.serving import listing
 
@@ -43,7 +43,7 @@ def list_(
     if as_json:
         print(json.dumps(rows, indent=2))
         return
-    table = terminal.new_table(
+    table = console.new_table(
         "model", "version", "accuracy", "run", "pushed", "approved by", "", right=("version", "accuracy", "run")
     )
     for row in rows:
@@ -57,7 +57,7 @@ def list_(
             row["approved_by"],
         )
         table.add_row(*map(Text, cells), Text(", ".join(row["state"]), "green" if "served" in row["state"] else ""))
-    terminal.echo(table if rows else "nothing was pushed yet")
+    console.echo(table if rows else "nothing was pushed yet")
 
 
 @app.command()

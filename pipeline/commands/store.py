@@ -19,7 +19,7 @@ def verify(
     verbose: options.Verbose = False,
 ) -> None:
     """Recompute the digest of every file in the store. Exits with code 4 if one has changed."""
-    from pipeline.report import terminal
+    from pipeline.report import console
     from pipeline.runs.lookup import lineage_at
     from pipeline.store import Store
     from pipeline.store.verify import verify as verify_store
@@ -30,11 +30,11 @@ def verify(
     if as_json:
         print(json.dumps(result.as_json(), indent=2))
     else:
-        table = terminal.new_table("artifact", "problem", "remedy")
+        table = console.new_table("artifact", "problem", "remedy")
         for damage in result.damage:
             table.add_row(damage.artifact, damage.what, damage.remedy)
         summary = f"{result.artifacts} artifacts, {result.files:,} files, {size_text(result.bytes)}"
-        terminal.echo(*([table] if result.damage else [f"{summary}: all intact"]))
+        console.echo(*([table] if result.damage else [f"{summary}: all intact"]))
     if result.damage:
         many = len(result.damage)
         raise DataError(
@@ -65,7 +65,7 @@ def gc(
 ) -> None:
     """Remove artifacts, reports and logs that no kept run, served version or pending approval needs."""
     from pipeline.dag import outputs
-    from pipeline.report import terminal
+    from pipeline.report import console
     from pipeline.runs.lookup import lineage_at
     from pipeline.store import Store
     from pipeline.store.gc import Plan
@@ -78,10 +78,10 @@ def gc(
     if as_json:
         print(json.dumps({**plan.as_json(), "removed": not dry_run}, indent=2))
         return
-    terminal.echo(*(f"artifact  {name}" for name in plan.artifacts), *(f"scratch   {name}" for name in plan.scratch))
+    console.echo(*(f"artifact  {name}" for name in plan.artifacts), *(f"scratch   {name}" for name in plan.scratch))
     others = f"{len(plan.others)} reports, logs and pinned inputs"
     total = f"{len(plan.artifacts)} artifacts, {len(plan.scratch)} scratch directories, {others}"
-    terminal.echo(
+    console.echo(
         f"{total}: {size_text(plan.bytes)} {'would be' if dry_run else 'are'} free; {len(plan.kept)} artifacts are kept"
     )
 

@@ -6,8 +6,9 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.report import spans, terminal
+from pipeline.report import spans
 from pipeline.report.compare import RunComparison
+from pipeline.report.console import echo, new_table
 from pipeline.report.times import local
 from schemas.contract import slice_title
 
@@ -16,20 +17,20 @@ def show(comparison: RunComparison) -> None:
     """Prints the result of the paired test, a table of all values that differ, and what cannot be compared."""
     if comparison.paired:
         colour = {"better": "bold green", "worse": "bold red"}.get(comparison.paired.verdict, "bold")
-        terminal.echo(Text(f"run {comparison.runs[1]['run']}: {comparison.sentence}", colour))
-    terminal.echo(_table(comparison))
+        echo(Text(f"run {comparison.runs[1]['run']}: {comparison.sentence}", colour))
+    echo(_table(comparison))
     if comparison.damaged:
-        terminal.echo(Text(f"damaged: {', '.join(comparison.damaged)}", "yellow"))
+        echo(Text(f"damaged: {', '.join(comparison.damaged)}", "yellow"))
     if not comparison.configuration:
-        terminal.echo(Text("the settings are the same", "dim"))
+        echo(Text("the settings are the same", "dim"))
     if slices := comparison.slices:
         beyond = sum(each.beyond_noise for each in slices)
-        terminal.echo(Text(f"{beyond} of {len(slices)} slices differ by more than noise (95 % interval)", "dim"))
+        echo(Text(f"{beyond} of {len(slices)} slices differ by more than noise (95 % interval)", "dim"))
 
 
 def _table(comparison: RunComparison) -> Table:
     """The rows by group; the name of a group is shown once."""
-    table = terminal.new_table("", " ", *(f"run {run['run']}" for run in comparison.runs))
+    table = new_table("", " ", *(f"run {run['run']}" for run in comparison.runs))
     last = ""
     for group, name, old, new in _rows(comparison):
         style = "dim" if old == new else ""

@@ -1,6 +1,5 @@
-"""The contents of a run's report, gathered from the lineage and the artifacts in the store.
+"""What the report of a run shows, and the sentences about the run itself.
 
-facts = gather(store, lineage.run(7), lineage.executions(7))
 facts.verdict                       # "Pushed as version 3: every gate passed."
 facts.metrics["candidate"]["overall"]["accuracy"]
 """
@@ -13,48 +12,43 @@ from typing import TYPE_CHECKING, Any
 from pipeline.config import section
 from pipeline.dag import stage_of
 from pipeline.lineage.states import RunState
-from pipeline.report import messages, spans
-from pipeline.report.comparisons import with_served
+from pipeline.report import messages
 from pipeline.report.gates import passed_summary
 from pipeline.report.spans import SpanRow
-from pipeline.runs.artifacts import StoredArtifacts
-from pipeline.runs.contract import labels_of
-from pipeline.store import Store
-from pipeline.store import facts as facts_of
-from schemas import photos, statistics
 from schemas.artifacts import (
-    Admission,
     Anomaly,
-    Collected,
     Comparison,
-    DamagedFile,
-    Evaluation,
-    Examples,
     GalleryEntry,
     GateResult,
     Model,
     NearCopy,
-    Pushed,
-    ServingCheck,
     Statistics,
-    Verdict,
 )
-from schemas.artifacts.data import STATISTICS
 from schemas.contract import slice_title
 from schemas.settings.train import Train
 
 if TYPE_CHECKING:
     import numpy as np
 
-ROW = {"count": 0, "accuracy": None, "interval": None, "loss": None, "brier": None, "ece": None}
 MAX_MISTAKES = 32  # in the gallery
-GALLERY = ("mistakes", "lost", "gained", "samples")
 Json = dict[str, Any]
 
 
 @dataclass(frozen=True)
+class SplitFacts:
+    """What was counted of one split."""
+
+    labels: dict[str, int]
+    copies: int  # images that are also elsewhere in the split
+    leaked: dict[str, int]  # images that are also in another split, by its name
+    size: str  # of the images, or the range of sizes
+    formats: dict[str, int]
+    photos: Json = dataclasses.field(default_factory=dict)  # see `schemas.photos.rows`
+
+
+@dataclass(frozen=True)
 class Facts:
-    """What the report of a run shows. Fields of stages that the run did not reach are empty."""
+    """The contents of a report. Fields of stages that the run did not reach are empty."""
 
     run: Json
     stages: list[Json]
@@ -68,7 +62,7 @@ class Facts:
     source: str  # dataset and version, without spans
     unreadable: list[tuple[str, str]]  # (file, reason) of each image that was set aside, of spans too
     counts: dict[str, int]  # records by split
-    splits: dict[str, Json]  # by split: counts of labels, of duplicates, of images in other splits too; of photos
+    splits: dict[str, SplitFacts]
     near_copies: int  # pairs of near copies, within and across splits
     near_pictured: list[tuple[NearCopy, NearCopy]]  # those that have pictures
     spans: list[SpanRow]
@@ -184,82 +178,6 @@ class Facts:
             "gallery": {reason: [entry.as_row() for entry in entries] for reason, entries in self.gallery.items()},
             "anomalies": [anomaly.as_row() for anomaly in self.anomalies],
             "near_pictured": [[dataclasses.asdict(image) for image in pair] for pair in self.near_pictured],
+            "splits": {name: dataclasses.asdict(split) for name, split in self.splits.items()},
             "spans": [dataclasses.asdict(row) for row in self.spans],
         }
-
-
-def gather(store: Store, run: Json, executions: list[Json]) -> Facts:
-    """The facts of a run and its executions. Fields of deleted or damaged artifacts are empty; `problems` says why."""
-    artifacts = StoredArtifacts(store, executions)
-    labels = labels_of(artifacts)
-    keys = [manifest.get("recipe", {}) for manifest in artifacts.manifests]
-    evaluation, examples = artifacts.last(Evaluation), artifacts.first(Examples)
-    described, pushed = artifacts.last(Statistics), artifacts.last(Pushed)
-    metrics = artifacts.read(Evaluation, Evaluation.metrics) or {}
-    comparisons = artifacts.read(Evaluation, Evaluation.comparisons) or ()
-    served = with_served(comparisons)
-    return Facts(
-        run=run,
-        stages=executions,
-        gates=list(artifacts.read(Evaluation, Evaluation.gates) or ()),
-        metrics={model: _complete(rows) for model, rows in metrics.items()},
-        comparisons=comparisons,
-        gallery={name: [] for name in GALLERY} | (artifacts.read(Evaluation, Evaluation.gallery) or {}),
-        history=artifacts.read(Model, Model.history) or [],
-        anomalies=artifacts.read(Verdict, Verdict.anomalies) or [],
-        validated=artifacts.last(Verdict) is not None,
-        source=examples.source if examples else "",
-        unreadable=_set_aside(artifacts),
-        counts=described.counts if described else {},
-        splits=artifacts.read(Statistics, _splits) or {},
-        near_copies=len(artifacts.read(Statistics, Statistics.near_copies) or ()),
-        near_pictured=artifacts.read(Statistics, Statistics.near_pictured) or [],
-        near_images=artifacts.read(Statistics, Statistics.near_pictures),
-        spans=spans.rows(artifacts, artifacts.read(Admission, Admission.decisions) or []),
-        serving=artifacts.read(ServingCheck, ServingCheck.measurements) or {},
-        pushed=facts_of(pushed) if pushed else {},
-        served=served.version if served else evaluation.baseline if evaluation else None,
-        names=labels.names,
-        unused=labels.unused,
-        versions=dict(sorted(version for key in keys for version in key.get("versions", {}).items())),
-        images=artifacts.read(Evaluation, Evaluation.gallery_images),
-        missing=artifacts.missing,
-        damaged=artifacts.damaged,
-        problems=artifacts.problems,
-    )
-
-
-def _set_aside(artifacts: StoredArtifacts) -> list[tuple[str, str]]:
-    of_source = artifacts.read(Examples, Examples.set_aside, first=True) or []
-    return of_source + (artifacts.read(Collected, Collected.set_aside) or [])
-
-
-def _complete(model: Json) -> Json:
-    """The metrics of one model with every key. Older stores have only classes and fewer metrics."""
-    slices = model.get("slices") or {f"label={label}": row for label, row in model.get("classes", {}).items()}
-    return {
-        "overall": ROW | model["overall"],
-        "slices": {name: ROW | row for name, row in slices.items()},
-        "corruptions": {name: ROW | row for name, row in model.get("corruptions", {}).items()},
-        "fresh": ROW | model["fresh"] if model.get("fresh") else None,
-        "with_leaked": model.get("with_leaked"),
-        "confusion": model.get("confusion", []),
-        "calibration": model.get("calibration", []),
-    }
-
-
-def _splits(described: Statistics) -> dict[str, Json]:
-    try:
-        return {
-            name: {
-                "labels": statistics.values(split, "label"),
-                "copies": int(statistics.custom(split, "duplicates")),
-                "leaked": statistics.leaked(split),
-                "size": " × ".join(statistics.value_range(split, f"image/{side}") for side in ("height", "width")),
-                "formats": statistics.values(split, "image/format"),
-                "photos": photos.rows(split),
-            }
-            for name, split in described.by_split().items()
-        }
-    except KeyError as error:  # every version of gateline writes these features
-        raise DamagedFile(described.path, STATISTICS, error) from None

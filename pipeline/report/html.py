@@ -132,7 +132,7 @@ def _plots(facts: Facts) -> dict[str, str]:
             svgs["robustness"] = plots.robustness(candidate["overall"], corrupted, baseline)
         if any(each["count"] for each in candidate["calibration"]):
             svgs["reliability"] = plots.reliability(candidate["calibration"])
-    labels = {name: split["labels"] for name, split in in_order(facts.splits).items() if split["labels"]}
+    labels = {name: split.labels for name, split in in_order(facts.splits).items() if split.labels}
     if labels:
         svgs["labels"] = plots.labels(labels, facts.names)
     for name in ("loss", "accuracy"):

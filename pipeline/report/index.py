@@ -4,16 +4,14 @@ write(gather(Store(root), lineage, root / "serving"), root / "reports")["html"]
 """
 
 import dataclasses
-import datetime
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup
 
-from pipeline.config import section
 from pipeline.lineage import Lineage, now
 from pipeline.lineage.states import RunState
 from pipeline.report import history, messages, spans
@@ -21,31 +19,16 @@ from pipeline.report.comparisons import with_served
 from pipeline.report.gates import passed_summary
 from pipeline.report.html import environment, save, sentence
 from pipeline.report.row import Row
-from pipeline.report.times import local
+from pipeline.report.served import Served, model_of, served_models
+from pipeline.report.times import duration_text, local, seconds
 from pipeline.runs.artifacts import StoredArtifacts
-from pipeline.serving import ModelDirectory
 from pipeline.store import Store
 from pipeline.store.recorded import RecordedArtifacts
 from schemas.artifacts import Admission, Collected, Comparison, Evaluation, GateResult, Pushed, ServingCheck, Verdict
 from schemas.artifacts import Gate as GateArtifact
-from schemas.errors import StoreError
-from schemas.settings.push import Push
-from schemas.settings.source import source_name
 
 NEWEST = 50  # runs that are shown; older ones are collapsed
 Json = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Served:
-    """A model in the serving directory. `run` is None if this store did not push it."""
-
-    model: str
-    version: int | None
-    accuracy: float | None
-    since: str | None
-    run: int | None
-    trouble: str = ""  # why it cannot be read
 
 
 @dataclass(frozen=True)
@@ -80,16 +63,15 @@ def gather(store: Store, lineage: Lineage, serving_dir: Path) -> Index:
     rows: list[Row] = []
     known: dict[str, set[str]] = {}  # by model: the spans that existed when it was last served
     for run in reversed(runs):
-        spans_before = known.setdefault(_model(run), set())
+        spans_before = known.setdefault(model_of(run), set())
         rows.append(_row(run, artifacts[run["run"]], store, spans_before))
         collected = artifacts[run["run"]].last(Collected)
         if run["state"] in (RunState.PUSHED, RunState.UNCHANGED) and collected:
             spans_before.update(collected.spans)
-    return Index(list(_served(serving_dir, runs, artifacts)), rows[::-1], now())
+    return Index(list(served_models(serving_dir, runs, artifacts)), rows[::-1], now())
 
 
 def _row(run: Json, artifacts: StoredArtifacts, store: Store, known: set[str]) -> Row:
-    finished = run["finished"]
     report = store.root / "reports" / f"run-{run['run']}.html"
     gates = artifacts.read(Evaluation, Evaluation.gates) or ()
     comparisons = artifacts.read(Evaluation, Evaluation.comparisons) or ()
@@ -98,10 +80,10 @@ def _row(run: Json, artifacts: StoredArtifacts, store: Store, known: set[str]) -
     return Row(
         run=run["run"],
         profile=run["profile"],
-        model=_model(run),
+        model=model_of(run),
         state=run["state"],
         started=run["started"],
-        seconds=_seconds(run["started"], finished) if finished else None,
+        seconds=seconds(run),
         accuracy=evaluation.accuracy if evaluation else None,
         version=version,
         gates=_gates(artifacts, gates),
@@ -110,10 +92,6 @@ def _row(run: Json, artifacts: StoredArtifacts, store: Store, known: set[str]) -
         damaged=artifacts.damaged.get(evaluated["stage"], []) if evaluated else [],
         new=spans.new(spans.rows(artifacts, []), known),
     )
-
-
-def _seconds(started: str, finished: str) -> float:
-    return (datetime.datetime.fromisoformat(finished) - datetime.datetime.fromisoformat(started)).total_seconds()
 
 
 def _gates(artifacts: RecordedArtifacts, results: Iterable[GateResult]) -> dict[str, str]:
@@ -143,36 +121,6 @@ def _why(run: Json, version: int | None, gates: Sequence[GateResult], comparison
     return ""
 
 
-def _model(run: Json) -> str:
-    config = run["config"]
-    model = (config.get(section(Push)) or {}).get("model")
-    return str(model or (source_name(config["source"]) if "source" in config else run["profile"]))
-
-
-def _served(serving_dir: Path, runs: list[Json], artifacts: dict[int, StoredArtifacts]) -> Iterator[Served]:
-    """The latest version of each model, and the run of this store that pushed it: same model, number and digest."""
-    pushed = {}
-    for run in runs:
-        version = artifacts[run["run"]].last(Pushed)
-        if version and version.new:
-            pushed[_model(run), version.version, version.digest] = run
-    folders = (
-        sorted(p.name for p in serving_dir.iterdir() if not p.name.startswith(".")) if serving_dir.is_dir() else []
-    )
-    for name in folders:
-        try:
-            latest = ModelDirectory(serving_dir, name).latest()
-        except StoreError as error:
-            yield Served(name, None, None, None, None, error.cause)
-            continue
-        if latest is not None:
-            by = pushed.get(
-                (name, latest.origin, latest.digest), {}
-            )  # a rollback publishes a version that was pushed before
-            since = latest.provenance.get("published") or by.get("finished") or by.get("started")
-            yield Served(name, latest.number, latest.provenance.get("accuracy"), since, by.get("run"))
-
-
 def write(index: Index, folder: Path) -> dict[str, Path]:
     """Writes `index.html` and `index.json`. Returns their paths by kind. Only the SVG of `history` is not escaped."""
     page = environment()
@@ -186,13 +134,3 @@ def write(index: Index, folder: Path) -> dict[str, Path]:
         "json": json.dumps(index.as_json(), indent=2) + "\n",
     }
     return {kind: save(folder / f"index.{kind}", text) for kind, text in texts.items()}
-
-
-def duration_text(seconds: float | None) -> str:
-    """A human-readable duration: "0.7 s", "1 min 3 s", "2 h 5 min". Empty for None."""
-    if seconds is None:
-        return ""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

@@ -100,7 +100,7 @@ def differences(row: Json, whole: Json) -> dict[str, float]:
 
 def _photos(facts: Facts) -> dict[str, Json]:
     """Rows of `schemas.photos` by split and label."""
-    return {name: split["photos"] for name, split in in_order(facts.splits).items() if split.get("photos")}
+    return {name: split.photos for name, split in in_order(facts.splits).items() if split.photos}
 
 
 def _row(name: str, row: Json, apart: Json | None = None) -> Row:

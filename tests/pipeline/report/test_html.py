@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 from pipeline.report import html
-from pipeline.report.facts import Facts
+from pipeline.report.facts import Facts, SplitFacts
 from schemas.artifacts import Anomaly, Comparison, GalleryEntry, GateResult
 from tests.pipeline.report_page import SECTIONS, Page
 
@@ -73,7 +73,8 @@ def test_the_json_file_contains_all_metrics(pushed: Facts, tmp_path: Path) -> No
     assert list(map(Anomaly.of, content["anomalies"])) == pushed.anomalies
     gallery = {reason: list(map(GalleryEntry.of, rows)) for reason, rows in content["gallery"].items()}
     assert gallery == pushed.gallery
-    for name in ("metrics", "history", "splits", "versions"):
+    assert {name: SplitFacts(**row) for name, row in content["splits"].items()} == pushed.splits
+    for name in ("metrics", "history", "versions"):
         assert content[name] == json.loads(json.dumps(getattr(pushed, name)))
     for name in ("metrics", "comparisons", "gallery", "history", "splits", "versions", "anomalies"):
         assert content[name]

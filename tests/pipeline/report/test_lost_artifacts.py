@@ -13,6 +13,7 @@ import pytest
 
 from pipeline.lineage import Lineage
 from pipeline.report import comparisons, html, index
+from pipeline.report.facts import SplitFacts
 from pipeline.store import Store
 from schemas.artifacts import Comparison, GateResult
 from schemas.artifacts.comparison import Verdict
@@ -232,14 +233,8 @@ def test_pages_and_plots_contain_no_control_characters(root: Path) -> None:
     facts = facts_of(root, 1)
     candidate = facts.metrics["candidate"]
     metrics = {"candidate": {**candidate, "corruptions": {CONTROL_CHARACTERS: candidate["overall"]}}}
-    row = {
-        "labels": {CONTROL_CHARACTERS: 3},
-        "copies": 0,
-        "leaked": {},
-        "size": CONTROL_CHARACTERS,
-        "formats": {CONTROL_CHARACTERS: 1},
-    }
-    splits = {CONTROL_CHARACTERS: row}
+    split = SplitFacts({CONTROL_CHARACTERS: 3}, 0, {}, CONTROL_CHARACTERS, {CONTROL_CHARACTERS: 1})
+    splits = {CONTROL_CHARACTERS: split}
     facts = edited(facts, run={**facts.run, "profile": CONTROL_CHARACTERS}, metrics=metrics, splits=splits)
     page = html.page(facts)
     card = html.card(facts)

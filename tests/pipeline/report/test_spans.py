@@ -105,7 +105,7 @@ def test_every_span_has_its_outcome_and_reason(pushed: Facts) -> None:
 
 def test_counts_and_labels_are_of_the_images_trained_on(pushed: Facts, page: Page) -> None:
     assert pushed.counts["train"] + pushed.counts["validation"] + pushed.counts["fresh"] == 1000 + 40 + 200
-    assert {name: sum(split["labels"].values()) for name, split in pushed.splits.items()} == pushed.counts
+    assert {name: sum(split.labels.values()) for name, split in pushed.splits.items()} == pushed.counts
     for name, count in pushed.counts.items():
         assert f"{name} {count:,} 28 × 28 0 none" in page.text
     assert f"fresh: images of {pushed.fresh} that are tested on" in page.text

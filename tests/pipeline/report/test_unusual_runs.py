@@ -10,7 +10,8 @@ import pytest
 
 from pipeline.lineage import Lineage, now
 from pipeline.report import html
-from pipeline.report.facts import Facts, gather
+from pipeline.report.facts import Facts, SplitFacts
+from pipeline.report.gather import gather
 from pipeline.store import Store, facts
 from schemas import files
 from schemas.artifacts import Anomaly, Statistics
@@ -40,8 +41,7 @@ def test_hostile_text_is_escaped(tmp_path: Path) -> None:
     corruptions = {HOSTILE: candidate["overall"]}
     anomalies = [Anomaly("train", "image", "UNKNOWN_TYPE", HOSTILE)]
     metrics = {"candidate": {**candidate, "slices": slices, "corruptions": corruptions}}
-    row = {"labels": {HOSTILE: 3}, "copies": 0, "leaked": {HOSTILE: 1}, "size": HOSTILE, "formats": {HOSTILE: 1}}
-    splits = {HOSTILE: row}
+    splits = {HOSTILE: SplitFacts({HOSTILE: 3}, 0, {HOSTILE: 1}, HOSTILE, {HOSTILE: 1})}
     facts_ = edited(
         facts_, gates=[hostile_gate], metrics=metrics, anomalies=anomalies, splits=splits, counts={HOSTILE: 3}
     )
@@ -147,8 +147,8 @@ def test_label_counts_are_read_from_the_statistics_of_describe(sample_statistics
         "path": "", "facts": facts(statistics),
     }  # fmt: skip
     splits = gather(store, {"run": 1, "state": "refused", "message": "", "config": {}}, [execution]).splits
-    assert splits["test"]["labels"] == {str(k): 100 for k in range(10)}
-    assert {name: sum(split["labels"].values()) for name, split in splits.items()} == sample_statistics.counts
+    assert splits["test"].labels == {str(k): 100 for k in range(10)}
+    assert {name: sum(split.labels.values()) for name, split in splits.items()} == sample_statistics.counts
 
 
 def test_a_page_of_large_images_stays_small(pushed: Facts) -> None:
