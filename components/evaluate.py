@@ -9,7 +9,7 @@ from etils import epy
 from components._evaluation import comparison, evaluator, gallery, probes, record, thresholds
 from components._training import saved_model
 from pipeline.engine.component import StageRun, component
-from schemas import example
+from schemas import example, shard_reader
 from schemas import statistics as stats
 from schemas.artifacts import Best, Comparison, Evaluation, Examples, Model, Served, Statistics, refusals
 from schemas.artifacts.evaluation import BASELINE, BEST, CANDIDATE, PREDICTIONS
@@ -110,7 +110,7 @@ def _shards(examples: Examples) -> list[tuple[str, int, bool]]:
     """Path, records, and whether it belongs to split `fresh`, of each test shard. A damaged shard is named here."""
     tested = [split for split in ("test", "fresh") if split in examples.splits]
     shards = [(str(path), count, split == "fresh") for split, path, count in examples.shards(*tested)]
-    example.check((Path(path), count) for path, count, _ in shards)
+    shard_reader.check((Path(path), count) for path, count, _ in shards)
     return shards
 
 

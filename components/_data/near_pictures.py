@@ -13,7 +13,7 @@ from components._data import near_copies
 from components._data.decoding import fitted, to_arrays
 from components._data.near_copies import Pair
 from pipeline.engine.component import StageRun
-from schemas import example, files
+from schemas import disk, shard_reader
 from schemas.artifacts import NearCopy, Statistics
 from schemas.model_input import ModelInput
 
@@ -45,7 +45,7 @@ def write(run: StageRun, pairs: Mapping[Pair, tuple[Path, Path]], shards: Mappin
         with np.load(folder / f"{number}.npz") as saved:
             rows = zip(saved["facts"].tolist(), saved["pictures"], strict=True)
             by_place |= {(part, facts[0]): (facts, picture) for facts, picture in rows}
-    files.remove(folder)
+    disk.remove(folder)
     sides = [
         NearCopy(split, *by_place[place][0])
         for place, split in zip(places, (split for pair, _ in shown for split in pair[::2]), strict=True)
@@ -61,8 +61,8 @@ def write_pictures(shard: Path, count: int, positions: list[int], path: str) -> 
         DataError: the shard is damaged or a record does not parse; names the shard and the record.
     """
     facts, pictures = [], []
-    for records in example.read(shard, count):
-        columns = example.parse(records, shard)
+    for records in shard_reader.read(shard, count):
+        columns = shard_reader.parse(records, shard)
         chosen = np.isin(columns["source/index"], positions)
         if chosen.any():
             names = ("source/index", "label", "image/height", "image/width")

@@ -18,7 +18,7 @@ from etils import epy
 from components._data.decoding import to_arrays
 from components._data.images import lossless
 from components._evaluation import compat, corruptions, measures, metrics
-from schemas import example
+from schemas import example, shard_reader
 from schemas.artifacts.evaluation import PREDICTIONS
 from schemas.model_input import ModelInput
 from schemas.settings.evaluate import RESERVED
@@ -111,8 +111,8 @@ def read_batches(shard: tuple[str, int, bool], plan: EvaluationPlan) -> Iterator
     leaked = list((plan.fresh if fresh else plan.leaked) or ())
     # Encoded images become larger when they are decoded, so their number is bounded, too.
     most = 1000 if plan.model_input.raw else max(1, min(1000, example.BATCH_BYTES // math.prod(plan.model_input.shape)))
-    for number, records in enumerate(example.read(Path(path), count, most)):
-        columns = example.parse(records, Path(path), plan.metadata)
+    for number, records in enumerate(shard_reader.read(Path(path), count, most)):
+        columns = shard_reader.parse(records, Path(path), plan.metadata)
         columns |= {name: _slice_values(columns.pop(example.METADATA + name)) for name in plan.metadata}
         images = to_arrays(columns["image"], plan.model_input)
         for measure in plan.derived:

@@ -12,7 +12,7 @@ from typing import Self
 from etils import epy
 
 from components._data.decoding import to_arrays
-from schemas import example
+from schemas import shard_reader
 from schemas.artifacts import Evaluation, Examples, GalleryEntry
 from schemas.errors import GatelineError
 from schemas.model_input import ModelInput
@@ -94,8 +94,8 @@ def _read(path: Path, count: int, predictions: Path, model_input: ModelInput, cl
     size = None if model_input.raw is None else math.prod(model_input.raw)
     table = pq.read_table(predictions)
     first = 0
-    for records in example.read(path, count):
-        columns = example.parse(records, path)
+    for records in shard_reader.read(path, count):
+        columns = shard_reader.parse(records, path)
         answers = table.slice(first, len(records))
         first += len(records)
         if not np.array_equal(answers["index"].to_numpy(), columns["source/index"]):

@@ -5,19 +5,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.commands.options import (
-    DEFAULT_ROOT,
-    ConfigFile,
-    Database,
-    Json,
-    Profile,
-    Root,
-    ServingDir,
-    Sets,
-    Verbose,
-    Wait,
-    typed,
-)
+from pipeline.commands import options
 
 Runner = Annotated[str, typer.Option(help="The Beam runner. DirectRunner runs in this process.")]
 FromStage = Annotated[
@@ -48,12 +36,12 @@ BeamArgs = Annotated[
 
 
 def run(
-    profile: Profile = None,
-    config: ConfigFile = None,
-    sets: Sets = None,
-    root: Root = DEFAULT_ROOT,
-    serving_dir: ServingDir = None,
-    database: Database = None,
+    profile: options.Profile = None,
+    config: options.ConfigFile = None,
+    sets: options.Sets = None,
+    root: options.Root = options.DEFAULT_ROOT,
+    serving_dir: options.ServingDir = None,
+    database: options.Database = None,
     runner: Runner = "DirectRunner",
     beam_arg: BeamArgs = None,
     from_stage: FromStage = None,
@@ -63,9 +51,9 @@ def run(
     force: Force = None,
     no_cache: NoCache = False,
     dry_run: DryRun = False,
-    wait: Wait = False,
-    as_json: Json = False,
-    verbose: Verbose = False,
+    wait: options.Wait = False,
+    as_json: options.Json = False,
+    verbose: options.Verbose = False,
 ) -> None:
     """Run the line: ingest, describe, validate, transform, tune, train, evaluate, check serving, approve, push."""
     from pipeline.config import load, selected
@@ -76,7 +64,7 @@ def run(
 
     profile, config = selected(profile, config)
     loaded = load(profile=profile, file=config, sets=sets)
-    options = line_run.LineOptions(
+    line_options = line_run.LineOptions(
         root,
         serving_dir=serving_dir,
         database=database,
@@ -89,9 +77,9 @@ def run(
         verbose=verbose,
     )
     if dry_run:
-        terminal.plan(line_run.plan(loaded, options), as_json=as_json)
+        terminal.plan(line_run.plan(loaded, line_options), as_json=as_json)
         return
-    outcome = line_run.run(loaded, options, name=str(config or profile), command=typed())
+    outcome = line_run.run(loaded, line_options, name=str(config or profile), command=options.typed())
     if as_json:
         print(json.dumps(outcome.as_json(), indent=2))
     else:

@@ -7,16 +7,16 @@ from typing import Annotated
 
 import typer
 
-from pipeline.commands.options import DEFAULT_ROOT, Database, Json, Root, Verbose, Wait, expanded
+from pipeline.commands import options
 from schemas.errors import DataError
 
 
 def verify(
-    root: Root = DEFAULT_ROOT,
-    database: Database = None,
-    wait: Wait = False,
-    as_json: Json = False,
-    verbose: Verbose = False,
+    root: options.Root = options.DEFAULT_ROOT,
+    database: options.Database = None,
+    wait: options.Wait = False,
+    as_json: options.Json = False,
+    verbose: options.Verbose = False,
 ) -> None:
     """Recompute the digest of every file in the store. Exits with code 4 if one has changed."""
     from pipeline.report import console
@@ -47,21 +47,21 @@ def gc(
     keep_runs: Annotated[
         int, typer.Option(min=0, help="Number of the newest runs whose artifacts are kept.", show_default=False)
     ],
-    root: Root = DEFAULT_ROOT,
+    root: options.Root = options.DEFAULT_ROOT,
     serving_dir: Annotated[
         list[Path] | None,
         typer.Option(
             "--serving-dir",
             help="A serving directory in use. May be repeated. [default: all that were pushed to]",
             show_default=False,
-            callback=expanded,
+            callback=options.expanded,
         ),
     ] = None,
-    database: Database = None,
+    database: options.Database = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List what would be removed, and remove nothing.")] = False,
-    wait: Wait = False,
-    as_json: Json = False,
-    verbose: Verbose = False,
+    wait: options.Wait = False,
+    as_json: options.Json = False,
+    verbose: options.Verbose = False,
 ) -> None:
     """Remove artifacts, reports and logs that no kept run, served version or pending approval needs."""
     from pipeline.dag import outputs

@@ -5,19 +5,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.commands.options import (
-    DEFAULT_ROOT,
-    ConfigFile,
-    Database,
-    Json,
-    Profile,
-    Root,
-    ServingDir,
-    Sets,
-    Verbose,
-    Wait,
-    typed,
-)
+from pipeline.commands import options
 
 Trials = Annotated[
     int | None,
@@ -29,18 +17,18 @@ Workers = Annotated[
 
 
 def tune(
-    profile: Profile = None,
-    config: ConfigFile = None,
-    sets: Sets = None,
-    root: Root = DEFAULT_ROOT,
-    serving_dir: ServingDir = None,
-    database: Database = None,
+    profile: options.Profile = None,
+    config: options.ConfigFile = None,
+    sets: options.Sets = None,
+    root: options.Root = options.DEFAULT_ROOT,
+    serving_dir: options.ServingDir = None,
+    database: options.Database = None,
     trials: Trials = None,
     workers: Workers = 1,
     again: Annotated[bool, typer.Option("--again", help="Repeat the search, even if it is finished.")] = False,
-    wait: Wait = False,
-    as_json: Json = False,
-    verbose: Verbose = False,
+    wait: options.Wait = False,
+    as_json: options.Json = False,
+    verbose: options.Verbose = False,
 ) -> None:
     """Search for hyperparameters on the validation split. The next run of the same configuration trains with the best.
 
@@ -56,7 +44,7 @@ def tune(
     overrides = [*(sets or []), *([f"tune.trials={trials}"] if trials else [])]
     profile, config = selected(profile, config)
     loaded = load(profile=profile, file=config, sets=overrides)
-    options = LineOptions(
+    line_options = LineOptions(
         root,
         serving_dir=serving_dir,
         database=database,
@@ -65,7 +53,7 @@ def tune(
         verbose=verbose,
     )
     name = str(config or profile)
-    result = tune.search(loaded, options, workers=workers, name=name, command=typed())
+    result = tune.search(loaded, line_options, workers=workers, name=name, command=options.typed())
     if as_json:
         print(json.dumps(result.as_json(), indent=2))
     else:

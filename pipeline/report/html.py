@@ -13,7 +13,7 @@ from pipeline.report import comparisons, gates, limits, lineage, photos, plots, 
 from pipeline.report.facts import Facts
 from pipeline.report.pictures import Pictures
 from pipeline.report.times import local, took
-from schemas import files
+from schemas import disk, places
 from schemas.artifacts import in_order, refusals
 from schemas.settings.source import source_title
 from schemas.text import printable, yaml_text
@@ -36,9 +36,9 @@ def save(path: Path, text: str) -> Path:
     Raises:
         StoreError: the file cannot be written.
     """
-    with files.explained(path.parent, "cannot write the report to"):
+    with places.explained(path.parent, "cannot write the report to"):
         path.parent.mkdir(parents=True, exist_ok=True)
-        files.atomic_write_text(path, text)
+        disk.atomic_write_text(path, text)
     return path
 
 

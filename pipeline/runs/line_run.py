@@ -25,7 +25,7 @@ from pipeline.serving import signing
 from pipeline.store import Store
 from schemas.artifacts import Approval, Artifact, Decision
 from schemas.errors import ConfigurationError, Waiting
-from schemas.files import check_loadable
+from schemas.places import check_loadable
 
 
 @dataclass(frozen=True)

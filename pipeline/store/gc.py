@@ -19,7 +19,7 @@ from pipeline.serving import PROVENANCE, default_dir
 from pipeline.store import Store
 from pipeline.store.recorded import Kinds
 from pipeline.store.verify import artifact_directories
-from schemas import files
+from schemas import disk, files, places
 from schemas.artifacts import Artifact, Pushed, Search
 from schemas.errors import StoreError
 
@@ -85,13 +85,13 @@ class Plan:
 
     def carry_out(self) -> None:
         """Deletes all entries, each atomically."""
-        with files.explained(self.store.root, "cannot remove from"):
+        with places.explained(self.store.root, "cannot remove from"):
             for name in self.artifacts:
                 self.store.discard(self.store.path(*name.split("/")))
             for name in self.scratch:
                 self.store.discard(self.store.root / "scratch" / name)
             for name in self.others:
-                files.remove(self.store.root / name)
+                disk.remove(self.store.root / name)
 
     def as_json(self) -> dict[str, Any]:
         """As JSON values, with the keys of version 0.1."""

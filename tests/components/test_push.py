@@ -14,8 +14,9 @@ from pipeline.serving import ModelDirectory
 from schemas import statistics as stats
 from schemas.artifacts import WARMUP, Evaluation, Examples, GateResult, Model, ServingCheck, Statistics
 from schemas.contract import Contract
+from schemas.disk import remove
 from schemas.errors import ConfigurationError, Refused, StoreError
-from schemas.files import digest, listing, remove
+from schemas.files import digest, listing
 from schemas.settings.push import Push
 from tests.components import pictures
 from tests.pipeline.finished_run import contract_with_names

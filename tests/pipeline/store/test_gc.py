@@ -181,7 +181,7 @@ def test_the_next_run_completes_an_interrupted_removal(history: History, monkeyp
     history.run("a/1")
     history.run("a/2")
     with monkeypatch.context() as patched:
-        patched.setattr("schemas.files.shutil.rmtree", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+        patched.setattr("schemas.disk.shutil.rmtree", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             history.plan(1).carry_out()
     assert history.stored() == {"a/2"}
