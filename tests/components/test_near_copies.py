@@ -221,9 +221,7 @@ def test_pictures_of_near_copies_in_spans_come_from_the_right_records(originals,
     admission = spans.admission_of(new_run(), "span-1", "span-2")
     mixed = mix.function(examples, describe.function(examples, run=new_run()), found, admission, **ALL, run=new_run())
     pairs = mixed.near_pictured()
-    assert [(one.split, one.index, other.split) for one, other in pairs] == [
-        ("test", i, "train") for i in range(6)
-    ]
+    assert [(one.split, one.index, other.split) for one, other in pairs] == [("test", i, "train") for i in range(6)]
     assert [other.index for _, other in pairs] == [0, 1, 2] * 2
     for one, other in mixed.near_pictures().reshape(6, 2, 128, 128, 3).astype(int):
         assert np.abs(one - other[:, ::-1]).mean() < 5
