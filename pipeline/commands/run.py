@@ -72,6 +72,7 @@ def run(
     from pipeline.engine.plan import Rerun
     from pipeline.engine.runner import validated_beam
     from pipeline.report import terminal
+    from pipeline.runs.foreseen import unjudgeable_gates
     from pipeline.runs.session import Session
 
     profile, config = selected(profile, config)
@@ -89,7 +90,8 @@ def run(
         verbose=verbose,
     )
     if dry_run:
-        terminal.plan(session.plan(loaded), as_json=as_json)
+        steps = session.plan(loaded)
+        terminal.plan(steps, unjudgeable_gates(loaded, steps), as_json=as_json)
         return
     outcome = session.run(loaded, name=str(config or profile), command=typed())
     if as_json:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from pipeline.report.facts import Facts
     from pipeline.report.index import Index
     from pipeline.runs.session import Outcome
+    from schemas.judgeable import Unjudgeable
     from schemas.settings.reference import Setting
 
 MAX_SLICES = 24  # rows of one gate; with more, only the smallest margins are shown
@@ -65,15 +66,22 @@ def echo(*renderables: Any) -> None:
         console.print(each, soft_wrap=isinstance(each, Text | str), markup=False)
 
 
-def plan(steps: "list[Step]", *, as_json: bool) -> None:
+def plan(steps: "list[Step]", unjudgeable: "list[Unjudgeable] | None" = None, *, as_json: bool) -> None:
+    """Prints a plan. `unjudgeable`: the gates that the test split has too few images for; None if that is unknown."""
     if as_json:
-        print(json.dumps([{"stage": s.name, "action": s.action, "why": s.why} for s in steps], indent=2))
+        rows = [{"stage": s.name, "action": s.action, "why": s.why} for s in steps]
+        warnings = {"warnings": [str(each) for each in unjudgeable]} if unjudgeable else {}
+        print(json.dumps([row | warnings if row["stage"] == "evaluate" else row for row in rows], indent=2))
         return
     table = new_table("stage", "action", "why")
     colours = {"reuse": "cyan", "run": "green", "refused": "red"}
     for step in steps:
         table.add_row(step.name, Text(step.action, colours.get(step.action, "dim")), Text(step.why))
     echo(table)
+    if unjudgeable is None:
+        echo(Text("Whether there are enough test images for the gates is known once the data is described.", "dim"))
+    for each in unjudgeable or ():
+        echo(Text(f"warning: {each}", "yellow"))
 
 
 def outcome(outcome_: "Outcome") -> None:

@@ -15,6 +15,7 @@ from pipeline.serving import ModelDirectory
 from schemas.artifacts import WARMUP, ServingCheck
 from schemas.errors import ConfigurationError
 from schemas.files import digest, listing
+from schemas.judgeable import SliceGates
 from schemas.settings.evaluate import Evaluate
 from schemas.settings.gates import Gates
 from schemas.settings.push import Push
@@ -39,8 +40,9 @@ def trained(tmp_path_factory):
         splits[split] = images, np.array(USED)[labels]
     examples = pictures.examples(folder / "examples", **splits)
     statistics = describe.function(examples, run=folder_run(folder / "describe"))
+    slice_gates = SliceGates.of(Gates(accuracy=0.9, per_class=0.5), Evaluate())
     verdict = validate.function(
-        statistics, None, contract=CONTRACT, checks=Validate(), min_examples=30, run=folder_run(folder / "validate")
+        statistics, None, contract=CONTRACT, checks=Validate(), gates=slice_gates, run=folder_run(folder / "validate")
     )
     settings = Train(model=Mlp(layers=[16]), epochs=15)
     features = transform.function(
