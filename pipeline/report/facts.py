@@ -30,6 +30,7 @@ from schemas.artifacts import (
     Verdict,
 )
 from schemas.artifacts.data import STATISTICS
+from schemas.confusion import Confusion
 from schemas.contract import slice_title
 
 if TYPE_CHECKING:
@@ -205,7 +206,7 @@ def _complete(model: Json) -> Json:
         "corruptions": {name: ROW | row for name, row in model.get("corruptions", {}).items()},
         "fresh": ROW | model["fresh"] if model.get("fresh") else None,
         "with_leaked": model.get("with_leaked"),
-        "confusion": model.get("confusion", []),
+        "confusion": Confusion.of(model.get("confusion")).as_json(),
         "calibration": model.get("calibration", []),
     }
 

@@ -17,8 +17,6 @@ from schemas import files
 from schemas.settings.source import source_title
 from schemas.text import printable, yaml_text
 
-MAX_CLASSES = 24  # with more classes, no confusion matrix is drawn
-
 
 def write(facts: Facts, folder: Path) -> dict[str, Path]:
     """Writes `run-N.html`, `run-N.json` and `run-N.md`. Returns their paths by kind: html, json, card."""
@@ -45,7 +43,7 @@ def page(facts: Facts) -> str:
     svgs = {name: Markup(svg) for name, svg in _plots(facts).items()}
     pictures, near = Pictures.of(facts.images), Pictures.of(facts.near_images, lossy=True)
     template = environment().get_template("report.html.j2")
-    return template.render(facts=facts, plots=svgs, pictures=pictures, near=near, max_classes=MAX_CLASSES)
+    return template.render(facts=facts, plots=svgs, pictures=pictures, near=near)
 
 
 def card(facts: Facts) -> str:

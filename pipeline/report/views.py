@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.dag import outputs
-from pipeline.report import photos, spans
+from pipeline.report import confusion, photos, spans
 from pipeline.report.facts import Facts
 from pipeline.store.recorded import artifact_of
 from schemas.artifacts import GateResult, in_order, ranked, refusals
 from schemas.artifacts.evaluation import WORST
 from schemas.contract import label_titles
 
-__all__ = ["in_order", "photos", "refusals", "spans"]  # used by the templates
+__all__ = ["confusion", "in_order", "photos", "refusals", "spans"]  # used by the templates
 
 Json = dict[str, Any]
 
@@ -118,23 +118,6 @@ def corruptions(facts: Facts) -> list[Json]:
     baseline = facts.metrics.get("baseline", {}).get("corruptions", {})
     candidate = facts.metrics["candidate"]["corruptions"]
     return [{"name": name, "candidate": row, "baseline": baseline.get(name)} for name, row in candidate.items()]
-
-
-def confused(facts: Facts, most: int = 6) -> list[tuple[int, int, int]]:
-    """(label, prediction, number of images) of the most common mistakes."""
-    matrix = facts.metrics["candidate"]["confusion"]
-    wrong = [
-        (label, other, n) for label, row in enumerate(matrix) for other, n in enumerate(row) if n and other != label
-    ]
-    return sorted(wrong, key=lambda cell: -cell[2])[:most]
-
-
-def heat(matrix: list[list[int]]) -> list[list[float]]:
-    """The intensity of each cell in [0, 1]: of mistakes by their share of the label, of correct predictions 0."""
-    shares = [[0 if i == j else n / (sum(row) or 1) for j, n in enumerate(row)] for i, row in enumerate(matrix)]
-    highest = max((share for row in shares for share in row), default=0) or 1
-    # The square root keeps rare mistakes visible beside very common ones.
-    return [[round((share / highest) ** 0.5, 3) for share in row] for row in shares]
 
 
 def leaked(facts: Facts) -> Json | None:

@@ -114,7 +114,11 @@ class Evaluation(Gate):
         return tuple(GateResult.of(row) for row in self.read_json("gates.json", list))
 
     def metrics(self) -> dict[str, Any]:
-        """Metrics by model: "candidate" and, where there was one, "baseline" and "best"."""
+        """Metrics by model: "candidate" and, where there was one, "baseline" and "best".
+
+        `confusion` has the number of classes and the cells [label, prediction, images] that are not 0. Version 0.1
+        wrote all rows of the matrix; `schemas.confusion.Confusion.of` reads both.
+        """
         return self.read_json("metrics.json", dict)
 
     def comparisons(self) -> list[dict[str, Any]]:
