@@ -142,6 +142,8 @@ def reliability(bins: list[Row]) -> str:
 def labels(splits: dict[str, dict[str, int]], names: Sequence[str] = ()) -> str:
     """The share of each label in each split. `names`: of the labels, shown if they fit."""
     labels = sorted({label for counts in splits.values() for label in counts}, key=lambda label: (len(label), label))
+    if len(labels) > MAX_ROWS:
+        return many_labels(splits, labels)
     width = 0.8 / max(1, len(splits))
     with _figure("share of each label, by split", 2.5) as (figure, finish):
         axes = figure.subplots()
@@ -159,11 +161,29 @@ def labels(splits: dict[str, dict[str, int]], names: Sequence[str] = ()) -> str:
         shown = [names[int(n)] if n.isdecimal() and int(n) < len(names) else n for n in labels]
         fit = sum(map(len, shown)) <= MAX_CHARACTERS
         axes.set_xticks(range(len(labels)), map(printable, shown if fit else labels))
-        if len(labels) > MAX_ROWS:
-            axes.xaxis.set_major_locator(ticker.MaxNLocator(10, integer=True))
         axes.tick_params(axis="x", length=0)
         axes.grid(axis="x", visible=False)
         axes.set(xlabel="label", ylabel="share, %")
+        _legend(axes, 4)
+        return finish()
+
+
+def many_labels(splits: dict[str, dict[str, int]], labels: Sequence[str]) -> str:
+    """The same of many labels: a line for each split, the most common label of the first split on the left."""
+    first = next(iter(splits.values()))
+    ordered = sorted(labels, key=lambda label: -first.get(label, 0))
+    with _figure("share of each label, by split", 2.5) as (figure, finish):
+        axes = figure.subplots()
+        for i, (split, counts) in reversed([*enumerate(splits.items())]):  # the first split is drawn on top
+            total = max(1, sum(counts.values()))
+            shares = [100 * counts.get(label, 0) / total for label in ordered]
+            colour = (ACCENT, DIM, OTHER, DIM)[i % 4]
+            axes.plot(
+                shares, color=colour, linewidth=1.4 if i == 0 else 0.6, drawstyle="steps-mid", label=printable(split)
+            )
+        axes.grid(axis="x", visible=False)
+        axes.set(xlabel=f"labels, the most common of {printable(next(iter(splits)))} first", ylabel="share, %")
+        axes.set(xlim=(-0.5, len(labels) - 0.5), ylim=(0, None))
         _legend(axes, 4)
         return finish()
 

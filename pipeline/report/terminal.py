@@ -1,8 +1,7 @@
 """Prints runs, plans, outcomes and reports in the terminal."""
 
 import json
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +13,7 @@ from rich.text import Text
 
 from pipeline.dag import outputs
 from pipeline.lineage.states import RunState
-from pipeline.report import spans, views
+from pipeline.report import shortened, spans, views
 from pipeline.report.states import RUNS
 from pipeline.report.times import local, took
 from pipeline.store.recorded import Recorded
@@ -25,9 +24,7 @@ from schemas.artifacts import (
     Hyperparameters,
     ServingCheck,
     Statistics,
-    ranked,
 )
-from schemas.artifacts.evaluation import WORST
 from schemas.text import printable
 
 if TYPE_CHECKING:
@@ -37,8 +34,6 @@ if TYPE_CHECKING:
     from pipeline.runs.session import Outcome
     from schemas.judgeable import Unjudgeable
     from schemas.settings.reference import Setting
-
-MAX_SLICES = 24  # rows of one gate; with more, only the smallest margins are shown
 
 
 def new_table(*columns: str, right: tuple[str, ...] = ()) -> Table:
@@ -101,7 +96,7 @@ def outcome(outcome_: "Outcome") -> None:
 
 def gates(results: Iterable[GateResult]) -> Table:
     table = new_table("gate", "on", "required", "measured", "margin", "", right=("required", "measured", "margin"))
-    for gate in _shortened(results):
+    for gate in shortened.gates(results):
         if isinstance(gate, str):
             table.add_row("", Text(gate, "dim"))
             continue
@@ -109,21 +104,6 @@ def gates(results: Iterable[GateResult]) -> Table:
         cells = (gate.gate, gate.on, gate.required, gate.measured, gate.margin)
         table.add_row(*map(Text, cells), Text(gate.verdict, colour))
     return table
-
-
-def _shortened(results: Iterable[GateResult]) -> Iterator[GateResult | str]:
-    """The results. Of a gate on many slices, those with the smallest margins and a summary of the others."""
-    groups: dict[str, list[GateResult]] = {}
-    for result in results:
-        groups.setdefault(result.gate.partition(".")[0], []).append(result)
-    for group in groups.values():
-        if len(group) <= MAX_SLICES:
-            yield from group
-            continue
-        order = ranked(group)
-        yield from order[:WORST]
-        counts = Counter(result.verdict for result in order[WORST:])
-        yield f"and {counts.total():,} more: {', '.join(f'{n:,} {verdict}' for verdict, n in counts.items())}"
 
 
 def runs(rows: list[dict[str, Any]]) -> None:

@@ -10,43 +10,44 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.dag import outputs
-from pipeline.report import confusion, photos, spans
+from pipeline.report import confusion, photos, shortened, spans
 from pipeline.report.facts import Facts
 from pipeline.store.recorded import artifact_of
 from schemas.artifacts import GateResult, in_order, ranked, refusals
 from schemas.artifacts.evaluation import WORST
 from schemas.contract import label_titles
 
-__all__ = ["confusion", "in_order", "photos", "refusals", "spans"]  # used by the templates
+__all__ = ["confusion", "in_order", "photos", "refusals", "shortened", "spans"]  # used by the templates
 
 Json = dict[str, Any]
 
 NOT_EVALUATED = "The run did not reach the evaluation."
-MAX_CLASSES = 24  # gates on classes; with more, only the smallest margins are shown
 _CLASS = re.compile(r"label=(\d+)")
 
 
 def gates(facts: Facts) -> tuple[list[GateResult], list[GateResult]]:
     """(shown, collapsed), refused gates first, then those with too few images.
 
-    Gates on classes are collapsed if all pass. If there are many, only those with the smallest margins are shown.
+    Gates on classes are collapsed if all pass. Of a gate on many slices, only the smallest margins are shown.
     """
     order = {"refused": 0, "too few examples": 1}
     results = sorted(facts.gates, key=lambda gate: 0 if not gate.passed else order.get(gate.verdict, 2))
-    classes = [gate for gate in results if gate.gate == "per_class"]
-    if all(gate.verdict == "passed" for gate in classes) and len(classes) > 1:
-        return [gate for gate in results if gate.gate != "per_class"], classes
-    if len(classes) > MAX_CLASSES:
-        collapsed = ranked(classes)[WORST:]
-        return [gate for gate in results if gate not in collapsed], collapsed
-    return results, []
+    collapsed: list[GateResult] = []
+    for gate, group in shortened.families(results).items():
+        if gate == "per_class" and len(group) > 1 and all(each.verdict == "passed" for each in group):
+            collapsed += group
+        elif len(group) > shortened.ROWS:
+            collapsed += ranked(group)[WORST:]
+    hidden = set(map(id, collapsed))
+    return [gate for gate in results if id(gate) not in hidden], collapsed
 
 
 def collapsed_summary(collapsed: list[GateResult]) -> str:
     """A summary of the collapsed gates: "Each of the 10 classes passed; the closest is label=3 by +0.0105"."""
     counts = Counter(gate.verdict for gate in collapsed)
-    if counts.keys() - {"passed"}:
-        return f"{len(collapsed):,} more classes: {', '.join(f'{n:,} {verdict}' for verdict, n in counts.items())}"
+    kind = "classes" if all(gate.gate == "per_class" for gate in collapsed) else "slices"
+    if counts.keys() - {"passed"} or kind == "slices":
+        return f"{len(collapsed):,} more {kind}: {', '.join(f'{n:,} {verdict}' for verdict, n in counts.items())}"
     closest = narrowest(collapsed)
     suffix = f"; the closest is {closest.on} by {closest.margin}" if closest else ""
     level = next((f" at {gate.level}" for gate in collapsed if gate.level), "")
@@ -137,11 +138,14 @@ def unused(facts: Facts) -> str:
 
 
 def samples(facts: Facts) -> dict[int, list[Json]]:
-    """The sample images by label."""
+    """The sample images by label, in the order of the labels, or of need if there are many."""
     by_label: dict[int, list[Json]] = {}
-    for entry in facts.gallery["samples"]:
+    for entry in sorted(facts.gallery["samples"], key=lambda entry: int(entry["label"])):
         by_label.setdefault(entry["label"], []).append(entry)
-    return dict(sorted(by_label.items()))
+    if len(by_label) <= shortened.ROWS or not facts.candidate:
+        return by_label
+    order = [row["label"] for row in shortened.by_need(classes(facts))]
+    return {label: by_label[label] for label in dict.fromkeys([*order, *by_label]) if label in by_label}
 
 
 def comparisons(facts: Facts) -> list[Json]:
