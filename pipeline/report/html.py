@@ -9,7 +9,7 @@ import jinja2
 from markupsafe import Markup
 
 from pipeline.lineage.states import RunState
-from pipeline.report import plots, states, views
+from pipeline.report import class_plots, plots, states, views
 from pipeline.report.facts import Facts
 from pipeline.report.pictures import Pictures
 from pipeline.report.times import local, took
@@ -43,7 +43,7 @@ def page(facts: Facts) -> str:
     svgs = {name: Markup(svg) for name, svg in _plots(facts).items()}
     pictures, near = Pictures.of(facts.images), Pictures.of(facts.near_images, lossy=True)
     template = environment().get_template("report.html.j2")
-    return template.render(facts=facts, plots=svgs, pictures=pictures, near=near)
+    return template.render(facts=facts, plots=svgs, pictures=pictures, near=near, max_rows=plots.MAX_ROWS)
 
 
 def card(facts: Facts) -> str:
@@ -113,9 +113,8 @@ def _plots(facts: Facts) -> dict[str, str]:
     svgs: dict[str, str] = {}
     candidate = facts.candidate
     if candidate and candidate["overall"]["accuracy"] is not None:
-        svgs["accuracies"] = plots.accuracies(
-            [(row["name"], row["candidate"], row["baseline"]) for row in views.classes(facts)]
-        )
+        rows = [(row["name"], row["candidate"], row["baseline"]) for row in views.classes(facts)]
+        svgs["accuracies"] = (class_plots if len(rows) > plots.MAX_ROWS else plots).accuracies(rows)
         corrupted = {name: row for name, row in candidate["corruptions"].items() if row["accuracy"] is not None}
         if corrupted:
             baseline = facts.metrics.get("baseline", {}).get("corruptions", {})
@@ -124,7 +123,8 @@ def _plots(facts: Facts) -> dict[str, str]:
             svgs["reliability"] = plots.reliability(candidate["calibration"])
     labels = {name: split["labels"] for name, split in views.in_order(facts.splits).items() if split["labels"]}
     if labels:
-        svgs["labels"] = plots.labels(labels, facts.names)
+        many = len(set().union(*labels.values())) > plots.MAX_ROWS
+        svgs["labels"] = class_plots.labels(labels) if many else plots.labels(labels, facts.names)
     for name in ("loss", "accuracy"):
         if facts.history:
             svgs[name] = plots.curve(facts.history, name)
