@@ -156,6 +156,7 @@ def report(facts: "Facts", written: dict[str, Path]) -> None:
     if facts.damaged:
         echo(Text(f"damaged: {', '.join(views.damaged(facts))}", "yellow"))
     if facts.gates:
+        echo(*(Text(reason, "red") for reason in views.refusals(facts.gates) if reason not in facts.verdict))
         echo(gates(facts.gates))
     for comparison in views.comparisons(facts):
         echo(Text(comparison["sentence"]))

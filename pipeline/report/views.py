@@ -30,16 +30,18 @@ def gates(facts: Facts) -> tuple[list[GateResult], list[GateResult]]:
 
     Gates on classes are collapsed if all pass. Of a gate on many slices, only the smallest margins are shown.
     """
-    order = {"refused": 0, "too few examples": 1}
-    results = sorted(facts.gates, key=lambda gate: 0 if not gate.passed else order.get(gate.verdict, 2))
+    results: list[GateResult] = []
     collapsed: list[GateResult] = []
-    for gate, group in shortened.families(results).items():
+    for gate, group in shortened.families(facts.gates).items():
         if gate == "per_class" and len(group) > 1 and all(each.verdict == "passed" for each in group):
             collapsed += group
         elif len(group) > shortened.ROWS:
-            collapsed += ranked(group)[WORST:]
-    hidden = set(map(id, collapsed))
-    return [gate for gate in results if id(gate) not in hidden], collapsed
+            worst = ranked(group)
+            results, collapsed = results + worst[:WORST], collapsed + worst[WORST:]
+        else:
+            results += group
+    order = {"refused": 0, "too few examples": 1}
+    return sorted(results, key=lambda gate: 0 if not gate.passed else order.get(gate.verdict, 2)), collapsed
 
 
 def collapsed_summary(collapsed: list[GateResult]) -> str:

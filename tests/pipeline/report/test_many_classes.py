@@ -128,3 +128,4 @@ def test_the_card_and_the_terminal_stay_short(many: Facts, tmp_path: Path, capsy
     printed = capsys.readouterr().out
     assert len(printed.splitlines()) < 40
     assert "and 990 more: " in printed
+    assert views.refusals(many.gates)[0] in printed
