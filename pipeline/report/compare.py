@@ -16,6 +16,7 @@ from rich.text import Text
 from pipeline.lineage import Lineage
 from pipeline.report import spans, terminal
 from pipeline.report.paired_comparison import Evaluated, paired_comparison
+from pipeline.report.shortened import ROWS
 from pipeline.report.times import local
 from pipeline.runs.artifacts import RunArtifacts
 from pipeline.store import Store
@@ -180,8 +181,11 @@ def show(comparison: RunComparison) -> None:
     if (more := len(comparison.spans) - spans.NEWEST) > 0:
         rows.append(("spans", f"and {more:,} more", "", ""))
     rows += [("model", row["figure"], row["old"], row["new"]) for row in comparison.overall]
-    beyond = [row for row in comparison.slices if row["beyond_noise"]]
-    rows += [("slices", slice_title(row["slice"], comparison.names), row["old"], row["new"]) for row in beyond]
+    beyond = sorted((row for row in comparison.slices if row["beyond_noise"]), key=lambda row: row["difference"])
+    shown = beyond[:ROWS]
+    rows += [("slices", slice_title(row["slice"], comparison.names), row["old"], row["new"]) for row in shown]
+    if len(beyond) > ROWS:
+        rows.append(("slices", f"and {len(beyond) - ROWS:,} more", "", ""))
     table = terminal.new_table("", " ", *names)
     for n, (group, name, *values) in enumerate(rows):
         style = "dim" if values[0] == values[1] else ""
@@ -195,9 +199,9 @@ def show(comparison: RunComparison) -> None:
     if not comparison.configuration:
         terminal.echo(Text("the settings are the same", "dim"))
     if comparison.slices:
-        terminal.echo(
-            Text(f"{len(beyond)} of {len(comparison.slices)} slices differ by more than noise (95 % interval)", "dim")
-        )
+        chance = f"; up to {by_chance:,} by chance" if (by_chance := len(comparison.slices) // 20) else ""
+        counted = f"{len(beyond):,} of {len(comparison.slices):,} slices"
+        terminal.echo(Text(f"{counted} differ by more than noise (95 % interval{chance})", "dim"))
 
 
 def _value_text(value: Any) -> str:
