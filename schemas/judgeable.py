@@ -181,7 +181,10 @@ class _Sentences:
         message = f"gates.{self.key} accepts any model on {self._counted}: at {level}, a floor of {bound.lower:g} "
         message += f"refuses nothing on fewer than {self.rows[0].reach:,} test images"
         message += f": {self._listed(images=True)}{self._estimated}"
-        return message, f"Add test images, at least {self.needed:,} of each, raise the floor, or remove the gate"
+        least = self.rows[0].images
+        floor = math.ceil(100 * (1 - (1 - family_wise(self.judging.confidence, bound.family)) ** (1 / least))) / 100
+        higher = f"raise the floor to {floor:g}, " if floor < 1 else ""
+        return message, f"Add test images, at least {self.needed:,} of each, {higher}or remove the gate"
 
     @property
     def _of_labels(self) -> bool:

@@ -74,9 +74,11 @@ def test_a_floor_that_refuses_nothing_states_the_images_it_needs() -> None:
     (message,) = said(Gates(accuracy=0.9, per_class=0.4, min_examples=2), counts([40, 40, 3]))
     assert message == (
         "gates.per_class accepts any model on 1 of 3 classes: at 95% confidence for 3 slices together, a floor of 0.4 "
-        "refuses nothing on fewer than 9 test images: 2: 3. Add test images, at least 9 of each, raise the floor, or "
-        "remove the gate"
+        "refuses nothing on fewer than 9 test images: 2: 3. Add test images, at least 9 of each, raise the floor to "
+        "0.75, or remove the gate"
     )
+    assert said(Gates(accuracy=0.9, per_class=0.75, min_examples=2), counts([40, 40, 3])) == []
+    assert said(Gates(accuracy=0.9, per_class=0.74, min_examples=2), counts([40, 40, 3])) != []
 
 
 def test_slices_are_judged_as_classes_are() -> None:

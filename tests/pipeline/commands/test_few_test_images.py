@@ -17,7 +17,7 @@ ABSENT = (
 POWERLESS = (
     "gates.per_class accepts any model on 1 of 4 classes: at 95% confidence for 3 slices together, a floor of 0.4 "
     "refuses nothing on fewer than 9 test images: 0 (blue): 4. "
-    "Add test images, at least 9 of each, raise the floor, or remove the gate"
+    "Add test images, at least 9 of each, raise the floor to 0.65, or remove the gate"
 )
 FEW = (
     "gates.per_class cannot judge 1 of 4 classes with fewer than 20 test images (gates.min_examples): 0 (blue): 4. "
