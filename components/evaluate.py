@@ -9,14 +9,14 @@ from etils import epy
 from components._evaluation import comparison, evaluator, gallery, probes, record, thresholds
 from components._training import saved_model
 from pipeline.engine.component import StageRun, component
-from schemas import example, shard_reader
-from schemas import statistics as stats
+from schemas import shard_reader
 from schemas.artifacts import Best, Comparison, Evaluation, Examples, Model, Served, Statistics, refusals
 from schemas.artifacts.evaluation import BASELINE, BEST, CANDIDATE, PREDICTIONS
 from schemas.contract import Contract
 from schemas.errors import ConfigurationError, DataError
 from schemas.files import digest, listing
 from schemas.gates import Measured
+from schemas.image_counts import ImageCounts
 from schemas.model_input import ModelInput
 from schemas.settings.evaluate import Evaluate
 from schemas.settings.gates import Gates
@@ -158,13 +158,7 @@ def _plan(
 
 def _values(statistics: Statistics, settings: Evaluate, min_examples: int) -> dict[str, int]:
     """By feature of a slicing: the number of its values with at least `min_examples` test images."""
-    described = statistics.by_split()["test"]
-
-    def number(feature: str) -> int:
-        counts = stats.values(described, example.METADATA + feature if feature in settings.columns else feature)
-        without = described.num_examples - sum(counts.values())  # are a slice, too
-        return sum(count >= min_examples for count in (*counts.values(), without))
-
+    counted = ImageCounts.of(statistics.by_split(), 0).judgeable(min_examples)
     derived = {str(measure): len(edges) + 1 for measure, edges in settings.derived.items()}
     sliced = {feature for slicing in settings.features for feature in slicing}
-    return {feature: derived.get(feature) or number(feature) for feature in sliced}
+    return {feature: number for feature, number in (counted | derived).items() if feature in sliced}

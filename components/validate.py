@@ -5,12 +5,14 @@ from typing import Any
 
 from etils import epy
 
-from components._data.anomalies import against, data_anomalies, near, unjudgeable
+from components._data.anomalies import against, data_anomalies, few_test_images, near
 from components._data.distances import divergence, largest_difference
 from pipeline.engine.component import StageRun, component
 from schemas import statistics as stats
 from schemas.artifacts import Anomaly, Served, Statistics, Verdict
 from schemas.contract import Contract, label_title
+from schemas.image_counts import ImageCounts
+from schemas.judgeable import SliceGates
 from schemas.settings.base import Severity
 from schemas.settings.validate import Validate
 
@@ -26,12 +28,12 @@ def validate(
     *,
     contract: Contract,
     checks: Validate,
-    min_examples: int = 0,
+    gates: SliceGates | None = None,
     run: StageRun,
 ) -> Verdict:
     """Passes unless an anomaly has severity error. The schema gives types, presence, domains and sizes; its comparators
-    limit the drift between splits and against the served model's train split; `checks` gives the rest. Labels with
-    fewer test images than `min_examples` are a warning: gates cannot judge them.
+    limit the drift between splits and against the served model's train split; `checks` gives the rest. Too few
+    test images for one of `gates` are a warning.
 
     Writes `anomalies.pbtxt` (an `Anomalies` proto) and `anomalies.json`.
     """
@@ -41,7 +43,8 @@ def validate(
         for dataset in splits.values()
         for anomaly in (*against(contract, dataset), *data_anomalies(dataset, checks), *near(dataset, checks))
     ]
-    anomalies += unjudgeable(splits["test"], contract, min_examples) if "test" in splits else ()
+    if gates is not None and "test" in splits:
+        anomalies += few_test_images(gates, ImageCounts.of(splits, len(statistics.leaked())), contract)
     train = splits["train"]
     for name, dataset in splits.items():
         if name not in ("train", "fresh"):  # the drift of new data is checked for spans

@@ -27,6 +27,7 @@ from pipeline.engine.component import Component, Node
 from pipeline.serving import ModelDirectory
 from schemas.artifacts import Arrivals, Artifact
 from schemas.contract import Contract
+from schemas.judgeable import SliceGates
 from schemas.settings.spans import Spans
 
 
@@ -43,9 +44,8 @@ def line(c: Config, serving_dir: Path, decided: Decided | None = None, digests: 
         mixture = with_spans(c, c.spans, examples, statistics, contract, directory)
         examples, statistics = mixture, mixture  # mix makes both, in one artifact
     reference = served_data(statistics=statistics, contract=contract, directory=directory, kinds=outputs())
-    verdict = validate(
-        statistics=statistics, served=reference, contract=contract, checks=c.checks, min_examples=c.gates.min_examples
-    )
+    slice_gates = SliceGates.of(c.gates, c.evaluate)
+    verdict = validate(statistics=statistics, served=reference, contract=contract, checks=c.checks, gates=slice_gates)
     features = transform(examples=examples, verdict=verdict, contract=contract, settings=c.transform)
     search_result = searched(features=features, settings=c.train, tuning=c.tune, made_by=search.name)
     tuned = tune(features=features, search=search_result, settings=c.train)

@@ -20,6 +20,7 @@ from components._data.images import lossless
 from components._evaluation import compat, corruptions, measures, metrics
 from schemas import example, shard_reader
 from schemas.artifacts.evaluation import PREDICTIONS
+from schemas.image_counts import slice_value
 from schemas.model_input import ModelInput
 from schemas.settings.evaluate import RESERVED
 
@@ -38,7 +39,6 @@ INPUT, CORRUPTION, LEAKED, FRESH = RESERVED
 ORIGIN = "origin"
 # TFMA merges plots of these names; of others it would load only one.
 CONFUSION, CALIBRATION = "confusion_matrix_plot", "calibration_plot"
-NO_VALUE = "no value"  # the slice of images for which a column of a table is empty
 SPREAD = 2654435761  # Knuth's multiplicative hash: spreads indices over 32 bits
 
 
@@ -132,9 +132,8 @@ def read_batches(shard: tuple[str, int, bool], plan: EvaluationPlan) -> Iterator
 
 
 def _slice_values(column: "np.ndarray") -> "np.ndarray":
-    """Values of a metadata column as names of slices: a comma with a space separates the features of a name."""
-    texts = (" ".join(value.decode().split()).replace(", ", " ") for value in column.tolist())
-    return np.array([text or NO_VALUE for text in texts], object)
+    """Values of a metadata column in the names of slices."""
+    return np.array([slice_value(value.decode()) for value in column.tolist()], object)
 
 
 def _at_once(corruptions: tuple[str, ...], size: int) -> Iterator[tuple[str, ...]]:

@@ -120,5 +120,7 @@ def init(
     print("Review    the gates: which accuracy do you need?")
     if draft.min_examples:
         print(f"          gates.min_examples: a label has only {draft.min_examples:,} test images")
+    for warning in draft.unjudgeable:
+        print(f"          {warning}")
     print("          limits of drift in the contract: they are inferred from this sample")
     print("Then      python -m pipeline run")

@@ -61,6 +61,7 @@ def run(
     from pipeline.engine.runner import validated_beam
     from pipeline.report import terminal
     from pipeline.runs import line_run
+    from pipeline.runs.foreseen import unjudgeable_gates
 
     profile, config = selected(profile, config)
     loaded = load(profile=profile, file=config, sets=sets)
@@ -77,7 +78,8 @@ def run(
         verbose=verbose,
     )
     if dry_run:
-        terminal.plan(line_run.plan(loaded, line_options), as_json=as_json)
+        steps = line_run.plan(loaded, line_options)
+        terminal.plan(steps, unjudgeable_gates(loaded, steps), as_json=as_json)
         return
     outcome = line_run.run(loaded, line_options, name=str(config or profile), command=options.typed())
     if as_json:

@@ -7,8 +7,9 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.report import spans
-from pipeline.report.compare import RunComparison
+from pipeline.report.compare import RunComparison, SliceChange
 from pipeline.report.console import echo, new_table
+from pipeline.report.shortened import ROWS
 from pipeline.report.times import local
 from schemas.contract import slice_title
 
@@ -24,8 +25,9 @@ def show(comparison: RunComparison) -> None:
     if not comparison.configuration:
         echo(Text("the settings are the same", "dim"))
     if slices := comparison.slices:
-        beyond = sum(each.beyond_noise for each in slices)
-        echo(Text(f"{beyond} of {len(slices)} slices differ by more than noise (95 % interval)", "dim"))
+        chance = f"; up to {by_chance:,} by chance" if (by_chance := len(slices) // 20) else ""
+        counted = f"{len(_beyond_noise(comparison)):,} of {len(slices):,} slices"
+        echo(Text(f"{counted} differ by more than noise (95 % interval{chance})", "dim"))
 
 
 def _table(comparison: RunComparison) -> Table:
@@ -55,9 +57,16 @@ def _rows(comparison: RunComparison) -> Iterator[tuple[str, str, Any, Any]]:
         yield "spans", f"and {more:,} more", "", ""
     for each in comparison.overall:
         yield "model", each.name, each.old, each.new
-    for each in comparison.slices:
-        if each.beyond_noise:
-            yield "slices", slice_title(each.name, comparison.names), each.old, each.new
+    beyond = _beyond_noise(comparison)
+    for change in beyond[:ROWS]:
+        yield "slices", slice_title(change.name, comparison.names), change.old, change.new
+    if (more := len(beyond) - ROWS) > 0:
+        yield "slices", f"and {more:,} more", "", ""
+
+
+def _beyond_noise(comparison: RunComparison) -> list[SliceChange]:
+    """The largest loss first."""
+    return sorted((each for each in comparison.slices if each.beyond_noise), key=lambda each: each.difference or 0.0)
 
 
 def _shown(value: Any) -> str:

@@ -148,14 +148,6 @@ class Facts:
         return [f"{name} of {stage}" for stage, names in self.damaged.items() for name in names]
 
     @property
-    def samples(self) -> dict[int, list[GalleryEntry]]:
-        """The sample images by label."""
-        by_label: dict[int, list[GalleryEntry]] = {}
-        for entry in self.gallery["samples"]:
-            by_label.setdefault(entry.label, []).append(entry)
-        return dict(sorted(by_label.items()))
-
-    @property
     def label_errors(self) -> list[GalleryEntry]:
         """Mistakes that are likely label errors, because of the model's confidence."""
         return [entry for entry in self.gallery["mistakes"] if entry.is_likely_label_error]

@@ -4,45 +4,43 @@ table, collapsed = shown(facts.gates)
 passed_summary(facts.gates, facts.comparisons)      # "every gate passed"
 """
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 
+from pipeline.report import shortened
 from pipeline.report.comparisons import with_served
 from schemas.artifacts import Comparison, GateResult, ranked
 from schemas.artifacts.evaluation import WORST
 
-MAX_CLASSES = 24  # gates on classes; with more, only the smallest margins are shown
 FEW = "too few examples"
 
 
 def shown(results: Iterable[GateResult]) -> tuple[list[GateResult], list[GateResult]]:
     """(shown, collapsed), refused gates first, then those with too few images.
 
-    Gates on classes are collapsed if all pass. If there are many, only those with the smallest margins are shown.
+    Gates on classes are collapsed if all pass. Of a gate on many slices, only the smallest margins are shown.
     """
-    ordered = sorted(results, key=lambda gate: (gate.passed, gate.verdict != FEW))
-    classes = [gate for gate in ordered if gate.gate == "per_class"]
-    if all(gate.verdict == "passed" for gate in classes) and len(classes) > 1:
-        return [gate for gate in ordered if gate.gate != "per_class"], classes
-    if len(classes) > MAX_CLASSES:
-        collapsed = ranked(classes)[WORST:]
-        return [gate for gate in ordered if gate not in collapsed], collapsed
-    return ordered, []
+    table: list[GateResult] = []
+    collapsed: list[GateResult] = []
+    for gate, group in shortened.families(results).items():
+        if gate == "per_class" and len(group) > 1 and all(each.verdict == "passed" for each in group):
+            collapsed += group
+        elif len(group) > shortened.ROWS:
+            order = ranked(group)
+            table, collapsed = table + order[:WORST], collapsed + order[WORST:]
+        else:
+            table += group
+    return sorted(table, key=lambda gate: (gate.passed, gate.verdict != FEW)), collapsed
 
 
 def collapsed_summary(collapsed: Sequence[GateResult]) -> str:
     """A summary of the collapsed gates: "Each of the 10 classes passed; the closest is label=3 by +0.0105"."""
-    if any(gate.verdict != "passed" for gate in collapsed):
-        return f"{len(collapsed):,} more classes: {counted(collapsed)}"
+    kind = "classes" if all(gate.gate == "per_class" for gate in collapsed) else "slices"
+    if kind == "slices" or any(gate.verdict != "passed" for gate in collapsed):
+        return f"{len(collapsed):,} more {kind}: {shortened.counted(collapsed)}"
     closest = _closest(collapsed)
     suffix = f"; the closest is {closest.on} by {closest.margin}" if closest else ""
     level = next((f" at {gate.level}" for gate in collapsed if gate.level), "")
     return f"Each of the {len(collapsed):,} classes passed{level}{suffix}"
-
-
-def counted(results: Iterable[GateResult]) -> str:
-    """The number of results with each verdict: "3 refused, 90 passed"."""
-    return ", ".join(f"{n:,} {verdict}" for verdict, n in Counter(gate.verdict for gate in results).items())
 
 
 def _closest(results: Iterable[GateResult]) -> GateResult | None:

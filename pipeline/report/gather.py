@@ -26,6 +26,7 @@ from schemas.artifacts import (
     Verdict,
 )
 from schemas.artifacts.data import STATISTICS
+from schemas.confusion import Confusion
 
 if TYPE_CHECKING:
     from tensorflow_metadata.proto.v0 import statistics_pb2 as pb
@@ -94,7 +95,7 @@ def _complete(model: Json) -> Json:
         "corruptions": {name: ROW | row for name, row in model.get("corruptions", {}).items()},
         "fresh": ROW | model["fresh"] if model.get("fresh") else None,
         "with_leaked": model.get("with_leaked"),
-        "confusion": model.get("confusion", []),
+        "confusion": Confusion.of(model.get("confusion")).as_json(),
         "calibration": model.get("calibration", []),
     }
 

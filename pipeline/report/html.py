@@ -9,7 +9,20 @@ import jinja2
 from markupsafe import Markup
 
 from pipeline.lineage.states import RunState
-from pipeline.report import comparisons, gates, limits, lineage, photos, plots, spans, states, views
+from pipeline.report import (
+    class_plots,
+    comparisons,
+    confusion,
+    gates,
+    limits,
+    lineage,
+    photos,
+    plots,
+    shortened,
+    spans,
+    states,
+    views,
+)
 from pipeline.report.facts import Facts
 from pipeline.report.pictures import Pictures
 from pipeline.report.times import local, took
@@ -18,8 +31,8 @@ from schemas.artifacts import in_order, refusals
 from schemas.settings.source import source_title
 from schemas.text import printable, yaml_text
 
-SUBJECTS = (comparisons, gates, limits, lineage, photos, spans, views)  # modules that the templates use
-MAX_CLASSES = 24  # with more classes, no confusion matrix is drawn
+# Modules that the templates use.
+SUBJECTS = (comparisons, confusion, gates, limits, lineage, photos, shortened, spans, views)
 
 
 def write(facts: Facts, folder: Path) -> dict[str, Path]:
@@ -47,7 +60,7 @@ def page(facts: Facts) -> str:
     svgs = {name: Markup(svg) for name, svg in _plots(facts).items()}
     pictures, near = Pictures.of(facts.images), Pictures.of(facts.near_images, lossy=True)
     template = environment().get_template("report.html.j2")
-    return template.render(facts=facts, plots=svgs, pictures=pictures, near=near, max_classes=MAX_CLASSES)
+    return template.render(facts=facts, plots=svgs, pictures=pictures, near=near, max_rows=plots.MAX_ROWS)
 
 
 def card(facts: Facts) -> str:
@@ -123,9 +136,8 @@ def _plots(facts: Facts) -> dict[str, str]:
     svgs: dict[str, str] = {}
     candidate = facts.candidate
     if candidate and candidate["overall"]["accuracy"] is not None:
-        svgs["accuracies"] = plots.accuracies(
-            [(row["name"], row["candidate"], row["baseline"]) for row in views.classes(facts)]
-        )
+        rows = [(row["name"], row["candidate"], row["baseline"]) for row in views.classes(facts)]
+        svgs["accuracies"] = (class_plots if len(rows) > plots.MAX_ROWS else plots).accuracies(rows)
         corrupted = {name: row for name, row in candidate["corruptions"].items() if row["accuracy"] is not None}
         if corrupted:
             baseline = facts.metrics.get("baseline", {}).get("corruptions", {})
@@ -134,7 +146,8 @@ def _plots(facts: Facts) -> dict[str, str]:
             svgs["reliability"] = plots.reliability(candidate["calibration"])
     labels = {name: split.labels for name, split in in_order(facts.splits).items() if split.labels}
     if labels:
-        svgs["labels"] = plots.labels(labels, facts.names)
+        many = len(set().union(*labels.values())) > plots.MAX_ROWS
+        svgs["labels"] = class_plots.labels(labels) if many else plots.labels(labels, facts.names)
     for name in ("loss", "accuracy"):
         if facts.history:
             svgs[name] = plots.curve(facts.history, name)

@@ -10,6 +10,7 @@ from pipeline.report.console import echo
 from pipeline.report.facts import Facts
 from pipeline.report.index import Index
 from pipeline.report.terminal import gates
+from schemas.artifacts import refusals
 
 
 def report(facts: Facts, written: dict[str, Path]) -> None:
@@ -17,6 +18,7 @@ def report(facts: Facts, written: dict[str, Path]) -> None:
     echo(Text(facts.verdict, "bold green" if facts.passed else "bold red"))
     echo(*(Text(text, "yellow") for text in _lost(facts)))
     if facts.gates:
+        echo(*(Text(reason, "red") for reason in refusals(facts.gates) if reason not in facts.verdict))
         echo(gates(facts.gates))
     echo(*(Text(sentence) for _, sentence in comparisons.sentences(facts.comparisons)))
     echo(*_remarks(facts))

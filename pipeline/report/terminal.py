@@ -9,9 +9,8 @@ from rich.text import Text
 
 from pipeline.dag import outputs
 from pipeline.lineage.states import RunState
-from pipeline.report import messages, spans
+from pipeline.report import messages, shortened, spans
 from pipeline.report.console import echo, new_table
-from pipeline.report.gates import counted
 from pipeline.report.states import RUNS
 from pipeline.report.times import local, took
 from pipeline.store.recorded import RecordedArtifacts
@@ -22,26 +21,30 @@ from schemas.artifacts import (
     Hyperparameters,
     ServingCheck,
     Statistics,
-    ranked,
 )
-from schemas.artifacts.evaluation import WORST
 
 if TYPE_CHECKING:
     from pipeline.engine.plan import Step
     from pipeline.runs.outcome import Outcome
+    from schemas.judgeable import Unjudgeable
 
-MAX_SLICES = 24  # rows of one gate; with more, only the smallest margins are shown
 
-
-def plan(steps: "list[Step]", *, as_json: bool) -> None:
+def plan(steps: "list[Step]", unjudgeable: "list[Unjudgeable] | None" = None, *, as_json: bool) -> None:
+    """Prints a plan. `unjudgeable`: the gates that the test split has too few images for; None if that is unknown."""
     if as_json:
-        print(json.dumps([{"stage": s.name, "action": s.action, "why": s.why} for s in steps], indent=2))
+        rows = [{"stage": s.name, "action": s.action, "why": s.why} for s in steps]
+        warnings = {"warnings": [str(each) for each in unjudgeable]} if unjudgeable else {}
+        print(json.dumps([row | warnings if row["stage"] == "evaluate" else row for row in rows], indent=2))
         return
     table = new_table("stage", "action", "why")
     colours = {"reuse": "cyan", "run": "green", "refused": "red"}
     for step in steps:
         table.add_row(step.name, Text(step.action, colours.get(step.action, "dim")), Text(step.why))
     echo(table)
+    if unjudgeable is None:
+        echo(Text("Whether there are enough test images for the gates is known once the data is described.", "dim"))
+    for each in unjudgeable or ():
+        echo(Text(f"warning: {each}", "yellow"))
 
 
 def outcome(outcome_: "Outcome") -> None:
@@ -61,7 +64,7 @@ def outcome(outcome_: "Outcome") -> None:
 
 def gates(results: Iterable[GateResult]) -> Table:
     table = new_table("gate", "on", "required", "measured", "margin", "", right=("required", "measured", "margin"))
-    for gate in _shortened(results):
+    for gate in shortened.gates(results):
         if isinstance(gate, str):
             table.add_row("", Text(gate, "dim"))
             continue
@@ -69,20 +72,6 @@ def gates(results: Iterable[GateResult]) -> Table:
         cells = (gate.gate, gate.on, gate.required, gate.measured, gate.margin)
         table.add_row(*map(Text, cells), Text(gate.verdict, colour))
     return table
-
-
-def _shortened(results: Iterable[GateResult]) -> Iterator[GateResult | str]:
-    """The results. Of a gate on many slices, those with the smallest margins and a summary of the others."""
-    groups: dict[str, list[GateResult]] = {}
-    for result in results:
-        groups.setdefault(result.gate.partition(".")[0], []).append(result)
-    for group in groups.values():
-        if len(group) <= MAX_SLICES:
-            yield from group
-            continue
-        order = ranked(group)
-        yield from order[:WORST]
-        yield f"and {len(order) - WORST:,} more: {counted(order[WORST:])}"
 
 
 def runs(rows: list[dict[str, Any]]) -> None:

@@ -6,8 +6,10 @@ classes(facts)      # [{"name": "overall", "candidate": ROW, "baseline": ROW or 
 import re
 from typing import Any
 
+from pipeline.report import shortened
 from pipeline.report.facts import Facts
 from pipeline.report.gates import FEW
+from schemas.artifacts import GalleryEntry
 
 Json = dict[str, Any]
 
@@ -65,29 +67,23 @@ def corruptions(facts: Facts) -> list[Json]:
     return [{"name": name, "candidate": row, "baseline": baseline.get(name)} for name, row in candidate.items()]
 
 
-def confused(facts: Facts, most: int = 6) -> list[tuple[int, int, int]]:
-    """(label, prediction, number of images) of the most common mistakes."""
-    matrix = facts.metrics["candidate"]["confusion"]
-    wrong = [
-        (label, other, n) for label, row in enumerate(matrix) for other, n in enumerate(row) if n and other != label
-    ]
-    return sorted(wrong, key=lambda cell: -cell[2])[:most]
-
-
-def heat(matrix: list[list[int]]) -> list[list[float]]:
-    """The intensity of each cell in [0, 1]: of mistakes by their share of the label, of correct predictions 0."""
-    shares = [[0 if i == j else n / (sum(row) or 1) for j, n in enumerate(row)] for i, row in enumerate(matrix)]
-    highest = max((share for row in shares for share in row), default=0) or 1
-    # The square root keeps rare mistakes visible beside very common ones.
-    return [[round((share / highest) ** 0.5, 3) for share in row] for row in shares]
-
-
 def leaked(facts: Facts) -> Json | None:
     """Accuracy without and with the leaked test images. None if there are none."""
     if not facts.candidate or not facts.candidate["with_leaked"]:
         return None
     without, with_ = facts.candidate["overall"], facts.candidate["with_leaked"]
     return {"images": with_["count"] - without["count"], "without": without, "with": with_}
+
+
+def samples(facts: Facts) -> dict[int, list[GalleryEntry]]:
+    """The sample images by label, in the order of the labels, or of need if there are many."""
+    by_label: dict[int, list[GalleryEntry]] = {}
+    for entry in sorted(facts.gallery["samples"], key=lambda entry: entry.label):
+        by_label.setdefault(entry.label, []).append(entry)
+    if len(by_label) <= shortened.ROWS or not facts.candidate:
+        return by_label
+    order = [row["label"] for row in shortened.by_need(classes(facts))]
+    return {label: by_label[label] for label in dict.fromkeys([*order, *by_label]) if label in by_label}
 
 
 def known(interval: Any) -> bool:

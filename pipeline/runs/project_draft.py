@@ -22,9 +22,13 @@ from pipeline.runs import schema_draft
 from pipeline.runs.context import RunOptions
 from pipeline.store.recorded import RecordedArtifacts
 from schemas import statistics as stats
-from schemas.artifacts import TEST, TRAIN, Examples, in_order
+from schemas.artifacts import TEST, TRAIN, Examples, Statistics, in_order
+from schemas.contract import Contract
 from schemas.errors import ConfigurationError
 from schemas.example import METADATA
+from schemas.image_counts import ImageCounts
+from schemas.judgeable import SliceGates, unjudgeable
+from schemas.settings.evaluate import Evaluate
 from schemas.settings.gates import Gates
 from schemas.settings.source import Custom, Folder, Idx, SourceSettings, Table, Tfds, Tfrecord
 from schemas.settings.train import Train
@@ -50,6 +54,7 @@ class Draft:
     min_examples: int | None  # drafted, because the test split has fewer images of a label than gates ask for
     unused: tuple[str, ...]  # titles of the classes that never occur
     metadata: dict[str, int]  # distinct values in train of each further column of a table
+    unjudgeable: tuple[str, ...] = ()  # gates of the draft that the test split has too few images for
 
 
 def write(source: str, path: Path, options: RunOptions, columns: Mapping[str, str] | None = None) -> Draft:
@@ -70,7 +75,8 @@ def write(source: str, path: Path, options: RunOptions, columns: Mapping[str, st
         names = open_source(settings, place_of(settings)).labels()
         head = HEAD.format(title=settings.title)
         drafted = _config(_relative_to_config(settings, path), contract.name, splits)
-        schema_draft.save(contract, head + schema_draft.text(splits, names))
+        schema_text = schema_draft.text(splits, names)
+        schema_draft.save(contract, head + schema_text)
         schema_draft.save(path, head + yaml_text(drafted, compact=True))
     counts = stats.values(splits[TRAIN], "label")
     labels = {names[int(label)] if int(label) < len(names) else label: count for label, count in counts.items()}
@@ -91,7 +97,13 @@ def write(source: str, path: Path, options: RunOptions, columns: Mapping[str, st
         drafted["gates"].get("min_examples"),
         schema_draft.unused(splits, names),
         metadata,
+        _unjudgeable(drafted["gates"], statistics, Contract(contract.name, schema_text)),
     )
+
+
+def _unjudgeable(gates: dict[str, Any], statistics: Statistics, contract: Contract) -> tuple[str, ...]:
+    counts = ImageCounts.of(statistics.by_split(), len(statistics.leaked()))
+    return tuple(map(str, unjudgeable(SliceGates.of(Gates(**gates), Evaluate()), counts, contract)))
 
 
 def _settings(source: str, root: Path, columns: Mapping[str, str]) -> SourceSettings:

@@ -82,9 +82,12 @@ def refusals(results: Iterable[GateResult]) -> tuple[str, ...]:
             sentences += [result.reason for result in refused]
             continue
         worst = ", ".join(f"{each.on} {each.measured.partition(',')[0]}" for each in ranked(refused)[:WORST])
+        noun = "classes" if all(result.slice.startswith("label=") for result in group) else "slices"
+        floors = {(result.required[0], result.bound, result.value is None) for result in refused}
+        floor = f" that are below {refused[0].bound:g}" if floors == {("≥", refused[0].bound, False)} else ""
         level = next((f" at {result.level}" for result in refused if result.level), "")
-        counted = f"{len(refused):,} of {len(group):,} slices{level}"
-        sentences.append(f"gates.{gate} refuses {counted}; the lowest are {worst}")
+        counted = f"{len(refused):,} of {len(group):,} {noun}{floor}{level}"
+        sentences.append(f"gates.{gate} refuses {counted}; the worst {min(WORST, len(refused))}: {worst}")
     return tuple(sentences)
 
 
@@ -125,7 +128,11 @@ class Evaluation(Gate):
         return tuple(self.read_rows("gates.json", GateResult.of))
 
     def metrics(self) -> dict[str, Any]:
-        """Metrics by model: "candidate" and, where there was one, "baseline" and "best"."""
+        """Metrics by model: "candidate" and, where there was one, "baseline" and "best".
+
+        `confusion` has the number of classes and the cells [label, prediction, images] that are not 0. Version 0.1
+        wrote all rows of the matrix; `schemas.confusion.Confusion.of` reads both.
+        """
         return self.read_json("metrics.json", dict)
 
     def comparisons(self) -> tuple[Comparison, ...]:

@@ -71,7 +71,8 @@ class Measured:
 
     @property
     def candidate(self) -> dict[str, Any]:
-        """Metrics of the candidate: `overall`, `slices`, `corruptions`, `fresh`, `confusion`, `calibration`."""
+        """Metrics of the candidate: `overall`, `slices`, `corruptions`, `fresh`, `confusion` (the cells that are
+        not 0), `calibration`."""
         metrics: dict[str, Any] = self.metrics[CANDIDATE]
         return metrics
 

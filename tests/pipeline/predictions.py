@@ -8,6 +8,7 @@ import numpy as np
 
 from components._evaluation import paired
 from schemas.artifacts import Comparison
+from schemas.confusion import Confusion
 
 CLASSES, SIDE, BINS = 10, 28, 15
 CORRUPTIONS = {
@@ -121,7 +122,7 @@ def _metrics(predictions: Predictions, model: str, p: np.ndarray, leaked: int) -
         "slices": {name: _row(labels[mask], p[mask]) for name, mask in masks.items() if mask.any()},
         "corruptions": {name: _row(labels[:1000], s[:1000]) for name, s in corrupted.items()},
         "with_leaked": _row(all_labels, getattr(predictions, model)) if leaked else None,
-        "confusion": confusion.tolist(),
+        "confusion": Confusion.of(confusion.tolist()).as_json(),
         "calibration": _bins(labels, p),
     }
 

@@ -1,5 +1,6 @@
 """Comparisons of two runs, on stores with predictions from which all metrics are computed."""
 
+import dataclasses
 import hashlib
 import json
 import shutil
@@ -202,6 +203,18 @@ def test_slices_differ_when_the_interval_excludes_zero(tmp_path: Path) -> None:
     comparison = comparison_of(root, 1, 2)
     assert [row.name for row in comparison.slices if row.beyond_noise] == ["label=8"]
     assert next(row.difference for row in comparison.slices if row.name == "label=8") == pytest.approx(-0.3)
+
+
+def test_of_many_differing_slices_the_worst_are_shown(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    comparison = comparison_of(root, 1, 2)
+    row = {"old": 0.5, "interval": [0.1, 0.2], "beyond_noise": True}
+    slices = [row | {"slice": f"label={k}", "new": 0.3 + k / 1000, "difference": k / 1000 - 0.2} for k in range(1000)]
+    compare.show(dataclasses.replace(comparison, slices=slices[::-1]))
+    rows = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    start = next(i for i, row in enumerate(rows) if row.startswith("slices label=0 "))
+    assert [row.split()[0] for row in rows[start + 1 : start + 24]] == [f"label={k}" for k in range(1, 24)]
+    assert rows[start + 24] == "and 976 more"
+    assert rows[-1] == ("1,000 of 1,000 slices differ by more than noise (95 % interval; up to 50 by chance)")
 
 
 def test_newcombe_reproduces_the_published_example() -> None:

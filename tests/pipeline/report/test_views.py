@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.lineage import Lineage
-from pipeline.report import gates, html, limits, views
+from pipeline.report import confusion, gates, html, limits, views
 from pipeline.report.facts import Facts
 from pipeline.runs.artifacts import StoredArtifacts
 from pipeline.runs.contract import labels_of
@@ -88,8 +88,8 @@ def test_label_names_are_shown(tmp_path: Path) -> None:
     text = Page(html.page(facts)).text
     assert facts.verdict.startswith("Refused: accuracy on label=8 (Bag) is ")
     assert "label=8 (Bag) ≥ " in text
-    label, other, images = views.confused(facts)[0]
-    assert f"Most common: {names[label]} predicted as {names[other]} ({images})" in text
+    pair = confusion.pairs(facts)[0]
+    assert f"Most common: {names[pair.label]} predicted as {names[pair.predicted]} ({pair.images})" in text
     assert (
         f"label {names[facts.gallery['mistakes'][0].label]}, "
         f"predicted {names[facts.gallery['mistakes'][0].predicted]}" in text
@@ -148,11 +148,11 @@ def test_confident_mistakes_are_listed_as_likely_label_errors(pushed: Facts, pag
 
 
 def test_only_mistakes_are_coloured_in_the_confusion_matrix() -> None:
-    heat = views.heat([[90, 10, 0], [0, 100, 0], [5, 0, 195]])
+    heat = confusion.heat([[90, 10, 0], [0, 100, 0], [5, 0, 195]])
     assert [heat[i][i] for i in range(3)] == [0, 0, 0]
     assert heat[0][1] == 1
     assert 0 < heat[2][0] < 1
-    assert views.heat([[3, 0], [0, 0]]) == [[0, 0], [0, 0]]
+    assert confusion.heat([[3, 0], [0, 0]]) == [[0, 0], [0, 0]]
 
 
 def test_robustness_calibration_and_slices_are_shown(pushed: Facts, page: Page) -> None:
