@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from pipeline.lineage.states import RunState
 from pipeline.report import (
+    accuracy,
     class_plots,
     comparisons,
     confusion,
@@ -21,7 +22,6 @@ from pipeline.report import (
     shortened,
     spans,
     states,
-    views,
 )
 from pipeline.report.facts import Facts
 from pipeline.report.pictures import Pictures
@@ -32,7 +32,7 @@ from schemas.settings.source import source_title
 from schemas.text import printable, yaml_text
 
 # Modules that the templates use.
-SUBJECTS = (comparisons, confusion, gates, limits, lineage, photos, shortened, spans, views)
+SUBJECTS = (accuracy, comparisons, confusion, gates, limits, lineage, photos, shortened, spans)
 
 
 def write(facts: Facts, folder: Path) -> dict[str, Path]:
@@ -110,7 +110,7 @@ def number(value: float | None) -> str:
 
 
 def interval(ends: Any) -> str:
-    return f"{ends[0]:.4f} – {ends[1]:.4f}" if views.known(ends) else ""
+    return f"{ends[0]:.4f} – {ends[1]:.4f}" if accuracy.known(ends) else ""
 
 
 def percent(share: float | None) -> str:
@@ -136,7 +136,7 @@ def _plots(facts: Facts) -> dict[str, str]:
     svgs: dict[str, str] = {}
     candidate = facts.candidate
     if candidate and candidate["overall"]["accuracy"] is not None:
-        rows = [(row["name"], row["candidate"], row["baseline"]) for row in views.classes(facts)]
+        rows = [(row["name"], row["candidate"], row["baseline"]) for row in accuracy.classes(facts)]
         svgs["accuracies"] = (class_plots if len(rows) > plots.MAX_ROWS else plots).accuracies(rows)
         corrupted = {name: row for name, row in candidate["corruptions"].items() if row["accuracy"] is not None}
         if corrupted:

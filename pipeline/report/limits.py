@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from pipeline.report import views
+from pipeline.report import accuracy
 from pipeline.report.facts import Facts
 from pipeline.report.gates import FEW
 from schemas.artifacts import Comparison, GateResult
@@ -21,9 +21,9 @@ def limits(facts: Facts) -> list[str]:
         _precision(candidate["overall"]),
         unused(facts),
         _unjudged(facts.gates),
-        _leaked(views.leaked(facts)),
+        _leaked(accuracy.leaked(facts)),
         _changed_test(facts.comparisons),
-        "" if views.slices(facts) else "No slices other than the labels were evaluated.",
+        "" if accuracy.slices(facts) else "No slices other than the labels were evaluated.",
         _robustness(candidate["corruptions"]),
         "" if "baseline" in facts.metrics else "Nothing was served yet, so there was no model to compare with.",
         _fresh(candidate["fresh"], facts.fresh),
@@ -41,7 +41,7 @@ def unused(facts: Facts) -> str:
 
 
 def _precision(overall: Json) -> str:
-    if not views.known(interval := overall["interval"]):
+    if not accuracy.known(interval := overall["interval"]):
         return ""
     width = f"accuracy is known to within {interval[1] - interval[0]:.4f} (the width of its 95 % interval)"
     return f"With {overall['count']:,} test images, {width}. The intervals of smaller slices are wider."

@@ -1,6 +1,6 @@
 """Long tables, worst rows first, cut at `ROWS`.
 
-by_need(rows)       # rows of `views.classes` or `views.slices`: overall, then the lowest accuracy first
+by_need(rows)       # rows of `accuracy.classes` or `accuracy.slices`: overall, then the lowest accuracy first
 list(gates(results))     # of a gate on many slices, those with the smallest margins, and a sentence on the others
 """
 

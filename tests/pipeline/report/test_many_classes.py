@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from components._evaluation import paired
-from pipeline.report import html, shortened, terminal, views
+from pipeline.report import accuracy, gates, html, shortened, summary
 from pipeline.report.facts import Facts
 from pipeline.store import Store
-from schemas.artifacts import GateResult
+from schemas.artifacts import GateResult, refusals
 from schemas.confusion import Confusion
 from schemas.gates import Measured, Planned
 from schemas.gates.per_class import PerClass
@@ -44,7 +44,7 @@ def metrics(right: np.ndarray) -> Json:
     }
 
 
-def gates(candidate: Json) -> list[GateResult]:
+def gate_results(candidate: Json) -> list[GateResult]:
     planned = Planned(range(CLASSES), CLASSES * IMAGES, values={"label": CLASSES})
     return list(PerClass(FLOOR).evaluate(Measured(planned, {"candidate": candidate}, [], NAMES)))
 
@@ -65,7 +65,7 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Facts:
     return edited(
         facts,
         metrics=by_model,
-        gates=gates(by_model["candidate"]),
+        gates=gate_results(by_model["candidate"]),
         names=NAMES,
         splits={name: split | {"labels": labels, "photos": photos} for name in ("train", "validation", "test")},
         gallery=gallery | {"samples": samples},
@@ -86,13 +86,13 @@ def test_the_page_is_below_its_limit(source: str) -> None:
 def test_gates_of_one_kind_are_one_sentence(many: Facts, source: str) -> None:
     refused = [gate for gate in many.gates if not gate.passed]
     assert len(refused) > 10
-    (sentence,) = views.refusals(many.gates)
+    (sentence,) = refusals(many.gates)
     start = f"gates.per_class refuses {len(refused)} of 1,000 classes that are below 0.5 at 95% confidence for 1,000 "
     worst = min(many.gates, key=lambda gate: gate.value or 0)
     assert sentence.startswith(f"{start}slices together; the worst 10: {worst.on} {worst.measured.partition(',')[0]}, ")
     assert sentence.count("lesser spotted bird") == 10
     assert html.sentence(sentence).replace("\u00a0", " ") in Page(source).text.replace("\u00a0", " ")
-    visible, collapsed = views.gates(many)
+    visible, collapsed = gates.shown(many.gates)
     assert (len(visible), len(collapsed)) == (10, CLASSES - 10)
 
 
@@ -100,19 +100,19 @@ def test_tables_show_the_worst_first_and_all_in_one_click(many: Facts, source: s
     section = source.split('id="comparison"')[1].split('id="slices"', maxsplit=1)[0]
     shown, rest = section.split("<details>", 1)
     names = [re.findall(r'<th scope="row" class="name">([^<]*?)\s*</th>', part) for part in (shown, rest)]
-    accuracy = {row["name"]: row["candidate"]["accuracy"] for row in views.classes(many)}
-    rows = [name for name in names[0] if name in accuracy]
+    by_name = {row["name"]: row["candidate"]["accuracy"] for row in accuracy.classes(many)}
+    rows = [name for name in names[0] if name in by_name]
     assert rows[0] == "overall"
     assert len(rows) == shortened.ROWS + 1
-    values = [accuracy[name] for name in rows[1:] + [name for name in names[1] if name in accuracy]]
+    values = [by_name[name] for name in rows[1:] + [name for name in names[1] if name in by_name]]
     assert len(values) == CLASSES
     assert values == sorted(values)
     assert "All: 976 more" in rest
 
 
 def test_samples_are_of_the_worst_classes_first(many: Facts) -> None:
-    order = [row["label"] for row in shortened.by_need(views.classes(many))[1:]]
-    assert list(views.samples(many)) == order
+    order = [row["label"] for row in shortened.by_need(accuracy.classes(many))[1:]]
+    assert list(accuracy.samples(many)) == order
 
 
 def test_confusion_of_many_classes_is_a_list_of_the_most_common_mistakes(source: str) -> None:
@@ -124,8 +124,8 @@ def test_confusion_of_many_classes_is_a_list_of_the_most_common_mistakes(source:
 
 def test_the_card_and_the_terminal_stay_short(many: Facts, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert len(html.card(many).splitlines()) < 150
-    terminal.report(many, dict.fromkeys(("card", "json", "html"), tmp_path))
+    summary.report(many, dict.fromkeys(("card", "json", "html"), tmp_path))
     printed = capsys.readouterr().out
     assert len(printed.splitlines()) < 40
     assert "and 990 more: " in printed
-    assert views.refusals(many.gates)[0] in printed
+    assert refusals(many.gates)[0] in printed

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from pipeline.dag import outputs
-from pipeline.report import gates, html, index, spans, views
+from pipeline.report import accuracy, gates, html, index, spans
 from pipeline.report.facts import Facts
 from pipeline.report.spans import SpanRow
 from pipeline.store import Store
@@ -128,7 +128,7 @@ def test_the_page_lists_spans_with_drift_and_limits(pushed: Facts, page: Page) -
 
 
 def test_fresh_images_are_shown_next_to_the_test_split(pushed: Facts, page: Page) -> None:
-    test, fresh = views.fresh(pushed)
+    test, fresh = accuracy.fresh(pushed)
     assert (test["name"], fresh["name"], pushed.fresh) == ("the test split", "span-0006", "span-0006")
     assert (test["candidate"]["count"], fresh["candidate"]["count"]) == (400, pushed.counts["fresh"])
     row = fresh["candidate"]
@@ -211,7 +211,7 @@ def test_without_the_admission_outcomes_come_from_the_lineage(root: Path, pushed
 def test_a_run_without_spans_does_not_mention_spans(tmp_path: Path) -> None:
     root = Store(tmp_path / "root").root
     facts = facts_of(root, finish(root))
-    assert (facts.spans, facts.fresh, views.fresh(facts)) == ([], "", [])
+    assert (facts.spans, facts.fresh, accuracy.fresh(facts)) == ([], "", [])
     for text in (Page(html.page(facts)).text, html.card(facts), gateline("report", "--root", root).stdout):
         assert not re.search(r"[Ss]pan-|Spans|[Ff]resh", text)
     assert "data: mnist:3.0.1: 5,400 train, 600 validation, 2,000 test\n" in gateline("show", "--root", root).stdout

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.lineage import Lineage
-from pipeline.report import confusion, gates, html, limits, views
+from pipeline.report import accuracy, confusion, gates, html, limits
 from pipeline.report.facts import Facts
 from pipeline.runs.artifacts import StoredArtifacts
 from pipeline.runs.contract import labels_of
@@ -67,7 +67,7 @@ def test_a_test_split_that_changed_since_the_last_push_is_listed_as_a_limit(push
 
 
 def test_candidate_and_baseline_are_shown_with_intervals(pushed: Facts, page: Page) -> None:
-    rows = views.classes(pushed)
+    rows = accuracy.classes(pushed)
     assert [row["name"] for row in rows] == ["overall", *map(str, range(10))]
     for row in rows:
         candidate, baseline = row["candidate"], row["baseline"]
@@ -94,8 +94,8 @@ def test_label_names_are_shown(tmp_path: Path) -> None:
         f"label {names[facts.gallery['mistakes'][0].label]}, "
         f"predicted {names[facts.gallery['mistakes'][0].predicted]}" in text
     )
-    assert [row["name"] for row in views.classes(facts)][:3] == ["overall", "0 T-shirt/top", "1 Trouser"]
-    assert "label=1 (Trouser), ink=below 0.1" in [row["name"] for row in views.slices(facts)]
+    assert [row["name"] for row in accuracy.classes(facts)][:3] == ["overall", "0 T-shirt/top", "1 Trouser"]
+    assert "label=1 (Trouser), ink=below 0.1" in [row["name"] for row in accuracy.slices(facts)]
     assert "| class 9 Ankle boot |" in html.card(facts)
     assert "| per\\_class | label=8 (Bag) |" in html.card(facts)
 
@@ -160,7 +160,7 @@ def test_robustness_calibration_and_slices_are_shown(pushed: Facts, page: Page) 
     for name in CORRUPTIONS:
         assert f"{name} 1,000 {candidate['corruptions'][name]['accuracy']:.4f}" in page.text
     assert f"candidate {candidate['overall']['ece']:.4f} {candidate['overall']['brier']:.4f}" in page.text
-    names = [row["name"] for row in views.slices(pushed)]
+    names = [row["name"] for row in accuracy.slices(pushed)]
     assert {"ink=below 0.1", "label=8, ink=0.1 to 0.2"} <= set(names)
     assert all(name in page.text for name in names)
 

@@ -1,4 +1,4 @@
-"""Rows of the tables of accuracy: overall, by class, by slice, under corruptions, on fresh images; and of confusions.
+"""Rows of the tables of accuracy: overall, by class, by slice, under corruptions, and on fresh images.
 
 classes(facts)      # [{"name": "overall", "candidate": ROW, "baseline": ROW or None, "difference": 0.0012}, ...]
 """
