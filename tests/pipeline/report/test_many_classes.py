@@ -1,5 +1,6 @@
 """The report of a model with 1,000 classes of photos: small, and the worst first."""
 
+import dataclasses
 import re
 from pathlib import Path
 from typing import Any
@@ -57,17 +58,19 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Facts:
     rng = np.random.default_rng(1)
     by_model = {name: metrics(rng.binomial(IMAGES, rng.beta(4, 2, CLASSES))) for name in ("candidate", "baseline")}
     split = facts.splits["train"]
-    photos = {"": split["photos"][""]} | {str(label): split["photos"][str(label % 10)] for label in range(CLASSES)}
+    photos = {"": split.photos[""]} | {str(label): split.photos[str(label % 10)] for label in range(CLASSES)}
     labels = {str(label): 10 + label % 7 for label in range(CLASSES)}
     entry = facts.gallery["mistakes"][0]
-    gallery = {name: [entry | {"image": i} for i in range(32)] for name in ("mistakes", "lost", "gained")}
-    samples = [entry | {"image": 32 + label, "label": label} for label in range(CLASSES)]
+    gallery = {
+        name: [dataclasses.replace(entry, image=i) for i in range(32)] for name in ("mistakes", "lost", "gained")
+    }
+    samples = [dataclasses.replace(entry, image=32 + label, label=label) for label in range(CLASSES)]
     return edited(
         facts,
         metrics=by_model,
         gates=gate_results(by_model["candidate"]),
         names=NAMES,
-        splits={name: split | {"labels": labels, "photos": photos} for name in ("train", "validation", "test")},
+        splits=dict.fromkeys(("train", "validation", "test"), dataclasses.replace(split, labels=labels, photos=photos)),
         gallery=gallery | {"samples": samples},
         images=rng.integers(0, 256, (32 + CLASSES, 64, 64, 3), np.uint8),
     )
