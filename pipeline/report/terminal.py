@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.dag import outputs
+from pipeline.dag import outputs, stage_of
 from pipeline.lineage.states import RunState
 from pipeline.report import messages, shortened, spans
 from pipeline.report.console import echo, new_table
@@ -34,7 +34,7 @@ def plan(steps: "list[Step]", unjudgeable: "list[Unjudgeable] | None" = None, *,
     if as_json:
         rows = [{"stage": s.name, "action": s.action, "why": s.why} for s in steps]
         warnings = {"warnings": [str(each) for each in unjudgeable]} if unjudgeable else {}
-        print(json.dumps([row | warnings if row["stage"] == "evaluate" else row for row in rows], indent=2))
+        print(json.dumps([row | warnings if row["stage"] == stage_of(Evaluation) else row for row in rows], indent=2))
         return
     table = new_table("stage", "action", "why")
     colours = {"reuse": "cyan", "run": "green", "refused": "red"}

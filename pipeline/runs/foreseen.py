@@ -1,6 +1,6 @@
 """What a plan already knows of the gates: whether the test split has enough images for them.
 
-steps = session.plan(config)
+steps = line_run.plan(config, options)
 unjudgeable_gates(config, steps)      # None where the statistics of the data are not in the store yet
 """
 
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from pipeline.config import Config
 from pipeline.engine.plan import Step
-from schemas.artifacts import Statistics
+from schemas.artifacts import Evaluation, Statistics
 from schemas.contract import Contract
 from schemas.image_counts import ImageCounts
 from schemas.judgeable import SliceGates, Unjudgeable, unjudgeable
@@ -22,7 +22,7 @@ def unjudgeable_gates(config: Config, steps: Sequence[Step]) -> list[Unjudgeable
     Raises:
         DataError: the statistics are damaged.
     """
-    if not any(step.name == "evaluate" for step in steps):
+    if not any(issubclass(step.node.component.output, Evaluation) for step in steps):
         return []
     described = [step for step in steps if issubclass(step.node.component.output, Statistics)]
     statistics = described[-1].artifact

@@ -1,5 +1,6 @@
 """The report of a model with 1,000 classes of photos: small, and the worst first."""
 
+import dataclasses
 import re
 from pathlib import Path
 from typing import Any
@@ -8,10 +9,11 @@ import numpy as np
 import pytest
 
 from components._evaluation import paired
-from pipeline.report import html, shortened, terminal, views
+from pipeline.report import gates as report_gates
+from pipeline.report import html, shortened, summary, views
 from pipeline.report.facts import Facts
 from pipeline.store import Store
-from schemas.artifacts import GateResult
+from schemas.artifacts import GateResult, refusals
 from schemas.confusion import Confusion
 from schemas.gates import Measured, Planned
 from schemas.gates.per_class import PerClass
@@ -57,17 +59,21 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Facts:
     rng = np.random.default_rng(1)
     by_model = {name: metrics(rng.binomial(IMAGES, rng.beta(4, 2, CLASSES))) for name in ("candidate", "baseline")}
     split = facts.splits["train"]
-    photos = {"": split["photos"][""]} | {str(label): split["photos"][str(label % 10)] for label in range(CLASSES)}
+    photos = {"": split.photos[""]} | {str(label): split.photos[str(label % 10)] for label in range(CLASSES)}
     labels = {str(label): 10 + label % 7 for label in range(CLASSES)}
     entry = facts.gallery["mistakes"][0]
-    gallery = {name: [entry | {"image": i} for i in range(32)] for name in ("mistakes", "lost", "gained")}
-    samples = [entry | {"image": 32 + label, "label": label} for label in range(CLASSES)]
+    gallery = {
+        name: [dataclasses.replace(entry, image=i) for i in range(32)] for name in ("mistakes", "lost", "gained")
+    }
+    samples = [dataclasses.replace(entry, image=32 + label, label=label) for label in range(CLASSES)]
     return edited(
         facts,
         metrics=by_model,
         gates=gates(by_model["candidate"]),
         names=NAMES,
-        splits={name: split | {"labels": labels, "photos": photos} for name in ("train", "validation", "test")},
+        splits={
+            name: dataclasses.replace(split, labels=labels, photos=photos) for name in ("train", "validation", "test")
+        },
         gallery=gallery | {"samples": samples},
         images=rng.integers(0, 256, (32 + CLASSES, 64, 64, 3), np.uint8),
     )
@@ -86,13 +92,13 @@ def test_the_page_is_below_its_limit(source: str) -> None:
 def test_gates_of_one_kind_are_one_sentence(many: Facts, source: str) -> None:
     refused = [gate for gate in many.gates if not gate.passed]
     assert len(refused) > 10
-    (sentence,) = views.refusals(many.gates)
+    (sentence,) = refusals(many.gates)
     start = f"gates.per_class refuses {len(refused)} of 1,000 classes that are below 0.5 at 95% confidence for 1,000 "
     worst = min(many.gates, key=lambda gate: gate.value or 0)
     assert sentence.startswith(f"{start}slices together; the worst 10: {worst.on} {worst.measured.partition(',')[0]}, ")
     assert sentence.count("lesser spotted bird") == 10
     assert html.sentence(sentence).replace("\u00a0", " ") in Page(source).text.replace("\u00a0", " ")
-    visible, collapsed = views.gates(many)
+    visible, collapsed = report_gates.shown(many.gates)
     assert (len(visible), len(collapsed)) == (10, CLASSES - 10)
 
 
@@ -124,8 +130,8 @@ def test_confusion_of_many_classes_is_a_list_of_the_most_common_mistakes(source:
 
 def test_the_card_and_the_terminal_stay_short(many: Facts, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert len(html.card(many).splitlines()) < 150
-    terminal.report(many, dict.fromkeys(("card", "json", "html"), tmp_path))
+    summary.report(many, dict.fromkeys(("card", "json", "html"), tmp_path))
     printed = capsys.readouterr().out
     assert len(printed.splitlines()) < 40
     assert "and 990 more: " in printed
-    assert views.refusals(many.gates)[0] in printed
+    assert refusals(many.gates)[0] in printed
