@@ -14,7 +14,7 @@ import pytest
 
 from components._evaluation import paired
 from pipeline.lineage import Lineage, now
-from pipeline.report import compare
+from pipeline.report import compare, comparison_table
 from pipeline.store import Store, facts
 from schemas.artifacts import Artifact, Evaluation, Examples, Statistics
 from schemas.errors import ConfigurationError
@@ -207,9 +207,10 @@ def test_slices_differ_when_the_interval_excludes_zero(tmp_path: Path) -> None:
 
 def test_of_many_differing_slices_the_worst_are_shown(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     comparison = comparison_of(root, 1, 2)
-    row = {"old": 0.5, "interval": [0.1, 0.2], "beyond_noise": True}
-    slices = [row | {"slice": f"label={k}", "new": 0.3 + k / 1000, "difference": k / 1000 - 0.2} for k in range(1000)]
-    compare.show(dataclasses.replace(comparison, slices=slices[::-1]))
+    slices = [
+        compare.SliceChange(f"label={k}", 0.5, 0.3 + k / 1000, k / 1000 - 0.2, interval=(0.1, 0.2)) for k in range(1000)
+    ]
+    comparison_table.show(dataclasses.replace(comparison, slices=slices[::-1]))
     rows = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
     start = next(i for i, row in enumerate(rows) if row.startswith("slices label=0 "))
     assert [row.split()[0] for row in rows[start + 1 : start + 24]] == [f"label={k}" for k in range(1, 24)]
