@@ -17,6 +17,8 @@ from schemas.errors import ConfigurationError, EnvironmentFailure, GatelineError
 MANIFEST = "manifest.json"
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
+# State and digest of linked files, by path.
+_checked: dict[str, tuple[tuple[int, int, int, int] | None, str | None]] = {}
 
 
 def listing(directory: Path, pattern: str = "*", *, sync: bool = False) -> dict[str, dict[str, Any]]:
@@ -33,7 +35,7 @@ def listing(directory: Path, pattern: str = "*", *, sync: bool = False) -> dict[
             raise StoreError(f"{path} is a symbolic link; artifacts hold plain files only", "Remove it and run again.")
     files = [p for p in paths if p.is_file()]
     with ThreadPoolExecutor(4) as pool:
-        digests = list(pool.map(lambda p: _sha256(p, sync), files))
+        digests = list(pool.map(lambda p: _checked_before(p) or _sha256(p, sync), files))
     if sync:
         for folder in [directory, *(p for p in paths if p.is_dir())]:
             sync_directory(folder)
@@ -123,10 +125,20 @@ def contents(artifact: Path) -> dict[str, dict[str, Any]]:
 def link_files(artifact: Path, below: str, out: Path) -> bool:
     """Hard-links an artifact's files in its folder `below` into `out`, if all match its manifest. Returns whether."""
     of_folder = {name: entry for name, entry in contents(artifact).items() if name.startswith(f"{below}/")}
-    if not of_folder or differences(artifact, of_folder, contents=True):
+    return bool(of_folder) and link_checked(artifact, of_folder, out)
+
+
+def link_checked(artifact: Path, entries: dict[str, dict[str, Any]], out: Path) -> bool:
+    """Hard-links files of an artifact into `out`, if all match its manifest's `entries`. Returns whether they do.
+
+    `listing` of `out` takes over their digests: a file is not read twice within a stage.
+    """
+    if differences(artifact, entries, contents=True):
         return False
-    for name in of_folder:
+    for name, entry in entries.items():
         link(artifact / name, out / name)
+        if (artifact / name).samefile(out / name):  # not a copy, whose content has not been read
+            _checked[str(out / name)] = (_state(out / name), entry["sha256"])
     return True
 
 
@@ -256,6 +268,17 @@ def check_loadable(path: Path, option: str) -> None:
     if characters := [character for character in "[]\\" if character in str(path.absolute())]:
         cause = f"{path.absolute()} contains {' and '.join(characters)}: TensorFlow cannot load a model from there"
         raise ConfigurationError(cause, f"Name another directory with {option}.")
+
+
+def _checked_before(path: Path) -> str | None:
+    """The digest of a file that `link_checked` has linked and that has not changed since. It is given only once."""
+    state, digest = _checked.pop(str(path), (None, None))
+    return digest if state == _state(path) else None
+
+
+def _state(path: Path) -> tuple[int, int, int, int]:
+    status = path.stat()
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def _sha256(path: Path, sync: bool) -> str:

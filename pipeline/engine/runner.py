@@ -6,6 +6,7 @@ runner. If only light stages remain, Beam is not imported.
 
 import contextlib
 import difflib
+import itertools
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -57,7 +58,7 @@ class Beam:
             return beam.Pipeline(compat.in_process_runner(), options=self._options(compat.options, defaults))
         return beam.Pipeline(self.runner, options=self._options(pipeline_options.PipelineOptions, []))
 
-    def _options(self, make: Callable[[list[str]], Any], defaults: list[str]) -> "pipeline_options.PipelineOptions":
+    def _options(self, make: Callable[[list[str]], Any], defaults: list[str]) -> Any:
         try:
             return make([*defaults, *self.arguments])
         except SystemExit:  # raised by argparse
@@ -104,6 +105,7 @@ class Execution:
     _origins: dict[str, dict[str, Any]] = field(default_factory=dict)
     _prefetched: dict[str, Any] = field(default_factory=dict)
     _verified: set[Path] = field(default_factory=set)  # artifacts that this run made or verified
+    _looked_up: dict[str, Step] = field(default_factory=dict)
     _handles: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
 
     def run(self, steps: list[Step]) -> Artifact | None:
@@ -112,6 +114,9 @@ class Execution:
         Raises:
             GatelineError: a gate refused, or a stage failed with a known cause. Finished stages stay in the store.
         """
+        # What the plan looked up a moment ago is not looked up again, unless something has run since.
+        unchanged = itertools.takewhile(lambda step: step.action in ("reuse", "resolve"), steps)
+        self._looked_up = {step.name: step for step in unchanged if step.action == "resolve"}
         with self._handles:
             if any(step.action == "run" and step.node.component.kind == "cached" for step in steps):
                 self._run_on_beam(steps)
@@ -124,6 +129,7 @@ class Execution:
         return last
 
     def _run_on_beam(self, steps: list[Step]) -> None:
+        compat.import_keras_when_needed()
         compat.cache_signatures()
         _executions[self.token] = self
         try:
@@ -144,7 +150,7 @@ class Execution:
         """Reuses or makes the artifact of a node, and returns it."""
         started = time.monotonic()
         inputs = {name: self.artifacts[n.name] for name, n in node.inputs.items()}
-        step = self.planner.decide(node, inputs)
+        step = self._looked_up.pop(node.name, None) or self.planner.decide(node, inputs)
         if step.refusal is not None:
             raise step.refusal
         artifact = step.artifact

@@ -149,3 +149,31 @@ def test_an_unusable_directory_is_an_error_with_a_remedy(number: int, remedy: st
     error = files.explain(OSError(number, os.strerror(number)), Path("/there"), "cannot use ROOT")
     assert str(error) == f"store: cannot use ROOT /there: {os.strerror(number)}\n  {remedy}"
     assert error.exit_code == 2
+
+
+def test_a_linked_file_is_not_read_again_unless_it_has_changed_since(tmp_path: Path) -> None:
+    artifact, out = tmp_path / "artifact", tmp_path / "out"
+    artifact.mkdir()
+    for name in ("same", "altered"):
+        (artifact / name).write_bytes(b"12345")
+    entries = files.listing(artifact)
+    assert files.link_checked(artifact, entries, out)
+    status = (out / "same").stat()
+    (out / "same").write_bytes(b"54321")  # through the link, and with the old times: whether it is read shows
+    os.utime(out / "same", ns=(status.st_atime_ns, status.st_mtime_ns))
+    (out / "altered").write_bytes(b"54321")
+    os.utime(out / "altered", ns=(status.st_atime_ns, status.st_mtime_ns + 1))
+    digests = {name: entry["sha256"] for name, entry in files.listing(out).items()}
+    assert digests["same"] == entries["same"]["sha256"]
+    assert digests["altered"] != entries["altered"]["sha256"]
+    assert files.listing(out)["same"]["sha256"] != entries["same"]["sha256"], "a digest is taken over once"
+
+
+def test_files_that_differ_from_their_manifest_are_not_linked(tmp_path: Path) -> None:
+    artifact = tmp_path / "artifact"
+    artifact.mkdir()
+    (artifact / "a").write_bytes(b"12345")
+    entries = files.listing(artifact)
+    (artifact / "a").write_bytes(b"54321")
+    assert not files.link_checked(artifact, entries, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
