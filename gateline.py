@@ -46,14 +46,14 @@ if TYPE_CHECKING:
     from pipeline.lineage import Lineage
     from pipeline.lineage.states import RunState
     from pipeline.notify.channels import Undelivered
-    from pipeline.runs.session import Session
+    from pipeline.runs.line_run import LineOptions
     from schemas.gates import Ceiling, Floor, Measured, Share
     from schemas.settings.base import FilePath, Settings
 
 __all__ = [
     "Artifact", "Beam", "Ceiling", "Config", "ConfigurationError", "DataError", "EnvironmentFailure", "Evaluation",
     "Examples", "FilePath", "Floor", "Gate", "GateResult", "GatelineError", "ImageSource", "Interrupted", "Locked",
-    "Measured", "Model", "Options", "Pushed", "Refused", "Rerun", "Row", "Run", "RunState", "Session", "Settings",
+    "Measured", "Model", "Options", "Pushed", "Refused", "Rerun", "Row", "Run", "RunState", "Settings",
     "Share", "StageRun", "Statistics", "Step", "StoreError", "Undelivered", "Unkeyed", "WiringError", "component",
     "configure", "plan", "profiles", "run", "runs",
 ]  # fmt: skip
@@ -68,7 +68,6 @@ _DEFINED_IN = {
     "pipeline.engine.runner": "Beam",
     "pipeline.lineage.states": "RunState",
     "pipeline.notify.channels": "Undelivered",
-    "pipeline.runs.session": "Session",
     "schemas.gates": "Ceiling Floor Measured Share",
     "schemas.settings.base": "FilePath Settings",
 }
@@ -127,7 +126,9 @@ def plan(
     Raises:
         ConfigurationError: a stage of `until` or `only` does not exist, or the dataset is unknown.
     """
-    return _session(root, serving_dir, options).plan(config)
+    from pipeline.runs import line_run
+
+    return line_run.plan(config, _line_options(root, serving_dir, options))
 
 
 def run(
@@ -148,10 +149,12 @@ def run(
         Locked: another run writes to `root`.
         GatelineError: the base class of all errors with a known cause.
     """
-    session = _session(root, serving_dir, options)
+    from pipeline.runs import line_run
+
+    line_options = _line_options(root, serving_dir, options)
     command = shlex.join(sys.argv) if sys.argv[0] else "python"
-    outcome = session.run(config, name=config.push.model or config.source.name, command=command)
-    return Run(outcome.run, root=session.root, database=session.database)
+    outcome = line_run.run(config, line_options, name=config.push.model or config.source.name, command=command)
+    return Run(outcome.run, root=line_options.root, database=line_options.database)
 
 
 def runs(*, root: str | Path = DEFAULT_ROOT, database: str | None = None, limit: int | None = None) -> list[Run]:
@@ -282,11 +285,11 @@ class Run:
         return row
 
 
-def _session(root: str | Path, serving_dir: str | Path | None, options: Options) -> Session:
-    from pipeline.runs.session import Session
+def _line_options(root: str | Path, serving_dir: str | Path | None, options: Options) -> LineOptions:
+    from pipeline.runs.line_run import LineOptions
 
     served = Path(serving_dir).expanduser() if serving_dir else None
-    return Session(Path(root).expanduser(), served, **options)
+    return LineOptions(Path(root).expanduser(), serving_dir=served, **options)
 
 
 def _lineage(root: Path, database: str | None) -> Lineage:

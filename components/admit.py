@@ -1,7 +1,7 @@
 """admit: checks each span, and quarantines those that are unreadable or break the contract."""
 
-import dataclasses
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from components._data import shard_statistics
@@ -10,7 +10,7 @@ from components._data.distances import brightness_shift, divergence, largest_dif
 from components._data.duplicates import duplicates
 from pipeline.engine.component import StageRun, component
 from schemas import statistics as stats
-from schemas.artifacts import Admission, Collected, Served, Statistics
+from schemas.artifacts import Admission, Collected, Measure, Served, SpanDecision, Statistics
 from schemas.contract import Contract, label_title
 from schemas.settings.spans import Drift, in_order
 from schemas.settings.validate import Validate
@@ -36,66 +36,56 @@ def admit(
         reference, reference_name = kept, f"version {served.version}'s"
     else:
         reference, reference_name = statistics.by_split()["train"], "the base dataset's"
-    rows = [
-        _admission_of(spans, name, reference, reference_name, contract, checks, drift) for name in in_order(spans.spans)
+    decisions = [
+        _decision(spans, name, reference, reference_name, contract, checks, drift) for name in in_order(spans.spans)
     ]
-    Admission.write_rows(run.out, rows)
-    drifted = {row["span"]: row["drift"] for row in rows if row["drift"]}
-    quarantined = {row["span"]: "; ".join(row["errors"]) for row in rows if row["errors"]}
-    for row in rows:
-        for message in (*row["errors"], *row["warnings"]):
-            run.log(f"{'quarantined' if row['errors'] else 'warning'}: {message}")
+    Admission.write_decisions(run.out, decisions)
+    drifted = {each.span: each.drift for each in decisions if each.drift}
+    for each in decisions:
+        for message in (*each.errors, *each.warnings):
+            run.log(f"{'quarantined' if each.errors else 'warning'}: {message}")
     return Admission(
         run.out,
         passed=drift.then != "error" or not drifted,
         reasons=tuple(drifted.values()),
         remedy="Inspect the span. Remove it, or change spans.drift. Nothing was trained.",
-        admitted=tuple(row["span"] for row in rows if not row["errors"]),
-        quarantined=quarantined,
+        admitted=tuple(each.span for each in decisions if not each.errors),
+        quarantined={each.span: "; ".join(each.errors) for each in decisions if each.errors},
         drifted=drifted,
     )
 
 
-def _admission_of(
+def _decision(
     spans: Collected, name: str, reference: Any, reference_name: str, contract: Contract, checks: Validate, drift: Drift
-) -> dict[str, Any]:
-    """A row of `spans.json`."""
+) -> SpanDecision:
     span = spans.spans[name]
-    row: dict[str, Any] = {
-        "span": name,
-        "date": span.date,
-        "images": span.count,
-        "errors": [],
-        "warnings": [],
-        "drift": "",
-        "measures": {},
-    }
+    decision = SpanDecision(name, span.date, span.count)
     if span.broken or not span.count:
-        return row | {"errors": [span.broken or f"{name} holds no images"]}
+        return replace(decision, errors=[span.broken or f"{name} holds no images"])
     parts = spans.parts(name)
     copies = duplicates({name: [part.with_suffix(".npy") for part in parts]}).within[name]
     dataset = stats.encode(name, shard_statistics.read(parts), copies, {}, {})
-    for anomaly in (*against(contract, dataset), *data_anomalies(dataset, checks)):
-        if anomaly.severity != "ignore":
-            row["errors" if anomaly.severity == "error" else "warnings"].append(anomaly.words)
-    if not row["errors"]:
-        measured = measures(dataset, reference, drift, contract.names)
-        row["measures"] = {measure: dataclasses.asdict(each) for measure, each in measured.items()}
-        drifted = [f"{each.words} (spans.drift.{m} allows {each.limit:g})" for m, each in measured.items() if each.over]
-        if drifted and drift.then != "ignore":
-            row["drift"] = f"{name} has drifted from {reference_name} training data: {'; '.join(drifted)}"
-            row["errors" if drift.then == "quarantine" else "warnings"].append(row["drift"])
-    return row
+    anomalies = [*against(contract, dataset), *data_anomalies(dataset, checks)]
+    errors = [anomaly.message for anomaly in anomalies if anomaly.severity == "error"]
+    warnings = [anomaly.message for anomaly in anomalies if anomaly.severity == "warning"]
+    decision = replace(decision, errors=errors, warnings=warnings)
+    if errors:
+        return decision
+    return _with_drift(decision, measures(dataset, reference, drift, contract.names), drift, reference_name)
 
 
-@dataclasses.dataclass(frozen=True)
-class Measure:
-    """The distance between two sets of images."""
-
-    value: float
-    limit: float
-    words: str
-    over: bool
+def _with_drift(
+    decision: SpanDecision, measured: dict[str, Measure], drift: Drift, reference_name: str
+) -> SpanDecision:
+    """The decision on a span without errors, after its distance from the reference was measured."""
+    decision = replace(decision, measures=measured)
+    over = [f"{each.words} (spans.drift.{m} allows {each.limit:g})" for m, each in measured.items() if each.over]
+    if not over or drift.then == "ignore":
+        return decision
+    message = f"{decision.span} has drifted from {reference_name} training data: {'; '.join(over)}"
+    if drift.then == "quarantine":
+        return replace(decision, drift=message, errors=[message])
+    return replace(decision, drift=message, warnings=[*decision.warnings, message])
 
 
 def measures(new: Any, reference: Any, drift: Drift, names: Sequence[str] = ()) -> dict[str, Measure]:

@@ -78,7 +78,8 @@ def _open(approval: Approval, decision: Decision | None, days: float) -> str:
     if decision.evaluation != approval.evaluation or _moment(decision.at) < _moment(approval.evaluated):
         return f"{model} was evaluated again since and waits for approval again"
     if datetime.datetime.now(datetime.UTC) - _moment(decision.at) > datetime.timedelta(days=days):
-        return f"{model} was approved more than {days:g} days ago, and waits for a new evaluation (--force evaluate)"
+        again = f"--force {files.stage_of(approval.path)}"
+        return f"{model} was approved more than {days:g} days ago, and waits for a new evaluation ({again})"
     return ""
 
 

@@ -12,11 +12,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from components._serving_check import signatures, warmup
+from etils import epy
+
+from components._serving_check import odd_inputs, signatures, warmup
 from pipeline.engine.component import StageRun, component
 from schemas.artifacts import WARMUP, Evaluation, Model, Served, ServingCheck
 from schemas.artifacts.evaluation import ENCODED, PIXELS, PROBABILITIES, PROBES
 from schemas.settings.check_serving import Serving
+
+with epy.lazy_imports():
+    import numpy as np
 
 PROGRAM = "components._serving_check.clean_process"  # run as a file, never imported here: it sets its environment
 POLL = 0.02  # seconds between two measurements of the process's memory
@@ -52,11 +57,12 @@ def started_process() -> Iterator["subprocess.Popen[str]"]:
 def check_serving(
     model: Model, evaluation: Evaluation, baseline: Served | None, *, model_name: str, budgets: Serving, run: StageRun
 ) -> ServingCheck:
-    """Passes if all signatures give the evaluator's probabilities within the budgets of time and memory, and if the
-    clients of the served model can call this one. Also writes the warm-up requests.
+    """Passes if all signatures give the evaluator's probabilities within the budgets of time and memory, if each odd
+    input has exactly one answer or fails, and if the clients of the served model can call this one. Also writes the
+    warm-up requests.
     """
     with contextlib.nullcontext(run.prefetched) if run.prefetched else started_process() as process:
-        measured = _request(process, model, evaluation, baseline, budgets)
+        measured = _request(process, model, evaluation, baseline, budgets, run.scratch / "odd_inputs.json")
     ServingCheck.write_measurements(run.out, measured)
     if "error" in measured:
         return _verdict(run, [measured["error"]])
@@ -85,18 +91,27 @@ def _verdict(run: StageRun, reasons: list[str], **facts: Any) -> ServingCheck:
 
 
 def _request(
-    process: "subprocess.Popen[str]", model: Model, evaluation: Evaluation, baseline: Served | None, budgets: Serving
+    process: "subprocess.Popen[str]",
+    model: Model,
+    evaluation: Evaluation,
+    baseline: Served | None,
+    budgets: Serving,
+    odd: Path,
 ) -> dict[str, Any]:
     """The result of the clean process, or {"error"}, also where it had to be stopped."""
     probes = evaluation.path.absolute()
+    encoded = (probes / ENCODED).exists()
+    odd_inputs.write(odd, np.load(probes / PIXELS, mmap_mode="r").shape[1:], encoded=encoded)
     task = {
         "saved_model": str((model.path / "saved_model").absolute()),
         "served": str(baseline.path.absolute()) if baseline else None,
         "records": str(probes / PROBES),
-        "encoded": str(probes / ENCODED) if (probes / ENCODED).exists() else None,
+        "encoded": str(probes / ENCODED) if encoded else None,
         "pixels": str(probes / PIXELS),
         "probabilities": str(probes / PROBABILITIES),
         "batches": sorted({1, *budgets.batches}),
+        "tolerance": budgets.tolerance,
+        "odd": str(odd.absolute()),
     }
     request: str | None = json.dumps(task) + "\n"
     until = time.monotonic() + budgets.timeout_seconds
@@ -130,10 +145,11 @@ def _above_tensorflow(pid: int, printed: bytes) -> float:
 
 
 def _over(measured: dict[str, Any], budgets: Serving) -> Iterator[str]:
-    """A sentence for each measurement over its budget."""
+    """A sentence for each measurement over its budget, and for each odd input that is not answered as it must be."""
     if not math.isfinite(measured["difference"]) or measured["difference"] > budgets.tolerance:
         differ = f"probabilities differ from the evaluator's by {measured['difference']:.2g}"
         yield f"{differ}; check_serving.tolerance allows {budgets.tolerance:g}"
+    yield from measured["odd"]
     if measured["load_seconds"] > budgets.load_seconds:
         loading = f"loading took {measured['load_seconds']:.2f} s"
         yield f"{loading}; check_serving.load_seconds allows {budgets.load_seconds:g}"

@@ -12,7 +12,7 @@ from components.sources import writing
 from components.sources.reading import Piece
 from components.sources.span import SpanReader
 from pipeline.engine.component import StageRun, component
-from schemas import files
+from schemas import disk, files
 from schemas.artifacts import UNREADABLE, Arrivals, Collected, Span, Split, write_unreadable
 from schemas.contract import Encoding
 from schemas.errors import DataError
@@ -116,7 +116,7 @@ def _finish_span(folder: Path, allowed: Unreadable) -> None:
     if (folder / BROKEN).exists():
         for path in folder.iterdir():
             if path.name not in (BROKEN, MARK):
-                files.remove(path)
+                disk.remove(path)
         return
     (folder / COUNTS).write_text(json.dumps(counts), encoding="utf-8")
     write_unreadable(folder, [(shown(file), shown(reason)) for file, reason in unreadable])

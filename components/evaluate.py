@@ -1,5 +1,6 @@
 """evaluate: TensorFlow Model Analysis on test records, comparison with served models, and accuracy gates."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,14 +9,14 @@ from etils import epy
 from components._evaluation import comparison, evaluator, gallery, probes, record, thresholds
 from components._training import saved_model
 from pipeline.engine.component import StageRun, component
-from schemas import example
-from schemas import statistics as stats
-from schemas.artifacts import Best, Evaluation, Examples, Model, Served, Statistics, refusals
+from schemas import shard_reader
+from schemas.artifacts import Best, Comparison, Evaluation, Examples, Model, Served, Statistics, refusals
 from schemas.artifacts.evaluation import BASELINE, BEST, CANDIDATE, PREDICTIONS
 from schemas.contract import Contract
 from schemas.errors import ConfigurationError, DataError
 from schemas.files import digest, listing
 from schemas.gates import Measured
+from schemas.image_counts import ImageCounts
 from schemas.model_input import ModelInput
 from schemas.settings.evaluate import Evaluate
 from schemas.settings.gates import Gates
@@ -24,12 +25,6 @@ from schemas.settings.transform import Transform
 with epy.lazy_imports():
     import tensorflow_model_analysis as tfma
 
-VERDICTS = {
-    "better": "better than",
-    "equivalent": "equivalent to",
-    "worse": "worse than",
-    "undecided": "undecided against",
-}
 REMEDY = "See python -m pipeline report. Improve the model, or lower the gate if that is intended. Nothing was pushed."
 
 
@@ -72,7 +67,7 @@ def evaluate(
         _check_better_than_guessing(baseline, metrics[BASELINE]["overall"]["accuracy"], len(contract.labels))
     predictions = run.out / PREDICTIONS
     compared = comparison.compare(predictions, plan.leaked, gates, baseline, best, overall["accuracy"], examples.test)
-    if baseline and not compared[0]["same_test"]:
+    if baseline and not compared[0].same_test:
         run.log(f"the test split changed since version {baseline.version} was pushed")
     planned = thresholds.planned(plan, models)
     results = gates.evaluate(Measured(planned, metrics, compared, contract.names))
@@ -95,8 +90,8 @@ def evaluate(
     )
 
 
-def _summary(overall: dict[str, Any], comparisons: list[dict[str, Any]]) -> str:
-    verdicts = (f"; {VERDICTS[c['verdict']]} version {c['version']}" for c in comparisons if c["with"] == BASELINE)
+def _summary(overall: dict[str, Any], comparisons: Sequence[Comparison]) -> str:
+    verdicts = (f"; {c.test.phrase} version {c.version}" for c in comparisons if c.model == BASELINE and c.test)
     measured = f"accuracy {overall['accuracy']:.4f}, loss {overall['loss']:.4f} on {overall['count']:,} test images"
     return measured + next(verdicts, "")
 
@@ -115,7 +110,7 @@ def _shards(examples: Examples) -> list[tuple[str, int, bool]]:
     """Path, records, and whether it belongs to split `fresh`, of each test shard. A damaged shard is named here."""
     tested = [split for split in ("test", "fresh") if split in examples.splits]
     shards = [(str(path), count, split == "fresh") for split, path, count in examples.shards(*tested)]
-    example.check((Path(path), count) for path, count, _ in shards)
+    shard_reader.check((Path(path), count) for path, count, _ in shards)
     return shards
 
 
@@ -163,13 +158,7 @@ def _plan(
 
 def _values(statistics: Statistics, settings: Evaluate, min_examples: int) -> dict[str, int]:
     """By feature of a slicing: the number of its values with at least `min_examples` test images."""
-    described = statistics.by_split()["test"]
-
-    def number(feature: str) -> int:
-        counts = stats.values(described, example.METADATA + feature if feature in settings.columns else feature)
-        without = described.num_examples - sum(counts.values())  # are a slice, too
-        return sum(count >= min_examples for count in (*counts.values(), without))
-
+    counted = ImageCounts.of(statistics.by_split(), 0).judgeable(min_examples)
     derived = {str(measure): len(edges) + 1 for measure, edges in settings.derived.items()}
     sliced = {feature for slicing in settings.features for feature in slicing}
-    return {feature: derived.get(feature) or number(feature) for feature in sliced}
+    return {feature: number for feature, number in (counted | derived).items() if feature in sliced}

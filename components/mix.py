@@ -9,7 +9,7 @@ from etils import epy
 from components._data import shard_files, shard_statistics
 from components._data.images import image_hash
 from pipeline.engine.component import StageRun, component
-from schemas import example, files
+from schemas import disk, shard_reader
 from schemas.artifacts import Admission, Collected, Examples, Mixture, Split, Statistics
 from schemas.errors import ConfigurationError
 from schemas.settings.spans import Window, in_order
@@ -51,7 +51,7 @@ def mix(
     }
     for split in mixed:
         for shard, count in _counted(examples.splits[split]):
-            files.link(examples.path / shard, run.out / shard)
+            disk.link(examples.path / shard, run.out / shard)
             mixed[split] += _weighted(run.out / shard, count, base_weight if split == "train" else 1.0)
     for name in chosen:
         for split in ("train", "validation", "fresh"):
@@ -60,7 +60,7 @@ def mix(
             parts.setdefault(target, {}).update(spans.parts(name, split))
             for shard, count in _counted(shards):
                 here = run.out / f"{target}-{name}-{shard}"
-                files.link(spans.path / name / shard, here)
+                disk.link(spans.path / name / shard, here)
                 mixed.setdefault(target, []).extend(_weighted(here, count, weight if target == "train" else 1.0))
     counts = shard_statistics.write(run, parts)
     splits = {split: Split(*map(tuple, zip(*shards, strict=True))) for split, shards in mixed.items()}
@@ -107,8 +107,8 @@ def _weighted(shard: Path, count: int, weight: float) -> list[tuple[str, int]]:
         part = shard.with_name(f"{shard.stem}-part.tfrecord")
         kept = 0
         with shard_files.writer(part) as writer:
-            for records in example.read(shard, count):
-                images = example.parse(records, shard)["image"].tolist()
+            for records in shard_reader.read(shard, count):
+                images = shard_reader.parse(records, shard)["image"].tolist()
                 for record, image in zip(records, images, strict=True):
                     if image_hash(np.frombuffer(image, np.uint8)) % 2**32 < rest * 2**32:
                         writer.write(record)

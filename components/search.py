@@ -9,7 +9,7 @@ from etils import epy
 
 from components._tuning import chief, oracles, trials
 from pipeline.engine.component import StageRun, Unkeyed, component
-from schemas import example
+from schemas import shard_reader
 from schemas.artifacts import Features, Search
 from schemas.artifacts.training import HYPERPARAMETERS
 from schemas.errors import Refused
@@ -33,7 +33,7 @@ def search(features: Features, *, settings: Train, tuning: Tune, workers: Unkeye
         Refused: no trial produced a result.
         GatelineError: the workers died.
     """
-    example.check((path, count) for _, path, count in features.shards())
+    shard_reader.check((path, count) for _, path, count in features.shards())
     space = tuning.over(settings)
     study = oracles.restore(tuning, space, run.scratch)
     if kept := [row for row in oracles.rows(study) if row["state"] != "unfinished"]:

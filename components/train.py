@@ -8,12 +8,14 @@ from etils import epy
 from components._training import fingerprint, memory, saved_model
 from components._training.training import Training
 from pipeline.engine.component import StageRun, component
-from schemas import example
+from schemas import shard_reader
 from schemas.artifacts import Features, Hyperparameters, Model, Served
 
 with epy.lazy_imports():
     import matplotlib.figure
     import tensorflow as tf
+
+    from components.models import batch_norm
 
 
 @component
@@ -27,7 +29,7 @@ def train(features: Features, hyperparameters: Hyperparameters, start: Served | 
         Refused: the loss is not a finite number.
     """
     settings = hyperparameters.settings()
-    example.check((path, count) for _, path, count in features.shards())
+    shard_reader.check((path, count) for _, path, count in features.shards())
     training = Training(features, settings, run.scratch / "checkpoint.npz")
     history = training.history
     if start and not history:
@@ -47,12 +49,13 @@ def train(features: Features, hyperparameters: Hyperparameters, start: Served | 
         )
     logs.close()
     kept = training.finish()
-    saved_model.save(training.network, features, run.out / "saved_model")
-    training.network.save(run.out / "model.keras")
+    network = batch_norm.unfused(training.network)
+    saved_model.save(network, features, run.out / "saved_model")
+    network.save(run.out / "model.keras")
     Model.write_history(run.out, history)
     _plot(history, run.out / "curves.svg")
     identity = fingerprint.of(run.out / "saved_model")
-    del training
+    del training, network
     memory.release()
     return Model(run.out, epochs=len(history), validation_accuracy=kept["val_accuracy"], identity=identity)
 

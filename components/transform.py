@@ -12,7 +12,7 @@ from components._data import decoding, shard_files
 from components._data.reuse import Reuse, shard_digests
 from components._training import fingerprint
 from pipeline.engine.component import StageRun, component
-from schemas import compat, example, files
+from schemas import compat, disk, example, shard_reader
 from schemas.artifacts import Examples, Features, Split, Verdict
 from schemas.contract import Contract
 from schemas.errors import DataError
@@ -70,9 +70,9 @@ def transform(
     shards = list(dict.fromkeys((str(path), count) for _, path, count in examples.shards(*splits)))
     pixels = model_input.as_recorded or _materialized(settings, splits, model_input)
     if model_input.as_recorded or not pixels:
-        example.check((Path(path), count) for path, count in shards)  # a damaged shard is ingest's, not ours
+        shard_reader.check((Path(path), count) for path, count in shards)  # a damaged shard is ingest's, not ours
         for path, _ in shards:
-            files.link(Path(path), run.out / Path(path).name)
+            disk.link(Path(path), run.out / Path(path).name)
     else:
         _transform_changed(examples, shards, model_input, run)
     return Features(
@@ -161,8 +161,8 @@ def _at_model_size(shard: tuple[str, int], model_input: ModelInput) -> Iterator[
     """Batches of feature records: image and label."""
     path, count = Path(shard[0]), shard[1]
     batch = min(5000, max(1 if model_input.raw else MIN_IMAGES, BATCH_BYTES // math.prod(model_input.shape)))
-    for records in example.read(path, count, batch):
-        columns = example.parse(records, path)
+    for records in shard_reader.read(path, count, batch):
+        columns = shard_reader.parse(records, path)
         images = columns["image"] if model_input.as_recorded else _resized(model_input)(tf.constant(records)).numpy()
         yield list(example.encode({"image": images, "label": columns["label"]}))
 
@@ -170,7 +170,7 @@ def _at_model_size(shard: tuple[str, int], model_input: ModelInput) -> Iterator[
 @functools.lru_cache(1)
 def _resized(model_input: ModelInput) -> Any:
     """A function (serialized records) -> uint8 pixels at the model's size, string [batch]."""
-    spec = {"image": example.feature_spec()["image"]}
+    spec = {"image": shard_reader.feature_spec()["image"]}
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
     def resized(records: Any) -> Any:

@@ -1,17 +1,18 @@
 """validate: the data against its contract."""
 
 from collections.abc import Iterator
-from dataclasses import asdict
 from typing import Any
 
 from etils import epy
 
-from components._data.anomalies import Anomaly, against, data_anomalies, near, unjudgeable
+from components._data.anomalies import against, data_anomalies, few_test_images, near
 from components._data.distances import divergence, largest_difference
 from pipeline.engine.component import StageRun, component
 from schemas import statistics as stats
-from schemas.artifacts import Served, Statistics, Verdict
+from schemas.artifacts import Anomaly, Served, Statistics, Verdict
 from schemas.contract import Contract, label_title
+from schemas.image_counts import ImageCounts
+from schemas.judgeable import SliceGates
 from schemas.settings.base import Severity
 from schemas.settings.validate import Validate
 
@@ -27,12 +28,12 @@ def validate(
     *,
     contract: Contract,
     checks: Validate,
-    min_examples: int = 0,
+    gates: SliceGates | None = None,
     run: StageRun,
 ) -> Verdict:
     """Passes unless an anomaly has severity error. The schema gives types, presence, domains and sizes; its comparators
-    limit the drift between splits and against the served model's train split; `checks` gives the rest. Labels with
-    fewer test images than `min_examples` are a warning: gates cannot judge them.
+    limit the drift between splits and against the served model's train split; `checks` gives the rest. Too few
+    test images for one of `gates` are a warning.
 
     Writes `anomalies.pbtxt` (an `Anomalies` proto) and `anomalies.json`.
     """
@@ -42,7 +43,8 @@ def validate(
         for dataset in splits.values()
         for anomaly in (*against(contract, dataset), *data_anomalies(dataset, checks), *near(dataset, checks))
     ]
-    anomalies += unjudgeable(splits["test"], contract, min_examples) if "test" in splits else ()
+    if gates is not None and "test" in splits:
+        anomalies += few_test_images(gates, ImageCounts.of(splits, len(statistics.leaked())), contract)
     train = splits["train"]
     for name, dataset in splits.items():
         if name not in ("train", "fresh"):  # the drift of new data is checked for spans
@@ -58,14 +60,22 @@ def validate(
             checks.drift,
         )
     anomalies = [anomaly for anomaly in anomalies if anomaly.severity != "ignore"]
-    Verdict.write_anomalies(run.out, [asdict(anomaly) for anomaly in anomalies])
+    Verdict.write_anomalies(run.out, anomalies)
     (run.out / "anomalies.pbtxt").write_text(text_format.MessageToString(_proto(contract, anomalies)), encoding="utf-8")
-    errors = tuple(anomaly.words for anomaly in anomalies if anomaly.severity == "error")
-    warnings = tuple(anomaly.words for anomaly in anomalies if anomaly.severity == "warning")
+    errors = tuple(anomaly.message for anomaly in anomalies if anomaly.severity == "error")
+    warnings = tuple(anomaly.message for anomaly in anomalies if anomaly.severity == "warning")
     for message in warnings:
         run.log(f"warning: {message}")
     remedy = f"Fix the data or, if the data is correct, the contract ({contract.name}). Nothing was trained."
-    return Verdict(run.out, passed=not errors, reasons=errors, warnings=warnings, remedy=remedy)
+    return Verdict(
+        run.out,
+        passed=not errors,
+        reasons=errors,
+        warnings=warnings,
+        remedy=remedy,
+        labels=contract.names,
+        unused=contract.unused,
+    )
 
 
 def _apart(
@@ -97,10 +107,10 @@ def _proto(contract: Contract, anomalies: list[Anomaly]) -> "anomalies_pb2.Anoma
         info.path.step[:] = [anomaly.feature]
         info.severity = max(info.severity, severities[anomaly.severity])
         info.short_description = anomaly.kind.replace("_", " ").capitalize()
-        info.description = "; ".join(filter(None, [info.description, anomaly.words]))
+        info.description = "; ".join(filter(None, [info.description, anomaly.message]))
         info.reason.add(
             type=anomalies_pb2.AnomalyInfo.Type.Value(anomaly.kind),
             short_description=info.short_description,
-            description=anomaly.words,
+            description=anomaly.message,
         )
     return proto

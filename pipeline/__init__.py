@@ -3,3 +3,4 @@
 from pathlib import Path
 
 DEFAULT_ROOT = Path("gateline")  # of commands and of the Python API
+DATABASE_VARIABLE = "GATELINE_DATABASE"  # the environment variable of the option --database

@@ -44,7 +44,9 @@ class Config(Settings):
     source: Source = Field(description="the dataset")
     spans: Spans | None = Field(None, description="new images that arrive over time; default: none")
     contract: FilePath = Field(alias="schema", description="the data contract: a path, or the name of a shipped .pbtxt")
-    checks: Validate = Field(Validate(), alias="validate", description="severity of each anomaly of the data")
+    checks: Validate = Field(  # a field cannot be called `validate`, which is a method of pydantic's models
+        Validate(), alias=Validate.__name__.lower(), description="severity of each anomaly of the data"
+    )
     transform: Transform = Field(Transform(), description="preprocessing of image and label")
     tune: Tune = Field(Tune(), description="hyperparameter search, for the command tune")
     train: Train = Field(Train(), description="model and training")
@@ -81,6 +83,12 @@ class Config(Settings):
         if "fresh" in self.gates.stated() and not (self.spans and self.spans.fresh):
             raise ValueError("gates.fresh judges the newest span: it needs spans, and spans.fresh above 0")
         return self
+
+
+def section(settings: type[Settings]) -> str:
+    """The key of the section with these settings: `section(Train)` is "train"."""
+    fields = Config.model_fields.items()
+    return next(field.alias or name for name, field in fields if field.annotation is settings)
 
 
 def profiles() -> list[str]:

@@ -27,6 +27,7 @@ from pipeline.engine.component import Component, Node
 from pipeline.serving import ModelDirectory
 from schemas.artifacts import Arrivals, Artifact
 from schemas.contract import Contract
+from schemas.judgeable import SliceGates
 from schemas.settings.spans import Spans
 
 
@@ -42,12 +43,11 @@ def line(c: Config, serving_dir: Path, decided: Decided | None = None, digests: 
     if c.spans:
         mixture = with_spans(c, c.spans, examples, statistics, contract, directory)
         examples, statistics = mixture, mixture  # mix makes both, in one artifact
-    reference = served_data(statistics=statistics, contract=contract, directory=directory)
-    verdict = validate(
-        statistics=statistics, served=reference, contract=contract, checks=c.checks, min_examples=c.gates.min_examples
-    )
+    reference = served_data(statistics=statistics, contract=contract, directory=directory, kinds=outputs())
+    slice_gates = SliceGates.of(c.gates, c.evaluate)
+    verdict = validate(statistics=statistics, served=reference, contract=contract, checks=c.checks, gates=slice_gates)
     features = transform(examples=examples, verdict=verdict, contract=contract, settings=c.transform)
-    search_result = searched(features=features, settings=c.train, tuning=c.tune)
+    search_result = searched(features=features, settings=c.train, tuning=c.tune, made_by=search.name)
     tuned = tune(features=features, search=search_result, settings=c.train)
     weights = start(features=features, warm=c.train.warm_start, directory=directory)
     model = train(features=features, hyperparameters=tuned, start=weights)
@@ -123,7 +123,7 @@ def with_spans(
 
 def search_line(c: Config, serving_dir: Path, *, workers: int, chief: bool, digests: Path | None = None) -> Node:
     """The line up to transform, then the search. Without `chief`, this process is a worker of another chief."""
-    features = next(node for node in line(c, serving_dir, digests=digests).walk() if node.name == "transform")
+    features = next(node for node in line(c, serving_dir, digests=digests).walk() if node.component is transform)
     if chief:
         return search(features=features, settings=c.train, tuning=c.tune, workers=workers)
     return work(features=features, settings=c.train, tuning=c.tune)
@@ -137,6 +137,12 @@ def complete(c: Config) -> Arrivals | None:
 def components() -> dict[str, Component]:
     """Every stage and resolver of the line, by name."""
     return {each.name: each for each in globals().values() if isinstance(each, Component)}
+
+
+def stage_of(made: type[Artifact]) -> str:
+    """The first stage that makes exactly this type of artifact: `stage_of(Model)` is "train"."""
+    stages = (each for each in components().values() if each.kind != "resolver")
+    return next(each.name for each in stages if each.output is made)
 
 
 def outputs() -> dict[str, type[Artifact]]:

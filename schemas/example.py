@@ -12,13 +12,10 @@ source/index    int64   position in the source's split; of files, a number of 53
 """
 
 import functools
-from collections.abc import Iterable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any, Protocol
 
 from etils import epy
-
-from schemas.errors import DataError
 
 with epy.lazy_imports():
     import numpy as np
@@ -62,12 +59,10 @@ def encoder(dataset: str, version: str, split: str, metadata: tuple[str, ...] = 
     @functools.lru_cache(1024)
     def around(shape: tuple[int, int, int], label: int, size: int, form: bytes) -> tuple[bytes, bytes]:
         """The bytes before and after the pixels, or the encoded image."""
-        sides = dict(zip(("height", "width", "channels"), shape, strict=True))
-        stated = b"".join(_entry(f"image/{side}", _integer(sides[side])) for side in sorted(sides))
-        if form:
-            stated += _entry("image/format", _bytes(form))
-        image = _entry("image", _bytes(bytes(size)))
-        return stated + image[: len(image) - size], _entry("label", _integer(label))
+        height, width, channels = shape
+        sides = (("image/channels", channels), ("image/height", height), ("image/width", width))
+        stated = b"".join([_number(name, value) for name, value in sides])
+        return stated + _format(form) + _before_bytes(b"image", size), _number("label", label)
 
     @functools.lru_cache(1024)
     def carried(values: tuple[str, ...]) -> bytes:
@@ -77,7 +72,7 @@ def encoder(dataset: str, version: str, split: str, metadata: tuple[str, ...] = 
 
     @functools.lru_cache(1024)
     def before_name(size: int) -> bytes:
-        return _entry("source/file", _bytes(bytes(size)))[:-size]
+        return _before_bytes(b"source/file", size)
 
     @functools.cache
     def head(size: int) -> bytes:
@@ -123,6 +118,24 @@ def _entry(name: str, value: "tf.train.Feature") -> bytes:
     return content
 
 
+@functools.cache
+def _format(form: bytes) -> bytes:
+    return _entry("image/format", _bytes(form)) if form else b""
+
+
+@functools.lru_cache(4096)
+def _number(name: str, value: int) -> bytes:
+    return _entry(name, _integer(value))
+
+
+def _before_bytes(name: bytes, size: int) -> bytes:
+    """The bytes of such a feature before its value, which has `size` bytes: the sizes of photos seldom repeat."""
+    value = b"\x0a" + _varint(size)  # of the BytesList
+    value = b"\x0a" + _varint(len(value) + size) + value  # of the Feature
+    entry = b"".join((b"\x0a", _varint(len(name)), name, b"\x12", _varint(len(value) + size), value))
+    return b"\x0a" + _varint(len(entry) + size) + entry
+
+
 def _integer(value: int) -> "tf.train.Feature":
     return tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
 
@@ -159,104 +172,3 @@ def _feature(name: str, value: "tf.train.Feature") -> bytes:
         deterministic=True
     )
     return content
-
-
-def read(path: Path, count: int, batch: int = 1000, most: int = BATCH_BYTES) -> Iterator[list[bytes]]:
-    """Serialized records of one shard that holds `count` of them, in batches of at most `batch` records.
-
-    A batch ends with the record that reaches `most` bytes, so large images make small batches.
-
-    Raises:
-        DataError: the shard is missing, cut short or altered; names the record.
-    """
-    done, size = 0, 0
-    records: list[bytes] = []
-    try:
-        # Five times as fast as a Dataset, which passes single records.
-        for record in tf.compat.v1.io.tf_record_iterator(str(path)):
-            records.append(record)
-            size += len(record)
-            if len(records) == batch or size >= most:
-                yield records
-                done += len(records)
-                records, size = [], 0
-    except (tf.errors.DataLossError, tf.errors.NotFoundError) as error:
-        raise _damaged(path, count) from error
-    if done + len(records) != count:
-        raise _damaged(path, count)
-    if records:
-        yield records
-
-
-def check(shards: Iterable[tuple[Path, int]]) -> None:
-    """Reads whole shards with their counts of records. Fast: one graph for all, and no record leaves TensorFlow.
-
-    Raises:
-        DataError: a shard is missing, cut short or altered; names the record.
-    """
-    expected = dict(shards)
-    if not expected:
-        return
-
-    def counted(path: Any) -> Any:
-        batches = tf.data.TFRecordDataset(path).batch(32)
-        return batches.reduce(np.int64(0), lambda total, batch: total + tf.shape(batch, tf.int64)[0])
-
-    paths = list(expected)
-    counts = tf.data.Dataset.from_tensor_slices(list(map(str, paths))).map(counted, 2).as_numpy_iterator()
-    for path in paths:
-        try:
-            intact = next(counts) == expected[path]
-        except (tf.errors.DataLossError, tf.errors.NotFoundError):
-            intact = False
-        if not intact:
-            raise _damaged(path, expected[path])
-
-
-def _damaged(path: Path, count: int) -> DataError:
-    """The error of a damaged shard, with the first record that cannot be read."""
-    stage = path.parent.parent.name if path.parent.parent.parent.name == "artifacts" else "ingest"
-    remedy = f"Run again with --force {stage}."
-    if not path.exists():
-        return DataError(f"shard {path} is missing", remedy)
-    intact, fault = 0, "ends after"
-    try:
-        for _ in tf.data.TFRecordDataset(str(path)):
-            intact += 1
-    except tf.errors.DataLossError as error:
-        fault = "ends in the middle of" if "truncated" in error.message else "is damaged (a checksum does not match) at"
-        intact += 1
-    if intact > count:
-        return DataError(f"shard {path} holds {intact:,} records instead of {count:,}", remedy)
-    return DataError(f"shard {path} {fault} record {intact:,} of {count:,}", remedy)
-
-
-def parse(records: list[bytes], path: Path, metadata: Iterable[str] = ()) -> dict[str, "np.ndarray"]:
-    """Columns of a batch of records: `image` object [batch] of bytes; the other features int64 or bytes [batch].
-
-    A feature that a record lacks is -1, or empty bytes. `metadata`: names of metadata columns to read, too.
-
-    Raises:
-        DataError: a record is not a tf.Example, or a feature has another type.
-    """
-    spec = feature_spec() | {METADATA + name: tf.io.FixedLenFeature([], tf.string, b"") for name in metadata}
-    try:
-        columns = tf.io.parse_example(tf.constant(records, tf.string), spec)
-    except (
-        tf.errors.InvalidArgumentError,
-        UnicodeDecodeError,
-    ) as error:  # TensorFlow sometimes fails to format its own error
-        cause = str(getattr(error, "message", "it is not a tf.Example")).split("\n")[0]
-        raise DataError(
-            f"shard {path} holds a record that does not parse: {cause}", "Run again with --force ingest."
-        ) from error
-    return {name: column.numpy() for name, column in columns.items()}
-
-
-@functools.cache
-def feature_spec() -> dict[str, "tf.io.FixedLenFeature"]:
-    """How TensorFlow parses a record."""
-    integers = ("image/height", "image/width", "image/channels", "label", "source/index")
-    texts = ("image", "image/format", "source/dataset", "source/file", "source/version", "source/split")
-    spec = {name: tf.io.FixedLenFeature([], tf.int64, -1) for name in integers}
-    return spec | {name: tf.io.FixedLenFeature([], tf.string, b"") for name in texts}

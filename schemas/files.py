@@ -1,22 +1,21 @@
-"""Files that are whole or absent: digests, fsync and the renaming of finished directories."""
+"""The files of an artifact: their listing with digests, and the manifest that seals it."""
 
-import contextlib
-import errno
 import hashlib
 import json
 import os
-import shutil
-import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from schemas.errors import ConfigurationError, EnvironmentFailure, GatelineError, StoreError
+from schemas.disk import link, sync_directory
+from schemas.errors import StoreError
 
 MANIFEST = "manifest.json"
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
+ARTIFACTS = "artifacts"  # the folder in ROOT: ROOT/artifacts/<stage>/<key>
+
+State = tuple[int, int, int, int]  # of a file: it has not changed if this is the same
+_checked: dict[str, tuple[State | None, str | None]] = {}  # state and digest by path, of linked files
 
 
 def listing(directory: Path, pattern: str = "*", *, sync: bool = False) -> dict[str, dict[str, Any]]:
@@ -33,7 +32,7 @@ def listing(directory: Path, pattern: str = "*", *, sync: bool = False) -> dict[
             raise StoreError(f"{path} is a symbolic link; artifacts hold plain files only", "Remove it and run again.")
     files = [p for p in paths if p.is_file()]
     with ThreadPoolExecutor(4) as pool:
-        digests = list(pool.map(lambda p: _sha256(p, sync), files))
+        digests = list(pool.map(lambda p: _checked_before(p) or _sha256(p, sync), files))
     if sync:
         for folder in [directory, *(p for p in paths if p.is_dir())]:
             sync_directory(folder)
@@ -120,142 +119,47 @@ def contents(artifact: Path) -> dict[str, dict[str, Any]]:
     return entries
 
 
+def stage_of(path: Path) -> str | None:
+    """The stage that made the artifact with this file, by its place `artifacts/<stage>/<key>`. None elsewhere."""
+    parts = path.absolute().parts
+    return next((parts[i + 1] for i in range(len(parts) - 3, -1, -1) if parts[i] == ARTIFACTS), None)
+
+
+def rerun(path: Path) -> str:
+    """How to make the artifact with this file again, as the remedy of an error."""
+    stage = stage_of(path)
+    return f"Run again with --force {stage}." if stage else "Run again with --no-cache."
+
+
 def link_files(artifact: Path, below: str, out: Path) -> bool:
     """Hard-links an artifact's files in its folder `below` into `out`, if all match its manifest. Returns whether."""
     of_folder = {name: entry for name, entry in contents(artifact).items() if name.startswith(f"{below}/")}
-    if not of_folder or differences(artifact, of_folder, contents=True):
+    return bool(of_folder) and link_checked(artifact, of_folder, out)
+
+
+def link_checked(artifact: Path, entries: dict[str, dict[str, Any]], out: Path) -> bool:
+    """Hard-links files of an artifact into `out`, if all match its manifest's `entries`. Returns whether they do.
+
+    `listing` of `out` takes over their digests: a file is not read twice within a stage.
+    """
+    if differences(artifact, entries, contents=True):
         return False
-    for name in of_folder:
+    for name, entry in entries.items():
         link(artifact / name, out / name)
+        if (artifact / name).samefile(out / name):  # not a copy, whose content has not been read
+            _checked[str(out / name)] = (_state(out / name), entry["sha256"])
     return True
 
 
-def link(source: Path, target: Path) -> None:
-    """A hard link to the file; a copy where the file system has none, or the target is on another one."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        target.hardlink_to(source)
-    except OSError:
-        shutil.copy(source, target)
+def _checked_before(path: Path) -> str | None:
+    """The digest of a file that `link_checked` has linked and that has not changed since. It is given only once."""
+    state, digest = _checked.pop(str(path), (None, None))
+    return digest if state == _state(path) else None
 
 
-@contextlib.contextmanager
-def atomic_write(path: Path, *, sync: bool = False) -> Iterator[Path]:
-    """Yields a temporary path beside `path`, to be written; renames it to `path` at the end, or removes it on an error.
-
-    Readers see the old file or the new one. `sync` also flushes the file and its directory entry to disk, so that the
-    file survives a crash of the machine.
-    """
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}")
-    try:
-        yield temporary
-        if sync:
-            with temporary.open("rb") as file:
-                os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    if sync:
-        sync_directory(path.parent)
-
-
-def atomic_write_text(path: Path, text: str, *, sync: bool = False) -> None:
-    """Writes a UTF-8 text file atomically, see `atomic_write`."""
-    with atomic_write(path, sync=sync) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Writes a JSON file atomically and flushes it to disk."""
-    atomic_write_text(path, json.dumps(value, indent=2) + "\n", sync=True)
-
-
-def commit(staged: Path, final: Path) -> None:
-    """`staged`, a finished directory, appears as `final` by one rename, and is on disk when this returns."""
-    final.parent.mkdir(parents=True, exist_ok=True)
-    staged.rename(final)
-    sync_directory(final.parent)
-    sync_directory(staged.parent)
-
-
-def sync_directory(path: Path) -> None:
-    """Flush a directory's entries to disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def remove(path: Path) -> None:
-    """Removes a directory, file or link, if it exists."""
-    if path.is_symlink() or path.is_file():
-        path.unlink(missing_ok=True)
-    else:
-        shutil.rmtree(path, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def explained(place: Path, action: str) -> Iterator[None]:
-    """Errors of the operating system become one line of cause and one of remedy.
-
-    Raises:
-        StoreError: not allowed, read-only, or not a directory.
-        EnvironmentFailure: the disk is full.
-    """
-    try:
-        yield
-    except OSError as error:
-        raise explain(error, place, action) from error
-
-
-@contextlib.contextmanager
-def full_disk_explained(place: Path, action: str) -> Iterator[None]:
-    """The same for errors of other libraries that concern writing below `place`. Other errors are not changed.
-
-    Raises:
-        EnvironmentFailure: the disk is full.
-        StoreError: it is read-only, or permission is lacking.
-    """
-    try:
-        yield
-    except GatelineError:
-        raise
-    except OSError as error:
-        below = error.filename is None or Path(str(error.filename)).is_relative_to(place)
-        if below and error.errno in (*FULL, *FORBIDDEN):
-            raise explain(error, place, action) from error
-        raise
-    except Exception as error:
-        if any(os.strerror(code) in str(error) for code in FULL):  # TensorFlow and Arrow have errors of their own
-            raise explain(OSError(FULL[0], os.strerror(FULL[0])), place, action) from error
-        raise
-
-
-def explain(error: OSError, place: Path, action: str) -> GatelineError:
-    """The same, for an error already caught."""
-    # `shutil.copytree` raises a list of messages without error numbers.
-    if error.errno in FULL or (error.errno is None and any(os.strerror(code) in str(error) for code in FULL)):
-        return EnvironmentFailure(
-            f"{action} {place}: no space left on its disk", "Free some space and run again; finished stages are reused."
-        )
-    if error.errno in FORBIDDEN:
-        return StoreError(
-            f"{action} {place}: {error.strerror}", "Name another with --root or --serving-dir, or fix its permissions."
-        )
-    return StoreError(f"{action} {place}: {error.strerror or error}", "Name another with --root or --serving-dir.")
-
-
-def check_loadable(path: Path, option: str) -> None:
-    """TensorFlow finds the weights of a model by a glob, so these characters in a path break loading.
-
-    Raises:
-        ConfigurationError: the absolute path contains [, ] or a backslash.
-    """
-    if characters := [character for character in "[]\\" if character in str(path.absolute())]:
-        cause = f"{path.absolute()} contains {' and '.join(characters)}: TensorFlow cannot load a model from there"
-        raise ConfigurationError(cause, f"Name another directory with {option}.")
+def _state(path: Path) -> State:
+    status = path.stat()
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def _sha256(path: Path, sync: bool) -> str:

@@ -2,32 +2,22 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from etils import epy
 
 from components._data.duplicates import TESTED
 from schemas import statistics as stats
-from schemas.contract import Contract, label_title, label_titles, unused_tag
-from schemas.settings.base import Severity
+from schemas.artifacts import Anomaly
+from schemas.contract import Contract, label_title, unused_tag
+from schemas.image_counts import ImageCounts
+from schemas.judgeable import SliceGates, unjudgeable
 from schemas.settings.validate import Validate
 from schemas.text import listed
 
 with epy.lazy_imports():
     import numpy as np
     from tensorflow_metadata.proto.v0 import schema_pb2
-
-
-@dataclass(frozen=True)
-class Anomaly:
-    """One anomaly: the value, and the expected value."""
-
-    split: str
-    feature: str
-    kind: str  # a name of AnomalyInfo.Type
-    words: str
-    severity: Severity = "error"
 
 
 def against(contract: Contract, dataset: Any) -> Iterator[Anomaly]:
@@ -141,19 +131,8 @@ def near(dataset: Any, checks: Validate) -> Iterator[Anomaly]:
         yield Anomaly(dataset.name, "image", "UNKNOWN_TYPE", message + excluded, checks.leakage)
 
 
-def unjudgeable(test: Any, contract: Contract, min_examples: int) -> Iterator[Anomaly]:
-    """Labels that gates on classes cannot judge, known before anything is trained."""
-    counts = stats.values(test, "label")
-    by_label = {label: counts.get(str(label), 0) for label in contract.labels}
-    absent = [label for label, count in by_label.items() if not count]
-    few = [label for label, count in by_label.items() if 0 < count < min_examples]
-    effect = "will refuse every model" if len(few) == len(by_label) else "cannot judge them"
-    remedy = f"; classes that never occur can be declared unused in {contract.name}"
-    for labels, cause, way_out in (
-        (absent, "have no images, so gates.per_class will refuse every model", remedy),
-        (few, f"have fewer than {min_examples} images (gates.min_examples), so gates.per_class {effect}", ""),
-    ):
-        if labels and min_examples:
-            titles = label_titles(labels, contract.names)
-            message = f"{test.name}: {len(labels):,} of {len(by_label):,} labels {cause}: {titles}{way_out}"
-            yield Anomaly(test.name, "label", "UNKNOWN_TYPE", message, "warning")
+def few_test_images(gates: SliceGates, counts: ImageCounts, contract: Contract) -> Iterator[Anomaly]:
+    """Gates that the test split has too few images for."""
+    for each in unjudgeable(gates, counts, contract):
+        feature = "label" if each.gate == "per_class" else "image"
+        yield Anomaly("test", feature, "UNKNOWN_TYPE", f"test: {each}", "warning")

@@ -203,9 +203,12 @@ def _end_of(data: Any, pattern: bytes) -> Any:
 
 def _over_background(image: Any, model_input: ModelInput) -> Any:
     """The colours of an image whose last channel is alpha."""
-    wide = tf.cast(image, tf.int32)
-    colours, alpha = wide[..., :-1], wide[..., -1:]
-    return tf.cast((colours * alpha + _level(model_input) * (255 - alpha) + 127) // 255, tf.uint8)
+    # Of the background's level, 0 or 255, and the distance of each colour from it. All products fit into 16 bits: with
+    # 32, an image of 64 million pixels would take 1.5 GB for each of the steps.
+    colours, alpha = tf.cast(image[..., :-1], tf.uint16), tf.cast(image[..., -1:], tf.uint16)
+    if _level(model_input):
+        return tf.cast((255 * 255 + 127 - (255 - colours) * alpha) // 255, tf.uint8)
+    return tf.cast((colours * alpha + 127) // 255, tf.uint8)
 
 
 def _level(model_input: ModelInput) -> int:

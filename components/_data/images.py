@@ -1,16 +1,18 @@
 """Reading images: decoded fast, and hashed by their pixels."""
 
+import contextlib
 import functools
 import hashlib
 import math
 import struct
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from etils import epy
 
 from components._data import decoding
-from components._data.decoding import HEAD, PARALLEL
+from components._data.decoding import HEAD
 from schemas.contract import Encoding
 from schemas.errors import DataError
 
@@ -21,6 +23,9 @@ with epy.lazy_imports():
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".avif", ".heic", ".heif")
 MAX_PIXELS = 2**26  # of an image
+LARGE = 2**24  # pixels of an image that is decoded alone, so that memory does not grow with the number of threads
+NO_SIZE = (0xC4, 0xC8, 0xCC)  # markers of JPEG among those of frames, C0 to CF, that start no frame
+_alone, _building = threading.Lock(), threading.Lock()
 
 
 class Examined(NamedTuple):
@@ -41,14 +46,19 @@ def image_hash(image: "np.ndarray | Examined") -> int:
 
 
 def examine(contents: Sequence[bytes]) -> "list[Examined] | None":
-    """Decodes images in parallel, and keeps no pixels. None if one of them cannot be decoded, or is too large.
+    """Decodes images, and keeps no pixels. None if one of them cannot be decoded, or is too large.
 
-    In one graph, so that neither Python's lock nor a call for each image slows it down.
+    Threads may call it at the same time. In one graph, so that neither Python's lock nor a call for each image slows
+    it down.
     """
     try:
+        # TensorFlow checks the size that the header of a JPEG states.
         if any(not content.startswith(b"\xff\xd8") and stated_pixels(content) > MAX_PIXELS for content in contents):
             return None
-        shapes, hashes = _examine()(tf.constant(contents, tf.string))
+        with _building:
+            function = _examine()
+        with _alone if any(map(_is_large, contents)) else contextlib.nullcontext():
+            shapes, hashes = function(tf.constant(contents, tf.string))
     except Exception:  # TensorFlow and `struct` raise many types
         return None
     return [Examined(tuple(shape), hash) for shape, hash in zip(shapes.numpy().tolist(), _numbers(hashes), strict=True)]
@@ -89,16 +99,34 @@ def _examine() -> Any:
     signature = (tf.TensorSpec([3], tf.int32), tf.TensorSpec([8], tf.uint8))
 
     def batch(contents: Any) -> Any:
-        return tf.map_fn(one, contents, fn_output_signature=signature, parallel_iterations=PARALLEL)
+        return tf.map_fn(one, contents, fn_output_signature=signature, parallel_iterations=1)
 
     return tf.function(batch, input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
+
+
+def _is_large(content: bytes) -> bool:
+    is_jpeg = content.startswith(b"\xff\xd8")
+    return (math.prod(frame_of_jpeg(content)[:2]) if is_jpeg else stated_pixels(content)) > LARGE
+
+
+def frame_of_jpeg(content: bytes) -> tuple[int, int, int]:
+    """Height, width and number of components that the header of a JPEG's frame states; zeros if there is none."""
+    at = 2
+    while at + 9 < len(content):
+        marker = content[at + 1]
+        if 0xC0 <= marker <= 0xCF and marker not in NO_SIZE:
+            height, width, components = struct.unpack_from(">HHB", content, at + 5)
+            return height, width, components
+        # Any number of bytes FF may come before a marker.
+        at += 1 if marker == 0xFF else 2 + int.from_bytes(content[at + 2 : at + 4])
+    return 0, 0, 0
 
 
 def stated_pixels(content: bytes) -> int:
     """Number of pixels stated in the header of an encoded image: a PNG of 400 KB can decode to a gigabyte.
 
-    0 for BMP, whose file is as long as its pixels, and for WebP, whose sides have 14 bits. Not with Pillow: it needs
-    8 us instead of 0.2 us for a PNG, and does not know frames larger than the GIF's screen until it has decoded them.
+    0 for BMP, whose file is as long as its pixels. Not with Pillow: it needs 8 us instead of 0.2 us for a PNG, and does
+    not know frames larger than the GIF's screen until it has decoded them.
 
     Raises:
         Exception: the header states no size. TensorFlow and `struct` raise many types.
@@ -108,7 +136,19 @@ def stated_pixels(content: bytes) -> int:
     if content.startswith(b"\xff\xd8"):
         height, width, _ = tf.io.extract_jpeg_shape(content).numpy().tolist()
         return int(height * width)
+    if content.startswith(b"RIFF"):
+        return math.prod(_sides_of_webp(content))
     return _pixels_of_gif(content) if content.startswith(b"GIF") else 0
+
+
+def _sides_of_webp(content: bytes) -> tuple[int, int]:
+    """Width and height, by the kind of the first chunk (RFC 9649): lossy, lossless, or with more chunks."""
+    kind, number = content[12:16], lambda at, size: int.from_bytes(content[at : at + size], "little")
+    if kind == b"VP8L":
+        return (number(21, 4) & 0x3FFF) + 1, (number(21, 4) >> 14 & 0x3FFF) + 1
+    if kind == b"VP8X":
+        return number(24, 3) + 1, number(27, 3) + 1
+    return number(26, 2) & 0x3FFF, number(28, 2) & 0x3FFF
 
 
 def _pixels_of_gif(content: bytes) -> int:

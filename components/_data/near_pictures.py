@@ -13,8 +13,8 @@ from components._data import near_copies
 from components._data.decoding import fitted, to_arrays
 from components._data.near_copies import Pair
 from pipeline.engine.component import StageRun
-from schemas import example, files
-from schemas.artifacts import Statistics
+from schemas import disk, shard_reader
+from schemas.artifacts import NearCopy, Statistics
 from schemas.model_input import ModelInput
 
 with epy.lazy_imports():
@@ -45,12 +45,12 @@ def write(run: StageRun, pairs: Mapping[Pair, tuple[Path, Path]], shards: Mappin
         with np.load(folder / f"{number}.npz") as saved:
             rows = zip(saved["facts"].tolist(), saved["pictures"], strict=True)
             by_place |= {(part, facts[0]): (facts, picture) for facts, picture in rows}
-    files.remove(folder)
+    disk.remove(folder)
     sides = [
-        dict(zip(Statistics.PICTURED, (split, *by_place[place][0]), strict=True))
+        NearCopy(split, *by_place[place][0])
         for place, split in zip(places, (split for pair, _ in shown for split in pair[::2]), strict=True)
     ]
-    pictured = [list(pair) for pair in zip(sides[::2], sides[1::2], strict=True)]
+    pictured = list(zip(sides[::2], sides[1::2], strict=True))
     Statistics.write_near_pictures(run.out, pictured, np.stack([by_place[place][1] for place in places]))
 
 
@@ -61,8 +61,8 @@ def write_pictures(shard: Path, count: int, positions: list[int], path: str) -> 
         DataError: the shard is damaged or a record does not parse; names the shard and the record.
     """
     facts, pictures = [], []
-    for records in example.read(shard, count):
-        columns = example.parse(records, shard)
+    for records in shard_reader.read(shard, count):
+        columns = shard_reader.parse(records, shard)
         chosen = np.isin(columns["source/index"], positions)
         if chosen.any():
             names = ("source/index", "label", "image/height", "image/width")

@@ -9,12 +9,13 @@ from typing import Any
 
 from etils import epy
 
+from components._data.images import frame_of_jpeg
+
 with epy.lazy_imports():
     import numpy as np
 
 PNG = {0: "grey", 2: "RGB", 3: "palette", 4: "grey with alpha", 6: "RGB with alpha"}  # by colour type
 JPEG = {1: "grey", 3: "RGB", 4: "CMYK"}  # by number of components
-NO_SIZE = (0xC4, 0xC8, 0xCC)  # markers of JPEG among those of frames, C0 to CF, that start no frame
 
 
 def counts(
@@ -61,10 +62,11 @@ def measures(thumbnails: "np.ndarray") -> dict[str, "np.ndarray"]:
 
 def mode(content: bytes) -> str:
     """The colour mode in the header of an encoded image: "grey", "RGB with alpha", "palette", "RGB, 16 bit", ..."""
+    # Not Pillow, which takes 55 us for each of 1,399 photos instead of 1.5 us (median of three passes, one core).
     if content.startswith(b"\x89PNG"):
         return PNG.get(content[25], "unknown") + (", 16 bit" if content[24] == 16 else "")
     if content.startswith(b"\xff\xd8"):
-        return JPEG.get(_components(content), "unknown")
+        return JPEG.get(frame_of_jpeg(content)[2], "unknown")
     if content.startswith(b"BM"):
         return "palette" if int.from_bytes(content[28:30], "little") <= 8 else "RGB"
     if content.startswith(b"RIFF"):
@@ -85,15 +87,3 @@ def _variance(values: "np.ndarray") -> "np.ndarray":
     size = flat.shape[1]
     variance: np.ndarray = (size * np.einsum("ij,ij->i", flat, flat) - flat.sum(1) ** 2) / size**2
     return variance
-
-
-def _components(jpeg: bytes) -> int:
-    """The number of components of a JPEG, in the header of its frame; 0 if there is none."""
-    at = 2
-    while at + 9 < len(jpeg):
-        marker = jpeg[at + 1]
-        if 0xC0 <= marker <= 0xCF and marker not in NO_SIZE:
-            return jpeg[at + 9]
-        # Any number of bytes FF may come before a marker.
-        at += 1 if marker == 0xFF else 2 + int.from_bytes(jpeg[at + 2 : at + 4])
-    return 0

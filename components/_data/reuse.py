@@ -37,13 +37,10 @@ class Reuse:
         """
         for path, manifest, parts in self._earlier:
             part = parts.get(digest)
-            if part is None or files.differences(path, {name: manifest[name] for name in part["files"]}, contents=True):
-                continue
-            for name in part["files"]:
-                files.link(path / name, self.run.out / name)
-            self.parts[digest] = part
-            self.linked += 1
-            return part["facts"]
+            if part and files.link_checked(path, {name: manifest[name] for name in part["files"]}, self.run.out):
+                self.parts[digest] = part
+                self.linked += 1
+                return part["facts"]
         return None
 
     def add(self, digest: str, names: Iterable[str], facts: Any = True) -> None:

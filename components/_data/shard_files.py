@@ -7,7 +7,7 @@ from pathlib import Path
 
 from etils import epy
 
-from schemas import files
+from schemas import disk
 
 with epy.lazy_imports():
     import tensorflow as tf
@@ -20,7 +20,7 @@ def name(split: str, index: int, count: int) -> str:
 @contextmanager
 def writer(path: Path) -> Iterator["tf.io.TFRecordWriter"]:
     """A TFRecord writer whose file appears at `path` once complete. A worker that dies leaves no partial shard."""
-    with files.atomic_write(path) as temporary, tf.io.TFRecordWriter(str(temporary)) as records:
+    with disk.atomic_write(path) as temporary, tf.io.TFRecordWriter(str(temporary)) as records:
         yield records
 
 
@@ -29,7 +29,7 @@ def write_count(shard: Path, count: int) -> None:
 
     Returning such small results through Beam costs more time than writing a shard.
     """
-    files.atomic_write_text(shard.with_name(f"{shard.name}.json"), json.dumps(count))
+    disk.atomic_write_text(shard.with_name(f"{shard.name}.json"), json.dumps(count))
 
 
 def take_counts(folder: Path) -> dict[str, int]:

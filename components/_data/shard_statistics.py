@@ -13,7 +13,7 @@ from etils import epy
 from components._data import decoding, duplicates, near_copies, near_pictures
 from components._data.statistics import ImageStatistics, merged
 from pipeline.engine.component import StageRun
-from schemas import example, statistics
+from schemas import shard_reader, statistics
 from schemas.artifacts import Statistics
 from schemas.model_input import ModelInput
 
@@ -36,7 +36,7 @@ def write_shard_statistics(shard: Path, count: int, part: Path, metadata: tuple[
     near: list[np.ndarray] = []
 
     def counted(records: list[bytes]) -> ImageStatistics:
-        columns = example.parse(records, shard, metadata)
+        columns = shard_reader.parse(records, shard, metadata)
         positions = columns["source/index"]
         decoded = decoding.thumbnails(columns["image"], THUMBNAIL) if columns["image/format"].any() else None
         images = [*map(np.ndarray.tobytes, decoded[0])] if decoded else columns["image"]
@@ -46,7 +46,7 @@ def write_shard_statistics(shard: Path, count: int, part: Path, metadata: tuple[
             near.append(near_copies.hashes(pictures, positions, digests[-1][:, 0]))
         return ImageStatistics.of(columns, decoded)
 
-    whole = merged(ImageStatistics, map(counted, example.read(shard, count)))
+    whole = merged(ImageStatistics, map(counted, shard_reader.read(shard, count)))
     part.parent.mkdir(exist_ok=True)  # not its parents: a stage that was interrupted has removed them
     part.with_suffix(".json").write_text(whole.to_json(), encoding="utf-8")
     duplicates.save(np.concatenate(digests), part.with_suffix(".npy"))

@@ -95,7 +95,7 @@ class ImageStatistics:
 
     @classmethod
     def of(cls, columns: dict[str, "np.ndarray"], decoded: "tuple[np.ndarray, np.ndarray] | None" = None) -> Self:
-        """Of a batch as `schemas.example.parse` gives it.
+        """Of a batch as `schemas.shard_reader.parse` gives it.
 
         decoded: of encoded images, thumbnails uint8 [batch, height, width, channels] and EXIF orientations. Pixels are
         counted on thumbnails, so that each image counts as much as another, and time and memory do not depend on their

@@ -18,8 +18,9 @@ from etils import epy
 from components._data.decoding import to_arrays
 from components._data.images import lossless
 from components._evaluation import compat, corruptions, measures, metrics
-from schemas import example
+from schemas import example, shard_reader
 from schemas.artifacts.evaluation import PREDICTIONS
+from schemas.image_counts import slice_value
 from schemas.model_input import ModelInput
 from schemas.settings.evaluate import RESERVED
 
@@ -38,7 +39,6 @@ INPUT, CORRUPTION, LEAKED, FRESH = RESERVED
 ORIGIN = "origin"
 # TFMA merges plots of these names; of others it would load only one.
 CONFUSION, CALIBRATION = "confusion_matrix_plot", "calibration_plot"
-NO_VALUE = "no value"  # the slice of images for which a column of a table is empty
 SPREAD = 2654435761  # Knuth's multiplicative hash: spreads indices over 32 bits
 
 
@@ -111,8 +111,8 @@ def read_batches(shard: tuple[str, int, bool], plan: EvaluationPlan) -> Iterator
     leaked = list((plan.fresh if fresh else plan.leaked) or ())
     # Encoded images become larger when they are decoded, so their number is bounded, too.
     most = 1000 if plan.model_input.raw else max(1, min(1000, example.BATCH_BYTES // math.prod(plan.model_input.shape)))
-    for number, records in enumerate(example.read(Path(path), count, most)):
-        columns = example.parse(records, Path(path), plan.metadata)
+    for number, records in enumerate(shard_reader.read(Path(path), count, most)):
+        columns = shard_reader.parse(records, Path(path), plan.metadata)
         columns |= {name: _slice_values(columns.pop(example.METADATA + name)) for name in plan.metadata}
         images = to_arrays(columns["image"], plan.model_input)
         for measure in plan.derived:
@@ -132,9 +132,8 @@ def read_batches(shard: tuple[str, int, bool], plan: EvaluationPlan) -> Iterator
 
 
 def _slice_values(column: "np.ndarray") -> "np.ndarray":
-    """Values of a metadata column as names of slices: a comma with a space separates the features of a name."""
-    texts = (" ".join(value.decode().split()).replace(", ", " ") for value in column.tolist())
-    return np.array([text or NO_VALUE for text in texts], object)
+    """Values of a metadata column in the names of slices."""
+    return np.array([slice_value(value.decode()) for value in column.tolist()], object)
 
 
 def _at_once(corruptions: tuple[str, ...], size: int) -> Iterator[tuple[str, ...]]:

@@ -3,19 +3,17 @@
 write(examples, out / "predictions", out, model_input, classes=10, leaked=frozenset())     # gallery.json, gallery.npy
 """
 
-import json
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from etils import epy
 
 from components._data.decoding import to_arrays
-from schemas import example
-from schemas.artifacts import Examples
-from schemas.artifacts.evaluation import GALLERY, GALLERY_IMAGES
+from schemas import shard_reader
+from schemas.artifacts import Evaluation, Examples, GalleryEntry
 from schemas.errors import GatelineError
 from schemas.model_input import ModelInput
 
@@ -72,8 +70,7 @@ def write(
     pixels: dict[bytes, int] = {}  # an image in two lists is stored once
     confidence_thresholds = thresholds([answers for _, _, answers in shards], classes)
     entries = {name: _entries(best[name], pixels, confidence_thresholds) if name in best else [] for name in _CHOICES}
-    np.save(out / GALLERY_IMAGES, to_arrays(np.array(list(pixels), object), model_input))
-    (out / GALLERY).write_text(json.dumps(entries, indent=1, allow_nan=False), encoding="utf-8")
+    Evaluation.write_gallery(out, entries, to_arrays(np.array(list(pixels), object), model_input))
 
 
 def thresholds(predictions: list[Path], classes: int) -> "np.ndarray":
@@ -97,8 +94,8 @@ def _read(path: Path, count: int, predictions: Path, model_input: ModelInput, cl
     size = None if model_input.raw is None else math.prod(model_input.raw)
     table = pq.read_table(predictions)
     first = 0
-    for records in example.read(path, count):
-        columns = example.parse(records, path)
+    for records in shard_reader.read(path, count):
+        columns = shard_reader.parse(records, path)
         answers = table.slice(first, len(records))
         first += len(records)
         if not np.array_equal(answers["index"].to_numpy(), columns["source/index"]):
@@ -161,25 +158,25 @@ _CHOICES: "dict[str, Callable[[Rows], np.ndarray]]" = {
 }
 
 
-def _entries(rows: Rows, pixels: dict[bytes, int], confidence_thresholds: "np.ndarray") -> list[dict[str, Any]]:
-    """JSON values for each row; Adds new images to `pixels`, with their position in the gallery."""
+def _entries(rows: Rows, pixels: dict[bytes, int], confidence_thresholds: "np.ndarray") -> list[GalleryEntry]:
+    """An entry for each row. Adds new images to `pixels`, with their position in the gallery."""
     predicted, confidence = _answers(rows.probabilities)
     suspect = (predicted != rows.label) & (confidence >= confidence_thresholds[predicted])
     baseline = _answers(rows.baseline)[0].tolist() if rows.baseline.shape[1] else [None] * len(rows.index)
     return [
-        {
-            "image": pixels.setdefault(rows.image[i], len(pixels)),
-            "index": int(rows.index[i]),
-            "label": int(rows.label[i]),
-            "predicted": int(predicted[i]),
-            "top": _top(rows.probabilities[i]),
-            "baseline": baseline[i],
-            "suspect": bool(suspect[i]),
-        }
+        GalleryEntry(
+            image=pixels.setdefault(rows.image[i], len(pixels)),
+            index=int(rows.index[i]),
+            label=int(rows.label[i]),
+            predicted=int(predicted[i]),
+            top=_top(rows.probabilities[i]),
+            baseline=baseline[i],
+            suspect=bool(suspect[i]),
+        )
         for i in range(len(rows.index))
     ]
 
 
-def _top(probabilities: "np.ndarray") -> list[list[float | None]]:
+def _top(probabilities: "np.ndarray") -> tuple[tuple[int, float | None], ...]:
     order = np.argsort(-np.nan_to_num(probabilities, nan=-1.0), kind="stable")[:TOP].tolist()
-    return [[k, round(float(probabilities[k]), 6) if np.isfinite(probabilities[k]) else None] for k in order]
+    return tuple((k, round(float(probabilities[k]), 6) if np.isfinite(probabilities[k]) else None) for k in order)

@@ -7,69 +7,20 @@ interval(correct=941, count=1000)         # (0.925, 0.954)
 """
 
 import math
-from dataclasses import dataclass
 from statistics import NormalDist
-from typing import Literal
 
 from etils import epy
+
+from schemas.artifacts.comparison import PairedTest, Verdict
 
 with epy.lazy_imports():
     import numpy as np
     import scipy.special
 
-Verdict = Literal["better", "equivalent", "worse", "undecided"]
 MAX_EXAMPLES = 10**9  # beyond it, "more test images" is no advice
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """Two models compared on the same examples. Differences are of accuracy, candidate minus other, in [-1, 1]."""
-
-    verdict: Verdict
-    difference: float
-    interval: tuple[float, float]  # of the difference, at level 1 - 2 alpha
-    p: float  # two-sided, of no difference
-    both: int  # both models are correct
-    only_candidate: int
-    only_other: int
-    neither: int
-    more_examples: int | None  # estimated to reach a verdict, if undecided
-    margin: float
-    alpha: float
-
-    def message(self, other: str) -> str:
-        """One sentence without a full stop. `other` names the other model, such as "version 3"."""
-        images = "this 1 image" if self.count == 1 else f"these {self.count:,} images"
-        size = (
-            f"{100 * abs(self.difference):.2f} points {'better' if self.difference > 0 else 'worse'}"
-            if self.difference
-            else "level"
-        )
-        statement = {
-            "better": f"{size} than {other}",
-            "worse": f"{size} than {other}",
-            "equivalent": f"equivalent to {other} within {100 * self.margin:g} points",
-            "undecided": f"not distinguishable from {other} on {images}",
-        }[self.verdict]
-        low, high = (f"{100 * bound:+.2f}" for bound in self.interval)
-        p = "p < 0.001" if self.p < 0.001 else f"p = {self.p:.2g}"
-        only = "image" if self.only_candidate == 1 else "images"
-        seen = [
-            *([size] if size not in statement else []),
-            f"{100 * (1 - 2 * self.alpha):g} % interval {low} to {high}, {p}",
-            f"{self.only_candidate:,} {only} correct only for the candidate, {self.only_other:,} only for the other",
-        ]
-        more = (
-            f"; about {self.more_examples:,} more such test images are needed to decide" if self.more_examples else ""
-        )
-        return f"{statement} ({'; '.join(seen)}){more}"
-
-    @property
-    def count(self) -> int:
-        return self.both + self.only_candidate + self.only_other + self.neither
-
-
-def compare(candidate: "np.ndarray", other: "np.ndarray", *, margin: float, alpha: float) -> Comparison:
+def compare(candidate: "np.ndarray", other: "np.ndarray", *, margin: float, alpha: float) -> PairedTest:
     """Whether the candidate is equivalent to the other model, from correctness on the same examples: bool [n] each.
 
     "better": significantly. "equivalent": worse by less than the margin, if at all. "worse": significantly, and perhaps
@@ -90,7 +41,7 @@ def compare(candidate: "np.ndarray", other: "np.ndarray", *, margin: float, alph
 
 def compare_counts(
     both: int, only_candidate: int, only_other: int, neither: int, *, margin: float, alpha: float
-) -> Comparison:
+) -> PairedTest:
     """`compare` from the four counts of correct predictions."""
     won, lost, n = only_candidate, only_other, both + only_candidate + only_other + neither
     if n == 0:
@@ -98,7 +49,7 @@ def compare_counts(
     if not (0 <= margin <= 1 and 0 < alpha < 0.5):
         raise ValueError(f"margin {margin} must lie in [0, 1] and alpha {alpha} between 0 and 0.5")
     verdict = _verdict(won, lost, n, margin, alpha)
-    return Comparison(
+    return PairedTest(
         verdict,
         (won - lost) / n,
         (_lower(won, lost, n, alpha), -_lower(lost, won, n, alpha)),

@@ -13,7 +13,7 @@ from etils import epy
 
 from components._data.decoding import to_arrays
 from components._evaluation import evaluator
-from schemas import example
+from schemas import shard_reader
 from schemas.artifacts import Examples
 from schemas.artifacts.evaluation import ENCODED, PIXELS, PROBABILITIES, PROBES
 from schemas.model_input import ModelInput
@@ -29,8 +29,8 @@ COUNT = 32
 def write(examples: Examples, predictions: Path, model_input: ModelInput, out: Path) -> None:
     """Writes the first records of the test split, which are the same in every run on the same data."""
     _, path, count = next(examples.shards("test"))
-    records = next(example.read(path, count, COUNT))
-    images = example.parse(records, path)["image"]
+    records = next(shard_reader.read(path, count, COUNT))
+    images = shard_reader.parse(records, path)["image"]
     _write(out / PROBES, records)
     if model_input.raw is None:
         _write(out / ENCODED, images.tolist())

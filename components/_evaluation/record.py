@@ -6,10 +6,10 @@ from typing import Any
 from etils import epy
 
 from components._evaluation import evaluator, metrics, paired
+from schemas.confusion import Confusion
 from schemas.settings.evaluate import bins
 
 with epy.lazy_imports():
-    import numpy as np
     import tensorflow_model_analysis as tfma
 
 
@@ -21,9 +21,8 @@ def figures(output: Path, model: str, plan: "evaluator.EvaluationPlan") -> dict[
         for key, values in result.slicing_metrics
     }
     plots = dict(result.plots)[()][""][""]
-    confusion = np.zeros((plan.classes, plan.classes), int)
-    for cell in plots["multiClassConfusionMatrixAtThresholds"]["matrices"][0]["entries"]:
-        confusion[cell.get("actualClassId", 0), cell.get("predictedClassId", 0)] = cell["numWeightedExamples"]
+    entries = plots["multiClassConfusionMatrixAtThresholds"]["matrices"][0]["entries"]  # protos omit a 0
+    cells = ((e.get("actualClassId", 0), e.get("predictedClassId", 0), int(e["numWeightedExamples"])) for e in entries)
     apart = (evaluator.CORRUPTION, evaluator.LEAKED, evaluator.FRESH)
     sliced = [key for key in rows if key and key[0][0] not in apart]
     named = {_slice_name(key, plan): rows[key] for key in sorted(sliced, key=lambda key: _order(key, plan))}
@@ -36,7 +35,7 @@ def figures(output: Path, model: str, plan: "evaluator.EvaluationPlan") -> dict[
         },
         "fresh": rows.get(((evaluator.FRESH, "yes"),)),
         "with_leaked": _joined(rows[()], leaked) if leaked else None,
-        "confusion": confusion.tolist(),
+        "confusion": Confusion.of_cells(plan.classes, cells).as_json(),
         "calibration": [_bucket(bucket) for bucket in plots["calibrationHistogramBuckets"]["buckets"]],
     }
 

@@ -1,21 +1,26 @@
 """Loads a SavedModel as a user's process does: this script imports TensorFlow and nothing of the project.
 
-Reads one line of JSON: {"saved_model", "served", "records", "encoded", "pixels", "probabilities", "batches"}; all but
-the last are paths; `served` and `encoded` may be null. Writes a line of JSON when TensorFlow is loaded:
+Reads one line of JSON: {"saved_model", "served", "records", "encoded", "pixels", "probabilities", "odd", "batches",
+"tolerance"}; all but the last two are paths; `served` and `encoded` may be null. `odd` is a list of {"name", "inputs",
+"fails"}, written by `odd_inputs`. Writes a line of JSON when TensorFlow is loaded:
 {"tensorflow_mb"}. Then the result, or {"error"}:
 
     load_seconds, difference     largest difference of any probability to the evaluator's
     memory                       loaded_mb, peak_mb: resident, in 10^6 bytes, above what TensorFlow alone took
+    odd                          a sentence for each odd input that is not answered as it must be
     latency                      a row for each signature and batch: calls, p50_ms, p95_ms, p99_ms
     signatures, served           {signature: {inputs, outputs: {name: [dtype, shape]}}}; -1: any size, null: any shape
 """
 
 import atexit
+import base64
+import itertools
 import json
 import math
 import os
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +63,11 @@ def main() -> dict[str, object]:
         if not np.array_equal(each["class"].numpy(), each["probabilities"].numpy().argmax(-1)):
             return {"error": f"signature {name}: class is not the most probable one"}
     result["difference"] = max(float(np.abs(answer - expected).max()) for answer in answers)
+    odd = itertools.chain(
+        odd_answers(calls, probes, json.loads(Path(task["odd"]).read_text(encoding="utf-8")), task["tolerance"]),
+        odd_sizes(calls["images"], probes["images"]["images"]),
+    )
+    result["odd"] = list(dict.fromkeys(odd))  # once, if an input is wrong alone and in a batch
     result["latency"] = [
         {"signature": name, "batch": batch, **latency(call, constants(probes[name], batch))}
         for name, call in calls.items()
@@ -67,6 +77,55 @@ def main() -> dict[str, object]:
     result["signatures"] = signatures(task["saved_model"])
     result["served"] = signatures(task["served"]) if task["served"] else None
     return result
+
+
+def odd_answers(calls: Any, probes: Any, odd: list[dict[str, Any]], tolerance: float) -> Iterator[str]:
+    """A sentence for each odd input that has not exactly one answer, the same by each signature, alone and in a batch.
+
+    An input that must fail must fail the whole call: a client could not tell which answer is missing.
+    """
+    for each in odd:
+        answers: list[np.ndarray] = []
+        for signature, texts in each["inputs"].items():
+            ((name, valid),) = probes[signature].items()
+            for content in map(base64.b64decode, texts):
+                for batch in ([content], [valid[0], content]):
+                    try:
+                        answer = calls[signature](**{name: tf.constant(batch)})["probabilities"].numpy()
+                    except tf.errors.OpError as error:
+                        if not each["fails"]:
+                            yield f"signature {signature} fails for {each['name']}: {cause(error)}"
+                        continue
+                    if each["fails"]:
+                        yield f"signature {signature} answers {each['name']}, for which it must fail"
+                    elif len(answer) != len(batch) or not np.isfinite(answer).all():
+                        yield f"signature {signature} does not answer {each['name']} with one prediction"
+                    else:
+                        answers.append(answer[-1])
+        if answers and (difference := float(np.ptp(answers, 0).max())) > tolerance:
+            yield f"the answers to {each['name']} differ by {difference:.2g}, depending on signature and batch"
+
+
+def odd_sizes(call: Any, pixels: np.ndarray) -> Iterator[str]:
+    """The same for pixels of other sizes, if the signature takes any size."""
+    shape = call.structured_input_signature[1]["images"].shape
+    if None not in shape[1:3]:
+        return
+    for height, width in ((1, 1), (7, 300)):
+        images = tf.zeros((2, height, width, *pixels.shape[3:]), tf.uint8)
+        try:
+            answers = call(images=images)["probabilities"]
+        except tf.errors.OpError as error:
+            yield f"signature images fails for images of {height} x {width}: {cause(error)}"
+            continue
+        if len(answers) != 2:
+            yield f"signature images answers two images of {height} x {width} with {len(answers)} predictions"
+
+
+def cause(error: Exception) -> str:
+    """TensorFlow puts the cause last."""
+    lines = [line for line in str(error).splitlines() if line.strip()] or [""]
+    return lines[-1].strip()
 
 
 def memory_mb(name: str) -> float:
@@ -128,8 +187,7 @@ if __name__ == "__main__":
     try:
         answer = main()
     except Exception as error:
-        lines = [line for line in str(error).splitlines() if line.strip()] or [""]  # TensorFlow puts the cause last
-        answer = {"error": f"{type(error).__name__}: {lines[-1].strip()}"}
+        answer = {"error": f"{type(error).__name__}: {cause(error)}"}
     print(json.dumps(answer), flush=True)
     atexit._run_exitfuncs()
     os._exit(0)  # the result is written; TensorFlow takes a second to shut down

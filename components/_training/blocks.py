@@ -13,7 +13,7 @@ from typing import Self
 
 from etils import epy
 
-from schemas import example
+from schemas import shard_reader
 from schemas.errors import DataError
 
 with epy.lazy_imports():
@@ -98,7 +98,7 @@ def _ends(path: Path, count: int) -> Iterator[int]:
 
 def _damaged(path: Path, count: int) -> DataError:
     try:
-        example.check([(path, count)])
+        shard_reader.check([(path, count)])
     except DataError as error:
         return error
     return DataError(f"shard {path} changed while it was read", "Run again.")

@@ -7,7 +7,7 @@ from typing import Any
 
 from etils import epy
 
-from schemas.files import atomic_write
+from schemas.disk import atomic_write
 
 with epy.lazy_imports():
     import numpy as np

@@ -85,7 +85,7 @@ class _Functions:
             node = by_name[name]
             if node.op == "VarHandleOp":
                 cause = f"the SavedModel holds no value for the variable {name}"
-                raise DataError(cause, "Train again with --force train.")
+                raise DataError(cause, "Run again to train it again.")
             reads = (_read(tensor, digests) for tensor in node.input)
             digests[name] = _digest(node.op, *reads, *self._attributes(node.attr))
         return digests

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from etils import epy
 
 from components._data import decoding
-from schemas import compat, example
+from schemas import compat, shard_reader
 from schemas.artifacts import Features
 from schemas.contract import Encoding
 from schemas.errors import ConfigurationError, StoreError, last_line
@@ -87,7 +87,7 @@ def save(network: "keras.Model", features: Features, path: Path) -> None:
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "examples")])
     def serving_default(examples: Any) -> dict[str, Any]:
-        parsed = tf.io.parse_example(examples, {"image": example.feature_spec()["image"]})
+        parsed = tf.io.parse_example(examples, {"image": shard_reader.feature_spec()["image"]})
         return (
             predict(parsed["image"])
             if model_input.as_recorded

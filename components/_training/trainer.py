@@ -22,6 +22,8 @@ def trainer(network: "keras.Model", augmentation: "keras.layers.Layer | None", *
         def __init__(self) -> None:
             super().__init__()
             self.network, self.augmentation = network, augmentation
+            if augmentation is not None:
+                augmentation.build(network.input_shape)
 
         def call(self, images: Any, training: bool = False) -> Any:
             if training and self.augmentation is not None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from etils import epy
 
-from schemas.files import write_json
+from schemas.disk import write_json
 
 with epy.lazy_imports():
     import keras_tuner

@@ -7,6 +7,8 @@ from schemas.settings.train import Cnn
 with epy.lazy_imports():
     import keras
 
+    from components.models import batch_norm
+
 
 def layers(settings: Cnn) -> "list[keras.layers.Layer]":
     """The layers between the input and the softmax."""
@@ -14,7 +16,7 @@ def layers(settings: Cnn) -> "list[keras.layers.Layer]":
     for filters in settings.filters:
         hidden += [
             keras.layers.Conv2D(filters, 3, padding="same", use_bias=False),
-            keras.layers.BatchNormalization(momentum=settings.batch_norm_momentum),
+            batch_norm.FusedBatchNormalization(momentum=settings.batch_norm_momentum),
             keras.layers.Activation(settings.activation),
             keras.layers.MaxPooling2D(padding="same"),
             *_dropout(settings.dropout / 2),  # convolutions share weights and need less

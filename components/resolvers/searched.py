@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pipeline.engine.component import component
+from pipeline.engine.component import Unkeyed, component
 from schemas import files
 from schemas.artifacts import Features, Search
 from schemas.errors import DataError
@@ -13,10 +13,10 @@ from schemas.settings.tune import Tune
 
 
 @component(kind="resolver")
-def searched(features: Features, *, settings: Train, tuning: Tune) -> Search | None:
+def searched(features: Features, *, settings: Train, tuning: Tune, made_by: Unkeyed[str]) -> Search | None:
     """The last finished search on the same features with the same settings of training and search, or None.
 
-    The limit on trials does not count. Searches are stored beside the features.
+    The limit on trials does not count. Searches are stored beside the features, by the stage `made_by`.
 
     Raises:
         DataError: a file of it is missing or cut short.
@@ -24,7 +24,7 @@ def searched(features: Features, *, settings: Train, tuning: Tune) -> Search | N
     wanted = {"settings": settings.model_dump(mode="json"), "tuning": _without_trials(tuning.model_dump(mode="json"))}
     same = [
         (files.age(manifest), path, manifest)
-        for path, manifest in _finished(features.path.parents[1] / "search")
+        for path, manifest in _finished(features.path.parents[1] / made_by)
         if manifest["recipe"]["inputs"] == {"features": features.digest}
         and {name: _without_trials(given) for name, given in manifest["recipe"]["settings"].items()} == wanted
     ]

@@ -7,19 +7,26 @@ on the same inputs changes nothing.
 import contextlib
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pipeline.engine.component import Unkeyed, component
 from pipeline.serving import PROVENANCE, ModelDirectory, Version
+from schemas import files
 from schemas.artifacts import Artifact, Best, Collected, Examples, Features, Model, Served, Statistics
 from schemas.contract import Contract
 from schemas.errors import ConfigurationError, StoreError
 
 
 @component(kind="resolver")
-def served_data(statistics: Statistics, *, contract: Contract, directory: Unkeyed[ModelDirectory]) -> Served | None:
-    """The served version, for its data, or None.
+def served_data(
+    statistics: Statistics,
+    *,
+    contract: Contract,
+    directory: Unkeyed[ModelDirectory],
+    kinds: Unkeyed[Mapping[str, type[Artifact]]],
+) -> Served | None:
+    """The served version, for its data, or None. `kinds`: the type of artifact that each stage makes.
 
     Raises:
         ConfigurationError: the served model takes images of another size, or its classes or their order differ.
@@ -30,8 +37,8 @@ def served_data(statistics: Statistics, *, contract: Contract, directory: Unkeye
         return None
     with _readable(latest):
         stages = latest.provenance["stages"]
-        facts = stages["transform"]["facts"]
-        same = statistics.digest == stages["mix" if "mix" in stages else "describe"]["digest"]
+        facts = _last(Features, stages, kinds)["facts"]
+        same = statistics.digest == _last(Statistics, stages, kinds)["digest"]
         served, expected = _accepted(facts), _expected_description(contract)
         labels = list(latest.provenance.get("labels") or ())
     if served != expected:
@@ -43,7 +50,16 @@ def served_data(statistics: Statistics, *, contract: Contract, directory: Unkeye
         ):  # another name for a label is harmless
             cause = f"{name} is label {label} of {latest.path}; {contract.name} says that it is label {now}"
             raise ConfigurationError(cause, "Fix the schema, or name another push.model.")
-    return _then("served_data", directory) if same else _now(latest)
+    return _then(served_data.name, directory) if same else _now(latest)
+
+
+def _last(made: type[Artifact], stages: dict[str, Any], kinds: Mapping[str, type[Artifact]]) -> dict[str, Any]:
+    """What a version states of the last stage that made this type of artifact."""
+    names = [name for name in stages if issubclass(kinds.get(name, Artifact), made)]
+    if not names:
+        raise KeyError(made.__name__)
+    origin: dict[str, Any] = stages[names[-1]]
+    return origin
 
 
 def _accepted(facts: dict[str, Any]) -> str:
@@ -63,13 +79,13 @@ def _images(raw: Sequence[int] | None, classes: int) -> str:
 @component(kind="resolver")
 def served_spans(spans: Collected, *, directory: Unkeyed[ModelDirectory]) -> Served | None:
     """The served version, whose training data each span is compared with, or None."""
-    return _before("served_spans", "collect", spans, directory)
+    return _before(served_spans.name, spans, directory)
 
 
 @component(kind="resolver")
 def start(features: Features, *, warm: bool, directory: Unkeyed[ModelDirectory]) -> Served | None:
     """The served version, whose weights training starts from, or None."""
-    return _before("start", "transform", features, directory) if warm else None
+    return _before(start.name, features, directory) if warm else None
 
 
 @component(kind="resolver")
@@ -82,7 +98,7 @@ def baseline(model: Model, *, directory: Unkeyed[ModelDirectory]) -> Served | No
     latest = directory.latest()
     if latest is None:
         return None
-    return _then("baseline", directory) if latest.identity == (model.identity or model.digest) else _now(latest)
+    return _then(baseline.name, directory) if latest.identity == (model.identity or model.digest) else _now(latest)
 
 
 @component(kind="resolver")
@@ -115,14 +131,14 @@ def best(model: Model, examples: Examples, *, directory: Unkeyed[ModelDirectory]
     return Best(kept.path if kept else directory.path / str(version), digest=digest, version=version, **facts)
 
 
-def _before(resolver: str, stage: str, made: Artifact, directory: ModelDirectory) -> Served | None:
+def _before(resolver: str, made: Artifact, directory: ModelDirectory) -> Served | None:
     """The served version; for the inputs that it was made from, the version that was served at that time."""
     latest = directory.latest()
     if latest is None:
         return None
     with _readable(latest):
         stages = latest.provenance["stages"]
-        same = resolver in stages and stages[stage]["digest"] == made.digest
+        same = resolver in stages and stages[files.stage_of(made.path) or ""]["digest"] == made.digest
     return _then(resolver, directory) if same else _now(latest)
 
 

@@ -13,7 +13,7 @@ from etils import epy
 from components._data.conversion import as_png
 from components._data.images import decoded, decoder, examine, examine_one
 from components.sources import cutting
-from components.sources.reading import Batch, Piece, Place, Split, batches, grouped, one_ahead
+from components.sources.reading import Batch, Piece, Place, Split, batches, grouped, in_threads
 from schemas.contract import Encoding
 from schemas.errors import DataError, EnvironmentFailure, is_transient
 from schemas.settings.source import Files
@@ -23,6 +23,7 @@ with epy.lazy_imports():
     import numpy as np
 
 PIECE_FILES, PIECE_BYTES = 1000, 2**24  # of a piece at most: 100,000 files make about 200 pieces
+EXAMINED_BYTES = 2**19  # that a thread decodes at a time: again one by one, if one of the images is unreadable
 
 
 class File(NamedTuple):
@@ -162,8 +163,9 @@ def batches_of(files: Iterable[File], encoding: Encoding, channels: int = 0) -> 
     """
     files = map(converted, files)
     if encoding == "encoded":
-        # Files are read and records are written while the next batch is decoded.
-        yield from one_ahead(examined, grouped(files, _size))
+        # Files are read and records are written while the next batches are decoded. Two threads for each core, so that
+        # one that waits for Python's lock leaves no core idle.
+        yield from in_threads(examined, grouped(files, _size, EXAMINED_BYTES), 2 * (os.cpu_count() or 1))
     else:
         yield from _as_pixels(files, channels)
 
@@ -230,16 +232,18 @@ def examined(files: Sequence[File]) -> Batch:
     return batch
 
 
-def read(path: Path, title: str) -> bytes | DataError:
+def read(path: str, title: str) -> bytes | DataError:
     """The content of a file, or why it cannot be read.
 
     Raises:
         EnvironmentFailure: the disk or the network failed: the image may be fine.
     """
     try:
-        if path.exists() and not path.is_file():  # opening a pipe would block forever
+        # Opening a pipe would block forever. No Paths, as above.
+        if os.path.exists(path) and not os.path.isfile(path):  # noqa: PTH110, PTH113
             return DataError(f"{title} cannot be read: Not a file")
-        return path.read_bytes()
+        with open(path, "rb", buffering=0) as file:  # noqa: PTH123
+            return file.read()
     except (OSError, ValueError) as error:  # a ValueError: the name holds a zero byte
         cause = f"{title} cannot be read: {getattr(error, 'strerror', None) or error}"
         if is_transient(error):

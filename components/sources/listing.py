@@ -18,13 +18,17 @@ def entries(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if not is_ignored(path.name))
 
 
-def below(folder: Path) -> Iterator[Path]:
-    """The files at any depth that are not ignored, sorted. A broken link is a file."""
-    return (Path(entry.path) for entry in files_in(str(folder)))
+def names_below(folder: Path, root: Path) -> Iterator[str]:
+    """The files of `folder`, which is below `root`, as `files_in` lists them: their paths relative to `root`."""
+    start, prefix = len(str(folder)), str(folder.relative_to(root))
+    return (prefix + entry.path[start:] for entry in files_in(str(folder)))
 
 
 def files_in(folder: str, ignored: Callable[[str], bool] = is_ignored) -> Iterator["os.DirEntry[str]"]:
-    """The same as entries of `os.scandir`: a Path for each of 100,000 files takes a second."""
+    """The files at any depth that are not ignored, sorted. A broken link is a file.
+
+    No Paths: one for each of 100,000 files takes a second.
+    """
     with os.scandir(folder) as found:
         kept = sorted((entry for entry in found if not ignored(entry.name)), key=lambda entry: entry.name)
     for entry in kept:

@@ -6,6 +6,7 @@ for piece in reader.pieces():
     for batch in reader.read(piece, "raw"): ...     # Batch(images, labels, contents, unreadable)
 """
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -93,17 +94,16 @@ def batches(images: "Iterable[tuple[np.ndarray, int, bytes]]") -> Iterator[Batch
         yield Batch(*map(list, zip(*group, strict=True)))
 
 
-def one_ahead(function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
-    """`map`, with the next result computed in another thread while the last one is used."""
-    with ThreadPoolExecutor(1) as pool:
-        pending: Future[R] | None = None
+def in_threads(function: Callable[[T], R], items: Iterable[T], threads: int) -> Iterator[R]:
+    """`map` in threads. Results are in the order of the items, of which at most one more than threads is held."""
+    with ThreadPoolExecutor(threads) as pool:
+        pending = deque[Future[R]]()
         for item in items:
-            submitted = pool.submit(function, item)
-            if pending:
-                yield pending.result()
-            pending = submitted
-        if pending:
-            yield pending.result()
+            pending.append(pool.submit(function, item))
+            if len(pending) > threads:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
 
 
 def grouped(items: Iterable[T], size: Callable[[T], int], most: int = BATCH_BYTES) -> Iterator[list[T]]:

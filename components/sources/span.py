@@ -19,7 +19,7 @@ from components._data.images import SUFFIXES, lossless
 from components.sources import idx, tfrecord
 from components.sources.files import File, batches_of
 from components.sources.folder import image_file
-from components.sources.listing import below, entries
+from components.sources.listing import entries, names_below
 from components.sources.reading import Batch, Piece, batches
 from schemas.contract import Encoding
 from schemas.errors import DataError, EnvironmentFailure, last_line
@@ -78,7 +78,7 @@ class SpanReader:
 
     def _files(self, piece: Piece) -> Iterator[File]:
         for name, label in zip(piece.files, piece.labels, strict=True):
-            file = image_file(self.folder / name, printable(name), label)
+            file = image_file(str(self.folder / name), printable(name), label)
             # The machine's fault rather than the image's: the span is read again by the next run.
             if isinstance(file.content, DataError) and isinstance(file.content.__cause__, OSError):
                 raise file.content
@@ -106,7 +106,7 @@ class SpanReader:
         for folder in folders:
             if (other := forms.setdefault(nfc(folder.name), folder)) != folder:
                 raise DataError(f"{other} and {folder} have the same name in two Unicode forms")
-        images = [(str(path.relative_to(self.folder)), numbers[each]) for each in folders for path in below(each)]
+        images = [(name, numbers[each]) for each in folders for name in names_below(each, self.folder)]
         for first in range(0, len(images), self.size):
             files, labels = zip(*images[first : first + self.size], strict=True)
             yield files, labels

@@ -68,7 +68,7 @@ class TableReader(RowsReader):
         for row in wanted if images else ():
             name = (images or ())[row]
             title = printable(name) or f"row {row:,} of {self.path.name}"
-            yield title, read(self.path.parent / name, title) if name else DataError(f"{title} names no image")
+            yield title, read(str(self.path.parent / name), title) if name else DataError(f"{title} names no image")
 
     def _stored(self, wanted: list[int]) -> Iterator[tuple[str, bytes | DataError]]:
         """The images that a Parquet file holds. `wanted`: in order.
@@ -89,7 +89,7 @@ class TableReader(RowsReader):
             content = value.get("bytes") if isinstance(value, dict) else value
             title = f"row {row:,} of {self.path.name}"
             if not content and path:
-                yield printable(path), read(self.path.parent / path, printable(path))
+                yield printable(path), read(str(self.path.parent / path), printable(path))
             else:
                 yield title, content or DataError(f"{title} holds no image")
         self.stopped = (at, values)

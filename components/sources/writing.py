@@ -16,7 +16,7 @@ from etils import epy
 from components._data import shard_files
 from components._data.images import image_hash
 from components.sources.reading import Batch, Piece, PieceReader
-from schemas import example, files
+from schemas import disk, example
 from schemas.contract import Encoding
 from schemas.errors import DataError
 from schemas.settings.source import Unreadable
@@ -55,7 +55,7 @@ def write_piece(piece: Piece, *, out: Path, reader: PieceReader, encoding: Encod
     for shard, count in zip(shards, counts, strict=True):
         shard_files.write_count(shard, count)
     if unreadable:
-        files.atomic_write_text(out / UNREADABLE.format(piece.of, piece.name), json.dumps(unreadable))
+        disk.atomic_write_text(out / UNREADABLE.format(piece.of, piece.name), json.dumps(unreadable))
     return dict(zip(shards, counts, strict=True))
 
 

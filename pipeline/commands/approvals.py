@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.commands.options import DEFAULT_ROOT, Database, Json, Root, Verbose, typed
+from pipeline.commands import options
 
 if TYPE_CHECKING:
     from pipeline.runs.approvals import ApprovalRequest
@@ -21,16 +21,16 @@ Reason = Annotated[
 
 
 def approvals(
-    root: Root = DEFAULT_ROOT,
-    database: Database = None,
+    root: options.Root = options.DEFAULT_ROOT,
+    database: options.Database = None,
     limit: Annotated[int, typer.Option(min=1, help="Number of rows.")] = 20,
-    as_json: Json = False,
-    verbose: Verbose = False,
+    as_json: options.Json = False,
+    verbose: options.Verbose = False,
 ) -> None:
     """List models that wait for approval, and recent decisions."""
     from rich.text import Text
 
-    from pipeline.report import terminal
+    from pipeline.report import console
     from pipeline.report.times import local
     from pipeline.runs.approvals import Approvals
     from pipeline.runs.lookup import lineage_at
@@ -39,11 +39,11 @@ def approvals(
     if as_json:
         print(json.dumps([each.as_json() for each in requests], indent=2))
         return
-    table = terminal.new_table("run", "model", "evaluated", "", "by", "reason", right=("run",))
+    table = console.new_table("run", "model", "evaluated", "", "by", "reason", right=("run",))
     for each in requests:
         cells = (str(each.run), each.directory.name, local(each.evaluated))
         table.add_row(*cells, Text(*_state(each)), Text(each.person or ""), Text(each.reason or ""))
-    terminal.echo(table if requests else "no model waits for approval, and there are no decisions yet")
+    console.echo(table if requests else "no model waits for approval, and there are no decisions yet")
 
 
 def _state(request: "ApprovalRequest") -> tuple[str, str]:
@@ -58,17 +58,17 @@ def approve(
     number: Run,
     by: By,
     reason: Reason,
-    root: Root = DEFAULT_ROOT,
-    database: Database = None,
-    as_json: Json = False,
-    verbose: Verbose = False,
+    root: options.Root = options.DEFAULT_ROOT,
+    database: options.Database = None,
+    as_json: options.Json = False,
+    verbose: options.Verbose = False,
 ) -> None:
     """Approve a waiting model and push it. The decision is final."""
     from pipeline.report import terminal
     from pipeline.runs import decisions
 
     outcome = decisions.approve(
-        number, by=by, reason=reason, root=root, database=database, command=typed(), verbose=verbose
+        number, by=by, reason=reason, root=root, database=database, command=options.typed(), verbose=verbose
     )
     if as_json:
         print(json.dumps(outcome.as_json(), indent=2))
@@ -80,9 +80,9 @@ def reject(
     number: Run,
     by: By,
     reason: Reason,
-    root: Root = DEFAULT_ROOT,
-    database: Database = None,
-    verbose: Verbose = False,
+    root: options.Root = options.DEFAULT_ROOT,
+    database: options.Database = None,
+    verbose: options.Verbose = False,
 ) -> None:
     """Reject a waiting model. The decision is final."""
     from pipeline.runs import decisions

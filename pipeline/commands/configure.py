@@ -7,42 +7,36 @@ from typing import Annotated
 
 import typer
 
-from pipeline.commands.options import (
-    DEFAULT_ROOT,
-    ConfigFile,
-    Database,
-    Json,
-    Profile,
-    Root,
-    Sets,
-    Verbose,
-    Wait,
-    expanded,
-)
+from pipeline.commands import options
 from schemas.text import listed
 
 SHOWN = 10  # classes that never occur
 DECLARED = "the contract marks classes that never occur as unused"
 
 
-def settings(as_json: Json = False, verbose: Verbose = False) -> None:
+def settings(as_json: options.Json = False, verbose: options.Verbose = False) -> None:
     """List every setting: its meaning, the allowed values, and its default."""
+    from rich.text import Text
+
     from pipeline.config import describe
-    from pipeline.report import terminal
+    from pipeline.report import console
 
     described = describe()
     if as_json:
         print(json.dumps([dataclasses.asdict(each) for each in described], indent=2))
-    else:
-        terminal.settings(described)
+        return
+    table = console.new_table("setting", "type", "range", "default", "meaning")
+    for each in described:
+        table.add_row(*map(Text, (each.title, each.type, each.range, each.default, each.meaning)))
+    console.echo(table)
 
 
 def stages(
-    profile: Profile = None,
-    config: ConfigFile = None,
-    sets: Sets = None,
-    as_json: Json = False,
-    verbose: Verbose = False,
+    profile: options.Profile = None,
+    config: options.ConfigFile = None,
+    sets: options.Sets = None,
+    as_json: options.Json = False,
+    verbose: options.Verbose = False,
 ) -> None:
     """List the stages in order, each with its direct predecessors. For orchestrators."""
     from pipeline.config import load, selected
@@ -58,17 +52,19 @@ def stages(
 
 
 def infer(
-    profile: Profile = None,
-    config: ConfigFile = None,
-    sets: Sets = None,
-    root: Root = DEFAULT_ROOT,
-    database: Database = None,
+    profile: options.Profile = None,
+    config: options.ConfigFile = None,
+    sets: options.Sets = None,
+    root: options.Root = options.DEFAULT_ROOT,
+    database: options.Database = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="The file to write. [default: <dataset>.draft.pbtxt]", show_default=False, callback=expanded),
+        typer.Option(
+            help="The file to write. [default: <dataset>.draft.pbtxt]", show_default=False, callback=options.expanded
+        ),
     ] = None,
-    wait: Wait = False,
-    verbose: Verbose = False,
+    wait: options.Wait = False,
+    verbose: options.Verbose = False,
 ) -> None:
     """Draft a data contract from a dataset's statistics. Review it before you use it."""
     from pipeline.config import load, selected
@@ -87,18 +83,19 @@ def infer(
 
 def init(
     source: Annotated[str, typer.Argument(metavar="SOURCE", help="A folder of images, a table, or a TFDS dataset.")],
-    root: Root = DEFAULT_ROOT,
-    database: Database = None,
+    root: options.Root = options.DEFAULT_ROOT,
+    database: options.Database = None,
     out: Annotated[
-        Path, typer.Option(help="The configuration to write. The contract is written beside it.", callback=expanded)
+        Path,
+        typer.Option(help="The configuration to write. The contract is written beside it.", callback=options.expanded),
     ] = Path("gateline.yaml"),
     image: Annotated[str | None, typer.Option(help="Column or feature of images, if it is not `image`.")] = None,
     label: Annotated[str | None, typer.Option(help="Column or feature of labels, if it is not `label`.")] = None,
     group: Annotated[
         str | None, typer.Option(help="Column of groups. A group is never divided between splits.")
     ] = None,
-    wait: Wait = False,
-    verbose: Verbose = False,
+    wait: options.Wait = False,
+    verbose: options.Verbose = False,
 ) -> None:
     """Draft a configuration and a data contract for a dataset. Review both before you use them."""
     from pipeline.runs import project_draft
@@ -123,5 +120,7 @@ def init(
     print("Review    the gates: which accuracy do you need?")
     if draft.min_examples:
         print(f"          gates.min_examples: a label has only {draft.min_examples:,} test images")
+    for warning in draft.unjudgeable:
+        print(f"          {warning}")
     print("          limits of drift in the contract: they are inferred from this sample")
     print("Then      python -m pipeline run")

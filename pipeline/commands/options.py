@@ -1,4 +1,4 @@
-"""Options and functions that several commands share."""
+"""Options and functions that several commands share: `root: options.Root = options.DEFAULT_ROOT`."""
 
 import shlex
 import sys
@@ -7,7 +7,7 @@ from typing import Annotated, TypeVar
 
 import typer
 
-from pipeline import DEFAULT_ROOT  # noqa: F401 - imported from here with the options
+from pipeline import DATABASE_VARIABLE, DEFAULT_ROOT  # noqa: F401 - commands use options.DEFAULT_ROOT
 
 P = TypeVar("P", Path, Path | None, list[Path] | None)
 
@@ -42,7 +42,7 @@ Database = Annotated[
     str | None,
     typer.Option(
         "--database",
-        envvar="GATELINE_DATABASE",
+        envvar=DATABASE_VARIABLE,
         help="SQLAlchemy URL of the lineage. [default: SQLite in ROOT]",
         show_default=False,
     ),

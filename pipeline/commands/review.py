@@ -9,25 +9,16 @@ from typing import Annotated
 
 import typer
 
-from pipeline.commands.options import (
-    DEFAULT_ROOT,
-    Database,
-    Json,
-    Root,
-    RunNumber,
-    ServingDir,
-    Verbose,
-    expanded,
-)
+from pipeline.commands import options
 from schemas.errors import ConfigurationError
 
 
 def runs(
-    root: Root = DEFAULT_ROOT,
-    database: Database = None,
+    root: options.Root = options.DEFAULT_ROOT,
+    database: options.Database = None,
     limit: Annotated[int, typer.Option(min=1, help="Number of rows.")] = 20,
-    as_json: Json = False,
-    verbose: Verbose = False,
+    as_json: options.Json = False,
+    verbose: options.Verbose = False,
 ) -> None:
     """List runs, the newest first."""
     from pipeline.report import terminal
@@ -41,11 +32,11 @@ def runs(
 
 
 def show(
-    number: RunNumber = None,
-    root: Root = DEFAULT_ROOT,
-    database: Database = None,
-    as_json: Json = False,
-    verbose: Verbose = False,
+    number: options.RunNumber = None,
+    root: options.Root = options.DEFAULT_ROOT,
+    database: options.Database = None,
+    as_json: options.Json = False,
+    verbose: options.Verbose = False,
 ) -> None:
     """Show a run: its outcome, its stages, and why each ran or was reused."""
     from pipeline.report import terminal
@@ -61,25 +52,25 @@ def show(
 
 
 def report(
-    number: RunNumber = None,
-    root: Root = DEFAULT_ROOT,
-    database: Database = None,
+    number: options.RunNumber = None,
+    root: options.Root = options.DEFAULT_ROOT,
+    database: options.Database = None,
     index: Annotated[
         bool, typer.Option("--index", help="Write the page of all runs instead of the report of one run.")
     ] = False,
-    serving_dir: ServingDir = None,
+    serving_dir: options.ServingDir = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="Folder to write to. [default: ROOT/reports]", show_default=False, callback=expanded),
+        typer.Option(help="Folder to write to. [default: ROOT/reports]", show_default=False, callback=options.expanded),
     ] = None,
     open_: Annotated[bool, typer.Option("--open", help="Open the report in the browser.")] = False,
-    as_json: Json = False,
-    verbose: Verbose = False,
+    as_json: options.Json = False,
+    verbose: options.Verbose = False,
 ) -> None:
     """Write a run's report: one HTML file, its metrics as JSON, a model card, and a summary in the terminal."""
-    from pipeline.report import html, terminal
+    from pipeline.report import html, summary
     from pipeline.report import index as pages
-    from pipeline.report.facts import gather
+    from pipeline.report.gather import gather
     from pipeline.runs.lookup import lineage_at, run_of
     from pipeline.store import Store
 
@@ -91,18 +82,18 @@ def report(
 
         every = pages.gather(Store(root), lineage, serving_dir or default_dir(root))
         written = pages.write(every, folder)
-        summary = every.as_json()
+        content = every.as_json()
     else:
         run = run_of(lineage, number, root)
         gathered = gather(Store(root), run, lineage.executions(run["run"]))
         written = html.write(gathered, folder)
-        summary = gathered.as_json()
+        content = gathered.as_json()
     if as_json:
-        print(json.dumps({**{kind: str(path) for kind, path in written.items()}, **summary}, indent=2))
+        print(json.dumps({**{kind: str(path) for kind, path in written.items()}, **content}, indent=2))
     elif index:
-        terminal.index(every, written)
+        summary.index(every, written)
     else:
-        terminal.report(gathered, written)
+        summary.report(gathered, written)
     if open_:
         webbrowser.open(written["html"].absolute().as_uri())
 
@@ -120,21 +111,22 @@ def compare(
     new: Annotated[
         int, typer.Argument(min=1, max=2**31, metavar="RUN", help="The run to compare (new).", show_default=False)
     ],
-    root: Root = DEFAULT_ROOT,
-    database: Database = None,
-    as_json: Json = False,
-    verbose: Verbose = False,
+    root: options.Root = options.DEFAULT_ROOT,
+    database: options.Database = None,
+    as_json: options.Json = False,
+    verbose: options.Verbose = False,
 ) -> None:
     """Compare two runs: settings, data and metrics, and which model is better on the same images."""
-    from pipeline.report import compare as comparison
+    from pipeline.report import comparison_table
+    from pipeline.report.compare import compare as compare_runs
     from pipeline.runs.lookup import lineage_at, run_of
     from pipeline.store import Store
 
     lineage = lineage_at(root, database)
-    compared = comparison.compare(Store(root), lineage, *(run_of(lineage, number, root) for number in (old, new)))
+    compared = compare_runs(Store(root), lineage, *(run_of(lineage, number, root) for number in (old, new)))
     if as_json:
         print(json.dumps(compared.as_json(), indent=2))
     else:
-        comparison.show(compared)
+        comparison_table.show(compared)
     if compared.refusal:
         raise compared.refusal

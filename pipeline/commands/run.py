@@ -5,19 +5,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.commands.options import (
-    DEFAULT_ROOT,
-    ConfigFile,
-    Database,
-    Json,
-    Profile,
-    Root,
-    ServingDir,
-    Sets,
-    Verbose,
-    Wait,
-    typed,
-)
+from pipeline.commands import options
 
 Runner = Annotated[str, typer.Option(help="The Beam runner. DirectRunner runs in this process.")]
 FromStage = Annotated[
@@ -48,12 +36,12 @@ BeamArgs = Annotated[
 
 
 def run(
-    profile: Profile = None,
-    config: ConfigFile = None,
-    sets: Sets = None,
-    root: Root = DEFAULT_ROOT,
-    serving_dir: ServingDir = None,
-    database: Database = None,
+    profile: options.Profile = None,
+    config: options.ConfigFile = None,
+    sets: options.Sets = None,
+    root: options.Root = options.DEFAULT_ROOT,
+    serving_dir: options.ServingDir = None,
+    database: options.Database = None,
     runner: Runner = "DirectRunner",
     beam_arg: BeamArgs = None,
     from_stage: FromStage = None,
@@ -63,21 +51,22 @@ def run(
     force: Force = None,
     no_cache: NoCache = False,
     dry_run: DryRun = False,
-    wait: Wait = False,
-    as_json: Json = False,
-    verbose: Verbose = False,
+    wait: options.Wait = False,
+    as_json: options.Json = False,
+    verbose: options.Verbose = False,
 ) -> None:
     """Run the line: ingest, describe, validate, transform, tune, train, evaluate, check serving, approve, push."""
     from pipeline.config import load, selected
     from pipeline.engine.plan import Rerun
     from pipeline.engine.runner import validated_beam
     from pipeline.report import terminal
-    from pipeline.runs.session import Session
+    from pipeline.runs import line_run
+    from pipeline.runs.foreseen import unjudgeable_gates
 
     profile, config = selected(profile, config)
     loaded = load(profile=profile, file=config, sets=sets)
-    session = Session(
-        root=root,
+    line_options = line_run.LineOptions(
+        root,
         serving_dir=serving_dir,
         database=database,
         rerun=Rerun(frozenset(force or ()), from_stage, no_cache),
@@ -89,9 +78,10 @@ def run(
         verbose=verbose,
     )
     if dry_run:
-        terminal.plan(session.plan(loaded), as_json=as_json)
+        steps = line_run.plan(loaded, line_options)
+        terminal.plan(steps, unjudgeable_gates(loaded, steps), as_json=as_json)
         return
-    outcome = session.run(loaded, name=str(config or profile), command=typed())
+    outcome = line_run.run(loaded, line_options, name=str(config or profile), command=options.typed())
     if as_json:
         print(json.dumps(outcome.as_json(), indent=2))
     else:

@@ -1,20 +1,14 @@
 """The command `schedule`: runs the line at the times of a cron expression."""
 
 import datetime
-import functools
 import json
-import os
-import socket
 import sys
-import time
 import zoneinfo
-from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TextIO
 
 import typer
 
-from pipeline.commands.options import DEFAULT_ROOT, ConfigFile, Database, Json, Profile, Root, ServingDir, Sets, Verbose
+from pipeline.commands import options
 from schemas.errors import ConfigurationError
 from schemas.text import printable
 
@@ -66,12 +60,12 @@ def schedule(
     context: typer.Context,
     cron: Cron = None,
     timezone: Timezone = "UTC",
-    profile: Profile = None,
-    config: ConfigFile = None,
-    sets: Sets = None,
-    root: Root = DEFAULT_ROOT,
-    serving_dir: ServingDir = None,
-    database: Database = None,
+    profile: options.Profile = None,
+    config: options.ConfigFile = None,
+    sets: options.Sets = None,
+    root: options.Root = options.DEFAULT_ROOT,
+    serving_dir: options.ServingDir = None,
+    database: options.Database = None,
     missed: Missed = "coalesce",
     retries: Retries = 3,
     time_limit: TimeLimit = None,
@@ -80,52 +74,48 @@ def schedule(
     on_drift: OnDrift = False,
     metrics_port: MetricsPort = None,
     once: Once = False,
-    verbose: Verbose = False,
+    verbose: options.Verbose = False,
 ) -> None:
     """Run the line at the times of a cron expression, each run in its own process, until Ctrl-C or SIGTERM."""
     if context.invoked_subcommand:
         return
-    watching = on_new_span or on_drift
-    if cron is None and not (watching or once):
+    if cron is None and not (on_new_span or on_drift or once):
         raise ConfigurationError(
             "--cron, --on-new-span, --on-drift or --once is required",
             'For example: --cron "0 3 * * *" --timezone Europe/Berlin',
         )
-    from pipeline.config import load, selected
-    from pipeline.schedule import service
-    from pipeline.schedule.cron import Timetable, zone_named
-    from pipeline.schedule.scheduler import Rules, Schedule
-    from pipeline.schedule.state import State
-    from pipeline.serving import default_dir
+    from pipeline.config import selected
+    from pipeline.schedule.scheduler import Rules
+    from pipeline.schedule.service import Service
 
-    zone_named(timezone)  # checked without --cron too: times are shown in it
-    after = Timetable.of(cron, timezone).after if cron else lambda _: None
-    rules = Rules(missed, retries, jitter, f"{socket.gethostname()} {root.absolute()}")
     profile, config = selected(profile, config)
-    # An invalid configuration is refused now, not at the first tick.
-    loaded = load(profile=profile, file=config, sets=sets)
-    service.check_triggers(loaded, on_new_span=on_new_span, on_drift=on_drift)
-    serving_dir = serving_dir or default_dir(root)
-    options = [f"--config={config}" if config else f"--profile={profile}", *(f"--set={each}" for each in sets or [])]
-    if database:
-        os.environ["GATELINE_DATABASE"] = database  # not an argument, which all users of the machine can see
-    run = service.child(root, serving_dir, options, limit=time_limit and 60 * time_limit)
-    start = functools.partial(service.run_if_drifted, run, on_new_span=on_new_span)
-    with service.lock(root):
-        state = State.begin(State.read(service.state_path(root)), cron or "", timezone, _now())
-        planned = Schedule(after, rules, state, _saver(root, state), start, _now, time.sleep)
-        if watching:
-            planned.new_data = functools.partial(service.new_data, loaded)
+    service = Service(
+        root=root,
+        serving_dir=serving_dir,
+        database=database,
+        profile=profile,
+        config=config,
+        sets=tuple(sets or ()),
+        cron=cron,
+        timezone=timezone,
+        rules=Rules(missed, retries, jitter),
+        time_limit=time_limit,
+        on_new_span=on_new_span,
+        on_drift=on_drift,
+    )
+    with service.start(_log_change) as planned:
         if metrics_port is not None:
             from pipeline.schedule import health
 
-            address = health.serve(health.Health(root, serving_dir, database), metrics_port)
+            address = health.serve(health.Health(root, service.destination, database), metrics_port)
             _log(f"metrics on {address}/metrics, health on {address}/healthz")
         _run_schedule(planned, once)
 
 
 @app.command()
-def status(root: Root = DEFAULT_ROOT, as_json: Json = False, verbose: Verbose = False) -> None:
+def status(
+    root: options.Root = options.DEFAULT_ROOT, as_json: options.Json = False, verbose: options.Verbose = False
+) -> None:
     """Show the last scheduled run, its outcome, and when and why the next one starts."""
     from pipeline.schedule import service
     from pipeline.schedule.state import State
@@ -166,22 +156,11 @@ def _run_schedule(planned: "Schedule", once: bool) -> None:
             raise typer.Exit(130) from None
 
 
-def _saver(root: Path, state: "State") -> Callable[["State"], None]:
-    """A function that saves the state and prints its changes."""
-    from pipeline.schedule import service
-
-    before = state
-
-    def save(state: "State") -> None:
-        nonlocal before
-        state.write(service.state_path(root))
-        if state.recent != before.recent:
-            _log(_summary(state.recent[-1]))
-        elif state.why != before.why or state.next != before.next:
-            _log(state.why + (f" at {_local(state.next, zoneinfo.ZoneInfo(state.timezone))}" if state.next else ""))
-        before = state
-
-    return save
+def _log_change(before: "State", state: "State") -> None:
+    if state.recent != before.recent:
+        _log(_summary(state.recent[-1]))
+    elif state.why != before.why or state.next != before.next:
+        _log(state.why + (f" at {_local(state.next, zoneinfo.ZoneInfo(state.timezone))}" if state.next else ""))
 
 
 def _now() -> datetime.datetime:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.commands.options import DEFAULT_ROOT, Json, Root, ServingDir, Verbose, expanded
+from pipeline.commands import options
 from schemas.errors import ConfigurationError, DataError
 from schemas.text import printable
 
@@ -26,16 +26,16 @@ app = typer.Typer(
 
 @app.command("list")
 def list_(
-    root: Root = DEFAULT_ROOT,
-    serving_dir: ServingDir = None,
+    root: options.Root = options.DEFAULT_ROOT,
+    serving_dir: options.ServingDir = None,
     model: Model = None,
-    as_json: Json = False,
-    verbose: Verbose = False,
+    as_json: options.Json = False,
+    verbose: options.Verbose = False,
 ) -> None:
     """List versions, the newest first, with their state: served, pinned, rolled back."""
     from rich.text import Text
 
-    from pipeline.report import terminal
+    from pipeline.report import console
     from pipeline.report.times import local
     from pipeline.serving import listing
 
@@ -43,7 +43,7 @@ def list_(
     if as_json:
         print(json.dumps(rows, indent=2))
         return
-    table = terminal.new_table(
+    table = console.new_table(
         "model", "version", "accuracy", "run", "pushed", "approved by", "", right=("version", "accuracy", "run")
     )
     for row in rows:
@@ -57,7 +57,7 @@ def list_(
             row["approved_by"],
         )
         table.add_row(*map(Text, cells), Text(", ".join(row["state"]), "green" if "served" in row["state"] else ""))
-    terminal.echo(table if rows else "nothing was pushed yet")
+    console.echo(table if rows else "nothing was pushed yet")
 
 
 @app.command()
@@ -65,17 +65,17 @@ def verify(
     number: Annotated[
         int | None, typer.Argument(min=1, metavar="VERSION", help="The version. [default: all]", show_default=False)
     ] = None,
-    root: Root = DEFAULT_ROOT,
-    serving_dir: ServingDir = None,
+    root: options.Root = options.DEFAULT_ROOT,
+    serving_dir: options.ServingDir = None,
     model: Model = None,
     public_key: Annotated[
         Path | None,
         typer.Option(
-            "--public-key", help="Also check signatures with this key.", show_default=False, callback=expanded
+            "--public-key", help="Also check signatures with this key.", show_default=False, callback=options.expanded
         ),
     ] = None,
-    as_json: Json = False,
-    verbose: Verbose = False,
+    as_json: options.Json = False,
+    verbose: options.Verbose = False,
 ) -> None:
     """Recompute every digest and name each file that differs from the pushed one. Exits with code 4 if one does."""
     from pipeline.serving import listing, signing
@@ -107,21 +107,21 @@ def rollback(
         ),
     ] = None,
     reason: Annotated[str, typer.Option(help="The reason, which is recorded.")] = "",
-    root: Root = DEFAULT_ROOT,
-    serving_dir: ServingDir = None,
+    root: options.Root = options.DEFAULT_ROOT,
+    serving_dir: options.ServingDir = None,
     model: Model = None,
     key: Annotated[
         Path | None,
         typer.Option(
-            "--key", help="Sign the new version with this private key.", show_default=False, callback=expanded
+            "--key", help="Sign the new version with this private key.", show_default=False, callback=options.expanded
         ),
     ] = None,
     password_env: Annotated[
         str | None,
         typer.Option("--password-env", help="Environment variable that holds the key's password.", show_default=False),
     ] = None,
-    as_json: Json = False,
-    verbose: Verbose = False,
+    as_json: options.Json = False,
+    verbose: options.Verbose = False,
 ) -> None:
     """Serve an older model again, as a new version."""
     from pipeline.serving import signing
@@ -147,10 +147,10 @@ def rollback(
 @app.command()
 def pin(
     number: Number,
-    root: Root = DEFAULT_ROOT,
-    serving_dir: ServingDir = None,
+    root: options.Root = options.DEFAULT_ROOT,
+    serving_dir: options.ServingDir = None,
     model: Model = None,
-    verbose: Verbose = False,
+    verbose: options.Verbose = False,
 ) -> None:
     """Pin a version, so that it is never removed."""
     _model_directory(root, serving_dir, model).pin(number)
@@ -160,10 +160,10 @@ def pin(
 @app.command()
 def unpin(
     number: Number,
-    root: Root = DEFAULT_ROOT,
-    serving_dir: ServingDir = None,
+    root: options.Root = options.DEFAULT_ROOT,
+    serving_dir: options.ServingDir = None,
     model: Model = None,
-    verbose: Verbose = False,
+    verbose: options.Verbose = False,
 ) -> None:
     """Unpin a version, so that it can be removed."""
     _model_directory(root, serving_dir, model).pin(number, pinned=False)
@@ -174,11 +174,11 @@ def unpin(
 def gc(
     keep: Annotated[int, typer.Option(min=2, help="Number of the newest versions to keep.")] = 5,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List what would be removed, and remove nothing.")] = False,
-    root: Root = DEFAULT_ROOT,
-    serving_dir: ServingDir = None,
+    root: options.Root = options.DEFAULT_ROOT,
+    serving_dir: options.ServingDir = None,
     model: Model = None,
-    as_json: Json = False,
-    verbose: Verbose = False,
+    as_json: options.Json = False,
+    verbose: options.Verbose = False,
 ) -> None:
     """Remove old versions. Keeps the served, previous, pinned and best versions, and the target of a rollback."""
     directories = _model_directories(root, serving_dir, model)

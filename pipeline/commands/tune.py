@@ -5,19 +5,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.commands.options import (
-    DEFAULT_ROOT,
-    ConfigFile,
-    Database,
-    Json,
-    Profile,
-    Root,
-    ServingDir,
-    Sets,
-    Verbose,
-    Wait,
-    typed,
-)
+from pipeline.commands import options
 
 Trials = Annotated[
     int | None,
@@ -29,41 +17,43 @@ Workers = Annotated[
 
 
 def tune(
-    profile: Profile = None,
-    config: ConfigFile = None,
-    sets: Sets = None,
-    root: Root = DEFAULT_ROOT,
-    serving_dir: ServingDir = None,
-    database: Database = None,
+    profile: options.Profile = None,
+    config: options.ConfigFile = None,
+    sets: options.Sets = None,
+    root: options.Root = options.DEFAULT_ROOT,
+    serving_dir: options.ServingDir = None,
+    database: options.Database = None,
     trials: Trials = None,
     workers: Workers = 1,
     again: Annotated[bool, typer.Option("--again", help="Repeat the search, even if it is finished.")] = False,
-    wait: Wait = False,
-    as_json: Json = False,
-    verbose: Verbose = False,
+    wait: options.Wait = False,
+    as_json: options.Json = False,
+    verbose: options.Verbose = False,
 ) -> None:
     """Search for hyperparameters on the validation split. The next run of the same configuration trains with the best.
 
     After a kill, the same command continues the search. Finished trials are kept.
     """
     from pipeline.config import load, selected
+    from pipeline.dag import stage_of
     from pipeline.engine.plan import Rerun
     from pipeline.runs import tune
-    from pipeline.runs.session import Session
+    from pipeline.runs.line_run import LineOptions
+    from schemas.artifacts import Search
 
     overrides = [*(sets or []), *([f"tune.trials={trials}"] if trials else [])]
     profile, config = selected(profile, config)
     loaded = load(profile=profile, file=config, sets=overrides)
-    session = Session(
-        root=root,
+    line_options = LineOptions(
+        root,
         serving_dir=serving_dir,
         database=database,
-        rerun=Rerun(frozenset({"search"} if again else ())),
+        rerun=Rerun(frozenset({stage_of(Search)} if again else ())),
         wait=wait,
         verbose=verbose,
     )
     name = str(config or profile)
-    result = tune.search(session, loaded, workers=workers, name=name, command=typed())
+    result = tune.search(loaded, line_options, workers=workers, name=name, command=options.typed())
     if as_json:
         print(json.dumps(result.as_json(), indent=2))
     else:

@@ -81,8 +81,10 @@ def plain(value: Any) -> Any:
         excluded = {name for name, field in type(value).model_fields.items() if UNKEYED in field.metadata}
         return value.model_dump(mode="json", exclude=excluded)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return dataclasses.asdict(value)
-    return value
+        return {each.name: plain(getattr(value, each.name)) for each in dataclasses.fields(value)}
+    if isinstance(value, dict):
+        return {key: plain(each) for key, each in value.items()}
+    return [plain(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
@@ -100,6 +102,8 @@ def _classes(value: Any) -> Iterator[Target]:
         if definitions.is_project(kind.__module__) and kind.__qualname__ in definitions.read(kind.__module__).bindings:
             yield kind.__module__, kind.__qualname__
         yield from _classes(vars(value))
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+        yield from _classes([getattr(value, each.name) for each in dataclasses.fields(value)])
     elif isinstance(value, dict | list | tuple):
         for each in value.values() if isinstance(value, dict) else value:
             yield from _classes(each)

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from schemas.files import atomic_write_text
+from schemas.disk import atomic_write_text
 
 
 def key(module: str, source: bytes) -> str:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.engine.component import Node
-from schemas import files
+from schemas import disk
 from schemas.artifacts import Artifact
 from schemas.errors import StoreError
 
@@ -83,7 +83,7 @@ class PinnedInputs:
 
     def _write(self, results: dict[str, Any], keys: dict[str, str]) -> None:
         self.path.parent.mkdir(exist_ok=True)
-        files.write_json(self.path, {"name": self.name, "kept": results, "made": keys})
+        disk.write_json(self.path, {"name": self.name, "kept": results, "made": keys})
 
 
 def _query(node: Node, inputs: Inputs) -> str:

@@ -6,6 +6,7 @@ runner. If only light stages remain, Beam is not imported.
 
 import contextlib
 import difflib
+import itertools
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -22,7 +23,7 @@ from pipeline.engine.plan import Planner, Step, refusal_of, resolve
 from pipeline.lineage import Lineage, now
 from pipeline.lineage.states import StageState
 from pipeline.store import Store, facts
-from schemas import files
+from schemas import disk, places
 from schemas.artifacts import Artifact
 from schemas.errors import ConfigurationError, GatelineError, last_line
 
@@ -54,12 +55,12 @@ class Beam:
         if self.runner == "DirectRunner":
             # In this process and thread: Beam's threads use gRPC, which is slower here, and hide errors.
             defaults = ["--direct_num_workers=1", "--direct_running_mode=in_memory"]
-            return beam.Pipeline(compat.in_process_runner(), options=self._options(defaults))
-        return beam.Pipeline(self.runner, options=self._options([]))
+            return beam.Pipeline(compat.in_process_runner(), options=self._options(compat.options, defaults))
+        return beam.Pipeline(self.runner, options=self._options(pipeline_options.PipelineOptions, []))
 
-    def _options(self, defaults: list[str]) -> "pipeline_options.PipelineOptions":
+    def _options(self, make: Callable[[list[str]], Any], defaults: list[str]) -> Any:
         try:
-            return pipeline_options.PipelineOptions([*defaults, *self.arguments])
+            return make([*defaults, *self.arguments])
         except SystemExit:  # raised by argparse
             raise ConfigurationError(
                 f"Beam refuses {' '.join(self.arguments)}", "Check the values of --beam-arg."
@@ -104,6 +105,7 @@ class Execution:
     _origins: dict[str, dict[str, Any]] = field(default_factory=dict)
     _prefetched: dict[str, Any] = field(default_factory=dict)
     _verified: set[Path] = field(default_factory=set)  # artifacts that this run made or verified
+    _looked_up: dict[str, Step] = field(default_factory=dict)
     _handles: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
 
     def run(self, steps: list[Step]) -> Artifact | None:
@@ -112,6 +114,9 @@ class Execution:
         Raises:
             GatelineError: a gate refused, or a stage failed with a known cause. Finished stages stay in the store.
         """
+        # What the plan looked up a moment ago is not looked up again, unless something has run since.
+        unchanged = itertools.takewhile(lambda step: step.action in ("reuse", "resolve"), steps)
+        self._looked_up = {step.name: step for step in unchanged if step.action == "resolve"}
         with self._handles:
             if any(step.action == "run" and step.node.component.kind == "cached" for step in steps):
                 self._run_on_beam(steps)
@@ -127,7 +132,7 @@ class Execution:
         compat.cache_signatures()
         _executions[self.token] = self
         try:
-            with beam.Pipeline(compat.in_process_runner(), options=pipeline_options.PipelineOptions([])) as pipeline:
+            with beam.Pipeline(compat.in_process_runner(), options=compat.options()) as pipeline:
                 done: dict[str, beam.PCollection] = {}
                 for step in steps:
                     after = {name: beam.pvalue.AsSingleton(done[n.name]) for name, n in step.node.inputs.items()}
@@ -144,7 +149,7 @@ class Execution:
         """Reuses or makes the artifact of a node, and returns it."""
         started = time.monotonic()
         inputs = {name: self.artifacts[n.name] for name, n in node.inputs.items()}
-        step = self.planner.decide(node, inputs)
+        step = self._looked_up.pop(node.name, None) or self.planner.decide(node, inputs)
         if step.refusal is not None:
             raise step.refusal
         artifact = step.artifact
@@ -176,7 +181,7 @@ class Execution:
                 self.store.check(step.node.inputs[name].name, source)  # detects damage before hours of work
                 self._verified.add(source.path)
         self._start_prefetch(step.node)
-        written = files.full_disk_explained(self.store.root, f"stage {step.name} cannot write to")
+        written = places.full_disk_explained(self.store.root, f"stage {step.name} cannot write to")
         with written, self.store.staging(step.name, key.digest) as out:
             run = _StageRun(
                 out=out,
@@ -189,10 +194,10 @@ class Execution:
             )
             artifact: Artifact = step.node.component.function(**inputs, **step.node.settings, run=run)
             if step.node.component.kind == "always":
-                files.remove(run.scratch)
+                disk.remove(run.scratch)
                 return artifact
             if (completed := self._completed(step, inputs)) and completed.digest != key.digest:
-                files.remove(run.scratch)
+                disk.remove(run.scratch)
                 key = completed
             committed = self.store.commit(artifact, step.name, key.digest, key.parts, now())
             self._verified.add(committed.path)

@@ -22,7 +22,7 @@ from pipeline.notify.channels import Undelivered
 from pipeline.notify.events import events_of
 from pipeline.notify.settings import Notify
 from pipeline.store.recorded import Kinds
-from schemas import files
+from schemas import disk
 from schemas.errors import GatelineError
 
 PAUSES = (2.0, 8.0)  # seconds between attempts
@@ -89,13 +89,13 @@ def _deliver(
     for pause in (*pauses, None):
         try:
             _send(target, event)
-            files.write_json(record, {**entry, "state": "sent"})
+            disk.write_json(record, {**entry, "state": "sent"})
             return
         except Undelivered as error:
             if error.retryable and pause is not None:
                 sleep(pause)
                 continue
-            files.write_json(record, {**entry, "state": "failed", "why": str(error)})
+            disk.write_json(record, {**entry, "state": "failed", "why": str(error)})
             _warn(root, event["run"], f"{channel.name} was not notified that {event['text'].splitlines()[0]}: {error}")
             return
 
@@ -122,7 +122,7 @@ def _claim(path: Path, entry: dict[str, Any]) -> bool:
             os.fsync(file.fileno())
     except FileExistsError:
         return False
-    files.sync_directory(path.parent)
+    disk.sync_directory(path.parent)
     return True
 
 

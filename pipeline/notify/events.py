@@ -1,12 +1,13 @@
 """The events of a run: its outcome, drift, and quarantined spans."""
 
+import contextlib
 from collections.abc import Iterator
 from typing import Any
 
 from pipeline.lineage import Lineage
 from pipeline.lineage.states import RunState
 from pipeline.notify.settings import Event
-from pipeline.store.recorded import Kinds, Recorded
+from pipeline.store.recorded import Kinds, RecordedArtifacts
 from schemas.artifacts import Admission, Evaluation, Pushed, Verdict
 from schemas.errors import StoreError
 
@@ -17,7 +18,7 @@ def events_of(lineage: Lineage, number: int, kinds: Kinds) -> Iterator[dict[str,
     `kinds`: the type of artifact that each stage makes.
     """
     run, executions = lineage.recorded(number), lineage.executions(number)
-    artifacts = Recorded([row for row in executions if row["digest"]], kinds)
+    artifacts = RecordedArtifacts([row for row in executions if row["digest"]], kinds)
     last = next((row["digest"] for row in reversed(executions)), None)
     prefix = f"{run['profile']}, run {number}"
     run_facts = {name: run[name] for name in ("run", "profile", "state", "exit_code", "message", "started", "finished")}
@@ -41,7 +42,7 @@ def events_of(lineage: Lineage, number: int, kinds: Kinds) -> Iterator[dict[str,
             yield event("quarantined", span, f"{span} is quarantined: {reason}", span=span)
 
 
-def _pushed(artifacts: Recorded) -> dict[str, Any]:
+def _pushed(artifacts: RecordedArtifacts) -> dict[str, Any]:
     pushed, evaluation = artifacts.last(Pushed), artifacts.last(Evaluation)
     if pushed is None:  # recorded by another version of gateline
         return {"text": "a new version is served"}
@@ -54,8 +55,6 @@ def _pushed(artifacts: Recorded) -> dict[str, Any]:
 
 def _drift(verdict: Verdict) -> list[str]:
     """Sentences on drift from the served model's training data. Empty if the artifact is damaged or deleted."""
-    try:
-        anomalies = verdict.anomalies()
-    except StoreError:
-        return []
-    return [a["words"] for a in anomalies if a["split"] == "train" and a["kind"].startswith("COMPARATOR_")]
+    with contextlib.suppress(StoreError):
+        return [anomaly.message for anomaly in verdict.anomalies() if anomaly.is_drift]
+    return []

@@ -1,50 +1,98 @@
-"""Comparison of two runs: differences of settings, data and metrics, and a paired comparison of the two models on the
-same test images.
+"""Comparison of two runs: differences of settings, data and metrics, and a paired test of the two models on the same
+test images.
 
 comparison = compare(Store(root), lineage, lineage.run(3), lineage.run(7))
-comparison.paired["words"]    # "0.31 points better than run 3 (...)"
+comparison.paired.verdict     # "better"
+comparison.overall            # [Change("accuracy", 0.971, 0.974), ...]
 """
 
-import dataclasses
 import hashlib
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from rich.text import Text
-
 from pipeline.lineage import Lineage
-from pipeline.report import spans, terminal
-from pipeline.report.paired_comparison import Evaluated, paired_comparison
-from pipeline.report.times import local
-from pipeline.runs.artifacts import RunArtifacts
+from pipeline.report import spans
+from pipeline.report.paired_runs import Evaluated, paired_test
+from pipeline.runs.artifacts import StoredArtifacts
+from pipeline.runs.contract import contract_of, labels_of
 from pipeline.store import Store
-from schemas.artifacts import Admission, Evaluation, Examples, Mixture, Statistics
-from schemas.contract import slice_title
+from schemas.artifacts import Admission, Evaluation, Examples, Mixture, PairedTest, Statistics
 from schemas.errors import ConfigurationError
 
 Json = dict[str, Any]
 METRICS = ("accuracy", "loss", "brier", "ece")
+OF_RUN = ("run", "profile", "state", "started")
+
+
+@dataclass(frozen=True)
+class Change:
+    """A value in two runs; None where a run has no value."""
+
+    name: str
+    old: Any
+    new: Any
+
+
+@dataclass(frozen=True)
+class SliceChange(Change):
+    """The accuracy on a slice in two runs."""
+
+    difference: float | None = None  # new minus old; None if an interval is unknown
+    interval: tuple[float, float] | None = None  # of the difference
+
+    @property
+    def beyond_noise(self) -> bool:
+        return self.interval is not None and not self.interval[0] <= 0 <= self.interval[1]
 
 
 @dataclass(frozen=True)
 class RunComparison:
-    """Two runs; `old` is the one named first. Each row of a list has `old` and `new`, None where a run has no value."""
+    """Two runs; `old` is the one named first."""
 
     runs: tuple[Json, Json]  # run, profile, state, started
-    configuration: list[Json]  # `key`, dotted; only differences
-    data: list[Json]  # `what`: source, digests of contract and data, counts
-    spans: list[Json]  # `span`, and whether it was trained on; only differences, the newest first
-    overall: list[Json]  # `figure`
-    slices: list[Json]  # `slice`, `difference` (new minus old), `interval`, `beyond_noise`
+    configuration: list[Change]  # dotted keys; only differences
+    data: list[Change]  # source, digests of contract and data, counts
+    spans: list[Change]  # whether each was trained on; only differences, the newest first
+    overall: list[Change]  # metrics
+    slices: list[SliceChange]
     names: tuple[str, ...]  # of the labels, in order; empty if the contract states none
-    paired: Json | None  # see `paired_comparison`
-    refusal: ConfigurationError | None  # why there is no paired comparison
+    paired: PairedTest | None  # of the new model against the old one
+    refusal: ConfigurationError | None  # why there is no paired test
     damaged: list[str]  # files that cannot be read: "metrics.json of run 3"
 
+    @property
+    def sentence(self) -> str:
+        """The result of the paired test. Empty if there is none."""
+        return self.paired.message(f"run {self.runs[0]['run']}") if self.paired else ""
+
     def as_json(self) -> Json:
-        values = {each.name: getattr(self, each.name) for each in dataclasses.fields(self) if each.name != "refusal"}
-        return {**values, "unpaired": self.refusal.cause if self.refusal else None}
+        named = {"configuration": "key", "data": "what", "spans": "span", "overall": "figure"}
+        changes = {
+            field: [{key: each.name, "old": each.old, "new": each.new} for each in getattr(self, field)]
+            for field, key in named.items()
+        }
+        slices = [
+            {
+                "slice": each.name,
+                "old": each.old,
+                "new": each.new,
+                "difference": each.difference,
+                "interval": each.interval,
+                "beyond_noise": each.beyond_noise,
+            }
+            for each in self.slices
+        ]
+        return {
+            "runs": self.runs,
+            **changes,
+            "slices": slices,
+            "names": self.names,
+            "paired": self.paired.as_row() | {"words": self.sentence} if self.paired else None,
+            "damaged": self.damaged,
+            "unpaired": self.refusal.cause if self.refusal else None,
+        }
 
 
 def compare(store: Store, lineage: Lineage, old: Json, new: Json) -> RunComparison:
@@ -57,29 +105,18 @@ def compare(store: Store, lineage: Lineage, old: Json, new: Json) -> RunComparis
         raise ConfigurationError(
             f"run {old['run']} cannot be compared with itself", "Name two runs; python -m pipeline runs lists them."
         )
-    sides = [Evaluated(run, RunArtifacts(store, lineage.executions(run["run"]))) for run in (old, new)]
+    sides = [Evaluated(run, StoredArtifacts(store, lineage.executions(run["run"]))) for run in (old, new)]
     artifacts = [side.artifacts for side in sides]
-    before, after = map(_metrics, artifacts)
-    paired, refusal = None, None
-    try:
-        paired = paired_comparison(*sides)
-    except ConfigurationError as error:
-        refusal = error
-    keys = ("run", "profile", "state", "started")
+    metrics = [_metrics(each) for each in artifacts]
+    paired, refusal = _paired(*sides)
     return RunComparison(
-        runs=({key: old[key] for key in keys}, {key: new[key] for key in keys}),
-        configuration=[
-            row for row in _rows("key", _dotted(old["config"]), _dotted(new["config"])) if row["old"] != row["new"]
-        ],
-        data=_rows("what", *map(_data, artifacts)),
-        spans=[row for row in reversed(_rows("span", *map(_spans, artifacts))) if row["old"] != row["new"]],
-        overall=_rows("figure", before["overall"], after["overall"]),
-        slices=[
-            _slice(name, row, after["slices"][name])
-            for name, row in before["slices"].items()
-            if name in after["slices"]
-        ],
-        names=artifacts[1].label_names,
+        runs=({key: old[key] for key in OF_RUN}, {key: new[key] for key in OF_RUN}),
+        configuration=_differences(_changes(_dotted(old["config"]), _dotted(new["config"]))),
+        data=_changes(*map(_data, artifacts)),
+        spans=_differences(reversed(_changes(*map(_spans, artifacts)))),
+        overall=_changes(*(each["overall"] for each in metrics)),
+        slices=_slices(*(each["slices"] for each in metrics)),
+        names=labels_of(artifacts[1]).names,
         paired=paired,
         refusal=refusal,
         damaged=[
@@ -101,27 +138,34 @@ def newcombe(old: Json, new: Json) -> tuple[float, float]:
     )
 
 
-def _slice(name: str, old: Json, new: Json) -> Json:
-    row = {
-        "slice": name,
-        "old": old["accuracy"],
-        "new": new["accuracy"],
-        "difference": None,
-        "interval": None,
-        "beyond_noise": False,
-    }
-    complete = all(each["accuracy"] is not None and None not in (each.get("interval") or [None]) for each in (old, new))
-    if not complete:
-        return row
-    low, high = newcombe(old, new)
-    return row | {
-        "difference": new["accuracy"] - old["accuracy"],
-        "interval": [low, high],
-        "beyond_noise": not low <= 0 <= high,
-    }
+def _paired(old: Evaluated, new: Evaluated) -> tuple[PairedTest | None, ConfigurationError | None]:
+    """The paired test, or why there is none."""
+    try:
+        return paired_test(old, new), None
+    except ConfigurationError as error:
+        return None, error
 
 
-def _metrics(artifacts: RunArtifacts) -> Json:
+def _changes(old: Json, new: Json) -> list[Change]:
+    return [Change(key, old.get(key), new.get(key)) for key in dict.fromkeys([*old, *new])]
+
+
+def _differences(changes: Iterable[Change]) -> list[Change]:
+    return [each for each in changes if each.old != each.new]
+
+
+def _slices(old: dict[str, Json], new: dict[str, Json]) -> list[SliceChange]:
+    return [_slice(name, row, new[name]) for name, row in old.items() if name in new]
+
+
+def _slice(name: str, old: Json, new: Json) -> SliceChange:
+    before, after = old["accuracy"], new["accuracy"]
+    if any(row["accuracy"] is None or None in (row.get("interval") or [None]) for row in (old, new)):
+        return SliceChange(name, before, after)
+    return SliceChange(name, before, after, after - before, newcombe(old, new))
+
+
+def _metrics(artifacts: StoredArtifacts) -> Json:
     """The candidate's metrics. If the file cannot be read, accuracy and loss from the lineage."""
     metrics = (artifacts.read(Evaluation, Evaluation.metrics) or {}).get("candidate", {})
     recorded, mixture = artifacts.last(Evaluation), artifacts.last(Mixture)
@@ -132,10 +176,10 @@ def _metrics(artifacts: RunArtifacts) -> Json:
     return {"overall": overall, "slices": metrics.get("slices") or {}}
 
 
-def _data(artifacts: RunArtifacts) -> Json:
+def _data(artifacts: StoredArtifacts) -> Json:
     base, mixture = artifacts.first(Examples), artifacts.last(Mixture)
     digests = {"examples": artifacts.last(Examples), "statistics": (described := artifacts.last(Statistics))}
-    contract = artifacts.contract
+    contract = contract_of(artifacts)
     return {
         "source": base.source if base else None,
         **({"spans trained on": len(mixture.spans)} if mixture else {}),
@@ -145,12 +189,9 @@ def _data(artifacts: RunArtifacts) -> Json:
     }
 
 
-def _spans(artifacts: RunArtifacts) -> Json:
-    return {row["span"]: row["fate"] for row in spans.of(artifacts, artifacts.read(Admission, Admission.rows) or [])}
-
-
-def _rows(name: str, old: Json, new: Json) -> list[Json]:
-    return [{name: key, "old": old.get(key), "new": new.get(key)} for key in dict.fromkeys([*old, *new])]
+def _spans(artifacts: StoredArtifacts) -> Json:
+    decisions = artifacts.read(Admission, Admission.decisions) or []
+    return {row.span: row.fate for row in spans.rows(artifacts, decisions)}
 
 
 def _dotted(config: Json, prefix: str = "") -> Json:
@@ -158,53 +199,3 @@ def _dotted(config: Json, prefix: str = "") -> Json:
     for key, value in config.items():
         flat |= _dotted(value, f"{prefix}{key}.") if isinstance(value, dict) and value else {f"{prefix}{key}": value}
     return flat
-
-
-def show(comparison: RunComparison) -> None:
-    """Prints the comparison in the terminal."""
-    old, new = comparison.runs
-    names = [f"run {run['run']}" for run in (old, new)]
-    if comparison.paired:
-        colour = {"better": "bold green", "worse": "bold red"}.get(comparison.paired["verdict"], "bold")
-        terminal.echo(Text.assemble((f"{names[1]}: {comparison.paired['words']}", colour)))
-    run = {key: (old[key], new[key]) for key in ("profile", "state")} | {
-        "started": tuple(local(r["started"]) for r in (old, new))
-    }
-    rows = [("run", name, *values) for name, values in run.items()]
-    rows += [("settings", row["key"], row["old"], row["new"]) for row in comparison.configuration]
-    rows += [("data", row["what"], row["old"], row["new"]) for row in comparison.data]
-    rows += [
-        ("spans", row["span"], row["old"] or "absent", row["new"] or "absent")
-        for row in comparison.spans[: spans.NEWEST]
-    ]
-    if (more := len(comparison.spans) - spans.NEWEST) > 0:
-        rows.append(("spans", f"and {more:,} more", "", ""))
-    rows += [("model", row["figure"], row["old"], row["new"]) for row in comparison.overall]
-    beyond = [row for row in comparison.slices if row["beyond_noise"]]
-    rows += [("slices", slice_title(row["slice"], comparison.names), row["old"], row["new"]) for row in beyond]
-    table = terminal.new_table("", " ", *names)
-    for n, (group, name, *values) in enumerate(rows):
-        style = "dim" if values[0] == values[1] else ""
-        table.add_row(
-            "" if n and rows[n - 1][0] == group else group,
-            *(Text(text, style) for text in (name, *map(_value_text, values))),
-        )
-    terminal.echo(table)
-    if comparison.damaged:
-        terminal.echo(Text(f"damaged: {', '.join(comparison.damaged)}", "yellow"))
-    if not comparison.configuration:
-        terminal.echo(Text("the settings are the same", "dim"))
-    if comparison.slices:
-        terminal.echo(
-            Text(f"{len(beyond)} of {len(comparison.slices)} slices differ by more than noise (95 % interval)", "dim")
-        )
-
-
-def _value_text(value: Any) -> str:
-    if value is None:
-        return "none"
-    return (
-        f"{value:.4f}"
-        if isinstance(value, float) and 0 < abs(value) < 10 and f"{value:.4f}" != "0.0000"
-        else str(value)
-    )

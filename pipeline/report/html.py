@@ -9,15 +9,30 @@ import jinja2
 from markupsafe import Markup
 
 from pipeline.lineage.states import RunState
-from pipeline.report import plots, states, views
+from pipeline.report import (
+    accuracy,
+    class_plots,
+    comparisons,
+    confusion,
+    gates,
+    limits,
+    lineage,
+    photos,
+    plots,
+    shortened,
+    spans,
+    states,
+)
 from pipeline.report.facts import Facts
 from pipeline.report.pictures import Pictures
 from pipeline.report.times import local, took
-from schemas import files
+from schemas import disk, places
+from schemas.artifacts import in_order, refusals
 from schemas.settings.source import source_title
 from schemas.text import printable, yaml_text
 
-MAX_CLASSES = 24  # with more classes, no confusion matrix is drawn
+# Modules that the templates use.
+SUBJECTS = (accuracy, comparisons, confusion, gates, limits, lineage, photos, shortened, spans)
 
 
 def write(facts: Facts, folder: Path) -> dict[str, Path]:
@@ -34,9 +49,9 @@ def save(path: Path, text: str) -> Path:
     Raises:
         StoreError: the file cannot be written.
     """
-    with files.explained(path.parent, "cannot write the report to"):
+    with places.explained(path.parent, "cannot write the report to"):
         path.parent.mkdir(parents=True, exist_ok=True)
-        files.atomic_write_text(path, text)
+        disk.atomic_write_text(path, text)
     return path
 
 
@@ -45,7 +60,7 @@ def page(facts: Facts) -> str:
     svgs = {name: Markup(svg) for name, svg in _plots(facts).items()}
     pictures, near = Pictures.of(facts.images), Pictures.of(facts.near_images, lossy=True)
     template = environment().get_template("report.html.j2")
-    return template.render(facts=facts, plots=svgs, pictures=pictures, near=near, max_classes=MAX_CLASSES)
+    return template.render(facts=facts, plots=svgs, pictures=pictures, near=near, max_rows=plots.MAX_ROWS)
 
 
 def card(facts: Facts) -> str:
@@ -80,7 +95,13 @@ def environment() -> jinja2.Environment:
         "plain": plain,
         "indented": lambda text: Markup("\n".join(f"    {line}" for line in str(text).splitlines())),
     }
-    templates.globals |= {"views": views, "source_title": source_title, "RunState": RunState}
+    templates.globals |= {module.__name__.rpartition(".")[2]: module for module in SUBJECTS}
+    templates.globals |= {
+        "in_order": in_order,
+        "refusals": refusals,
+        "source_title": source_title,
+        "RunState": RunState,
+    }
     return templates
 
 
@@ -89,7 +110,7 @@ def number(value: float | None) -> str:
 
 
 def interval(ends: Any) -> str:
-    return f"{ends[0]:.4f} – {ends[1]:.4f}" if views.known(ends) else ""
+    return f"{ends[0]:.4f} – {ends[1]:.4f}" if accuracy.known(ends) else ""
 
 
 def percent(share: float | None) -> str:
@@ -115,18 +136,18 @@ def _plots(facts: Facts) -> dict[str, str]:
     svgs: dict[str, str] = {}
     candidate = facts.candidate
     if candidate and candidate["overall"]["accuracy"] is not None:
-        svgs["accuracies"] = plots.accuracies(
-            [(row["name"], row["candidate"], row["baseline"]) for row in views.classes(facts)]
-        )
+        rows = [(row["name"], row["candidate"], row["baseline"]) for row in accuracy.classes(facts)]
+        svgs["accuracies"] = (class_plots if len(rows) > plots.MAX_ROWS else plots).accuracies(rows)
         corrupted = {name: row for name, row in candidate["corruptions"].items() if row["accuracy"] is not None}
         if corrupted:
             baseline = facts.metrics.get("baseline", {}).get("corruptions", {})
             svgs["robustness"] = plots.robustness(candidate["overall"], corrupted, baseline)
         if any(each["count"] for each in candidate["calibration"]):
             svgs["reliability"] = plots.reliability(candidate["calibration"])
-    labels = {name: split["labels"] for name, split in views.in_order(facts.splits).items() if split["labels"]}
+    labels = {name: split.labels for name, split in in_order(facts.splits).items() if split.labels}
     if labels:
-        svgs["labels"] = plots.labels(labels, facts.names)
+        many = len(set().union(*labels.values())) > plots.MAX_ROWS
+        svgs["labels"] = class_plots.labels(labels) if many else plots.labels(labels, facts.names)
     for name in ("loss", "accuracy"):
         if facts.history:
             svgs[name] = plots.curve(facts.history, name)

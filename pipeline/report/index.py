@@ -4,9 +4,8 @@ write(gather(Store(root), lineage, root / "serving"), root / "reports")["html"]
 """
 
 import dataclasses
-import datetime
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,34 +14,21 @@ from markupsafe import Markup
 
 from pipeline.lineage import Lineage, now
 from pipeline.lineage.states import RunState
-from pipeline.report import history, spans
-from pipeline.report.facts import passed_summary
+from pipeline.report import history, messages, spans
+from pipeline.report.comparisons import with_served
+from pipeline.report.gates import passed_summary
 from pipeline.report.html import environment, save, sentence
 from pipeline.report.row import Row
-from pipeline.report.times import local
-from pipeline.runs.artifacts import RunArtifacts
-from pipeline.serving import ModelDirectory
+from pipeline.report.served import Served, model_of, served_models
+from pipeline.report.times import duration_text, local, seconds
+from pipeline.runs.artifacts import StoredArtifacts
 from pipeline.store import Store
-from pipeline.store.recorded import Recorded
-from schemas.artifacts import Admission, Collected, Evaluation, GateResult, Pushed, ServingCheck, Verdict
+from pipeline.store.recorded import RecordedArtifacts
+from schemas.artifacts import Admission, Collected, Comparison, Evaluation, GateResult, Pushed, ServingCheck, Verdict
 from schemas.artifacts import Gate as GateArtifact
-from schemas.errors import StoreError
-from schemas.settings.source import source_name
 
 NEWEST = 50  # runs that are shown; older ones are collapsed
 Json = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Served:
-    """A model in the serving directory. `run` is None if this store did not push it."""
-
-    model: str
-    version: int | None
-    accuracy: float | None
-    since: str | None
-    run: int | None
-    trouble: str = ""  # why it cannot be read
 
 
 @dataclass(frozen=True)
@@ -73,47 +59,42 @@ class Index:
 def gather(store: Store, lineage: Lineage, serving_dir: Path) -> Index:
     """Gathers the facts of all runs from the lineage, the store and the serving directory."""
     runs = lineage.runs()
-    artifacts = {run["run"]: RunArtifacts(store, lineage.executions(run["run"])) for run in runs}
+    artifacts = {run["run"]: StoredArtifacts(store, lineage.executions(run["run"])) for run in runs}
     rows: list[Row] = []
     known: dict[str, set[str]] = {}  # by model: the spans that existed when it was last served
     for run in reversed(runs):
-        spans_before = known.setdefault(_model(run), set())
+        spans_before = known.setdefault(model_of(run), set())
         rows.append(_row(run, artifacts[run["run"]], store, spans_before))
         collected = artifacts[run["run"]].last(Collected)
         if run["state"] in (RunState.PUSHED, RunState.UNCHANGED) and collected:
             spans_before.update(collected.spans)
-    return Index(list(_served(serving_dir, runs, artifacts)), rows[::-1], now())
+    return Index(list(served_models(serving_dir, runs, artifacts)), rows[::-1], now())
 
 
-def _row(run: Json, artifacts: RunArtifacts, store: Store, known: set[str]) -> Row:
-    finished = run["finished"]
+def _row(run: Json, artifacts: StoredArtifacts, store: Store, known: set[str]) -> Row:
     report = store.root / "reports" / f"run-{run['run']}.html"
     gates = artifacts.read(Evaluation, Evaluation.gates) or ()
-    comparisons = artifacts.read(Evaluation, Evaluation.comparisons) or []
+    comparisons = artifacts.read(Evaluation, Evaluation.comparisons) or ()
     evaluation, pushed = artifacts.last(Evaluation), artifacts.last(Pushed)
     evaluated, version = artifacts.row(Evaluation), pushed.version if pushed else None
     return Row(
         run=run["run"],
         profile=run["profile"],
-        model=_model(run),
+        model=model_of(run),
         state=run["state"],
         started=run["started"],
-        seconds=_seconds(run["started"], finished) if finished else None,
+        seconds=seconds(run),
         accuracy=evaluation.accuracy if evaluation else None,
         version=version,
         gates=_gates(artifacts, gates),
-        why=_why(run, version, comparisons, passed_summary(gates)),
+        why=_why(run, version, gates, comparisons),
         report=report.name if report.exists() else None,
         damaged=artifacts.damaged.get(evaluated["stage"], []) if evaluated else [],
-        new=spans.new(spans.of(artifacts, []), known),
+        new=spans.new(spans.rows(artifacts, []), known),
     )
 
 
-def _seconds(started: str, finished: str) -> float:
-    return (datetime.datetime.fromisoformat(finished) - datetime.datetime.fromisoformat(started)).total_seconds()
-
-
-def _gates(artifacts: Recorded, results: Iterable[GateResult]) -> dict[str, str]:
+def _gates(artifacts: RecordedArtifacts, results: Iterable[GateResult]) -> dict[str, str]:
     """The verdict of each gate: refused if it refused any slice. Order: gates on data, evaluation, serving."""
     verdicts: dict[str, set[str]] = {}
     for gate in results:
@@ -124,49 +105,20 @@ def _gates(artifacts: Recorded, results: Iterable[GateResult]) -> dict[str, str]
     return of_data | of_model | _verdicts(artifacts, {"serving": ServingCheck})
 
 
-def _verdicts(artifacts: Recorded, kinds: dict[str, type[GateArtifact]]) -> dict[str, str]:
+def _verdicts(artifacts: RecordedArtifacts, kinds: dict[str, type[GateArtifact]]) -> dict[str, str]:
     last = {name: artifacts.last(kind) for name, kind in kinds.items()}
     return {name: "passed" if artifact.passed else "refused" for name, artifact in last.items() if artifact}
 
 
-def _why(run: Json, version: int | None, comparisons: list[Json], passed: str) -> str:
+def _why(run: Json, version: int | None, gates: Sequence[GateResult], comparisons: Sequence[Comparison]) -> str:
     if run["message"]:
-        return sentence(run["message"].split("\n")[0].split(": ", 1)[-1])
+        return sentence(messages.cause(run["message"]))
     if run["state"] == RunState.UNCHANGED:
         return f"Version {version} already holds this model."
     if run["state"] == RunState.PUSHED:
-        return sentence(next((each["words"] for each in comparisons if each["with"] == "baseline"), passed))
+        served = with_served(comparisons)
+        return sentence(served.message if served else passed_summary(gates, comparisons))
     return ""
-
-
-def _model(run: Json) -> str:
-    config = run["config"]
-    model = (config.get("push") or {}).get("model")
-    return str(model or (source_name(config["source"]) if "source" in config else run["profile"]))
-
-
-def _served(serving_dir: Path, runs: list[Json], artifacts: dict[int, RunArtifacts]) -> Iterator[Served]:
-    """The latest version of each model, and the run of this store that pushed it: same model, number and digest."""
-    pushed = {}
-    for run in runs:
-        version = artifacts[run["run"]].last(Pushed)
-        if version and version.new:
-            pushed[_model(run), version.version, version.digest] = run
-    folders = (
-        sorted(p.name for p in serving_dir.iterdir() if not p.name.startswith(".")) if serving_dir.is_dir() else []
-    )
-    for name in folders:
-        try:
-            latest = ModelDirectory(serving_dir, name).latest()
-        except StoreError as error:
-            yield Served(name, None, None, None, None, error.cause)
-            continue
-        if latest is not None:
-            by = pushed.get(
-                (name, latest.origin, latest.digest), {}
-            )  # a rollback publishes a version that was pushed before
-            since = latest.provenance.get("published") or by.get("finished") or by.get("started")
-            yield Served(name, latest.number, latest.provenance.get("accuracy"), since, by.get("run"))
 
 
 def write(index: Index, folder: Path) -> dict[str, Path]:
@@ -182,13 +134,3 @@ def write(index: Index, folder: Path) -> dict[str, Path]:
         "json": json.dumps(index.as_json(), indent=2) + "\n",
     }
     return {kind: save(folder / f"index.{kind}", text) for kind, text in texts.items()}
-
-
-def duration_text(seconds: float | None) -> str:
-    """A human-readable duration: "0.7 s", "1 min 3 s", "2 h 5 min". Empty for None."""
-    if seconds is None:
-        return ""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.report.facts import Facts
-from schemas.artifacts import in_order
+from schemas.artifacts import TRAIN, in_order
 
 Json = dict[str, Any]
 
@@ -73,7 +73,7 @@ def splits(facts: Facts) -> Table | None:
 
 def classes(facts: Facts) -> Table | None:
     """The classes of train. None for raw images, or a single class."""
-    photos = _photos(facts).get("train", {})
+    photos = _photos(facts).get(TRAIN, {})
     labels = [label for label in photos if label]
     if len(labels) < 2:
         return None
@@ -100,7 +100,7 @@ def differences(row: Json, whole: Json) -> dict[str, float]:
 
 def _photos(facts: Facts) -> dict[str, Json]:
     """Rows of `schemas.photos` by split and label."""
-    return {name: split["photos"] for name, split in in_order(facts.splits).items() if split.get("photos")}
+    return {name: split.photos for name, split in in_order(facts.splits).items() if split.photos}
 
 
 def _row(name: str, row: Json, apart: Json | None = None) -> Row:

@@ -18,8 +18,9 @@ with epy.lazy_imports():
     import imagecodecs
     import numpy as np
 
-BUDGET = 1_200_000  # bytes of all pixels; keeps a page below 3 MB, since base64 adds a third
+BUDGET = 1_000_000  # bytes of all files; keeps a page below 3 MB, since base64 adds a third
 QUALITY = 80  # of JPEG, which takes less than a sixth of the bytes of pixels
+PHOTO = 32  # pixels: smaller images look blurred as JPEG
 SIDE = 84  # CSS pixels, approximately; three times an MNIST digit
 
 
@@ -34,9 +35,11 @@ class Pictures:
     lossy: bool = False
 
     @classmethod
-    def of(cls, images: "np.ndarray | None", *, lossy: bool = False) -> "Pictures | None":
-        """The images of a gallery, or None if there are none."""
-        return cls(images, lossy) if images is not None and images.ndim == 4 and images.size else None
+    def of(cls, images: "np.ndarray | None", *, lossy: bool | None = None) -> "Pictures | None":
+        """The images of a gallery, or None if there are none. `lossy` by default: if they would not fit as PNG."""
+        if images is None or images.ndim != 4 or not images.size:
+            return None
+        return cls(images, images.size > BUDGET and min(images.shape[1:3]) >= PHOTO if lossy is None else lossy)
 
     def __len__(self) -> int:
         return len(self.images)
@@ -60,23 +63,30 @@ class Pictures:
 
     @cached_property
     def _urls(self) -> list[str]:
-        if self.lossy:
-            jpegs = (imagecodecs.jpeg8_encode(image, level=QUALITY) for image in self._small)
-            return [f"data:image/jpeg;base64,{base64.b64encode(each).decode()}" for each in jpegs]
-        pngs = map(imagecodecs.png_encode, self._small)
-        return [f"data:image/png;base64,{base64.b64encode(each).decode()}" for each in pngs]
+        kind = "jpeg" if self.lossy else "png"
+        return [f"data:image/{kind};base64,{base64.b64encode(each).decode()}" for each in self._encoded]
 
     @property
-    def _small(self) -> Any:
-        """The images as grey or RGB, reduced to the budget by averaging blocks of pixels."""
+    def _encoded(self) -> "list[bytes]":
+        """The images as files, reduced until they fit the budget."""
+        _, height, width, _ = self.images.shape
+        pixels = 6 * BUDGET if self.lossy else BUDGET
+        step = min(math.ceil(math.sqrt(max(1.0, self.images.size / pixels))), height, width)
+        while True:
+            files = [self._file(image) for image in self._small(step)]
+            if sum(map(len, files)) <= BUDGET or step == min(height, width):
+                return files
+            step += 1
+
+    def _file(self, image: "np.ndarray") -> bytes:
+        return bytes(imagecodecs.jpeg8_encode(image, level=QUALITY) if self.lossy else imagecodecs.png_encode(image))
+
+    def _small(self, step: int) -> Any:
+        """The images as grey or RGB, reduced by averaging blocks of `step` times `step` pixels."""
         n, height, width, channels = self.images.shape
         images = self.images[..., :3] if channels >= 3 else self.images[..., :1]
-        step = min(math.ceil(math.sqrt(max(1.0, images.size / (6 * BUDGET if self.lossy else BUDGET)))), height, width)
         blocks = images[:, : height // step * step, : width // step * step].reshape(
             n, height // step, step, width // step, step, -1
         )
-        return (
-            np.squeeze(blocks.mean((2, 4)).astype(np.uint8), -1)
-            if images.shape[-1] == 1
-            else blocks.mean((2, 4)).astype(np.uint8)
-        )
+        small = blocks.mean((2, 4)).astype(np.uint8)
+        return np.squeeze(small, -1) if small.shape[-1] == 1 else small

@@ -14,6 +14,7 @@ from typing import Any
 
 from etils import epy
 
+from schemas.artifacts import TRAIN, VALIDATION
 from schemas.text import printable
 
 with epy.lazy_imports():
@@ -25,7 +26,7 @@ with epy.lazy_imports():
 INK, DIM, LINE, PAPER, ACCENT, OTHER, BAD = "#010203", "#010204", "#010205", "#010206", "#010207", "#010208", "#010209"
 VARIABLES = {INK: "ink", DIM: "dim", LINE: "line", PAPER: "paper", ACCENT: "accent", OTHER: "other", BAD: "bad"}
 WIDTH = 4.4
-MAX_ROWS = 40  # of a plot with a row for each class
+MAX_ROWS = 40  # with a row or a bar for each; `class_plots` draws more
 MAX_CHARACTERS = 40  # of all names below the bars of labels
 MAX_NAME = 24  # characters of a name beside a plot
 FEW = 10  # images in a bin of confidence; bins with fewer are drawn hollow
@@ -56,13 +57,10 @@ Row = dict[str, Any]
 
 
 def accuracies(rows: Sequence[tuple[str, Row, Row | None]]) -> str:
-    """Accuracy with its interval, a row for each (name, candidate, baseline or None): the first, then the lowest."""
-    first, *rest = [row for row in rows if row[1]["accuracy"] is not None]
-    if len(rest) > MAX_ROWS:
-        rest = sorted(rest, key=lambda row: float(row[1]["accuracy"]))[:MAX_ROWS]
-    shown = [first, *rest]
+    """Accuracy with its interval, a row for each (name, candidate, baseline or None)."""
+    shown = [row for row in rows if row[1]["accuracy"] is not None]
     both = any(baseline for _, _, baseline in shown)
-    with _figure("accuracy with its 95 % interval, by slice", 0.7 + 0.25 * len(shown)) as (figure, finish):
+    with figure_of("accuracy with its 95 % interval, by slice", 0.7 + 0.25 * len(shown)) as (figure, finish):
         axes = figure.subplots()
         _dots(
             axes,
@@ -81,14 +79,14 @@ def accuracies(rows: Sequence[tuple[str, Row, Row | None]]) -> str:
         axes.axhline(0.5, color=LINE, linewidth=0.8)
         axes.set_xlabel("accuracy")
         if both:
-            _legend(axes, 2)
+            legend(axes, 2)
         return finish()
 
 
 def robustness(clean: Row, corrupted: dict[str, Row], baseline: dict[str, Row]) -> str:
     """Accuracy of candidate and baseline under each corruption. The line: the candidate on clean images."""
     names = list(corrupted)
-    with _figure("accuracy under each corruption and on clean images", 0.8 + 0.32 * len(names)) as (figure, finish):
+    with figure_of("accuracy under each corruption and on clean images", 0.8 + 0.32 * len(names)) as (figure, finish):
         axes = figure.subplots()
         axes.axvline(clean["accuracy"], color=ACCENT, linewidth=1, linestyle=(0, (4, 3)), label="candidate, clean")
         both = bool(baseline)
@@ -107,14 +105,14 @@ def robustness(clean: Row, corrupted: dict[str, Row], baseline: dict[str, Row]) 
         axes.grid(axis="y", visible=False)
         axes.spines["left"].set_visible(False)
         axes.set_xlabel("accuracy")
-        _legend(axes, 3)
+        legend(axes, 3)
         return finish()
 
 
 def reliability(bins: list[Row]) -> str:
     """Accuracy against confidence, with the number of images below (Guo et al. 2017). Calibrated: on the diagonal."""
     used = [b for b in bins if b["count"] and b["confidence"] is not None and b["accuracy"] is not None]
-    with _figure("accuracy against confidence, and the number of images at each confidence", 4.4) as (figure, finish):
+    with figure_of("accuracy against confidence, and the number of images at each confidence", 4.4) as (figure, finish):
         above, below = figure.subplots(2, 1, height_ratios=(3, 1), sharex=True)
         above.plot([0, 1], [0, 1], color=DIM, linewidth=1, linestyle=(0, (4, 3)))
         for b in used:
@@ -143,7 +141,7 @@ def labels(splits: dict[str, dict[str, int]], names: Sequence[str] = ()) -> str:
     """The share of each label in each split. `names`: of the labels, shown if they fit."""
     labels = sorted({label for counts in splits.values() for label in counts}, key=lambda label: (len(label), label))
     width = 0.8 / max(1, len(splits))
-    with _figure("share of each label, by split", 2.5) as (figure, finish):
+    with figure_of("share of each label, by split", 2.5) as (figure, finish):
         axes = figure.subplots()
         for i, (split, counts) in enumerate(splits.items()):
             total = max(1, sum(counts.values()))
@@ -159,21 +157,19 @@ def labels(splits: dict[str, dict[str, int]], names: Sequence[str] = ()) -> str:
         shown = [names[int(n)] if n.isdecimal() and int(n) < len(names) else n for n in labels]
         fit = sum(map(len, shown)) <= MAX_CHARACTERS
         axes.set_xticks(range(len(labels)), map(printable, shown if fit else labels))
-        if len(labels) > MAX_ROWS:
-            axes.xaxis.set_major_locator(ticker.MaxNLocator(10, integer=True))
         axes.tick_params(axis="x", length=0)
         axes.grid(axis="x", visible=False)
         axes.set(xlabel="label", ylabel="share, %")
-        _legend(axes, 4)
+        legend(axes, 4)
         return finish()
 
 
 def curve(history: list[dict[str, float]], name: str) -> str:
     """`loss` or `accuracy` over the epochs, of train and validation."""
     epochs = range(1, len(history) + 1)
-    with _figure(f"{name} over the epochs, train and validation", 2.6) as (figure, finish):
+    with figure_of(f"{name} over the epochs, train and validation", 2.6) as (figure, finish):
         axes = figure.subplots()
-        for key, colour, label in ((name, OTHER, "train"), (f"val_{name}", ACCENT, "validation")):
+        for key, colour, label in ((name, OTHER, TRAIN), (f"val_{name}", ACCENT, VALIDATION)):
             axes.plot(
                 epochs,
                 [row.get(key) for row in history],
@@ -185,13 +181,13 @@ def curve(history: list[dict[str, float]], name: str) -> str:
             )
         axes.xaxis.set_major_locator(ticker.MaxNLocator(integer=True))
         axes.set(xlabel="epoch", ylabel=name)
-        _legend(axes, 2)
+        legend(axes, 2)
         return finish()
 
 
 def _dots(axes: Any, points: list[tuple[float, Row]], colour: str, *, hollow: bool, label: str) -> None:
     for y, row in points:
-        if _known(row["interval"]):
+        if known(row["interval"]):
             axes.plot(row["interval"], [y, y], color=colour, linewidth=1.4, solid_capstyle="butt")
     if points:
         ys, xs = zip(*((y, row["accuracy"]) for y, row in points), strict=True)
@@ -206,11 +202,11 @@ def _short(name: str) -> str:
     return shown if len(shown) <= MAX_NAME else f"{shown[: MAX_NAME - 1]}…"
 
 
-def _known(interval: Any) -> bool:
+def known(interval: Any) -> bool:
     return bool(interval) and None not in interval
 
 
-def _legend(axes: Any, columns: int) -> None:
+def legend(axes: Any, columns: int) -> None:
     where = {
         "loc": "lower left",
         "bbox_to_anchor": (0, 1),
@@ -222,7 +218,7 @@ def _legend(axes: Any, columns: int) -> None:
 
 
 @contextmanager
-def _figure(alt_text: str, height: float) -> Iterator[tuple[Any, Callable[[], str]]]:
+def figure_of(alt_text: str, height: float) -> Iterator[tuple[Any, Callable[[], str]]]:
     """A figure of `height` inches in the page's style, and its SVG writer. `alt_text`: for screen readers."""
     with mpl.rc_context(STYLE):
         figure = figures.Figure(figsize=(WIDTH, height), layout="constrained")

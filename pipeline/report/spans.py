@@ -1,17 +1,17 @@
 """The spans of new images in a run: whether each was trained on, and the reason if not.
 
-rows = of(artifacts, decisions)     # [] if the run has no spans
-rows[0]["fate"]                     # "trained on"
+spans = rows(artifacts, decisions)     # [] if the run has no spans
+spans[0].fate                          # "trained on"
 """
 
 from collections import Counter
-from typing import Any
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
-from pipeline.store.recorded import Recorded
-from schemas.artifacts import Admission, Collected, Mixture, Span
+from pipeline.store.recorded import RecordedArtifacts
+from schemas.artifacts import Admission, Collected, Measure, Mixture, Span, SpanDecision
 from schemas.text import listed
 
-Json = dict[str, Any]
 TRAINED_ON, OUTSIDE, UNUSED, QUARANTINED, BROKEN = (
     "trained on",
     "outside the window",
@@ -23,77 +23,96 @@ FAULTY = (QUARANTINED, BROKEN)
 NEWEST = 30  # number of the newest spans, which are always listed
 
 
-def of(artifacts: Recorded, decisions: list[Json]) -> list[Json]:
-    """A row for each span, the newest last: `span`, `date`, `images`, `unreadable` (number of images set aside),
-    `fate`, `why`, `fresh` (number of its images that are tested on), `warnings`, `measures`. `decisions`: rows of
-    `Admission.rows()`, may be empty."""
+@dataclass(frozen=True)
+class SpanRow:
+    """What became of one span."""
+
+    span: str
+    date: str
+    images: int
+    unreadable: int  # images that were set aside
+    fate: str
+    why: str  # the reason, if it has a fault
+    fresh: int  # images that are tested on
+    warnings: list[str]
+    measures: dict[str, Measure]  # distances from the training data of the served model
+
+
+def rows(artifacts: RecordedArtifacts, decisions: Iterable[SpanDecision]) -> list[SpanRow]:
+    """A row for each span, the newest last. `decisions`: those of `Admission`; may be empty."""
     collected = artifacts.last(Collected)
     spans = collected.spans if collected else {}
     admission, mixture = artifacts.last(Admission), artifacts.last(Mixture)
-    decided = {row["span"]: row for row in decisions if row["span"] in spans}
+    decided = {each.span: each for each in decisions if each.span in spans}
     names = dict.fromkeys([*decided, *spans])
-    return [_row(name, spans[name], admission, mixture, decided.get(name, {})) for name in names]
+    return [_row(name, spans[name], admission, mixture, decided.get(name)) for name in names]
 
 
-def _row(name: str, span: Span, admission: Admission | None, mixture: Mixture | None, decision: Json) -> Json:
+def _row(
+    name: str, span: Span, admission: Admission | None, mixture: Mixture | None, decision: SpanDecision | None
+) -> SpanRow:
+    fate, why = _fate(name, span, admission, mixture)
     drifted = admission.drifted.get(name) if admission else None
-    if span.broken:
-        outcome, why = BROKEN, span.broken
-    elif admission and name in admission.quarantined:
-        outcome, why = QUARANTINED, admission.quarantined[name]
-    else:
-        outcome, why = UNUSED if not mixture else TRAINED_ON if name in mixture.spans else OUTSIDE, ""
     fresh = span.splits.get("fresh") if mixture and mixture.fresh == name else None
-    return {
-        "span": name,
-        "date": span.date,
-        "images": span.count,
-        "unreadable": span.unreadable,
-        "fate": outcome,
-        "why": why,
-        "fresh": fresh.count if fresh else 0,
-        "warnings": decision.get("warnings") or ([drifted] if drifted and not why else []),
-        "measures": decision.get("measures", {}),
-    }
+    return SpanRow(
+        span=name,
+        date=span.date,
+        images=span.count,
+        unreadable=span.unreadable,
+        fate=fate,
+        why=why,
+        fresh=fresh.count if fresh else 0,
+        warnings=(decision.warnings if decision else []) or ([drifted] if drifted and not why else []),
+        measures=decision.measures if decision else {},
+    )
 
 
-def shown(rows: list[Json]) -> list[Json]:
+def _fate(name: str, span: Span, admission: Admission | None, mixture: Mixture | None) -> tuple[str, str]:
+    """The fate of a span, and the reason if it has a fault."""
+    if span.broken:
+        return BROKEN, span.broken
+    if admission and name in admission.quarantined:
+        return QUARANTINED, admission.quarantined[name]
+    return UNUSED if not mixture else TRAINED_ON if name in mixture.spans else OUTSIDE, ""
+
+
+def shown(spans: Sequence[SpanRow]) -> list[SpanRow]:
     """The rows to list, the newest first: the newest spans, all with a fault, and all that the run did not use."""
-    newest = len(rows) - NEWEST
-    return [row for i, row in reversed(list(enumerate(rows))) if i >= newest or row["fate"] in (*FAULTY, UNUSED)]
+    newest = len(spans) - NEWEST
+    return [row for i, row in reversed(list(enumerate(spans))) if i >= newest or row.fate in (*FAULTY, UNUSED)]
 
 
-def more(rows: list[Json]) -> str:
+def more(spans: Sequence[SpanRow]) -> str:
     """A summary of the rows not in `shown`: "and 370 more: 7 trained on, 363 outside the window". Or ""."""
-    rest = Counter(row["fate"] for row in rows) - Counter(row["fate"] for row in shown(rows))
+    rest = Counter(row.fate for row in spans) - Counter(row.fate for row in shown(spans))
     return f"and {rest.total():,} more: {', '.join(f'{n:,} {outcome}' for outcome, n in rest.items())}" if rest else ""
 
 
-def trained_on(rows: list[Json]) -> str:
+def trained_on(spans: Sequence[SpanRow]) -> str:
     """The number of spans trained on, and those with a fault: "2 of 3 spans (span-0000 cannot be read)". Or ""."""
-    if not rows:
+    if not spans:
         return ""
-    counted = f"{sum(row['fate'] == TRAINED_ON for row in rows):,} of {len(rows):,} span{'s'[: len(rows) != 1]}"
-    faults = {outcome: [row["span"] for row in reversed(rows) if row["fate"] == outcome] for outcome in FAULTY}
+    counted = f"{sum(row.fate == TRAINED_ON for row in spans):,} of {len(spans):,} span{'s'[: len(spans) != 1]}"
+    faults = {outcome: [row.span for row in reversed(spans) if row.fate == outcome] for outcome in FAULTY}
     faulty = "; ".join(f"{listed(names, 3)} {outcome}" for outcome, names in faults.items() if names)
     return f"{counted} ({faulty})" if faulty else counted
 
 
-def new(rows: list[Json], known: set[str]) -> str:
+def new(spans: Sequence[SpanRow], known: set[str]) -> str:
     """The spans that are not `known`: "span-0007, span-0006 (quarantined)". Empty if there are none."""
     expected = (TRAINED_ON, UNUSED)
-    newest_first = [row for row in reversed(rows) if row["span"] not in known]
-    return listed([row["span"] + f" ({row['fate']})" * (row["fate"] not in expected) for row in newest_first], 3)
+    newest_first = [row for row in reversed(spans) if row.span not in known]
+    return listed([row.span + f" ({row.fate})" * (row.fate not in expected) for row in newest_first], 3)
 
 
-def remarks(row: Json) -> list[str]:
+def remarks(row: SpanRow) -> list[str]:
     """The reason, the images set aside and the warnings of a span, without its name."""
-    count = row["unreadable"]
+    count = row.unreadable
     aside = f"{count:,} image{'s'[: count != 1]} could not be read and {'was' if count == 1 else 'were'} set aside"
-    texts = (row["why"], aside if count else "", *row["warnings"])
-    return [text.removeprefix(row["span"]).lstrip(": ") for text in texts if text]
+    texts = (row.why, aside if count else "", *row.warnings)
+    return [text.removeprefix(row.span).lstrip(": ") for text in texts if text]
 
 
-def limits(rows: list[Json]) -> dict[str, float]:
+def limits(spans: Sequence[SpanRow]) -> dict[str, float]:
     """The limit of each measure of drift."""
-    return {name: each["limit"] for row in rows for name, each in row["measures"].items()}
+    return {name: each.limit for row in spans for name, each in row.measures.items()}

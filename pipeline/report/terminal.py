@@ -1,23 +1,19 @@
-"""Prints runs, plans, outcomes and reports in the terminal."""
+"""Prints plans, runs and their outcomes in the terminal."""
 
 import json
-from collections import Counter
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich import box
-from rich.console import Console
-from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.dag import outputs
+from pipeline.dag import outputs, stage_of
 from pipeline.lineage.states import RunState
-from pipeline.report import spans, views
+from pipeline.report import messages, shortened, spans
+from pipeline.report.console import echo, new_table
 from pipeline.report.states import RUNS
 from pipeline.report.times import local, took
-from pipeline.store.recorded import Recorded
+from pipeline.store.recorded import RecordedArtifacts
 from schemas.artifacts import (
     Evaluation,
     Examples,
@@ -25,55 +21,31 @@ from schemas.artifacts import (
     Hyperparameters,
     ServingCheck,
     Statistics,
-    ranked,
 )
-from schemas.artifacts.evaluation import WORST
-from schemas.text import printable
 
 if TYPE_CHECKING:
     from pipeline.engine.plan import Step
-    from pipeline.report.facts import Facts
-    from pipeline.report.index import Index
-    from pipeline.runs.session import Outcome
-    from schemas.settings.reference import Setting
-
-MAX_SLICES = 24  # rows of one gate; with more, only the smallest margins are shown
+    from pipeline.runs.outcome import Outcome
+    from schemas.judgeable import Unjudgeable
 
 
-def new_table(*columns: str, right: tuple[str, ...] = ()) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
-    for column in columns:
-        table.add_column(column, justify="right" if column in right else "left", overflow="fold")
-    return table
-
-
-class _Console(Console):
-    """Removes control characters from texts, so that a name cannot control the terminal."""
-
-    def render(self, *arguments: Any, **options: Any) -> Iterable[Segment]:
-        for segment in super().render(*arguments, **options):
-            yield segment if segment.control else Segment(printable(segment.text), segment.style)
-
-
-def echo(*renderables: Any) -> None:
-    """Prints to the terminal."""
-    # A pipe has no width, and wrapping would split paths.
-    console = _Console(highlight=False)
-    if not console.is_terminal:
-        console = _Console(highlight=False, width=200)
-    for each in renderables:
-        console.print(each, soft_wrap=isinstance(each, Text | str), markup=False)
-
-
-def plan(steps: "list[Step]", *, as_json: bool) -> None:
+def plan(steps: "list[Step]", unjudgeable: "list[Unjudgeable] | None" = None, *, as_json: bool) -> None:
+    """Prints a plan. `unjudgeable`: the gates that the test split has too few images for; None if that is unknown."""
     if as_json:
-        print(json.dumps([{"stage": s.name, "action": s.action, "why": s.why} for s in steps], indent=2))
+        rows = [{"stage": s.name, "action": s.action, "why": s.why} for s in steps]
+        warnings = {"warnings": [str(each) for each in unjudgeable]} if unjudgeable else {}
+        evaluate = stage_of(Evaluation)
+        print(json.dumps([row | warnings if row["stage"] == evaluate else row for row in rows], indent=2))
         return
     table = new_table("stage", "action", "why")
     colours = {"reuse": "cyan", "run": "green", "refused": "red"}
     for step in steps:
         table.add_row(step.name, Text(step.action, colours.get(step.action, "dim")), Text(step.why))
     echo(table)
+    if unjudgeable is None:
+        echo(Text("Whether there are enough test images for the gates is known once the data is described.", "dim"))
+    for each in unjudgeable or ():
+        echo(Text(f"warning: {each}", "yellow"))
 
 
 def outcome(outcome_: "Outcome") -> None:
@@ -93,7 +65,7 @@ def outcome(outcome_: "Outcome") -> None:
 
 def gates(results: Iterable[GateResult]) -> Table:
     table = new_table("gate", "on", "required", "measured", "margin", "", right=("required", "measured", "margin"))
-    for gate in _shortened(results):
+    for gate in shortened.gates(results):
         if isinstance(gate, str):
             table.add_row("", Text(gate, "dim"))
             continue
@@ -103,25 +75,10 @@ def gates(results: Iterable[GateResult]) -> Table:
     return table
 
 
-def _shortened(results: Iterable[GateResult]) -> Iterator[GateResult | str]:
-    """The results. Of a gate on many slices, those with the smallest margins and a summary of the others."""
-    groups: dict[str, list[GateResult]] = {}
-    for result in results:
-        groups.setdefault(result.gate.partition(".")[0], []).append(result)
-    for group in groups.values():
-        if len(group) <= MAX_SLICES:
-            yield from group
-            continue
-        order = ranked(group)
-        yield from order[:WORST]
-        counts = Counter(result.verdict for result in order[WORST:])
-        yield f"and {counts.total():,} more: {', '.join(f'{n:,} {verdict}' for verdict, n in counts.items())}"
-
-
 def runs(rows: list[dict[str, Any]]) -> None:
     table = new_table("run", "profile", "started", "took", "outcome", "", right=("run", "took"))
     for row in rows:
-        first = (row["message"] or "").split("\n")[0]
+        first = messages.first_line(row["message"])
         table.add_row(
             str(row["run"]), row["profile"], local(row["started"]), took(row), _state(row["state"]), Text(first, "dim")
         )
@@ -129,85 +86,35 @@ def runs(rows: list[dict[str, Any]]) -> None:
 
 
 def show(run: dict[str, Any], executions: list[dict[str, Any]]) -> None:
-    echo(
-        Text.assemble(
-            (f"run {run['run']}  ", "bold"),
-            f"{run['profile']}  {local(run['started'])}  {took(run)}  ",
-            _state(run["state"]),
-        )
-    )
+    """Prints a run: its outcome, its stages, and the facts of its artifacts."""
+    head = f"{run['profile']}  {local(run['started'])}  {took(run)}  "
+    echo(Text.assemble((f"run {run['run']}  ", "bold"), head, _state(run["state"])))
     echo(Text(run["command"], "dim"))
     table = new_table("stage", "state", "seconds", "why", "artifact", right=("seconds",))
     for e in executions:
         table.add_row(e["stage"], e["state"], f"{e['seconds']:.2f}", Text(e["why"]), Text(e["path"] or "", "dim"))
     echo(table)
-    artifacts = Recorded(executions, outputs())
-    if data := trained_on(artifacts):
-        echo(Text(f"data: {data}"))
-    if tuned := artifacts.last(Hyperparameters):
-        echo(f"hyperparameters: {tuned.origin}")
-    if (check := artifacts.last(ServingCheck)) and check.load_seconds:
-        more = f", p99 {check.p99_ms:.2f} ms, {check.memory_mb:,.0f} MB" if check.memory_mb else ""
-        echo(f"serving check: loads in {check.load_seconds:.2f} s, answers in {check.latency_ms:.2f} ms{more}")
+    echo(*map(Text, _facts(RecordedArtifacts(executions, outputs()))))
     if run["message"]:
         echo(Text(run["message"]))
 
 
-def trained_on(artifacts: Recorded) -> str:
+def _facts(artifacts: RecordedArtifacts) -> Iterator[str]:
+    """A line each for the data, the hyperparameters and the serving check."""
+    if data := _trained_on(artifacts):
+        yield f"data: {data}"
+    if tuned := artifacts.last(Hyperparameters):
+        yield f"hyperparameters: {tuned.origin}"
+    if (check := artifacts.last(ServingCheck)) and check.load_seconds:
+        more = f", p99 {check.p99_ms:.2f} ms, {check.memory_mb:,.0f} MB" if check.memory_mb else ""
+        yield f"serving check: loads in {check.load_seconds:.2f} s, answers in {check.latency_ms:.2f} ms{more}"
+
+
+def _trained_on(artifacts: RecordedArtifacts) -> str:
     """The data of a run: "mnist:3.0.1 and 2 of 3 spans: 56,000 train, ..."."""
     examples, described = artifacts.first(Examples), artifacts.last(Statistics)
-    parts = [examples.source if examples else "", spans.trained_on(spans.of(artifacts, []))]
+    parts = [examples.source if examples else "", spans.trained_on(spans.rows(artifacts, []))]
     return ": ".join(filter(None, [" and ".join(filter(None, parts)), described.summary if described else ""]))
-
-
-def report(facts: "Facts", written: dict[str, Path]) -> None:
-    """Prints a summary of the report, and the paths of its files."""
-    echo(Text(facts.verdict, "bold green" if facts.passed else "bold red"))
-    if facts.missing:
-        echo(Text(f"deleted from the store or replaced: {', '.join(facts.missing)}", "yellow"))
-    if facts.damaged:
-        echo(Text(f"damaged: {', '.join(views.damaged(facts))}", "yellow"))
-    if facts.gates:
-        echo(gates(facts.gates))
-    for comparison in views.comparisons(facts):
-        echo(Text(comparison["sentence"]))
-    if likely := len(facts.label_errors):
-        echo(
-            Text(
-                f"{facts.label_errors_counted} test image{'s'[: likely != 1]} may be labelled wrongly: see the report",
-                "yellow",
-            )
-        )
-    if facts.spans:
-        echo(Text(f"data: {facts.source} and {spans.trained_on(facts.spans)}"))
-    for row in spans.shown(facts.spans):
-        if remarks := spans.remarks(row):
-            echo(Text(f"{row['span']} {row['fate']}: {'; '.join(remarks)}", "yellow"))
-    if facts.unused:
-        echo(Text(views.unused(facts)))
-    if facts.unreadable:
-        count = len(facts.unreadable)
-        images = "1 image could not be read and was" if count == 1 else f"{count:,} images could not be read and were"
-        echo(Text(f"{images} set aside: see the report", "yellow"))
-    for anomaly in facts.anomalies:
-        echo(Text(f"{anomaly['severity']}: {anomaly['words']}", "yellow"))
-    echo(
-        Text(f"card    {written['card']}", "dim"),
-        Text(f"metrics {written['json']}", "dim"),
-        Text(f"report  {written['html']}"),
-    )
-
-
-def index(index_: "Index", written: dict[str, Path]) -> None:
-    """Prints the headline of the index, and the path of its page."""
-    echo(Text(index_.headline), Text(f"report  {written['html']}"))
-
-
-def settings(described: "list[Setting]") -> None:
-    table = new_table("setting", "type", "range", "default", "meaning")
-    for each in described:
-        table.add_row(*map(Text, (each.title, each.type, each.range, each.default, each.meaning)))
-    echo(table)
 
 
 def _state(state: str) -> Text:

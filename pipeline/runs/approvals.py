@@ -16,12 +16,13 @@ from typing import Any
 import sqlalchemy as sql
 
 from pipeline.config import Config
+from pipeline.dag import stage_of
 from pipeline.lineage import Lineage, now
 from pipeline.lineage.states import RunState
 from pipeline.lineage.tables import approvals as _approvals
 from pipeline.lineage.tables import runs as _runs
 from pipeline.serving import ModelDirectory
-from schemas.artifacts import Approval, Decision
+from schemas.artifacts import Approval, Decision, Evaluation
 from schemas.errors import ConfigurationError, Refused
 
 APPROVED, REJECTED = "approved", "rejected"
@@ -82,7 +83,7 @@ class ApprovalRequest:
         if age > datetime.timedelta(days=days):
             days_ago = f"{age / datetime.timedelta(days=1):.1f} days"
             cause = f"run {self.run} was evaluated {days_ago} ago; push.approval_days is {days:g}"
-            raise Refused(cause, f"Evaluate again: {run['command']} --force evaluate")
+            raise Refused(cause, f"Evaluate again: {run['command']} --force {stage_of(Evaluation)}")
 
     def as_json(self) -> dict[str, Any]:
         """As JSON values, with the keys of version 0.1."""

@@ -1,6 +1,6 @@
 """Artifacts of one recorded run by type, if they still exist in the store.
 
-artifacts = RunArtifacts(store, lineage.executions(7))
+artifacts = StoredArtifacts(store, lineage.executions(7))
 artifacts.last(Pushed)                            # with the facts of the lineage; None if the run made none
 artifacts.read(Evaluation, Evaluation.gates)      # None if the artifact is deleted or its file is damaged
 artifacts.missing                                 # ["train"]: deleted from the store, or replaced
@@ -15,17 +15,15 @@ from typing import TypeVar
 
 from pipeline.dag import outputs
 from pipeline.store import Store
-from pipeline.store.recorded import Json, Recorded
+from pipeline.store.recorded import Json, RecordedArtifacts
 from schemas import files
 from schemas.artifacts import Approval, Artifact, DamagedFile, Pushed
-from schemas.contract import Contract
-from schemas.errors import ConfigurationError
 
 A = TypeVar("A", bound=Artifact)
 T = TypeVar("T")
 
 
-class RunArtifacts(Recorded):
+class StoredArtifacts(RecordedArtifacts):
     """Looks up artifacts in `store`. The paths in the lineage are not used: the store may have been moved."""
 
     def __init__(self, store: Store, executions: Iterable[Json]) -> None:
@@ -43,25 +41,24 @@ class RunArtifacts(Recorded):
         return dataclasses.replace(artifact, path=self._store.path(row["stage"], row["key"]))
 
     def read(self, kind: type[A], method: Callable[[A], T], *, first: bool = False) -> T | None:
-        """Calls a method of the last (or first) artifact of this type. None if its files cannot be read.
-
-        A missing file that the manifest does not list is not damage: an older version of gateline did not write it.
-        """
-        artifact, name = self.stored(kind, first=first), getattr(method, "__name__", "")
+        """Calls a method of the last (or first) artifact of this type. None if its files cannot be read."""
+        row, artifact = self.row(kind, first=first), self.stored(kind, first=first)
+        name = getattr(method, "__name__", "")
+        if row is None:
+            return None
         if artifact is None:
-            if (row := self.row(kind, first=first)) and row["stage"] in self.missing:
-                stage = row["stage"]
-                self.problems[name] = f"The artifact of {stage} was deleted from the store or replaced."
-            elif row and self.damaged.get(row["stage"]):
-                self._damage(row["stage"], files.MANIFEST, name)
+            self._explain_absence(row["stage"], name)
             return None
         try:
             return method(artifact)
         except DamagedFile as error:
-            stage = artifact.path.parent.name
-            if error.file in (self.manifest(stage) or {}).get("files", {}):
-                self._damage(stage, error.file, name)
+            if self.is_damage(row["stage"], error):
+                self._damage(row["stage"], error.file, name)
             return None
+
+    def is_damage(self, stage: str, error: DamagedFile) -> bool:
+        """Whether the manifest lists the file. Otherwise an older version of gateline did not write it."""
+        return error.file in (self.manifest(stage) or {}).get("files", {})
 
     def manifest(self, stage: str) -> Json | None:
         """The manifest of the artifact of a stage. None if it was deleted or replaced by other content."""
@@ -75,32 +72,9 @@ class RunArtifacts(Recorded):
         return [manifest for manifest in map(self.manifest, self.executions) if manifest]
 
     @property
-    def contract(self) -> Contract | None:
-        """The data contract of the run. None if no artifact records it."""
-        settings = (manifest.get("recipe", {}).get("settings", {}) for manifest in self.manifests)
-        recorded = next((each["contract"] for each in settings if "contract" in each), None)
-        return Contract(recorded["name"], recorded["text"]) if recorded else None
-
-    @property
-    def label_names(self) -> tuple[str, ...]:
-        """Names of the labels, from the contract, in the order of the labels. Empty if it states none."""
-        return self._stated(lambda contract: contract.names)
-
-    @property
-    def unused_labels(self) -> tuple[int, ...]:
-        """The classes that the contract declares unused."""
-        return self._stated(lambda contract: contract.unused)
-
-    @property
     def missing(self) -> list[str]:
         """Stages whose artifacts were deleted from the store or replaced."""
         return [stage for stage, row in self.executions.items() if row["path"] and not self._exists(row)]
-
-    def _stated(self, read: Callable[[Contract], tuple[T, ...]]) -> tuple[T, ...]:
-        try:
-            return read(contract) if (contract := self.contract) else ()
-        except ConfigurationError:  # a contract that only another version of gateline accepts
-            return ()
 
     def _exists(self, row: Json) -> bool:
         kind = self.kinds.get(row["stage"], Artifact)
@@ -118,6 +92,12 @@ class RunArtifacts(Recorded):
         if manifest is None and (self._store.path(row["stage"], row["key"]) / files.MANIFEST).exists():
             self._damage(row["stage"], files.MANIFEST)
         return manifest if manifest and manifest["digest"] == row["digest"] else None
+
+    def _explain_absence(self, stage: str, method: str) -> None:
+        if stage in self.missing:
+            self.problems[method] = f"The artifact of {stage} was deleted from the store or replaced."
+        elif self.damaged.get(stage):
+            self._damage(stage, files.MANIFEST, method)
 
     def _damage(self, stage: str, file: str, method: str = "") -> None:
         names = self.damaged.setdefault(stage, [])

@@ -36,7 +36,7 @@ Watch = Callable[[Console, list[str]], Any]
 
 @dataclass(frozen=True)
 class RunOptions:
-    """The store and the lineage of a run, and how it waits and logs."""
+    """Options of every run: its store and lineage, and how it waits and logs."""
 
     root: Path
     database: str | None = None

@@ -5,10 +5,13 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.config import Config
+from pipeline.dag import stage_of
 from pipeline.engine.pinned import by_run
+from pipeline.runs import line_run
 from pipeline.runs.approvals import ApprovalRequest, Approvals
 from pipeline.runs.lookup import lineage_at, run_of
-from pipeline.runs.session import Outcome, Session
+from pipeline.runs.outcome import Outcome
+from schemas.artifacts import Pushed
 
 
 def approve(
@@ -29,18 +32,18 @@ def approve(
         GatelineError: the model cannot be pushed. If planning shows it, no decision was recorded.
     """
     approvals, request, run, config = _checked(number, by, reason, root, database)
-    session = Session(
-        root=root,
+    options = line_run.LineOptions(
+        root,
         serving_dir=request.directory.parent,
         database=database,
-        only="push",
+        only=stage_of(Pushed),
         hold=by_run(number),
         wait=True,
         verbose=verbose,
     )
-    session.plan(config)  # approval is final, so first check that the model can be pushed
+    line_run.plan(config, options)  # approval is final, so first check that the model can be pushed
     approvals.decide(number, approved=True, by=by, reason=reason)
-    return session.run(config, name=run["profile"], command=command)
+    return line_run.run(config, options, name=run["profile"], command=command)
 
 
 def reject(number: int, *, by: str, reason: str, root: Path, database: str | None = None) -> None:

@@ -120,7 +120,7 @@ def _warnings_logged() -> Iterator[None]:
         logging.getLogger("py.warnings").warning("%s", text)
 
     with warnings.catch_warnings():
-        warnings.simplefilter("default")
+        warnings.simplefilter("default", append=True)  # after the filters of the program: `-W error` stays an error
         warnings.showwarning = log
         yield
 

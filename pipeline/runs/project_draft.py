@@ -16,16 +16,23 @@ from typing import Any
 from components.sources import open_source, tfds_builder
 from components.sources.reading import place_of
 from components.sources.table import SUFFIXES
+from pipeline.config import section
 from pipeline.dag import outputs
 from pipeline.runs import schema_draft
 from pipeline.runs.context import RunOptions
-from pipeline.store.recorded import Recorded
+from pipeline.store.recorded import RecordedArtifacts
 from schemas import statistics as stats
-from schemas.artifacts import Examples, in_order
+from schemas.artifacts import TEST, TRAIN, Examples, Statistics, in_order
+from schemas.contract import Contract
 from schemas.errors import ConfigurationError
 from schemas.example import METADATA
+from schemas.image_counts import ImageCounts
+from schemas.judgeable import SliceGates, unjudgeable
+from schemas.settings.evaluate import Evaluate
 from schemas.settings.gates import Gates
 from schemas.settings.source import Custom, Folder, Idx, SourceSettings, Table, Tfds, Tfrecord
+from schemas.settings.train import Train
+from schemas.settings.transform import Transform
 from schemas.text import yaml_text
 
 HEAD = "# Drafted by gateline init from {title}. Review the limits: they are inferred from the train split.\n\n"
@@ -47,6 +54,7 @@ class Draft:
     min_examples: int | None  # drafted, because the test split has fewer images of a label than gates ask for
     unused: tuple[str, ...]  # titles of the classes that never occur
     metadata: dict[str, int]  # distinct values in train of each further column of a table
+    unjudgeable: tuple[str, ...] = ()  # gates of the draft that the test split has too few images for
 
 
 def write(source: str, path: Path, options: RunOptions, columns: Mapping[str, str] | None = None) -> Draft:
@@ -67,16 +75,17 @@ def write(source: str, path: Path, options: RunOptions, columns: Mapping[str, st
         names = open_source(settings, place_of(settings)).labels()
         head = HEAD.format(title=settings.title)
         drafted = _config(_relative_to_config(settings, path), contract.name, splits)
-        schema_draft.save(contract, head + schema_draft.text(splits, names))
+        schema_text = schema_draft.text(splits, names)
+        schema_draft.save(contract, head + schema_text)
         schema_draft.save(path, head + yaml_text(drafted, compact=True))
-    counts = stats.values(splits["train"], "label")
+    counts = stats.values(splits[TRAIN], "label")
     labels = {names[int(label)] if int(label) < len(names) else label: count for label, count in counts.items()}
-    examples = Recorded(run.lineage.executions(run.number), outputs()).first(Examples)
+    examples = RecordedArtifacts(run.lineage.executions(run.number), outputs()).first(Examples)
     unreadable = examples.unreadable if examples else 0
     sizes_by_side = {side: _all_sides(splits, side) for side in schema_draft.SIDES}
     ranges = {side: (min(sizes), max(sizes)) for side, sizes in sizes_by_side.items()}
     carried = examples.metadata if examples else ()
-    column = lambda name: stats.feature(splits["train"], METADATA + name)  # noqa: E731
+    column = lambda name: stats.feature(splits[TRAIN], METADATA + name)  # noqa: E731
     metadata = {name: column(name).string_stats.unique for name in carried}
     return Draft(
         path,
@@ -88,7 +97,13 @@ def write(source: str, path: Path, options: RunOptions, columns: Mapping[str, st
         drafted["gates"].get("min_examples"),
         schema_draft.unused(splits, names),
         metadata,
+        _unjudgeable(drafted["gates"], statistics, Contract(contract.name, schema_text)),
     )
+
+
+def _unjudgeable(gates: dict[str, Any], statistics: Statistics, contract: Contract) -> tuple[str, ...]:
+    counts = ImageCounts.of(statistics.by_split(), len(statistics.leaked()))
+    return tuple(map(str, unjudgeable(SliceGates.of(Gates(**gates), Evaluate()), counts, contract)))
 
 
 def _settings(source: str, root: Path, columns: Mapping[str, str]) -> SourceSettings:
@@ -137,7 +152,7 @@ def _model_size(splits: dict[str, Any]) -> tuple[int, int] | None:
     heights, widths = (_all_sides(splits, side) for side in ("height", "width"))
     if len(heights) == len(widths) == 1 and max(*heights, *widths) <= SIZES[0]:
         return None
-    median = min(_median(stats.values(splits["train"], f"image/{side}")) for side in ("height", "width"))
+    median = min(_median(stats.values(splits[TRAIN], f"image/{side}")) for side in ("height", "width"))
     side = next((size for size in SIZES if size <= median), SIZES[-1])
     return side, side
 
@@ -153,20 +168,20 @@ def _config(source: SourceSettings, contract: str, splits: dict[str, Any]) -> di
     size = _model_size(splits)
     height, width = size or (_all_sides(splits, side).pop() for side in ("height", "width"))
     channels = max(_all_sides(splits, "channels"))
-    classes = len(stats.values(splits["train"], "label"))
-    test_images, guessing = splits["test"].num_examples, 1 / classes
+    classes = len(stats.values(splits[TRAIN], "label"))
+    test_images, guessing = splits[TEST].num_examples, 1 / classes
     margin = min(3 * math.sqrt(DISAGREEMENT / test_images), (1 - guessing) / 8)
-    rarest = min(stats.values(splits["test"], "label").values(), default=0)
+    rarest = min(stats.values(splits[TEST], "label").values(), default=0)
     few = {"min_examples": rarest} if 0 < rarest < Gates.model_fields["min_examples"].default else {}
     small = height * width * channels <= 28 * 28
     model = {"kind": "mlp", "layers": [256, 128], "dropout": 0.2} if small else _cnn(min(height, width))
     return {
         "source": source.model_dump(mode="json", exclude_defaults=True),
         "schema": contract,
-        **({"transform": {"size": [*size]}} if size else {}),
-        "train": {
+        **({section(Transform): {"size": [*size]}} if size else {}),
+        section(Train): {
             "model": model,
-            **({"epochs": 10, "batch_size": 64} if small else _training(splits["train"].num_examples)),
+            **({"epochs": 10, "batch_size": 64} if small else _training(splits[TRAIN].num_examples)),
         },
         "gates": {
             "accuracy": round((1 + guessing) / 2, 2),

@@ -15,12 +15,13 @@ from components.sources import open_source
 from components.sources.files import FilesReader
 from components.sources.reading import SMALL, Batch, place_of
 from pipeline.config import Config
+from pipeline.engine.component import Node
 from pipeline.engine.plan import Planner, Rerun
 from pipeline.lineage.states import RunState
 from pipeline.notify import Notify
 from pipeline.runs.context import Request, RunContext, RunOptions
 from pipeline.store import Store
-from schemas import example, files
+from schemas import disk, example, places
 from schemas import statistics as stats
 from schemas.artifacts import Statistics
 from schemas.contract import DRAFT, Encoding, label_title, unused_tag
@@ -59,12 +60,15 @@ def described(
 ) -> Iterator[tuple[RunContext, Statistics]]:
     """Runs ingest and describe. Yields the run and the statistics. The run ends as drafted after the `with` block."""
     data = source_data(source=source, place=place_of(source), digests=options.digests)
-    examples = ingest(data=data, source=source, place=place_of(source), **_as_drafted(source))
-    node, store = describe(examples=examples), Store(options.root)
-    planner = Planner.of(store, Rerun(), node)
-    request = Request(f"{command} {source.title}", command, planner.order, notify)
-    with RunContext.begin(options, store, request) as run:
-        yield run, cast(Statistics, run.execute(node, planner))
+
+    def line(**drafted: Any) -> Node:
+        return describe(examples=ingest(data=data, source=source, place=place_of(source), **drafted))
+
+    store = Store(options.root)
+    stages = Planner.of(store, Rerun(), line(encoding=None)).order
+    with RunContext.begin(options, store, Request(f"{command} {source.title}", command, stages, notify)) as run:
+        node = line(**_as_drafted(source))  # reads images: a failure is one of the run, messages go to its log
+        yield run, cast(Statistics, run.execute(node, Planner.of(store, Rerun(), node)))
         run.finish(RunState.DRAFTED)
 
 
@@ -98,8 +102,8 @@ def save(path: Path, content: str) -> None:
         StoreError: the file cannot be written.
         EnvironmentFailure: the disk is full.
     """
-    with files.explained(path.absolute().parent, "cannot write the draft to"):
-        files.atomic_write_text(path, content)
+    with places.explained(path.absolute().parent, "cannot write the draft to"):
+        disk.atomic_write_text(path, content)
 
 
 def check(path: Path) -> None:

@@ -18,7 +18,7 @@ from pipeline.engine.plan import Planner
 from pipeline.lineage.states import RunState
 from pipeline.runs import progress
 from pipeline.runs.context import Request, RunContext
-from pipeline.runs.session import Session
+from pipeline.runs.line_run import LineOptions
 from pipeline.store import Store
 from schemas.artifacts import Search
 from schemas.errors import ConfigurationError
@@ -45,7 +45,7 @@ class SearchResult:
         return {"run": self.run, **dataclasses.asdict(self.search), "path": str(self.search.path), "rows": self.trials}
 
 
-def search(session: Session, config: Config, *, workers: int, name: str, command: str) -> SearchResult:
+def search(config: Config, options: LineOptions, *, workers: int, name: str, command: str) -> SearchResult:
     """Runs the line up to transform, then the search.
 
     Raises:
@@ -56,13 +56,13 @@ def search(session: Session, config: Config, *, workers: int, name: str, command
             "tune.tuner bayesian needs scikit-learn", "pip install scikit-learn, or choose hyperband."
         )
     chief = is_chief(os.environ)
-    node = search_line(config, session.destination, workers=workers, chief=chief, digests=session.options.digests)
-    store = Store(session.root)
-    planner = Planner.of(store, session.rerun, node)
+    node = search_line(config, options.destination, workers=workers, chief=chief, digests=options.digests)
+    store = Store(options.root)
+    planner = Planner.of(store, options.rerun, node)
     request = Request(name, command, node.stages, config.notify, config)
-    with RunContext.begin(session.options, store, request, watch=watch) as run:
-        serving.writable(session.destination)
-        artifact = run.execute(node, planner, session.beam_on)
+    with RunContext.begin(options, store, request, watch=watch) as run:
+        serving.writable(options.destination)
+        artifact = run.execute(node, planner, options.beam_on)
         run.finish(RunState.TUNED)
     return SearchResult(run.number, artifact if isinstance(artifact, Search) else None)
 

@@ -10,8 +10,8 @@ import os
 import signal
 import subprocess
 import tempfile
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ class Child:
     log: Path
     limit: float | None = None  # seconds, after which SIGTERM is sent
     grace: float = 60.0  # seconds between SIGTERM and SIGKILL
+    environment: Mapping[str, str] = field(default_factory=dict)  # in addition to that of this process
     read: Callable[[dict[str, Any]], Ended] | None = None  # converts the JSON of a successful run; None: `pushed`
 
     def __call__(self) -> Ended:
@@ -35,7 +36,12 @@ class Child:
             log_offset = log.tell()
             # In a new session, Ctrl-C reaches only the scheduler, which sends SIGTERM once.
             process = subprocess.Popen(
-                self.command, stdin=subprocess.DEVNULL, stdout=out, stderr=log, start_new_session=True
+                self.command,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=log,
+                env={**os.environ, **self.environment},
+                start_new_session=True,
             )
             timed_out = False
             try:
@@ -92,7 +98,7 @@ def pushed(run: dict[str, Any]) -> Ended:
 
 
 def drifted(run: dict[str, Any]) -> Ended:
-    """The outcome from the JSON of a run that ended with admit. `new`: a span drifted."""
-    spans = run["stages"]["admit"]["drifted"]
+    """The outcome from the JSON of a run that ended with the admission of spans. `new`: a span drifted."""
+    spans = run["drifted"]
     message = "; ".join(spans.values()) if spans else f"no span drifted from the training data (run {run['run']})"
     return Ended(0, message, new=bool(spans), special=None if spans else "no drift")

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from pipeline.schedule.cron import zone_named
-from schemas import files
+from schemas import disk, places
 from schemas.errors import ConfigurationError, EnvironmentFailure, StoreError
 
 Outcome = Literal[
@@ -112,7 +112,7 @@ class State(_Saved):
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise files.explain(error, path, "cannot read the schedule's state") from error
+            raise places.explain(error, path, "cannot read the schedule's state") from error
         except (ValidationError, ConfigurationError) as error:
             why = f": {error.cause}" if isinstance(error, ConfigurationError) else ""
             raise StoreError(
@@ -125,8 +125,8 @@ class State(_Saved):
         return self.model_dump(mode="json", by_alias=True)
 
     def write(self, path: Path) -> None:
-        with files.explained(path.parent, "cannot write the schedule's state to"):
-            files.write_json(path, self.as_json())
+        with places.explained(path.parent, "cannot write the schedule's state to"):
+            disk.write_json(path, self.as_json())
 
     @classmethod
     def begin(cls, before: "State | None", cron: str, timezone: str, now: datetime.datetime) -> "State":

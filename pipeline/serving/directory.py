@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from schemas import files
+from schemas import places
 
 NOT_WRITABLE = "cannot write to the serving directory"
 
@@ -24,7 +24,7 @@ def writable(root: Path) -> None:
     Raises:
         StoreError: it cannot be created or written.
     """
-    with files.explained(root, NOT_WRITABLE):
+    with places.explained(root, NOT_WRITABLE):
         root.mkdir(parents=True, exist_ok=True)
         probe = root / ".gateline-probe"
         probe.touch()

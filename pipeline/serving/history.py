@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
-from schemas import files
+from schemas import disk
 from schemas.errors import StoreError
 
 
@@ -45,7 +45,7 @@ class Record:
         )
 
     def write(self, path: Path) -> None:
-        files.write_json(path, asdict(self))
+        disk.write_json(path, asdict(self))
 
     def contradicts(self, current: "Record") -> bool:
         """Whether the version differs from this record. Records of older versions of gateline have fewer fields."""

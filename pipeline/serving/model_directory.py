@@ -18,7 +18,7 @@ from pipeline.serving.read_only import ReadOnlyView, number_in
 from pipeline.serving.retention import removable
 from pipeline.serving.signing import Seal
 from pipeline.serving.version import Version
-from schemas import files
+from schemas import disk, files, places
 from schemas.errors import ConfigurationError, DataError, Refused, StoreError
 
 
@@ -38,12 +38,12 @@ class ModelDirectory(ReadOnlyView):
             numbers = self.pinned()
             if pinned or number not in numbers:  # a missing version can be unpinned
                 self.version(number)
-            files.write_json(self.path / ".pinned.json", sorted(numbers | {number} if pinned else numbers - {number}))
+            disk.write_json(self.path / ".pinned.json", sorted(numbers | {number} if pinned else numbers - {number}))
 
     def mark_checked(self, version: Version) -> None:
         """Records that TensorFlow Serving was checked for the version, or need not be."""
         with self._writing():
-            files.write_json(self.path / ".seen", version.number)
+            disk.write_json(self.path / ".seen", version.number)
 
     def publish(
         self,
@@ -74,14 +74,14 @@ class ModelDirectory(ReadOnlyView):
             if files.digest(files.listing(staged)) != expected:
                 raise Refused(
                     f"{saved_model} is not the model that was evaluated: its digest changed",
-                    "Run again with --force train.",
+                    files.rerun(saved_model),
                 )
             for name, source in extra.items():
                 (staged / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(source, staged / name)
             check(staged)
 
-        files.check_loadable(self.root, "--serving-dir")  # of its other parts, a version's path has no such characters
+        places.check_loadable(self.root, "--serving-dir")  # of its other parts, a version's path has no such characters
         identity = provenance.get("identity") or provenance["model"]
         with self._writing():
             last = self.latest()
@@ -160,16 +160,16 @@ class ModelDirectory(ReadOnlyView):
         try:
             fill(staged)
             listing = files.listing(staged, sync=True)
-            files.write_json(
+            disk.write_json(
                 staged / PROVENANCE, {**provenance, "version": number, "files": listing, "published": _now()}
             )
             if self.seal:
                 self.seal.sign(staged)
                 files.listing(staged, sync=True)
-            files.write_json(highest, number)
-            files.commit(staged, final)
+            disk.write_json(highest, number)
+            disk.commit(staged, final)
         except BaseException:
-            files.remove(staged)
+            disk.remove(staged)
             raise
         self._update_history()
         return Version.read(final)
@@ -192,8 +192,8 @@ class ModelDirectory(ReadOnlyView):
             for version in removed:
                 temporary = self.path / f".removing-{version.number}"
                 version.path.rename(temporary)  # atomic: readers never see an incomplete version
-                files.sync_directory(self.path)
-                files.remove(temporary)
+                disk.sync_directory(self.path)
+                disk.remove(temporary)
             return removed
 
     def _update_history(self) -> None:
@@ -207,12 +207,12 @@ class ModelDirectory(ReadOnlyView):
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
         """Holds the lock of the model directory. Updates the history and removes files of killed processes."""
-        with files.explained(self.root, NOT_WRITABLE):
+        with places.explained(self.root, NOT_WRITABLE):
             self.path.mkdir(parents=True, exist_ok=True)
             with filelock.FileLock(self.path / ".lock"):
                 for pattern in (".staging-*", ".removing-*", "..*.*", ".history/.*"):
                     for leftover in self.path.glob(pattern):
-                        files.remove(leftover)
+                        disk.remove(leftover)
                 self._update_history()
                 yield
 

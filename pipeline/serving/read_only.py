@@ -10,7 +10,7 @@ from pipeline.serving import history
 from pipeline.serving.history import Record
 from pipeline.serving.provenance import PROVENANCE
 from pipeline.serving.version import Version
-from schemas import files
+from schemas import places
 from schemas.errors import ConfigurationError, StoreError
 
 NOT_READABLE = "cannot read the serving directory"
@@ -29,7 +29,7 @@ class ReadOnlyView:
 
     def entries(self) -> list[Path]:
         """All entries, readable or not: the versions, the oldest first, and entries that are not versions."""
-        with files.explained(self.root, NOT_READABLE):
+        with places.explained(self.root, NOT_READABLE):
             paths = (
                 [path for path in self.path.iterdir() if not path.name.startswith(".")] if self.path.exists() else []
             )
@@ -92,7 +92,7 @@ class ReadOnlyView:
     def findings(self, path: Path) -> list[str]:
         """The `differences` of one of the `entries`. If it cannot be read, the cause."""
         try:
-            with files.explained(path, "cannot read"):
+            with places.explained(path, "cannot read"):
                 return self.differences(Version.read(path))
         except StoreError as error:
             return [error.cause]
@@ -107,7 +107,7 @@ class ReadOnlyView:
         """
         versions = {v.number: v for v in self.versions()}
         records = {number: version.record() for number, version in versions.items()}
-        with files.explained(self.root, NOT_READABLE):
+        with places.explained(self.root, NOT_READABLE):
             for path in sorted(self.path.glob(".history/[0-9]*.json")):
                 record = Record.read(path)
                 if record.version in versions and record.contradicts(records[record.version]):

@@ -19,7 +19,7 @@ from typing import Any
 from etils import epy
 
 from pipeline.serving.compat import mismatches
-from schemas import files
+from schemas import disk
 from schemas.errors import ConfigurationError, Refused
 from schemas.settings.push import Signing
 
@@ -118,7 +118,7 @@ def sign(version: Path, settings: Signing) -> None:
     signer.set_hashing_config(_hashing()).sign(version, version / SIGNATURE)
     with (version / SIGNATURE).open("rb") as file:
         os.fsync(file.fileno())
-    files.sync_directory(version)
+    disk.sync_directory(version)
 
 
 def check(version: Path, settings: Signing) -> list[str]:

@@ -1,6 +1,6 @@
 """Deletes unreachable artifacts from a store. Kept runs, served versions and pending approvals keep their artifacts.
 
-plan = Plan.of(store, lineage, [serving_dir], keep_runs=20)
+plan = Plan.of(store, lineage, [serving_dir], keep_runs=20, kinds=outputs())
 plan.artifacts     # ["train/3f9a…", ...]: these are deleted
 plan.carry_out()   # under the store's lock
 """
@@ -17,8 +17,10 @@ from pipeline.lineage import Lineage
 from pipeline.lineage.states import UNFINISHED, RunState
 from pipeline.serving import PROVENANCE, default_dir
 from pipeline.store import Store
+from pipeline.store.recorded import Kinds
 from pipeline.store.verify import artifact_directories
-from schemas import files
+from schemas import disk, files, places
+from schemas.artifacts import Artifact, Pushed, Search
 from schemas.errors import StoreError
 
 NUMBERED = re.compile(r"run-(\d+)\D")  # reports and logs
@@ -36,8 +38,10 @@ class Plan:
     bytes: int = 0
 
     @classmethod
-    def of(cls, store: Store, lineage: Lineage, serving_dirs: Iterable[Path] | None, *, keep_runs: int) -> "Plan":
-        """The plan that keeps the newest `keep_runs` runs.
+    def of(
+        cls, store: Store, lineage: Lineage, serving_dirs: Iterable[Path] | None, *, keep_runs: int, kinds: Kinds
+    ) -> "Plan":
+        """The plan that keeps the newest `keep_runs` runs. `kinds`: the type of artifact that each stage makes.
 
         `serving_dirs`: the serving directories in use; by default ROOT/serving and all that runs pushed to.
 
@@ -49,9 +53,10 @@ class Plan:
         kept_runs = [run for i, run in enumerate(runs) if i < keep_runs or run["state"] in pending]
         executions = {run["run"]: lineage.executions(run["run"]) for run in runs}
         of_kept_runs = {f"{e['stage']}/{e['key']}" for run in kept_runs for e in executions[run["run"]] if e["key"]}
-        pushed = [Path(e["path"]) for each in executions.values() for e in each if e["stage"] == "push" and e["path"]]
+        pushing, searching = _making(Pushed, kinds), _making(Search, kinds)
+        pushed = [Path(e["path"]) for each in executions.values() for e in each if e["stage"] in pushing and e["path"]]
         serving = list(serving_dirs) if serving_dirs is not None else _serving_dirs(store.root, pushed)
-        needed = of_kept_runs | _served(serving) | _searches(store)
+        needed = of_kept_runs | _served(serving) | _searches(store, searching)
         existing = {f"{path.parent.name}/{path.name}": path for path in artifact_directories(store.root)}
         unfinished = any(run["state"] in UNFINISHED for run in kept_runs)
         recorded = {f"{e['stage']}/{e['key']}" for each in executions.values() for e in each if e["key"]}
@@ -80,13 +85,13 @@ class Plan:
 
     def carry_out(self) -> None:
         """Deletes all entries, each atomically."""
-        with files.explained(self.store.root, "cannot remove from"):
+        with places.explained(self.store.root, "cannot remove from"):
             for name in self.artifacts:
                 self.store.discard(self.store.path(*name.split("/")))
             for name in self.scratch:
                 self.store.discard(self.store.root / "scratch" / name)
             for name in self.others:
-                files.remove(self.store.root / name)
+                disk.remove(self.store.root / name)
 
     def as_json(self) -> dict[str, Any]:
         """As JSON values, with the keys of version 0.1."""
@@ -138,13 +143,19 @@ def _served(serving_dirs: Iterable[Path]) -> set[str]:
     return needed
 
 
-def _searches(store: Store) -> set[str]:
+def _making(made: type[Artifact], kinds: Kinds) -> set[str]:
+    """The stages that make this type of artifact."""
+    return {stage for stage, kind in kinds.items() if issubclass(kind, made)}
+
+
+def _searches(store: Store, stages: set[str]) -> set[str]:
     """The last search of each configuration. A search takes hours, and the next run uses its result."""
     last: dict[str, str] = {}
-    for manifest in store.manifests("search"):
+    for manifest in (manifest for stage in sorted(stages) for manifest in store.manifests(stage)):
         settings = manifest["recipe"].get("settings", {})
         search = {**settings, "tuning": {**settings.get("tuning", {}), "trials": None}}
-        last[json.dumps([manifest["recipe"].get("inputs"), search], sort_keys=True)] = f"search/{manifest['key']}"
+        configuration = json.dumps([manifest["recipe"].get("inputs"), search], sort_keys=True)
+        last[configuration] = f"{manifest['stage']}/{manifest['key']}"
     return set(last.values())
 
 

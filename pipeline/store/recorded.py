@@ -1,11 +1,11 @@
-"""Access to the artifacts of a run by type, with the facts recorded in the lineage.
+"""The artifacts of a run by type, with the facts that the lineage recorded.
 
-recorded = Recorded(lineage.executions(7), {"push": Pushed, ...})
+recorded = RecordedArtifacts(lineage.executions(7), {"push": Pushed, ...})
 recorded.last(Pushed)     # Pushed(version=3, ...), or None if the run made none; its files may be deleted
 """
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,31 +17,29 @@ Json = dict[str, Any]
 Kinds = Mapping[str, type[Artifact]]  # the type of artifact that each stage makes
 
 
-class Recorded:
-    """Looks up the artifacts of a run in its lineage rows, by type or subtype."""
+class RecordedArtifacts:
+    """The artifacts of one run, by type or subtype. Stages are in the order in which they ran."""
 
     def __init__(self, executions: Iterable[Json], kinds: Kinds) -> None:
         self.executions = {row["stage"]: row for row in executions}
         self.kinds = kinds
 
-    def row(self, kind: type[Artifact], *, first: bool = False) -> Json | None:
-        """The lineage row of the last artifact of this type, or of the first. None if the run made none."""
-        rows = list(self.executions.values())
-        return next((row for row, _ in self._artifacts(kind, rows if first else reversed(rows))), None)
-
     def first(self, kind: type[A]) -> A | None:
         """The first artifact of this type: of `Examples`, those without spans."""
-        return next((artifact for _, artifact in self._artifacts(kind, self.executions.values())), None)
+        return next((artifact for _, artifact in self._of(kind)), None)
 
     def last(self, kind: type[A]) -> A | None:
         """The last artifact of this type: of `Examples`, those that the model was trained on."""
-        return next((artifact for _, artifact in self._artifacts(kind, reversed(self.executions.values()))), None)
+        return next((artifact for _, artifact in reversed(self._of(kind))), None)
 
-    def _artifacts(self, kind: type[A], rows: Iterable[Json]) -> Iterator[tuple[Json, A]]:
-        for row in rows:
-            artifact = artifact_of(row, self.kinds)
-            if isinstance(artifact, kind):
-                yield row, artifact
+    def row(self, kind: type[Artifact], *, first: bool = False) -> Json | None:
+        """The lineage row of the last artifact of this type, or of the first. None if the run made none."""
+        rows = [row for row, _ in self._of(kind)]
+        return rows[0 if first else -1] if rows else None
+
+    def _of(self, kind: type[A]) -> list[tuple[Json, A]]:
+        made = ((row, artifact_of(row, self.kinds)) for row in self.executions.values())
+        return [(row, artifact) for row, artifact in made if isinstance(artifact, kind)]
 
 
 def artifact_of(row: Json, kinds: Kinds) -> Artifact | None:

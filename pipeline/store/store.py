@@ -22,7 +22,7 @@ from typing import Any
 
 import filelock
 
-from schemas import files
+from schemas import disk, files, places
 from schemas.artifacts import Artifact
 from schemas.errors import ConfigurationError, DataError, Interrupted, Locked
 
@@ -39,8 +39,8 @@ class Store:
     root: Path
 
     def __post_init__(self) -> None:
-        with files.explained(self.root, "cannot use ROOT"):
-            for name in ("artifacts", "staging", "scratch", "logs", "reports"):
+        with places.explained(self.root, "cannot use ROOT"):
+            for name in (files.ARTIFACTS, "staging", "scratch", "logs", "reports"):
                 (self.root / name).mkdir(parents=True, exist_ok=True)
             if not (self.root / MARKER).exists():
                 with filelock.FileLock(self.root / ".making"):
@@ -90,7 +90,7 @@ class Store:
             leftover.unlink()  # of a killed process
         marker = self._marker() if (self.root / MARKER).exists() else {"format": FORMAT}
         if "id" not in marker:
-            files.write_json(self.root / MARKER, {**marker, "id": uuid.uuid4().hex})
+            disk.write_json(self.root / MARKER, {**marker, "id": uuid.uuid4().hex})
 
     @contextlib.contextmanager
     def lock(self, *, wait: bool) -> Iterator[None]:
@@ -107,11 +107,11 @@ class Store:
                 f"another run holds {self.root / 'lock'}", "Wait for it with --wait, or name another --root."
             ) from None
         except OSError as error:
-            raise files.explain(error, self.root, "cannot lock") from error
+            raise places.explain(error, self.root, "cannot lock") from error
         except KeyboardInterrupt:
             raise Interrupted(f"waited for {self.root / 'lock'}; nothing was run", "Run again.") from None
         try:
-            with files.explained(self.root, "cannot write to ROOT"):
+            with places.explained(self.root, "cannot write to ROOT"):
                 self._mark()
                 self._clean_up()
             yield
@@ -124,15 +124,15 @@ class Store:
             if leftover.name.startswith(REPLACED) and (manifest := files.manifest(leftover)):
                 final = self.path(manifest["stage"], manifest["key"])
                 if not final.exists():
-                    files.commit(leftover, final)
-            files.remove(leftover)
+                    disk.commit(leftover, final)
+            disk.remove(leftover)
         for leftover in (self.root / "scratch").iterdir():
             stage, _, key = leftover.name.rpartition("-")
             if (manifest := self.manifest(stage, key)) and _read_text(leftover / DONE) == manifest.get("seal"):
                 self.discard(leftover)  # killed after the commit; otherwise a forced stage would resume from here
 
     def path(self, stage: str, key: str) -> Path:
-        return self.root / "artifacts" / stage / key
+        return self.root / files.ARTIFACTS / stage / key
 
     def find(self, stage: str, key: str, kind: type[Artifact]) -> Artifact | None:
         """The complete artifact of a key, or None.
@@ -187,7 +187,7 @@ class Store:
         """An empty directory on the store's file system. It is removed on exit, unless it was committed."""
         path = self.root / "staging" / f"{stage}-{key}"
         try:
-            files.remove(path)
+            disk.remove(path)
             path.mkdir(parents=True)
             yield path
         finally:
@@ -203,8 +203,8 @@ class Store:
     def discard(self, path: Path) -> None:
         """Removes a directory of the store: one rename, then deletion. After a kill, the next run completes it."""
         removed = self.root / "staging" / f"removed-{'-'.join(path.relative_to(self.root).parts[1:])}"
-        files.commit(path, removed)
-        files.remove(removed)
+        disk.commit(path, removed)
+        disk.remove(removed)
 
     def commit(self, artifact: Artifact, stage: str, key: str, parts: dict[str, Any], made: str) -> Artifact:
         """Moves an artifact to its final path: flushes files, writes the manifest last, then renames once.
@@ -225,14 +225,14 @@ class Store:
         # The digest covers the facts, since later stages read them too.
         manifest["digest"] = files.digest(listing, manifest["facts"], artifact.interpreted)
         manifest["seal"] = files.seal(manifest)
-        files.write_json(artifact.path / files.MANIFEST, manifest)
+        disk.write_json(artifact.path / files.MANIFEST, manifest)
         final = self.path(stage, key)
         replaced = self.root / "staging" / f"{REPLACED}{stage}-{key}"
         if final.exists():  # forced, or without a manifest: the old one is moved away, and restored after a kill
             final.rename(replaced)
         (self.scratch(stage, key) / DONE).write_text(manifest["seal"], encoding="utf-8")
-        files.commit(artifact.path, final)
-        files.remove(replaced)
+        disk.commit(artifact.path, final)
+        disk.remove(replaced)
         self.discard(self.scratch(stage, key))
         return dataclasses.replace(artifact, path=final, digest=manifest["digest"])
 

@@ -1,10 +1,10 @@
 """What every artifact is: a complete directory, a digest and a few facts."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from schemas.errors import DataError, GatelineError, Refused, StoreError
 
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 UNREADABLE = "unreadable.json"
+SPLITS = TRAIN, VALIDATION, TEST, FRESH = ("train", "validation", "test", "fresh")  # in the order of the line
 T = TypeVar("T")
 
 
@@ -61,6 +62,17 @@ class Artifact:
         if not isinstance(content, kind):
             raise DamagedFile(self.path, name, f"it holds {type(content).__name__}, not {kind.__name__}")
         return content
+
+    def read_rows(self, name: str, of: Callable[[Any], T]) -> list[T]:
+        """The rows of a JSON file of this artifact, each read by `of`.
+
+        Raises:
+            DamagedFile: the file is missing, is not JSON, or a row lacks a value.
+        """
+        try:
+            return [of(row) for row in self.read_json(name, list)]
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise DamagedFile(self.path, name, error) from None
 
     def read_array(self, name: str) -> "np.ndarray":
         """The content of a NumPy file of this artifact.

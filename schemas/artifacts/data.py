@@ -2,19 +2,20 @@
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from schemas import statistics
-from schemas.artifacts.base import UNREADABLE, Artifact, DamagedFile, Gate, Sharded
+from schemas.artifacts.base import SPLITS, TRAIN, UNREADABLE, Artifact, DamagedFile, Gate, Sharded
 from schemas.errors import DataError, GatelineError
+from schemas.settings.base import Severity
 
 if TYPE_CHECKING:
     import numpy as np
     from tensorflow_metadata.proto.v0 import statistics_pb2 as pb
 
-STATISTICS = "stats.tfrecord"
+STATISTICS, ANOMALIES = "stats.tfrecord", "anomalies.json"
 NEAR, NEAR_PICTURED, NEAR_PICTURES = "near.json", "near-pictured.json", "near-pictures.npy"
 
 
@@ -60,8 +61,6 @@ class Statistics(Artifact):
     `near-pictured.json` and `near-pictures.npy`, pictures of some; `parts/`, the statistics of each shard.
     """
 
-    PICTURED: ClassVar[tuple[str, ...]] = ("split", "index", "label", "height", "width")  # of each image of a pair
-
     counts: dict[str, int]  # records in each split
 
     @property
@@ -99,13 +98,13 @@ class Statistics(Artifact):
     def write_near_copies(out: Path, pairs: list[tuple[str, int, str, int]]) -> None:
         (out / NEAR).write_text(json.dumps(pairs), encoding="utf-8")
 
-    def near_pictured(self) -> list[list[dict[str, Any]]]:
-        """The pairs of near copies that have pictures: of both images, the facts `PICTURED`.
+    def near_pictured(self) -> list[tuple["NearCopy", "NearCopy"]]:
+        """The pairs of near copies that have pictures.
 
         Raises:
             DamagedFile: the file is damaged or missing; there is none without near copies, and in older artifacts.
         """
-        return self.read_json(NEAR_PICTURED, list)
+        return self.read_rows(NEAR_PICTURED, lambda pair: (NearCopy(**pair[0]), NearCopy(**pair[1])))
 
     def near_pictures(self) -> "np.ndarray":
         """Their pictures, two for each pair: uint8 [2 * pairs, side, side, 3].
@@ -116,11 +115,23 @@ class Statistics(Artifact):
         return self.read_array(NEAR_PICTURES)
 
     @staticmethod
-    def write_near_pictures(out: Path, pairs: list[list[dict[str, Any]]], pictures: "np.ndarray") -> None:
+    def write_near_pictures(out: Path, pairs: list[tuple["NearCopy", "NearCopy"]], pictures: "np.ndarray") -> None:
         import numpy as np
 
-        (out / NEAR_PICTURED).write_text(json.dumps(pairs), encoding="utf-8")
+        rows = [[asdict(image) for image in pair] for pair in pairs]
+        (out / NEAR_PICTURED).write_text(json.dumps(rows), encoding="utf-8")
         np.save(out / NEAR_PICTURES, pictures)
+
+
+@dataclass(frozen=True)
+class NearCopy:
+    """One image of a pair of near copies."""
+
+    split: str
+    index: int  # its position in the split
+    label: int
+    height: int
+    width: int
 
 
 def _counts(counts: dict[str, int]) -> str:
@@ -129,7 +140,7 @@ def _counts(counts: dict[str, int]) -> str:
 
 def in_order(splits: dict[str, Any]) -> dict[str, Any]:
     """The same, in the order of the line: train, validation, test, fresh, and others after them."""
-    known = [name for name in ("train", "validation", "test", "fresh") if name in splits]
+    known = [name for name in SPLITS if name in splits]
     return {name: splits[name] for name in (*known, *(name for name in splits if name not in known))}
 
 
@@ -153,17 +164,50 @@ class Mixture(Examples, Statistics):
 
 
 @dataclass(frozen=True)
+class Anomaly:
+    """A value of the data that its contract does not expect. A row of `anomalies.json`."""
+
+    split: str
+    feature: str
+    kind: str  # a name of AnomalyInfo.Type
+    message: str  # the value, and the expected value
+    severity: Severity = "error"
+
+    @classmethod
+    def of(cls, row: dict[str, Any]) -> "Anomaly":
+        return cls(row["split"], row.get("feature", ""), row.get("kind", ""), row["words"], row["severity"])
+
+    def as_row(self) -> dict[str, str]:
+        """As JSON values, with the keys of version 0.1."""
+        return {
+            "split": self.split,
+            "feature": self.feature,
+            "kind": self.kind,
+            "words": self.message,
+            "severity": self.severity,
+        }
+
+    @property
+    def is_drift(self) -> bool:
+        """Whether the training data drifted from that of the served model."""
+        return self.split == TRAIN and self.kind.startswith("COMPARATOR_")
+
+
+@dataclass(frozen=True)
 class Verdict(Gate):
     """Whether the data fits its contract. Files: `anomalies.pbtxt` (an `Anomalies` proto), `anomalies.json`."""
 
     refusal: ClassVar[type[GatelineError]] = DataError
 
     warnings: tuple[str, ...] = ()  # one sentence for each anomaly that is only a warning
+    labels: tuple[str, ...] | None = None  # names of the labels, in order; (): they have none; None: before 0.2
+    unused: tuple[int, ...] = ()  # classes that the contract declares unused
 
-    def anomalies(self) -> list[dict[str, Any]]:
-        """A row for each anomaly: kind, feature, split, severity, words."""
-        return self.read_json("anomalies.json", list)
+    def anomalies(self) -> list[Anomaly]:
+        """The anomalies, in the order of the splits."""
+        return self.read_rows(ANOMALIES, Anomaly.of)
 
     @staticmethod
-    def write_anomalies(out: Path, rows: list[dict[str, Any]]) -> None:
-        (out / "anomalies.json").write_text(json.dumps(rows, indent=2), encoding="utf-8")
+    def write_anomalies(out: Path, anomalies: Iterable[Anomaly]) -> None:
+        rows = [anomaly.as_row() for anomaly in anomalies]
+        (out / ANOMALIES).write_text(json.dumps(rows, indent=2), encoding="utf-8")

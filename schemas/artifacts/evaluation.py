@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from schemas.artifacts.base import DamagedFile, Gate
+from schemas.artifacts.comparison import Comparison
+from schemas.artifacts.gallery import GalleryEntry
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,6 +38,7 @@ class GateResult:
     verdict: str = ""  # "passed", "refused" or "too few examples"
     margin: str = ""
     on: str = ""  # the slice, with the names of its labels
+    upper: bool = False  # the bound is an upper one
     level: str = ""  # of a confidence bound: "95% confidence for 10 slices together"
 
     def __post_init__(self) -> None:
@@ -49,9 +52,17 @@ class GateResult:
         """A row of `gates.json`, of this version or an older one."""
         if "required" not in row:
             row = _of_numbers(row)
+        row = {"upper": row["required"].startswith("≤")} | row  # older versions do not state it
         known = {field.name for field in fields(cls)}
         named = {_NAMES.get(name, name): value for name, value in row.items()}
         return cls(**{name: value for name, value in named.items() if name in known})
+
+    @property
+    def distance(self) -> float | None:
+        """From the bound to the value, negative if the value is beyond it. None if there is no value."""
+        if self.value is None or self.bound is None:
+            return None
+        return self.bound - self.value if self.upper else self.value - self.bound
 
     def as_row(self) -> dict[str, Any]:
         """As JSON values, with the keys of version 0.1."""
@@ -71,21 +82,24 @@ def refusals(results: Iterable[GateResult]) -> tuple[str, ...]:
             sentences += [result.reason for result in refused]
             continue
         worst = ", ".join(f"{each.on} {each.measured.partition(',')[0]}" for each in ranked(refused)[:WORST])
+        noun = "classes" if all(result.slice.startswith("label=") for result in group) else "slices"
+        floors = {(result.required[0], result.bound, result.value is None) for result in refused}
+        floor = f" that are below {refused[0].bound:g}" if floors == {("≥", refused[0].bound, False)} else ""
         level = next((f" at {result.level}" for result in refused if result.level), "")
-        counted = f"{len(refused):,} of {len(group):,} slices{level}"
-        sentences.append(f"gates.{gate} refuses {counted}; the lowest are {worst}")
+        counted = f"{len(refused):,} of {len(group):,} {noun}{floor}{level}"
+        sentences.append(f"gates.{gate} refuses {counted}; the worst {min(WORST, len(refused))}: {worst}")
     return tuple(sentences)
 
 
 def ranked(results: Iterable[GateResult]) -> list[GateResult]:
     """The results with the smallest margin first: refused, then barely passed, then those without a margin."""
 
-    def margin(result: GateResult) -> float:
-        if result.value is None or result.bound is None:
+    def distance(result: GateResult) -> float:
+        if result.distance is None:
             return math.inf if result.passed else -math.inf
-        return result.value - result.bound if result.required.startswith("≥") else result.bound - result.value
+        return result.distance
 
-    return sorted(results, key=lambda result: (result.passed, result.verdict == "too few examples", margin(result)))
+    return sorted(results, key=lambda result: (result.passed, result.verdict == "too few examples", distance(result)))
 
 
 @dataclass(frozen=True)
@@ -111,19 +125,31 @@ class Evaluation(Gate):
 
     def gates(self) -> tuple[GateResult, ...]:
         """A result for each gate and slice, in the order of the configuration."""
-        return tuple(GateResult.of(row) for row in self.read_json("gates.json", list))
+        return tuple(self.read_rows("gates.json", GateResult.of))
 
     def metrics(self) -> dict[str, Any]:
-        """Metrics by model: "candidate" and, where there was one, "baseline" and "best"."""
+        """Metrics by model: "candidate" and, where there was one, "baseline" and "best".
+
+        `confusion` has the number of classes and the cells [label, prediction, images] that are not 0. Version 0.1
+        wrote all rows of the matrix; `schemas.confusion.Confusion.of` reads both.
+        """
         return self.read_json("metrics.json", dict)
 
-    def comparisons(self) -> list[dict[str, Any]]:
+    def comparisons(self) -> tuple[Comparison, ...]:
         """The candidate against the served model and against the best model ever served."""
-        return self.read_json("comparisons.json", list)
+        return tuple(self.read_rows("comparisons.json", Comparison.of))
 
-    def gallery(self) -> dict[str, list[dict[str, Any]]]:
-        """Images for the report, by reason: "mistakes", "lost", "gained", "samples". `image` is a row of the images."""
-        return self.read_json(GALLERY, dict)
+    def gallery(self) -> dict[str, list[GalleryEntry]]:
+        """Test images for the report, by reason: "mistakes", "lost", "gained", "samples".
+
+        Raises:
+            DamagedFile: the file is missing or damaged.
+        """
+        try:
+            groups = self.read_json(GALLERY, dict).items()
+            return {reason: [GalleryEntry.of(row) for row in rows] for reason, rows in groups}
+        except (KeyError, TypeError, ValueError) as error:
+            raise DamagedFile(self.path, GALLERY, error) from None
 
     def gallery_images(self) -> "np.ndarray":
         """The images of the gallery: uint8 [n, height, width, channels].
@@ -132,6 +158,15 @@ class Evaluation(Gate):
             DamagedFile: the file is missing or cut short.
         """
         return self.read_array(GALLERY_IMAGES)
+
+    @staticmethod
+    def write_gallery(out: Path, gallery: dict[str, list[GalleryEntry]], images: "np.ndarray") -> None:
+        """Writes `gallery.json`, and its images to `gallery.npy`: uint8 [n, height, width, channels]."""
+        import numpy as np
+
+        np.save(out / GALLERY_IMAGES, images)
+        rows = {reason: [entry.as_row() for entry in entries] for reason, entries in gallery.items()}
+        (out / GALLERY).write_text(json.dumps(rows, indent=1, allow_nan=False), encoding="utf-8")
 
     def predictions(self) -> "pa.Table":
         """One row per test image: `index`, `label`, `probabilities`, and those of the other models.
@@ -149,11 +184,15 @@ class Evaluation(Gate):
 
     @staticmethod
     def write_results(
-        out: Path, gates: Iterable[GateResult], metrics: dict[str, Any], comparisons: list[dict[str, Any]]
+        out: Path, gates: Iterable[GateResult], metrics: dict[str, Any], comparisons: Iterable[Comparison]
     ) -> None:
         """Writes `gates.json`, `metrics.json`, `comparisons.json`. NaN and infinity become null, which JSON has."""
-        rows = [gate.as_row() for gate in gates]
-        for name, content in (("gates", rows), ("metrics", metrics), ("comparisons", comparisons)):
+        contents = {
+            "gates": [gate.as_row() for gate in gates],
+            "metrics": metrics,
+            "comparisons": [comparison.as_row() for comparison in comparisons],
+        }
+        for name, content in contents.items():
             (out / f"{name}.json").write_text(json.dumps(_finite(content), indent=1), encoding="utf-8")
 
 

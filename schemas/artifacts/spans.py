@@ -1,7 +1,8 @@
 """Artifacts of the stages that read spans."""
 
 import json
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -63,6 +64,34 @@ class Collected(Artifact):
 
 
 @dataclass(frozen=True)
+class Measure:
+    """The distance between two sets of images."""
+
+    value: float
+    limit: float
+    words: str
+    over: bool  # whether it is over its limit, beyond what sampling error explains
+
+
+@dataclass(frozen=True)
+class SpanDecision:
+    """The checks of one span. A row of `spans.json`."""
+
+    span: str
+    date: str
+    images: int
+    errors: list[str] = field(default_factory=list)  # one sentence for each reason of a quarantine
+    warnings: list[str] = field(default_factory=list)
+    drift: str = ""  # a sentence, if it has drifted
+    measures: dict[str, Measure] = field(default_factory=dict)  # distances from the training data
+
+    @classmethod
+    def of(cls, row: dict[str, Any]) -> "SpanDecision":
+        measures = {name: Measure(**measure) for name, measure in row["measures"].items()}
+        return cls(**{field.name: row[field.name] for field in fields(cls)} | {"measures": measures})
+
+
+@dataclass(frozen=True)
 class Admission(Gate):
     """The decision on each span. Files: `spans.json`, a row for each: anomalies, distance from the training data."""
 
@@ -78,10 +107,11 @@ class Admission(Gate):
         counted = [f"{count:,} {name}" for name, count in counts.items() if count]
         return "; ".join([super().summary] * bool(super().summary) + counted)
 
-    def rows(self) -> list[dict[str, Any]]:
-        """A row for each span: counts, errors, warnings, drift."""
-        return self.read_json(SPANS, list)
+    def decisions(self) -> list[SpanDecision]:
+        """The decision on each span, in the order of the spans."""
+        return self.read_rows(SPANS, SpanDecision.of)
 
     @staticmethod
-    def write_rows(out: Path, rows: list[dict[str, Any]]) -> None:
+    def write_decisions(out: Path, decisions: Iterable[SpanDecision]) -> None:
+        rows = [asdict(decision) for decision in decisions]
         (out / SPANS).write_text(json.dumps(rows, indent=1), encoding="utf-8")

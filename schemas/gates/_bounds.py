@@ -44,8 +44,9 @@ class Bound(RootModel[Any]):
         limit = f"requires {bound:.4f} ({-margin:.4f} short)" if floor else f"allows {bound:.4f} ({-margin:.4f} over)"
         reason = "" if margin >= 0 else f"{self.text} is {value:.4f}; gates.{self.key} {limit}"
         yield GateResult(
-            self.key, OVERALL, required, f"{value:.4f}", margin >= 0, reason, bound, value, margin=f"{margin:+.4f}"
-        )
+            self.key, OVERALL, required, f"{value:.4f}", margin >= 0, reason, bound, value, margin=f"{margin:+.4f}",
+            upper=not floor,
+        )  # fmt: skip
 
 
 class Floor(Bound):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Protocol, TypeVar, c
 from pydantic import Field, FiniteFloat
 
 from schemas import plugins
+from schemas.artifacts.comparison import Comparison
 from schemas.artifacts.evaluation import BASELINE, CANDIDATE, GateResult
 from schemas.contract import slice_title
 from schemas.errors import ConfigurationError
@@ -60,7 +61,7 @@ class Measured:
 
     planned: Planned
     metrics: dict[str, Any]  # by model, see `Evaluation.metrics()`
-    comparisons: list[dict[str, Any]] = field(default_factory=list)  # see `Evaluation.comparisons()`
+    comparisons: Sequence[Comparison] = ()
     names: tuple[str, ...] = ()  # of the labels
 
     @property
@@ -70,7 +71,8 @@ class Measured:
 
     @property
     def candidate(self) -> dict[str, Any]:
-        """Metrics of the candidate: `overall`, `slices`, `corruptions`, `fresh`, `confusion`, `calibration`."""
+        """Metrics of the candidate: `overall`, `slices`, `corruptions`, `fresh`, `confusion` (the cells that are
+        not 0), `calibration`."""
         metrics: dict[str, Any] = self.metrics[CANDIDATE]
         return metrics
 

@@ -5,6 +5,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, FiniteFloat
 
+from schemas.artifacts.comparison import Comparison
 from schemas.artifacts.evaluation import BEST, GateResult
 from schemas.gates import ROUNDING, Measured, Planned, Rules, Threshold
 from schemas.gates._bounds import OVERALL, check_margin, points
@@ -34,19 +35,19 @@ class Budget(Settings):
 
     def evaluate(self, measured: Measured) -> Iterator[GateResult]:
         for comparison in measured.comparisons:
-            if comparison["with"] == BEST:
+            if comparison.model == BEST:
                 yield self._result(comparison)
 
-    def _result(self, comparison: dict[str, Any]) -> GateResult:
+    def _result(self, comparison: Comparison) -> GateResult:
         """Compares the lower bound on the same images if the best model is kept, else its recorded accuracy."""
-        paired, difference = comparison["by"] == "paired", comparison["difference"]
-        lowest = comparison["interval"][0] if paired else difference
-        passed = comparison["verdict"] in ("better", "equivalent") if paired else lowest >= -self.margin - ROUNDING
+        test, difference = comparison.test, comparison.difference
+        lowest = test.interval[0] if test else difference
+        passed = test.verdict in ("better", "equivalent") if test else lowest >= -self.margin - ROUNDING
         allowed = points(self.margin).lstrip("+")
         return GateResult(
             self.key, OVERALL, f"≥ {points(-self.margin)}",
-            points(difference) + (f", at least {points(lowest)}" if paired else ", as recorded"), passed,
-            f"{comparison['words']}; gates.budget allows a loss of {allowed} against the best model ever served",
+            points(difference) + (f", at least {points(lowest)}" if test else ", as recorded"), passed,
+            f"{comparison.message}; gates.budget allows a loss of {allowed} against the best model ever served",
             -self.margin, lowest, margin=f"{lowest + self.margin:+.4f}",
         )  # fmt: skip
 

@@ -38,7 +38,7 @@ class Drop(RootModel[Annotated[FiniteFloat, Field(ge=0, lt=1)]]):
         )
         yield GateResult(
             self.key, OVERALL, f"≤ {bound:.4f}", f"{drop:.4f}", drop <= bound + ROUNDING, reason, bound, drop,
-            margin=f"{bound - drop:+.4f}",
+            margin=f"{bound - drop:+.4f}", upper=True,
         )  # fmt: skip
 
 

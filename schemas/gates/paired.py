@@ -1,10 +1,11 @@
 """Gate `paired`: the candidate and the served model on the same images."""
 
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import Field, FiniteFloat
 
+from schemas.artifacts.comparison import PairedTest, Verdict
 from schemas.artifacts.evaluation import BASELINE, GateResult
 from schemas.gates import Measured, Planned, Rules, Threshold
 from schemas.gates._bounds import OVERALL, check_margin, points
@@ -12,7 +13,7 @@ from schemas.settings.base import Settings
 from schemas.settings.evaluate import Evaluate
 
 Policy = Literal["pass", "refuse"]
-VERDICTS = ("better", "equivalent", "worse", "undecided")
+VERDICTS = get_args(Verdict)
 
 
 class Paired(Settings):
@@ -42,17 +43,17 @@ class Paired(Settings):
     def evaluate(self, measured: Measured) -> Iterator[GateResult]:
         allowed = [verdict for verdict in VERDICTS if getattr(self, verdict) == "pass"]
         for comparison in measured.comparisons:
-            if comparison["with"] == BASELINE:
-                yield self._result(comparison, allowed)
+            if comparison.model == BASELINE and comparison.test:
+                yield self._result(comparison.message, comparison.test, allowed)
 
-    def _result(self, comparison: dict[str, Any], allowed: list[str]) -> GateResult:
-        verdict, difference, low = comparison["verdict"], comparison["difference"], comparison["interval"][0]
-        reason = f"{comparison['words']}; gates.paired allows: {', '.join(allowed) or 'nothing'}"
-        if verdict == "undecided":
+    def _result(self, message: str, test: PairedTest, allowed: list[str]) -> GateResult:
+        low = test.interval[0]
+        reason = f"{message}; gates.paired allows: {', '.join(allowed) or 'nothing'}"
+        if test.verdict == "undecided":
             reason += f"; with a margin above {points(-low).lstrip('+')} it would be equivalent"
         return GateResult(
-            self.key, OVERALL, " or ".join(allowed) or "nothing", f"{verdict}, {points(difference)}",
-            verdict in allowed, reason, -self.margin, difference, margin=f"{low + comparison['margin']:+.4f}",
+            self.key, OVERALL, " or ".join(allowed) or "nothing", f"{test.verdict}, {points(test.difference)}",
+            test.verdict in allowed, reason, -self.margin, test.difference, margin=f"{low + test.margin:+.4f}",
         )  # fmt: skip
 
 

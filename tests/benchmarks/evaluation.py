@@ -14,7 +14,7 @@ import tensorflow_model_analysis  # noqa: F401  (start-up is not measured)
 
 from components.evaluate import evaluate
 from pipeline.config import load
-from pipeline.runs.session import Session
+from pipeline.runs import line_run
 from schemas.artifacts import Best, Served
 from schemas.contract import Contract
 from tests.benchmarks.rates import BenchmarkRun
@@ -24,7 +24,7 @@ CALLS = 3
 
 def main(data_dir: str, root: Path) -> dict[str, float]:
     config = load(profile="seed_adam", sets=[f"source.data_dir={data_dir}"])
-    artifacts = {step.name: step.artifact for step in Session(root=root, serving_dir=root / "serving").plan(config)}
+    artifacts = {step.name: step.artifact for step in line_run.plan(config, line_run.LineOptions(root))}
     version = root / "serving" / config.push.model / "1"
     served = Served(version, digest="served", version=1)
     best = Best(version, digest="served", version=1, accuracy=1.0, kept=True, same_test=True)

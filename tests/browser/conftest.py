@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Page, Route, sync_playwright
 
 from pipeline.lineage import Lineage
 from pipeline.report import html, index
-from pipeline.report.facts import gather
+from pipeline.report.gather import gather
 from pipeline.store import Store
 from tests.pipeline import finished_run
 from tests.pipeline.predictions import Predictions

@@ -7,7 +7,7 @@ from components.ingest import ingest
 from components.mix import mix
 from components.sources.reading import Place
 from components.train import train
-from schemas import files
+from schemas import disk, files
 from schemas.artifacts import Best, Served
 from schemas.settings.train import Mlp, Train
 from tests import spans
@@ -44,7 +44,7 @@ def delivered_spans(base, data_dir, tmp_path_factory):
 def three_spans(delivered_spans, tmp_path_factory):
     collected_spans = collected(delivered_spans, folder_run(tmp_path_factory.mktemp("three")))
     manifest = {"files": files.listing(collected_spans.path)}
-    files.write_json(collected_spans.path / files.MANIFEST, manifest)  # as the store does
+    disk.write_json(collected_spans.path / files.MANIFEST, manifest)  # as the store does
     return collected_spans
 
 

@@ -11,7 +11,7 @@ import tensorflow_datasets as tfds
 import tensorflow_transform as tft
 
 from components._data import shard_files
-from schemas import compat, example
+from schemas import compat, example, shard_reader
 from schemas.artifacts import Examples, Features, Split
 from schemas.contract import Contract, unused_tag
 
@@ -117,12 +117,15 @@ def write(path: Path, split: str, records: list[bytes], shards: int = 1) -> Spli
 def records(artifact: Examples | Features, split: str) -> list[bytes]:
     """All records of a split, in order."""
     return [
-        record for _, path, count in artifact.shards(split) for batch in example.read(path, count) for record in batch
+        record
+        for _, path, count in artifact.shards(split)
+        for batch in shard_reader.read(path, count)
+        for record in batch
     ]
 
 
 def columns(artifact: Examples, split: str) -> dict[str, np.ndarray]:
-    return example.parse(records(artifact, split), Path("a shard"))
+    return shard_reader.parse(records(artifact, split), Path("a shard"))
 
 
 def images(artifact: Examples, split: str) -> np.ndarray:

@@ -27,7 +27,9 @@ def decision(*, approved=True, days=1.0, evaluation="evaluation"):
 @pytest.fixture
 def ask(tmp_path, new_run):
     """Runs approve for model `one`, by default with an empty model directory: (approval, messages)."""
-    (tmp_path / "manifest.json").write_text(json.dumps({"made": EVALUATED.isoformat()}), encoding="utf-8")
+    stored = tmp_path / "artifacts" / "evaluate" / "3f9a"
+    stored.mkdir(parents=True)
+    (stored / "manifest.json").write_text(json.dumps({"made": EVALUATED.isoformat()}), encoding="utf-8")
 
     def ask(settings, decision_=None, model_directory=None, requests=None):
         def decided(model_directory, identity):
@@ -35,7 +37,7 @@ def ask(tmp_path, new_run):
             return decision_
 
         run = new_run()
-        evaluation = Evaluation(tmp_path, digest="evaluation", passed=True, accuracy=0.9, loss=0.3, saved_model="s")
+        evaluation = Evaluation(stored, digest="evaluation", passed=True, accuracy=0.9, loss=0.3, saved_model="s")
         approval = approve.function(
             Model(tmp_path, digest="bytes", epochs=1, validation_accuracy=0.9, identity="one"),
             evaluation,

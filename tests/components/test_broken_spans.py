@@ -2,6 +2,7 @@
 
 import contextlib
 import gzip
+import io
 import os
 import re
 import resource
@@ -14,6 +15,7 @@ from pathlib import Path
 import imagecodecs
 import numpy as np
 import pytest
+from PIL import Image
 
 from components._data.images import stated_pixels
 from components.admit import admit
@@ -161,6 +163,14 @@ def test_the_pixels_of_all_frames_of_a_gif_are_counted():
     assert stated_pixels(header) == 28 * 28
     assert stated_pixels(imagecodecs.jpeg_encode(np.zeros((20, 30, 3), np.uint8))) == 600
     assert stated_pixels(imagecodecs.png_encode(np.zeros((20, 30), np.uint8))) == 600
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+@pytest.mark.parametrize("options", [{}, {"lossless": True}, {"exif": b"Exif\0\0"}], ids=["lossy", "lossless", "exif"])
+def test_the_size_of_a_webp_is_read_from_its_header(mode, options):
+    buffer = io.BytesIO()
+    Image.new(mode, (123, 457)).save(buffer, "WEBP", **options)
+    assert stated_pixels(buffer.getvalue()) == 123 * 457
 
 
 # missing permissions

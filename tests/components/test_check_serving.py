@@ -15,15 +15,15 @@ from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 
 from components import check_serving as module
 from components._serving_check import warmup
-from components.check_serving import check_serving, started_process
+from components.check_serving import started_process
 from schemas.artifacts import Served
 from schemas.settings.check_serving import Serving
 from schemas.settings.gates import Gates
 from tests.components import pictures
 from tests.components.evaluations import evaluated
+from tests.components.serving_checks import BUDGETS, check
 from tests.conftest import folder_run
 
-BUDGETS = Serving(latency_ms=5000, p99_ms=5000, load_seconds=100)
 REMEDY = "The limits are set in check_serving of the configuration. Nothing was pushed."
 
 
@@ -31,10 +31,6 @@ REMEDY = "The limits are set in check_serving of the configuration. Nothing was 
 def evaluation(model, few, mnist, tmp_path_factory):
     gates = Gates(accuracy=0.2, per_class=0.15)
     return evaluated(model, few, folder_run(tmp_path_factory.mktemp("evaluation")), mnist, gates=gates)
-
-
-def check(model, evaluation, run, budgets=BUDGETS, baseline=None):
-    return check_serving.function(model, evaluation, baseline, model_name="digits", budgets=budgets, run=run)
 
 
 def copy_of(artifact, path):
@@ -57,7 +53,8 @@ def test_a_valid_model_passes_and_is_measured(passed_check):
     assert 0 < check_.latency_ms < 5000
     assert 0 <= check_.difference <= 1e-4
     report = json.loads((run.out / "serving.json").read_text(encoding="utf-8"))
-    assert set(report) == {"load_seconds", "difference", "memory", "latency", "signatures", "served"}
+    assert set(report) == {"load_seconds", "difference", "memory", "odd", "latency", "signatures", "served"}
+    assert report["odd"] == []
     assert [(row["signature"], row["batch"]) for row in report["latency"]] == [
         (signature, batch) for signature in ("serving_default", "images") for batch in (1, 8, 32)
     ]

@@ -13,7 +13,7 @@ from components.describe import describe
 from components.evaluate import evaluate
 from components.train import train
 from components.transform import transform
-from schemas import example
+from schemas import example, shard_reader
 from schemas.artifacts import Examples, Split, Statistics
 from schemas.errors import DataError
 from schemas.settings.evaluate import Evaluate
@@ -34,7 +34,7 @@ CAUSES = {
     "empty": "ends after record 0 of 5",
     "not_there": "is missing",
 }
-REMEDY = "Run again with --force ingest."
+REMEDY = "Run again with --no-cache."  # outside a store; see test_a_file_of_an_artifact_names_its_stage
 
 
 @pytest.mark.parametrize("fault", CAUSES)
@@ -42,7 +42,7 @@ REMEDY = "Run again with --force ingest."
 def test_a_damaged_shard_is_named_with_its_first_unreadable_record(fault, batch):
     path = BAD / f"{fault}.tfrecord"
     with pytest.raises(DataError) as refused:
-        list(example.read(path, COUNT, batch))
+        list(shard_reader.read(path, COUNT, batch))
     assert refused.value.cause == f"shard {path} {CAUSES[fault]}"
     assert refused.value.remedy == REMEDY
 
@@ -53,9 +53,9 @@ def test_every_damaged_shard_of_the_folder_is_tested():
 
 @pytest.mark.parametrize("batch", [1, 2, 5, 1000])
 def test_an_intact_shard_is_read_in_batches(batch):
-    batches = list(example.read(BAD / "sound.tfrecord", COUNT, batch))
+    batches = list(shard_reader.read(BAD / "sound.tfrecord", COUNT, batch))
     assert [len(records) for records in batches] == [min(batch, COUNT - done) for done in range(0, COUNT, batch)]
-    parsed = example.parse([record for records in batches for record in records], BAD)
+    parsed = shard_reader.parse([record for records in batches for record in records], BAD)
     assert parsed["label"].tolist() == [0, 1, 2, 3, 4]
     assert parsed["image"].tolist() == [bytes([i]) * 16 for i in range(5)]
 
@@ -66,22 +66,22 @@ def test_numbers_in_messages_have_separators(sample, tmp_path):
     path = tmp_path / split.shards[0]
     path.write_bytes(content[: boundaries(content)[1999] + 40])
     with pytest.raises(DataError) as refused:
-        list(example.read(path, split.count))
+        list(shard_reader.read(path, split.count))
     assert refused.value.cause == f"shard {path} ends in the middle of record 2,000 of {split.count:,}"
 
 
 def test_a_record_that_is_not_an_example_is_refused(tmp_path):
     path = tmp_path / "train-00000-of-00001.tfrecord"
     with pytest.raises(DataError) as refused:
-        example.parse([b"\xff\xff no protobuf"], path)
+        shard_reader.parse([b"\xff\xff no protobuf"], path)
     assert refused.value.cause.startswith(f"shard {path} holds a record that does not parse: ")
     assert "\n" not in refused.value.cause
-    assert refused.value.remedy.startswith("Run again with --force ingest")
+    assert refused.value.remedy.startswith("Run again with --no-cache")
 
 
 def test_missing_features_are_parsed_as_minus_one_or_empty():
     record = example.encoder("own", "1.0.0", "train")(pictures.pictures(1, seed=1)[0][0], 2, 0)
-    parsed = example.parse(
+    parsed = shard_reader.parse(
         [pictures.without_feature(record, "label"), pictures.without_feature(record, "image")], Path("a shard")
     )
     assert parsed["label"].tolist() == [-1, 2]

@@ -81,6 +81,14 @@ def test_transparent_pixels_are_blended_with_the_background(file_format, backgro
     assert decoded_image[4, 0].tolist() == [round((200 * 128 + level * 127) / 255), *[round(level * 127 / 255)] * 2]
 
 
+@pytest.mark.parametrize(("background", "level"), [("white", 255), ("black", 0)])
+def test_every_colour_and_transparency_is_blended_and_rounded(background, level):
+    colours, alpha = np.meshgrid(np.arange(256), np.arange(256))
+    content = lossless(np.stack([colours, colours, colours, alpha], -1).astype(np.uint8))
+    blended = (colours * alpha + level * (255 - alpha) + 127) // 255
+    np.testing.assert_array_equal(decoded(content, (256, 256, 3), background=background)[..., 0], blended)
+
+
 def test_a_transparent_palette_is_blended_with_the_background():
     image = PIL.Image.new("P", (8, 8), 1)
     image.putpalette([255, 0, 0, 0, 255, 0])

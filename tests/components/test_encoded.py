@@ -15,7 +15,7 @@ from components.sources import tfds_builder
 from components.sources.reading import place_of
 from components.transform import transform
 from components.validate import validate
-from schemas import example, statistics
+from schemas import shard_reader, statistics
 from schemas.artifacts import Verdict
 from schemas.errors import ConfigurationError
 from schemas.settings.source import Folder, Tfds
@@ -243,7 +243,7 @@ def test_a_span_of_any_layout_is_collected_as_encoded_images(layout, tmp_path, d
     collected = spans.collected(tmp_path, run, encoding="encoded")
     shards = sorted((collected.path / "span-1").glob("*.tfrecord"))
     records = [r for shard in shards for r in tf.data.TFRecordDataset(str(shard)).as_numpy_iterator()]
-    columns = example.parse(records, shards[0])
+    columns = shard_reader.parse(records, shards[0])
     assert set(columns["image/format"]) == {b"png"}
     pixels = sorted(tf.io.decode_png(content).numpy().tobytes() for content in columns["image"])
     assert pixels == sorted(image.tobytes() for image in images)

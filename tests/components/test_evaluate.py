@@ -12,6 +12,7 @@ import tensorflow_model_analysis as tfma
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from tfx_bsl.public import tfxio
 
+from schemas.confusion import Confusion
 from tests.components import pictures
 from tests.components.evaluations import evaluated, predicted, read
 
@@ -69,7 +70,9 @@ def test_metrics_equal_those_of_scikit_learn(name, column, compared):
     assert metrics["overall"]["loss"] == pytest.approx(
         sklearn.metrics.log_loss(labels, normalized, labels=range(10)), abs=1e-6
     )
-    assert metrics["confusion"] == sklearn.metrics.confusion_matrix(labels, predictions, labels=range(10)).tolist()
+    matrix = sklearn.metrics.confusion_matrix(labels, predictions, labels=range(10)).tolist()
+    assert Confusion.of(metrics["confusion"]).rows() == matrix
+    assert len(metrics["confusion"]["cells"]) == sum(count > 0 for row in matrix for count in row)
     one_hot = np.eye(10)[labels]
     assert metrics["overall"]["brier"] == pytest.approx(
         ((probabilities.astype(np.float64) - one_hot) ** 2).sum(1).mean(), abs=1e-6

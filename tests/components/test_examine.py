@@ -1,5 +1,7 @@
 """Encoded images are decoded in batches on all cores to get their shapes and hashes."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import PIL.Image
 import pytest
 
@@ -55,6 +57,25 @@ def test_a_damaged_image_is_detected():
     assert examine([intact, truncated, intact]) is None
     with pytest.raises(DataError, match=r"^data: cut\.jpg cannot be decoded as an image"):
         examine_one(truncated, "cut.jpg")
+
+
+def test_the_header_of_a_jpeg_states_the_size_of_its_frame():
+    assert images.frame_of_jpeg(encoded("jpeg", orientation=6, size=(300, 200))) == (200, 300, 3)
+    assert images.frame_of_jpeg(b"\xff\xd8" + b"\xff" * 100) == (0, 0, 0)
+    assert images.frame_of_jpeg(b"\xff\xd8") == (0, 0, 0)
+
+
+@pytest.mark.parametrize("file_format", ["jpeg", "png"])
+def test_large_images_are_decoded_one_at_a_time(file_format):
+    """A large image waits for the lock, a small one does not."""
+    large, small = encoded(file_format, size=(4097, 4096)), encoded(file_format)
+    with ThreadPoolExecutor(2) as threads:
+        with images._alone:
+            waiting = threads.submit(examine, [small, large])
+            assert threads.submit(examine, [small]).result(60)[0].shape == (20, 30, 3)
+            with pytest.raises(TimeoutError):
+                waiting.result(1)
+        assert [each.shape for each in waiting.result(60)] == [(20, 30, 3), (4096, 4097, 3)]
 
 
 @pytest.mark.parametrize("file_format", ["jpeg", "png", "gif"])

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from components._evaluation.gallery import write
-from schemas import example
+from schemas import example, shard_reader
 from schemas.artifacts import Examples
 from schemas.errors import GatelineError
 from schemas.model_input import ModelInput
@@ -203,7 +203,7 @@ def test_an_image_of_the_wrong_size_is_excluded(tmp_path):
     split = Split(tmp_path, 30, probabilities=predictions(30, 3, correct=0))
     all_entries, _ = split.gallery()
     [(_, path, count)] = split.examples.shards("test")
-    [records] = example.read(path, count)
+    [records] = shard_reader.read(path, count)
     for row, change in enumerate((b"short", b"", None)):
         message = pictures.tf.train.Example.FromString(records[row])
         if change is None:

@@ -3,6 +3,9 @@
 import numpy as np
 import pytest
 
+from schemas.gates import Measured, Planned
+from schemas.gates.per_class import PerClass
+from schemas.image_counts import ImageCounts
 from tests.benchmarks.gates import families
 from tests.benchmarks.gates.__main__ import bench
 from tests.benchmarks.gates.population import simulated
@@ -114,3 +117,28 @@ def test_a_model_with_one_clearly_worse_class_is_refused(classes):
     one_worse = families.with_one_worse(0.75, classes)
     limit = families.min_correct(0.75, classes, 1000)
     assert families.refusal_rate(one_worse, 1000, limit, TESTS // 10, np.random.default_rng(0)) == 1
+
+
+@pytest.mark.parametrize("classes", families.CLASSES)
+def test_the_level_holds_for_classes_of_unequal_size_of_which_some_are_not_judged(classes):
+    """A long tail: classes of 3 to 600 test images, every one truly at the floor."""
+    rng, floor = np.random.default_rng(1), 0.75
+    sizes = np.geomspace(3, 600, classes).astype(int)
+    counted = ImageCounts(int(sizes.sum()), values={"label": {str(i): int(n) for i, n in enumerate(sizes)}})
+    planned = Planned(range(classes), counted.images, values=counted.judgeable(30))
+    assert 0 < planned.max_slices("label") < classes
+    right = rng.binomial(sizes, floor, (400, classes))
+    rows = lambda test: {f"label={i}": _row(int(test[i]), int(n)) for i, n in enumerate(sizes)}  # noqa: E731
+    refused = [
+        not all(result.passed for result in PerClass(floor).evaluate(_measured(planned, rows(test)))) for test in right
+    ]
+    standard_error = (families.LEVEL * (1 - families.LEVEL) / len(right)) ** 0.5
+    assert np.mean(refused) <= families.LEVEL + 3 * standard_error
+
+
+def _row(right, count):
+    return {"count": count, "accuracy": right / count, "loss": 0.1}
+
+
+def _measured(planned, rows):
+    return Measured(planned, {"candidate": {"slices": rows}})

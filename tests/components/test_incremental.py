@@ -12,7 +12,7 @@ from components.ingest import ingest
 from components.sources import cutting
 from components.sources.reading import place_of
 from components.transform import transform
-from schemas import files
+from schemas import disk, files
 from schemas.artifacts import Verdict
 from schemas.settings.source import Folder
 from schemas.settings.transform import Transform
@@ -23,7 +23,7 @@ from tests.conftest import UNPREPARED
 
 def stored(artifact):
     """The artifact with a manifest, as the store writes it."""
-    files.write_json(artifact.path / files.MANIFEST, {"files": files.listing(artifact.path)})
+    disk.write_json(artifact.path / files.MANIFEST, {"files": files.listing(artifact.path)})
     return artifact
 
 

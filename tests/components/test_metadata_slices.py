@@ -4,9 +4,12 @@ import imagecodecs
 import numpy as np
 import pytest
 
+from components.describe import describe
 from components.ingest import ingest
 from components.sources.reading import place_of
 from schemas.errors import ConfigurationError
+from schemas.image_counts import ImageCounts
+from schemas.judgeable import SliceGates, unjudgeable
 from schemas.settings.evaluate import Evaluate
 from schemas.settings.source import Table
 from tests.components import pictures
@@ -70,3 +73,18 @@ def test_an_unknown_column_is_refused(digits, model, mnist, new_run):
     ) as error:
         evaluated(model, digits, new_run(), mnist, settings=settings)
     assert error.value.remedy == "They carry camera."
+
+
+def test_the_images_of_each_slice_are_known_before_the_evaluation(digits, model, mnist, new_run):
+    """What validate says of slices with too few images is what the gate then reports."""
+    gates, settings = changed(slices={"camera": 0.2}, min_examples=20), Evaluate(slices=["camera"], corrupted=0)
+    evaluation = evaluated(model, digits, new_run(), mnist, gates=gates, settings=settings)
+    statistics = describe.function(digits, run=new_run())
+    counts = ImageCounts.of(statistics.by_split(), len(statistics.leaked()))
+    slices = read(evaluation, "metrics")["candidate"]["slices"]
+    for feature in ("label", "camera"):
+        counted = {f"{feature}={value}": count for value, count in counts.values[feature].items()}
+        assert counted == {name: row["count"] for name, row in slices.items() if name.startswith(f"{feature}=")}
+    (said,) = [each for each in unjudgeable(SliceGates.of(gates, settings), counts, mnist) if each.gate == "slices"]
+    few = {gate.slice for gate in evaluation.gates() if gate.gate == "slices.camera" and gate.verdict != "passed"}
+    assert (said.kind, said.images, few) == ("few", {"camera=no value": 7}, {"camera=no value"})

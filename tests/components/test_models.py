@@ -1,7 +1,12 @@
 """Builders of architectures."""
 
-import numpy as np
+import zipfile
 
+import keras
+import numpy as np
+import tensorflow as tf
+
+from components.models.batch_norm import FusedBatchNormalization, unfused
 from components.models.build import augmentation, build
 from schemas.settings.train import Cnn, Mlp
 
@@ -55,3 +60,34 @@ def test_flips_and_zooms_are_applied_only_in_training_and_keep_the_shape():
     changed = np.asarray(augmentation_(images, training=True))
     assert changed.shape == images.shape
     assert not np.array_equal(changed, images)
+
+
+def test_fused_batch_normalization_calculates_what_the_layer_of_keras_does():
+    images = np.random.default_rng(1).normal(3, 2, (6, 5, 4, 3)).astype(np.float32)
+    fused, own = FusedBatchNormalization(momentum=0.7), keras.layers.BatchNormalization(momentum=0.7)
+    for layer in (fused, own):
+        layer.build(images.shape)
+        layer.gamma.assign([1.0, -2.0, 0.5])
+        layer.beta.assign([0.0, 1.0, -1.0])
+    gradients = []
+    for layer in (fused, own):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(layer(images, training=True) ** 3)
+        gradients.append(tape.gradient(loss, layer.trainable_variables))
+    for one, other in zip([*gradients[0], *fused.variables], [*gradients[1], *own.variables], strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4)
+    np.testing.assert_allclose(fused(images, training=True), own(images, training=True), atol=1e-5)
+    np.testing.assert_allclose(fused(images), own(images), atol=1e-5)
+
+
+def test_a_saved_network_consists_of_layers_of_keras_and_gives_the_same_probabilities(tmp_path):
+    network = build(Cnn(filters=[4, 8], dense=8, dropout=0.2), SHAPE, 5)
+    images = np.random.default_rng(1).random((3, *SHAPE), np.float32)
+    network(images, training=True)  # sets the moving mean and variance
+    unfused(network).save(tmp_path / "model.keras")
+    with zipfile.ZipFile(tmp_path / "model.keras") as saved:
+        config = saved.read("config.json").decode()
+    assert "BatchNormalization" in config
+    assert "components" not in config
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(loaded(images), network(images))

@@ -161,11 +161,11 @@ def test_near_copies_across_splits_are_excluded_from_the_test_metrics(originals,
     assert statistics.near_copies(statistics_["test"]) == {"train": 2, "validation": 1}
     assert described.leaked("test") == {0, 4, 6, 9}
     assert described.near_copies() == [("test", 4, "train", 7), ("test", 6, "validation", 2), ("test", 9, "train", 8)]
-    assert [[each["split"], each["index"], each["label"]] for each in described.near_pictured()[0]] == [
+    assert [[each.split, each.index, each.label] for each in described.near_pictured()[0]] == [
         ["test", 4, 1],
         ["train", 7, 1],
     ]
-    assert [(each["height"], each["width"]) for each in described.near_pictured()[1]] == [(122, 120), (61, 60)]
+    assert [(each.height, each.width) for each in described.near_pictured()[1]] == [(122, 120), (61, 60)]
     shown = described.near_pictures().reshape(3, 2, 128, 128, 3).astype(int)
     for (one, other), mirrored in zip(shown, (True, False, True), strict=True):
         assert np.abs(one - (other[:, ::-1] if mirrored else other)).mean() < 5
@@ -197,7 +197,7 @@ def test_pictures_of_near_copies_do_not_depend_on_shards_and_processes(originals
         for each, workers in ((examples, 1), (type(examples)(cut, splits=splits, source="own"), 2))
     ]
     assert len(described[0].near_copies()) == 30
-    assert [pair[0]["index"] for pair in described[0].near_pictured()] == list(range(near_pictures.SHOWN))
+    assert [pair[0].index for pair in described[0].near_pictured()] == list(range(near_pictures.SHOWN))
     for name in ("near.json", "near-pictured.json", "near-pictures.npy"):
         one, other = ((each.path / name).read_bytes() for each in described)
         assert one == other
@@ -221,10 +221,8 @@ def test_pictures_of_near_copies_in_spans_come_from_the_right_records(originals,
     admission = spans.admission_of(new_run(), "span-1", "span-2")
     mixed = mix.function(examples, describe.function(examples, run=new_run()), found, admission, **ALL, run=new_run())
     pairs = mixed.near_pictured()
-    assert [(one["split"], one["index"], other["split"]) for one, other in pairs] == [
-        ("test", i, "train") for i in range(6)
-    ]
-    assert [other["index"] for _, other in pairs] == [0, 1, 2] * 2
+    assert [(one.split, one.index, other.split) for one, other in pairs] == [("test", i, "train") for i in range(6)]
+    assert [other.index for _, other in pairs] == [0, 1, 2] * 2
     for one, other in mixed.near_pictures().reshape(6, 2, 128, 128, 3).astype(int):
         assert np.abs(one - other[:, ::-1]).mean() < 5
 

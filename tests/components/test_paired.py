@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from scipy.stats import binom, binomtest
 
-from components._evaluation.paired import Comparison, compare, compare_counts, interval
+from components._evaluation.paired import compare, compare_counts, interval
+from schemas.artifacts import PairedTest
 
 counts = st.tuples(*[st.integers(0, 60)] * 4).filter(any)
 large = st.tuples(st.integers(5000, 9000), st.integers(0, 200), st.integers(0, 200), st.integers(0, 200))
@@ -29,7 +30,7 @@ def correct_predictions(cell_counts: tuple[int, int, int, int]) -> tuple[np.ndar
     return candidate, np.repeat([True, False, True, False], [both, only_candidate, only_other, neither])
 
 
-def comparison_of(cell_counts: tuple[int, int, int, int], margin: float = 0.004, alpha: float = 0.05) -> Comparison:
+def comparison_of(cell_counts: tuple[int, int, int, int], margin: float = 0.004, alpha: float = 0.05) -> PairedTest:
     return compare_counts(*cell_counts, margin=margin, alpha=alpha)
 
 

@@ -9,12 +9,14 @@ import pytest
 from components.approve import approve
 from components.push import push
 from components.resolvers.served import baseline, best, served_data
+from pipeline.dag import outputs
 from pipeline.serving import ModelDirectory
 from schemas import statistics as stats
 from schemas.artifacts import WARMUP, Evaluation, Examples, GateResult, Model, ServingCheck, Statistics
 from schemas.contract import Contract
+from schemas.disk import remove
 from schemas.errors import ConfigurationError, Refused, StoreError
-from schemas.files import digest, listing, remove
+from schemas.files import digest, listing
 from schemas.settings.push import Push
 from tests.components import pictures
 from tests.pipeline.finished_run import contract_with_names
@@ -56,7 +58,7 @@ def push_model(parts, destination, new_run, number, keep=5):
     """Runs the resolvers and then push, as the line does; the lineage contains the results of the resolvers."""
     baseline_, served_statistics = (
         baseline.function(parts["model"], **destination),
-        served_data.function(parts["statistics"], contract=MNIST, **destination),
+        served_data.function(parts["statistics"], contract=MNIST, kinds=outputs(), **destination),
     )
     stages = {
         "train": {"digest": parts["model"].digest},
@@ -128,7 +130,7 @@ def test_an_earlier_model_is_compared_with_the_newest_version(tmp_path, destinat
 
 
 def test_a_model_changed_after_its_evaluation_is_refused(tmp_path, destination, new_run):
-    parts = make_model(tmp_path, "a")
+    parts = make_model(tmp_path / "artifacts" / "train", "a")
     (parts["model"].path / "saved_model" / "saved_model.pb").write_text("another graph", encoding="utf-8")
     with pytest.raises(Refused) as refused:
         push_model(parts, destination, new_run, 1)
@@ -154,7 +156,7 @@ def test_a_contract_with_another_image_size_than_the_served_model_is_refused(tmp
     version, *_ = push_model(make_model(tmp_path, "a"), destination, new_run, 1)
     colour = Contract("colour.pbtxt", MNIST.text.replace("{ min: 1 max: 1 }", "{ min: 3 max: 3 }"))
     with pytest.raises(ConfigurationError) as refused:
-        served_data.function(make_model(tmp_path, "b")["statistics"], contract=colour, **destination)
+        served_data.function(make_model(tmp_path, "b")["statistics"], contract=colour, kinds=outputs(), **destination)
     assert (
         refused.value.cause
         == f"{version.path} serves images of 28x28x1 in 10 classes; colour.pbtxt says images of 28x28x3 in 10 classes"
@@ -169,9 +171,9 @@ def test_a_contract_with_another_label_order_than_the_served_model_is_refused(tm
         contract_with_names(("cat", "hound", *"23456789")),
         contract_with_names(("dog", "cat", *"23456789")),
     )
-    assert served_data.function(candidate, contract=renamed_contract, **destination).version == 1
+    assert served_data.function(candidate, contract=renamed_contract, kinds=outputs(), **destination).version == 1
     with pytest.raises(ConfigurationError) as refused:
-        served_data.function(candidate, contract=swapped, **destination)
+        served_data.function(candidate, contract=swapped, kinds=outputs(), **destination)
     assert refused.value.cause == f"cat is label 0 of {version.path}; mnist.pbtxt says that it is label 1"
     assert refused.value.remedy == "Fix the schema, or name another push.model."
 

@@ -9,7 +9,7 @@ from components._data.statistics import ImageStatistics
 from components._evaluation import evaluator, metrics
 from components._training import batches
 from components._training.batches import Batches
-from schemas import example, statistics
+from schemas import example, shard_reader, statistics
 from schemas.artifacts import Features, Split
 from schemas.errors import DataError
 from schemas.model_input import ModelInput
@@ -20,10 +20,10 @@ def test_a_batch_of_records_is_bounded_by_bytes(tmp_path):
     images = np.zeros((7, 10, 10, 3), np.uint8)
     examples = pictures.examples(tmp_path / "own", train=(images, np.arange(7)))
     [(_, path, count)] = examples.shards("train")
-    size = len(next(example.read(path, count, 1))[0])
-    sizes = [len(records) for records in example.read(path, count, most=3 * size)]
+    size = len(next(shard_reader.read(path, count, 1))[0])
+    sizes = [len(records) for records in shard_reader.read(path, count, most=3 * size)]
     assert sizes == [3, 3, 1]
-    assert [len(records) for records in example.read(path, count, most=1)] == [1] * 7
+    assert [len(records) for records in shard_reader.read(path, count, most=1)] == [1] * 7
 
 
 def test_batches_of_corrupted_images_are_bounded(tmp_path):
@@ -74,12 +74,12 @@ def test_a_training_call_is_bounded_by_bytes(shape, limit, tmp_path):
 def test_a_damaged_shard_among_many_is_named(tmp_path):
     examples = pictures.examples(tmp_path / "own", 4, train=pictures.pictures(40, seed=1))
     shards = [(path, count) for _, path, count in examples.shards("train")]
-    example.check(shards)
-    example.check([])
+    shard_reader.check(shards)
+    shard_reader.check([])
     content = shards[2][0].read_bytes()
     shards[2][0].write_bytes(content[:-30])
     with pytest.raises(DataError, match=f"shard {shards[2][0]} ends in the middle of record 10 of 10"):
-        example.check(shards)
+        shard_reader.check(shards)
 
 
 def described(images):
@@ -87,7 +87,7 @@ def described(images):
     encode = example.encoder("own", "1", "train")
     records = [encode(image, 0, i) for i, image in enumerate(images)]
     assert len(labels) == len(records)
-    columns = example.parse(records, None)
+    columns = shard_reader.parse(records, None)
     return statistics.encode("train", ImageStatistics.of(columns), 0, {}, {})
 
 
@@ -122,7 +122,7 @@ def test_a_served_record_of_another_size_is_an_error(sides):
         input_signature=[tf.TensorSpec([None], tf.string)],
     )  # fmt: skip
     records = [encode(np.zeros(sides, np.uint8), 0, i) for i in range(2)]
-    contents = example.parse(records, None)["image"].tolist()
+    contents = shard_reader.parse(records, None)["image"].tolist()
     with pytest.raises(tf.errors.InvalidArgumentError):
         apply(tf.constant(contents))
     valid_image = np.zeros((8, 10, 3), np.uint8).tobytes()

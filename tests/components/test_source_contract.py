@@ -13,10 +13,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from components.ingest import ingest
-from components.sources import open_source
+from components.sources import KINDS, open_source
 from components.sources.reading import Place, place_of
 from gateline import Row
 from schemas.example import BATCH_BYTES
+from schemas.settings.source import KINDS as SETTINGS
 from schemas.settings.source import Custom, Folder, Idx, Table, Tfds, Tfrecord
 from tests.components import pictures
 from tests.components.image_files import idx_files, image_folder, tfrecord_files
@@ -181,3 +182,7 @@ def test_folder_and_tables_of_equal_images_give_equal_records(encoding, folder, 
         one, other = (pictures.columns(examples, split) for examples in (of_files[0], of_contents))
         assert one.keys() == other.keys()
         assert all(np.array_equal(one[name], other[name]) for name in one.keys() - {"source/index", "source/file"})
+
+
+def test_every_kind_of_settings_has_a_reader_and_a_fingerprint():
+    assert set(KINDS) == set(SETTINGS.values())

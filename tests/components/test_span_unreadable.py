@@ -15,7 +15,7 @@ from components.ingest import ingest
 from components.sources.reading import place_of
 from pipeline.runs import schema_draft
 from pipeline.store.store import facts, from_facts
-from schemas import files
+from schemas import disk, files
 from schemas.artifacts import Collected
 from schemas.contract import Contract
 from schemas.settings.source import Folder, Unreadable
@@ -66,7 +66,7 @@ def test_unreadable_files_stay_set_aside_when_another_span_is_collected(encoding
     assert run.logged == ["1 new of 1 spans, 299 images; 2 unreadable"]
 
     listing = files.listing(collected_spans.path)
-    files.write_json(collected_spans.path / files.MANIFEST, {"files": listing})  # as the store would
+    disk.write_json(collected_spans.path / files.MANIFEST, {"files": listing})  # as the store would
     photos(spans, "span-2", seed=9)
     run = new_run(previous_artifacts=[collected_spans])
     next_spans = collected(spans, run, encoding=encoding, shard_size=90)

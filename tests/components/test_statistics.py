@@ -38,7 +38,7 @@ digests = st.lists(
 
 
 def columns(records):
-    """Columns as `schemas.example.parse` returns them."""
+    """Columns as `schemas.shard_reader.parse` returns them."""
     return {
         name: np.array([r[name] for r in records], object if isinstance(records[0][name], bytes) else np.int64)
         for name in records[0]

@@ -15,7 +15,7 @@ from components.ingest import ingest
 from components.resolvers.source_data import source_data
 from components.sources import open_source
 from components.sources.reading import place_of
-from schemas import example, statistics
+from schemas import shard_reader, statistics
 from schemas.errors import ConfigurationError, DataError
 from schemas.settings.source import Table
 from tests.components import pictures
@@ -221,9 +221,9 @@ def metadata(examples, split: str) -> list[dict[str, bytes]]:
     """The metadata of each record, in order."""
     names = examples.metadata
     columns = [
-        example.parse(records, path, names)
+        shard_reader.parse(records, path, names)
         for _, path, count in examples.shards(split)
-        for records in example.read(path, count)
+        for records in shard_reader.read(path, count)
     ]
     return [
         {name: value[f"metadata/{name}"][i] for name in names} for value in columns for i in range(len(value["label"]))

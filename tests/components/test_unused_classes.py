@@ -15,6 +15,7 @@ from pipeline.serving import ModelDirectory
 from schemas.artifacts import WARMUP, ServingCheck
 from schemas.errors import ConfigurationError
 from schemas.files import digest, listing
+from schemas.judgeable import SliceGates
 from schemas.settings.evaluate import Evaluate
 from schemas.settings.gates import Gates
 from schemas.settings.push import Push
@@ -39,8 +40,9 @@ def trained(tmp_path_factory):
         splits[split] = images, np.array(USED)[labels]
     examples = pictures.examples(folder / "examples", **splits)
     statistics = describe.function(examples, run=folder_run(folder / "describe"))
+    slice_gates = SliceGates.of(Gates(accuracy=0.9, per_class=0.5), Evaluate())
     verdict = validate.function(
-        statistics, None, contract=CONTRACT, checks=Validate(), min_examples=30, run=folder_run(folder / "validate")
+        statistics, None, contract=CONTRACT, checks=Validate(), gates=slice_gates, run=folder_run(folder / "validate")
     )
     settings = Train(model=Mlp(layers=[16]), epochs=15)
     features = transform.function(
@@ -59,7 +61,7 @@ def test_a_model_is_pushed_although_some_classes_never_occur(trained, tmp_path, 
     assert [gate["slice"] for gate in gates if gate["gate"] == "per_class"] == [f"label={label}" for label in USED]
     assert {gate["level"] for gate in gates if gate["gate"] == "per_class"} == {"95% confidence for 3 slices together"}
     assert (evaluation.passed, evaluation.reasons) == (True, ())
-    assert len(read(evaluation, "metrics")["candidate"]["confusion"]) == 6, "an output for each class"
+    assert read(evaluation, "metrics")["candidate"]["confusion"]["classes"] == 6, "an output for each class"
 
     (evaluation.path / "manifest.json").write_text('{"made": "2026-01-01T00:00:00+00:00"}', encoding="utf-8")
     (tmp_path / "checked" / WARMUP).parent.mkdir(parents=True)

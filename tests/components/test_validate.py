@@ -7,9 +7,14 @@ import pytest
 
 from components.describe import describe
 from components.validate import validate
+from schemas.judgeable import SliceGates
+from schemas.settings.evaluate import Evaluate
+from schemas.settings.gates import Gates
 from schemas.settings.validate import Validate
 from tests.components import pictures
 from tests.components.verdicts import ERROR, IGNORE_ALL, in_test, kinds, proto, three_splits, validated
+
+GATES = SliceGates.of(Gates(accuracy=0.9, per_class=0.8), Evaluate())
 
 
 def test_the_sample_satisfies_its_contract(verdict, mnist):
@@ -24,6 +29,14 @@ def test_valid_colour_images_satisfy_their_contract(tmp_path, new_run):
     strict = Validate(skew="error", drift="error", leakage="error", duplicates="error", constant="error")
     verdict = validated(three_splits(tmp_path), new_run(), checks=strict)
     assert verdict.passed, verdict.reasons
+
+
+def test_a_verdict_states_the_names_of_the_labels_and_those_that_are_unused(tmp_path, new_run):
+    examples = three_splits(tmp_path)
+    named = pictures.contract(classes=4, names=["cat", "dog", "elk", "fox"], unused=[3])
+    verdict = validated(examples, new_run(), contract=named)
+    assert (verdict.labels, verdict.unused) == (("cat", "dog", "elk", "fox"), (3,))
+    assert validated(examples, new_run()).labels == ()
 
 
 def test_images_of_another_size_are_refused(tmp_path, new_run):
@@ -99,22 +112,23 @@ def test_images_with_missing_pixels_are_refused(tmp_path, new_run):
         (
             (40, 29, 2),
             [
-                "2 of 3 labels have fewer than 30 images (gates.min_examples), "
-                "so gates.per_class cannot judge them: 1, 2"
+                "gates.per_class cannot judge 2 of 3 classes with fewer than 30 test images (gates.min_examples): "
+                "2: 2, 1: 29. Add test images, at least 30 of each, or lower gates.min_examples"
             ],
         ),
         (
             (29, 29, 29),
             [
-                "3 of 3 labels have fewer than 30 images (gates.min_examples), "
-                "so gates.per_class will refuse every model: 0, 1, 2"
+                "gates.per_class will refuse every model, because it cannot judge 3 of 3 classes with fewer than 30 "
+                "test images (gates.min_examples): 0: 29, 1: 29, 2: 29. "
+                "Add test images, at least 30 of each, or lower gates.min_examples"
             ],
         ),
         (
             (40, 40, 0),
             [
-                "1 of 3 labels have no images, so gates.per_class will refuse every model: 2; "
-                "classes that never occur can be declared unused in own.pbtxt"
+                "gates.per_class will refuse every model: no test images of 1 of 3 classes: 2. "
+                "Add test images of it, or declare classes that never occur unused in own.pbtxt"
             ],
         ),
     ],
@@ -126,7 +140,7 @@ def test_labels_that_gates_cannot_judge_are_a_warning(counts, expected, tmp_path
     examples = pictures.examples(tmp_path / "own", train=train, validation=train, test=(images, labels))
     statistics = describe.function(examples, run=new_run())
     contract, checks = pictures.contract(), IGNORE_ALL.model_copy(update={"skew": "ignore"})
-    verdict = validate.function(statistics, None, contract=contract, checks=checks, min_examples=30, run=new_run())
+    verdict = validate.function(statistics, None, contract=contract, checks=checks, gates=GATES, run=new_run())
     assert [warning.removeprefix("test: ") for warning in verdict.warnings] == expected
     assert verdict.passed
 
@@ -137,7 +151,7 @@ def test_a_class_that_is_declared_unused_and_never_occurs_is_not_an_anomaly(tmp_
 
     statistics = describe.function(three_splits(tmp_path, without_green, sizes=(300, 300, 300)), run=new_run())
     contract = pictures.contract(unused=[1])
-    verdict = validate.function(statistics, None, contract=contract, checks=Validate(), min_examples=30, run=new_run())
+    verdict = validate.function(statistics, None, contract=contract, checks=Validate(), gates=GATES, run=new_run())
     assert (verdict.passed, verdict.reasons, verdict.warnings) == (True, (), ())
 
 

@@ -82,8 +82,13 @@ def work(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def drafted(work):
-    return gateline(work, "init", "photos").stdout
+def initialized(work):
+    return gateline(work, "init", "photos")
+
+
+@pytest.fixture(scope="module")
+def drafted(initialized):
+    return initialized.stdout
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +105,11 @@ def test_init_prints_what_it_found_and_drafts_a_common_size(work, drafted):
     contract = Contract.load(str(work / "photos.pbtxt"))
     assert (contract.encoding, contract.names) == ("encoded", tuple(sorted(NAMES)))
     assert list(contract.feature("image/format").string_domain.value) == ["bmp", "gif", "jpeg", "png", "webp"]
+
+
+def test_init_prints_only_its_progress_besides(initialized):
+    stages = {line.partition(" ")[0] for line in initialized.stderr.splitlines()}
+    assert stages == {"ingest", "describe"}  # and no message of TensorFlow
 
 
 def test_the_model_is_pushed_and_records_hold_the_original_files(work, pushed):

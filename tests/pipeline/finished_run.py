@@ -17,12 +17,14 @@ from pipeline.lineage import Lineage, now
 from pipeline.store import Store, facts
 from schemas import photos, statistics
 from schemas.artifacts import (
+    Anomaly,
     Artifact,
     Evaluation,
     Examples,
     Features,
     Hyperparameters,
     Model,
+    NearCopy,
     ServingCheck,
     Statistics,
     Verdict,
@@ -71,7 +73,7 @@ def finish(
                 else {}
             )
             recipe = {"code": {}, "settings": settings, "inputs": {}, "versions": {"numpy": "2.3.5", "keras": "3.15.0"}}
-            artifact = store.commit(_artifact(stage, out, results, refused), stage, key, recipe, now())
+            artifact = store.commit(_artifact(stage, out, results, refused, names), stage, key, recipe, now())
         reused = stage in ("ingest", "describe")
         lineage.executed(
             number, stage, state="reused" if reused else "ran",
@@ -116,7 +118,7 @@ def _files(stage: str, out: Path, predictions: Predictions, results: dict[str, A
     elif stage == "validate":
         _write(
             out / "anomalies.json",
-            [{"split": "train", "words": "train: 12 images are copies of another one", "severity": "warning"}],
+            [Anomaly("train", "image", "LOW", "train: 12 images are copies of another one", "warning").as_row()],
         )
     elif stage == "train":
         _write(out / "history.json", _HISTORY)
@@ -156,12 +158,12 @@ def _photos(out: Path, near_copies: int) -> None:
     if near_copies:
         Statistics.write_near_copies(out, [("test", i, "train", 7 * i) for i in range(near_copies)])
         shown = min(24, near_copies)
-        sides = [
-            [("test", i, i % 10, 300, 400), ("train", 7 * i, 5 if i == 3 else i % 10, 150, 200)] for i in range(shown)
+        pairs = [
+            (NearCopy("test", i, i % 10, 300, 400), NearCopy("train", 7 * i, 5 if i == 3 else i % 10, 150, 200))
+            for i in range(shown)
         ]
         noise = np.random.default_rng(1).integers(0, 256, (2 * shown, 128, 128, 3), np.uint8)
-        rows = [[dict(zip(Statistics.PICTURED, side, strict=True)) for side in pair] for pair in sides]
-        Statistics.write_near_pictures(out, rows, noise)
+        Statistics.write_near_pictures(out, pairs, noise)
 
 
 def _statistics(path: Path, counts: dict[str, int]) -> None:
@@ -186,14 +188,16 @@ def _write_statistics(path: Path, found: pb.DatasetFeatureStatisticsList) -> Non
     path.write_bytes(len(record).to_bytes(8, "little") + bytes(4) + record + bytes(4))
 
 
-def _artifact(stage: str, out: Path, results: dict[str, Any], refused: tuple[str, ...]) -> Artifact:
+def _artifact(
+    stage: str, out: Path, results: dict[str, Any], refused: tuple[str, ...], names: tuple[str, ...]
+) -> Artifact:
     overall = results["metrics"]["candidate"]["overall"]
     if stage == "ingest":
         return Examples(out, splits={}, source="mnist:3.0.1")
     if stage == "describe":
         return Statistics(out, counts={"test": overall["count"], "train": 5400, "validation": 600})
     if stage == "validate":
-        return Verdict(out, passed=True)
+        return Verdict(out, passed=True, labels=names)
     if stage == "transform":
         return Features(out, splits={}, shape=(SIDE, SIDE, 1), classes=CLASSES, one_hot=False)
     if stage == "tune":

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 
 from components._evaluation import paired
+from schemas.artifacts import Comparison
+from schemas.confusion import Confusion
 
 CLASSES, SIDE, BINS = 10, 28, 15
 CORRUPTIONS = {
@@ -120,7 +122,7 @@ def _metrics(predictions: Predictions, model: str, p: np.ndarray, leaked: int) -
         "slices": {name: _row(labels[mask], p[mask]) for name, mask in masks.items() if mask.any()},
         "corruptions": {name: _row(labels[:1000], s[:1000]) for name, s in corrupted.items()},
         "with_leaked": _row(all_labels, getattr(predictions, model)) if leaked else None,
-        "confusion": confusion.tolist(),
+        "confusion": Confusion.of(confusion.tolist()).as_json(),
         "calibration": _bins(labels, p),
     }
 
@@ -129,14 +131,7 @@ def _compared(predictions: Predictions) -> dict[str, Any]:
     right = [p.argmax(1) == predictions.labels for p in (predictions.candidate, predictions.baseline)]
     comparison = paired.compare(*right, margin=0.004, alpha=0.05)
     message = comparison.message("version 1")
-    return {
-        "with": "baseline",
-        "version": 1,
-        "by": "paired",
-        "words": message,
-        **dataclasses.asdict(comparison),
-        "interval": list(comparison.interval),
-    }
+    return Comparison("baseline", 1, message, comparison.difference, comparison).as_row()
 
 
 def _gates(candidate: dict[str, Any], comparisons: list[dict[str, Any]], refused: tuple[str, ...]) -> Any:

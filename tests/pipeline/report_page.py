@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.lineage import Lineage
-from pipeline.report.facts import Facts, gather
+from pipeline.report.facts import Facts
+from pipeline.report.gather import gather
 from pipeline.store import Store
 
 SECTIONS = [

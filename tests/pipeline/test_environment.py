@@ -14,7 +14,7 @@ from components._training import saved_model
 from pipeline.config import PROFILES, load
 from schemas.contract import Contract
 from schemas.errors import ConfigurationError, StoreError
-from schemas.files import check_loadable
+from schemas.places import check_loadable
 from tests.components import pictures
 
 ROOT = Path(__file__).parents[2]

@@ -24,10 +24,9 @@ OTHERS = {
     "pipeline/report/row.py": {"refused"},
     "pipeline/report/states.py": {"tuned", "drafted", "failed"},  # what the run did
     "pipeline/report/terminal.py": {"refused"},  # an action of a plan
-    "pipeline/report/views.py": {"refused"},
     "pipeline/runs/approvals.py": {"approved"},  # a decision
     "pipeline/runs/progress.py": {"reused", "failed"},  # how an ended stage is marked
-    "pipeline/runs/session.py": {"pushed"},  # a key of the command's JSON
+    "pipeline/runs/outcome.py": {"pushed"},  # a key of the command's JSON
     "pipeline/runs/tune.py": {"failed", "running"},  # states of a trial
     "pipeline/serving/listing.py": {"approved"},  # a key of the provenance
     "pipeline/schedule/child.py": {"waiting"},  # outcomes of a scheduled run

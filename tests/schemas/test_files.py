@@ -1,6 +1,5 @@
-"""Listings, digests and atomic writes of files."""
+"""Listings and digests of an artifact's files."""
 
-import errno
 import os
 import tempfile
 from pathlib import Path
@@ -10,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas import files
-from schemas.errors import EnvironmentFailure, StoreError
+from schemas.errors import StoreError
 
 names = st.text("abc", min_size=1, max_size=3)
 trees = st.dictionaries(st.tuples(names, names), st.binary(max_size=20), max_size=4)
@@ -85,67 +84,41 @@ def test_differences_are_described(tmp_path: Path) -> None:
     ]
 
 
-def test_a_failed_json_write_keeps_the_old_file(tmp_path: Path) -> None:
-    path = tmp_path / "facts.json"
-    files.write_json(path, {"b": 1, "a": 2})
-    with pytest.raises(TypeError):
-        files.write_json(path, {"c": object()})
-    assert path.read_text(encoding="utf-8") == '{\n  "b": 1,\n  "a": 2\n}\n'
+def test_a_file_of_an_artifact_names_its_stage() -> None:
+    shard = Path("artifacts") / "shop" / "artifacts" / "ingest" / "3f9a" / "train-0.tfrecord"
+    assert (files.stage_of(shard), files.stage_of(shard.parent)) == ("ingest", "ingest")
+    assert files.rerun(shard) == "Run again with --force ingest."
 
 
-@pytest.mark.parametrize("sync", [False, True])
-def test_an_interrupted_write_keeps_the_old_file_and_leaves_no_temporary_file(tmp_path: Path, sync: bool) -> None:
-    path = tmp_path / "facts.txt"
-    files.atomic_write_text(path, "old", sync=sync)
-    with pytest.raises(KeyboardInterrupt), files.atomic_write(path, sync=sync) as temporary:
-        temporary.write_text("half", encoding="utf-8")
-        raise KeyboardInterrupt
-    assert [p.name for p in tmp_path.iterdir()] == ["facts.txt"]
-    assert path.read_text(encoding="utf-8") == "old"
+def test_a_file_outside_a_store_has_no_stage() -> None:
+    for path in (Path("train-0.tfrecord"), Path("artifacts/train-0.tfrecord"), Path("/artifacts")):
+        assert files.stage_of(path) is None
+    assert files.rerun(Path("train-0.tfrecord")) == "Run again with --no-cache."
 
 
-def test_concurrent_writers_use_different_temporary_files(tmp_path: Path) -> None:
-    path = tmp_path / "facts.txt"
-    with files.atomic_write(path) as first, files.atomic_write(path) as second:
-        first.write_text("first", encoding="utf-8")
-        second.write_text("second", encoding="utf-8")
-    assert path.read_text(encoding="utf-8") == "first"  # the outer file is renamed last
-    assert [p.name for p in tmp_path.iterdir()] == ["facts.txt"]
+def test_a_linked_file_is_not_read_again_unless_it_has_changed_since(tmp_path: Path) -> None:
+    artifact, out = tmp_path / "artifact", tmp_path / "out"
+    artifact.mkdir()
+    for name in ("same", "altered"):
+        (artifact / name).write_bytes(b"12345")
+    entries = files.listing(artifact)
+    assert files.link_checked(artifact, entries, out)
+    status = (out / "same").stat()
+    (out / "same").write_bytes(b"54321")  # through the link, and with the old times: whether it is read shows
+    os.utime(out / "same", ns=(status.st_atime_ns, status.st_mtime_ns))
+    (out / "altered").write_bytes(b"54321")
+    os.utime(out / "altered", ns=(status.st_atime_ns, status.st_mtime_ns + 1))
+    digests = {name: entry["sha256"] for name, entry in files.listing(out).items()}
+    assert digests["same"] == entries["same"]["sha256"]
+    assert digests["altered"] != entries["altered"]["sha256"]
+    assert files.listing(out)["same"]["sha256"] != entries["same"]["sha256"], "a digest is taken over once"
 
 
-def test_text_is_written_as_utf_8(tmp_path: Path) -> None:
-    files.atomic_write_text(tmp_path / "name", "Größe")
-    assert (tmp_path / "name").read_bytes() == "Größe".encode()
-
-
-def test_a_commit_is_all_or_nothing(tmp_path: Path) -> None:
-    (tmp_path / "staged").mkdir()
-    (tmp_path / "staged" / "file").touch()
-    files.commit(tmp_path / "staged", tmp_path / "deep" / "final")
-    assert [p.name for p in (tmp_path / "deep" / "final").iterdir()] == ["file"]
-    assert not (tmp_path / "staged").exists()
-
-
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a device that is always full")
-def test_a_full_disk_is_an_error_with_a_remedy() -> None:
-    with pytest.raises(EnvironmentFailure) as error, files.explained(Path("/dev/full"), "stage train cannot write to"):
-        Path("/dev/full").write_text("x", encoding="utf-8")
-    assert str(error.value) == (
-        "environment: stage train cannot write to /dev/full: no space left on its disk\n"
-        "  Free some space and run again; finished stages are reused."
-    )
-    assert (error.value.exit_code, error.value.retryable) == (75, True)
-
-
-@pytest.mark.parametrize(
-    ("number", "remedy"),
-    [
-        (errno.EACCES, "Name another with --root or --serving-dir, or fix its permissions."),
-        (errno.EROFS, "Name another with --root or --serving-dir, or fix its permissions."),
-        (errno.ENOTDIR, "Name another with --root or --serving-dir."),
-    ],
-)
-def test_an_unusable_directory_is_an_error_with_a_remedy(number: int, remedy: str) -> None:
-    error = files.explain(OSError(number, os.strerror(number)), Path("/there"), "cannot use ROOT")
-    assert str(error) == f"store: cannot use ROOT /there: {os.strerror(number)}\n  {remedy}"
-    assert error.exit_code == 2
+def test_files_that_differ_from_their_manifest_are_not_linked(tmp_path: Path) -> None:
+    artifact = tmp_path / "artifact"
+    artifact.mkdir()
+    (artifact / "a").write_bytes(b"12345")
+    entries = files.listing(artifact)
+    (artifact / "a").write_bytes(b"54321")
+    assert not files.link_checked(artifact, entries, tmp_path / "out")
+    assert not (tmp_path / "out").exists()

@@ -6,11 +6,7 @@ A new gate adds a case to `CASES`.
 import dataclasses
 import json
 import math
-import os
-import subprocess
-import sys
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -23,7 +19,8 @@ from components._evaluation.compat import validate
 from components._evaluation.evaluator import EvaluationPlan
 from components._evaluation.thresholds import check_agreement, eval_config, planned
 from pipeline.config import describe
-from schemas.artifacts.evaluation import GateResult
+from schemas.artifacts import Comparison, GateResult, PairedTest
+from schemas.artifacts.comparison import Verdict
 from schemas.contract import slice_title
 from schemas.errors import ConfigurationError
 from schemas.gates import Measured, kinds, upper_bound
@@ -31,7 +28,6 @@ from schemas.model_input import ModelInput
 from schemas.settings.evaluate import Evaluate
 from schemas.settings.gates import Gates
 
-ROOT = Path(__file__).parents[2]
 CLASSES = 2
 Json = dict[str, Any]
 Edit = Callable[[Json, Json], None]  # edits the metrics of the candidate and of the served model
@@ -47,15 +43,9 @@ def good_metrics() -> Json:
     return {"overall": row(0.95), "slices": slices, "corruptions": {"blur": row(0.95)}, "fresh": row(0.95)}
 
 
-def comparison(other: str, verdict: str, low: float) -> Json:
-    comparison_ = {
-        "with": other,
-        "version": 3,
-        "by": "paired",
-        "words": f"{verdict} than version 3",
-        "verdict": verdict,
-    }
-    return comparison_ | {"difference": low + 0.001, "interval": [low, low + 0.002], "margin": 0.0041}
+def comparison(other: str, verdict: Verdict, low: float) -> Comparison:
+    test = PairedTest(verdict, low + 0.001, (low, low + 0.002), 0.5, 900, 50, 40, 10, None, margin=0.0041, alpha=0.05)
+    return Comparison(other, 3, f"{verdict} than version 3", test.difference, test)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,7 +57,7 @@ class Case:
     invalid: Any  # of a wrong type or out of range
     bad: Edit
     nan: Edit | None = None  # None: the gate reads comparisons, which exclude NaN
-    comparisons: tuple[list[Json], list[Json]] = ((), ())  # good ones, bad ones
+    comparisons: tuple[Sequence[Comparison], Sequence[Comparison]] = ((), ())  # good ones, bad ones
 
 
 def edit_overall(**metrics: float) -> Edit:
@@ -229,76 +219,3 @@ def test_results_survive_json(key: str) -> None:
     *_, gate_results = results(key, no_edit)
     rows = json.loads(json.dumps([result.as_row() for result in gate_results]))
     assert [GateResult.of(each) for each in rows] == gate_results
-
-
-INSTALLED_GATE = """
-from schemas.gates import Floor, Share
-from typing import ClassVar
-
-
-class Recall(Floor):
-    key: ClassVar[str] = "recall"
-    title: ClassVar[str] = "smallest mean recall"
-    text: ClassVar[str] = "mean recall"
-
-    root: Share
-
-    def measure(self, measured):
-        return sum(row["accuracy"] for row in measured.candidate["slices"].values()) / len(measured.candidate["slices"])
-
-
-KIND = Recall
-"""
-PROGRAM = """
-import json
-from pipeline.config import load
-from pipeline.dag import line
-from pipeline.engine.cache_key import CacheKey
-from pathlib import Path
-import sys
-config = load(profile="mnist", sets=sys.argv[1:])
-node = next(node for node in line(config, Path("serving")).walk() if node.name == "evaluate")
-code = CacheKey.of(node, {}).parts["code"]
-print(json.dumps([config.model_dump(mode="json")["gates"].get("recall"), code.get("their_gate")]))
-"""
-
-
-def installed(folder: Path, code: str, names: tuple[str, ...], *sets: str) -> subprocess.CompletedProcess[str]:
-    """Runs PROGRAM with an installed package that registers `code` as gates with these names."""
-    (folder / "their_gate-1.0.dist-info").mkdir(exist_ok=True)
-    files = {"METADATA": "Metadata-Version: 2.1\nName: their-gate\nVersion: 1.0\n"}
-    files["entry_points.txt"] = "\n".join(["[gateline.gates]", *(f"{name} = their_gate" for name in names)])
-    for file, text in files.items():
-        (folder / "their_gate-1.0.dist-info" / file).write_text(text, encoding="utf-8")
-    (folder / "their_gate.py").write_text(code, encoding="utf-8")
-    environment = os.environ | {"PYTHONPATH": f"{folder}{os.pathsep}{ROOT}", "PYTHONDONTWRITEBYTECODE": "1"}
-    command = [sys.executable, "-c", PROGRAM, *sets]
-    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, env=environment)
-
-
-def setting_and_digest(folder: Path, code: str, *sets: str) -> Any:
-    """The setting of an installed package's gate, and the digest of its code in the cache key of evaluate."""
-    done = installed(folder, code, ("recall", "accuracy"), *sets)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
-
-
-def test_an_installed_gate_and_its_code_are_in_the_cache_key(tmp_path: Path) -> None:
-    assert setting_and_digest(tmp_path, INSTALLED_GATE) == [None, None]
-    setting, baseline = setting_and_digest(tmp_path, INSTALLED_GATE, "gates.recall=0.9")
-    _, after = setting_and_digest(tmp_path, INSTALLED_GATE.replace("sum(row", "min(row"), "gates.recall=0.9")
-    assert setting == 0.9
-    assert None is not baseline != after is not None
-
-
-@pytest.mark.parametrize(
-    ("key", "name", "problem"),
-    [("recall", "sensitivity", "differs from its key recall"), ("confidence", "confidence", "is a setting of gates")],
-)
-def test_an_installed_gate_with_a_different_or_reserved_name_is_refused(
-    key: str, name: str, problem: str, tmp_path: Path
-) -> None:
-    assert '"recall"' in INSTALLED_GATE
-    done = installed(tmp_path, INSTALLED_GATE.replace('"recall"', f'"{key}"'), (name,))
-    assert done.returncode == 1
-    assert f"gate {name} of their_gate cannot be loaded: its name {problem}" in done.stderr

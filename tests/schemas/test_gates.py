@@ -7,6 +7,7 @@ import pytest
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
+from schemas.artifacts import Comparison, PairedTest
 from schemas.gates import Measured, Planned, family_wise, upper_bound
 from schemas.settings.gates import Gates
 
@@ -138,17 +139,10 @@ def test_a_floor_for_a_corruption_refuses():
     assert refused(metrics(0.95, corruptions={"blur": row(0.8)}), gates) == []
 
 
-def comparison(other, verdict, difference=0.0, low=-0.001, **options):
-    interval = [low, low + 0.02]
-    return {
-        "with": other,
-        "verdict": verdict,
-        "difference": difference,
-        "interval": interval,
-        "by": "paired",
-        "margin": 0.004,
-        "words": "w",
-    } | options
+def comparison(other, verdict, difference=0.0):
+    interval = (-0.001, 0.019)
+    test = PairedTest(verdict, difference, interval, 0.5, 900, 45, 45, 10, None, margin=0.004, alpha=0.05)
+    return Comparison(other, 3, "w", difference, test if verdict else None)
 
 
 @pytest.mark.parametrize("verdict", ["better", "equivalent", "worse", "undecided"])
@@ -171,8 +165,8 @@ def test_the_policy_decides_which_verdicts_refuse(verdict):
         (comparison("best", "equivalent"), True),
         (comparison("best", "undecided"), False),
         (comparison("best", "worse"), False),
-        (comparison("best", None, -0.01, by="recorded", interval=None), True),
-        (comparison("best", None, -0.0101, by="recorded", interval=None), False),
+        (comparison("best", None, -0.01), True),
+        (comparison("best", None, -0.0101), False),
     ],
 )
 def test_the_budget_compares_with_the_best_version(comparison_, passes):

@@ -30,7 +30,7 @@ def test_many_refusals_of_one_gate_are_one_sentence_with_the_ten_lowest():
     first, second = refusals([OVERALL, *reversed(MANY_RESULTS)])
     assert first == "accuracy is 0.5"
     lowest = ", ".join(f"label={label} {label / 200:.4f}" for label in range(10))
-    assert second == f"gates.per_class refuses 60 of 200 slices; the lowest are {lowest}"
+    assert second == f"gates.per_class refuses 60 of 200 classes that are below 0.3; the worst 10: {lowest}"
 
 
 def test_the_sentence_on_many_refusals_states_their_level():
@@ -38,7 +38,8 @@ def test_the_sentence_on_many_refusals_states_their_level():
     (sentence,) = refusals(
         [result(0, 0.0), *(dataclasses.replace(result_, level=level) for result_ in MANY_RESULTS[1:])]
     )
-    assert sentence.startswith(f"gates.per_class refuses 60 of 200 slices at {level}; the lowest are label=0 0.0000, ")
+    start = f"gates.per_class refuses 60 of 200 classes that are below 0.3 at {level}; the worst 10: label=0 0.0000, "
+    assert sentence.startswith(start)
 
 
 def test_results_are_ranked_by_their_margin_with_unjudged_ones_last():

@@ -18,7 +18,7 @@ def test_report_prints_a_summary_and_the_paths_of_its_files(root: Path, refused:
     assert [card_row.split()[1], json_row.split()[1], page_row.split()[1]] == [
         str(reports / f"run-2.{e}") for e in ("md", "json", "html")
     ]
-    assert refused.comparisons[0]["words"] in done.stdout
+    assert refused.comparisons[0].message in done.stdout
     assert f"{refused.label_errors_counted} test images may be labelled wrongly" in done.stdout
     assert re.search(r"per_class +label=8 .* -0.0040 +refused", done.stdout)
 

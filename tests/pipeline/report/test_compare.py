@@ -1,5 +1,6 @@
 """Comparisons of two runs, on stores with predictions from which all metrics are computed."""
 
+import dataclasses
 import hashlib
 import json
 import shutil
@@ -13,7 +14,7 @@ import pytest
 
 from components._evaluation import paired
 from pipeline.lineage import Lineage, now
-from pipeline.report import compare
+from pipeline.report import compare, comparison_table
 from pipeline.store import Store, facts
 from schemas.artifacts import Artifact, Evaluation, Examples, Statistics
 from schemas.errors import ConfigurationError
@@ -118,35 +119,28 @@ def root(tmp_path: Path) -> Path:
 def test_the_paired_verdict_compares_the_second_run_with_the_first(root: Path) -> None:
     comparison = comparison_of(root, 1, 2)
     assert comparison.refusal is None
-    assert {
-        name: comparison.paired[name] for name in ("verdict", "only_candidate", "only_other", "both", "neither")
-    } == {
-        "verdict": "better",
-        "only_candidate": 20,
-        "only_other": 1,
-        "both": 939,
-        "neither": 40,
-    }
-    assert comparison.paired["words"].startswith("1.90 points better than run 1 (")
-    assert comparison_of(root, 2, 1).paired["verdict"] == "worse"
+    test = comparison.paired
+    assert (test.verdict, test.only_candidate, test.only_other, test.both, test.neither) == ("better", 20, 1, 939, 40)
+    assert comparison.sentence.startswith("1.90 points better than run 1 (")
+    assert comparison_of(root, 2, 1).paired.verdict == "worse"
 
 
 def test_margin_and_alpha_are_those_of_the_second_run(root: Path) -> None:
     third_run = evaluated_run(root, OLD, config={"gates": {"paired": {"margin": 0.1, "alpha": 0.01}}})
     comparison = comparison_of(root, 2, third_run).paired
-    assert (comparison["margin"], comparison["alpha"], comparison["verdict"]) == (0.1, 0.01, "equivalent")
+    assert (comparison.margin, comparison.alpha, comparison.verdict) == (0.1, 0.01, "equivalent")
 
 
 def test_only_changed_settings_are_listed_with_dotted_keys(root: Path) -> None:
     assert comparison_of(root, 1, 2).configuration == [
-        {"key": "train.epochs", "old": 3, "new": 5},
-        {"key": "train.early_stopping.patience", "old": None, "new": 2},
+        compare.Change("train.epochs", 3, 5),
+        compare.Change("train.early_stopping.patience", None, 2),
     ]
 
 
 def test_data_is_compared_by_source_digests_and_counts(root: Path) -> None:
     third_run = evaluated_run(root, NEW, train=b"other train")
-    data = {row["what"]: (row["old"], row["new"]) for row in comparison_of(root, 1, third_run).data}
+    data = {row.name: (row.old, row.new) for row in comparison_of(root, 1, third_run).data}
     assert data["source"] == ("mnist:3.0.1", "mnist:3.0.1")
     assert data["test images"] == (N, N)
     assert data["examples"][0] != data["examples"][1]
@@ -158,21 +152,15 @@ def test_a_changed_contract_is_listed(tmp_path: Path) -> None:
     for names in ((), (), tuple("abcdefghij")):
         finished_run.finish(root, predictions, names=names)
     first_contract, second_contract, third_contract = (
-        next(row for row in comparison_of(root, *pair).data if row["what"] == "contract")
+        next(row for row in comparison_of(root, *pair).data if row.name == "contract")
         for pair in ((2, 1), (1, 2), (2, 3))
     )
-    assert (
-        first_contract["old"]
-        == first_contract["new"]
-        == second_contract["new"]
-        == third_contract["old"]
-        != third_contract["new"]
-    )
+    assert first_contract.old == first_contract.new == second_contract.new == third_contract.old != third_contract.new
 
 
 def test_runs_with_equal_test_images_are_paired_despite_different_training_data(root: Path) -> None:
     third_run = evaluated_run(root, NEW, train=b"other train")
-    assert comparison_of(root, 1, third_run).paired["verdict"] == "better"
+    assert comparison_of(root, 1, third_run).paired.verdict == "better"
 
 
 def test_predictions_are_joined_by_index_and_not_by_row(root: Path) -> None:
@@ -182,13 +170,13 @@ def test_predictions_are_joined_by_index_and_not_by_row(root: Path) -> None:
     folder.mkdir()
     pq.write_table(table.take(np.random.default_rng(1).permutation(N)), folder / "a.parquet")
     comparison = comparison_of(root, 1, 2).paired
-    assert (comparison["only_candidate"], comparison["only_other"]) == (20, 1)
+    assert (comparison.only_candidate, comparison.only_other) == (20, 1)
 
 
 def test_images_that_leaked_in_either_run_are_excluded(root: Path) -> None:
     third_run = evaluated_run(root, NEW, leaked=tuple(range(50)))
     comparison = comparison_of(root, 1, third_run).paired
-    assert (comparison["only_candidate"], comparison["only_other"], comparison["both"], comparison["neither"]) == (
+    assert (comparison.only_candidate, comparison.only_other, comparison.both, comparison.neither) == (
         10,
         1,
         939,
@@ -204,7 +192,7 @@ def test_nan_probabilities_count_as_wrong(tmp_path: Path) -> None:
     table = pq.read_table(path)
     nan_values = pa.FixedSizeListArray.from_arrays(pa.array(np.full(600 * 10, np.nan, np.float32)), 10)
     pq.write_table(table.set_column(2, "probabilities", nan_values), path)
-    assert comparison_of(root, 1, 2).paired["only_other"] == 600
+    assert comparison_of(root, 1, 2).paired.only_other == 600
 
 
 def test_slices_differ_when_the_interval_excludes_zero(tmp_path: Path) -> None:
@@ -213,8 +201,21 @@ def test_slices_differ_when_the_interval_excludes_zero(tmp_path: Path) -> None:
     evaluated_run(root, np.ones(N, bool))
     evaluated_run(root, worse)
     comparison = comparison_of(root, 1, 2)
-    assert [row["slice"] for row in comparison.slices if row["beyond_noise"]] == ["label=8"]
-    assert next(row["difference"] for row in comparison.slices if row["slice"] == "label=8") == pytest.approx(-0.3)
+    assert [row.name for row in comparison.slices if row.beyond_noise] == ["label=8"]
+    assert next(row.difference for row in comparison.slices if row.name == "label=8") == pytest.approx(-0.3)
+
+
+def test_of_many_differing_slices_the_worst_are_shown(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    comparison = comparison_of(root, 1, 2)
+    slices = [
+        compare.SliceChange(f"label={k}", 0.5, 0.3 + k / 1000, k / 1000 - 0.2, interval=(0.1, 0.2)) for k in range(1000)
+    ]
+    comparison_table.show(dataclasses.replace(comparison, slices=slices[::-1]))
+    rows = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    start = next(i for i, row in enumerate(rows) if row.startswith("slices label=0 "))
+    assert [row.split()[0] for row in rows[start + 1 : start + 24]] == [f"label={k}" for k in range(1, 24)]
+    assert rows[start + 24] == "and 976 more"
+    assert rows[-1] == ("1,000 of 1,000 slices differ by more than noise (95 % interval; up to 50 by chance)")
 
 
 def test_newcombe_reproduces_the_published_example() -> None:
@@ -229,7 +230,7 @@ def test_different_test_images_are_not_paired_but_metrics_are_shown(root: Path, 
     comparison = comparison_of(root, 1, third_run)
     assert comparison.paired is None
     assert comparison.refusal.cause == "runs 1 and 3 were not evaluated on the same test images"
-    assert comparison.overall[0]["new"] == pytest.approx(NEW.mean())
+    assert comparison.overall[0].new == pytest.approx(NEW.mean())
 
 
 def test_with_a_deleted_evaluation_the_metrics_of_the_lineage_are_shown(root: Path) -> None:
@@ -237,8 +238,8 @@ def test_with_a_deleted_evaluation_the_metrics_of_the_lineage_are_shown(root: Pa
     comparison = comparison_of(root, 1, 2)
     assert comparison.refusal.cause == "the evaluation of run 1 was deleted from the store or replaced"
     assert comparison.refusal.remedy == "Recreate it: python -m pipeline run -p mnist"
-    assert [row["figure"] for row in comparison.overall] == ["accuracy", "loss", "brier", "ece"]
-    assert comparison.overall[0]["old"] == pytest.approx(OLD.mean())
+    assert [row.name for row in comparison.overall] == ["accuracy", "loss", "brier", "ece"]
+    assert comparison.overall[0].old == pytest.approx(OLD.mean())
     assert comparison.slices == []
 
 

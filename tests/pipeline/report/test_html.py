@@ -5,8 +5,8 @@ import re
 from pathlib import Path
 
 from pipeline.report import html
-from pipeline.report.facts import Facts
-from schemas.artifacts import GateResult
+from pipeline.report.facts import Facts, SplitFacts
+from schemas.artifacts import Anomaly, Comparison, GalleryEntry, GateResult
 from tests.pipeline.report_page import SECTIONS, Page
 
 
@@ -69,8 +69,14 @@ def test_the_json_file_contains_all_metrics(pushed: Facts, tmp_path: Path) -> No
     content = json.loads(paths["json"].read_text(encoding="utf-8"))
     assert content["verdict"] == "Pushed as version 2: no gate refused; 1 could not be judged (too few test images)."
     assert [GateResult.of(row) for row in content["gates"]] == pushed.gates
-    for name in ("metrics", "comparisons", "gallery", "history", "splits", "versions", "anomalies"):
+    assert tuple(map(Comparison.of, content["comparisons"])) == pushed.comparisons
+    assert list(map(Anomaly.of, content["anomalies"])) == pushed.anomalies
+    gallery = {reason: list(map(GalleryEntry.of, rows)) for reason, rows in content["gallery"].items()}
+    assert gallery == pushed.gallery
+    assert {name: SplitFacts(**row) for name, row in content["splits"].items()} == pushed.splits
+    for name in ("metrics", "history", "versions"):
         assert content[name] == json.loads(json.dumps(getattr(pushed, name)))
+    for name in ("metrics", "comparisons", "gallery", "history", "splits", "versions", "anomalies"):
         assert content[name]
 
 

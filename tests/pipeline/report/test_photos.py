@@ -1,5 +1,6 @@
 """What the page shows of photos: tables of splits and classes, and near copies as pairs of pictures."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -48,17 +49,17 @@ def test_classes_that_differ_come_first_and_are_marked(facts: Facts) -> None:
 
 
 def test_the_rows_of_many_classes_are_collapsed(facts: Facts) -> None:
-    train = facts.splits["train"]["photos"]
+    train = facts.splits["train"].photos
     many = {"": train[""]} | {str(k): train["3" if k == 40 else "4"] for k in range(50)}
-    splits = facts.splits | {"train": facts.splits["train"] | {"photos": many}}
+    splits = facts.splits | {"train": dataclasses.replace(facts.splits["train"], photos=many)}
     page = Page(html.page(edited(facts, splits=splits)))
     assert "38 more classes" in page.text
     assert page.text.index("40 540 png") < page.text.index("0 540 jpeg") < page.text.index("38 more classes")
 
 
 def test_a_single_class_has_no_table(facts: Facts) -> None:
-    train = facts.splits["train"]["photos"]
-    splits = {"train": facts.splits["train"] | {"photos": {"": train[""], "0": train["0"]}}}
+    train = facts.splits["train"].photos
+    splits = {"train": dataclasses.replace(facts.splits["train"], photos={"": train[""], "0": train["0"]})}
     assert photos.classes(edited(facts, splits=splits)) is None
 
 

@@ -1,5 +1,6 @@
 """Spans in reports of real runs: which were trained on, which were not and why, and the metrics on fresh images."""
 
+import dataclasses
 import json
 import re
 from pathlib import Path
@@ -8,10 +9,11 @@ from typing import Any
 import pytest
 
 from pipeline.dag import outputs
-from pipeline.report import html, index, spans, views
+from pipeline.report import accuracy, gates, html, index, spans
 from pipeline.report.facts import Facts
+from pipeline.report.spans import SpanRow
 from pipeline.store import Store
-from pipeline.store.recorded import Recorded
+from pipeline.store.recorded import RecordedArtifacts
 from schemas.artifacts import Examples, GateResult
 from tests.pipeline.command_line import gateline
 from tests.pipeline.finished_run import finish
@@ -69,17 +71,9 @@ def page(pushed: Facts) -> Page:
     return Page(html.page(pushed))
 
 
-def row(number: int, outcome: str = spans.TRAINED_ON, **columns: Any) -> dict[str, Any]:
-    defaults = {
-        "date": "2026-03-01",
-        "images": 10,
-        "unreadable": 0,
-        "why": "",
-        "fresh": 0,
-        "warnings": [],
-        "measures": {},
-    }
-    return defaults | {"span": f"span-{number:04d}", "fate": outcome} | columns
+def row(number: int, outcome: str = spans.TRAINED_ON, **columns: Any) -> SpanRow:
+    plain = SpanRow(f"span-{number:04d}", "2026-03-01", 10, 0, outcome, why="", fresh=0, warnings=[], measures={})
+    return dataclasses.replace(plain, **columns)
 
 
 @pytest.mark.parametrize(
@@ -91,8 +85,8 @@ def test_set_aside_images_of_a_span_are_counted(count: int, text: str) -> None:
 
 
 def test_every_span_has_its_outcome_and_reason(pushed: Facts) -> None:
-    by_name = {row["span"]: row for row in pushed.spans}
-    assert {name: row["fate"] for name, row in by_name.items()} == {
+    by_name = {row.span: row for row in pushed.spans}
+    assert {name: row.fate for name, row in by_name.items()} == {
         "span-0001": "outside the window",
         "span-0002": "cannot be read",
         "span-0003": "quarantined",
@@ -100,18 +94,18 @@ def test_every_span_has_its_outcome_and_reason(pushed: Facts) -> None:
         "span-0005": "trained on",
         "span-0006": "trained on",
     }
-    assert by_name["span-0002"]["why"].endswith(".png cannot be decoded as an image")
-    assert by_name["span-0003"]["why"].startswith(
+    assert by_name["span-0002"].why.endswith(".png cannot be decoded as an image")
+    assert by_name["span-0003"].why.startswith(
         "span-0003 has drifted from the base dataset's training data: pixel values differ by "
     )
-    assert [row["images"] for row in pushed.spans] == [40, 0, 60, 40, 40, 200]
-    assert by_name["span-0003"]["measures"]["pixels"]["over"]
-    assert not by_name["span-0006"]["measures"]["pixels"]["over"]
+    assert [row.images for row in pushed.spans] == [40, 0, 60, 40, 40, 200]
+    assert by_name["span-0003"].measures["pixels"].over
+    assert not by_name["span-0006"].measures["pixels"].over
 
 
 def test_counts_and_labels_are_of_the_images_trained_on(pushed: Facts, page: Page) -> None:
     assert pushed.counts["train"] + pushed.counts["validation"] + pushed.counts["fresh"] == 1000 + 40 + 200
-    assert {name: sum(split["labels"].values()) for name, split in pushed.splits.items()} == pushed.counts
+    assert {name: sum(split.labels.values()) for name, split in pushed.splits.items()} == pushed.counts
     for name, count in pushed.counts.items():
         assert f"{name} {count:,} 28 × 28 0 none" in page.text
     assert f"fresh: images of {pushed.fresh} that are tested on" in page.text
@@ -124,9 +118,9 @@ def test_the_page_lists_spans_with_drift_and_limits(pushed: Facts, page: Page) -
     assert f"In addition to mnist_sample:1.0.0, {trained} {weights}" in text
     assert "span date images pixels, ≤ 0.02 labels, ≤ 0.05 brightness, ≤ 0.5 outcome" in text
     drifted = pushed.spans[2]
-    measured = f"over limit {drifted['measures']['pixels']['value']:.3f}"
+    measured = f"over limit {drifted.measures['pixels'].value:.3f}"
     assert re.search(
-        rf"span-0003 {drifted['date']} 60 {re.escape(measured)} .* quarantined Has drifted from the base dataset's",
+        rf"span-0003 {drifted.date} 60 {re.escape(measured)} .* quarantined Has drifted from the base dataset's",
         text,
     )
     assert re.search(r"span-0006 \S+ 200 0\.0\d\d 0\.\d{3} 0\.\d{3} trained on \d+ used for testing", text)
@@ -134,7 +128,7 @@ def test_the_page_lists_spans_with_drift_and_limits(pushed: Facts, page: Page) -
 
 
 def test_fresh_images_are_shown_next_to_the_test_split(pushed: Facts, page: Page) -> None:
-    test, fresh = views.fresh(pushed)
+    test, fresh = accuracy.fresh(pushed)
     assert (test["name"], fresh["name"], pushed.fresh) == ("the test split", "span-0006", "span-0006")
     assert (test["candidate"]["count"], fresh["candidate"]["count"]) == (400, pushed.counts["fresh"])
     row = fresh["candidate"]
@@ -178,7 +172,7 @@ def test_fresh_metrics_of_the_served_model_are_shown_next_to_the_candidates(tmp_
         ),
     ],
 )
-def test_the_gate_on_fresh_images_is_described(pushed: Facts, gate: dict[str, Any], message: str) -> None:
+def test_the_gate_on_fresh_images_is_described(gate: dict[str, Any], message: str) -> None:
     defaults = {
         "gate": "fresh",
         "slice": "fresh",
@@ -190,8 +184,8 @@ def test_the_gate_on_fresh_images_is_described(pushed: Facts, gate: dict[str, An
         "reason": "",
         "measured": "",
     }
-    assert views.fresh_gate(edited(pushed, gates=[GateResult(**(defaults | gate))])) == message
-    assert views.fresh_gate(edited(pushed, gates=[])) == ""
+    assert gates.fresh([GateResult(**(defaults | gate))]) == message
+    assert gates.fresh([]) == ""
 
 
 def test_terminal_card_and_show_summarize_the_spans(root: Path, pushed: Facts) -> None:
@@ -202,23 +196,22 @@ def test_terminal_card_and_show_summarize_the_spans(root: Path, pushed: Facts) -
     assert f"\ndata: {trained_on}\n" in output
     assert "\nspan-0003 quarantined: has drifted from the base dataset's training data: pixel values" in output
     card = html.card(pushed)
-    assert f"| span-0006 | {pushed.spans[-1]['date']} | 200 | trained on |" in card
+    assert f"| span-0006 | {pushed.spans[-1].date} | 200 | trained on |" in card
     content = json.loads((root / "reports/run-2.json").read_text(encoding="utf-8"))
-    assert (content["spans"], content["source"]) == (json.loads(json.dumps(pushed.spans)), "mnist_sample:1.0.0")
+    assert content["spans"] == json.loads(json.dumps(pushed.as_json()["spans"]))
+    assert content["source"] == "mnist_sample:1.0.0"
 
 
 def test_without_the_admission_outcomes_come_from_the_lineage(root: Path, pushed: Facts) -> None:
-    rows = spans.of(Recorded(pushed.stages, outputs()), [])
-    assert [(row["span"], row["fate"], row["why"]) for row in rows] == [
-        (r["span"], r["fate"], r["why"]) for r in pushed.spans
-    ]
+    rows = spans.rows(RecordedArtifacts(pushed.stages, outputs()), [])
+    assert [(row.span, row.fate, row.why) for row in rows] == [(r.span, r.fate, r.why) for r in pushed.spans]
     assert spans.limits(rows) == {}
 
 
 def test_a_run_without_spans_does_not_mention_spans(tmp_path: Path) -> None:
     root = Store(tmp_path / "root").root
     facts = facts_of(root, finish(root))
-    assert (facts.spans, facts.fresh, views.fresh(facts)) == ([], "", [])
+    assert (facts.spans, facts.fresh, accuracy.fresh(facts)) == ([], "", [])
     for text in (Page(html.page(facts)).text, html.card(facts), gateline("report", "--root", root).stdout):
         assert not re.search(r"[Ss]pan-|Spans|[Ff]resh", text)
     assert "data: mnist:3.0.1: 5,400 train, 600 validation, 2,000 test\n" in gateline("show", "--root", root).stdout
@@ -236,7 +229,7 @@ def test_hostile_span_names_are_escaped(pushed: Facts) -> None:
 def test_only_the_newest_and_quarantined_of_many_spans_are_listed(pushed: Facts) -> None:
     old = [row(n, "outside the window" if n > 3 else "trained on") for n in range(70)]
     rows = [row(0, "quarantined", why="spoilt"), *old[1:60], *(row(n) for n in range(60, 80))]
-    assert [row_["span"] for row_ in spans.shown(rows)] == [*(f"span-{n:04d}" for n in range(79, 49, -1)), "span-0000"]
+    assert [row_.span for row_ in spans.shown(rows)] == [*(f"span-{n:04d}" for n in range(79, 49, -1)), "span-0000"]
     more = "and 49 more: 3 trained on, 46 outside the window"
     assert (spans.more(rows), spans.more(rows[-30:])) == (more, "")
     text = Page(html.page(edited(pushed, spans=rows))).text

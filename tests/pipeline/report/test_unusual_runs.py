@@ -10,10 +10,11 @@ import pytest
 
 from pipeline.lineage import Lineage, now
 from pipeline.report import html
-from pipeline.report.facts import Facts, gather
+from pipeline.report.facts import Facts, SplitFacts
+from pipeline.report.gather import gather
 from pipeline.store import Store, facts
 from schemas import files
-from schemas.artifacts import Statistics
+from schemas.artifacts import Anomaly, Statistics
 from tests.pipeline.finished_run import finish
 from tests.pipeline.report_page import SECTIONS, Page, edited, facts_of
 
@@ -38,10 +39,9 @@ def test_hostile_text_is_escaped(tmp_path: Path) -> None:
     candidate = facts_.metrics["candidate"]
     slices = {**candidate["slices"], f"source/dataset={HOSTILE}": candidate["overall"]}
     corruptions = {HOSTILE: candidate["overall"]}
-    anomalies = [{"severity": "error", "words": HOSTILE}]
+    anomalies = [Anomaly("train", "image", "UNKNOWN_TYPE", HOSTILE)]
     metrics = {"candidate": {**candidate, "slices": slices, "corruptions": corruptions}}
-    row = {"labels": {HOSTILE: 3}, "copies": 0, "leaked": {HOSTILE: 1}, "size": HOSTILE, "formats": {HOSTILE: 1}}
-    splits = {HOSTILE: row}
+    splits = {HOSTILE: SplitFacts({HOSTILE: 3}, 0, {HOSTILE: 1}, HOSTILE, {HOSTILE: 1})}
     facts_ = edited(
         facts_, gates=[hostile_gate], metrics=metrics, anomalies=anomalies, splits=splits, counts={HOSTILE: 3}
     )
@@ -122,8 +122,8 @@ def test_deleted_artifacts_are_named(tmp_path: Path) -> None:
 def test_a_model_with_nan_predictions_is_reported(pushed: Facts) -> None:
     candidate = pushed.metrics["candidate"]
     empty_row = {**candidate["overall"], **dict.fromkeys(("accuracy", "interval", "loss", "brier", "ece"))}
-    top = [[0, None], [1, None], [2, None]]
-    gallery = {**pushed.gallery, "mistakes": [{**pushed.gallery["mistakes"][0], "top": top}]}
+    mistake = dataclasses.replace(pushed.gallery["mistakes"][0], top=((0, None), (1, None), (2, None)))
+    gallery = {**pushed.gallery, "mistakes": [mistake]}
     without_numbers = {
         **candidate,
         "overall": empty_row,
@@ -147,11 +147,11 @@ def test_label_counts_are_read_from_the_statistics_of_describe(sample_statistics
         "path": "", "facts": facts(statistics),
     }  # fmt: skip
     splits = gather(store, {"run": 1, "state": "refused", "message": "", "config": {}}, [execution]).splits
-    assert splits["test"]["labels"] == {str(k): 100 for k in range(10)}
-    assert {name: sum(split["labels"].values()) for name, split in splits.items()} == sample_statistics.counts
+    assert splits["test"].labels == {str(k): 100 for k in range(10)}
+    assert {name: sum(split.labels.values()) for name, split in splits.items()} == sample_statistics.counts
 
 
 def test_a_page_of_large_images_stays_small(pushed: Facts) -> None:
-    count = max(e["image"] for entries in pushed.gallery.values() for e in entries) + 1
+    count = max(e.image for entries in pushed.gallery.values() for e in entries) + 1
     images = np.random.default_rng(1).integers(0, 256, (count, 128, 96, 3), np.uint8)
     assert len(html.page(edited(pushed, images=images)).encode()) < 3_000_000

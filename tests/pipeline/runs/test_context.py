@@ -12,7 +12,7 @@ from pipeline.engine.plan import Planner, Rerun
 from pipeline.lineage import Lineage
 from pipeline.lineage.states import RunState
 from pipeline.notify import Notify
-from pipeline.report.facts import gather
+from pipeline.report.gather import gather
 from pipeline.runs.context import Request, RunContext, RunOptions
 from pipeline.store import Store
 from schemas.errors import DataError, EnvironmentFailure, Interrupted, Locked

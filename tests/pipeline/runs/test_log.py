@@ -2,9 +2,12 @@
 
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
+
+from pipeline.runs.log import quiet
 
 PROGRAM = """
 import logging, os, sys, warnings
@@ -46,6 +49,11 @@ def test_a_log_is_appended_to(tmp_path: Path) -> None:
 def test_verbose_prints_library_output(tmp_path: Path, message: str) -> None:
     assert message in stderr(tmp_path / "log", "verbose")
     assert not (tmp_path / "log").exists()
+
+
+def test_a_warning_that_the_program_treats_as_an_error_stays_an_error(tmp_path: Path) -> None:
+    with pytest.raises(DeprecationWarning, match="soon gone"), quiet(tmp_path / "log", verbose=False):
+        warnings.warn("soon gone", DeprecationWarning, stacklevel=1)
 
 
 OVERLAPPING = """

@@ -37,7 +37,9 @@ def search_line(tuning: Tune = TUNING, settings: Train = TRAIN, workers: int = 1
 def tune_line(tuning: Tune = TUNING, settings: Train = TRAIN) -> Node:
     features = transform()
     return tune(
-        features=features, search=searched(features=features, settings=settings, tuning=tuning), settings=settings
+        features=features,
+        search=searched(features=features, settings=settings, tuning=tuning, made_by=search.name),
+        settings=settings,
     )
 
 

@@ -221,6 +221,6 @@ def test_a_read_only_root_is_refused_with_cause_and_remedy(tmp_path: Path) -> No
 
 def test_the_run_command_imports_no_scheduler_library() -> None:
     forbidden = "{'apscheduler', 'prometheus_client', 'smtplib'}"
-    program = f"import sys, pipeline.cli, pipeline.runs.session; print({forbidden} & set(sys.modules))"
+    program = f"import sys, pipeline.cli, pipeline.runs.line_run; print({forbidden} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, env=os.environ)
     assert (done.stdout, done.stderr) == ("set()\n", "")

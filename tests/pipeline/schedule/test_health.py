@@ -18,7 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from pipeline.schedule.health import Health, serve
 from pipeline.schedule.state import Entry, Outcome, State
 from pipeline.store import Store
-from schemas import files
+from schemas import disk
 from schemas.artifacts import Evaluation, GateResult
 from schemas.errors import ConfigurationError
 from tests.pipeline.schedule.simulation import DAY, World, berlin_time
@@ -68,7 +68,7 @@ def serve_model(health: Health, version: int, accuracy: float | None, age: float
     path = health.serving_dir / "mnist" / str(version)
     path.mkdir(parents=True)
     provenance = {"model": f"digest {version}", "run": 1} | ({"accuracy": accuracy} if accuracy else {})
-    files.write_json(path / "provenance.json", provenance)
+    disk.write_json(path / "provenance.json", provenance)
     os.utime(path / "provenance.json", (time.time() - age,) * 2)
 
 

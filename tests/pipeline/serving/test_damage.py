@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.serving import ModelDirectory, Version
-from schemas import files
+from schemas import disk
 from schemas.errors import StoreError
 from tests.pipeline.command_line import gateline
 from tests.pipeline.published import model, publish
@@ -190,7 +190,7 @@ def test_a_target_that_differs_from_its_record_is_not_served_again(model_directo
 
 def test_a_pinned_version_that_was_removed_can_be_unpinned(model_directory: ModelDirectory) -> None:
     model_directory.pin(2)
-    files.remove(model_directory.path / "2")
+    disk.remove(model_directory.path / "2")
     assert gateline("serving", "unpin", 2, "--serving-dir", model_directory.root).returncode == 0
     assert model_directory.pinned() == set()
     for command in ("pin", "unpin"):

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.serving import ModelDirectory
-from schemas import files
+from schemas import disk
 from schemas.errors import StoreError
 from tests.pipeline.published import model, publish
 
@@ -14,7 +14,7 @@ from tests.pipeline.published import model, publish
 def test_the_history_includes_removed_versions(model_directory: ModelDirectory, tmp_path: Path) -> None:
     for name in ("one", "two", "three"):
         publish(model_directory, model(tmp_path, name))
-    files.remove(model_directory.path / "2")
+    disk.remove(model_directory.path / "2")
     records = [(record.version, record.model, record.accuracy, record.test) for record in model_directory.history()]
     assert records == [(1, "one", 0.9, "t"), (2, "two", 0.9, "t"), (3, "three", 0.9, "t")]
     assert [version.number for version in model_directory.versions()] == [1, 3]
@@ -56,7 +56,7 @@ def test_records_of_an_older_gateline_are_read(model_directory: ModelDirectory, 
     for number, name in ((1, "one"), (2, "two")):
         old = {"version": number, "model": name, "accuracy": 0.9, "test": "t"}
         (model_directory.path / ".history" / f"{number}.json").write_text(json.dumps(old), encoding="utf-8")
-    files.remove(model_directory.path / "1")
+    disk.remove(model_directory.path / "1")
     assert [(r.version, r.model, r.identity, r.origin) for r in model_directory.history()] == [
         (1, "one", "one", 1),
         (2, "two", "two", 2),

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.serving import ModelDirectory
-from schemas import files
+from schemas import disk, files
 from schemas.errors import ConfigurationError, Refused, StoreError
 from tests.pipeline.published import contents, model, publish
 
@@ -53,7 +53,7 @@ def test_publishing_an_earlier_model_creates_a_new_version(model_directory: Mode
 def test_version_numbers_continue_after_gaps_and_beyond_nine(model_directory: ModelDirectory, tmp_path: Path) -> None:
     for name in "abcdefghij":
         publish(model_directory, model(tmp_path, name))
-    files.remove(model_directory.path / "3")
+    disk.remove(model_directory.path / "3")
     assert publish(model_directory, model(tmp_path, "k")).number == 11
     assert [v.number for v in model_directory.versions()] == [1, 2, 4, 5, 6, 7, 8, 9, 10, 11]
 
@@ -108,7 +108,7 @@ def test_a_link_to_a_version_is_refused(model_directory: ModelDirectory, tmp_pat
 def test_a_model_altered_after_its_evaluation_is_refused(model_directory: ModelDirectory, tmp_path: Path) -> None:
     publish(model_directory, model(tmp_path, "one"))
     before = contents(model_directory.root)
-    altered = model(tmp_path, "two")
+    altered = model(tmp_path / "artifacts" / "train", "two")
     expected = files.digest(files.listing(altered))
     (altered / "variables" / "variables.index").write_text("weights of zwo", encoding="utf-8")
     with pytest.raises(Refused) as error:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.serving import ModelDirectory
-from schemas import files
+from schemas import disk
 from schemas.errors import ConfigurationError, DataError, Refused, StoreError
 from tests.pipeline.published import Reader, contents, model, publish
 
@@ -57,7 +57,7 @@ def test_a_rolled_back_model_is_not_pushed_again(model_directory: ModelDirectory
         f"python -m pipeline serving rollback --to 3 --serving-dir {model_directory.root} --model mnist"
     )
     assert contents(model_directory.root) == before
-    files.remove(model_directory.version(3).path)
+    disk.remove(model_directory.version(3).path)
     with pytest.raises(Refused) as error:
         publish(model_directory, model(tmp_path, "three"))
     assert error.value.remedy == "Train a new model."
@@ -122,7 +122,7 @@ def test_an_altered_served_version_can_be_rolled_back(model_directory: ModelDire
 
 
 def test_a_version_number_is_never_reused(model_directory: ModelDirectory, tmp_path: Path) -> None:
-    files.remove(model_directory.rollback().path)
+    disk.remove(model_directory.rollback().path)
     assert publish(model_directory, model(tmp_path, "four")).number == 5
 
 

@@ -11,6 +11,7 @@ import time_machine
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pipeline.dag import outputs
 from pipeline.lineage import Lineage, now
 from pipeline.store import Store
 from pipeline.store.gc import Plan
@@ -54,7 +55,7 @@ class History:
         )
 
     def plan(self, keep: int, serving: list[Path] | None = None) -> Plan:
-        return Plan.of(self.store, self.lineage, serving, keep_runs=keep)
+        return Plan.of(self.store, self.lineage, serving, keep_runs=keep, kinds=outputs())
 
     def stored(self) -> set[str]:
         return {f"{p.parent.name}/{p.name}" for p in self.store.root.glob("artifacts/*/*")}
@@ -180,7 +181,7 @@ def test_the_next_run_completes_an_interrupted_removal(history: History, monkeyp
     history.run("a/1")
     history.run("a/2")
     with monkeypatch.context() as patched:
-        patched.setattr("schemas.files.shutil.rmtree", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+        patched.setattr("schemas.disk.shutil.rmtree", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             history.plan(1).carry_out()
     assert history.stored() == {"a/2"}
@@ -223,7 +224,7 @@ def test_a_lineage_without_the_runs_of_the_store_is_refused(
         history.run(*names)
     other = open_lineage(f"sqlite:///{tmp_path / 'other.db'}")
     with pytest.raises(StoreError, match=r"other\.db has no run that made a/1, or 2 more\n  Name the database of"):
-        Plan.of(history.store, other, None, keep_runs=1)
+        Plan.of(history.store, other, None, keep_runs=1, kinds=outputs())
 
 
 @pytest.mark.parametrize("later", [False, True])

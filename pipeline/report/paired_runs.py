@@ -1,17 +1,17 @@
-"""Paired comparison of the models of two runs, on the same test images.
+"""The paired test of the models of two runs, on the same test images.
 
-paired_comparison(Evaluated(run_3, artifacts_3), Evaluated(run_7, artifacts_7))["words"]   # "0.31 points better ..."
+paired_test(Evaluated(run_3, artifacts_3), Evaluated(run_7, artifacts_7)).verdict     # "better"
 """
 
-import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
 from etils import epy
 
 from components._evaluation import paired
-from pipeline.runs.artifacts import RunArtifacts
-from schemas.artifacts import DamagedFile, Evaluation, Statistics
+from pipeline.runs.artifacts import StoredArtifacts
+from schemas import files
+from schemas.artifacts import DamagedFile, Evaluation, PairedTest, Statistics
 from schemas.errors import ConfigurationError
 from schemas.gates.paired import Paired
 
@@ -26,7 +26,7 @@ class Evaluated:
     """A run and its artifacts."""
 
     run: Json
-    artifacts: RunArtifacts
+    artifacts: StoredArtifacts
 
     @property
     def name(self) -> str:
@@ -39,14 +39,12 @@ class Evaluated:
         Raises:
             ConfigurationError: the run has none, or it was deleted or is damaged.
         """
-        recorded = self.artifacts.last(Evaluation)
-        if recorded is None:
+        stored, row = self.artifacts.stored(Evaluation), self.artifacts.row(Evaluation)
+        if row is None:
             cause = f"{self.name} has no evaluation: it ended as {self.run['state']}"
             raise ConfigurationError(cause, "Name a run that reached the gates.")
-        stored = self.artifacts.stored(Evaluation)
         if stored is None:
-            row = self.artifacts.row(Evaluation) or {}
-            is_missing = row.get("stage") in self.artifacts.missing
+            is_missing = row["stage"] in self.artifacts.missing
             problem = "was deleted from the store or replaced" if is_missing else "is damaged"
             raise ConfigurationError(f"the evaluation of {self.name} {problem}", f"Recreate it: {self.run['command']}")
         return stored
@@ -58,14 +56,16 @@ class Evaluated:
             ConfigurationError: they are unknown. Including them would favour the model that trained on them.
         """
         described = self.artifacts.stored(Statistics)
+        if described is None:
+            return frozenset()
         try:
-            return described.leaked() if described else frozenset()
+            return described.leaked()
         except DamagedFile as error:
-            stage = (self.artifacts.row(Statistics) or {}).get("stage")
-            if error.file not in (self.artifacts.manifest(str(stage)) or {}).get("files", {}):
+            stage = files.stage_of(described.path) or ""
+            if not self.artifacts.is_damage(stage, error):
                 return frozenset()  # an older version of gateline, which did not detect them
             cause = f"{error.file} of {self.name} cannot be read: which test images it also trained on is unknown"
-            raise ConfigurationError(cause, f"Recreate it: {self.run['command']} --force {stage}") from None
+            raise ConfigurationError(cause, f"Recreate it: {self._again(stage)}") from None
 
     def correct(self, evaluation: Evaluation, excluded: frozenset[int]) -> "tuple[np.ndarray, np.ndarray]":
         """(sorted indices of the test images, int64 [n]; whether each prediction is correct, bool [n])."""
@@ -73,8 +73,8 @@ class Evaluated:
             table = evaluation.predictions()
         except DamagedFile as error:
             cause = f"the predictions of {self.name} cannot be read: {error.cause}"
-            stage = (self.artifacts.row(Evaluation) or {}).get("stage")
-            raise ConfigurationError(cause, f"Recreate them: {self.run['command']} --force {stage}") from None
+            again = self._again(files.stage_of(evaluation.path))
+            raise ConfigurationError(cause, f"Recreate them: {again}") from None
         indices, column = table["index"].to_numpy(), table["probabilities"].combine_chunks()
         probabilities = column.values.to_numpy(zero_copy_only=False).reshape(len(indices), -1)
         correct = (probabilities.argmax(1) == table["label"].to_numpy()) & np.isfinite(probabilities).all(1)
@@ -82,9 +82,13 @@ class Evaluated:
         order = order[~np.isin(indices[order], list(excluded))]
         return indices[order], correct[order]
 
+    def _again(self, stage: str | None) -> str:
+        """The command that makes the artifact of a stage again."""
+        return f"{self.run['command']} --force {stage}"
 
-def paired_comparison(old: Evaluated, new: Evaluated) -> Json:
-    """Compares the new model with the old one, as JSON values, on the test images that neither run trained on.
+
+def paired_test(old: Evaluated, new: Evaluated) -> PairedTest:
+    """Compares the new model with the old one, on the test images that neither run trained on.
 
     Margin and significance level are from `gates.paired` of the new run.
 
@@ -103,5 +107,4 @@ def paired_comparison(old: Evaluated, new: Evaluated) -> Json:
     if not len(images) or not np.array_equal(images, same):
         raise mismatch
     settings = Paired.model_validate((new.run["config"].get("gates") or {}).get("paired") or {})
-    result = paired.compare(correct_after, correct_before, margin=settings.margin, alpha=settings.alpha)
-    return {**dataclasses.asdict(result), "interval": list(result.interval), "words": result.message(old.name)}
+    return paired.compare(correct_after, correct_before, margin=settings.margin, alpha=settings.alpha)
