@@ -32,7 +32,7 @@ with epy.lazy_imports():
     import tensorflow_model_analysis as tfma
 
 Sums = tuple[metrics.Sums, ...]  # one for each model
-LABEL, INDEX, PROBABILITIES = "label", "source/index", "probabilities"
+LABEL, INDEX, FILE, PROBABILITIES = "label", "source/index", "source/file", "probabilities"
 # INPUT is the signature's parameter. TFMA calls it by keyword; by position, TensorFlow formats an error first. The
 # others are features of images that the metrics of the test split exclude.
 INPUT, CORRUPTION, LEAKED, FRESH = RESERVED
@@ -256,11 +256,12 @@ def to_plots(sliced: tuple[Any, Sums], models: list[str], classes: int) -> tuple
 
 
 def to_table(batch: dict[str, Any], models: list[str]) -> Iterator[tuple[str, tuple[int, "pa.Table"]]]:
-    """(shard, (batch number, rows of index, label and each model's probabilities)) of the test split's images."""
+    """(shard, (batch number, rows of index, file, label and each model's probabilities)) of the test split's images."""
     features, (path, number) = batch[tfma.FEATURES_KEY], batch[ORIGIN][0]
     if features[CORRUPTION][0] or features[FRESH][0]:
         return
-    columns = {"index": features[INDEX], "label": features[LABEL]}
+    files = pa.array([file.decode() for file in features[FILE].tolist()]).dictionary_encode()
+    columns = {"index": features[INDEX], "file": files, "label": features[LABEL]}
     for model, p in _by_model(batch, models).items():
         name = PROBABILITIES if model in ("", "candidate") else f"{PROBABILITIES}_{model}"
         columns[name] = pa.FixedSizeListArray.from_arrays(p.astype(np.float32).reshape(-1), p.shape[1])

@@ -33,6 +33,7 @@ class Rows:
     """Test images with their predictions, a row each. Rows of several batches can be joined."""
 
     index: "np.ndarray"  # int64 [n]
+    file: "np.ndarray"  # object [n], bytes; empty where images have no file
     label: "np.ndarray"  # int64 [n]
     probabilities: "np.ndarray"  # float32 [n, classes]
     baseline: "np.ndarray"  # float32 [n, classes], or [n, 0] where there is no baseline
@@ -103,7 +104,14 @@ def _read(path: Path, count: int, predictions: Path, model_input: ModelInput, cl
                 f"{predictions} is not about the rows of {path}", "This is a defect of gateline: please report it."
             )
         candidate, baseline = (_matrix(answers, name, classes) for name in ("probabilities", "probabilities_baseline"))
-        rows = Rows(columns["source/index"], columns["label"], candidate, baseline, columns["image"])
+        rows = Rows(
+            columns["source/index"],
+            columns["source/file"],
+            columns["label"],
+            candidate,
+            baseline,
+            columns["image"],
+        )
         yield rows[np.array([len(image) == size or size is None for image in rows.image], bool)]
 
 
@@ -167,6 +175,7 @@ def _entries(rows: Rows, pixels: dict[bytes, int], confidence_thresholds: "np.nd
         GalleryEntry(
             image=pixels.setdefault(rows.image[i], len(pixels)),
             index=int(rows.index[i]),
+            file=rows.file[i].decode(),
             label=int(rows.label[i]),
             predicted=int(predicted[i]),
             top=_top(rows.probabilities[i]),

@@ -106,8 +106,8 @@ def ranked(results: Iterable[GateResult]) -> list[GateResult]:
 class Evaluation(Gate):
     """Metrics of the model on the test split, and the results of the gates.
 
-    Files: `tfma/` (a complete TFMA output), `predictions/*.parquet` (index, label, probabilities, and those of the
-    models it was compared with), `metrics.json`, `comparisons.json`, `gates.json`, `gallery.json` and `gallery.npy`
+    Files: `tfma/` (a complete TFMA output), `predictions/*.parquet` (index, file, label, probabilities, and those of
+    the models it was compared with), `metrics.json`, `comparisons.json`, `gates.json`, `gallery.json` and `gallery.npy`
     (images for the report), `probes.tfrecord`, `encoded.tfrecord`, `pixels.npy` and `probes.npy` (a few records, the
     same images as the other signatures take them, and the probabilities given to them).
     """
@@ -169,7 +169,7 @@ class Evaluation(Gate):
         (out / GALLERY).write_text(json.dumps(rows, indent=1, allow_nan=False), encoding="utf-8")
 
     def predictions(self) -> "pa.Table":
-        """One row per test image: `index`, `label`, `probabilities`, and those of the other models.
+        """One row per test image: `index`, `file`, `label`, `probabilities`, and those of the other models.
 
         Raises:
             DamagedFile: a Parquet file is missing or damaged.

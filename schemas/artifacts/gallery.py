@@ -17,6 +17,7 @@ class GalleryEntry:
     top: tuple[tuple[int, float | None], ...]  # (class, probability) of the most probable; None: not a number
     baseline: int | None  # what the served model predicts; None if there was none
     suspect: bool | None = None  # whether the label may be wrong; None: an older version, which did not decide
+    file: str = ""  # its name, relative to the source's folder; empty if it has none
 
     @classmethod
     def of(cls, row: dict[str, Any]) -> "GalleryEntry":
@@ -26,6 +27,11 @@ class GalleryEntry:
     def as_row(self) -> dict[str, Any]:
         row = asdict(self) | {"top": [list(each) for each in self.top]}
         return {name: value for name, value in row.items() if name != "suspect" or value is not None}
+
+    @property
+    def title(self) -> str:
+        """How a person finds the image: its file, or its position."""
+        return self.file or f"test image {self.index}"
 
     @property
     def is_likely_label_error(self) -> bool:

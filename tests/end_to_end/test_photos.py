@@ -1,5 +1,6 @@
 """Photos of many sizes, formats and orientations, some damaged: three commands train and push a model."""
 
+import html
 import json
 import re
 
@@ -9,6 +10,7 @@ import pytest
 import tensorflow as tf
 import yaml
 
+from gateline import Run
 from schemas import example
 from schemas.contract import Contract
 from tests.components.image_files import encoded
@@ -124,6 +126,18 @@ def test_the_model_is_pushed_and_records_hold_the_original_files(work, pushed):
     [scan] = records - files
     np.testing.assert_array_equal(tf.io.decode_png(scan)[..., 0], digits("train", 600)[0][0])
     assert len(files - records) == len(ODD) + 3  # the TIFF, Thumbs.db and .DS_Store
+
+
+def test_predictions_and_the_report_name_the_files_of_images(work, pushed):
+    evaluation = Run(pushed["run"], root=work / "gateline").evaluation
+    files = evaluation.predictions()["file"].to_pylist()
+    assert len(files) == len(set(files)) > 20
+    assert all((work / "photos" / file).is_file() for file in files)
+    gateline(work, "report")
+    page = (work / f"gateline/reports/run-{pushed['run']}.html").read_text(encoding="utf-8")
+    shown = {entry.file for entry in evaluation.gallery()["samples"]}
+    assert shown <= set(files)
+    assert all(f'alt="Test image {html.escape(file)}, labelled ' in page for file in shown)
 
 
 def test_the_report_names_each_unreadable_file_with_the_reason(work, pushed):
