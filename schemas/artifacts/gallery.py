@@ -26,7 +26,8 @@ class GalleryEntry:
 
     def as_row(self) -> dict[str, Any]:
         row = asdict(self) | {"top": [list(each) for each in self.top]}
-        return {name: value for name, value in row.items() if name != "suspect" or value is not None}
+        absent = {"suspect": None, "file": ""}  # as in rows of older versions
+        return {name: value for name, value in row.items() if value != absent.get(name, ...)}
 
     @property
     def title(self) -> str:

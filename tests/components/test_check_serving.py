@@ -214,6 +214,7 @@ def model_with(model, path, computation):
     return dataclasses.replace(model, path=path)
 
 
+@pytest.mark.slow
 def test_a_model_that_hangs_is_stopped_and_refused(model, evaluation, tmp_path, new_run):
     hanging_model = model_with(model, tmp_path, lambda n: tf.while_loop(lambda i: i > 0, lambda i: i + 1 - 1, [n])[0])
     with started_process() as process:

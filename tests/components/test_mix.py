@@ -157,6 +157,7 @@ print({name: split.count for name, split in mixed.splits.items()})
 """
 
 
+@pytest.mark.slow
 def test_a_mixture_of_345_shards_needs_few_open_files(tmp_path):
     command = [sys.executable, "-c", FEW_FILES, tmp_path]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -4,6 +4,7 @@ import dataclasses
 import re
 
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from components._data import decoding
@@ -56,6 +57,7 @@ def photo_probes(path):
                 writer.write(line)
 
 
+@pytest.mark.slow
 def test_a_photo_is_answered_alike_by_each_signature_whatever_its_format(model, evaluated_alone, tmp_path, new_run):
     photo_probes(tmp_path / "evaluation")
 

@@ -87,6 +87,7 @@ def sources(tmp_path_factory):
     }
 
 
+@pytest.mark.slow
 def test_equal_photos_give_equal_records_and_the_same_model_from_every_source(sources, new_run):
     examples = {
         name: ingest.function(UNPREPARED, source=source, place=place_of(source), encoding="encoded", run=new_run())

@@ -37,6 +37,7 @@ def preparing(data_dir: Path) -> Iterator[subprocess.Popen[str]]:
         yield process
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at_once", [True, False], ids=["at the same time", "one after the other"])
 def test_two_processes_that_prepare_a_dataset_both_get_it(at_once: bool, tmp_path: Path) -> None:
     with preparing(tmp_path) as first, preparing(tmp_path) as second:
