@@ -203,8 +203,8 @@ def _end_of(data: Any, pattern: bytes) -> Any:
 
 def _over_background(image: Any, model_input: ModelInput) -> Any:
     """The colours of an image whose last channel is alpha."""
-    # Of the background's level, 0 or 255, and the distance of each colour from it. All products fit into 16 bits: with
-    # 32, an image of 64 million pixels would take 1.5 GB for each of the steps.
+    # The background's level is 0 or 255, so all intermediate values fit into 16 bits. With 32 bits, each step would
+    # take up to 1 GB for an image of 64 million pixels.
     colours, alpha = tf.cast(image[..., :-1], tf.uint16), tf.cast(image[..., -1:], tf.uint16)
     if _level(model_input):
         return tf.cast((255 * 255 + 127 - (255 - colours) * alpha) // 255, tf.uint8)
